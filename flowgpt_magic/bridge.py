@@ -1,0 +1,159 @@
+"""Read an async reply from synchronous code.
+
+A cell magic is called as a plain function while the kernel's own event loop runs, so ``asyncio.run`` is refused there,
+and a loop nested into the running one loses cells or goes on after an interrupt. So every reply runs on one worker
+thread with a loop of its own, and synchronous code waits for it in steps that an interrupt can end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import queue
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
+from contextlib import aclosing, contextmanager
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+TICK = 0.05  # seconds; a wait on a lock cannot be interrupted on Windows, so no wait is longer than this
+CLOSE_TIMEOUT = 2.0  # seconds the worker gets at exit to close its connections
+
+
+class Worker:
+    """A daemon thread that runs an event loop until it is closed."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="flowgpt_magic", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    @property
+    def alive(self) -> bool:
+        """Can it run anything? After a fork the thread is gone, though its object is not."""
+        return self.pid == os.getpid() and self.thread.is_alive() and not self.loop.is_closed()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start ``coroutine`` on the worker's loop; cancelling the future cancels its task."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def close(self) -> None:
+        """Cancel what runs, let it close its connections, and end the thread."""
+        if not self.alive:
+            return
+        asyncio.run_coroutine_threadsafe(self._wind_down(), self.loop)
+        self.thread.join(CLOSE_TIMEOUT)
+
+    async def _wind_down(self) -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others, timeout=CLOSE_TIMEOUT / 2) if others else None
+        await self.loop.shutdown_asyncgens()
+        self.loop.call_soon(self.loop.stop)
+
+
+_workers: list[Worker] = []  # at most one that is alive: the loop every reply of this process runs on
+_starting = threading.Lock()
+
+
+def worker() -> Worker:
+    """The worker of this process, started on first use."""
+    with _starting:
+        if _workers and _workers[-1].alive:
+            return _workers[-1]
+        _workers[:] = [Worker()]
+        return _workers[-1]
+
+
+@atexit.register
+def close_worker() -> None:
+    """End the worker's thread: connections left open at exit print a page of warnings."""
+    while _workers:
+        _workers.pop().close()
+
+
+def wait(future: Future[T]) -> T:
+    """The result of ``future``, waited for so that an interrupt gets through; leaving early cancels it."""
+    try:
+        while True:
+            try:
+                return future.result(TICK)
+            except FutureTimeoutError:
+                if future.done():
+                    raise
+    finally:
+        future.cancel()
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run ``coroutine`` on the worker and return its result; works with and without a running loop here."""
+    return wait(worker().submit(coroutine))
+
+
+def iterate(source: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
+    """The items of an async generator, each as it arrives, for code that is not async.
+
+    ``source`` makes the generator; it runs on the worker. Closing this generator early cancels the task that reads the
+    other one, which closes its connection.
+    """
+    arrived: queue.SimpleQueue[T | Future[None]] = queue.SimpleQueue()
+
+    async def read() -> None:
+        async with aclosing(source()) as items:
+            async for item in items:
+                arrived.put(item)
+
+    future = worker().submit(read())
+    future.add_done_callback(arrived.put)
+    try:
+        while True:
+            try:
+                item = arrived.get(timeout=TICK)
+            except queue.Empty:
+                continue
+            if item is future:
+                future.result()
+                return
+            yield item  # type: ignore[misc]  # only the future itself is no item
+    finally:
+        future.cancel()
+
+
+@contextmanager
+def on_interrupt(first: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, the first interrupt calls ``first`` and the second raises ``KeyboardInterrupt`` at once.
+
+    Signals reach the main thread only; elsewhere (a subshell, a widget's handler) this changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = 0
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 1:
+            raise KeyboardInterrupt
+        first()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

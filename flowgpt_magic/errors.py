@@ -1,0 +1,128 @@
+"""Everything that can go wrong, named after what the user can do about it."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class FlowGptWarning(UserWarning):
+    """Something a person should know that is no failure, such as an empty reply."""
+
+
+class FlowGptError(Exception):
+    """The root of every error this package raises on purpose.
+
+    In a notebook it is shown as its one or two lines, without a traceback: the cause lies in what was asked or in the
+    service, not in a line of the user's program.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """The lines IPython shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class OptionError(FlowGptError):
+    """An option, a subcommand or its value on the magic line is not one we know."""
+
+
+class SettingError(FlowGptError):
+    """A setting has a value it cannot have; the message says where the value came from."""
+
+
+class PromptError(FlowGptError):
+    """The prompt cannot be sent as it is: empty, or not text."""
+
+
+class ProviderNotFoundError(FlowGptError):
+    """No provider of this name is installed."""
+
+
+class ModelNotSupportedError(FlowGptError):
+    """The provider does not know this model; the message lists those it knows."""
+
+
+class NotInstalledError(FlowGptError):
+    """A part that is installed separately is missing; the message holds the command that installs it."""
+
+
+class DownloadError(FlowGptError):
+    """The weights of the embedded model could not be fetched, or are not what they should be."""
+
+
+class ProxyError(FlowGptError):
+    """The proxy URL is of a kind that cannot be used."""
+
+
+class ProviderError(FlowGptError):
+    """The provider could not answer, or stopped answering."""
+
+
+class ContextLengthError(ProviderError):
+    """The prompt alone is longer than the model's context window."""
+
+
+class ProviderConnectionError(ProviderError):
+    """No connection came about; the message names the host, the cause and what to try."""
+
+
+class ProviderTimeoutError(ProviderError):
+    """Nothing arrived for longer than the timeout."""
+
+
+class StreamInterruptedError(ProviderError):
+    """The connection ended before the reply did; the chunks before that were delivered."""
+
+
+class ProtocolError(ProviderError):
+    """The server sent something that is not the protocol."""
+
+
+class ProviderStatusError(ProviderError):
+    """The server answered with an HTTP status of 400 or more.
+
+    ``status`` is that number.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RateLimitError(ProviderStatusError):
+    """Too many requests, or the quota is used up.
+
+    ``retry_after`` is the number of seconds the server asks to wait, or None when it does not say.
+    """
+
+    def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message, status)
+        self.retry_after = retry_after
+
+
+class AuthenticationError(ProviderStatusError):
+    """The server wants a key or token and did not get a valid one."""
+
+
+class PermissionDeniedError(ProviderStatusError):
+    """The server knows who asks and refuses, or a bot check stands in the way."""
+
+
+class ReplyInterrupted(KeyboardInterrupt):
+    """The user interrupted a reply; its text so far is kept.
+
+    It stays a ``KeyboardInterrupt``, so that the cell fails and Run All stops, but shows one line and no traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """How a message about an unknown ``word`` goes on: with the nearest known one, or with a full stop."""
+    by_lower = {name.lower(): name for name in known}
+    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[found[0]]}?" if found else "."

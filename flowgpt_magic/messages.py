@@ -1,0 +1,88 @@
+"""The plain values that travel between the parts: messages, turns, usage, notices."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from flowgpt_magic.errors import FlowGptWarning
+
+Role = Literal["system", "user", "assistant"]
+Status = Literal["streaming", "complete", "cancelled", "failed"]
+
+
+class Message(TypedDict):
+    """One thing said, with its speaker."""
+
+    role: Role
+    content: str
+
+
+Messages = Sequence[Mapping[str, Any]]
+"""What a provider gets: mappings with at least ``role`` and ``content``, oldest first."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a reply cost.
+
+    A provider may yield one of these after its last chunk, with the token counts it knows. The reply adds the times it
+    measured itself, in seconds since the request was made.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
+    first_chunk_seconds: float | None = None
+    seconds: float | None = None
+    chunks: int = 0
+
+    @property
+    def chunks_per_second(self) -> float | None:
+        """Chunks a second after the first one, or None where too little arrived to tell."""
+        if self.first_chunk_seconds is None or self.seconds is None or self.chunks < 2:
+            return None
+        streaming = self.seconds - self.first_chunk_seconds
+        return (self.chunks - 1) / streaming if streaming > 0 else None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One prompt with its reply, as a conversation keeps it."""
+
+    prompt: str
+    text: str
+    status: Status
+    provider: str
+    model: str
+    turn_id: str
+
+
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("flowgpt_notice_listener", default=None)
+
+
+def notice(text: str) -> None:
+    """Tell the person something that is no failure.
+
+    Whoever reads the reply decides how: a ``Reply`` collects notices and shows them with its text; without one, in a
+    script, it is a Python warning.
+    """
+    listener = _listener.get()
+    if listener is None:
+        warnings.warn(text, FlowGptWarning, stacklevel=3)
+    else:
+        listener(text)
+
+
+@contextmanager
+def notices_to(listener: Callable[[str], None]) -> Iterator[None]:
+    """Send the notices of this context (a task, with all that it awaits) to ``listener``."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)

@@ -1,0 +1,1 @@
+"""Who runs models: one module a provider, all with the contract of ``base``."""

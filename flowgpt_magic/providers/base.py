@@ -1,0 +1,92 @@
+"""The contract of a provider: one async generator of text chunks, and the names of its models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any, ClassVar
+
+from flowgpt_magic import bridge
+from flowgpt_magic.errors import ModelNotSupportedError, closest
+from flowgpt_magic.messages import Messages, Usage
+
+
+class ProviderModelMixin:
+    """Which models a provider has, and by which other names they go."""
+
+    default_model: ClassVar[str] = ""
+    models: ClassVar[list[str]] = []
+    model_aliases: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def get_models(cls) -> list[str]:
+        """The models one can ask for; a list of the caller's own."""
+        return list(cls.models) or [cls.default_model]
+
+    @classmethod
+    def get_model(cls, name: str | None) -> str:
+        """The model meant by ``name``: nothing means the default, an alias its target.
+
+        Raises ``ModelNotSupportedError`` for any other name that is not in ``models``.
+        """
+        if not name:
+            return cls.default_model
+        if name in cls.model_aliases:
+            return cls.model_aliases[name]
+        known = cls.get_models()
+        if name in known:
+            return name
+        hint = closest(name, [*known, *cls.model_aliases])
+        raise ModelNotSupportedError(f"{cls.__name__} has no model {name!r}{hint} Known: {', '.join(known)}")
+
+
+class AsyncGeneratorProvider:
+    """Derive from this and ``ProviderModelMixin``, and write ``create_async_generator``.
+
+    ``settings`` names the settings this provider takes as keyword arguments of the same name; whoever asks passes
+    those that the user has set.
+    """
+
+    url: ClassVar[str] = ""
+    working: ClassVar[bool] = True
+    supports_stream: ClassVar[bool] = True
+    supports_message_history: ClassVar[bool] = True
+    supports_system_message: ClassVar[bool] = True
+    needs_auth: ClassVar[bool] = False
+    settings: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def create_async_generator(
+        cls,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,
+        temperature: float = 0.7,
+        **kwargs: Any,
+    ) -> AsyncGenerator[str | Usage, None]:
+        """The chunks of the reply to ``messages``, and after them at most one ``Usage``.
+
+        Nothing is sent and no argument is judged before the first chunk is asked for. However the caller leaves, the
+        generator closes what it opened, and it never changes ``messages``.
+        """
+        raise NotImplementedError(f"{cls.__name__} must define create_async_generator")
+
+    @classmethod
+    async def create_async(cls, model: str, messages: Messages, **kwargs: Any) -> str:
+        """The whole reply; cancelling this closes the connection at once."""
+        async with aclosing(cls.create_async_generator(model, messages, **kwargs)) as chunks:
+            return "".join([chunk async for chunk in chunks if isinstance(chunk, str)])
+
+    @classmethod
+    def create_completion(cls, model: str, messages: Messages, **kwargs: Any) -> Iterator[str]:
+        """The chunks of the reply, each as it arrives, for code that is not async.
+
+        Works with and without a running event loop, and closes the connection when it is closed early.
+        """
+        chunks = bridge.iterate(lambda: cls.create_async_generator(model, messages, **kwargs))
+        try:
+            for chunk in chunks:
+                if isinstance(chunk, str):
+                    yield chunk
+        finally:
+            chunks.close()  # type: ignore[attr-defined]  # iterate is a generator
