@@ -1,0 +1,70 @@
+"""Talk to a language model from a notebook.
+
+``%load_ext flowgpt_magic`` brings ``%%flowgpt``; ``FlowGpt``, ``Conversation`` and ``Reply`` are the same in Python.
+Importing this prints nothing, starts nothing and fetches nothing; what needs a library is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from flowgpt_magic.conversation import Conversation
+    from flowgpt_magic.errors import FlowGptError
+    from flowgpt_magic.messages import Usage
+    from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+    from flowgpt_magic.providers.flowgpt import FlowGpt
+    from flowgpt_magic.reply import Reply
+
+__all__ = [
+    "AsyncGeneratorProvider",
+    "Conversation",
+    "FlowGpt",
+    "FlowGptError",
+    "ProviderModelMixin",
+    "Reply",
+    "Usage",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
+
+_HOMES = {
+    "AsyncGeneratorProvider": "providers.base",
+    "Conversation": "conversation",
+    "FlowGpt": "providers.flowgpt",
+    "FlowGptError": "errors",
+    "ProviderModelMixin": "providers.base",
+    "Reply": "reply",
+    "Usage": "messages",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("flowgpt_magic")
+    if name in _HOMES:
+        return getattr(import_module(f"flowgpt_magic.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'flowgpt_magic' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """``%load_ext flowgpt_magic``."""
+    from flowgpt_magic import magic
+
+    magic.load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """``%unload_ext flowgpt_magic``."""
+    from flowgpt_magic import magic
+
+    magic.unload(shell)

@@ -10,6 +10,7 @@ from typing import Any
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.settings import load
 
 WORDS = re.compile(r"\S+\s*|\s+")
 
@@ -21,6 +22,7 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
     """
 
     default_model = "words"
+    settings = ("pace",)
     models = ["words", "messages"]  # noqa: RUF012 - declared ClassVar in the mixin
 
     @classmethod
@@ -31,20 +33,21 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
         proxy: str | None = None,  # noqa: ARG003 - the contract's
         temperature: float = 0.7,  # noqa: ARG003
         *,
-        pace: float = 0.0,
+        pace: float | None = None,
         fail_after: int | None = None,
         **kwargs: Any,  # noqa: ARG003
     ) -> AsyncGenerator[str | Usage, None]:
         """One chunk a word.
 
-        ``pace`` is the number of seconds before each chunk; after ``fail_after`` chunks it raises ``ProviderError``.
+        ``pace`` is the number of seconds before each chunk, by default the setting of that name; after ``fail_after`` chunks it raises ``ProviderError``.
         """
         text = cls._answer(cls.get_model(model), messages)
         words = WORDS.findall(text)
+        pause = load().pace if pace is None else pace
         for count, word in enumerate(words):
             if count == fail_after:
                 raise ProviderError(f"echo was told to fail after {fail_after} chunks")
-            await asyncio.sleep(pace)
+            await asyncio.sleep(pause)
             yield word
         prompt_words = sum(len(WORDS.findall(str(message["content"]))) for message in messages)
         yield Usage(prompt_tokens=prompt_words, completion_tokens=len(words), finish_reason="stop")

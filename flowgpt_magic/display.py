@@ -1,0 +1,202 @@
+"""Show a reply: in a notebook cell, in a terminal, in a run without a person in front of it.
+
+Everything here runs in the thread that runs the cell. Output made elsewhere would land in whichever cell runs by then.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from IPython import get_ipython
+from IPython.display import clear_output, publish_display_data
+
+from flowgpt_magic import bridge
+from flowgpt_magic.errors import ReplyInterrupted
+
+if TYPE_CHECKING:
+    from flowgpt_magic.painting import Ending, Sink
+    from flowgpt_magic.reply import Reader, Reply
+
+PATIENCE = 0.6  # seconds without a chunk after which the cell says whom it waits for
+DIM, NORMAL = "\x1b[2m", "\x1b[0m"
+
+
+def in_kernel() -> bool:
+    """Is there a front end that takes display messages?"""
+    return hasattr(get_ipython(), "kernel")
+
+
+def request() -> dict[str, Any]:
+    """The request that this cell is run by: its ``header``, ``content`` and ``metadata``; empty outside a kernel."""
+    if not in_kernel():
+        return {}
+    parent: dict[str, Any] = get_ipython().get_parent() or {}
+    return parent
+
+
+def execution() -> str:
+    """A name for this run of this cell."""
+    shell = get_ipython()
+    return str(request().get("header", {}).get("msg_id") or (shell.execution_count if shell else ""))
+
+
+def headless() -> bool:
+    """Does nobody look on? nbclient, and so nbconvert and papermill, say that there is nobody to type an answer."""
+    return in_kernel() and not request().get("content", {}).get("allow_stdin", True)
+
+
+def show(reply: Reply, *, form: str = "markdown", images: bool = False, own_cell: bool = False) -> None:
+    """Show ``reply`` as it arrives, and at the end as one output; returns when it has ended, however it ended.
+
+    ``own_cell`` says that the reply is all that this cell shows. The first interrupt cancels the reply and keeps its
+    text, the second raises ``KeyboardInterrupt`` at once.
+    """
+    reply.shown_in = execution()
+    with bridge.on_interrupt(reply.cancel):
+        reader = reply.open()
+        sink = _sink(reply, form, images=images, own_cell=own_cell)
+        try:
+            _follow(reader, reply, sink)
+        finally:
+            reply.leave(reader)
+            sink.finish(_ending(reply, form, images=images))
+
+
+def raise_ending(reply: Reply) -> None:
+    """Fail the cell where the reply failed or was cancelled, so that Run All stops here."""
+    reply.raise_error()
+    if reply.status == "cancelled":
+        raise ReplyInterrupted(f"Interrupted: {_kept(reply)}")
+
+
+def show_result(reply: Reply) -> None:
+    """Show a reply that is the value of a cell's last line; nothing more if this very cell has shown it already."""
+    if reply.shown_in == execution():
+        return
+    if reply.ended:
+        reply.shown_in = execution()
+        sink = _final_sink()
+        sink.add(reply.text_so_far)
+        sink.finish(_ending(reply, "markdown", images=False))
+        return
+    show(reply)
+    raise_ending(reply)
+
+
+def _kept(reply: Reply) -> str:
+    count = len(reply.text_so_far)
+    return f"the {count:,} characters that had come are kept" if count else "nothing had come yet"
+
+
+def _sink(reply: Reply, form: str, *, images: bool, own_cell: bool) -> Sink:
+    # Imported while the provider is at work: the Markdown parser takes longer to load than all the rest.
+    from flowgpt_magic import painting
+
+    if not in_kernel() or headless():
+        return _final_sink()
+    if form == "text":
+        return painting.Appended(_end_of_cell_text if own_cell else _end_of_text)
+    name = f"flowgpt-{reply.turn_id[:12]}"
+    if own_cell:
+        return painting.Slots(publish_display_data, _clear, name, images=images)
+    return painting.OneOutput(publish_display_data, name, images=images)
+
+
+def _final_sink() -> Sink:
+    from flowgpt_magic import painting
+
+    if in_kernel():
+        return painting.Nothing(publish_display_data)
+    return painting.Appended(_end_of_text)
+
+
+def _clear() -> None:
+    clear_output(wait=True)  # type: ignore[no-untyped-call]
+
+
+def _follow(reader: Reader, reply: Reply, sink: Sink) -> None:
+    from flowgpt_magic.painting import Budget
+
+    budget = Budget(time.monotonic())
+    waited = reader.take(PATIENCE)
+    if not (waited or reply.ended):
+        sink.promise(f"*{_escaped(_caption(reply))} …*")
+    while waited or not reader.done:
+        now = time.monotonic()
+        if waited:
+            text = "".join(waited)
+            budget.arrived(len(waited), len(text), now)
+            sink.add(text)
+        cost = sink.cost()
+        pause = budget.wait(cost, now) if cost else None
+        if pause is not None and pause <= 0:
+            budget.spent(sink.paint(), cost, now)
+            pause = None
+        waited = reader.take(pause)
+
+
+def _caption(reply: Reply) -> str:
+    """Who answered, how long it took, and what else one should know."""
+    words = [f"{reply.provider}:{reply.model}"]
+    if reply.usage.seconds is not None:
+        words.append(f"{reply.usage.seconds:.1f} s")
+    if reply.status == "cancelled":
+        words.append("interrupted")
+    if reply.status == "failed":
+        words.append("failed before its end")
+    return " · ".join([*words, *reply.notices])
+
+
+def _escaped(line: str) -> str:
+    """``line`` as Markdown that shows just these characters."""
+    return re.sub(r"([^\w\s·.,:;/-]|_)", r"\\\1", line)
+
+
+def _ending(reply: Reply, form: str, *, images: bool) -> Ending:
+    from flowgpt_magic.markdown import harmless, plain
+    from flowgpt_magic.painting import Ending
+
+    text, caption = plain(reply.text_so_far), plain(_caption(reply))
+    if form == "text":
+        body = f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre><small>{html.escape(caption)}</small>'
+        data = {"text/html": body, "text/plain": text}
+    else:
+        shown = harmless(reply.text_so_far, images=images).rstrip("\n")
+        data = {"text/markdown": f"{shown}\n\n*{_escaped(caption)}*".lstrip("\n"), "text/plain": text}
+    return Ending(data, _metadata(reply), caption)
+
+
+def _metadata(reply: Reply) -> dict[str, Any]:
+    usage = reply.usage
+    times = {"first_chunk_seconds": usage.first_chunk_seconds, "seconds": usage.seconds}
+    return {
+        "flowgpt": {
+            "turn_id": reply.turn_id,
+            "provider": reply.provider,
+            "model": reply.model,
+            "status": reply.status,
+            "notices": reply.notices,
+            "chunks": usage.chunks,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            **{name: None if value is None else round(value, 3) for name, value in times.items()},
+        }
+    }
+
+
+def _end_of_cell_text(ending: Ending) -> None:
+    _clear()
+    publish_display_data(ending.data, ending.metadata)  # type: ignore[no-untyped-call]
+
+
+def _end_of_text(ending: Ending) -> None:
+    """The text stands there already, and what else the cell printed must stay: nothing is cleared."""
+    colours = (DIM, NORMAL) if sys.stdout.isatty() else ("", "")
+    text = ending.data["text/plain"]
+    newline = "\n" if text and not text.endswith("\n") else ""
+    sys.stdout.write(f"{newline}{colours[0]}[{ending.caption}]{colours[1]}\n")
+    sys.stdout.flush()

@@ -1,0 +1,56 @@
+"""Let ``asyncio.run`` work inside a cell, when the user asks for it, and take that back."""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.events
+import asyncio.futures
+import asyncio.tasks
+from typing import Any
+
+ADDED_TO_LOOP = "_nest_patched"
+
+
+class Nesting:
+    """Patches asyncio with nest_asyncio2 while it is switched on.
+
+    That package has no way back, so what it replaces is noted before and restored after. What it adds to the loop's
+    class stays there, because a nested run that is under way still uses it.
+    """
+
+    def __init__(self) -> None:
+        self._before: list[tuple[Any, dict[str, Any]]] = []
+
+    def switch(self, *, on: bool) -> None:
+        """On or off; no effect when it is so already."""
+        if on == bool(self._before):
+            return
+        if on:
+            self._patch()
+        else:
+            self._restore()
+
+    def _patch(self) -> None:
+        import nest_asyncio2
+
+        if hasattr(asyncio, "_nest_patched"):  # by the user's own program, who may take it for granted
+            return
+        places: list[Any] = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events]
+        places += [type(_policy()), type(asyncio.get_event_loop())]
+        self._before = [(place, dict(vars(place))) for place in places]
+        nest_asyncio2.apply()
+
+    def _restore(self) -> None:
+        for place, before in self._before:
+            for name, value in list(vars(place).items()):
+                if name in before and value is not before[name]:
+                    setattr(place, name, before[name])
+                elif name not in before and name in (ADDED_TO_LOOP, "_nest_asyncio2"):
+                    delattr(place, name)
+        self._before = []
+
+
+def _policy() -> Any:
+    # The policy is on its way out: asking for it warns from Python 3.14 on.
+    ask = getattr(asyncio.events, "_get_event_loop_policy", None) or asyncio.get_event_loop_policy
+    return ask()

@@ -1,0 +1,158 @@
+"""The line of a magic: its options, its model, and where the prompt begins.
+
+The line is cut as a shell would cut it, but an apostrophe in the words of a prompt is no quote, and the prompt keeps
+every space it was typed with.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowgpt_magic.errors import OptionError, closest
+from flowgpt_magic.settings import FORMATS, one_of, temperature
+
+
+@dataclass(frozen=True)
+class Option:
+    """One flag: its names, what its value is called (empty for a switch), what value it takes, what it does."""
+
+    name: str
+    short: str
+    value: str
+    check: Callable[[str], Any]
+    text: str
+
+
+def variable_name(value: str) -> str:
+    """``value``, if a variable can be called so."""
+    if value.isidentifier() and not keyword.iskeyword(value):
+        return value
+    better = re.sub(r"\W+", "_", value).strip("_")
+    better = f"_{better}" if better[:1].isdigit() or keyword.iskeyword(better) else better
+    raise ValueError(f"{value!r} cannot be a variable" + (f"; did you mean {better}?" if better else "."))
+
+
+OPTIONS = (
+    Option("model", "m", "NAME", str, "who answers: provider:model, a provider, a model or an alias"),
+    Option("temperature", "t", "NUMBER", temperature, "0 to 2"),
+    Option("system", "s", "TEXT", str, "system prompt for this turn"),
+    Option("format", "f", "NAME", one_of(*FORMATS), f"how the reply is shown: {', '.join(FORMATS)}"),
+    Option("out", "o", "VARIABLE", variable_name, "a variable that gets the reply; also: VARIABLE <<"),
+    Option("help", "h", "", str, "show this"),
+)
+BY_FLAG = {flag: option for option in OPTIONS for flag in (f"--{option.name}", f"-{option.short}") if flag != "-"}
+
+
+@dataclass
+class Line:
+    """A magic line, read: option values by name, the first bare word if it names a model, and the prompt's start."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    prompt: str = ""
+
+
+def _word(line: str, place: int) -> tuple[str, int]:
+    """The shell word that begins at ``place``, without its quotes, and where it ends.
+
+    A quote that is never closed is an ordinary character.
+    """
+    found: list[str] = []
+    while place < len(line) and not line[place].isspace():
+        character = line[place]
+        end = line.find(character, place + 1) if character in "\"'" else -1
+        if end > 0:
+            found.append(line[place + 1 : end])
+            place = end + 1
+            continue
+        if character == "\\" and line[place + 1 : place + 2] in ("\\", '"', "'", " "):
+            place += 1
+        found.append(line[place])
+        place += 1
+    return "".join(found), place
+
+
+def _skip_spaces(line: str, place: int) -> int:
+    while place < len(line) and line[place].isspace():
+        place += 1
+    return place
+
+
+def _flag(word: str) -> tuple[str, str | None]:
+    """``--name=value`` in two parts; the value is None where there is none."""
+    name, equals, value = word.partition("=")
+    return (name, value) if word.startswith("--") and equals else (word, None)
+
+
+def _looks_like_option(word: str) -> bool:
+    return bool(re.match(r"--?[A-Za-z]", word))
+
+
+def _read_option(line: str, result: Line, word: str, place: int) -> int:
+    """Take the option ``word`` and its value into ``result``; returns where the line goes on."""
+    name, value = _flag(word)
+    option = BY_FLAG.get(name)
+    if option is None:
+        raise OptionError(f"there is no option {name}{closest(name, BY_FLAG)} -- ends the options; -h shows them")
+    if option.name in result.options:
+        raise OptionError(f"{name} is there twice: which one do you mean?")
+    if not option.value:
+        result.options[option.name] = True
+        return place
+    if value is None:
+        start = _skip_spaces(line, place)
+        if start == len(line):
+            raise OptionError(f"{name} needs a value: {name} {option.value} ({option.text})")
+        value, place = _word(line, start)
+    try:
+        result.options[option.name] = option.check(value)
+    except ValueError as error:
+        raise OptionError(f"{name} {value}: {error}") from None
+    return place
+
+
+def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
+    """``line`` as options and the beginning of a prompt.
+
+    The first bare word is the model if ``is_model`` says that it names one; every other bare word begins the prompt.
+    Raises ``OptionError`` for an unknown option, a value that an option does not take, and an option given twice.
+    """
+    result = Line()
+    assigned = re.match(r"\s*([^\s-]\S*)\s+<<(?=\s|$)", line)
+    place = 0
+    if assigned:
+        result.options["out"] = _checked_out(assigned[1])
+        place = assigned.end()
+    while (place := _skip_spaces(line, place)) < len(line):
+        word, end = _word(line, place)
+        if word == "--":
+            place = _skip_spaces(line, end)
+            break
+        if _looks_like_option(line[place:end]):
+            place = _read_option(line, result, word, end)
+        elif "model" not in result.options and is_model(word):
+            result.options["model"] = word
+            place = end
+        else:
+            break
+    result.prompt = line[place:]
+    return result
+
+
+def _checked_out(name: str) -> str:
+    try:
+        return variable_name(name)
+    except ValueError as error:
+        raise OptionError(f"{name} <<: {error}") from None
+
+
+def usage() -> str:
+    """The options, a line each."""
+    rows = []
+    for option in OPTIONS:
+        names = f"-{option.short}, --{option.name}" if option.short else f"--{option.name}"
+        rows.append(f"  {names + ' ' + option.value:<28}{option.text}")
+    return "\n".join(rows)

@@ -1,0 +1,270 @@
+"""How often a growing reply may be repainted, and what a repaint sends.
+
+Repainting the whole text for every chunk sends the square of its length. Here a repaint is paid for out of a budget
+that grows with the text and with time, and finished Markdown blocks are left alone while only the last part is sent.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from flowgpt_magic.markdown import GrowingMarkdown, harmless, plain
+
+FRAME = 0.055  # seconds between two repaints once a reply has been going for a while: 18 a second
+SLOW = 0.015  # seconds; chunks further apart than this are painted as they come, as long as BURST lasts
+BURST = 120  # repaints a slow reply has at hand before it is held to FRAME
+PER_CHARACTER = 1.0  # bytes a repaint may send for each byte of the reply
+PER_SECOND = 7_000  # bytes it may send for each second besides, so that a slow reply is not shown in jumps
+MESSAGE = 130  # bytes of a message's content that are not text: keys, display id
+SLOTS = 40  # outputs a cell shows at once while it streams: JupyterLab hides those after the fiftieth
+SMALLEST_SLOT = 600  # bytes; shorter finished blocks share an output
+
+Publish = Callable[..., None]
+
+
+class Budget:
+    """Says when the next repaint is due. Times are seconds on one monotonic clock."""
+
+    def __init__(self, now: float) -> None:
+        self._begun = self._last_chunk = now
+        self._next_frame = now
+        self._gap: float | None = None
+        self._burst = float(BURST)
+        self._bytes = 0
+        self._allowed = 0.0
+
+    def arrived(self, chunks: int, size: int, now: float) -> None:
+        """``chunks`` chunks of ``size`` bytes together have come."""
+        gap = (now - self._last_chunk) / chunks
+        first = self._allowed == 0
+        if not first:
+            self._gap = gap if self._gap is None else 0.8 * self._gap + 0.2 * gap
+        self._last_chunk = now
+        self._allowed += PER_CHARACTER * size
+
+    def wait(self, cost: int, now: float) -> float:
+        """Seconds until ``cost`` bytes may be sent; 0 or less means now."""
+        if self._burst >= 1 and (self._gap is None or self._gap >= SLOW):
+            return 0.0
+        owed = self._bytes + cost - self._allowed - PER_SECOND * (now - self._begun)
+        return max(self._next_frame - now, owed / PER_SECOND)
+
+    def spent(self, messages: int, size: int, now: float) -> None:
+        """A repaint of ``size`` bytes in ``messages`` messages went out."""
+        if now < self._next_frame:
+            self._burst -= messages
+        self._next_frame = max(now, self._next_frame) + FRAME * messages if messages > 1 else now + FRAME
+        self._bytes += size
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What stays when a reply has ended: a display bundle with its metadata, and a line that says who answered."""
+
+    data: dict[str, str]
+    metadata: dict[str, Any]
+    caption: str
+
+
+class Sink(Protocol):
+    """Where a reply is shown while it arrives."""
+
+    def promise(self, caption: str) -> None:
+        """Nothing has come for a while: say who is asked, where that does not stay."""
+
+    def add(self, text: str) -> None:
+        """Take new text; shows nothing yet."""
+
+    def cost(self) -> int:
+        """The bytes a repaint would send, 0 where there is nothing new."""
+
+    def paint(self) -> int:
+        """Show what there is; returns the number of messages it took."""
+
+    def finish(self, ending: Ending) -> None:
+        """Show the end: one output with the whole reply."""
+
+
+class Nothing:
+    """Shows the end only: for runs without a person in front, such as nbclient's."""
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
+
+    def promise(self, caption: str) -> None:
+        """Nothing: it would stay."""
+
+    def add(self, text: str) -> None:
+        """Nothing to do: the end comes with all of it."""
+
+    def cost(self) -> int:
+        """Nothing is ever painted before the end."""
+        return 0
+
+    def paint(self) -> int:
+        """Nothing is ever painted before the end."""
+        return 0
+
+    def finish(self, ending: Ending) -> None:
+        """The one output."""
+        self._publish(ending.data, ending.metadata)
+
+
+class Appended:
+    """Plain text, appended to what the cell prints; in a notebook and in a terminal."""
+
+    def __init__(self, close: Callable[[Ending], None]) -> None:
+        self._new: list[str] = []
+        self._close = close
+
+    def promise(self, caption: str) -> None:
+        """Nothing: it would stay."""
+
+    def add(self, text: str) -> None:
+        """Keep it for the next repaint."""
+        self._new.append(text)
+
+    def cost(self) -> int:
+        """Only what is new is sent."""
+        return sum(map(len, self._new))
+
+    def paint(self) -> int:
+        """Print what is new."""
+        sys.stdout.write(plain("".join(self._new)))
+        sys.stdout.flush()
+        self._new.clear()
+        return 1
+
+    def finish(self, ending: Ending) -> None:
+        """Print the rest, and what comes after it."""
+        if self._new:
+            self.paint()
+        self._close(ending)
+
+
+class OneOutput:
+    """Markdown in one output that is sent again as a whole, however much else the cell shows."""
+
+    def __init__(self, publish: Publish, name: str, *, images: bool) -> None:
+        self._publish = publish
+        self._name = name
+        self._images = images
+        self._text = ""
+        self._new = False
+        self._shown = False
+
+    def promise(self, caption: str) -> None:
+        """Stands until the first chunk comes."""
+        self._send({"text/markdown": caption}, {})
+
+    def add(self, text: str) -> None:
+        """Keep it for the next repaint."""
+        self._text += text
+        self._new = True
+
+    def cost(self) -> int:
+        """The whole text is sent."""
+        return len(self._text) + MESSAGE if self._new else 0
+
+    def paint(self) -> int:
+        """Send the whole text."""
+        self._send({"text/markdown": harmless(self._text, images=self._images)}, {})
+        self._new = False
+        return 1
+
+    def finish(self, ending: Ending) -> None:
+        """The last repaint is what the notebook keeps."""
+        self._send(ending.data, ending.metadata)
+
+    def _send(self, data: dict[str, str], metadata: dict[str, Any]) -> None:
+        self._publish(data, metadata, transient={"display_id": self._name}, update=self._shown)
+        self._shown = True
+
+
+class Slots:
+    """Markdown in a cell of its own: finished blocks stay in their outputs, only the last output is sent again.
+
+    At the end the outputs become one, so nothing else may be shown in this cell meanwhile. Many outputs become one in
+    between too, each time the text has grown by a factor, so that all of that costs less than two times the text.
+    """
+
+    def __init__(self, publish: Publish, clear: Callable[[], None], name: str, *, images: bool) -> None:
+        self._publish = publish
+        self._clear = clear
+        self._name = name
+        self._growing = GrowingMarkdown(images=images)
+        self._sealed: list[str] = []  # what stands in the outputs that are finished
+        self._pending: list[str] = []  # finished blocks in the last output, which has room for more
+        self._sealed_size = self._pending_size = self._count = 0
+        self._shown = self._new = False
+
+    def promise(self, caption: str) -> None:
+        """Stands until the first chunk comes."""
+        self._send(caption)
+
+    def add(self, text: str) -> None:
+        """Keep it for the next repaint."""
+        self._growing.add(text)
+        self._new = True
+
+    @property
+    def _slot_size(self) -> int:
+        return max(SMALLEST_SLOT, self._sealed_size // SLOTS)
+
+    def cost(self) -> int:
+        """The last output is sent."""
+        return self._pending_size + len(self._growing.open) + MESSAGE if self._new else 0
+
+    def paint(self) -> int:
+        """Send the last output; begin another where it is full."""
+        self._new = False
+        self._take_finished()
+        messages = 0
+        if self._pending_size >= self._slot_size:
+            messages += self._seal()
+        shown = [*self._pending, *filter(None, [self._growing.open_shown])]
+        if shown:
+            self._send("\n\n".join(shown))
+            messages += 1
+        return messages
+
+    def _take_finished(self) -> None:
+        blocks = self._growing.take_finished()
+        if len(self._growing.open) > 2 * self._slot_size:
+            blocks += self._growing.cut_open(self._slot_size)
+        for block in blocks:
+            self._pending.append(block.shown)
+            self._pending_size += len(block.source)
+
+    def _seal(self) -> int:
+        text = "\n\n".join(self._pending)
+        self._send(text)
+        self._sealed.append(text)
+        self._sealed_size += self._pending_size
+        self._pending, self._pending_size, self._shown = [], 0, False
+        if len(self._sealed) < SLOTS:
+            return 1
+        self._clear()
+        self._send("\n\n".join(self._sealed))
+        self._sealed, self._shown = ["\n\n".join(self._sealed)], False
+        return 3
+
+    def _send(self, text: str) -> None:
+        if not self._shown:
+            self._count += 1
+        transient = {"display_id": f"{self._name}-{self._count}"}
+        self._publish({"text/markdown": text}, {}, transient=transient, update=self._shown)
+        self._shown = True
+
+    def finish(self, ending: Ending) -> None:
+        """One output takes the place of all."""
+        if self._count == 1 and self._shown:
+            transient = {"display_id": f"{self._name}-1"}
+            self._publish(ending.data, ending.metadata, transient=transient, update=True)
+            return
+        if self._count:
+            self._clear()
+        self._publish(ending.data, ending.metadata)

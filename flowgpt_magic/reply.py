@@ -1,0 +1,318 @@
+"""One answer, while it arrives and after.
+
+A reply does nothing until somebody reads it. It then runs once, on the worker's loop, however many readers it has; a
+reader that comes late gets what has arrived and then follows. When the last reader leaves before the end, the reply is
+cancelled and keeps its text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from flowgpt_magic import bridge
+from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.messages import Message, Status, Usage, notices_to
+
+Source = Callable[[], AsyncGenerator[str | Usage, None]]
+
+
+class CodeBlock(str):
+    """The text of a fenced code block; ``language`` is the word after the fence, or an empty string."""
+
+    language: str
+
+    def __new__(cls, code: str, language: str = "") -> CodeBlock:
+        block = super().__new__(cls, code)
+        block.language = language
+        return block
+
+
+class Reader:
+    """One reader's place in a reply: it takes what is new, and waits for more.
+
+    ``take`` is for synchronous code and ``take_async`` for coroutines on any loop; both return the chunks that came
+    since the last call, and an empty list only after a timeout or at the end.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._place = 0
+        self._awake = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._async_awake: asyncio.Event | None = None
+
+    def wake(self) -> None:
+        """Called by the reply, on the worker's thread or the canceller's, when there is something new."""
+        if self._awake.is_set():
+            return
+        self._awake.set()
+        if self._loop and self._async_awake and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._async_awake.set)
+
+    def _new(self) -> list[str]:
+        self._awake.clear()
+        chunks = self._reply.chunks_from(self._place)
+        self._place += len(chunks)
+        return chunks
+
+    @property
+    def done(self) -> bool:
+        """Has the reply ended, and all of it been taken?"""
+        return self._reply.ended and not self._reply.chunks_from(self._place)
+
+    def take(self, timeout: float | None = None) -> list[str]:
+        """The new chunks; waits at most ``timeout`` seconds for one, or as long as it takes."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            ended = self._reply.ended  # looked at first: what came before the end is never missed
+            if (chunks := self._new()) or ended:
+                return chunks
+            left = bridge.TICK if deadline is None else min(bridge.TICK, deadline - time.monotonic())
+            if left <= 0:
+                return []
+            self._awake.wait(left)
+
+    async def take_async(self) -> list[str]:
+        """The new chunks; waits for one as long as it takes."""
+        if self._async_awake is None:
+            self._loop, self._async_awake = asyncio.get_running_loop(), asyncio.Event()
+        while True:
+            self._async_awake.clear()
+            ended = self._reply.ended
+            if (chunks := self._new()) or ended:
+                return chunks
+            if not self._awake.is_set():
+                await self._async_awake.wait()
+
+
+class Reply:
+    """The answer of ``model`` of ``provider`` to ``messages``.
+
+    Read it with ``await reply`` (the whole text), ``async for chunk in reply``, ``for chunk in reply``, ``str(reply)``,
+    or leave it as the last line of a cell. Whoever waits for its end gets the error it ended with; a reply that has
+    ended is a value, and ``text`` is what arrived.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        provider: str,
+        model: str,
+        messages: Sequence[Message],
+        on_end: Callable[[Reply, Status], None] | None = None,
+    ) -> None:
+        self.turn_id = uuid4().hex
+        self.provider = provider
+        self.model = model
+        self.messages = list(messages)
+        self.error: BaseException | None = None
+        self.usage = Usage()
+        self.notices: list[str] = []
+        self.shown_in = ""  # the run of the cell that has shown it
+        self._source = source
+        self._on_end = on_end
+        self._status: Status | None = None
+        self._closed = False
+        self._chunks: list[str] = []
+        self._readers: list[Reader] = []
+        self._lock = threading.RLock()
+        self._task: asyncio.Task[None] | None = None
+        self._begun = 0.0
+
+    # What it is now
+
+    @property
+    def status(self) -> Status | None:
+        """``streaming``, ``complete``, ``cancelled`` or ``failed``; None before the first read."""
+        return self._status
+
+    @property
+    def ended(self) -> bool:
+        """Will nothing more arrive?"""
+        return self._status not in (None, "streaming")
+
+    @property
+    def text(self) -> str:
+        """The whole text; before the end, reads to the end first. Raises what the reply failed with while reading."""
+        if not self.ended:
+            for _chunk in self:
+                pass
+        return self.text_so_far
+
+    @property
+    def text_so_far(self) -> str:
+        """What has arrived by now; starts nothing and waits for nothing."""
+        with self._lock:
+            return "".join(self._chunks)
+
+    @property
+    def code_blocks(self) -> list[CodeBlock]:
+        """The fenced code blocks of the text, in order."""
+        from markdown_it import MarkdownIt
+
+        return [
+            CodeBlock(token.content, (token.info.split() or [""])[0])
+            for token in MarkdownIt("commonmark").parse(self.text)
+            if token.type == "fence"
+        ]
+
+    def chunks_from(self, place: int) -> list[str]:
+        """The chunks that have arrived, without the first ``place`` ones."""
+        with self._lock:
+            return self._chunks[place:]
+
+    # Reading
+
+    def start(self) -> None:
+        """Ask the provider, unless that has been done."""
+        with self._lock:
+            if self._status is not None:
+                return
+            self._status = "streaming"
+        self._begun = time.monotonic()
+        bridge.worker().submit(self._run()).add_done_callback(self._finish)
+
+    def open(self) -> Reader:
+        """A new reader, from the first chunk on; the reply is started. Give it back with ``leave``."""
+        reader = Reader(self)
+        with self._lock:
+            self._readers.append(reader)
+        self.start()
+        return reader
+
+    def leave(self, reader: Reader) -> None:
+        """``reader`` reads no more; with nobody left to read it, the reply is cancelled."""
+        with self._lock:
+            self._readers.remove(reader)
+            abandoned = not self._readers
+        if abandoned:
+            self.cancel()
+
+    def __iter__(self) -> Iterator[str]:
+        reader = self.open()
+        try:
+            while chunks := reader.take():
+                yield from chunks
+        finally:
+            self.leave(reader)
+        self.raise_error()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        reader = self.open()
+        try:
+            while chunks := await reader.take_async():
+                for chunk in chunks:
+                    yield chunk
+        finally:
+            self.leave(reader)
+        self.raise_error()
+
+    def __await__(self) -> Generator[Any, None, str]:
+        return self._whole().__await__()
+
+    async def _whole(self) -> str:
+        reader = self.open()
+        try:
+            while await reader.take_async():
+                pass
+        finally:
+            self.leave(reader)
+        self.raise_error()
+        return self.text_so_far
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        status = self.status or "not asked yet"
+        return f"<Reply of {self.provider}:{self.model}, {status}, {len(self.text_so_far)} characters>"
+
+    def _ipython_display_(self) -> None:
+        # Imported when IPython asks, never before: the display knows the reply, not the other way round.
+        from flowgpt_magic.display import show_result
+
+        show_result(self)
+
+    def raise_error(self) -> None:
+        """Raise what the reply failed with, if it did."""
+        if self.error is not None:
+            raise self.error
+
+    # Running and ending
+
+    def cancel(self) -> None:
+        """Stop it, from any thread. What has arrived stays, what comes after this does not; no effect after the end."""
+        if self._status is None:
+            self._begun = time.monotonic()
+        self._end("cancelled")
+        if (task := self._task) is not None:
+            loop = task.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(task.cancel)
+
+    async def _run(self) -> None:
+        self._task = asyncio.current_task()
+        if self.ended:
+            return
+        with notices_to(self._add_notice):
+            async with aclosing(self._source()) as chunks:
+                async for chunk in chunks:
+                    self._add(chunk)
+
+    def _add(self, chunk: str | Usage) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            if isinstance(chunk, Usage):
+                self.usage = replace(
+                    chunk, chunks=self.usage.chunks, first_chunk_seconds=self.usage.first_chunk_seconds
+                )
+                return
+            if not isinstance(chunk, str):
+                raise FlowGptError(f"{self.provider} sent {type(chunk).__name__} where text was due")
+            if not chunk:
+                return
+            first = self.usage.first_chunk_seconds
+            self.usage = replace(
+                self.usage,
+                chunks=self.usage.chunks + 1,
+                first_chunk_seconds=time.monotonic() - self._begun if first is None else first,
+            )
+            self._chunks.append(chunk)
+            self._wake()
+
+    def _add_notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    def _finish(self, future: Future[None]) -> None:
+        if future.cancelled():
+            self._end("cancelled")
+        elif (error := future.exception()) is not None:
+            self._end("failed", error)
+        else:
+            self._end("complete")
+
+    def _end(self, status: Status, error: BaseException | None = None) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed, self.error = True, error
+            self.usage = replace(self.usage, seconds=time.monotonic() - self._begun)
+            # Recorded before anybody is told: whoever has read to the end finds the turn in its conversation.
+            if self._on_end is not None:
+                self._on_end(self, status)
+            self._status = status
+            self._wake()
+
+    def _wake(self) -> None:
+        for reader in self._readers:
+            reader.wake()

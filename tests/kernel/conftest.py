@@ -1,0 +1,168 @@
+"""Real kernels: of the installed ipykernel, and of the last release of its sixth series."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client import KernelManager
+
+IPYKERNEL_6 = "6.31.0"
+SETUP = "%load_ext flowgpt_magic"
+
+
+@dataclass
+class Run:
+    """What one request brought back: every message with the moment it came, and what they add up to."""
+
+    messages: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    reply: dict[str, Any] = field(default_factory=dict)
+    idle_at: float = 0.0
+
+    def of_type(self, *kinds: str) -> list[tuple[float, dict[str, Any]]]:
+        return [(when, message["content"]) for when, message in self.messages if message["msg_type"] in kinds]
+
+    @property
+    def status(self) -> str:
+        return self.reply["status"]
+
+    @property
+    def error(self) -> str:
+        return "\n".join("\n".join(content["traceback"]) for _when, content in self.of_type("error"))
+
+    @property
+    def printed(self) -> str:
+        return "".join(content["text"] for _when, content in self.of_type("stream") if content["name"] == "stdout")
+
+    @property
+    def complained(self) -> str:
+        return "".join(content["text"] for _when, content in self.of_type("stream") if content["name"] == "stderr")
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """What a front end would keep in the notebook: display outputs, with updates and clearings applied."""
+        kept: list[dict[str, Any]] = []
+        clear_next = False
+        for _when, message in self.messages:
+            kind, content = message["msg_type"], message["content"]
+            if kind == "clear_output":
+                kept, clear_next = (kept, True) if content["wait"] else ([], False)
+            elif kind in ("display_data", "execute_result"):
+                kept = [content] if clear_next else [*kept, content]
+                clear_next = False
+            elif kind == "update_display_data":
+                name = content["transient"]["display_id"]
+                for each in kept:
+                    if each.get("transient", {}).get("display_id") == name:
+                        each.update(data=content["data"], metadata=content["metadata"])
+        return kept
+
+
+class Kernel:
+    """A running kernel and the one client that speaks with it."""
+
+    def __init__(self, manager: KernelManager) -> None:
+        self.manager = manager
+        self.client = manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+
+    def send(self, code: str, *, allow_stdin: bool = True, cell_id: str | None = None) -> str:
+        """Send a cell; returns the id of the request."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": allow_stdin,
+            "stop_on_error": True,
+        }
+        message = self.client.session.msg("execute_request", content)
+        if cell_id:
+            message["metadata"]["cellId"] = cell_id
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def collect(self, request: str, *, on_message: Callable[[dict[str, Any]], None] | None = None) -> Run:
+        """Everything that comes back for ``request``, until the kernel is idle and has replied."""
+        run = Run()
+        while True:
+            message = self.client.get_iopub_msg(timeout=120)
+            now = time.monotonic()
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            run.messages.append((now, message))
+            if on_message:
+                on_message(message)
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                run.idle_at = now
+                break
+        while run.reply == {}:
+            message = self.client.get_shell_msg(timeout=60)
+            if message["parent_header"].get("msg_id") == request:
+                run.reply = message["content"]
+        return run
+
+    def run(self, code: str, **how: Any) -> Run:
+        """Run a cell and wait for its end."""
+        return self.collect(self.send(code, **how))
+
+    def good(self, code: str, **how: Any) -> Run:
+        """Run a cell that must succeed."""
+        run = self.run(code, **how)
+        assert run.status == "ok", run.error
+        return run
+
+    def interrupt(self) -> None:
+        self.manager.interrupt_kernel()
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="session")
+def ipykernel_6() -> Path:
+    """A folder that holds the older kernel, installed once beside the environment's own."""
+    folder = Path(sys.prefix) / f"ipykernel-{IPYKERNEL_6}"
+    if not (folder / "ipykernel").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        subprocess.run([*command, f"ipykernel=={IPYKERNEL_6}", "nest-asyncio"], check=True)
+    return folder
+
+
+@pytest.fixture
+def start_kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
+    """Start kernels; all of them are stopped at the end of the test."""
+    started: list[Kernel] = []
+
+    def start(extra_path: Path | None = None, setup: str = SETUP, **environment: str) -> Kernel:
+        env = {**os.environ, "FLOWGPT_MODEL": "echo", **environment}
+        if extra_path:
+            env["PYTHONPATH"] = str(extra_path)
+        manager = KernelManager(kernel_name="python3")
+        manager.start_kernel(env=env, cwd=str(tmp_path))
+        kernel = Kernel(manager)
+        started.append(kernel)
+        if setup:
+            kernel.good(setup)
+        return kernel
+
+    yield start
+    for kernel in started:
+        kernel.close()
+
+
+@pytest.fixture(params=["installed ipykernel", f"ipykernel {IPYKERNEL_6}"])
+def kernel(request: pytest.FixtureRequest, start_kernel: Callable[..., Kernel]) -> Kernel:
+    """A kernel with the extension loaded and the echo provider as its default."""
+    if request.param == "installed ipykernel":
+        return start_kernel()
+    return start_kernel(request.getfixturevalue("ipykernel_6"))
