@@ -16,7 +16,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -52,19 +52,27 @@ class Worker:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def close(self) -> None:
-        """Cancel what runs, let it close its connections, and end the thread."""
+        """Cancel what runs, let it close its connections, and end the thread.
+
+        Where something does not let itself be cancelled, the thread is left as it is, and ends with the process:
+        closing a loop under a task prints a page of warnings.
+        """
         if not self.alive:
             return
-        asyncio.run_coroutine_threadsafe(self._wind_down(), self.loop)
-        self.thread.join(CLOSE_TIMEOUT)
+        with suppress(FutureTimeoutError):
+            if self.submit(self._wind_down()).result(CLOSE_TIMEOUT):
+                self.thread.join(CLOSE_TIMEOUT)
 
-    async def _wind_down(self) -> None:
+    async def _wind_down(self) -> bool:
+        """Has everything ended, so that the loop will stop?"""
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
-        await asyncio.wait(others, timeout=CLOSE_TIMEOUT / 2) if others else None
+        if others and (await asyncio.wait(others, timeout=CLOSE_TIMEOUT / 2))[1]:
+            return False
         await self.loop.shutdown_asyncgens()
         self.loop.call_soon(self.loop.stop)
+        return True
 
 
 _workers: list[Worker] = []  # at most one that is alive: the loop every reply of this process runs on
@@ -94,8 +102,8 @@ def wait(future: Future[T]) -> T:
             try:
                 return future.result(TICK)
             except FutureTimeoutError:
-                if future.done():
-                    raise
+                if future.done():  # with a timeout of its own, or in the moment after ours
+                    return future.result()
     finally:
         future.cancel()
 

@@ -134,7 +134,7 @@ def _follow(reader: Reader, reply: Reply, sink: Sink) -> None:
         cost = sink.cost()
         pause = budget.wait(cost, now) if cost else None
         if pause is not None and pause <= 0:
-            budget.spent(sink.paint(), cost, now)
+            budget.spent(*sink.paint(), now)
             pause = None
         waited = reader.take(pause)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from flowgpt_magic import nested, options, settings
-from flowgpt_magic.errors import OptionError, PromptError, SettingError, closest
+from flowgpt_magic.errors import FlowGptWarning, OptionError, PromptError, SettingError, closest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -179,7 +180,17 @@ def _version(_rest: str) -> str:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magics with ``shell``."""
+    """Register the magics with ``shell``.
+
+    A bad value in IPython's own configuration, or left there by ``%config``, is named in a warning and not used.
+    """
+    configuration = shell.config.get("FlowGPT", {})
+    for name in list(configuration):
+        try:
+            settings.check(name, configuration[name], "IPython's configuration of FlowGPT")
+        except SettingError as error:
+            warnings.warn(str(error), FlowGptWarning, stacklevel=2)
+            del configuration[name]
     magics = FlowGPT(shell)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.append(complete_cell)

@@ -6,6 +6,7 @@ import asyncio
 import asyncio.events
 import asyncio.futures
 import asyncio.tasks
+from contextlib import closing
 from typing import Any
 
 ADDED_TO_LOOP = "_nest_patched"
@@ -36,7 +37,7 @@ class Nesting:
         if hasattr(asyncio, "_nest_patched"):  # by the user's own program, who may take it for granted
             return
         places: list[Any] = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events]
-        places += [type(_policy()), type(asyncio.get_event_loop())]
+        places += [type(_policy()), _loop_class()]
         self._before = [(place, dict(vars(place))) for place in places]
         nest_asyncio2.apply()
 
@@ -48,6 +49,15 @@ class Nesting:
                 elif name not in before and name in (ADDED_TO_LOOP, "_nest_asyncio2"):
                     delattr(place, name)
         self._before = []
+
+
+def _loop_class() -> type[asyncio.AbstractEventLoop]:
+    """The class of the running loop, or of the one that ``asyncio.run`` would make."""
+    try:
+        return type(asyncio.get_running_loop())
+    except RuntimeError:
+        with closing(asyncio.new_event_loop()) as loop:
+            return type(loop)
 
 
 def _policy() -> Any:

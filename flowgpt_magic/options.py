@@ -128,12 +128,12 @@ def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
         place = assigned.end()
     while (place := _skip_spaces(line, place)) < len(line):
         word, end = _word(line, place)
-        if word == "--":
+        if line[place:end] == "--":
             place = _skip_spaces(line, end)
             break
         if _looks_like_option(line[place:end]):
             place = _read_option(line, result, word, end)
-        elif "model" not in result.options and is_model(word):
+        elif "model" not in result.options and len(word.split()) == 1 and is_model(word):  # no name holds a space
             result.options["model"] = word
             place = end
         else:

@@ -16,11 +16,12 @@ from flowgpt_magic.markdown import GrowingMarkdown, harmless, plain
 FRAME = 0.055  # seconds between two repaints once a reply has been going for a while: 18 a second
 SLOW = 0.015  # seconds; chunks further apart than this are painted as they come, as long as BURST lasts
 BURST = 120  # repaints a slow reply has at hand before it is held to FRAME
-PER_CHARACTER = 1.0  # bytes a repaint may send for each byte of the reply
-PER_SECOND = 7_000  # bytes it may send for each second besides, so that a slow reply is not shown in jumps
-MESSAGE = 130  # bytes of a message's content that are not text: keys, display id
-SLOTS = 40  # outputs a cell shows at once while it streams: JupyterLab hides those after the fiftieth
-SMALLEST_SLOT = 600  # bytes; shorter finished blocks share an output
+PER_CHARACTER = 1.0  # bytes that repaints may send for each character of the reply
+PER_SECOND = 7_000  # bytes they may send for each second besides, so that a slow reply is not shown in jumps
+MESSAGE = 120  # bytes of a message's content that are not text: keys, display id
+SLOTS = 44  # outputs a cell shows at once while it streams: JupyterLab hides those after the fiftieth
+SMALLEST_SLOT = 600  # characters; shorter finished blocks share an output
+SHARE = 24  # an output holds at least this part of all that is finished, so that there are never many
 
 Publish = Callable[..., None]
 
@@ -45,9 +46,14 @@ class Budget:
         self._last_chunk = now
         self._allowed += PER_CHARACTER * size
 
+    @property
+    def _unhurried(self) -> bool:
+        """Do the chunks come slowly enough to paint each as it comes?"""
+        return self._burst >= 1 and (self._gap is None or self._gap >= SLOW)
+
     def wait(self, cost: int, now: float) -> float:
         """Seconds until ``cost`` bytes may be sent; 0 or less means now."""
-        if self._burst >= 1 and (self._gap is None or self._gap >= SLOW):
+        if self._unhurried:
             return 0.0
         owed = self._bytes + cost - self._allowed - PER_SECOND * (now - self._begun)
         return max(self._next_frame - now, owed / PER_SECOND)
@@ -56,8 +62,9 @@ class Budget:
         """A repaint of ``size`` bytes in ``messages`` messages went out."""
         if now < self._next_frame:
             self._burst -= messages
-        self._next_frame = max(now, self._next_frame) + FRAME * messages if messages > 1 else now + FRAME
-        self._bytes += size
+        else:
+            self._bytes += size
+        self._next_frame = now + FRAME * messages
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,8 @@ class Sink(Protocol):
     def cost(self) -> int:
         """The bytes a repaint would send, 0 where there is nothing new."""
 
-    def paint(self) -> int:
-        """Show what there is; returns the number of messages it took."""
+    def paint(self) -> tuple[int, int]:
+        """Show what there is; returns how many messages that took, and how many bytes for the budget to count."""
 
     def finish(self, ending: Ending) -> None:
         """Show the end: one output with the whole reply."""
@@ -104,9 +111,9 @@ class Nothing:
         """Nothing is ever painted before the end."""
         return 0
 
-    def paint(self) -> int:
+    def paint(self) -> tuple[int, int]:
         """Nothing is ever painted before the end."""
-        return 0
+        return 0, 0
 
     def finish(self, ending: Ending) -> None:
         """The one output."""
@@ -131,12 +138,13 @@ class Appended:
         """Only what is new is sent."""
         return sum(map(len, self._new))
 
-    def paint(self) -> int:
+    def paint(self) -> tuple[int, int]:
         """Print what is new."""
-        sys.stdout.write(plain("".join(self._new)))
+        text = plain("".join(self._new))
+        sys.stdout.write(text)
         sys.stdout.flush()
         self._new.clear()
-        return 1
+        return 1, len(text)
 
     def finish(self, ending: Ending) -> None:
         """Print the rest, and what comes after it."""
@@ -169,11 +177,12 @@ class OneOutput:
         """The whole text is sent."""
         return len(self._text) + MESSAGE if self._new else 0
 
-    def paint(self) -> int:
+    def paint(self) -> tuple[int, int]:
         """Send the whole text."""
-        self._send({"text/markdown": harmless(self._text, images=self._images)}, {})
+        shown = harmless(self._text, images=self._images)
+        self._send({"text/markdown": shown}, {})
         self._new = False
-        return 1
+        return 1, len(shown) + MESSAGE
 
     def finish(self, ending: Ending) -> None:
         """The last repaint is what the notebook keeps."""
@@ -188,7 +197,8 @@ class Slots:
     """Markdown in a cell of its own: finished blocks stay in their outputs, only the last output is sent again.
 
     At the end the outputs become one, so nothing else may be shown in this cell meanwhile. Many outputs become one in
-    between too, each time the text has grown by a factor, so that all of that costs less than two times the text.
+    between too, each time the text has grown by a factor, so that all of that costs less than one and a half times the
+    text; the budget does not count it, or the reply would stand still for a while after each time.
     """
 
     def __init__(self, publish: Publish, clear: Callable[[], None], name: str, *, images: bool) -> None:
@@ -198,7 +208,8 @@ class Slots:
         self._growing = GrowingMarkdown(images=images)
         self._sealed: list[str] = []  # what stands in the outputs that are finished
         self._pending: list[str] = []  # finished blocks in the last output, which has room for more
-        self._sealed_size = self._pending_size = self._count = 0
+        self._sealed_size = self._pending_size = self._open_size = 0  # characters
+        self._count = 0  # of outputs made
         self._shown = self._new = False
 
     def promise(self, caption: str) -> None:
@@ -208,49 +219,50 @@ class Slots:
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
         self._growing.add(text)
+        self._open_size += len(text)
         self._new = True
-
-    @property
-    def _slot_size(self) -> int:
-        return max(SMALLEST_SLOT, self._sealed_size // SLOTS)
 
     def cost(self) -> int:
         """The last output is sent."""
-        return self._pending_size + len(self._growing.open) + MESSAGE if self._new else 0
+        return self._pending_size + self._open_size + MESSAGE if self._new else 0
 
-    def paint(self) -> int:
+    def paint(self) -> tuple[int, int]:
         """Send the last output; begin another where it is full."""
         self._new = False
-        self._take_finished()
-        messages = 0
-        if self._pending_size >= self._slot_size:
-            messages += self._seal()
-        shown = [*self._pending, *filter(None, [self._growing.open_shown])]
+        slot_size = max(SMALLEST_SLOT, self._sealed_size // SHARE)
+        self._take_finished(slot_size)
+        messages, size = 0, 0
+        if self._pending_size >= slot_size:
+            messages, size = self._seal()
+        shown = "\n\n".join([*self._pending, *filter(None, [self._growing.open_shown])])
         if shown:
-            self._send("\n\n".join(shown))
-            messages += 1
-        return messages
+            self._send(shown)
+            messages, size = messages + 1, size + len(shown) + MESSAGE
+        return messages, size
 
-    def _take_finished(self) -> None:
+    def _take_finished(self, slot_size: int) -> None:
         blocks = self._growing.take_finished()
-        if len(self._growing.open) > 2 * self._slot_size:
-            blocks += self._growing.cut_open(self._slot_size)
+        if self._open_size > 2 * slot_size:
+            blocks += self._growing.cut_open(slot_size)
         for block in blocks:
-            self._pending.append(block.shown)
+            self._pending.append(block.shown.strip("\n"))
             self._pending_size += len(block.source)
+            self._open_size -= len(block.source)
 
-    def _seal(self) -> int:
+    def _seal(self) -> tuple[int, int]:
+        """Finish the last output; where there are many, make them one."""
         text = "\n\n".join(self._pending)
         self._send(text)
         self._sealed.append(text)
         self._sealed_size += self._pending_size
         self._pending, self._pending_size, self._shown = [], 0, False
         if len(self._sealed) < SLOTS:
-            return 1
+            return 1, len(text) + MESSAGE
+        self._sealed = ["\n\n".join(self._sealed)]
         self._clear()
-        self._send("\n\n".join(self._sealed))
-        self._sealed, self._shown = ["\n\n".join(self._sealed)], False
-        return 3
+        self._send(self._sealed[0])
+        self._shown = False
+        return 3, len(text) + MESSAGE
 
     def _send(self, text: str) -> None:
         if not self._shown:

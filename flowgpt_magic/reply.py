@@ -8,11 +8,12 @@ cancelled and keeps its text.
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -45,23 +46,32 @@ class Reader:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self._place = 0
-        self._awake = threading.Event()
+        # A queue and no threading.Event: an interrupt's handler cancels, and so wakes, in the middle of any line here.
+        self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._async_awake: asyncio.Event | None = None
 
     def wake(self) -> None:
         """Called by the reply, on the worker's thread or the canceller's, when there is something new."""
-        if self._awake.is_set():
+        if not self._awake.empty():
             return
-        self._awake.set()
-        if self._loop and self._async_awake and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._async_awake.set)
+        self._awake.put(None)
+        if self._loop and self._async_awake:
+            with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
+                self._loop.call_soon_threadsafe(self._async_awake.set)
 
-    def _new(self) -> list[str]:
-        self._awake.clear()
+    def _look(self) -> tuple[list[str], bool]:
+        """The new chunks, and whether the reply has ended.
+
+        The order matters. Wake-ups are forgotten before anything is looked at, so that no later one is lost, and the
+        end is looked at before the chunks, so that none of those is missed.
+        """
+        with suppress(queue.Empty):
+            self._awake.get_nowait()
+        ended = self._reply.ended
         chunks = self._reply.chunks_from(self._place)
         self._place += len(chunks)
-        return chunks
+        return chunks, ended
 
     @property
     def done(self) -> bool:
@@ -72,13 +82,14 @@ class Reader:
         """The new chunks; waits at most ``timeout`` seconds for one, or as long as it takes."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            ended = self._reply.ended  # looked at first: what came before the end is never missed
-            if (chunks := self._new()) or ended:
+            chunks, ended = self._look()
+            if chunks or ended:
                 return chunks
             left = bridge.TICK if deadline is None else min(bridge.TICK, deadline - time.monotonic())
             if left <= 0:
                 return []
-            self._awake.wait(left)
+            with suppress(queue.Empty):
+                self._awake.get(timeout=left)
 
     async def take_async(self) -> list[str]:
         """The new chunks; waits for one as long as it takes."""
@@ -86,11 +97,10 @@ class Reader:
             self._loop, self._async_awake = asyncio.get_running_loop(), asyncio.Event()
         while True:
             self._async_awake.clear()
-            ended = self._reply.ended
-            if (chunks := self._new()) or ended:
+            chunks, ended = self._look()
+            if chunks or ended:
                 return chunks
-            if not self._awake.is_set():
-                await self._async_awake.wait()
+            await self._async_awake.wait()
 
 
 class Reply:
@@ -177,8 +187,7 @@ class Reply:
         with self._lock:
             if self._status is not None:
                 return
-            self._status = "streaming"
-        self._begun = time.monotonic()
+            self._status, self._begun = "streaming", time.monotonic()
         bridge.worker().submit(self._run()).add_done_callback(self._finish)
 
     def open(self) -> Reader:
@@ -193,9 +202,8 @@ class Reply:
         """``reader`` reads no more; with nobody left to read it, the reply is cancelled."""
         with self._lock:
             self._readers.remove(reader)
-            abandoned = not self._readers
-        if abandoned:
-            self.cancel()
+            if not self._readers:
+                self.cancel()
 
     def __iter__(self) -> Iterator[str]:
         reader = self.open()
@@ -251,13 +259,15 @@ class Reply:
 
     def cancel(self) -> None:
         """Stop it, from any thread. What has arrived stays, what comes after this does not; no effect after the end."""
-        if self._status is None:
-            self._begun = time.monotonic()
-        self._end("cancelled")
+        with self._lock:
+            if self._closed:  # its task may be closing a connection, which a second cancel would cut short
+                return
+            if self._status is None:
+                self._begun = time.monotonic()
+            self._end("cancelled")
         if (task := self._task) is not None:
-            loop = task.get_loop()
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
+            with suppress(RuntimeError):  # the loop is closed, and its tasks with it
+                task.get_loop().call_soon_threadsafe(task.cancel)
 
     async def _run(self) -> None:
         self._task = asyncio.current_task()
@@ -266,6 +276,8 @@ class Reply:
         with notices_to(self._add_notice):
             async with aclosing(self._source()) as chunks:
                 async for chunk in chunks:
+                    if self.ended:  # cancelled, and the provider did not listen
+                        return
                     self._add(chunk)
 
     def _add(self, chunk: str | Usage) -> None:
@@ -307,11 +319,14 @@ class Reply:
                 return
             self._closed, self.error = True, error
             self.usage = replace(self.usage, seconds=time.monotonic() - self._begun)
-            # Recorded before anybody is told: whoever has read to the end finds the turn in its conversation.
-            if self._on_end is not None:
-                self._on_end(self, status)
-            self._status = status
-            self._wake()
+            # Recorded before anybody is told: whoever has read to the end finds the turn in its conversation. Nobody
+            # waits for ever where that fails.
+            try:
+                if self._on_end is not None:
+                    self._on_end(self, status)
+            finally:
+                self._status = status
+                self._wake()
 
     def _wake(self) -> None:
         for reader in self._readers:

@@ -38,7 +38,7 @@ def number(low: float, high: float | None = None) -> Callable[[Any], float]:
     def check(value: Any) -> float:
         try:
             found = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"must be {limits}") from None
         if isinstance(value, bool) or not (low <= found <= (high if high is not None else float("inf"))):
             raise ValueError(f"must be {limits}")
@@ -98,7 +98,7 @@ FORMATS = ("markdown", "text")
 
 def setting(default: Any, check: Callable[[Any], Any], text: str, *, secret: bool = False) -> Any:
     """One row of the table below: its default, what values it takes, what it does."""
-    return field(default=default, metadata={"check": check, "help": text, "secret": secret})
+    return field(default=default, repr=not secret, metadata={"check": check, "help": text, "secret": secret})
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> AsyncGenerator[str | Usage, None]:
         """One chunk a word.
 
-        ``pace`` is the number of seconds before each chunk, by default the setting of that name; after ``fail_after`` chunks it raises ``ProviderError``.
+        ``pace`` is the number of seconds before each chunk, by default the setting of that name; after
+        ``fail_after`` chunks it raises ``ProviderError``.
         """
         text = cls._answer(cls.get_model(model), messages)
         words = WORDS.findall(text)

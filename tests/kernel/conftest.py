@@ -55,7 +55,7 @@ class Run:
             if kind == "clear_output":
                 kept, clear_next = (kept, True) if content["wait"] else ([], False)
             elif kind in ("display_data", "execute_result"):
-                kept = [content] if clear_next else [*kept, content]
+                kept = [dict(content)] if clear_next else [*kept, dict(content)]
                 clear_next = False
             elif kind == "update_display_data":
                 name = content["transient"]["display_id"]
@@ -138,31 +138,47 @@ def ipykernel_6() -> Path:
     return folder
 
 
+def start(folder: Path, extra_path: Path | None = None, setup: str = SETUP, **environment: str) -> Kernel:
+    """A new kernel with the echo provider as its default; ``extra_path`` goes before its other packages."""
+    env = {**os.environ, "FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data"), **environment}
+    if extra_path:
+        env["PYTHONPATH"] = str(extra_path)
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(env=env, cwd=str(folder))
+    kernel = Kernel(manager)
+    if setup:
+        kernel.good(setup)
+    return kernel
+
+
 @pytest.fixture
 def start_kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
-    """Start kernels; all of them are stopped at the end of the test."""
+    """Start kernels of the test's own; all of them are stopped at its end."""
     started: list[Kernel] = []
 
-    def start(extra_path: Path | None = None, setup: str = SETUP, **environment: str) -> Kernel:
-        env = {**os.environ, "FLOWGPT_MODEL": "echo", **environment}
-        if extra_path:
-            env["PYTHONPATH"] = str(extra_path)
-        manager = KernelManager(kernel_name="python3")
-        manager.start_kernel(env=env, cwd=str(tmp_path))
-        kernel = Kernel(manager)
-        started.append(kernel)
-        if setup:
-            kernel.good(setup)
-        return kernel
+    def start_one(*args: Any, **how: Any) -> Kernel:
+        started.append(start(tmp_path, *args, **how))
+        return started[-1]
 
-    yield start
+    yield start_one
     for kernel in started:
         kernel.close()
 
 
-@pytest.fixture(params=["installed ipykernel", f"ipykernel {IPYKERNEL_6}"])
-def kernel(request: pytest.FixtureRequest, start_kernel: Callable[..., Kernel]) -> Kernel:
-    """A kernel with the extension loaded and the echo provider as its default."""
-    if request.param == "installed ipykernel":
-        return start_kernel()
-    return start_kernel(request.getfixturevalue("ipykernel_6"))
+@pytest.fixture(scope="session", params=["installed ipykernel", f"ipykernel {IPYKERNEL_6}"])
+def shared_kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """One kernel of each kind for all tests that leave it as they found it."""
+    newest = request.param == "installed ipykernel"
+    path = None if newest else request.getfixturevalue("ipykernel_6")
+    kernel = start(tmp_path_factory.mktemp("kernel"), path)
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture
+def kernel(shared_kernel: Kernel) -> Kernel:
+    """A kernel with the extension freshly loaded, nothing said yet, and no names of the user's."""
+    shared_kernel.good("%reset -f")
+    shared_kernel.good("get_ipython().config.pop('FlowGPT', None)")  # where %config leaves what it has set
+    shared_kernel.good("%reload_ext flowgpt_magic")
+    return shared_kernel

@@ -1,0 +1,453 @@
+"""Markdown from a stranger, written again so that every renderer sees the same harmless thing in it.
+
+The front ends render Markdown with different parsers, and they disagree at the edges: about what is code, where a list
+item ends, what a dollar sign does. So the text is parsed once, and written again from what was found in it in the
+plainest form there is. Outside code blocks, what is written has no ``<`` but those of a few tags without attributes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from markdown_it import MarkdownIt
+
+from flowgpt_magic.formulas import find_formulas, harmless_formula
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from markdown_it.token import Token
+
+DEEPEST = 40  # nested lists and quotes; the parser drops what lies deeper, so such a text is shown as plain text
+LONGEST_ADDRESS = 2000  # characters of a link's address; a longer one is text
+
+# ECMA-48: control sequences, strings with a terminator, and other escape sequences. None of them reaches past the next
+# ESC, so that reading costs the same whether they end or not.
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\-~]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_ORDER = re.compile("[\u202a-\u202e\u2066-\u2069]")  # overrides of the reading direction, which make code lie
+_NEWLINE = re.compile(r"\r\n?")
+
+
+def plain(text: str) -> str:
+    """The text without anything that acts on a terminal or breaks a file; newlines and tabs stay.
+
+    Escape sequences are removed, other control characters become the picture Unicode has for them, and halves of
+    surrogate pairs, which no encoding takes, become U+FFFD.
+    """
+    if _CONTROL.search(text) is None:
+        return text
+    return _CONTROL.sub(_visible, _ANSI.sub("", _NEWLINE.sub("\n", text)))
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
+
+
+def _clean(text: str) -> str:
+    text = plain(text.replace("\x0b", " ").replace("\x0c", " ").replace("\x85", " "))
+    return _ORDER.sub("\ufffd", text).replace("\u2028", " ").replace("\u2029", " ")
+
+
+# -- addresses -------------------------------------------------------------------------------------------------------
+
+_LINK = re.compile(r"(?:https?://[^/?#\s]|mailto:[^?#\s])[^\s]*|#[\w%.-]*", re.IGNORECASE)
+_PICTURE = re.compile(r"https?://[^/?#\s][^\s]*|data:image/(?:png|jpeg|gif|webp)[;,][A-Za-z0-9+/=;,%-]*", re.IGNORECASE)
+_UNSAFE_IN_ADDRESS = re.compile(r"[^A-Za-z0-9\-._~:/?#!&+,;=%@]|(?<=@)@|&(?=#?\w+;)")
+_SIMPLE_ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-.:/?#&+,;=%]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
+
+
+def _may_be_link(address: str) -> bool:
+    return len(address) <= LONGEST_ADDRESS and _LINK.fullmatch(address) is not None
+
+
+def _may_be_kept(address: str) -> bool:
+    return _may_be_link(address) or _PICTURE.fullmatch(address) is not None
+
+
+def _address(address: str) -> str:
+    """The address as it stands in a link: what means something to Markdown is percent-encoded."""
+    return _UNSAFE_IN_ADDRESS.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), address)
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
+
+_SPECIAL = re.compile(
+    r"https?://[^\s<>`|\\]+|(?:www(?=\.)|:(?=//))|[\\`*_~|$<&\[\]!@\r\n]",
+    re.IGNORECASE,
+)
+_TEX_WORD = re.compile(r"\\(?:begin|end|ref|eqref)(?![A-Za-z])")
+_LINE_START = re.compile(r"^(?:([#>+=:-])|([0-9]{1,9})([.)])(?=\s|$))", re.MULTILINE)
+_PUNCTUATION = re.compile(r"[^\w\s]|_")
+_ENTITY = re.compile(r"&#?\w+;")
+_AS_IT_IS = {"*": r"\*", "~": r"\~", "|": r"\|", "`": "&#96;", "<": "&lt;", "\n": " ", "\r": " "}
+
+
+def _entities(text: str) -> str:
+    """The text with all punctuation as character references: no parser can find anything else in it."""
+    return _PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text)
+
+
+def _alone(character: str) -> str:
+    """A character that MathJax cannot join with others: it reads each element's text for itself."""
+    return f"<span>&#{ord(character)};</span>"
+
+
+def _inert(text: str) -> str:
+    """The text with all punctuation encoded, and nothing MathJax could make a formula of either."""
+    return "".join(_alone(part) if part in ("$", "\\") else _entities(part) for part in re.split(r"([$\\])", text))
+
+
+class _Text:
+    """Escapes text; `many_dollars` and `in_link` say where it stands."""
+
+    def __init__(self, many_dollars: bool) -> None:
+        self.dollar = _alone("$") if many_dollars else r"\$"
+        self.in_link = False
+
+    def escape(self, text: str) -> str:
+        if _SPECIAL.search(text) is None:
+            return text
+        return _SPECIAL.sub(self._special, text)
+
+    def _special(self, match: re.Match[str]) -> str:
+        found, text, start = match[0], match.string, match.start()
+        if found in _AS_IT_IS:
+            return _AS_IT_IS[found]
+        after = text[start + 1 : start + 2]
+        if found == "$":
+            return self.dollar
+        if found == "\\":
+            return _backslash(text, start, after)
+        if found == "_":
+            before = text[start - 1 : start] if start else ""
+            return "_" if before.isalnum() and after.isalnum() else r"\_"
+        if found == "&":
+            return "&amp;" if _ENTITY.match(text, start) else "&"
+        if found == ":" or found.lower() == "www":
+            return f"&#{ord(found[0])};{found[1:]}"
+        if len(found) > 1:
+            return self._bare_address(found, text[match.end() :][:1])
+        return self._bracket(found, after, start > 0 and text[start - 1] == "@")
+
+    def _bracket(self, found: str, after: str, doubled: bool) -> str:
+        if found == "@":
+            return "&#64;" if doubled else "@"
+        if found == "!":
+            return "&#33;" if after in ("[", "h") else "!"
+        special = after in "([:" if found == "]" else after == "^"
+        return f"&#{ord(found)};" if special or self.in_link else found
+
+    def _bare_address(self, found: str, after: str) -> str:
+        """An address that renderers make a link of by themselves, if they agree about where it ends.
+
+        JupyterLab's would take a formula that follows it at once for a part of it.
+        """
+        if self.in_link:
+            return _inert(found)
+        if after.isspace() and _SIMPLE_ADDRESS.fullmatch(found) and not _ENTITY.search(found):
+            return found
+        address = found.rstrip("!,.:;?*_~)]'\"$")
+        if not _may_be_link(address):
+            return _inert(found)
+        return f"[{_inert(address)}]({_address(address)})" + _inert(found[len(address) :])
+
+
+def _backslash(text: str, start: int, after: str) -> str:
+    if not after or after in "()[]$" or _TEX_WORD.match(text, start):
+        return _alone("\\")
+    return r"\\" if after.isalnum() else "&#92;"
+
+
+# -- inline ----------------------------------------------------------------------------------------------------------
+
+_NOT_IN_TICKS = re.compile(r"[<`]|\\(?:begin|end|\\[()\[\]])|@@|^ | $|^$")
+
+
+def _code(content: str, in_table: bool) -> str:
+    """A code span; as an element with all punctuation encoded where a parser could see something else in it."""
+    content = content.replace("\n", " ")
+    if _NOT_IN_TICKS.search(content) or (in_table and "|" in content):
+        return f"<code>{_entities(content)}</code>"
+    return f"`{content}`"
+
+
+class _Inline:
+    """Writes the inside of one paragraph, heading or table cell."""
+
+    def __init__(self, images: bool, budget: list[int]) -> None:
+        self.images, self.budget = images, budget
+
+    def write(self, children: Sequence[Token], *, in_table: bool = False) -> str:
+        dollars = sum(token.content.count("$") for token in children if token.type in ("text", "image"))
+        formulas = any(token.type == "formula" for token in children)
+        self.text = _Text(many_dollars=formulas or dollars > 1)
+        self.in_table = in_table
+        self.last = children[-1] if children else None
+        self.parts: list[str] = []
+        self.hrefs: list[str] = []
+        for token in children:
+            getattr(self, f"_{token.type}", self._markup)(token)
+        lines = "".join(self.parts).split("\n")
+        return "\n".join(line.strip(" \t") for line in lines)
+
+    def _text(self, token: Token) -> None:
+        text = _clean(token.content)
+        self.parts.append(self.text.escape(text + "\n")[:-1] if token is self.last else self.text.escape(text))
+
+    def _markup(self, token: Token) -> None:
+        self.parts.append(token.markup if token.type in _MARKUP else self.text.escape(token.content))
+
+    def _softbreak(self, _token: Token) -> None:
+        self.parts.append(" " if self.in_table else "\n")
+
+    def _hardbreak(self, _token: Token) -> None:
+        self.parts.append("<br>" if self.in_table else "\\\n")
+
+    def _code_inline(self, token: Token) -> None:
+        self.parts.append(_code(token.content, self.in_table))
+
+    def _formula(self, token: Token) -> None:
+        self.parts.append(_formula(token, self.in_table))
+
+    def _link_open(self, token: Token) -> None:
+        href = str(token.attrGet("href") or "")
+        self.budget[0] -= len(href)
+        self.hrefs.append(href if _may_be_link(href) and self.budget[0] > 0 else "")
+        self.text.in_link = True
+        self._no_image_by_accident()
+        self.parts.append("[" if self.hrefs[-1] else "&#91;")
+
+    def _link_close(self, _token: Token) -> None:
+        href = self.hrefs.pop()
+        self.text.in_link = False
+        self.parts.append(f"]({_address(href)})" if href else "&#93;")
+
+    def _image(self, token: Token) -> None:
+        address = str(token.attrGet("src") or "")
+        alt = self._alt(token.children or [])
+        self.budget[0] -= len(address)
+        self._no_image_by_accident()
+        if self.images and _PICTURE.fullmatch(address) and self.budget[0] > 0:
+            self.parts.append(f"![{_entities(alt)}]({_address(address)})")
+            return
+        self.parts.append(self._described(_inert(alt), address))
+
+    def _described(self, alt: str, address: str) -> str:
+        """What stands in the place of an image: its description, and its address to click."""
+        short = _inert(address if len(address) <= 200 else address[:60] + "…")
+        if self.text.in_link or not _may_be_link(address) or self.budget[0] <= 0:
+            return f"{alt} ({short})" if alt else short
+        link = f"[{short}]({_address(address)})"
+        return f"{alt} ({link})" if alt else link
+
+    def _alt(self, children: Sequence[Token]) -> str:
+        return _clean("".join(token.content or (" " if "break" in token.type else "") for token in children))
+
+    def _no_image_by_accident(self) -> None:
+        if self.parts and self.parts[-1].endswith("!"):
+            self.parts[-1] = self.parts[-1][:-1] + "&#33;"
+
+
+_MARKUP = frozenset({"em_open", "em_close", "strong_open", "strong_close", "s_open", "s_close"})
+
+
+def _formula(token: Token, in_table: bool) -> str:
+    tex = harmless_formula(token.content)
+    if tex is None:
+        return f"<code>{_entities(' '.join(token.meta['source'].split()))}</code>"
+    if in_table:
+        tex = tex.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+    return f"$${tex}$$" if token.meta["displayed"] else f"${tex.strip()}$"
+
+
+# -- blocks ----------------------------------------------------------------------------------------------------------
+
+_LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,40}")
+# Front ends draw Mermaid diagrams, and nbconvert puts their source into the page as it is. Diagrams can have links, style
+# sheets and images from elsewhere.
+_RISKY_IN_DIAGRAM = re.compile(
+    r"[<&@#\\]|%%|//|url|import|click|call|href|style|class|link|img|image|icon|theme|config", re.IGNORECASE
+)
+_LAB_TAKES_OUT = re.compile(r"[$]|\\(?:begin|end)\{|\\\\[()\[\]]|@@\d")
+_TICKS = re.compile(r"`{3,}")
+
+
+class _Blocks:
+    """Writes tokens as lines; each method takes the position of a token and returns that after its last one."""
+
+    def __init__(self, tokens: Sequence[Token], images: bool, size: int) -> None:
+        self.tokens = tokens
+        self.inline = _Inline(images, [10 * size + 1000])
+        self.codes: list[str] = []
+
+    def write(self, at: int, until: str, nested: bool = False) -> tuple[list[str], int]:
+        """The lines of all blocks up to the token of type `until`, and the position after that."""
+        lines: list[str] = []
+        previous = ""
+        while at < len(self.tokens) and self.tokens[at].type != until:
+            token = self.tokens[at]
+            writer: Callable[[int, bool], tuple[list[str], int]] = getattr(self, f"_{token.type}")
+            block, at = writer(at, nested)
+            if previous and not (previous == "tight" and token.type in _MAY_FOLLOW_AT_ONCE):
+                lines.append("")
+            lines += block
+            previous = "tight" if token.hidden else token.type
+        return lines, at + 1
+
+    def _paragraph_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        text = self.inline.write(self.tokens[at + 1].children or [])
+        return _LINE_START.sub(_escape_line_start, text).split("\n"), at + 3
+
+    def _heading_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        text = self.inline.write(self.tokens[at + 1].children or []).replace("\\\n", " ").replace("\n", " ")
+        if text.endswith("#"):
+            text = text[:-1] + "\\#"
+        return [f"{'#' * int(self.tokens[at].tag[1])} {text}".rstrip()], at + 3
+
+    def _hr(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        return ["___"], at + 1
+
+    def _fence(self, at: int, nested: bool) -> tuple[list[str], int]:
+        token = self.tokens[at]
+        words = token.info.split()
+        language = words[0] if words and _LANGUAGE.fullmatch(words[0]) else ""
+        if language.lower() == "mermaid" and _RISKY_IN_DIAGRAM.search(token.content):
+            language = "text"
+        return self._code_lines(token.content, language, nested), at + 1
+
+    def _code_block(self, at: int, nested: bool) -> tuple[list[str], int]:
+        return self._code_lines(self.tokens[at].content, "", nested), at + 1
+
+    def _code_lines(self, content: str, language: str, nested: bool) -> list[str]:
+        if nested and _LAB_TAKES_OUT.search(content):
+            # JupyterLab looks for formulas in code blocks that do not begin at the margin, and spoils what it finds.
+            return [f"<pre><code>{_entities(content).replace(chr(10), '&#10;')}</code></pre>"]
+        self.codes.append(content)
+        fence = "`" * max([3, *(len(ticks) + 1 for ticks in _TICKS.findall(content))])
+        return [fence + language, *content.removesuffix("\n").split("\n"), fence]
+
+    def _formula_block(self, at: int, nested: bool) -> tuple[list[str], int]:
+        token = self.tokens[at]
+        if harmless_formula(token.content) is None:
+            return self._code_lines(token.meta["source"] + "\n", "latex", nested), at + 1
+        return [_formula(token, in_table=False)], at + 1
+
+    def _blockquote_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        lines, at = self.write(at + 1, "blockquote_close", nested=True)
+        return [f"> {line}".rstrip() if line else ">" for line in lines or [""]], at
+
+    def _bullet_list_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        return self._items(at, "bullet_list_close")
+
+    def _ordered_list_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        return self._items(at, "ordered_list_close")
+
+    def _items(self, at: int, until: str) -> tuple[list[str], int]:
+        items: list[list[str]] = []
+        tight = False
+        at += 1
+        while self.tokens[at].type != until:
+            token = self.tokens[at]
+            marker = f"{token.info}{token.markup} "
+            paragraphs = self.tokens[at + 1]
+            tight = tight or paragraphs.hidden
+            lines, at = self.write(at + 1, "list_item_close", nested=True)
+            items.append(_item(marker, lines))
+        lines = []
+        for item in items:
+            lines += ([""] if lines and not tight else []) + item
+        return lines, at + 1
+
+    def _table_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        rows: list[list[str]] = []
+        rules: list[str] = []
+        while self.tokens[at].type != "table_close":
+            token = self.tokens[at]
+            if token.type == "tr_open":
+                rows.append([])
+            elif token.type == "inline":
+                rows[-1].append(self.inline.write(token.children or [], in_table=True))
+            elif token.type == "th_open":
+                rules.append(_RULES.get(str(token.attrGet("style")), "---"))
+            at += 1
+        written = [f"| {' | '.join(row)} |" for row in rows]
+        return [written[0], f"| {' | '.join(rules)} |", *written[1:]], at + 1
+
+
+_RULES = {"text-align:left": ":---", "text-align:center": ":---:", "text-align:right": "---:"}
+_MAY_FOLLOW_AT_ONCE = frozenset({"bullet_list_open", "ordered_list_open"})
+
+
+def _item(marker: str, lines: list[str]) -> list[str]:
+    indent = " " * len(marker)
+    return [(marker + lines[0]).rstrip() if lines else marker.rstrip()] + [
+        indent + line if line else "" for line in lines[1:]
+    ]
+
+
+def _escape_line_start(match: re.Match[str]) -> str:
+    return f"\\{match[1]}" if match[1] else f"{match[2]}\\{match[3]}"
+
+
+# -- the whole text --------------------------------------------------------------------------------------------------
+
+
+def _reader() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST})
+    parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
+    parser.validateLink = _may_be_kept  # type: ignore[method-assign,assignment]
+    find_formulas(parser)
+    return parser
+
+
+def _checker() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": 2 * DEEPEST}).enable("table")
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    return parser
+
+
+_READER, _CHECKER = _reader(), _checker()
+_OWN_TAGS = re.compile(r"</?(?:code|span)>|<br>")
+_OWN_BLOCK = re.compile(r"<pre><code>[^<>]*</code></pre>\s*")
+
+
+def harmless(text: str, *, images: bool = False) -> str:
+    """The Markdown `text` as Markdown that looks the same, runs nothing and fetches nothing, in any renderer.
+
+    Raw HTML, links to other than http, https, mailto and anchors, and unusual formulas show as what was typed. An image
+    shows as its description and its address, unless `images` lets http and data images through. Holds for every
+    beginning of a text, so also while it streams.
+    """
+    text = _clean(text)
+    tokens = _READER.parse(text)
+    if any(token.level >= DEEPEST - 1 for token in tokens):
+        return _as_plain_text(text)
+    blocks = _Blocks(tokens, images, len(text))
+    lines, _ = blocks.write(0, "")
+    written = "\n".join(lines)
+    return written if _holds(written, blocks.codes) else _as_plain_text(text)
+
+
+def _holds(written: str, codes: list[str]) -> bool:
+    """Whether a parser that knows HTML finds in the result the code that was put there, and no HTML but ours."""
+    found: list[str] = []
+    for token in _CHECKER.parse(written):
+        if token.type in ("fence", "code_block"):
+            found.append(token.content)
+        elif token.type == "inline":
+            if "<" in _OWN_TAGS.sub("", token.content):
+                return False
+        elif token.type == "html_block" and not _OWN_BLOCK.fullmatch(token.content):
+            return False
+    return [code.split() for code in found] == [code.split() for code in codes]
+
+
+def _as_plain_text(text: str) -> str:
+    """The text with all punctuation encoded and its lines kept."""
+    paragraphs = [part.strip("\n") for part in re.split(r"\n[ \t]*\n", text)]
+    return "\n\n".join(
+        "\\\n".join(_inert(line.strip()) or "&#32;" for line in part.split("\n")) for part in paragraphs if part
+    )

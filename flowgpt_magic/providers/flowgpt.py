@@ -1,0 +1,233 @@
+"""The FlowGPT service, or any server that speaks its v3 protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import secrets
+import string
+import time
+from collections.abc import AsyncGenerator, Mapping
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+from yarl import URL
+
+from flowgpt_magic.errors import PromptError, ProviderError
+from flowgpt_magic.messages import Messages, Usage, notice
+from flowgpt_magic.providers import http
+from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.providers.http_connection import Route
+from flowgpt_magic.providers.http_errors import failure_text
+from flowgpt_magic.settings import TABLE, Settings, load, variable
+
+PATH = "/v3/chat-anonymous"
+GREETING = {"role": "assistant", "content": "Hello, how can I help you today?"}
+SYSTEM_PROMPT = "You are helpful assistant. Follow the user's instructions carefully."
+PUBLIC_HOST = URL(str(TABLE["base_url"].default)).host
+FAILURE_MARKS = ("statusCode", "error", "message")  # an object without an event that says one of these is a failure
+DEVICE_CHARACTERS = string.ascii_lowercase + string.digits
+ENCODINGS = "gzip, deflate, br" if find_spec("brotli") or find_spec("brotlicffi") else "gzip, deflate"
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+LOCAL_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
+
+
+def sign(timestamp: str, nonce: str, authorization: str) -> str:
+    """The signature of a request: an integrity tag of the protocol, no secret."""
+    tag = hashlib.md5(f"{timestamp}-{nonce}-{authorization}".encode("ascii"), usedforsecurity=False)
+    return tag.hexdigest()
+
+
+def request_headers(token: str) -> dict[str, str]:
+    """The headers of one request: those of the web client, and its signature."""
+    authorization = f"Bearer {token or 'null'}"
+    timestamp = str(int(time.time()))
+    nonce = secrets.token_hex(16)
+    return {
+        "User-Agent": "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:122.0) Gecko/20100101 Firefox/122.0",
+        "Accept": "*/*",
+        "Accept-Language": "en-US;q=0.7,en;q=0.3",
+        "Accept-Encoding": ENCODINGS,
+        "Referer": "https://flowgpt.com/",
+        "Origin": "https://flowgpt.com",
+        "Content-Type": "application/json",
+        "Authorization": authorization,
+        "Connection": "keep-alive",
+        "Sec-Fetch-Dest": "empty",
+        "Sec-Fetch-Mode": "cors",
+        "Sec-Fetch-Site": "same-site",
+        "TE": "trailers",
+        "x-flow-device-id": "f-" + "".join(secrets.choice(DEVICE_CHARACTERS) for _ in range(19)),
+        "x-nonce": nonce,
+        "x-timestamp": timestamp,
+        "x-signature": sign(timestamp, nonce, authorization),
+    }
+
+
+def request_body(model: str, messages: Messages, temperature: float) -> dict[str, Any]:
+    """What is asked, in the order of the protocol; raises ``PromptError`` for messages that are none."""
+    if not messages:
+        raise PromptError("there is no message to send")
+    for message in messages:
+        if not isinstance(message, Mapping) or not isinstance(message.get("content"), str) or "role" not in message:
+            raise PromptError("a message must have a role, and a content that is text")
+    system = "\n".join(message["content"] for message in messages if message["role"] == "system")
+    return {
+        "model": model,
+        "nsfw": False,
+        "question": messages[-1]["content"],
+        "history": [GREETING, *(dict(message) for message in messages[:-1] if message["role"] != "system")],
+        "system": system or SYSTEM_PROMPT,
+        "temperature": temperature,
+        "promptId": f"model-{model}",
+        "documentIds": [],
+        "chatFileDocumentIds": [],
+        "generateImage": False,
+        "generateAudio": False,
+    }
+
+
+def read_chunk(line: bytes) -> str:
+    """The text that one line of the reply brings; empty for the lines that bring none.
+
+    Raises ``ProtocolError`` for a line that is not the protocol, ``ProviderError`` for one that reports a failure.
+    """
+    if not line or line.isspace():
+        return ""
+    event = http.read_object(line)
+    kind = event.get("event")
+    if kind == "text":
+        data = event.get("data")
+        if type(data) is str:
+            return data
+        raise http.unexpected(line, "a text event without text")
+    if kind == "error" or (kind is None and any(event.get(mark) for mark in FAILURE_MARKS)):
+        raise ProviderError(f"the server reports a failure: {failure_text(event)}")
+    return ""
+
+
+class WholeCharacters:
+    """Mends characters that the server cut in two: JSON can hold one half of a surrogate pair, a text cannot."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def mend(self, chunk: str) -> str:
+        """``chunk`` as text; a first half at its end is kept for the next one."""
+        if not self._half and (chunk.isascii() or not HALF_CHARACTER.search(chunk)):
+            return chunk
+        chunk = self._half + chunk
+        self._half = chunk[-1] if "\ud800" <= chunk[-1] <= "\udbff" else ""
+        return self._join(chunk.removesuffix(self._half) if self._half else chunk)
+
+    def rest(self) -> str:
+        """A half whose other one never came, as the sign for that."""
+        return self._join(self._half)
+
+    @staticmethod
+    def _join(text: str) -> str:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _crosses_open_network(url: URL) -> bool:
+    """Would a token be readable on its way through networks that are not the user's own?"""
+    host = url.host or ""
+    if url.scheme == "https" or host.endswith(LOCAL_NAMES) or not re.search("[.:]", host):
+        return False
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return True
+
+
+def _route(url: URL, chosen: Settings) -> Route:
+    if url.host == PUBLIC_HOST:
+        advice = (
+            f"The public service is not known to answer: point {variable('base_url')} at a server that does, or use "
+            "the embedded model (python -m flowgpt_magic install-model)."
+        )
+    else:
+        advice = f"The address is the setting base_url, {variable('base_url')} in the environment."
+    token = f"The token is the setting token, {variable('token')} in the environment."
+    return Route.from_settings(chosen, unreachable=advice, unauthorized=token)
+
+
+class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
+    """Asks a server that speaks the FlowGPT v3 protocol: the public service, or a gateway.
+
+    The base URL says which. Nobody has seen the public service answer lately, hence ``working`` is False.
+    """
+
+    url: ClassVar[str] = "https://flowgpt.com/chat"
+    working: ClassVar[bool] = False
+    settings: ClassVar[tuple[str, ...]] = (
+        "base_url",
+        "token",
+        "trust_env",
+        "connect_timeout",
+        "read_timeout",
+        "line_limit",
+    )
+    default_model: ClassVar[str] = "gpt-3.5-turbo"
+    models: ClassVar[list[str]] = [
+        "gpt-3.5-turbo",
+        "gpt-3.5-long",
+        "gpt-4-turbo",
+        "google-gemini",
+        "claude-instant",
+        "claude-v1",
+        "claude-v2",
+        "llama2-13b",
+        "mythalion-13b",
+        "pygmalion-13b",
+        "chronos-hermes-13b",
+        "Mixtral-8x7B",
+        "Dolphin-2.6-8x7B",
+    ]
+    model_aliases: ClassVar[dict[str, str]] = {"gemini": "google-gemini", "gemini-pro": "google-gemini"}
+
+    @classmethod
+    async def create_async_generator(
+        cls,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,
+        temperature: float = 0.7,
+        *,
+        base_url: str | None = None,
+        token: str | None = None,
+        trust_env: bool | None = None,
+        connect_timeout: float | None = None,
+        read_timeout: float | None = None,
+        line_limit: int | None = None,
+        **kwargs: Any,  # noqa: ARG003 - the protocol has no place for them
+    ) -> AsyncGenerator[str | Usage, None]:
+        """The chunks of the reply, each as its line arrives; an empty reply is told as a notice.
+
+        The keyword arguments are the settings of the same names, and None means what is set there; so does a
+        ``proxy`` of None, while an empty one means a direct connection. Timeouts are in seconds, ``line_limit`` in
+        bytes. Raises ``SettingError``, ``ProxyError``, ``PromptError`` and ``ModelNotSupportedError`` before anything
+        is sent, and kinds of ``ProviderError`` after.
+        """
+        given = {"base_url": base_url, "token": token, "proxy": proxy, "trust_env": trust_env}
+        limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
+        chosen = load({**given, **limits})
+        url = http.check_base_url(chosen.base_url, chosen.sources.get("base_url", "default"))
+        token = http.check_token(chosen.token, chosen.sources.get("token", "default"))
+        body = request_body(cls.get_model(model), messages, temperature)
+        if token and _crosses_open_network(url):
+            notice(f"the token goes to {url.host} unencrypted; use https if that server can")
+        route = _route(url, chosen)
+        characters = WholeCharacters()
+        empty = True
+        async with http.post(url.joinpath(PATH.strip("/")), request_headers(token), body, route) as batches:
+            async for lines in batches:
+                for line in lines:
+                    if chunk := characters.mend(read_chunk(line)):
+                        empty = False
+                        yield chunk
+        if rest := characters.rest():
+            yield rest
+        elif empty:
+            notice(f"{url.host} sent an empty reply")

@@ -1,0 +1,229 @@
+"""The one connection of one request: by which route, through which proxy, and what happens to it.
+
+The HTTP library leaves its reader waiting for ever in three cases. After broken chunked framing it closes the
+connection without telling the reader. It drops a whole block, reply included, where the break comes in the same block
+as the headers. And its timeout for silence begins only when the request is sent to the last byte. ``Wire`` mends that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from base64 import b64encode
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from yarl import URL
+
+from flowgpt_magic.errors import ProxyError
+from flowgpt_magic.settings import Settings
+
+if TYPE_CHECKING:
+    from aiohttp.client import ClientTimeout
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+END_OF_HEAD = b"\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Route:
+    """How to reach a server, and when to give up on it.
+
+    Timeouts are in seconds: ``connect_timeout`` until there is a connection, ``read_timeout`` without a byte; nothing
+    limits the whole. ``line_limit`` is in bytes. An error that no connection came about ends with ``unreachable``, one
+    about a missing or wrong token with ``unauthorized``: what to try next.
+    """
+
+    proxy: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    trust_env: bool = False
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    line_limit: int = 8 * 2**20
+    unreachable: str = ""
+    unauthorized: str = ""
+
+    @classmethod
+    def from_settings(cls, chosen: Settings, *, unreachable: str = "", unauthorized: str = "") -> Route:
+        """The route that the settings of these names describe."""
+        return cls(
+            proxy=chosen.proxy,
+            token=chosen.token,
+            trust_env=chosen.trust_env,
+            connect_timeout=chosen.connect_timeout,
+            read_timeout=chosen.read_timeout,
+            line_limit=chosen.line_limit,
+            unreachable=unreachable,
+            unauthorized=unauthorized,
+        )
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """An HTTP proxy; ``url`` is without user and password. Without a URL it means a direct connection."""
+
+    url: URL | None = None
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the proxy wants to be told, and nobody else."""
+        if not self.user and not self.password:
+            return {}
+        credentials = b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+        return {"Proxy-Authorization": f"Basic {credentials}"}
+
+
+def read_proxy(text: str) -> Proxy:
+    """The proxy that the URL ``text`` names; raises ``ProxyError`` that never shows a password."""
+    scheme = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*)://", text)
+    if scheme is None:
+        raise ProxyError("the proxy has no scheme: write it as http://host:port or http://user:password@host:port")
+    if scheme[1].lower() not in ("http", "https"):
+        raise ProxyError(f"a proxy of kind {scheme[1]}:// cannot be used: only http:// and https:// ones can")
+    with suppress(ValueError):
+        url = URL(text)
+        if url.host and url.port and ":" not in (url.user or ""):  # Basic authentication ends the user at the colon
+            return Proxy(url.origin(), url.user or "", url.password or "")
+    raise ProxyError("the proxy URL cannot be read: write it as http://host:port or http://user:password@host:port")
+
+
+def find_proxy(url: URL, proxy: str, trust_env: bool) -> Proxy:
+    """The proxy to reach ``url`` through: the given one, else with ``trust_env`` the one the environment names."""
+    if proxy:
+        return read_proxy(proxy)
+    if not trust_env or proxy_bypass(url.host or ""):
+        return Proxy()
+    named = getproxies().get(url.scheme, "")
+    if named and "://" not in named:
+        named = f"http://{named}"  # as every other program reads these variables
+    return read_proxy(named) if named else Proxy()
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who answers: the URL, the proxy on the way, and the route taken."""
+
+    url: URL
+    proxy: Proxy
+    route: Route
+
+    @property
+    def host(self) -> str:
+        """Host and port, as an error names them."""
+        return self.url.authority if self.url.explicit_port else str(self.url.host)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no error may show, even if the server repeats it."""
+        return [secret for secret in (self.route.token, self.proxy.password) if secret]
+
+    def hide_secrets(self, text: str) -> str:
+        """``text`` with asterisks in place of the token and the proxy's password."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+class Wire(asyncio.Protocol):
+    """Stands between a transport and the HTTP parser, and passes on what happens."""
+
+    def __init__(self, transport: asyncio.Transport, parser: asyncio.Protocol, silence: float | None) -> None:
+        self._transport = transport
+        self._parser = parser
+        self._silence = silence
+        self._in_head = True
+        self._lost = False
+        self._content: aiohttp.StreamReader | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self.timed_out = False
+
+    def watch(self, content: aiohttp.StreamReader) -> None:
+        """Tell the reader ``content`` when the connection is lost before the body has ended."""
+        self._content = content
+        if self._lost:
+            self._tell_reader()
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            cut = data.find(END_OF_HEAD)
+            if cut >= 0:
+                self._in_head = False
+                cut += len(END_OF_HEAD)
+                self._parser.data_received(data[:cut])
+                data = data[cut:]
+        if data:
+            self._parser.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._parser.eof_received()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._parser.connection_lost(cast("Exception | None", exc))
+        self._lost = True
+        self._cancel_stalled()
+        self._tell_reader()
+
+    def _tell_reader(self) -> None:
+        content = self._content
+        if content is not None and not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the framing of the body is broken"))
+
+    def pause_writing(self) -> None:
+        self._parser.pause_writing()
+        self._watch_writing(self._transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._cancel_stalled()
+        self._parser.resume_writing()
+
+    def _watch_writing(self, unsent: int) -> None:
+        if self._silence is not None:
+            loop = asyncio.get_running_loop()
+            self._stalled = loop.call_later(self._silence, self._check_writing, unsent)
+
+    def _check_writing(self, unsent_before: int) -> None:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent < unsent_before:
+            self._watch_writing(unsent)
+            return
+        self.timed_out = True
+        self._transport.abort()
+
+    def _cancel_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+
+class Connector(aiohttp.TCPConnector):
+    """Makes the one connection of one request; ``silence`` is in seconds, None for as long as it takes."""
+
+    def __init__(self, silence: float | None) -> None:
+        super().__init__(force_close=True)
+        self._silence = silence
+        self._wire: Wire | None = None
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        transport, parser = connection.transport, connection.protocol
+        if transport is not None and parser is not None:
+            self._wire = Wire(transport, parser, self._silence)
+            transport.set_protocol(self._wire)
+        return connection
+
+    def watch(self, content: aiohttp.StreamReader) -> None:
+        """Tell the reader ``content`` when the connection is lost before the body has ended."""
+        if self._wire is not None:
+            self._wire.watch(content)
+
+    @property
+    def timed_out(self) -> bool:
+        """Was the connection given up because the server did not read the request?"""
+        return self._wire is not None and self._wire.timed_out

@@ -1,0 +1,134 @@
+"""How many chunks of a reply FlowGpt reads in a second of CPU time, beside the plain way to read such a stream.
+
+The plain way is ``async for line in response.content`` and ``json.loads(line)``. Both read the same stream from a
+server in another process, in turn, several times; what counts is the median of the CPU time of this process.
+Run it: ``python tests/benchmarks/reader.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import aiohttp
+
+from flowgpt_magic.providers.flowgpt import PATH, FlowGpt, request_body, request_headers
+
+MESSAGES = [{"role": "user", "content": "count"}]
+WORDS = ["Paris ", "is ", "the ", "capital\n", "of ", "Fran\u00e7aise ", "\u6771\u4eac ", "and more "]
+AT_ONCE = 16  # lines the server writes at a time: a fast model behind a busy proxy
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Chunks a second of CPU time."""
+
+    flowgpt: float
+    plain: float
+
+    @property
+    def ratio(self) -> float:
+        return self.flowgpt / self.plain
+
+
+async def _serve(count: int, address: Connection) -> None:
+    lines = [json.dumps({"event": "text", "data": WORDS[index % len(WORDS)]}).encode() + b"\n" for index in range(8)]
+    chunked = [b"%x\r\n%s\r\n" % (len(line), line) for line in lines]
+    block = b"".join(chunked) * (AT_ONCE // len(chunked))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        await reader.readexactly(length)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(count // AT_ONCE):
+            writer.write(block)
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    address.send(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+def _run_server(count: int, address: Connection) -> None:
+    asyncio.run(_serve(count, address))
+
+
+@contextmanager
+def server(count: int) -> Iterator[str]:
+    """A server in another process whose every reply has ``count`` chunks; you get its base URL."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_run_server, args=(count, there), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{here.recv()}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+async def plain(base_url: str) -> AsyncIterator[str]:
+    """The chunks, read the plain way."""
+    body = request_body("gpt-3.5-turbo", MESSAGES, 0.7)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(base_url + PATH, json=body, headers=request_headers("")) as response,
+    ):
+        async for line in response.content:
+            event = json.loads(line)
+            if event["event"] == "text":
+                yield event["data"]
+
+
+async def chunks_per_cpu_second(chunks: AsyncIterator[str], expected: int) -> float:
+    """Read them all, and see how long this process computed for it."""
+    begun = time.process_time()
+    count = 0
+    async for _ in chunks:
+        count += 1
+    seconds = time.process_time() - begun
+    assert count == expected, (count, expected)
+    return count / seconds
+
+
+async def compare(base_url: str, count: int, rounds: int) -> Figures:
+    """Both ways in turn, ``rounds`` times, after one round that does not count."""
+    ours, theirs = [], []
+    for _ in range(rounds + 1):
+        chunks = FlowGpt.create_async_generator("", MESSAGES, "", base_url=base_url)
+        ours.append(await chunks_per_cpu_second(chunks, count))
+        theirs.append(await chunks_per_cpu_second(plain(base_url), count))
+    return Figures(statistics.median(ours[1:]), statistics.median(theirs[1:]))
+
+
+def measure(count: int = 32_000, rounds: int = 7) -> Figures:
+    """The figures for replies of ``count`` chunks, a multiple of 16."""
+    with server(count) as base_url:
+        return asyncio.run(compare(base_url, count, rounds))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--chunks", type=int, default=32_000, help="chunks of one reply, a multiple of 16")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    figures = measure(options.chunks, options.rounds)
+    print(f"FlowGpt   {figures.flowgpt:>10,.0f} chunks a CPU second")
+    print(f"plain way {figures.plain:>10,.0f} chunks a CPU second")
+    print(f"ratio     {figures.ratio:>10.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""What every test stands on: no setting of the person who runs it, and a data folder of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+KEPT = {"FLOWGPT_TEST_MODEL"}  # the path of weights, for tests that run the embedded model
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of this test's data; nothing that is set outside reaches it."""
+    for name in list(os.environ):
+        if (name.startswith("FLOWGPT_") and name not in KEPT) or name.lower() in PROXY_VARIABLES:
+            monkeypatch.delenv(name)
+    folder = tmp_path_factory.mktemp("flowgpt")
+    monkeypatch.setenv("FLOWGPT_DATA_DIR", str(folder / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    return folder

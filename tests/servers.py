@@ -1,0 +1,238 @@
+"""Real servers on loopback, small enough to misbehave to the byte."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+
+
+@dataclass
+class Request:
+    """What a client sent; header names are as they came."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Connection:
+    """One client, for an answer to be written to."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, *blocks: bytes) -> None:
+        """Each block in a segment of its own, as far as the system allows."""
+        for block in blocks:
+            self.writer.write(block)
+            await self.writer.drain()
+            await asyncio.sleep(0)
+
+    def reset(self) -> None:
+        """Close with RST."""
+        self.writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0" + b"\0\0\0\0"
+        )
+        self.writer.transport.abort()
+
+
+Answer = Callable[[Request, Connection], Awaitable[None]]
+
+
+@dataclass
+class Server:
+    """Its address and what happened; ``gone`` is set when a client closes its connection."""
+
+    port: int = 0
+    scheme: str = "http"
+    requests: list[Request] = field(default_factory=list)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+
+async def read_request(reader: asyncio.StreamReader) -> Request:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = head.rstrip("\r\n").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    body = await reader.readexactly(int(headers.get("Content-Length", 0)))
+    return Request(first, headers, body)
+
+
+@asynccontextmanager
+async def listening(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], server: Server, **options: Any
+) -> AsyncIterator[Server]:
+    """Call ``handle`` for every connection while the context lasts; then close them all."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await handle(reader, writer)
+        finally:
+            tasks.discard(task)
+            writer.close()
+
+    listener = await asyncio.start_server(run, "127.0.0.1", 0, limit=2**24, **options)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in list(tasks):
+            task.cancel()
+        if tasks:
+            await asyncio.wait(list(tasks))
+
+
+@asynccontextmanager
+async def serving(answer: Answer, *, tls: bool = False) -> AsyncIterator[Server]:
+    """A server that reads each request whole and leaves the rest to ``answer``."""
+    server = Server(scheme="https" if tls else "http")
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.requests.append(await read_request(reader))
+        server.asked.set()
+        watch = asyncio.create_task(_watch(reader, server.gone))
+        try:
+            await answer(server.requests[-1], Connection(reader, writer))
+        finally:
+            watch.cancel()
+
+    async with listening(handle, server, **({"ssl": tls_context()} if tls else {})):
+        yield server
+
+
+async def _watch(reader: asyncio.StreamReader, gone: asyncio.Event) -> None:
+    with suppress(ConnectionError):
+        await reader.read()
+    gone.set()
+
+
+def tls_context() -> ssl.SSLContext:
+    """A certificate nobody trusts."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+    return context
+
+
+def head(status: int = 200, **headers: str) -> bytes:
+    """The head of a response; in header names ``_`` stands for ``-``."""
+    lines = [f"HTTP/1.1 {status} Whatever", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+CHUNKED = head(Content_Type="text/event-stream", Transfer_Encoding="chunked")
+END = b"0\r\n\r\n"
+
+
+def framed(data: bytes) -> bytes:
+    """``data`` as one chunk of a chunked body."""
+    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
+
+
+def line(text: Any, **more: Any) -> bytes:
+    """A text event of the protocol."""
+    return json.dumps({"event": "text", "data": text, **more}).encode() + b"\n"
+
+
+def whole(body: bytes, status: int = 200, **headers: str) -> bytes:
+    """A whole response with its length."""
+    return head(status, Content_Length=str(len(body)), **headers) + body
+
+
+def answering(*blocks: bytes) -> Answer:
+    """Send these bytes as they are, and close."""
+
+    async def answer(request: Request, connection: Connection) -> None:
+        await connection.send(*blocks)
+
+    return answer
+
+
+def replying(*blocks: bytes, **headers: str) -> Answer:
+    """A good chunked response with this body."""
+    start = head(Content_Type="text/event-stream", Transfer_Encoding="chunked", **headers)
+    return answering(start, *map(framed, blocks), END)
+
+
+def stalling(*blocks: bytes) -> Answer:
+    """Send these bytes as they are, and then nothing until the client goes away."""
+
+    async def answer(request: Request, connection: Connection) -> None:
+        await connection.send(*blocks)
+        await asyncio.Event().wait()
+
+    return answer
+
+
+def resetting(*blocks: bytes) -> Answer:
+    """Send these bytes, and reset the connection when they had the time to arrive."""
+
+    async def answer(request: Request, connection: Connection) -> None:
+        await connection.send(*blocks)
+        await asyncio.sleep(0.05)
+        connection.reset()
+
+    return answer
+
+
+@asynccontextmanager
+async def proxying(refuse: int | None = None) -> AsyncIterator[Server]:
+    """An HTTP proxy; with ``refuse`` it answers this status to everyone."""
+    server = Server()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await read_request(reader)
+        server.requests.append(request)
+        if refuse is not None:
+            await Connection(reader, writer).send(whole(b"no", refuse))
+            return
+        method, target, version = request.line.split(" ")
+        host, port = target.removeprefix("http://").split("/")[0].split(":")
+        path = "/" + target.removeprefix("http://").partition("/")[2]
+        headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items() if name[:5] != "Proxy")
+        up_reader, up_writer = await asyncio.open_connection(host, int(port))
+        up_writer.write(f"{method} {path} {version}\r\n{headers}\r\n".encode() + request.body)
+        while block := await up_reader.read(2**16):
+            writer.write(block)
+            await writer.drain()
+        up_writer.close()
+
+    async with listening(handle, server):
+        yield server
+
+
+def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
+    """``data`` in pieces, cut at these places."""
+    borders = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    return [data[start:end] for start, end in itertools.pairwise(borders)]
+
+
+def closed_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

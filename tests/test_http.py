@@ -1,0 +1,228 @@
+"""What every HTTP provider shares: lines from bytes, proxies, and the reading of errors."""
+
+from __future__ import annotations
+
+import tracemalloc
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from flowgpt_magic.errors import PromptError, ProtocolError, ProxyError, SettingError
+from flowgpt_magic.providers.http import LineSplitter, check_base_url, check_token, encode_json, read_object
+from flowgpt_magic.providers.http_connection import find_proxy, read_proxy
+from flowgpt_magic.providers.http_errors import failure_text, printable, readable, retry_delay
+from tests.servers import cut
+
+SECRET = "s3cret"
+
+
+def split_all(blocks: list[bytes], limit: int = 2**20) -> list[bytes]:
+    splitter = LineSplitter(limit)
+    return [line for block in blocks for line in splitter.split(block)] + splitter.last_line()
+
+
+@given(st.lists(st.binary(max_size=40)), st.lists(st.integers(0, 10_000)))
+def test_lines_are_the_same_wherever_the_bytes_are_cut(lines: list[bytes], places: list[int]) -> None:
+    data = b"\n".join(lines)
+    expected = data.split(b"\n")
+    if expected[-1] == b"":
+        expected.pop()
+    assert split_all(cut(data, places)) == expected
+
+
+@given(st.lists(st.integers(0, 30), max_size=8), st.lists(st.integers(0, 10_000)))
+def test_the_lines_before_one_that_is_too_long_come_out_and_none_after_it(
+    lengths: list[int], places: list[int]
+) -> None:
+    lines = [b"x" * length for length in lengths]
+    splitter = LineSplitter(10)
+    found = [line for block in cut(b"".join(line + b"\n" for line in lines), places) for line in splitter.split(block)]
+    first = next((index for index, line in enumerate(lines) if len(line) > 10), len(lines))
+    assert found == lines[:first]
+    assert splitter.too_long == (first < len(lines))
+
+
+def test_a_line_as_long_as_the_limit_is_not_too_long() -> None:
+    splitter = LineSplitter(10)
+    assert splitter.split(b"x" * 10) == []
+    assert not splitter.too_long
+    assert splitter.split(b"\n") == [b"x" * 10]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_line_without_end_takes_no_more_memory_than_the_limit(size: int) -> None:
+    splitter = LineSplitter(100_000)
+    tracemalloc.start()
+    for _ in range(300_000 // size):
+        assert splitter.split(bytes(size)) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert splitter.too_long
+    assert peak < 400_000
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (b"<html>", "not JSON"),
+        (b'{"a": 1} {"b": 2}', "not JSON"),
+        (b'{"a": 1},', "not JSON"),
+        (b'{"a": NaN}', "not JSON"),
+        (b'{"a": 1}\xc2\xa0', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b'["text"]', "not an object"),
+        (b"null", "not an object"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+    ],
+)
+def test_a_line_that_is_no_object_is_quoted_in_the_error(line: bytes, what: str) -> None:
+    with pytest.raises(ProtocolError, match=what) as caught:
+        read_object(line)
+    assert printable(line.decode("utf-8", "replace").strip())[:200] in str(caught.value)
+
+
+def test_of_a_long_line_two_hundred_characters_are_quoted() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        read_object(b"\xe6\x9d\xb1" * 300)
+    assert str(caught.value).count("\u6771") == 200
+
+
+def test_json_white_space_around_an_object_is_no_error() -> None:
+    assert read_object(b'\t {"a": "\xc3\xa9"} \r') == {"a": "\u00e9"}
+
+
+@pytest.mark.parametrize("body", [{"temperature": float("nan")}, {"extra": object()}, {"extra": b"bytes"}])
+def test_what_json_cannot_say_is_an_error_about_the_prompt(body: object) -> None:
+    with pytest.raises(PromptError, match="JSON"):
+        encode_json(body)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:80",
+        "localhost",
+        "ftp://x",
+        "http://",
+        "http://:80",
+        "http://x:99999",
+        "http://x?a=b",
+        "http://x#a",
+    ],
+)
+def test_a_base_url_that_is_none_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(SettingError, match=r"option: .*http://127\.0\.0\.1:8765"):
+        check_base_url(url, "option")
+
+
+def test_a_base_url_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(SettingError) as caught:
+        check_base_url(f"http://me:{SECRET}@x", "option")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_base_url_may_stand_before_a_path_of_a_reverse_proxy() -> None:
+    assert str(check_base_url(" https://hub/user/me/proxy/8765/ ", "option")) == "https://hub/user/me/proxy/8765"
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "n\u00e9"])
+def test_a_token_no_header_can_hold_is_refused_without_showing_it(token: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        check_token(token, "option")
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        f"socks5://me:{SECRET}@host:1080",
+        f"ftp://me:{SECRET}@host",
+        f"me:{SECRET}@host:3128",
+        "host:3128",
+        f"http://me:{SECRET}@",
+        f"http://me:{SECRET}@host:port",
+        f"http://me:{SECRET}@host:99999",
+        f"http://m%3Ae:{SECRET}@host:3128",
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_refused_without_showing_its_password(proxy: str) -> None:
+    with pytest.raises(ProxyError) as caught:
+        read_proxy(proxy)
+    assert SECRET not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_the_password_of_a_proxy_is_in_no_repr() -> None:
+    proxy = read_proxy(f"http://me:{SECRET}@host:3128")
+    assert SECRET not in repr(proxy)
+    assert proxy.password == SECRET
+
+
+def test_the_environment_names_a_proxy_only_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "host:3128")
+    url = URL("http://example.invalid")
+    assert find_proxy(url, "", trust_env=False).url is None
+    assert find_proxy(url, "", trust_env=True).url == URL("http://host:3128")
+    assert find_proxy(url, "http://other:1", trust_env=True).url == URL("http://other:1")
+
+
+def test_hosts_the_environment_excepts_are_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://host:3128")
+    monkeypatch.setenv("no_proxy", "example.invalid")
+    assert find_proxy(URL("http://example.invalid"), "", trust_env=True).url is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7), ("0.5", 0.5), (" 3 ", 3), ("", None), ("soon", None), ("-1", None), ("nan", None), ("1e400", None)],
+)
+def test_retry_after_is_a_number_of_seconds(value: str, seconds: float | None) -> None:
+    assert retry_delay({"Retry-After": value}) == seconds
+
+
+def test_retry_after_is_a_date() -> None:
+    moment = datetime.now(timezone.utc) + timedelta(seconds=90)
+    delay = retry_delay({"Retry-After": format_datetime(moment, usegmt=True)})
+    assert delay == pytest.approx(90, abs=5)
+
+
+def test_a_date_that_has_passed_asks_for_no_wait() -> None:
+    assert retry_delay({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+
+
+def test_html_becomes_the_text_a_person_would_see() -> None:
+    page = (
+        "<!DOCTYPE html><html><head><title>502</title><style>b{}</style><script>if (a < b) {}</script></head>"
+        "<body><h1>Bad&nbsp;Gateway</h1>\n<p>nginx &amp; co</p></body></html>"
+    )
+    assert readable(page) == "502 Bad Gateway nginx & co"
+
+
+def test_text_that_is_no_html_keeps_its_angle_brackets() -> None:
+    assert readable("a < b and c > d") == "a < b and c > d"
+
+
+def test_no_control_character_of_a_server_reaches_a_terminal() -> None:
+    assert printable("red \x1b[31malert\x07\r\nnext") == "red \ufffd[31malert\ufffd next"
+
+
+@pytest.mark.parametrize(
+    ("report", "text"),
+    [
+        (
+            {"statusCode": 429, "error": "Too Many Requests", "message": "slow down"},
+            "429: Too Many Requests: slow down",
+        ),
+        ({"error": {"message": "no such model"}}, "no such model"),
+        ({"message": ["one", "two"]}, "one, two"),
+        ({"event": "error", "data": "busy"}, "busy"),
+        ({"event": "error"}, "it does not say why"),
+    ],
+)
+def test_a_report_of_a_failure_is_read_in_each_of_its_shapes(report: dict[str, object], text: str) -> None:
+    assert failure_text(report) == text
