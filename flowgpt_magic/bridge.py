@@ -32,6 +32,7 @@ class Worker:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
+        self.unfinished: set[asyncio.Task[Any]] = set()  # kept, or else the garbage collector complains of them
         self.thread = threading.Thread(target=self._run, name="flowgpt_magic", daemon=True)
         self.thread.start()
 
@@ -68,7 +69,9 @@ class Worker:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
-        if others and (await asyncio.wait(others, timeout=CLOSE_TIMEOUT / 2))[1]:
+        if others:
+            _done, self.unfinished = await asyncio.wait(others, timeout=CLOSE_TIMEOUT / 2)
+        if self.unfinished:
             return False
         await self.loop.shutdown_asyncgens()
         self.loop.call_soon(self.loop.stop)

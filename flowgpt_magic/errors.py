@@ -82,7 +82,7 @@ class ProtocolError(ProviderError):
 
 
 class ProviderStatusError(ProviderError):
-    """The server answered with an HTTP status of 400 or more.
+    """The server answered with an HTTP status of 400 or more, or with a redirect, which is never followed.
 
     ``status`` is that number.
     """

@@ -21,7 +21,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,7 +97,7 @@ class Options:
 class Outlet:
     """The lines that go to one client. The HTTP status goes out with the first of them."""
 
-    def __init__(self, request: web.Request, model: str) -> None:
+    def __init__(self, request: web.Request) -> None:
         self._request = request
         self._lock = asyncio.Lock()
         self.response = web.StreamResponse(
@@ -105,9 +105,9 @@ class Outlet:
                 "Content-Type": "text/event-stream",
                 "Cache-Control": "no-store",
                 "X-Accel-Buffering": "no",  # a reverse proxy must not collect chunks
-                "X-FlowGPT-Model": model,
             }
         )
+        self.model = "-"  # nobody yet
         self.chunks = 0
         self.lines = 0
         self.lost = False  # is the client gone, or as good as gone?
@@ -117,6 +117,11 @@ class Outlet:
     def begun(self) -> bool:
         """Has anything gone out? Then the status has, too."""
         return self.response.prepared
+
+    def say_who_answers(self, model: str) -> None:
+        """Let client and log see ``provider:model``."""
+        self.model = model
+        self.response.headers["X-FlowGPT-Model"] = model
 
     async def send(self, event: dict[str, Any] | None) -> None:
         """Send one event, or with None an empty line; raises ``ConnectionError`` when the client is gone."""
@@ -183,8 +188,7 @@ class Gateway:
     async def open(self) -> None:
         """Begin to listen; raises ``SettingError`` where that address cannot be listened on."""
         app = web.Application(client_max_size=self.options.max_body)
-        app.router.add_post(PATH, self._answer)
-        app.middlewares.append(_refusals_as_json)
+        app.router.add_route("*", "/{anything:.*}", self._handle)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         # The name may stand for several addresses, which would get a port each.
@@ -219,28 +223,37 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, refusals in the shape of the protocol, and log it."""
         begun = asyncio.get_running_loop().time()
-        status, outlet, model = CLIENT_GONE, None, "-"
+        outlet = Outlet(request)
+        status = CLIENT_GONE
         try:
-            self._doorkeeper.check(request)
-            async with self._place():
-                question = await read_question(request)
-                model = self._model(question)
-                outlet = Outlet(request, f"{self.target.provider}:{model}")
-                await self._reply(question, model, outlet)
-            status = CLIENT_GONE if outlet.lost else outlet.status
+            await self._answer(request, outlet)
+            status = outlet.status
             return outlet.response
         except RefusedError as refused:
             status = refused.status
-            raise
+            return _refusal(status, str(refused), refused.headers)
         except web.HTTPException as refused:
             status = refused.status
-            raise
+            return _refusal(status, refused.reason, {})
         finally:
             seconds = asyncio.get_running_loop().time() - begun
-            chunks = outlet.chunks if outlet else 0
-            logger.info("%d %s:%s %d chunks %.2f s", status, self.target.provider, model, chunks, seconds)
+            status = CLIENT_GONE if outlet.lost else status
+            logger.info("%d %s %d chunks %.2f s", status, outlet.model, outlet.chunks, seconds)
+
+    async def _answer(self, request: web.Request, outlet: Outlet) -> None:
+        if request.path != PATH:
+            raise RefusedError(404, f"there is nothing here but {PATH}")
+        if request.method != "POST":
+            raise RefusedError(405, "only POST is answered", {"Allow": "POST"})
+        self._doorkeeper.check(request)
+        async with self._place():
+            question = await read_question(request)
+            model = self._model(question)
+            outlet.say_who_answers(f"{self.target.provider}:{model}")
+            await self._reply(question, model, outlet)
 
     def _model(self, question: Question) -> str:
         """The provider's model that answers; only listed ones can be chosen, for others may be paths of files."""
@@ -330,18 +343,9 @@ def as_refusal(failure: BaseException) -> RefusedError:
     return RefusedError(status, str(failure))
 
 
-@web.middleware
-async def _refusals_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except RefusedError as refused:
-        status, text, headers = refused.status, str(refused), dict(refused.headers)
-    except web.HTTPException as refused:
-        status, text, headers = refused.status, refused.reason, {}
+def _refusal(status: int, text: str, headers: Mapping[str, str]) -> web.Response:
     # What is left of a body nobody read would be taken for the next request.
-    headers["Connection"] = "close"
+    headers = {**headers, "Connection": "close"}
     return web.json_response({"statusCode": status, "message": text}, status=status, headers=headers)
 
 

@@ -17,9 +17,10 @@ from flowgpt_magic.formulas import find_formulas, harmless_formula
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-DEEPEST = 40  # nested lists and quotes; the parser drops what lies deeper, so such a text is shown as plain text
+DEEPEST = 24  # nested lists and quotes; the parser drops what lies deeper, so such a text is shown as plain text
 LONGEST_ADDRESS = 2000  # characters of a link's address; a longer one is text
 
 # ECMA-48: control sequences, strings with a terminator, and other escape sequences. None of them reaches past the next
@@ -79,7 +80,8 @@ _SPECIAL = re.compile(
     re.IGNORECASE,
 )
 _TEX_WORD = re.compile(r"\\(?:begin|end|ref|eqref)(?![A-Za-z])")
-_LINE_START = re.compile(r"^(?:([#>+=:-])|([0-9]{1,9})([.)])(?=\s|$))", re.MULTILINE)
+# A bracket too: in some parsers the label of a definition may go on over blank lines, and so swallow a fence.
+_LINE_START = re.compile(r"^(?:([#>+=:-])|(\[)(?![ xX]\] )|([0-9]{1,9})([.)])(?=\s|$))", re.MULTILINE)
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _ENTITY = re.compile(r"&#?\w+;")
 _AS_IT_IS = {"*": r"\*", "~": r"\~", "|": r"\|", "`": "&#96;", "<": "&lt;", "\n": " ", "\r": " "}
@@ -161,15 +163,20 @@ def _backslash(text: str, start: int, after: str) -> str:
     return r"\\" if after.isalnum() else "&#92;"
 
 
+def _escape_line_start(match: re.Match[str]) -> str:
+    mark, bracket, number, dot = match.groups()
+    return f"\\{mark}" if mark else "&#91;" if bracket else f"{number}\\{dot}"
+
+
 # -- inline ----------------------------------------------------------------------------------------------------------
 
 _NOT_IN_TICKS = re.compile(r"[<`]|\\(?:begin|end|\\[()\[\]])|@@|^ | $|^$")
 
 
-def _code(content: str, in_table: bool) -> str:
+def _code(content: str, unwanted: str) -> str:
     """A code span; as an element with all punctuation encoded where a parser could see something else in it."""
     content = content.replace("\n", " ")
-    if _NOT_IN_TICKS.search(content) or (in_table and "|" in content):
+    if _NOT_IN_TICKS.search(content) or any(character in content for character in unwanted):
         return f"<code>{_entities(content)}</code>"
     return f"`{content}`"
 
@@ -181,6 +188,7 @@ class _Inline:
         self.images, self.budget = images, budget
 
     def write(self, children: Sequence[Token], *, in_table: bool = False) -> str:
+        """The text; lines of a paragraph begin with nothing that would be the beginning of another block."""
         dollars = sum(token.content.count("$") for token in children if token.type in ("text", "image"))
         formulas = any(token.type == "formula" for token in children)
         self.text = _Text(many_dollars=formulas or dollars > 1)
@@ -190,8 +198,9 @@ class _Inline:
         self.hrefs: list[str] = []
         for token in children:
             getattr(self, f"_{token.type}", self._markup)(token)
-        lines = "".join(self.parts).split("\n")
-        return "\n".join(line.strip(" \t") for line in lines)
+        lines = (line.strip(" \t") for line in "".join(self.parts).split("\n"))
+        text = "\n".join(line for line in lines if line).strip(f"{_BREAKS_LINE}\n")
+        return _LINE_START.sub(_escape_line_start, text).replace(_OPENS_LINK, "[").replace(_BREAKS_LINE, "\\")
 
     def _text(self, token: Token) -> None:
         text = _clean(token.content)
@@ -204,13 +213,13 @@ class _Inline:
         self.parts.append(" " if self.in_table else "\n")
 
     def _hardbreak(self, _token: Token) -> None:
-        self.parts.append("<br>" if self.in_table else "\\\n")
+        self.parts.append("<br>" if self.in_table else f"{_BREAKS_LINE}\n")
 
     def _code_inline(self, token: Token) -> None:
-        self.parts.append(_code(token.content, self.in_table))
+        self.parts.append(_code(token.content, "[]|" if self.text.in_link else "|" if self.in_table else ""))
 
     def _formula(self, token: Token) -> None:
-        self.parts.append(_formula(token, self.in_table))
+        self.parts.append(_formula(token, self.in_table, self.text.in_link))
 
     def _link_open(self, token: Token) -> None:
         href = str(token.attrGet("href") or "")
@@ -218,7 +227,7 @@ class _Inline:
         self.hrefs.append(href if _may_be_link(href) and self.budget[0] > 0 else "")
         self.text.in_link = True
         self._no_image_by_accident()
-        self.parts.append("[" if self.hrefs[-1] else "&#91;")
+        self.parts.append(_OPENS_LINK if self.hrefs[-1] else "&#91;")
 
     def _link_close(self, _token: Token) -> None:
         href = self.hrefs.pop()
@@ -251,12 +260,14 @@ class _Inline:
             self.parts[-1] = self.parts[-1][:-1] + "&#33;"
 
 
+# These stand for a link's bracket and a line break's backslash until all others are encoded; no text has them any more.
+_OPENS_LINK, _BREAKS_LINE = "\x02", "\x03"
 _MARKUP = frozenset({"em_open", "em_close", "strong_open", "strong_close", "s_open", "s_close"})
 
 
-def _formula(token: Token, in_table: bool) -> str:
+def _formula(token: Token, in_table: bool = False, in_link: bool = False) -> str:
     tex = harmless_formula(token.content)
-    if tex is None:
+    if tex is None or (in_link and ("[" in tex or "]" in tex)):
         return f"<code>{_entities(' '.join(token.meta['source'].split()))}</code>"
     if in_table:
         tex = tex.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
@@ -266,8 +277,8 @@ def _formula(token: Token, in_table: bool) -> str:
 # -- blocks ----------------------------------------------------------------------------------------------------------
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,40}")
-# Front ends draw Mermaid diagrams, and nbconvert puts their source into the page as it is. Diagrams can have links, style
-# sheets and images from elsewhere.
+# Front ends draw Mermaid diagrams, and nbconvert puts their source into the page as it is. Diagrams can have links,
+# style sheets and images from elsewhere.
 _RISKY_IN_DIAGRAM = re.compile(
     r"[<&@#\\]|%%|//|url|import|click|call|href|style|class|link|img|image|icon|theme|config", re.IGNORECASE
 )
@@ -283,23 +294,24 @@ class _Blocks:
         self.inline = _Inline(images, [10 * size + 1000])
         self.codes: list[str] = []
 
-    def write(self, at: int, until: str, nested: bool = False) -> tuple[list[str], int]:
+    def write(self, at: int, until: str, *, nested: bool = False, tight: bool = False) -> tuple[list[str], int]:
         """The lines of all blocks up to the token of type `until`, and the position after that."""
         lines: list[str] = []
         previous = ""
         while at < len(self.tokens) and self.tokens[at].type != until:
-            token = self.tokens[at]
-            writer: Callable[[int, bool], tuple[list[str], int]] = getattr(self, f"_{token.type}")
+            kind = self.tokens[at].type
+            writer: Callable[[int, bool], tuple[list[str], int]] = getattr(self, f"_{kind}")
             block, at = writer(at, nested)
-            if previous and not (previous == "tight" and token.type in _MAY_FOLLOW_AT_ONCE):
+            apart = not tight or kind == "table_open" or previous in ("blockquote_open", "table_open")
+            if previous and apart:
                 lines.append("")
             lines += block
-            previous = "tight" if token.hidden else token.type
+            previous = kind
         return lines, at + 1
 
     def _paragraph_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
         text = self.inline.write(self.tokens[at + 1].children or [])
-        return _LINE_START.sub(_escape_line_start, text).split("\n"), at + 3
+        return text.split("\n"), at + 3
 
     def _heading_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
         text = self.inline.write(self.tokens[at + 1].children or []).replace("\\\n", " ").replace("\n", " ")
@@ -333,7 +345,7 @@ class _Blocks:
         token = self.tokens[at]
         if harmless_formula(token.content) is None:
             return self._code_lines(token.meta["source"] + "\n", "latex", nested), at + 1
-        return [_formula(token, in_table=False)], at + 1
+        return [_formula(token)], at + 1
 
     def _blockquote_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
         lines, at = self.write(at + 1, "blockquote_close", nested=True)
@@ -346,20 +358,25 @@ class _Blocks:
         return self._items(at, "ordered_list_close")
 
     def _items(self, at: int, until: str) -> tuple[list[str], int]:
-        items: list[list[str]] = []
-        tight = False
+        tight = self._is_tight(at, until)
+        lines: list[str] = []
         at += 1
         while self.tokens[at].type != until:
             token = self.tokens[at]
-            marker = f"{token.info}{token.markup} "
-            paragraphs = self.tokens[at + 1]
-            tight = tight or paragraphs.hidden
-            lines, at = self.write(at + 1, "list_item_close", nested=True)
-            items.append(_item(marker, lines))
-        lines = []
-        for item in items:
-            lines += ([""] if lines and not tight else []) + item
+            item, at = self.write(at + 1, "list_item_close", nested=True, tight=tight)
+            lines += ([""] if lines and not tight else []) + _item(f"{token.info}{token.markup} ", item)
         return lines, at + 1
+
+    def _is_tight(self, at: int, until: str) -> bool:
+        """Whether the paragraphs of a list stand without space between them; the parser marks them as hidden."""
+        level = self.tokens[at].level
+        for number in range(at, len(self.tokens)):
+            token = self.tokens[number]
+            if token.type == "paragraph_open" and token.level == level + 2:
+                return token.hidden
+            if token.type == until and token.level == level:
+                break
+        return False
 
     def _table_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
         rows: list[list[str]] = []
@@ -378,7 +395,6 @@ class _Blocks:
 
 
 _RULES = {"text-align:left": ":---", "text-align:center": ":---:", "text-align:right": "---:"}
-_MAY_FOLLOW_AT_ONCE = frozenset({"bullet_list_open", "ordered_list_open"})
 
 
 def _item(marker: str, lines: list[str]) -> list[str]:
@@ -388,10 +404,6 @@ def _item(marker: str, lines: list[str]) -> list[str]:
     ]
 
 
-def _escape_line_start(match: re.Match[str]) -> str:
-    return f"\\{match[1]}" if match[1] else f"{match[2]}\\{match[3]}"
-
-
 # -- the whole text --------------------------------------------------------------------------------------------------
 
 
@@ -399,8 +411,23 @@ def _reader() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST})
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     parser.validateLink = _may_be_kept  # type: ignore[method-assign,assignment]
+    parser.inline.ruler.before("autolink", "line_break", _line_break_rule)
     find_formulas(parser)
     return parser
+
+
+_LINE_BREAK = re.compile(r"<br {0,2}/?>", re.IGNORECASE)
+
+
+def _line_break_rule(state: StateInline, silent: bool) -> bool:
+    """The one tag that is read as what it means: tables have no other way to break a line."""
+    match = _LINE_BREAK.match(state.src, state.pos) if state.src[state.pos] == "<" else None
+    if match is None:
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos = match.end()
+    return True
 
 
 def _checker() -> MarkdownIt:

@@ -31,17 +31,29 @@ class Block:
     shown: str
 
 
+@dataclass
+class _State:
+    """What the scanner knows about the open block."""
+
+    resumed: str = ""  # what must stand before the open part when it is shown: a fence, or a table's head
+    fence: str = ""  # the backticks or tildes of an open code block
+    after_blank: bool = False
+    in_list: bool = False
+    number: int | None = None  # of the last item of an ordered list
+    item_width: int = 4  # a fence that is indented less is not part of the list item before it
+    last_item: int = 0  # the line at which an open list can be cut
+
+
 class GrowingMarkdown:
     """Cuts a text that arrives in chunks into top-level blocks."""
 
     def __init__(self, *, images: bool = False) -> None:
         self._images = images
-        self._number: int | None  # of the last item of an ordered list
+        self._state = _State()
         self._finished: list[Block] = []
         self._lines: list[str] = []  # of the open block, with their ends
         self._size = 0  # characters in these lines
         self._line: list[str] = []  # pieces of the line that has no end yet
-        self._start_block()
 
     def add(self, chunk: str) -> None:
         """Take in the next piece of text; costs its own length, however long the text is by now."""
@@ -80,7 +92,7 @@ class GrowingMarkdown:
     def open_shown(self) -> str:
         """The open text as harmless Markdown; made anew at each call, in time proportional to its length."""
         text = self.open
-        return harmless(self._resumed + text, images=self._images) if text.strip() else ""
+        return harmless(self._state.resumed + text, images=self._images) if text.strip() else ""
 
     def cut_open(self, limit: int) -> list[Block]:
         """Cut an open block of more than `limit` characters where that shows least, and take what is finished.
@@ -88,9 +100,9 @@ class GrowingMarkdown:
         Code is cut between two lines, a table between two rows, a list between two items. Other blocks stay whole.
         """
         if self._size > limit:
-            if self._fence or self._is_table():
+            if self._state.fence or self._is_table():
                 self._cut_lines()
-            elif self._last_item:
+            elif self._state.last_item:
                 self._cut_list()
         return self.take_finished()
 
@@ -98,22 +110,22 @@ class GrowingMarkdown:
 
     def _take_line(self, line: str) -> None:
         text = line.rstrip("\r\n")
-        if self._fence:
+        if self._state.fence:
             self._append(line)
             if self._closes_fence(text):
                 self._cut()
         elif not text.strip():
             self._append(line)
-            self._after_blank = True
+            self._state.after_blank = True
         else:
             self._take_text(line, text)
 
     def _take_text(self, line: str, text: str) -> None:
         indent = len(text) - len(text.lstrip(" \t"))
         fence = _FENCE.match(text)
-        if fence is not None and indent < self._item_width:
+        if fence is not None and indent < self._state.item_width:
             self._cut()
-            self._fence = fence[1] or fence[2]
+            self._state.fence = fence[1] or fence[2]
             self._append(line)
         elif _HEADING.match(text):
             self._cut()
@@ -121,26 +133,26 @@ class GrowingMarkdown:
             self._cut()
         else:
             item = _ITEM.match(text)
-            if self._after_blank and indent == 0 and not (item and self._in_list):
+            if self._state.after_blank and indent == 0 and not (item and self._state.in_list):
                 self._cut()
             if item:
                 self._take_item(text, item)
             self._append(line)
-        self._after_blank = False
+        self._state.after_blank = False
 
     def _take_item(self, text: str, item: re.Match[str]) -> None:
         number = int(item[1]) if item[1] else None
-        continues = number is None or (self._number is not None and number == self._number + 1)
-        if self._in_list and continues:
-            self._last_item = len(self._lines)
-        self._in_list = True
-        self._number = number
-        self._item_width = len(item[0]) if text[item.end() :] else 2
+        continues = number is None or (self._state.number is not None and number == self._state.number + 1)
+        if self._state.in_list and continues:
+            self._state.last_item = len(self._lines)
+        self._state.in_list = True
+        self._state.number = number
+        self._state.item_width = len(item[0]) if text[item.end() :] else 2
 
     def _closes_fence(self, text: str) -> bool:
         fence = text.strip(" \t")
         indent = len(text) - len(text.lstrip(" "))
-        return indent < 4 and len(fence) >= len(self._fence) and fence == self._fence[0] * len(fence)
+        return indent < 4 and len(fence) >= len(self._state.fence) and fence == self._state.fence[0] * len(fence)
 
     def _append(self, line: str) -> None:
         self._lines.append(line)
@@ -148,30 +160,21 @@ class GrowingMarkdown:
 
     # -- cutting
 
-    def _start_block(self) -> None:
-        self._resumed = ""  # what must stand before the open part when it is shown: a fence, or a table's head
-        self._fence = ""  # the backticks or tildes of an open code block
-        self._after_blank = False
-        self._in_list = False
-        self._number = None
-        self._item_width = 4  # a fence that is indented less is not part of the list item before it
-        self._last_item = 0  # the line at which an open list can be cut
-
     def _cut(self, lines: int | None = None) -> None:
         """Finish the open block, or only its first lines."""
         cut = self._lines[:lines]
         source = "".join(cut)
         if not source.strip():  # blank lines stay with what comes after them
-            self._start_block()
+            self._state = _State()
             return
-        self._finished.append(Block(source, harmless(self._resumed + source, images=self._images)))
+        self._finished.append(Block(source, harmless(self._state.resumed + source, images=self._images)))
         del self._lines[: len(cut)]
         self._size -= len(source)
         if lines is None:
-            self._start_block()
+            self._state = _State()
 
     def _is_table(self) -> bool:
-        if self._resumed:
+        if self._state.resumed:
             return True
         head = self._head()
         return len(head) == 2 and "|" in head[0] and "|" in head[1] and _TABLE_RULE.match(head[1]) is not None
@@ -183,13 +186,13 @@ class GrowingMarkdown:
 
     def _cut_lines(self) -> None:
         """Cut after the last whole line, and repeat what the rest needs before it: the fence, or the table's head."""
-        if self._after_blank and not self._fence:
+        if self._state.after_blank and not self._state.fence:
             return
-        head = self._head()[: 1 if self._fence else 2]
-        resumed = self._resumed or "".join(f"{line}\n" for line in head)
+        head = self._head()[: 1 if self._state.fence else 2]
+        resumed = self._state.resumed or "".join(f"{line}\n" for line in head)
         self._cut(len(self._lines))
-        self._resumed = resumed
+        self._state.resumed = resumed
 
     def _cut_list(self) -> None:
-        self._cut(self._last_item)
-        self._last_item = 0
+        self._cut(self._state.last_item)
+        self._state.last_item = 0

@@ -111,7 +111,7 @@ HTML = [
     "\x1b[31m<img src=x onerror=pwned()>\x1b[0m",
     "<\x1b[0mscript>pwned()</script>",
     "\ud83c<script>pwned()</script>",
-    "＜script＞pwned()＜/script＞",
+    "\uff1cscript\uff1epwned()\uff1c/script\uff1e",
 ]
 
 ENTITIES = [

@@ -707,7 +707,11 @@ async def test_a_certificate_nobody_trusts_is_refused() -> None:
 
 
 async def test_a_server_that_does_not_speak_tls_is_a_connection_error() -> None:
-    async with serving(replying(line("x"))) as server:
+    async def complain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        await Connection(reader, writer).send(whole(b"this is http", 400))
+
+    async with listening(complain, Server()) as server:
         _, error = await read(ask(server.url.replace("http:", "https:")))
     assert type(error) is ProviderConnectionError
     assert "TLS" in str(error)
@@ -838,6 +842,35 @@ async def test_cancelling_before_the_answer_closes_the_connection_at_once() -> N
         await asyncio.wait_for(server.gone.wait(), AT_ONCE)
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_leaving_while_the_server_reads_slowly_closes_the_connection_at_once() -> None:
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        asked.set()
+        await left.wait()
+        writer.transport.resume_reading()
+        try:
+            while block := await reader.read(2**20):
+                received.append(block)
+        finally:
+            gone.set()
+
+    left = asyncio.Event()
+    received: list[bytes] = []
+    async with listening(ignore, Server()) as server:
+        messages = [{"role": "user", "content": "x" * 40_000_000}]
+        task = asyncio.create_task(read(ask(server, messages)))
+        await asyncio.wait_for(asked.wait(), PROMPT)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        left.set()
+        await asyncio.wait_for(gone.wait(), PROMPT)
+    assert sum(map(len, received)) < 40_000_000
 
 
 async def test_the_whole_reply_is_one_text_and_cancelling_it_closes_the_connection() -> None:

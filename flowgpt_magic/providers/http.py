@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Any, cast
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from flowgpt_magic.errors import FlowGptError, PromptError, ProtocolError, ProviderError, SettingError
@@ -154,7 +155,7 @@ class Lines:
     async def _next_block(self) -> bytes:
         try:
             block = await self._content.readany()
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError) as error:
             self._failure = explain(error, self._peer)
             # The reader puts its exception before the bytes that came earlier; without it, it hands them out.
             self._content.set_exception(cast("BaseException", None))
@@ -184,8 +185,8 @@ async def post(url: URL, headers: Mapping[str, str], body: Any, route: Route) ->
     peer = Peer(url, proxy, route)
     connector = Connector(_seconds(route.read_timeout))
     async with _session(connector, route) as session:
-        response = await _send(session, connector, headers, data, peer)
         try:
+            response = await _send(session, connector, headers, data, peer)
             connector.watch(response.content)
             if response.status >= 300:
                 raise status_error(response.status, response.headers, await _error_body(response), peer)
@@ -195,7 +196,7 @@ async def post(url: URL, headers: Mapping[str, str], body: Any, route: Route) ->
             error.args = tuple(peer.hide_secrets(str(words)) for words in error.args)
             raise
         finally:
-            response.close()
+            connector.drop_unsent()
 
 
 def _seconds(timeout: float) -> float | None:
@@ -232,6 +233,6 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
         while len(body) < MOST_READ_OF_ERROR and (block := await response.content.readany()):
             body.extend(block)
 
-    with suppress(aiohttp.ClientError, asyncio.TimeoutError):
+    with suppress(aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError):
         await asyncio.wait_for(read(), ERROR_BODY_TIMEOUT)
     return bytes(body[:MOST_READ_OF_ERROR])

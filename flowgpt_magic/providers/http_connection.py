@@ -196,6 +196,11 @@ class Wire(asyncio.Protocol):
         self.timed_out = True
         self._transport.abort()
 
+    def drop_unsent(self) -> None:
+        """End the connection now where closing it would wait for the server to read the rest of the request."""
+        if not self._lost and self._transport.get_write_buffer_size():
+            self._transport.abort()
+
     def _cancel_stalled(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
@@ -222,6 +227,11 @@ class Connector(aiohttp.TCPConnector):
         """Tell the reader ``content`` when the connection is lost before the body has ended."""
         if self._wire is not None:
             self._wire.watch(content)
+
+    def drop_unsent(self) -> None:
+        """End the connection now where closing it would wait for the server to read the rest of the request."""
+        if self._wire is not None:
+            self._wire.drop_unsent()
 
     @property
     def timed_out(self) -> bool:

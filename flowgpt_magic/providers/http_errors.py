@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from flowgpt_magic.errors import (
     AuthenticationError,
@@ -40,7 +41,7 @@ def explain(error: Exception, peer: Peer) -> ProviderError:
         return ProviderTimeoutError(_sentence(f"no connection to {peer.host} {limit}", peer.route.unreachable))
     if isinstance(error, asyncio.TimeoutError):
         return timeout_error(peer)
-    if isinstance(error, aiohttp.ClientPayloadError):
+    if isinstance(error, aiohttp.ClientPayloadError | HttpProcessingError):
         return StreamInterruptedError(f"{peer.host} ended the connection before the reply was complete")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return _proxy_refused(error.status, peer)
@@ -96,9 +97,8 @@ def _cause_of_os_error(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
 
 def _proxy_refused(status: int, peer: Peer) -> ProviderConnectionError:
     attempt = "check its user and password" if status == 407 else "ask who runs it, or go without"
-    return ProviderConnectionError(
-        f"the proxy {peer.proxy.url} refused to connect to {peer.host} ({status}); {attempt}"
-    )
+    text = f"the proxy {peer.proxy.url} refused to connect to {peer.host} ({status}); {attempt}"
+    return ProviderConnectionError(_sentence(text, peer.route.unreachable))
 
 
 def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Peer) -> ProviderError:

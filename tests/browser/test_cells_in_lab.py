@@ -1,0 +1,121 @@
+"""``%%flowgpt`` cells as a user sees them in JupyterLab."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.browser.conftest import Lab
+from tests.payloads import PAYLOADS
+
+MARKDOWN = """\
+## A heading
+
+It costs $5 and $7, **bold**, `code <b>`, and \\(e^{i\\pi} + 1 = 0\\).
+
+- one
+- two
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+```python
+def reverse_string(text):
+    return text[::-1]
+```
+"""
+
+
+def test_a_reply_is_seen_while_it_arrives_and_is_one_output_at_the_end(open_notebook):
+    notebook = open_notebook("%config FlowGPT.pace = 0.03", "%%flowgpt\n" + "many words here\n\n" * 60)
+    notebook.run(1)
+
+    notebook.start(2)
+    notebook.output(2).first.get_by_text("many").first.wait_for()
+    early = notebook.cell(2).locator(".jp-InputPrompt").inner_text()
+    notebook.finished(2)
+
+    assert early == "[*]:"
+    assert notebook.output(2).count() == 1
+    assert notebook.output(2).inner_text().count("many words here") == 60
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_markdown_mathematics_money_and_code_look_right(open_notebook, lab: Lab, theme):
+    lab.theme(theme)
+    notebook = open_notebook(f"%%flowgpt\n{MARKDOWN}")
+
+    notebook.run(1)
+    output = notebook.output(1)
+    output.locator("mjx-container").first.wait_for()
+    lab.theme("light")
+
+    text = output.inner_text()
+    assert "It costs $5 and $7" in text
+    assert output.locator("h2").inner_text().startswith("A heading")
+    assert output.locator("code", has_text="code <b>").count() == 1
+    assert output.locator("mjx-container").count() == 1
+    assert output.locator("table td").count() == 2
+    assert output.locator("pre").inner_text().startswith("def reverse_string")
+    assert "echo:words" in output.locator("em").inner_text()
+
+
+def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page):
+    """Every payload, as the whole reply and as a growing one, in an output that JupyterLab trusts."""
+    asked: list[str] = []
+    dialogs: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    one_by_one = (
+        f"import json\nfrom IPython import get_ipython\nfor payload in json.loads({json.dumps(PAYLOADS)!r}):\n"
+        "    get_ipython().run_line_magic('flowgpt', '-- ' + payload)\n"
+    )
+    together = "\n\n".join(PAYLOADS).encode("utf-8", "replace").decode()  # a file cannot hold half a surrogate pair
+    notebook = open_notebook(one_by_one, f"%%flowgpt\n{together}")
+    page.evaluate("() => { window.ran = []; window.alert = window.pwned = (...given) => window.ran.push(given); }")
+    page.evaluate("() => pwned('seen')")
+    seen = page.evaluate("() => window.ran.pop()")
+    asked.clear()
+
+    notebook.run(1)
+    notebook.run(2)
+    notebook.output(2).first.scroll_into_view_if_needed()
+    page.mouse.move(300, 400)
+
+    foreign = [url for url in asked if not url.startswith((notebook.lab.url, notebook.lab.url.replace("http", "ws")))]
+    assert seen == ["seen"]
+    assert page.evaluate("() => window.ran") == []
+    assert dialogs == []
+    assert foreign == []
+    for element in ("script", "iframe", "img", "object", "embed", "style", "link", "form", "svg:not([data-icon])"):
+        assert notebook.output(2).locator(element).count() == 0, element
+
+
+def test_the_stop_button_keeps_the_text(open_notebook, page):
+    notebook = open_notebook("%config FlowGPT.pace = 0.05", "%%flowgpt\n" + "word " * 2000)
+    notebook.run(1)
+    notebook.start(2)
+    notebook.output(2).get_by_text("word word").first.wait_for()
+
+    page.keyboard.press("Escape")
+    page.keyboard.press("i")
+    page.keyboard.press("i")
+    notebook.finished(2)
+
+    assert "Interrupted" in notebook.output(2).last.inner_text()
+    assert "word word" in notebook.output(2).first.inner_text()
+
+
+def test_the_saved_notebook_holds_the_reply_and_nothing_of_how_it_came(open_notebook):
+    notebook = open_notebook("%config FlowGPT.pace = 0.01", "%%flowgpt\n" + "some **bold** words\n\n" * 40)
+    notebook.run(1)
+    notebook.run(2)
+
+    saved = notebook.save()
+
+    (output,) = saved.cells[2].outputs
+    assert output.data["text/plain"] == ("some **bold** words\n\n" * 40).strip("\n")
+    assert set(output.data) == {"text/markdown", "text/plain"}
+    assert output.metadata["flowgpt"]["status"] == "complete"

@@ -1,0 +1,173 @@
+"""Who is meant by what stands after ``-m``, with plug-ins as they are installed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from flowgpt_magic import models
+from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, ProviderNotFoundError
+from flowgpt_magic.models import find_model, find_provider, is_model, provider_names
+from flowgpt_magic.providers import local
+from flowgpt_magic.providers.echo import Echo
+
+PROVIDER = """
+from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+
+class {name}(AsyncGeneratorProvider, ProviderModelMixin):
+    default_model = "{default}"
+    models = {models}
+    model_aliases = {aliases}
+
+    @classmethod
+    async def create_async_generator(cls, model, messages, proxy=None, temperature=0.7, **kwargs):
+        yield model
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a plug-in: a module with its code, and the metadata that names its providers."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install_one(module: str, code: str, **points: str) -> None:
+        (tmp_path / f"{module}.py").write_text(code)
+        metadata = tmp_path / f"{module}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        lines = [f"{name} = {module}:{target}" for name, target in points.items()]
+        (metadata / "entry_points.txt").write_text("\n".join(["[flowgpt_magic.providers]", *lines]))
+        models._entry_points.cache_clear()
+
+    yield install_one
+    models._entry_points.cache_clear()
+
+
+@pytest.fixture
+def parrot(install):
+    """A plug-in with two models and an alias."""
+    code = PROVIDER.format(name="Parrot", default="grey", models=["grey", "org/green:7b"], aliases={"ara": "grey"})
+    install("flowgpt_parrot", code, parrot="Parrot")
+
+
+def test_the_providers_of_this_package_are_found_like_any_other():
+    assert {"echo", "flowgpt", "local"} <= set(provider_names())
+    assert find_provider("echo") is Echo
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("parrot", "parrot:grey"),
+        ("parrot:", "parrot:grey"),
+        ("parrot:grey", "parrot:grey"),
+        ("parrot/grey", "parrot:grey"),
+        ("parrot:ara", "parrot:grey"),
+        ("parrot:org/green:7b", "parrot:org/green:7b"),
+        ("parrot/org/green:7b", "parrot:org/green:7b"),
+        ("grey", "parrot:grey"),
+        ("ara", "parrot:grey"),
+        ("org/green:7b", "parrot:org/green:7b"),
+        (" parrot ", "parrot:grey"),
+        ("polly", "parrot:grey"),
+    ],
+)
+def test_a_plug_in_is_named_in_every_way(parrot, name, target):
+    assert str(find_model(name, {"polly": "parrot:ara"})) == target
+    assert find_model(name, {"polly": "parrot:ara"}).provider_class.__name__ == "Parrot"
+
+
+def test_a_providers_name_goes_before_a_models(parrot, install):
+    install(
+        "flowgpt_other", PROVIDER.format(name="Other", default="parrot", models=["parrot"], aliases={}), other="Other"
+    )
+
+    assert str(find_model("parrot")) == "parrot:grey"
+
+
+def test_an_alias_goes_before_everything(parrot):
+    assert str(find_model("parrot", {"parrot": "echo:messages"})) == "echo:messages"
+
+
+@pytest.mark.parametrize(("installed", "default"), [(True, "local"), (False, "flowgpt")])
+def test_the_default_is_the_embedded_model_where_it_is_installed(monkeypatch, installed, default):
+    monkeypatch.setattr(local, "installed", lambda: installed)
+
+    assert find_model("").provider == default
+    assert find_model("").model == find_provider(default).default_model
+
+
+def test_a_model_of_two_providers_asks_which_one_is_meant(parrot, install):
+    install("flowgpt_twin", PROVIDER.format(name="Twin", default="grey", models=["grey"], aliases={}), twin="Twin")
+
+    with pytest.raises(ModelNotSupportedError, match="say which: parrot:grey, twin:grey"):
+        find_model("grey")
+    assert str(find_model("twin:grey")) == "twin:grey"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("Parrot", ModelNotSupportedError, "no model, provider or alias 'Parrot'; did you mean parrot?"),
+        ("gray", ModelNotSupportedError, "did you mean grey?"),
+        ("poly", ModelNotSupportedError, "did you mean polly?"),
+        ("zzzzzz", ModelNotSupportedError, "no model, provider or alias 'zzzzzz'. Installed providers: "),
+        ("parrot:gray", ModelNotSupportedError, "Parrot has no model 'gray'; did you mean grey? Known: grey, "),
+        ("parrot/gray", ModelNotSupportedError, "did you mean grey?"),
+        ("parot:grey", ProviderNotFoundError, "no provider 'parot'; did you mean parrot? Installed: "),
+        ("parot/grey", ModelNotSupportedError, "did you mean parrot:grey?"),
+    ],
+)
+def test_a_name_almost_right_is_answered_with_the_right_one(parrot, name, error, said):
+    with pytest.raises(error, match=re.escape(said)):
+        find_model(name, {"polly": "parrot:ara"})
+
+
+def test_an_error_about_a_name_lists_who_is_installed(parrot):
+    with pytest.raises(ModelNotSupportedError) as caught:
+        find_model("zzzzzz")
+
+    assert str(caught.value).endswith(f"Installed providers: {', '.join(provider_names())}")
+    assert "parrot" in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["parrot", "grey", "ara", "polly", "any:thing", "any/thing"])
+def test_a_word_that_names_whom_to_ask_is_known_as_such(parrot, word):
+    assert is_model(word, {"polly": "parrot"})
+
+
+@pytest.mark.parametrize("word", ["what", "Parrot", "gray", ""])
+def test_a_word_of_a_prompt_is_not_taken_for_a_model(parrot, word):
+    assert not is_model(word)
+
+
+@pytest.mark.parametrize(
+    ("code", "target"),
+    [
+        ("import a_library_that_is_not_there", "Broken"),
+        ("", "NotThere"),
+    ],
+)
+def test_a_broken_plug_in_is_named_and_the_others_go_on(parrot, install, code, target):
+    install("flowgpt_broken", code, broken=target)
+
+    assert "broken" in provider_names()
+    with pytest.raises(ProviderNotFoundError, match="provider 'broken' cannot be loaded: "):
+        find_model("broken:model")
+    with pytest.warns(FlowGptWarning, match="provider 'broken' cannot be loaded"):
+        assert str(find_model("grey")) == "parrot:grey"
+    assert str(find_model("parrot:grey")) == "parrot:grey"
+
+
+def test_the_names_of_providers_are_known_without_importing_one(install):
+    install("flowgpt_broken", "raise SystemExit", broken="Broken")
+
+    assert "broken" in provider_names()
+    assert is_model("broken")
+
+
+async def test_a_plug_in_answers(parrot):
+    target = find_model("ara")
+
+    assert await target.provider_class.create_async(target.model, []) == "grey"

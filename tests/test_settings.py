@@ -1,0 +1,231 @@
+"""Every setting: its values, where they come from, and what a bad one is told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowgpt_magic import settings
+from flowgpt_magic.errors import SettingError
+from flowgpt_magic.settings import TABLE, Settings, load
+
+PLACES = ("default", "file", "environment", "%config", "option")
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "settings.toml"
+
+
+def test_with_nothing_set_every_value_is_its_default(file):
+    assert load(environ={}, path=file) == Settings()
+    assert load(environ={}, path=file).sources == {}
+
+
+@pytest.mark.parametrize("highest", PLACES)
+def test_a_value_from_further_up_wins(file, highest):
+    rank = PLACES.index(highest)
+    if rank >= 1:
+        file.write_text("context_size = 1001")
+
+    chosen = load(
+        {"context_size": 1004 if rank >= 4 else None},
+        {"context_size": 1003 if rank >= 3 else None},
+        {"FLOWGPT_CONTEXT_SIZE": "1002"} if rank >= 2 else {},
+        file,
+    )
+
+    assert chosen.context_size == (1000 + rank if rank else Settings().context_size)
+
+
+@pytest.mark.parametrize(
+    ("highest", "label"),
+    [
+        ("file", "{file}"),
+        ("environment", "environment variable FLOWGPT_MODEL"),
+        ("%config", "%config"),
+        ("option", "option"),
+    ],
+)
+def test_each_value_says_where_it_came_from(file, highest, label):
+    if highest == "file":
+        file.write_text('model = "echo"')
+
+    chosen = load(
+        {"model": "echo"} if highest == "option" else None,
+        {"model": "echo"} if highest == "%config" else None,
+        {"FLOWGPT_MODEL": "echo"} if highest == "environment" else {},
+        file,
+    )
+
+    assert chosen.sources == {"model": label.format(file=file)}
+
+
+def test_a_value_that_is_false_is_set_all_the_same(file):
+    chosen = load({"images": False, "temperature": 0}, {"images": True, "temperature": 1}, {}, file)
+
+    assert (chosen.images, chosen.temperature) == (False, 0.0)
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_every_default_is_a_value_the_setting_takes(name):
+    assert settings.check(name, TABLE[name].default, "here") == TABLE[name].default
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_every_setting_says_what_it_does(name):
+    assert TABLE[name].metadata["help"]
+    assert settings.variable(name) == f"FLOWGPT_{name.upper()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "found"),
+    [
+        ("temperature", "0.5", 0.5),
+        ("temperature", 2, 2.0),
+        ("temperature", "", None),
+        ("images", "on", True),
+        ("images", " Yes ", True),
+        ("images", 0, False),
+        ("images", "false", False),
+        ("threads", "4", 4),
+        ("threads", 4.0, 4),
+        ("format", "text", "text"),
+        ("read_timeout", "inf", float("inf")),
+    ],
+)
+def test_a_value_may_be_written_in_several_ways(name, given, found):
+    value = settings.check(name, given, "here")
+
+    assert value == found
+    assert type(value) is type(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("temperature", "hot", "is 'hot'; it must be a number from 0 to 2"),
+        ("temperature", 2.1, "from 0 to 2"),
+        ("temperature", -0.1, "from 0 to 2"),
+        ("temperature", float("nan"), "from 0 to 2"),
+        ("temperature", True, "from 0 to 2"),
+        ("temperature", [1], "from 0 to 2"),
+        ("read_timeout", 0, "must be a number of at least 0.001"),
+        ("read_timeout", 10**400, "must be a number of at least 0.001"),
+        ("threads", 1.5, "must be a whole number of at least 0"),
+        ("threads", "inf", "must be a whole number of at least 0"),
+        ("threads", -1, "at least 0"),
+        ("images", "perhaps", "must be on or off"),
+        ("images", None, "must be on or off"),
+        ("model", 4, "must be text"),
+        ("format", "markdwon", "must be one of markdown, text; did you mean markdown?"),
+    ],
+)
+def test_a_bad_value_is_told_its_source_and_its_limits(name, given, said):
+    with pytest.raises(SettingError) as caught:
+        settings.check(name, given, "%config FlowGPT")
+
+    assert str(caught.value).startswith(f"%config FlowGPT: {name} ")
+    assert said in str(caught.value)
+
+
+def test_a_bad_value_in_the_environment_names_its_variable(file):
+    with pytest.raises(SettingError, match=r"^environment variable FLOWGPT_THREADS: threads is 'many'"):
+        load(environ={"FLOWGPT_THREADS": "many"}, path=file)
+
+
+def test_a_bad_value_in_the_file_names_the_file(file):
+    file.write_text("threads = 'many'")
+
+    with pytest.raises(SettingError) as caught:
+        load(environ={}, path=file)
+    assert str(caught.value).startswith(f"{file}: threads is 'many'")
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name].metadata["secret"]])
+def test_a_secret_is_never_shown(file, name):
+    with pytest.raises(SettingError) as caught:
+        load({name: ["hunter2"]}, environ={}, path=file)
+
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert "hunter2" not in repr(load({name: "hunter2"}, environ={}, path=file))
+
+
+def test_the_token_and_the_proxy_are_secrets():
+    assert TABLE["token"].metadata["secret"]
+    assert TABLE["proxy"].metadata["secret"]
+
+
+def test_an_unknown_name_is_told_the_closest_known_one(file):
+    with pytest.raises(SettingError, match=r"there is no setting 'temprature'; did you mean temperature\?"):
+        load({"temprature": 1}, environ={}, path=file)
+
+
+def test_an_unknown_name_in_the_file_is_an_error_that_names_the_file(file):
+    file.write_text("[flowgpt]\nmodel = 'echo'")
+
+    with pytest.raises(SettingError) as caught:
+        load(environ={}, path=file)
+    assert str(caught.value).startswith(f"{file}: there is no setting 'flowgpt'")
+
+
+def test_other_variables_of_our_family_are_no_settings(file):
+    assert load(environ={"FLOWGPT_DATA_DIR": "/tmp", "FLOWGPT_SOURCES": "x"}, path=file) == Settings()
+
+
+@pytest.mark.parametrize("content", [b"model = ", b"\xff\xfe", b"model = 1\nmodel = 2"])
+def test_a_file_that_cannot_be_read_is_named(file, content):
+    file.write_bytes(content)
+
+    with pytest.raises(SettingError) as caught:
+        load(environ={}, path=file)
+    assert str(caught.value).startswith(f"{file} cannot be read: ")
+
+
+def test_a_folder_in_the_place_of_the_file_is_named_too(file):
+    file.mkdir()
+
+    with pytest.raises(SettingError, match="cannot be read"):
+        load(environ={}, path=file)
+
+
+def test_the_values_in_force_do_not_change():
+    with pytest.raises(AttributeError):
+        Settings().model = "other"  # type: ignore[misc]
+
+
+def test_the_data_folder_can_be_moved(monkeypatch, tmp_path):
+    monkeypatch.setenv("FLOWGPT_DATA_DIR", str(tmp_path))
+    assert settings.data_folder() == tmp_path
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("FLOWGPT_DATA_DIR", "~/here")
+    assert settings.data_folder() == tmp_path / "here"
+
+    monkeypatch.delenv("FLOWGPT_DATA_DIR")
+    assert settings.data_folder().name == "flowgpt_magic"
+
+
+def test_the_settings_file_is_one_of_the_user():
+    assert settings.settings_file().name == "settings.toml"
+    assert "flowgpt_magic" in settings.settings_file().parts
+
+
+@given(st.sampled_from(sorted(TABLE)), st.none() | st.booleans() | st.integers() | st.floats() | st.text())
+def test_any_value_is_taken_or_refused_with_a_message_and_what_is_taken_is_taken_again(name, value):
+    try:
+        taken = settings.check(name, value, "here")
+    except SettingError as error:
+        refused = str(error)
+    else:
+        assert settings.check(name, taken, "here") == taken
+        return
+    assert refused.startswith(f"here: {name} ")
+
+
+@given(st.floats(0, 2))
+def test_a_number_and_its_text_are_the_same_value(value):
+    assert settings.check("temperature", value, "here") == settings.check("temperature", repr(value), "here") == value
