@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 1 for a failure, 2 for a wrong command line, 130 if interrupted."""
+    """Run one command; returns its exit status: 0, 1 for a failure, 130 where it was interrupted."""
     options = parser().parse_args(arguments)
     try:
         options.run(options)

@@ -47,6 +47,7 @@ from flowgpt_magic.gateway_requests import (
     is_loopback,
     read_question,
 )
+from flowgpt_magic.messages import notices_to
 from flowgpt_magic.models import find_model
 from flowgpt_magic.providers.flowgpt import PATH
 from flowgpt_magic.providers.http import check_token
@@ -59,6 +60,7 @@ PORT = 8765
 RETRY_AFTER = 5  # seconds; how long replies take is not known
 HEARTBEAT = 10.0  # seconds without a chunk after which an empty line, which clients skip, shows that we are there
 WRITE_TIMEOUT = 60.0  # seconds for a client to read what it asked for
+STOPPING = "the gateway stops"
 GRACE = 5.0  # seconds for the replies in flight when the gateway stops
 CANNOT_BLOCK = 2**14  # bytes that a connection takes at once
 CLIENT_GONE = 499  # what the log shows for a reply nobody waited for
@@ -176,6 +178,7 @@ class Gateway:
         self._replies: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._closing = False
 
     @property
     def url(self) -> str:
@@ -204,6 +207,7 @@ class Gateway:
         """Stop listening, give the replies in flight their grace, and cut off those that need longer."""
         if self._runner is None:
             return
+        self._closing = True
         for site in list(self._runner.sites):
             await site.stop()
         if self._replies:
@@ -248,6 +252,8 @@ class Gateway:
             raise RefusedError(404, f"there is nothing here but {PATH}")
         if request.method != "POST":
             raise RefusedError(405, "only POST is answered", {"Allow": "POST"})
+        if self._closing:
+            raise RefusedError(503, STOPPING)
         self._doorkeeper.check(request)
         async with self._place():
             question = await read_question(request)
@@ -283,7 +289,7 @@ class Gateway:
             reply.cancel()
             await asyncio.wait({reply})
             self._replies.discard(reply)
-            failure = RefusedError(503, "the gateway stops") if reply.cancelled() else reply.exception()
+            failure = RefusedError(503, STOPPING) if reply.cancelled() else reply.exception()
         with suppress(ConnectionError):
             await self._end(failure, outlet)
 
@@ -315,6 +321,7 @@ class Gateway:
         if question.temperature is not None:
             options["temperature"] = question.temperature
         async with AsyncExitStack() as stack:
+            stack.enter_context(notices_to(logger.warning))  # the protocol has no place for them
             await stack.enter_async_context(self._seats)
             source = self.target.provider_class.create_async_generator(model, question.messages, **options)
             chunks = await stack.enter_async_context(aclosing(source))

@@ -84,6 +84,8 @@ _TEX_WORD = re.compile(r"\\(?:begin|end|ref|eqref)(?![A-Za-z])")
 _LINE_START = re.compile(r"^(?:([#>+=:-])|(\[)(?![ xX]\] )|([0-9]{1,9})([.)])(?=\s|$))", re.MULTILINE)
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _ENTITY = re.compile(r"&#?\w+;")
+# These stand for a link's bracket and a line break's backslash until all others are encoded; no text has them any more.
+_OPENS_LINK, _BREAKS_LINE = "\x02", "\x03"
 _AS_IT_IS = {"*": r"\*", "~": r"\~", "|": r"\|", "`": "&#96;", "<": "&lt;", "\n": " ", "\r": " "}
 
 
@@ -154,7 +156,7 @@ class _Text:
         address = found.rstrip("!,.:;?*_~)]'\"$")
         if not _may_be_link(address):
             return _inert(found)
-        return f"[{_inert(address)}]({_address(address)})" + _inert(found[len(address) :])
+        return f"{_OPENS_LINK}{_inert(address)}]({_address(address)})" + _inert(found[len(address) :])
 
 
 def _backslash(text: str, start: int, after: str) -> str:
@@ -249,7 +251,7 @@ class _Inline:
         short = _inert(address if len(address) <= 200 else address[:60] + "…")
         if self.text.in_link or not _may_be_link(address) or self.budget[0] <= 0:
             return f"{alt} ({short})" if alt else short
-        link = f"[{short}]({_address(address)})"
+        link = f"{_OPENS_LINK}{short}]({_address(address)})"
         return f"{alt} ({link})" if alt else link
 
     def _alt(self, children: Sequence[Token]) -> str:
@@ -260,8 +262,6 @@ class _Inline:
             self.parts[-1] = self.parts[-1][:-1] + "&#33;"
 
 
-# These stand for a link's bracket and a line break's backslash until all others are encoded; no text has them any more.
-_OPENS_LINK, _BREAKS_LINE = "\x02", "\x03"
 _MARKUP = frozenset({"em_open", "em_close", "strong_open", "strong_close", "s_open", "s_close"})
 
 

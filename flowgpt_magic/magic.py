@@ -49,6 +49,7 @@ class FlowGPT(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
+        self._names: dict[str, Any] = shell.user_ns
         self._conversation: Conversation | None = None
         self._replies: list[Reply] = []
         self._nesting = nested.Nesting()
@@ -101,7 +102,7 @@ class FlowGPT(Magics):
         chosen = conversation.settings(**read.options)
         reply = conversation.ask(prompt, **read.options)
         if out:
-            self.shell.user_ns[out] = reply
+            self._names[out] = reply
         self._replies = [*(each for each in self._replies if not each.ended), reply]
         own_cell = cell is not None and _is_whole_cell(display.request())
         display.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell)
@@ -110,7 +111,7 @@ class FlowGPT(Magics):
 
     def _stands_alone(self) -> bool:
         """Is the magic a statement of its own? A terminal would print ``Out[1]:`` and nothing for its value."""
-        typed = self.shell.user_ns.get("In", [""])[-1]
+        typed = self._names.get("In", [""])[-1]
         return bool(re.search(r"^\s*(%flowgpt|get_ipython\(\)\.run_line_magic\('flowgpt')", typed, re.MULTILINE))
 
     def _subcommands(self) -> dict[str, Callable[[str], str]]:

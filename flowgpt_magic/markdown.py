@@ -74,8 +74,9 @@ class GrowingMarkdown:
     def finish(self) -> list[Block]:
         """The blocks not yet taken, the open one as the last of them: call it when the text has ended."""
         if self._line:
-            self._append("".join(self._line))
+            line = "".join(self._line)
             self._line.clear()
+            self._take_line(line)
         self._cut()
         if self._lines:
             self._finished.append(Block("".join(self._lines), ""))

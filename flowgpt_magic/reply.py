@@ -11,7 +11,8 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -101,6 +102,47 @@ class Reader:
             if chunks or ended:
                 return chunks
             await self._async_awake.wait()
+
+
+class Chunks:
+    """What ``async for`` walks along.
+
+    An async generator that is left by ``break`` is closed by its loop, some turns later; this one leaves at once, so that
+    the next line finds the reply cancelled.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._taken: deque[str] = deque()
+        self._reader: Reader | None = reply.open()
+
+    def __aiter__(self) -> Chunks:
+        return self
+
+    async def __anext__(self) -> str:
+        if not self._taken and self._reader:
+            try:
+                self._taken.extend(await self._reader.take_async())
+            finally:
+                if not self._taken:  # at its end, or because the reading task was cancelled
+                    self.leave()
+        if self._taken:
+            return self._taken.popleft()
+        self._reply.raise_error()
+        raise StopAsyncIteration
+
+    def leave(self) -> None:
+        """Read no more."""
+        if self._reader:
+            reader, self._reader = self._reader, None
+            self._taken.clear()
+            self._reply.leave(reader)
+
+    async def aclose(self) -> None:
+        """The same, as ``contextlib.aclosing`` wants it."""
+        self.leave()
+
+    __del__ = leave
 
 
 class Reply:
@@ -214,15 +256,8 @@ class Reply:
             self.leave(reader)
         self.raise_error()
 
-    async def __aiter__(self) -> AsyncIterator[str]:
-        reader = self.open()
-        try:
-            while chunks := await reader.take_async():
-                for chunk in chunks:
-                    yield chunk
-        finally:
-            self.leave(reader)
-        self.raise_error()
+    def __aiter__(self) -> Chunks:
+        return Chunks(self)
 
     def __await__(self) -> Generator[Any, None, str]:
         return self._whole().__await__()

@@ -505,6 +505,24 @@ async def test_replies_in_flight_are_finished_when_the_gateway_stops(script: typ
         await asyncio.wait_for(closing, PROMPT)
 
 
+async def test_a_gateway_that_stops_takes_no_more_requests_on_open_connections(script: type[Script]) -> None:
+    script.steps = [None]
+    async with running("script", port=0, grace=0.2) as server:
+        first = asyncio.create_task(read(ask(server)))
+        await asyncio.wait_for(script.started.wait(), PROMPT)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        await asyncio.sleep(0.01)
+        closing = asyncio.create_task(server.close())
+        await asyncio.sleep(0)
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
+        assert b" 503 " in await asyncio.wait_for(reader.readline(), PROMPT)
+        writer.close()
+        await closing
+        _, error = await first
+    assert isinstance(error, ProviderStatusError)
+    assert error.status == 503
+
+
 async def test_a_reply_that_outlasts_the_grace_ends_with_an_error(script: type[Script]) -> None:
     script.steps = ["one ", None]
     async with running("script", port=0, grace=0.1) as server:

@@ -14,7 +14,7 @@ from yarl import URL
 from flowgpt_magic.errors import PromptError, ProtocolError, ProxyError, SettingError
 from flowgpt_magic.providers.http import LineSplitter, check_base_url, check_token, encode_json, read_object
 from flowgpt_magic.providers.http_connection import find_proxy, read_proxy
-from flowgpt_magic.providers.http_errors import failure_text, printable, readable, retry_delay
+from flowgpt_magic.providers.http_errors import failure_text, one_line, printable, readable, retry_delay
 from tests.servers import cut
 
 SECRET = "s3cret"
@@ -208,7 +208,8 @@ def test_text_that_is_no_html_keeps_its_angle_brackets() -> None:
 
 
 def test_no_control_character_of_a_server_reaches_a_terminal() -> None:
-    assert printable("red \x1b[31malert\x07\r\nnext") == "red \ufffd[31malert\ufffd next"
+    assert printable("red  \x1b[31malert\x07") == "red  \ufffd[31malert\ufffd"
+    assert one_line("red \x1b[31malert\x07\r\n next") == "red \ufffd[31malert\ufffd next"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def explain(error: Exception, peer: Peer) -> ProviderError:
     if isinstance(error, aiohttp.ClientConnectorError | UnicodeError):
         return _not_connected(error, peer)
     if isinstance(error, aiohttp.ClientResponseError):
-        return ProtocolError(f"{peer.host} does not answer in HTTP as it should: {printable(error.message)[:200]}")
+        return ProtocolError(f"{peer.host} does not answer in HTTP as it should: {one_line(error.message)[:200]}")
     if isinstance(error, aiohttp.ClientConnectionError):
         return StreamInterruptedError(f"{peer.host} closed the connection without an answer")
     return ProviderConnectionError(
@@ -92,7 +92,7 @@ def _cause_of_os_error(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
     if isinstance(os_error, ConnectionRefusedError):
         return "connection refused", "check that the server runs and the port is right"
     text = os.strerror(os_error.errno) if os_error.errno else str(os_error)
-    return printable(text) or type(os_error).__name__, "check the address and the network"
+    return one_line(text) or type(os_error).__name__, "check the address and the network"
 
 
 def _proxy_refused(status: int, peer: Peer) -> ProviderConnectionError:
@@ -121,7 +121,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
 
 
 def _redirect_error(status: int, headers: Mapping[str, str], peer: Peer) -> ProviderStatusError:
-    target = printable(headers.get("Location", ""))[:200] or "somewhere"
+    target = one_line(headers.get("Location", ""))[:200] or "somewhere"
     return ProviderStatusError(
         f"{peer.host} answered {status}: it redirects to {target}, where nothing was sent; if you trust that address, "
         "make it the base URL",
@@ -163,7 +163,7 @@ def failure_text(report: Mapping[str, Any]) -> str:
             value = ", ".join(str(each) for each in value)
         if value and str(value) not in words:
             words.append(str(value))
-    return printable(": ".join(words))[:SHOWN] or "it does not say why"
+    return one_line(": ".join(words))[:SHOWN] or "it does not say why"
 
 
 def _message(page: str) -> str:
@@ -174,22 +174,27 @@ def _message(page: str) -> str:
         return readable(page)
     if isinstance(report, dict) and (report.get("message") or report.get("error")):
         return failure_text({name: report.get(name) for name in ("error", "message")})
-    return printable(page)
+    return one_line(page)
 
 
 def readable(page: str) -> str:
     """The text of a page: without HTML tags, in one line."""
     if not re.search(r"<(!doctype|html|head|body|title|h1|p|div|center)\b", page, re.IGNORECASE):
-        return printable(page)
+        return one_line(page)
     reader = _TextReader()
     reader.feed(page)
     reader.close()
-    return printable(" ".join(reader.texts))
+    return one_line(" ".join(reader.texts))
+
+
+def one_line(text: str) -> str:
+    """``text`` with every stretch of white space as one space, and printable."""
+    return printable(" ".join(text.split()))
 
 
 def printable(text: str) -> str:
-    """``text`` in one line, without characters that would steer a terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
+    """``text`` without the characters that would steer a terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _sentence(text: str, advice: str) -> str:

@@ -101,7 +101,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         in_force = settings.load({"max_tokens": max_tokens, "context_size": context_size, "threads": threads})
         name = cls.get_model(model)
         source = runtime.Source(
-            _find_weights(name), in_force.context_size, in_force.threads or runtime.default_threads()
+            _find_weights(name), in_force.context_size, in_force.threads or runtime.threads_for(runtime.processors())
         )
         options = {
             "temperature": TEMPERATURE if temperature is None else temperature,

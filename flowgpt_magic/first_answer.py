@@ -1,0 +1,41 @@
+"""A ``%%flowgpt`` cell in the terminal, right after installing: does everything work, and what does it look like?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+PROMPT = "Write a Python function that reverses a string."
+NOTEBOOK = Path("notebooks") / "01-first-steps.ipynb"
+
+
+def run(model: str = "local") -> bool:
+    """Run one cell in a shell of its own, showing what is typed and what comes back; was there an answer?"""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    quiet = Config()
+    quiet.HistoryManager.enabled = False  # this is no session of the user's
+    shell = InteractiveShell.instance(config=quiet)
+    for cell in ("%load_ext flowgpt_magic", f"%%flowgpt {model}\n{PROMPT}"):
+        first, *more = cell.splitlines()
+        sys.stdout.write("\n".join([f"In : {first}", *(f"...: {line}" for line in more)]) + "\n\n")
+        sys.stdout.flush()
+        if not shell.run_cell(cell).success:  # type: ignore[no-untyped-call]
+            return False
+    sys.stdout.write(f"\nOpen the notebook with:  {open_command()}\n")
+    return True
+
+
+def open_command() -> str:
+    """The line that opens the first notebook in JupyterLab, with this environment's own programs."""
+    here = Path(sys.executable).parent
+    notebook = str(NOTEBOOK) if NOTEBOOK.exists() else ""
+    if find_spec("jupyterlab") is None:
+        python = os.path.relpath(sys.executable) if here.is_relative_to(Path.cwd()) else sys.executable
+        return f'{python} -m pip install "flowgpt_magic[lab]" && {python} -m jupyterlab {notebook}'.rstrip()
+    jupyter = here / "jupyter"
+    shown = os.path.relpath(jupyter) if here.is_relative_to(Path.cwd()) else str(jupyter)
+    return f"{shown} lab {notebook}".rstrip()

@@ -1,0 +1,205 @@
+"""How the modules hang together: who imports whom, how long they are, and what is loaded before it is used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import flowgpt_magic
+
+PACKAGE = Path(flowgpt_magic.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "__init__.py"
+}
+
+# From the bottom up. A module imports from its own layer and those before it.
+LAYERS = (
+    {"errors", "messages"},
+    {"settings", "bridge", "nested", "formulas", "harmless", "markdown"},
+    {"providers", "models"},
+    {"reply"},
+    {"conversation"},
+    {"painting", "display", "gateway_requests", "gateway"},
+    {"options", "magic"},
+    {"__main__"},
+)
+HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
+
+# One import goes up, at the moment it is needed: IPython asks a reply to show itself.
+UPWARD = {("reply", "display")}
+
+HEAVY = ("aiohttp", "xllamacpp", "markdown_it", "sqlite3", "nest_asyncio2", "ipywidgets", "tqdm")
+
+
+def layer_of(module: str) -> int:
+    return HEIGHT[module.split(".")[0]]
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The modules of this package that are imported anywhere in ``tree``."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole way"
+            names = [f"{node.module}.{each.name}" for each in node.names]
+        for name in names:
+            root, _dot, rest = name.partition(".")
+            if root == "flowgpt_magic" and rest:
+                parts = rest.split(".")
+                # The longest part of it that is a module; the rest is a name in that.
+                yield next((".".join(parts[:n]) for n in (2, 1) if ".".join(parts[:n]) in MODULES), parts[0])
+
+
+def python(code: str) -> str:
+    """What ``code`` prints in a process of its own."""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_every_module_has_its_place(module):
+    assert module.split(".")[0] in HEIGHT, f"give {module} a place in LAYERS"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_go_downward_only(module):
+    tree = ast.parse(MODULES[module].read_text("utf-8"))
+
+    upward = {(module, other) for other in imported(tree) if layer_of(other) > layer_of(module)}
+
+    assert upward <= UPWARD
+
+
+def test_the_one_import_that_goes_up_waits_until_it_is_needed():
+    tree = ast.parse(MODULES["reply"].read_text("utf-8"))
+    (method,) = (
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_ipython_display_"
+    )
+
+    assert list(imported(method)) == ["display"]
+    assert list(imported(tree)).count("display") == 1
+
+
+def test_a_provider_knows_no_other_provider():
+    providers = {"providers.flowgpt", "providers.local", "providers.echo", "providers.openai_compatible"}
+    for module in providers & MODULES.keys():
+        others = set(imported(ast.parse(MODULES[module].read_text("utf-8")))) & providers
+
+        assert not others - {module}
+
+
+def test_the_modules_import_each_other_in_no_circle():
+    needs = {}
+    for module, path in MODULES.items():
+        tree = ast.parse(path.read_text("utf-8"))
+        at_once = ast.Module([node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
+        needs[module] = set(imported(at_once)) & MODULES.keys()
+
+    while free := [module for module, others in needs.items() if not others]:
+        needs = {module: others - set(free) for module, others in needs.items() if module not in free}
+
+    assert needs == {}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_says_what_it_is_for_and_can_be_read_in_one_go(module):
+    source = MODULES[module].read_text("utf-8")
+
+    assert ast.get_docstring(ast.parse(source))
+    assert len(source.splitlines()) <= 500
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("aiohttp", ("providers", "gateway")),
+        ("IPython", ("magic", "display", "__init__")),
+        ("xllamacpp", ("providers",)),
+        ("nest_asyncio2", ("nested",)),
+    ],
+)
+def test_a_library_is_used_in_its_own_place(library, homes):
+    for module, path in MODULES.items():
+        found = {
+            name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            for name in (
+                [each.name for each in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+        if library in found:
+            assert module.startswith(homes), f"{module} imports {library}"
+
+
+@pytest.mark.parametrize("module", ["flowgpt_magic", "flowgpt_magic.magic", "flowgpt_magic.conversation"])
+def test_an_import_prints_nothing_and_loads_no_library_before_it_is_used(module):
+    # IPython itself brings sqlite3, so it is loaded first.
+    code = f"""
+import sys, IPython, IPython.core.history, traitlets
+before = set(sys.modules)
+import flowgpt_magic, {module}
+new = set(sys.modules) - before
+print(*[name for name in {HEAVY} if name in new])
+"""
+    assert python(code).strip() == ""
+
+
+def test_an_import_starts_no_thread_and_touches_no_loop():
+    code = """
+import asyncio, signal, threading
+run, handler = asyncio.run, signal.getsignal(signal.SIGINT)
+import flowgpt_magic.magic, flowgpt_magic.conversation
+print(threading.active_count(), asyncio.run is run, signal.getsignal(signal.SIGINT) is handler)
+"""
+    assert python(code).split() == ["1", "True", "True"]
+
+
+def test_loading_the_extension_is_quick_and_prints_nothing():
+    code = """
+import sys, time
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+before = time.process_time()
+shell.run_line_magic("load_ext", "flowgpt_magic")
+seconds = time.process_time() - before
+assert "flowgpt" in shell.magics_manager.magics["cell"]
+loaded = [name for name in ("aiohttp", "xllamacpp", "markdown_it", "nest_asyncio2") if name in sys.modules]
+sys.stdout.write(f"{seconds} {' '.join(loaded)}")
+"""
+    seconds, *loaded = python(code).split()
+
+    print(f"%load_ext flowgpt_magic takes {float(seconds) * 1000:.0f} ms of CPU time beyond IPython")
+    assert loaded == []
+    assert float(seconds) < 0.5
+
+
+def test_every_public_name_is_there():
+    for name in flowgpt_magic.__all__:
+        assert getattr(flowgpt_magic, name).__name__ == name
+        assert name in dir(flowgpt_magic)
+    assert flowgpt_magic.__version__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Converstion'"):
+        _ = flowgpt_magic.Converstion
+
+
+def test_the_public_names_are_the_same_objects_everywhere():
+    from flowgpt_magic.reply import Reply
+
+    assert flowgpt_magic.Reply is Reply
