@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from IPython import get_ipython
+from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.display import clear_output, publish_display_data
 
 from flowgpt_magic import bridge
@@ -45,8 +46,13 @@ def execution() -> str:
 
 
 def headless() -> bool:
-    """Does nobody look on? nbclient, and so nbconvert and papermill, say that there is nobody to type an answer."""
-    return in_kernel() and not request().get("content", {}).get("allow_stdin", True)
+    """Does nobody look on? ``%%capture`` keeps what is shown for later; nbclient, and so nbconvert and papermill, say
+    that there is nobody to type an answer.
+    """
+    if not in_kernel():
+        return False
+    captured = isinstance(get_ipython().display_pub, CapturingDisplayPublisher)
+    return captured or not request().get("content", {}).get("allow_stdin", True)
 
 
 def show(reply: Reply, *, form: str = "markdown", images: bool = False, own_cell: bool = False) -> None:

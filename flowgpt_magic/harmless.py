@@ -133,14 +133,14 @@ class _Text:
         if found == ":" or found.lower() == "www":
             return f"&#{ord(found[0])};{found[1:]}"
         if len(found) > 1:
-            return self._bare_address(found, text[match.end() :][:1])
+            return self._bare_address(found, text[match.end() : match.end() + 1])
         return self._bracket(found, after, start > 0 and text[start - 1] == "@")
 
     def _bracket(self, found: str, after: str, doubled: bool) -> str:
         if found == "@":
             return "&#64;" if doubled else "@"
         if found == "!":
-            return "&#33;" if after in ("[", "h") else "!"
+            return "&#33;" if after == "[" else "!"
         special = after in "([:" if found == "]" else after == "^"
         return f"&#{ord(found)};" if special or self.in_link else found
 
@@ -200,12 +200,13 @@ class _Inline:
         self.hrefs: list[str] = []
         for token in children:
             getattr(self, f"_{token.type}", self._markup)(token)
-        lines = (line.strip(" \t") for line in "".join(self.parts).split("\n"))
+        written = "".join(self.parts).replace(f"!{_OPENS_LINK}", f"&#33;{_OPENS_LINK}")  # a link, not an image
+        lines = (line.strip(" \t") for line in written.split("\n"))
         text = "\n".join(line for line in lines if line).strip(f"{_BREAKS_LINE}\n")
         return _LINE_START.sub(_escape_line_start, text).replace(_OPENS_LINK, "[").replace(_BREAKS_LINE, "\\")
 
     def _text(self, token: Token) -> None:
-        text = _clean(token.content)
+        text = _CONTROL.sub(_visible, token.content)  # a character reference may have brought one
         self.parts.append(self.text.escape(text + "\n")[:-1] if token is self.last else self.text.escape(text))
 
     def _markup(self, token: Token) -> None:
@@ -228,7 +229,6 @@ class _Inline:
         self.budget[0] -= len(href)
         self.hrefs.append(href if _may_be_link(href) and self.budget[0] > 0 else "")
         self.text.in_link = True
-        self._no_image_by_accident()
         self.parts.append(_OPENS_LINK if self.hrefs[-1] else "&#91;")
 
     def _link_close(self, _token: Token) -> None:
@@ -240,7 +240,6 @@ class _Inline:
         address = str(token.attrGet("src") or "")
         alt = self._alt(token.children or [])
         self.budget[0] -= len(address)
-        self._no_image_by_accident()
         if self.images and _PICTURE.fullmatch(address) and self.budget[0] > 0:
             self.parts.append(f"![{_entities(alt)}]({_address(address)})")
             return
@@ -256,10 +255,6 @@ class _Inline:
 
     def _alt(self, children: Sequence[Token]) -> str:
         return _clean("".join(token.content or (" " if "break" in token.type else "") for token in children))
-
-    def _no_image_by_accident(self) -> None:
-        if self.parts and self.parts[-1].endswith("!"):
-            self.parts[-1] = self.parts[-1][:-1] + "&#33;"
 
 
 _MARKUP = frozenset({"em_open", "em_close", "strong_open", "strong_close", "s_open", "s_close"})

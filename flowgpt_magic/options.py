@@ -33,7 +33,9 @@ def variable_name(value: str) -> str:
         return value
     better = re.sub(r"\W+", "_", value).strip("_")
     better = f"_{better}" if better[:1].isdigit() or keyword.iskeyword(better) else better
-    raise ValueError(f"{value!r} cannot be a variable" + (f"; did you mean {better}?" if better.isidentifier() else "."))
+    raise ValueError(
+        f"{value!r} cannot be a variable" + (f"; did you mean {better}?" if better.isidentifier() else ".")
+    )
 
 
 OPTIONS = (

@@ -107,7 +107,7 @@ class Reader:
 class Chunks:
     """What ``async for`` walks along.
 
-    An async generator that is left by ``break`` is closed by its loop, some turns later; this one leaves at once, so that
+    An async generator that is left by ``break`` is closed by its loop, some turns later; this leaves at once, so that
     the next line finds the reply cancelled.
     """
 

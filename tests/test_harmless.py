@@ -292,7 +292,7 @@ def test_an_environment_in_a_code_span_is_encoded() -> None:
 
 
 def test_a_mark_before_an_address_does_not_make_an_image() -> None:
-    assert "![" not in harmless("!https://a.b/c_")
+    assert "![" not in harmless("!https://a.b/c_ !HTTPS://a.b/c_")
     assert "![" not in harmless("![a](https://a.b) !<https://a.b> \\![x](https://a.b)")
 
 
@@ -337,9 +337,9 @@ HOSTILE = [
 def seconds(text: str) -> float:
     best = 10.0
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = time.process_time()
         harmless(text)
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, time.process_time() - begin)
     return best
 
 

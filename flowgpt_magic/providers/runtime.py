@@ -338,7 +338,7 @@ class Runner:
     @property
     def alive(self) -> bool:
         """Can it answer? After a fork the thread is gone, though its object is not."""
-        return self.pid == os.getpid() and self.thread.is_alive() and not self.closing.is_set()
+        return self.thread.is_alive() and not self.closing.is_set()
 
     def _run(self) -> None:
         # Held by this frame alone: a forked process, where the model's own threads are missing, never destroys it.
@@ -390,8 +390,14 @@ _starting = threading.Lock()
 
 
 def runner() -> Runner:
-    """The runner of this process, started on first use."""
+    """The runner of this process, started on first use.
+
+    Raises ``ProviderError`` in a process that was forked from one that had used the model: the runtime's own threads
+    are missing there, and it would wait for them for ever when the model is let go.
+    """
     with _starting:
+        if _runners and _runners[-1].pid != os.getpid():
+            raise ProviderError("the embedded model does not answer in a forked process; start it with 'spawn'")
         if not (_runners and _runners[-1].alive):
             _runners[:] = [Runner()]
         return _runners[-1]
