@@ -277,6 +277,9 @@ _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,40}")
 _RISKY_IN_DIAGRAM = re.compile(
     r"[<&@#\\]|%%|//|url|import|click|call|href|style|class|link|img|image|icon|theme|config", re.IGNORECASE
 )
+# JupyterLab looks for formulas before it reads Markdown. It finds them in code that does not begin at the margin too,
+# and spoils what it finds; `@@1` before an environment it takes for a mark of its own, and then shows nothing at all.
+_LAB_STUMBLES = re.compile(r"@@\d+\\(?:begin|end)")
 _LAB_TAKES_OUT = re.compile(r"[$]|\\(?:begin|end)\{|\\\\[()\[\]]|@@\d")
 _TICKS = re.compile(r"`{3,}")
 
@@ -329,8 +332,7 @@ class _Blocks:
         return self._code_lines(self.tokens[at].content, "", nested), at + 1
 
     def _code_lines(self, content: str, language: str, nested: bool) -> list[str]:
-        if nested and _LAB_TAKES_OUT.search(content):
-            # JupyterLab looks for formulas in code blocks that do not begin at the margin, and spoils what it finds.
+        if _LAB_STUMBLES.search(content) or (nested and _LAB_TAKES_OUT.search(content)):
             return [f"<pre><code>{_entities(content).replace(chr(10), '&#10;')}</code></pre>"]
         self.codes.append(content)
         fence = "`" * max([3, *(len(ticks) + 1 for ticks in _TICKS.findall(content))])

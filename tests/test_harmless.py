@@ -287,6 +287,10 @@ def test_code_in_a_list_shows_jupyterlab_no_dollar_sign() -> None:
     assert "$" not in harmless("- ```\n  $x\n  ```\n- ```\n  $ <script>\n  ```")
 
 
+def test_code_that_stops_jupyterlab_is_encoded() -> None:
+    assert "@@" not in harmless("```\n@@1\\begin{x}\\end{x}\n```")
+
+
 def test_an_environment_in_a_code_span_is_encoded() -> None:
     assert "\\begin" not in harmless(r"`\begin{a}` and `\end{a}`")
 

@@ -33,7 +33,10 @@ from flowgpt_magic.providers.local import Local
 from tests.models_on_disk import weights_on_disk
 
 pytestmark = pytest.mark.filterwarnings("ignore:the reply was cut off")
-COUNT = "Count from one to one hundred in words, one number a line."
+STORY = (  # its reply is some hundreds of tokens long
+    "Write a long story about a dragon who lives in a mountain, a knight who is afraid of heights, and the village "
+    "between them. Tell what each of them wants, how they meet, what goes wrong, and how it ends."
+)
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +142,7 @@ async def test_a_stop_word_ends_the_reply_before_it(embedded: None) -> None:
 async def test_a_reply_that_reaches_max_tokens_says_so(embedded: None) -> None:
     told: list[str] = []
     with notices_to(told.append):
-        _, usage = await read(Local.create_async_generator("", user(COUNT), max_tokens=5))
+        _, usage = await read(Local.create_async_generator("", user(STORY), max_tokens=5))
     assert (usage.finish_reason, usage.completion_tokens) == ("length", 5)
     assert told == ["the reply was cut off at max_tokens = 5"]
 
@@ -364,7 +367,7 @@ async def test_a_prompt_that_is_too_long_alone_names_both_numbers(embedded: None
 async def test_a_reply_that_fills_the_context_window_says_so(embedded: None) -> None:
     told: list[str] = []
     with notices_to(told.append):
-        chunks = Local.create_async_generator("", user("word " * 205 + COUNT), context_size=256, max_tokens=400)
+        chunks = Local.create_async_generator("", user(STORY), context_size=256, max_tokens=400)
         _, usage = await read(chunks)
     assert usage.finish_reason == "length"
     assert told == ["the reply was cut off at context_size = 256"]
@@ -380,7 +383,7 @@ def test_a_prompt_is_counted_to_the_token(model_folder: Path) -> None:
 
 
 async def test_leaving_early_lets_the_next_reply_begin_soon(embedded: None) -> None:
-    chunks = Local.create_async_generator("", user(COUNT), max_tokens=2000)
+    chunks = Local.create_async_generator("", user(STORY), max_tokens=2000)
     async with aclosing(chunks):
         async for _ in chunks:
             break
@@ -417,7 +420,7 @@ async def test_replies_come_in_the_order_in_which_they_were_asked_for(embedded: 
 
 
 async def test_a_reply_that_waits_can_be_cancelled_without_a_trace(embedded: None) -> None:
-    first = asyncio.create_task(Local.create_async("", user(COUNT), max_tokens=40))
+    first = asyncio.create_task(Local.create_async("", user(STORY), max_tokens=40))
     await job_begun()
     second = asyncio.create_task(Local.create_async("", user("word " * 3000), max_tokens=5))
     third = asyncio.create_task(Local.create_async("", user("Hello"), max_tokens=2))
@@ -437,7 +440,7 @@ async def test_event_loops_share_one_queue(embedded: None) -> None:
 
 async def test_the_event_loop_runs_on_while_the_model_loads_and_answers(embedded: None) -> None:
     runtime.close_runner()
-    reply = asyncio.create_task(Local.create_async("", user(COUNT), max_tokens=20))
+    reply = asyncio.create_task(Local.create_async("", user(STORY), max_tokens=20))
     ticks = 0
     while not reply.done():
         await asyncio.sleep(0.005)

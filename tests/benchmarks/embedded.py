@@ -90,11 +90,10 @@ async def measure() -> None:
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    print(
-        f"{os.cpu_count()} processors, {runtime.threads_for(runtime.processors())} threads, load {os.getloadavg()[0]:.1f}"
-    )
+    threads = runtime.threads_for(runtime.processors())
+    print(f"{os.cpu_count()} processors, {threads} threads, load {os.getloadavg()[0]:.1f}")
     begun = time.perf_counter()
-    runtime.Model(runtime.Source(weights.path(), 4096, runtime.threads_for(runtime.processors())))
+    runtime.Model(runtime.Source(weights.path(), 4096, threads))
     print(f"import and load: {time.perf_counter() - begun:.2f} s")
     asyncio.run(measure())
 
