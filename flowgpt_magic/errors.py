@@ -61,6 +61,10 @@ class ProviderError(FlowGptError):
     """The provider could not answer, or stopped answering."""
 
 
+class NoAnswerError(FlowGptError):
+    """The first answer after installing did not come."""
+
+
 class ContextLengthError(ProviderError):
     """The prompt alone is longer than the model's context window."""
 

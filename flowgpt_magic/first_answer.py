@@ -19,7 +19,7 @@ def run(model: str = "local") -> bool:
     quiet = Config()
     quiet.HistoryManager.enabled = False  # this is no session of the user's
     shell = InteractiveShell.instance(config=quiet)
-    for cell in ("%load_ext flowgpt_magic", f"%%flowgpt {model}\n{PROMPT}"):
+    for cell in ("%load_ext flowgpt_magic", f"%%flowgpt {model} -t 0\n{PROMPT}"):
         first, *more = cell.splitlines()
         sys.stdout.write("\n".join([f"In : {first}", *(f"...: {line}" for line in more)]) + "\n\n")
         sys.stdout.flush()

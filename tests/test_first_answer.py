@@ -20,7 +20,7 @@ def test_it_shows_what_is_typed_the_answer_and_how_to_go_on():
     ended = run("echo")
 
     assert ended.returncode == 0
-    assert f"In : %%flowgpt echo\n...: {first_answer.PROMPT}\n\n{first_answer.PROMPT}\n[echo:words" in ended.stdout
+    assert f"In : %%flowgpt echo -t 0\n...: {first_answer.PROMPT}\n\n{first_answer.PROMPT}\n[echo:words" in ended.stdout
     assert "lab" in ended.stdout.splitlines()[-1]
     assert ended.stderr == ""
 
