@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-PROMPT = "Write a Python function that reverses a string."
+PROMPT = "Write a Python function that reverses a string. Show only the code."
 NOTEBOOK = Path("notebooks") / "01-first-steps.ipynb"
 
 

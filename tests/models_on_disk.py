@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import platformdirs
@@ -18,3 +21,12 @@ def weights_on_disk() -> Path:
     file = folder / weights.SMOLLM2.filename
     assert file.is_file(), f"the tests need the weights of the embedded model; to fetch them: {weights.INSTALL}"
     return folder
+
+
+def run_script(body: str, model_folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What became of a process that runs ``body`` and finds the weights in ``model_folder``."""
+    environment = {**os.environ, "FLOWGPT_DATA_DIR": str(model_folder), **variables}
+    script = "from flowgpt_magic.providers.local import Local\n" + textwrap.dedent(body)
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )

@@ -28,6 +28,7 @@ LAYERS = (
     {"conversation"},
     {"painting", "display", "gateway_requests", "gateway"},
     {"options", "magic"},
+    {"first_answer"},
     {"__main__"},
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
@@ -123,7 +124,7 @@ def test_a_module_says_what_it_is_for_and_can_be_read_in_one_go(module):
     ("library", "homes"),
     [
         ("aiohttp", ("providers", "gateway")),
-        ("IPython", ("magic", "display", "__init__")),
+        ("IPython", ("magic", "display", "first_answer")),
         ("xllamacpp", ("providers",)),
         ("nest_asyncio2", ("nested",)),
     ],

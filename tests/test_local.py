@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import subprocess
 import sys
-import textwrap
-import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import (
@@ -69,14 +64,6 @@ async def read(chunks: AsyncGenerator[str | Usage, None]) -> tuple[str, Usage]:
             else:
                 text += chunk
     return text, usage
-
-
-def run_script(body: str, model_folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "FLOWGPT_DATA_DIR": str(model_folder), **variables}
-    script = "from flowgpt_magic.providers.local import Local\n" + textwrap.dedent(body)
-    return subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 # What it answers
@@ -263,11 +250,6 @@ def test_without_the_runtime_the_message_holds_both_commands(tmp_path: Path) -> 
     ]
 
 
-def test_a_missing_system_library_is_named() -> None:
-    hint = runtime._import_hint("libgomp.so.1: cannot open shared object file: No such file or directory")
-    assert "install the package libgomp1" in hint
-
-
 def test_importing_the_provider_imports_no_runtime() -> None:
     script = (
         "import sys; from flowgpt_magic.providers import local; local.installed(); print('xllamacpp' in sys.modules)"
@@ -286,14 +268,6 @@ async def test_a_setting_that_cannot_be_is_refused(options: dict[str, int], embe
         await Local.create_async("", user("Hello"), **options)
 
 
-def test_half_of_the_processors_compute_but_not_one_of_two() -> None:
-    assert runtime.threads_for(1) == 1
-    assert runtime.threads_for(2) == 2
-    assert runtime.threads_for(4) == 2
-    assert runtime.threads_for(12) == 6
-    assert runtime.threads_for(96) == 8
-
-
 async def test_another_context_size_loads_the_model_again(embedded: None) -> None:
     filler = "word " * 600
     with pytest.raises(ContextLengthError):
@@ -302,41 +276,6 @@ async def test_another_context_size_loads_the_model_again(embedded: None) -> Non
 
 
 # Longer than the context window
-
-
-roles = st.sampled_from(["user", "assistant", "system"])
-messages_of_any_kind = st.lists(st.tuples(roles, st.integers(1, 50)), min_size=1, max_size=30)
-
-
-def weigh(messages: runtime.Prompt) -> int:
-    return sum(int(message["content"]) for message in messages)
-
-
-@given(messages_of_any_kind, st.integers(0, 600))
-def test_trimming_keeps_system_messages_and_the_newest_turns(made: list[tuple[str, int]], room: int) -> None:
-    messages = [{"role": role, "content": str(size)} for role, size in made]
-    kept = runtime.newest_that_fit(messages, lambda some: weigh(some) <= room)
-    ids = [id(message) for message in kept]
-    order = [id(message) for message in messages]
-    gone = [message for message in messages if id(message) not in ids]
-    talk = [message for message in messages if message["role"] != "system"]
-    kept_talk = [message for message in kept if message["role"] != "system"]
-    assert ids == [each for each in order if each in set(ids)]
-    assert all(message["role"] != "system" for message in gone)
-    assert kept_talk == talk[len(gone) :]
-    assert id(talk[-1]) in ids if talk else not gone
-    assert not gone or not kept_talk or kept_talk[0]["role"] == "user"
-    assert weigh(kept) <= room or sum(message["role"] == "user" for message in kept_talk[1:]) == 0
-
-
-@given(messages_of_any_kind, st.integers(0, 600))
-def test_trimming_drops_no_more_than_it_must(made: list[tuple[str, int]], room: int) -> None:
-    messages = [{"role": role, "content": str(size)} for role, size in made]
-    kept = runtime.newest_that_fit(messages, lambda some: weigh(some) <= room)
-    gone = [message for message in messages if all(message is not each for each in kept)]
-    if gone:
-        last_turn = max(position for position, message in enumerate(gone) if position == 0 or message["role"] == "user")
-        assert weigh(kept) + weigh(gone[last_turn:]) > room
 
 
 async def test_old_turns_that_do_not_fit_are_left_out_and_counted(embedded: None) -> None:
@@ -371,12 +310,6 @@ async def test_a_reply_that_fills_the_context_window_says_so(embedded: None) -> 
         _, usage = await read(chunks)
     assert usage.finish_reason == "length"
     assert told == ["the reply was cut off at context_size = 256"]
-
-
-def test_a_prompt_is_counted_to_the_token(model_folder: Path) -> None:
-    model = runtime.Model(runtime.Source(model_folder / weights.SMOLLM2.filename, 512, 1))
-    assert model.count(user("hi")) == 31  # measured: 31 tokens, the template's own system message included
-    assert model.count(user("hi a a a")) == 34
 
 
 # Leaving early, and waiting in line
@@ -447,116 +380,3 @@ async def test_the_event_loop_runs_on_while_the_model_loads_and_answers(embedded
         ticks += 1
     assert ticks > 50
     assert await reply
-
-
-# What it does to the process
-
-
-def test_nothing_is_printed_whatever_happens(model_folder: Path, tmp_path: Path) -> None:
-    damaged = tmp_path / "damaged.gguf"
-    damaged.write_bytes(b"GGUF" + b"\xff" * 1000)
-    body = f"""
-        prompt = [{{"role": "user", "content": "Hello"}}]
-        for model, size, words in (("", 512, 1), ({str(damaged)!r}, 512, 1), ("", 512, 900), ("", 1024, 500)):
-            try:
-                list(Local.create_completion(model, [{{"role": "user", "content": "Hello " * words}}], max_tokens=2000,
-                                             context_size=size, temperature=0))
-            except Exception as error:
-                assert type(error).__name__ in ("ProviderError", "ContextLengthError"), error
-    """
-    done = run_script(body, model_folder, PYTHONWARNINGS="ignore")
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
-
-
-def test_nobody_can_connect_to_the_runtime(embedded: None) -> None:
-    list(Local.create_completion("", user("Hello"), max_tokens=1))
-    open_here = psutil.Process().net_connections(kind="all")
-    listening = [each for each in open_here if each.status == psutil.CONN_LISTEN]
-    assert [each.laddr for each in listening if each.laddr] == []
-    sockets = [each.laddr for each in open_here if isinstance(each.laddr, str) and "flowgpt-" in each.laddr]
-    assert [name for name in sockets if Path(name).exists()] == []
-
-
-@pytest.mark.parametrize("moment", ["loading", "reading", "generating", "idle"])
-def test_a_process_that_exits_is_not_aborted(moment: str, model_folder: Path) -> None:
-    words = 3000 if moment == "reading" else 1
-    body = f"""
-        import time
-        from flowgpt_magic import bridge
-        from flowgpt_magic.providers import runtime
-
-        async def ask():
-            async for chunk in Local.create_async_generator("", [{{"role": "user", "content": "Count. " * {words}}}],
-                                                            max_tokens=2000 if {moment != "idle"} else 2):
-                arrived.append(chunk)
-
-        arrived = []
-        future = bridge.worker().submit(ask())
-        while not arrived if {moment == "generating"} else not future.done() if {moment == "idle"} else (
-            not runtime._runners or runtime._runners[0].current is None):
-            time.sleep(0.001)
-        if {moment == "reading"}:
-            time.sleep(2)
-    """
-    done = run_script(body, model_folder, PYTHONWARNINGS="ignore")
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
-def test_a_forked_process_says_that_it_cannot_answer(model_folder: Path) -> None:
-    body = """
-        import multiprocessing
-        def ask():
-            return "".join(Local.create_completion("", [{"role": "user", "content": "Hello"}], max_tokens=3))
-        def try_to_ask(answers):
-            try:
-                ask()
-            except Exception as error:
-                answers.put(str(error))
-        assert ask()
-        fork = multiprocessing.get_context("fork")
-        answers = fork.Queue()
-        child = fork.Process(target=try_to_ask, args=(answers,))
-        child.start()
-        print(answers.get(timeout=20))
-        child.join()
-        assert child.exitcode == 0
-        assert ask()
-    """
-    done = run_script(body, model_folder, PYTHONWARNINGS="ignore")
-    expected = "the embedded model does not answer in a forked process; start it with 'spawn'\n"
-    assert (done.stdout, done.stderr, done.returncode) == (expected, "", 0)
-
-
-def test_an_interrupt_still_reaches_python(model_folder: Path) -> None:
-    body = """
-        import os, signal
-        try:
-            for chunk in Local.create_completion("", [{"role": "user", "content": "Count."}], max_tokens=2000):
-                os.kill(os.getpid(), signal.SIGINT)
-        except KeyboardInterrupt:
-            print("interrupted")
-    """
-    done = run_script(body, model_folder)
-    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
-
-
-def test_the_environment_is_left_as_it_was(model_folder: Path) -> None:
-    body = """
-        import os
-        before = dict(os.environ)
-        list(Local.create_completion("", [{"role": "user", "content": "Hello"}], max_tokens=1))
-        assert dict(os.environ) == before
-    """
-    done = run_script(body, model_folder, PYTHONWARNINGS="ignore")
-    assert (done.stderr, done.returncode) == ("", 0)
-
-
-def test_closing_ends_the_thread_and_the_next_reply_starts_another(embedded: None) -> None:
-    list(Local.create_completion("", user("Hello"), max_tokens=1))
-    before = runtime.runner().thread
-    runtime.close_runner()
-    assert not before.is_alive()
-    assert list(Local.create_completion("", user("Hello"), max_tokens=1))
-    assert threading.active_count() >= 2
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

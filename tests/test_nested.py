@@ -49,7 +49,7 @@ def run(body: str, *, inside: bool = True) -> None:
     if inside:
         code = "async def main():\n" + textwrap.indent(code, "    ") + "\nasyncio.run(main())"
     ended = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", SETUP + code],
+        [sys.executable, "-c", SETUP + code],
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,0 +1,261 @@
+"""Which notebook and which cell is running, told from plain values.
+
+Each host says it in a way of its own, or not at all. What a notebook, a front end or a file says is not trusted:
+whatever is not as expected is simply unknown, and nothing here raises for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from base64 import urlsafe_b64decode
+from collections.abc import Collection, Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
+
+Kind = Literal["vscode", "jupyter", "colab", "papermill", "nbclient", "folder", "terminal"]
+
+LONGEST_PATH = 4096  # characters
+LONGEST_ID = 200  # characters; nbformat's own cell ids have at most 64
+BIGGEST_NOTEBOOK = 64 * 2**20  # bytes
+BIGGEST_ANSWER = 4 * 2**20  # bytes that a server may say about its sessions
+BIGGEST_SERVER_FILE = 2**16  # bytes
+MOST_SERVERS = 8  # asked at once
+
+KERNEL_FILE = re.compile(r"kernel-([\w-]{1,100})\.json", re.ASCII)  # the name Jupyter Server gives a connection file
+SERVER_FILE = re.compile(r"(jp|nb)server-\d+(-open)?\.json", re.ASCII)
+WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+WEB_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE | re.ASCII)
+
+# Ids drawn at random: hexadecimal (nbformat, VS Code), with dashes (JupyterLab), letters of both cases (Colab).
+# An id that a person or a program counted up or named, such as "cell-12" or "imports", stands in many notebooks.
+RANDOM_ID = re.compile(
+    r"(?!0000)[0-9a-fA-F]{8,32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    r"|(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[\w-]{12,22}",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell runs.
+
+    ``path`` is the notebook's file, "" where none is known; ``label`` is for people; ``key`` finds the place again in
+    the history. A file's key is its absolute path with links resolved, a folder's is ``folder:`` and that path.
+    """
+
+    kind: Kind
+    path: str
+    label: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The notebook that another one was before it was ``moved``, or that it was ``copied`` from."""
+
+    key: str
+    kind: Literal["moved", "copied"]
+
+
+def find_place(
+    names: Mapping[str, object],
+    request: Mapping[str, Any],
+    environ: Mapping[str, str],
+    cwd: str,
+    *,
+    modules: Container[str] = (),
+    connection_file: str = "",
+) -> Place:
+    """The place of the running cell: its notebook where the host tells, else the working directory.
+
+    ``names`` are the user's, ``request`` is the one the cell is run by (empty outside a kernel), ``modules`` are the
+    names of what is imported, ``connection_file`` is the kernel's ("" outside one).
+    """
+    headless = _mapping(request, "content").get("allow_stdin") is False
+    kernel = os.path.splitext(os.path.basename(connection_file))[0]
+    metadata = _mapping(request, "metadata")
+    # A run by nbclient that is started from a notebook inherits the environment of that notebook's kernel.
+    inherited = not (request or connection_file) or (headless and not KERNEL_FILE.fullmatch(f"{kernel}.json"))
+    session = "" if inherited else _text(environ.get("JPY_SESSION_NAME"))
+    return (
+        _vscode(names, metadata, kernel or cwd)
+        or _colab(metadata, environ, session, modules, kernel or cwd)
+        or _jupyter(session, cwd)
+        or _papermill(names, cwd)
+        or _folder("nbclient" if headless else "folder" if request or connection_file else "terminal", cwd)
+    )
+
+
+def place_of(path: str, kind: Kind = "jupyter") -> Place:
+    """The place of the notebook at the absolute ``path``, such as one that ``live_path`` found."""
+    path = _resolved(path) or path
+    return Place(kind, path, _printable(re.split(r"[\\/]", path)[-1]), _key(path))
+
+
+def cell_id(request: Mapping[str, Any]) -> str:
+    """The id of the cell that ``request`` runs, "" where the front end sends none.
+
+    JupyterLab and Notebook 7 send the id that is saved in the notebook. VS Code sends an address whose fragment numbers
+    the cells of the open document: the same cell keeps it until the document is opened again, when they are numbered
+    from the top. Read it when the cell starts: later the request may be another cell's.
+    """
+    metadata = _mapping(request, "metadata")
+    told = _text(metadata.get("cellId"), LONGEST_PATH)
+    cell = _Cell.at(told)
+    return _identifier(cell.fragment if cell else told) or _colab_cell(metadata)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell's address in VS Code: ``vscode-notebook-cell://<machine>/<path>#<number>s<scheme in base 64>``."""
+
+    machine: str
+    path: str
+    fragment: str
+
+    @classmethod
+    def at(cls, address: str) -> _Cell | None:
+        if not address.startswith("vscode-notebook-cell:"):
+            return None
+        try:
+            parts = urlsplit(address)
+        except ValueError:  # an opening bracket that is not closed
+            return None
+        return cls(unquote(parts.netloc), unquote(parts.path), unquote(parts.fragment).partition("?")[0])
+
+    @property
+    def scheme(self) -> str:
+        """Where the document lies: ``file``, ``vscode-remote``, ``untitled`` and others; "" where it does not say."""
+        try:
+            return urlsafe_b64decode(self.fragment.partition("s")[2]).decode()
+        except ValueError:
+            return ""
+
+    @property
+    def file(self) -> str:
+        """The notebook's file on the machine that holds it, "" for one that is not saved."""
+        if self.scheme in ("untitled", "vscode-interactive") or not self.path.startswith("/"):
+            return ""
+        if WINDOWS_PATH.match(self.path[1:]):
+            return self.path[1:].replace("/", "\\")
+        if self.machine and self.scheme == "file":  # a share: \\server\folder\file
+            return f"//{self.machine}{self.path}".replace("/", "\\")
+        return self.path
+
+
+def _vscode(names: Mapping[str, object], metadata: Mapping[str, Any], kernel: str) -> Place | None:
+    """VS Code writes the path into the user's names once; the address of the cell knows of a later rename."""
+    cell = _Cell.at(_text(metadata.get("cellId")))
+    named = _text(names.get("__vsc_ipynb_file__"))
+    paths = [path for path in (cell.file if cell else "", named) if _resolved(path)]
+    here = [path for path in paths if os.path.isfile(path)]
+    if here or paths:
+        return place_of((here or paths[::-1])[0], "vscode")
+    if not (cell or named):
+        return None
+    name = re.split(r"[\\/]", cell.path if cell else named)[-1] or "notebook"
+    return _unsaved("vscode", name, f"{name} (not saved)", kernel)
+
+
+def _colab(
+    metadata: Mapping[str, Any], environ: Mapping[str, str], session: str, modules: Container[str], kernel: str
+) -> Place | None:
+    """Colab names a path that does not exist; its notebooks lie on a drive and are known there by an id.
+
+    ``COLAB_NOTEBOOK_ID`` and ``fileId=`` are what public code reads in Colab; neither is documented.
+    """
+    if not (_colab_cell(metadata) or ("google.colab" in modules and "cellId" not in metadata)):
+        return None
+    found = _identifier(environ.get("COLAB_NOTEBOOK_ID")) or _identifier(unquote(session).partition("fileId=")[2])
+    name = re.split(r"[\\/]", session)[-1]
+    label = f"{name} in Colab" if name.endswith(".ipynb") and "fileId=" not in name else "Colab"
+    if found:
+        return Place("colab", "", _printable(label), f"colab:{found}")
+    return _unsaved("colab", name, label, kernel)
+
+
+def _jupyter(session: str, cwd: str) -> Place | None:
+    """Jupyter Server gives the path of a notebook, but for a console a name in its folder.
+
+    A file of another kind is a notebook kept as text, or a script whose console this is. A path may be relative to the
+    server's root, which is the kernel's folder or lies above it.
+    """
+    told = session if os.path.isabs(session) else _found_above(session, cwd)
+    path = _resolved(told)
+    if path and (path.endswith(".ipynb") or os.path.isfile(path)):
+        return place_of(path)
+    return None
+
+
+def _found_above(relative: str, folder: str) -> str:
+    while relative:
+        path = os.path.join(folder, relative)
+        if os.path.isfile(path):
+            return path
+        if folder == os.path.dirname(folder):
+            break
+        folder = os.path.dirname(folder)
+    return ""
+
+
+def _papermill(names: Mapping[str, object], cwd: str) -> Place | None:
+    """Papermill tells its input with ``--inject-paths``: a path, or an address such as ``s3://…``."""
+    told = _text(names.get("PAPERMILL_INPUT_PATH"))
+    if WEB_ADDRESS.match(told):
+        # Who asks, and what signs the request, is no part of the name and may be secret.
+        scheme, _, rest = re.split(r"[?#]", told)[0].partition("://")
+        host, slash, path = rest.partition("/")
+        address = _identifier(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}", LONGEST_PATH)
+        return Place("papermill", "", address.rpartition("/")[2] or address, address) if address else None
+    path = _resolved(os.path.join(cwd, told)) if told else ""
+    if path and (path.endswith(".ipynb") or os.path.isfile(path)):
+        return place_of(path, "papermill")
+    return None
+
+
+def _folder(kind: Kind, cwd: str) -> Place:
+    folder = _resolved(cwd) or cwd
+    words = {"nbclient": "run without a notebook's name, in", "folder": "folder", "terminal": "terminal in"}
+    return Place(kind, "", f"{words[kind]} {_printable(folder)}", f"folder:{_key(folder)}")
+
+
+def _unsaved(kind: Kind, name: str, label: str, kernel: str) -> Place:
+    """A notebook whose name says nothing: the next one is called the same, so it is known by its kernel."""
+    return Place(kind, "", _printable(label), f"{kind}:{_key(kernel)}:{_printable(name)}")
+
+
+def _mapping(request: object, name: str) -> Mapping[str, Any]:
+    found = request.get(name) if isinstance(request, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(value: object, longest: int = LONGEST_PATH) -> str:
+    """``value`` if it is a text that could be a path, else ""; a user's own object is not asked to be one."""
+    return value if type(value) is str and len(value) <= longest and "\0" not in value else ""
+
+
+def _identifier(value: object, longest: int = LONGEST_ID) -> str:
+    text = _text(value, longest)
+    return text if text.isprintable() else ""
+
+
+def _colab_cell(metadata: Mapping[str, Any]) -> str:
+    return _identifier(_mapping(metadata, "colab").get("cell_id"))
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def _resolved(path: str, *, windows: bool = os.name == "nt") -> str:
+    """``path`` absolute and without links, as it stands if it is of another kind of machine, "" if it is no path."""
+    if bool(WINDOWS_PATH.match(path)) != windows and os.path.basename(path) != path:
+        if not windows:
+            return path[:1].upper() + path[1:]  # VS Code writes the drive's letter small
+        if path.startswith("/"):
+            return path
+    return ""
