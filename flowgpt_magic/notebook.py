@@ -12,7 +12,7 @@ import re
 import stat
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
@@ -26,7 +26,7 @@ BIGGEST_SERVER_FILE = 2**16  # bytes
 MOST_SERVERS = 8  # asked at once
 
 KERNEL_FILE = re.compile(r"kernel-([\w-]{1,100})\.json", re.ASCII)  # the name Jupyter Server gives a connection file
-SERVER_FILE = re.compile(r"(jp|nb)server-\d+(-open)?\.json", re.ASCII)
+SERVER_FILE = re.compile(r"(jp|nb)server-\d+\.json", re.ASCII)
 WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 WEB_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE | re.ASCII)
 
@@ -93,7 +93,7 @@ def find_place(
 def place_of(path: str, kind: Kind = "jupyter") -> Place:
     """The place of the notebook at the absolute ``path``, such as one that ``live_path`` found."""
     path = _resolved(path) or path
-    return Place(kind, path, _printable(re.split(r"[\\/]", path)[-1]), _key(path))
+    return Place(kind, path, _printable(_last_part(path)), _key(path))
 
 
 def cell_id(request: Mapping[str, Any]) -> str:
@@ -151,13 +151,18 @@ def _vscode(names: Mapping[str, object], metadata: Mapping[str, Any], kernel: st
     """VS Code writes the path into the user's names once; the address of the cell knows of a later rename."""
     cell = _Cell.at(_text(metadata.get("cellId")))
     named = _text(names.get("__vsc_ipynb_file__"))
-    paths = [path for path in (cell.file if cell else "", named) if _resolved(path)]
-    here = [path for path in paths if os.path.isfile(path)]
-    if here or paths:
-        return place_of((here or paths[::-1])[0], "vscode")
+    live = cell.file if cell else ""
+    for path in (live, named):
+        if os.path.isfile(path):
+            return place_of(path, "vscode")
+    if _resolved(named):
+        return place_of(named, "vscode")
+    if cell and _resolved(live):  # a file on another machine
+        found = place_of(live, "vscode")
+        return replace(found, key=f"vscode:{_printable(cell.machine)}:{found.key}") if cell.machine else found
     if not (cell or named):
         return None
-    name = re.split(r"[\\/]", cell.path if cell else named)[-1] or "notebook"
+    name = _last_part(cell.path if cell else named) or "notebook"
     return _unsaved("vscode", name, f"{name} (not saved)", kernel)
 
 
@@ -171,7 +176,7 @@ def _colab(
     if not (_colab_cell(metadata) or ("google.colab" in modules and "cellId" not in metadata)):
         return None
     found = _identifier(environ.get("COLAB_NOTEBOOK_ID")) or _identifier(unquote(session).partition("fileId=")[2])
-    name = re.split(r"[\\/]", session)[-1]
+    name = _last_part(session)
     label = f"{name} in Colab" if name.endswith(".ipynb") and "fileId=" not in name else "Colab"
     if found:
         return Place("colab", "", _printable(label), f"colab:{found}")
@@ -251,11 +256,161 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
+def _last_part(path: str) -> str:
+    return re.split(r"[\\/]", path)[-1]
+
+
 def _resolved(path: str, *, windows: bool = os.name == "nt") -> str:
-    """``path`` absolute and without links, as it stands if it is of another kind of machine, "" if it is no path."""
-    if bool(WINDOWS_PATH.match(path)) != windows and os.path.basename(path) != path:
-        if not windows:
-            return path[:1].upper() + path[1:]  # VS Code writes the drive's letter small
-        if path.startswith("/"):
-            return path
-    return ""
+    """The absolute ``path`` without links; as it stands if it is of another kind of machine; "" if it is neither."""
+    if not windows and WINDOWS_PATH.match(path):
+        return path[0].upper() + path[1:]  # VS Code writes the drive's letter small, Jupyter does not
+    if windows and path.startswith("/"):
+        return path
+    try:
+        return os.path.realpath(path) if os.path.isabs(path) else ""
+    except ValueError:  # letters that no file name can have
+        return ""
+
+
+def _key(path: str) -> str:
+    """``path`` as a text that any database takes: a file's name may be bytes that are no text."""
+    return path if path.isprintable() else f"file:{quote(os.fsencode(path))}"
+
+
+def _file(key: str) -> str:
+    """The file that a key names, "" where it names something else."""
+    path = os.fsdecode(unquote_to_bytes(key[5:])) if key.startswith("file:") else key
+    return path if os.path.isabs(path) else ""
+
+
+def cell_ids(path: str) -> frozenset[str]:
+    """The ids of the cells saved in a notebook; none where the file cannot be read or is no notebook.
+
+    They are part of the format since 4.5; Colab keeps its own in a cell's metadata.
+    """
+    notebook = _read_json(path, BIGGEST_NOTEBOOK)
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    found = (
+        _identifier(named.get("id"))
+        for cell in (cells if isinstance(cells, list) else ())
+        if isinstance(cell, dict)
+        for named in (cell, _mapping(cell, "metadata"))
+    )
+    return frozenset(found) - {""}
+
+
+def likely_origin(path: str, candidates: Mapping[str, Collection[str]]) -> Origin | None:
+    """Which notebook of ``candidates`` the one at ``path`` was before, or was copied from; None if none is likely.
+
+    ``candidates`` gives for the key of a place the ids of the cells that are known of it, best those that hold a turn:
+    notebooks made from one template share all the others.
+    """
+    here = _resolved(path)
+    others = {key: ids for key, ids in candidates.items() if _file(key) not in ("", here)}
+    gone = {key for key in others if not _is_another(_file(key), here)}
+    return closest_origin(cell_ids(here), others, gone) if others else None
+
+
+def closest_origin(
+    cells: Collection[str], candidates: Mapping[str, Collection[str]], gone: Collection[str]
+) -> Origin | None:
+    """The one of ``candidates`` that shares the most cells with ``cells``, and at least half of its own.
+
+    Only ids drawn at random count. Where two share equally many, one of those that are ``gone`` comes first, then the
+    earlier one: a notebook that moved is adopted before one is copied.
+    """
+    here = _random(cells)
+    best: tuple[int, bool] = (0, False)
+    origin = None
+    for key, ids in candidates.items():
+        known = _random(ids)
+        shared, moved = len(known & here), key in gone
+        if 2 * shared >= len(known) and shared and (shared, moved) > best:
+            best, origin = (shared, moved), Origin(key, "moved" if moved else "copied")
+    return origin
+
+
+def _random(ids: Collection[str]) -> set[str]:
+    return {each for each in ids if RANDOM_ID.fullmatch(each)}
+
+
+def _is_another(path: str, here: str) -> bool:
+    """Is there a file at ``path`` that is not the one at ``here``? A disk may take a name in other letters for it."""
+    try:
+        return not os.path.samefile(path, here)
+    except (OSError, ValueError):
+        return os.path.lexists(path)
+
+
+def live_path(connection_file: str, runtime_dir: str = "", timeout: float = 2.0) -> str | None:
+    """Where the kernel's notebook is now, as the Jupyter servers of this user on this machine say; None if unknown.
+
+    It may have been renamed since the kernel was started. ``runtime_dir`` is where servers describe themselves, the
+    folder of ``connection_file`` by default; ``timeout`` is for all of it, in seconds. None also where the kernel
+    serves several notebooks, because it cannot be told which of them asks.
+    """
+    kernel = KERNEL_FILE.fullmatch(os.path.basename(connection_file))
+    servers = _servers(runtime_dir or os.path.dirname(connection_file)) if kernel else []
+    answers: SimpleQueue[str | None] = SimpleQueue()
+    until = time.monotonic() + timeout
+    for server in servers:
+        # Threads, because a server that hangs must not use up the time of the others.
+        Thread(target=lambda each=server: answers.put(_asked(each, kernel[1], timeout)), daemon=True).start()
+    for _ in servers:
+        try:
+            if found := answers.get(timeout=max(0.0, until - time.monotonic())):
+                return found
+        except Empty:
+            break
+    return None
+
+
+@dataclass(frozen=True)
+class _Server:
+    """A running Jupyter server, as its own file describes it."""
+
+    host: str
+    port: int
+    encrypted: bool
+    sessions: str  # the path that answers which notebook has which kernel
+    root: str
+    token: str = field(repr=False)
+
+    @classmethod
+    def described(cls, info: object) -> _Server | None:
+        if not (isinstance(info, dict) and _runs(info.get("pid"))):
+            return None
+        root, token = _text(info.get("root_dir") or info.get("notebook_dir")), _text(info.get("token"))
+        try:
+            url = urlsplit(_text(info.get("url")))
+            host, port = _own_address(url.hostname or ""), url.port
+        except ValueError:
+            return None
+        if not (host and port and os.path.isabs(root) and url.scheme in ("http", "https") and token.isprintable()):
+            return None
+        return cls(host, port, url.scheme == "https", f"{url.path.rstrip('/')}/api/sessions", root, token)
+
+
+def _servers(folder: str) -> list[_Server]:
+    """The servers that run now, this kernel's own parent first."""
+    try:
+        names = [name for name in os.listdir(folder or os.curdir) if SERVER_FILE.fullmatch(name)]
+    except OSError:
+        return []
+    parent = f"server-{os.getppid()}.json"
+    names.sort(key=lambda name: (name.endswith(parent), _changed(os.path.join(folder, name))), reverse=True)
+    files = (_read_json(os.path.join(folder, name), BIGGEST_SERVER_FILE, own=True) for name in names)
+    return list(islice(filter(None, map(_Server.described, files)), MOST_SERVERS))
+
+
+def _own_address(host: str) -> str:
+    """Where to reach ``host`` if it is this machine, else "": the token is for no other one."""
+    if host == "localhost" or host == socket.gethostname().lower():  # a server on all addresses gives the machine's name
+        return "localhost"
+    try:
+        address = ipaddress.ip_address(host)
+        with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET) as probe:
+            probe.bind((host, 0))  # only an address of this machine can be bound
+        return host
+    except (OSError, ValueError):
+        return ""

@@ -317,3 +317,34 @@ def test_both_kernels_are_what_they_say(start_kernel, ipykernel_6):
 
     assert start_kernel(ipykernel_6).good(ask).printed.strip() == IPYKERNEL_6
     assert start_kernel().good(ask).printed.strip() != IPYKERNEL_6
+
+
+@pytest.fixture
+def kernel_with_model(start_kernel):
+    return start_kernel(FLOWGPT_DATA_DIR=str(weights_on_disk()), FLOWGPT_MODEL="local")
+
+
+def test_the_embedded_model_answers_streams_and_can_be_interrupted(kernel_with_model):
+    kernel = kernel_with_model
+    answer = kernel.good("%%flowgpt -t 0\nWrite a Python function called reverse_string. Show only the code.")
+
+    stopped = start_and_interrupt(kernel, "%%flowgpt\nCount from one to five hundred.", after="update_display_data")
+    again = kernel.good("%%flowgpt -t 0 -o r\nSay hello.")
+
+    assert "def reverse_string" in shown(answer)
+    assert len(answer.of_type("update_display_data")) > 3
+    assert stopped.error.startswith("Interrupted")
+    assert again.outputs[0]["metadata"]["flowgpt"]["status"] == "complete"
+    assert again.complained == ""
+
+
+def test_chunks_from_a_server_that_fails_stay_visible_and_the_error_is_one_line(start_kernel, misbehaving_server):
+    kernel = start_kernel(FLOWGPT_BASE_URL=misbehaving_server, FLOWGPT_MODEL="flowgpt")
+
+    run = kernel.run("%%flowgpt -o r\nhello")
+
+    assert run.status == "error"
+    assert run.error.startswith("StreamInterruptedError: ")
+    assert len(run.error.splitlines()) <= 2
+    assert shown(run) == "what came before"
+    assert kernel.good("print(r.status, r.text)").printed == "failed what came before\n"
