@@ -6,13 +6,19 @@ whatever is not as expected is simply unknown, and nothing here raises for it.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
+import socket
 import stat
+import time
 from base64 import urlsafe_b64decode
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Literal
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
@@ -153,7 +159,7 @@ def _vscode(names: Mapping[str, object], metadata: Mapping[str, Any], kernel: st
     named = _text(names.get("__vsc_ipynb_file__"))
     live = cell.file if cell else ""
     for path in (live, named):
-        if os.path.isfile(path):
+        if _resolved(path) and os.path.isfile(path):
             return place_of(path, "vscode")
     if _resolved(named):
         return place_of(named, "vscode")
@@ -274,12 +280,16 @@ def _resolved(path: str, *, windows: bool = os.name == "nt") -> str:
 
 def _key(path: str) -> str:
     """``path`` as a text that any database takes: a file's name may be bytes that are no text."""
-    return path if path.isprintable() else f"file:{quote(os.fsencode(path))}"
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return f"file:{quote(path.encode(errors='surrogatepass'))}"
+    return path
 
 
 def _file(key: str) -> str:
     """The file that a key names, "" where it names something else."""
-    path = os.fsdecode(unquote_to_bytes(key[5:])) if key.startswith("file:") else key
+    path = unquote_to_bytes(key[5:]).decode(errors="surrogatepass") if key.startswith("file:") else key
     return path if os.path.isabs(path) else ""
 
 
@@ -338,8 +348,10 @@ def _is_another(path: str, here: str) -> bool:
     """Is there a file at ``path`` that is not the one at ``here``? A disk may take a name in other letters for it."""
     try:
         return not os.path.samefile(path, here)
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError):
         return os.path.lexists(path)
+    except (OSError, ValueError):  # it cannot be seen, which does not mean that it is gone
+        return True
 
 
 def live_path(connection_file: str, runtime_dir: str = "", timeout: float = 2.0) -> str | None:
@@ -350,12 +362,14 @@ def live_path(connection_file: str, runtime_dir: str = "", timeout: float = 2.0)
     serves several notebooks, because it cannot be told which of them asks.
     """
     kernel = KERNEL_FILE.fullmatch(os.path.basename(connection_file))
-    servers = _servers(runtime_dir or os.path.dirname(connection_file)) if kernel else []
-    answers: SimpleQueue[str | None] = SimpleQueue()
+    if not kernel:
+        return None
     until = time.monotonic() + timeout
+    servers = _servers(runtime_dir or os.path.dirname(connection_file))
+    answers: SimpleQueue[str | None] = SimpleQueue()
     for server in servers:
-        # Threads, because a server that hangs must not use up the time of the others.
-        Thread(target=lambda each=server: answers.put(_asked(each, kernel[1], timeout)), daemon=True).start()
+        # In threads, because a server that hangs must not use up the time of the others.
+        Thread(target=_ask, args=(server, kernel[1], timeout, answers.put), daemon=True).start()
     for _ in servers:
         try:
             if found := answers.get(timeout=max(0.0, until - time.monotonic())):
@@ -397,15 +411,16 @@ def _servers(folder: str) -> list[_Server]:
         names = [name for name in os.listdir(folder or os.curdir) if SERVER_FILE.fullmatch(name)]
     except OSError:
         return []
-    parent = f"server-{os.getppid()}.json"
-    names.sort(key=lambda name: (name.endswith(parent), _changed(os.path.join(folder, name))), reverse=True)
+    names.sort(key=lambda name: not name.endswith(f"server-{os.getppid()}.json"))
     files = (_read_json(os.path.join(folder, name), BIGGEST_SERVER_FILE, own=True) for name in names)
     return list(islice(filter(None, map(_Server.described, files)), MOST_SERVERS))
 
 
 def _own_address(host: str) -> str:
     """Where to reach ``host`` if it is this machine, else "": the token is for no other one."""
-    if host == "localhost" or host == socket.gethostname().lower():  # a server on all addresses gives the machine's name
+    if (
+        host == "localhost" or host == socket.gethostname().lower()
+    ):  # a server on all addresses gives the machine's name
         return "localhost"
     try:
         address = ipaddress.ip_address(host)
@@ -414,3 +429,66 @@ def _own_address(host: str) -> str:
         return host
     except (OSError, ValueError):
         return ""
+
+
+def _runs(pid: object) -> bool:
+    """Is this a process of the same user? The file of a server that was killed stays, and its port may be another's."""
+    if type(pid) is not int or pid <= 0:
+        return False
+    if os.name == "nt":  # where the call would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _ask(server: _Server, kernel: str, timeout: float, answer: Callable[[str | None], None]) -> None:
+    import http.client
+    import ssl
+
+    # These follow no redirect and use no proxy. Whom the certificate is for says nothing on this very machine.
+    connection: http.client.HTTPConnection
+    if server.encrypted:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(server.host, server.port, timeout=timeout, context=context)
+    else:
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=timeout)
+    headers = {"Authorization": f"token {server.token}"} if server.token else {}
+    path = None
+    try:
+        connection.request("GET", server.sessions, headers=headers)
+        response = connection.getresponse()
+        if response.status == 200:
+            path = _notebook_path(json.loads(response.read(BIGGEST_ANSWER)), kernel, server.root)
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
+        pass  # a server that does not answer as it should knows nothing
+    finally:
+        connection.close()
+        answer(path)
+
+
+def _notebook_path(sessions: object, kernel: str, root: str) -> str | None:
+    found = set()
+    for session in sessions if isinstance(sessions, list) else ():
+        told = _text(session.get("path")) if isinstance(session, dict) and session.get("type") == "notebook" else ""
+        if told and _mapping(session, "kernel").get("id") == kernel:
+            parts = told.strip("/").split("/")
+            found.add("" if ".." in parts else _resolved(os.path.join(root, *parts)))
+    return found.pop() or None if len(found) == 1 else None
+
+
+def _read_json(path: str, biggest: int, *, own: bool = False) -> object:
+    """What is in the file; None if it is too big, broken, no plain file or, asked for one's ``own``, of another user."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > biggest:
+            return None
+        if own and hasattr(os, "getuid") and status.st_uid != os.getuid():
+            return None
+        with open(path, "rb") as file:
+            return json.loads(file.read(biggest).decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -128,9 +128,8 @@ def measure_interrupt(times: int = 100) -> None:
                 disconnect.append((server.gone[before] - sent[0]) * 1000)
             assert kernel.good("print(r.status)").printed == "cancelled\n"
     for name, found in (("idle", idle), ("server sees the disconnect", disconnect)):
-        print(
-            f"interrupt → {name}: {len(found)} of {times}, median {statistics.median(found):.0f} ms, max {max(found):.0f} ms"
-        )
+        middle, worst = statistics.median(found), max(found)
+        print(f"interrupt → {name}: {len(found)} of {times}, median {middle:.0f} ms, max {worst:.0f} ms")
 
 
 def markdown(length: int) -> str:

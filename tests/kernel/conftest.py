@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyter_client import KernelManager
+
+from flowgpt_magic.bridge import Worker
+from tests import servers
 
 IPYKERNEL_6 = "6.31.0"
 SETUP = "%load_ext flowgpt_magic"
@@ -182,3 +187,23 @@ def kernel(shared_kernel: Kernel) -> Kernel:
     shared_kernel.good("get_ipython().config.pop('FlowGPT', None)")  # where %config leaves what it has set
     shared_kernel.good("%reload_ext flowgpt_magic")
     return shared_kernel
+
+
+@pytest.fixture
+def misbehaving_server() -> Iterator[str]:
+    """The address of a server that breaks off in the middle of each reply."""
+    answer = servers.answering(servers.head(**{"Content-Length": "1000"}), servers.line("what came before"))
+    thread = Worker()
+    stop = asyncio.Event()
+    address: Future[str] = Future()
+
+    async def serve() -> None:
+        async with servers.serving(answer) as server:
+            address.set_result(server.url)
+            await stop.wait()
+
+    serving = thread.submit(serve())
+    yield address.result(10)
+    thread.loop.call_soon_threadsafe(stop.set)
+    serving.result(10)
+    thread.close()

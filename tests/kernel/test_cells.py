@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.kernel.conftest import IPYKERNEL_6, Kernel, Run
+from tests.models_on_disk import weights_on_disk
 
 LONG = " ".join(f"word{number}" for number in range(2000))
 

@@ -13,7 +13,10 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 def kinds(notebook: nbformat.NotebookNode) -> list[set[tuple[str, ...]]]:
     """For each cell, what kinds of output it has; the words of a model differ from run to run."""
-    return [{tuple(sorted(output.get("data", [output.output_type]))) for output in cell.get("outputs", [])} for cell in notebook.cells]
+    return [
+        {tuple(sorted(output.get("data", [output.output_type]))) for output in cell.get("outputs", [])}
+        for cell in notebook.cells
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
