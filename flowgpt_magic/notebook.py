@@ -481,7 +481,7 @@ def _notebook_path(sessions: object, kernel: str, root: str) -> str | None:
 
 
 def _read_json(path: str, biggest: int, *, own: bool = False) -> object:
-    """What is in the file; None if it is too big, broken, no plain file or, asked for one's ``own``, of another user."""
+    """What is in the file; None if it is too big, broken, no plain file or, where asked, not the user's ``own``."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode) or status.st_size > biggest:

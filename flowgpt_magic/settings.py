@@ -119,7 +119,7 @@ class Settings:
     line_limit: int = setting(8 * 2**20, _count(1024), "bytes; a longer line of a stream is an error")
     context_size: int = setting(4096, _count(256), "tokens the embedded model can see: prompt and reply together")
     max_tokens: int = setting(1024, _count(1), "tokens at which the embedded model ends a reply")
-    threads: int = setting(0, _count(0), "threads the embedded model computes on; 0 for half the processors, from 2 to 8")
+    threads: int = setting(0, _count(0), "threads the embedded model computes on; 0 for half the processors")
     pace: float = setting(0.0, number(0), "seconds the echo provider takes for a word")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 

@@ -22,7 +22,7 @@ MODULES = {
 # From the bottom up. A module imports from its own layer and those before it.
 LAYERS = (
     {"errors", "messages"},
-    {"settings", "bridge", "nested", "formulas", "harmless", "markdown"},
+    {"settings", "bridge", "nested", "notebook", "formulas", "harmless", "markdown"},
     {"providers", "models"},
     {"reply"},
     {"conversation"},

@@ -35,7 +35,7 @@ def refused():
     return False
 
 def state():
-    places = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events]
+    places = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events, type(nested._policy())]
     return [(place.__name__, dict(vars(place))) for place in places]
 
 asyncio.new_event_loop().close()  # the first loop leaves a policy behind, nested or not

@@ -395,24 +395,39 @@ def test_a_reader_has_not_done_before_it_has_taken_everything():
     assert reader.done
 
 
-async def test_an_end_that_comes_while_a_reader_looks_is_not_missed():
+@pytest.mark.parametrize("moment", ["ended", "chunks_from"])
+async def test_an_end_that_comes_while_a_reader_looks_is_not_missed(moment):
     class Ending(Reply):
-        """A reply that ends in the very moment between a look at its status and a look at its chunks."""
+        """A reply that ends at once after a reader's look at its status, or at its chunks."""
+
+        looked_at = ""
+
+        def _end_after(self, look: str) -> None:
+            if look == self.looked_at:
+                self.looked_at = ""
+                self.cancel()
+
+        @property
+        def ended(self) -> bool:
+            seen = super().ended
+            self._end_after("ended")
+            return seen
 
         def chunks_from(self, place: int) -> list[str]:
-            chunks = super().chunks_from(place)
-            if place == 1:
-                self.cancel()
-            return chunks
+            seen = super().chunks_from(place)
+            self._end_after("chunks_from")
+            return seen
 
     reply = Ending(Script("one"), provider="test", model="script", messages=[])
     reader = reply.open()
     assert await reader.take_async() == ["one"]
-    await asyncio.sleep(0.05)  # whatever wake-up was on its way has come
-    reader.wake()
-    await asyncio.sleep(0)
+    reader.wake()  # a wake-up for what has been taken already
+    await asyncio.sleep(0.01)
+
+    reply.looked_at = moment
 
     assert await asyncio.wait_for(reader.take_async(), LIMIT) == []
+    assert reply.status == "cancelled"
 
 
 def test_an_interrupt_may_cancel_in_the_middle_of_any_line_of_a_readers_wait():

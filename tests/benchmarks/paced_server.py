@@ -1,7 +1,7 @@
 """A server of the FlowGPT protocol that sends what its question asks for, at that pace. Run as a process of its own.
 
 The question is JSON: ``chunks``, ``gap`` (seconds), ``text`` (what to cut into chunks of ``size`` characters) or,
-without it, chunks that hold the moment they were sent. Prints its port, and for each reply whose client goes away, when.
+without it, chunks that hold the moment they were sent. Prints its port, and the moment each client goes away.
 """
 
 from __future__ import annotations
