@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from flowgpt_magic import nested, options, settings
+from flowgpt_magic import options, settings
 from flowgpt_magic.errors import FlowGptWarning, OptionError, PromptError, SettingError, closest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from flowgpt_magic.conversation import Conversation
+    from flowgpt_magic.nested import Nesting
     from flowgpt_magic.reply import Reply
 
 CELL = re.compile(r"\s*%%flowgpt(?![\w?])")
@@ -52,7 +52,7 @@ class FlowGPT(Magics):
         self._names: dict[str, Any] = shell.user_ns
         self._conversation: Conversation | None = None
         self._replies: list[Reply] = []
-        self._nesting = nested.Nesting()
+        self._nesting: Nesting | None = None
 
     @traitlets.validate(*settings.TABLE)
     def _check(self, proposal: Any) -> Any:
@@ -140,6 +140,10 @@ class FlowGPT(Magics):
     def _nested(self, rest: str) -> str:
         if rest not in ("on", "off"):
             raise OptionError(f"%flowgpt nested takes on or off{closest(rest, ('on', 'off'))}")
+        if self._nesting is None:
+            from flowgpt_magic.nested import Nesting
+
+            self._nesting = Nesting()
         self._nesting.switch(on=rest == "on")
         return f"nested {rest}: asyncio.run {'works' if rest == 'on' else 'is refused'} while a loop runs, as in a cell"
 
@@ -152,7 +156,8 @@ class FlowGPT(Magics):
     def close(self) -> None:
         """Stop what runs, and take back what was patched."""
         self._stop("")
-        self._nesting.switch(on=False)
+        if self._nesting is not None:
+            self._nesting.switch(on=False)
 
 
 def complete_cell(lines: list[str]) -> list[str]:
@@ -177,6 +182,8 @@ def _is_whole_cell(request: dict[str, Any]) -> bool:
 
 
 def _version(_rest: str) -> str:
+    from importlib.metadata import version  # slow to import, as are the modules below that are imported when used
+
     return f"flowgpt_magic {version('flowgpt_magic')}"
 
 

@@ -33,6 +33,7 @@ class Talker(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> AsyncGenerator[str | Usage, None]:
         cls.calls.append((model, messages, kwargs))
         cls.thread = threading.current_thread()
+        closed = cls.closed  # this test's own
         try:
             yield "one "
             if kwargs.get("wait"):
@@ -43,7 +44,7 @@ class Talker(AsyncGeneratorProvider, ProviderModelMixin):
             yield "three"
             yield Usage(completion_tokens=3)
         finally:
-            cls.closed.set()
+            closed.set()
 
 
 class Plain(AsyncGeneratorProvider, ProviderModelMixin):
