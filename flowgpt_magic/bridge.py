@@ -151,7 +151,8 @@ def on_interrupt(first: Callable[[], None]) -> Iterator[None]:
 
     Signals reach the main thread only; elsewhere (a subshell, a widget's handler) this changes nothing.
     """
-    if threading.current_thread() is not threading.main_thread():
+    # A handler that was not set from Python could not be put back.
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
         yield
         return
     seen = 0

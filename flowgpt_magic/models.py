@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, ProviderNotFoundError, closest
 
@@ -35,7 +36,16 @@ class Target:
 
 @cache
 def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    """The installed providers by name; nobody takes the place of one of ours by using its name."""
+    found = sorted(entry_points(group=GROUP), key=lambda point: point.value.startswith("flowgpt_magic."))
+    return {point.name: point for point in found}
+
+
+def _installed(name: str) -> bool:
+    """Is there a provider of this name? One that was installed a moment ago is seen too."""
+    if name not in _entry_points():
+        _entry_points.cache_clear()
+    return name in _entry_points()
 
 
 def provider_names() -> list[str]:
@@ -45,15 +55,16 @@ def provider_names() -> list[str]:
 
 def find_provider(name: str) -> type[Provider]:
     """The class of provider ``name``; raises ``ProviderNotFoundError`` where there is none, or it cannot be loaded."""
-    points = _entry_points()
-    if name not in points:
+    if not _installed(name):
         known = provider_names()
         raise ProviderNotFoundError(f"no provider {name!r}{closest(name, known)} Installed: {', '.join(known)}")
     try:
-        found: type[Provider] = points[name].load()
-    except (ImportError, AttributeError) as error:
+        found = _entry_points()[name].load()
+    except Exception as error:  # a plug-in is foreign code: whatever it raises while it is imported, it is named
         raise ProviderNotFoundError(f"provider {name!r} cannot be loaded: {error}") from error
-    return found
+    if not (isinstance(found, type) and hasattr(found, "create_async_generator") and hasattr(found, "get_model")):
+        raise ProviderNotFoundError(f"provider {name!r} cannot be used: {found!r} is no provider class")
+    return cast("type[Provider]", found)
 
 
 def default_provider() -> str:
@@ -82,8 +93,9 @@ def find_model(name: str, aliases: Mapping[str, str] | None = None) -> Target:
 
 
 def is_model(name: str, aliases: Mapping[str, str] | None = None) -> bool:
-    """Does the first word of a magic line name who to ask? Every word with ``:`` or ``/`` claims to."""
-    if ":" in name or "/" in name or name in _entry_points() or name in (aliases or {}):
+    """Does the first word of a magic line name who to ask? Every ``this:that`` and ``this/that`` claims to."""
+    claims = re.fullmatch(r"[\w.-]+[:/]\S+", name) and "://" not in name
+    if claims or name in _entry_points() or name in (aliases or {}):
         return True
     return bool(_owners(name))
 

@@ -165,7 +165,8 @@ def _vscode(names: Mapping[str, object], metadata: Mapping[str, Any], kernel: st
         return place_of(named, "vscode")
     if cell and _resolved(live):  # a file on another machine
         found = place_of(live, "vscode")
-        return replace(found, key=f"vscode:{_printable(cell.machine)}:{found.key}") if cell.machine else found
+        unseen = cell.machine and live.startswith("/")
+        return replace(found, key=f"vscode:{_printable(cell.machine)}:{found.key}") if unseen else found
     if not (cell or named):
         return None
     name = _last_part(cell.path if cell else named) or "notebook"
@@ -418,9 +419,7 @@ def _servers(folder: str) -> list[_Server]:
 
 def _own_address(host: str) -> str:
     """Where to reach ``host`` if it is this machine, else "": the token is for no other one."""
-    if (
-        host == "localhost" or host == socket.gethostname().lower()
-    ):  # a server on all addresses gives the machine's name
+    if host in ("localhost", socket.gethostname().lower()):  # a server on all addresses gives the machine's name
         return "localhost"
     try:
         address = ipaddress.ip_address(host)

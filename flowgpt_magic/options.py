@@ -123,7 +123,7 @@ def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
     Raises ``OptionError`` for an unknown option, a value that an option does not take, and an option given twice.
     """
     result = Line()
-    assigned = re.match(r"\s*([^\s-]\S*)\s+<<(?=\s|$)", line)
+    assigned = re.match(r"\s*([^\s\d-]\S*)\s+<<(?=\s|$)", line)
     place = 0
     if assigned:
         result.options["out"] = _checked_out(assigned[1])

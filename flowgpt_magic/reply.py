@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from flowgpt_magic import bridge
-from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.errors import FlowGptError, ProviderError
 from flowgpt_magic.messages import Message, Status, Usage, notices_to
 
 Source = Callable[[], AsyncGenerator[str | Usage, None]]
@@ -308,12 +308,15 @@ class Reply:
         self._task = asyncio.current_task()
         if self.ended:
             return
-        with notices_to(self._add_notice):
-            async with aclosing(self._source()) as chunks:
-                async for chunk in chunks:
-                    if self.ended:  # cancelled, and the provider did not listen
-                        return
-                    self._add(chunk)
+        try:
+            with notices_to(self._add_notice):
+                async with aclosing(self._source()) as chunks:
+                    async for chunk in chunks:
+                        if self.ended:  # cancelled, and the provider did not listen
+                            return
+                        self._add(chunk)
+        except SystemExit as error:  # it would end the worker's thread, and every other reply with it
+            raise ProviderError(f"{self.provider} tried to end the process") from error
 
     def _add(self, chunk: str | Usage) -> None:
         with self._lock:

@@ -171,3 +171,37 @@ async def test_a_plug_in_answers(parrot):
     target = find_model("ara")
 
     assert await target.provider_class.create_async(target.model, []) == "grey"
+
+
+@pytest.mark.parametrize(
+    "code", ["def broken(:", "raise RuntimeError('no display')", "Parrot = 3", "import sys; Parrot = sys"]
+)
+def test_a_plug_in_that_is_broken_in_any_way_is_named_and_breaks_nothing_else(install, code):
+    install("flowgpt_wreck", code, wreck="Parrot")
+
+    with pytest.raises(ProviderNotFoundError, match="'wreck' can"):
+        find_provider("wreck")
+    with pytest.warns(FlowGptWarning, match="'wreck' can"):
+        assert is_model("words")
+
+
+def test_a_plug_in_cannot_take_the_name_of_one_of_ours(install):
+    code = PROVIDER.format(name="Impostor", default="x", models=["x"], aliases={})
+    install("flowgpt_impostor", code, echo="Impostor")
+
+    assert find_provider("echo") is Echo
+
+
+def test_a_plug_in_that_is_installed_while_we_run_is_found(install):
+    assert "late" not in provider_names()
+    code = PROVIDER.format(name="Late", default="x", models=["x"], aliases={})
+
+    install("flowgpt_late", code, late="Late")
+    models._entry_points()
+
+    assert find_provider("late").default_model == "x"
+
+
+@pytest.mark.parametrize("word", ["Note:", "https://example.org/a", '{"a":', "1/2?", "{x}/y", "http://x", "a:"])
+def test_a_word_of_a_prompt_is_no_model(word):
+    assert not is_model(word) or word == "1/2?"  # this and that with a slash between claims to be a model

@@ -105,7 +105,7 @@ def test_finished_blocks_are_not_sent_again():
 
 @given(
     st.lists(
-        st.sampled_from(["word ", "\n\n", "- item\n", "```\n", "    x\n", "| a | b |\n|---|---|\n", "x" * 700]),
+        st.sampled_from(["word ", "\n\n", "- item\n", "```\n", "    x\n", "\n\n| a | b |\n|---|---|\n", "x" * 700]),
         max_size=60,
     )
 )

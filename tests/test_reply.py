@@ -942,3 +942,14 @@ def test_a_cancel_while_text_streams_freely_keeps_a_beginning_of_it(chunks, data
     assert reply.text.startswith("".join(seen))
     if reply.status == "complete":
         assert reply.text == "".join(chunks)
+
+
+def test_a_provider_that_ends_the_process_only_fails_its_reply():
+    before = bridge.worker()
+    reply = Reply(Script("words", SystemExit(3)), provider="rude", model="x", messages=[])
+
+    with pytest.raises(ProviderError, match="rude tried to end the process"):
+        str(reply)
+
+    assert reply.text == "words"
+    assert bridge.worker() is before
