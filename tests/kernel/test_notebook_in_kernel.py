@@ -105,7 +105,6 @@ def test_nbclient_tells_nothing_even_when_it_is_started_from_a_notebook(folder, 
 
 @pytest.mark.parametrize("told", [True, False])
 def test_papermill_tells_its_input_when_it_is_asked_to(folder, told):
-    pytest.importorskip("papermill")
     save(folder / "report.ipynb", WHERE)
     command = [sys.executable, "-m", "papermill", "report.ipynb", "out.ipynb", "--no-progress-bar"]
 
