@@ -98,13 +98,16 @@ class GrowingMarkdown:
     def cut_open(self, limit: int) -> list[Block]:
         """Cut an open block of more than `limit` characters where that shows least, and take what is finished.
 
-        Code is cut between two lines, a table between two rows, a list between two items. Other blocks stay whole.
+        Code is cut between two lines, a table between two rows, a list between two items; where that cannot be done, a
+        text of more than four times `limit` is cut between two words.
         """
         if self._size > limit:
             if self._state.fence or self._is_table():
                 self._cut_lines()
             elif self._state.last_item:
                 self._cut_list()
+        if not (self._state.fence or self._is_table()) and len(self.open) > 4 * limit:
+            self._cut_words()
         return self.take_finished()
 
     # -- lines
@@ -193,6 +196,12 @@ class GrowingMarkdown:
         resumed = self._state.resumed or "".join(f"{line}\n" for line in head)
         self._cut(len(self._lines))
         self._state.resumed = resumed
+
+    def _cut_words(self) -> None:
+        text = self.open
+        place = text.rfind(" ", 0, len(text) - 1) + 1 or len(text)
+        self._lines, self._line, self._size = [text[:place]], [text[place:]] if text[place:] else [], place
+        self._cut()
 
     def _cut_list(self) -> None:
         self._cut(self._state.last_item)

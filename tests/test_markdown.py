@@ -175,3 +175,22 @@ def test_a_chunk_costs_the_same_however_long_the_text_is(text: str) -> None:
         return time.process_time() - begin
 
     assert min(seconds(len(text)) for _ in range(2)) < 9 * min(seconds(len(text) // 4) for _ in range(2)) + 0.02
+
+
+def test_a_very_long_paragraph_is_cut_between_words():
+    growing, text, sources = GrowingMarkdown(), "some words " * 2000, []
+    for start in range(0, len(text), 7):
+        growing.add(text[start : start + 7])
+        sources += [block.source for block in growing.cut_open(500)]
+
+    assert len(sources) > 5
+    assert all(source.endswith(" ") for source in sources)
+    assert "".join(sources) + growing.open == text
+
+
+def test_a_line_without_a_space_is_cut_all_the_same():
+    growing = GrowingMarkdown()
+    growing.add("x" * 10_000)
+
+    assert "".join(block.source for block in growing.cut_open(500)) + growing.open == "x" * 10_000
+    assert len(growing.open) < 10_000
