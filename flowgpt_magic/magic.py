@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flowgpt_magic.reply import Reply
 
 CELL = re.compile(r"\s*%%flowgpt(?![\w?])")
+QUESTION = re.compile(r"(\s*(?:[\w.,\[\] ]+=\s*)?)%flowgpt[ \t](.*\?\s*)")
+TRIPLE_QUOTES = re.compile(r"\"{3}|'{3}")
 HELP = """\
 %%flowgpt [MODEL] [options]      ask; the lines below are the prompt
 %flowgpt [MODEL] [options] WORDS ask in one line
@@ -174,6 +176,23 @@ def complete_cell(lines: list[str]) -> list[str]:
     return [first if first.endswith("\n") else f"{first}\n", *(body or ["\n"])]
 
 
+def keep_question_marks(lines: list[str]) -> list[str]:
+    """An input transformer: IPython takes a line that ends with ``?`` for a call for help, and drops the rest of it."""
+    if lines and CELL.match(lines[0]):
+        return lines
+    kept, quotes = [], 0
+    for line in lines:
+        found = QUESTION.fullmatch(line)
+        if found and quotes % 2 == 0:  # and not in the middle of a string
+            line = f"{found[1]}get_ipython().run_line_magic('flowgpt', {found[2].rstrip()!r})\n"
+        quotes += len(TRIPLE_QUOTES.findall(line))
+        kept.append(line)
+    return kept
+
+
+TRANSFORMERS = (complete_cell, keep_question_marks)
+
+
 def _is_whole_cell(request: dict[str, Any]) -> bool:
     """Is the cell one ``%%flowgpt`` magic, and not a magic around it, such as ``%%time``?"""
     code = str(request.get("content", {}).get("code", ""))
@@ -201,7 +220,7 @@ def load(shell: InteractiveShell) -> None:
             del configuration[name]
     magics = FlowGPT(shell)
     shell.register_magics(magics)
-    shell.input_transformers_cleanup.append(complete_cell)
+    shell.input_transformers_cleanup.extend(TRANSFORMERS)
 
 
 def unload(shell: InteractiveShell) -> None:

@@ -170,6 +170,33 @@ def test_a_prompt_reaches_the_model_as_it_was_typed(kernel):
     assert shown(line) == prompt
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "%flowgpt {}",
+        "r = %flowgpt {}",
+        "if True:\n    %flowgpt {}",
+        'x = """\ntext\n"""\n%flowgpt {}',
+        "%%flowgpt {}\n",
+    ],
+)
+@pytest.mark.parametrize("prompt", ["what is a list?", "what's a tuple??", "x = 3; is it so?"])
+def test_a_prompt_may_end_with_a_question_mark(kernel, code, prompt):
+    assert shown(kernel.good(code.format(prompt))) == prompt
+
+
+def test_a_question_inside_a_string_is_left_alone(kernel):
+    code = 'x = """\n%flowgpt what is it?\n"""\nprint(x)'
+
+    assert kernel.good(code).printed == "\n%flowgpt what is it?\n\n"
+
+
+def test_help_on_the_magic_itself_is_still_help(kernel):
+    run = kernel.good("%flowgpt?")
+
+    assert "language model" in str(run.reply["payload"])
+
+
 def test_a_comment_above_the_magic_is_no_part_of_the_prompt(kernel):
     assert shown(kernel.good("# what I want to know\n\n%%flowgpt\nhello")) == "hello"
 
