@@ -233,6 +233,6 @@ def unload(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop("flowgpt", None)
     if magics in shell.configurables:
         shell.configurables.remove(magics)
-    shell.input_transformers_cleanup[:] = [
-        each for each in shell.input_transformers_cleanup if each is not complete_cell
-    ]
+    for transformer in TRANSFORMERS:
+        if transformer in shell.input_transformers_cleanup:
+            shell.input_transformers_cleanup.remove(transformer)
