@@ -6,6 +6,7 @@ Everything here runs in the thread that runs the cell. Output made elsewhere wou
 from __future__ import annotations
 
 import html
+import os
 import re
 import sys
 import time
@@ -19,8 +20,11 @@ from flowgpt_magic import bridge
 from flowgpt_magic.errors import ReplyInterrupted
 
 if TYPE_CHECKING:
+    from flowgpt_magic.messages import Turn
+    from flowgpt_magic.notebook import Place
     from flowgpt_magic.painting import Ending, Sink
     from flowgpt_magic.reply import Reader, Reply
+    from flowgpt_magic.tables import Table
 
 PATIENCE = 0.6  # seconds without a chunk after which the cell says whom it waits for
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
@@ -53,6 +57,56 @@ def headless() -> bool:
         return False
     captured = isinstance(get_ipython().display_pub, CapturingDisplayPublisher)
     return captured or not request().get("content", {}).get("allow_stdin", True)
+
+
+def place() -> Place:
+    """The notebook that this kernel belongs to, or the folder where there is none."""
+    from flowgpt_magic.notebook import find_place
+
+    shell = get_ipython()
+    names = shell.user_ns if shell else {}
+    connection_file = ""
+    if in_kernel():
+        from ipykernel.connect import get_connection_file
+
+        connection_file = get_connection_file()
+    return find_place(names, request(), os.environ, os.getcwd(), modules=sys.modules, connection_file=connection_file)
+
+
+def show_answer(answer: str | Table | Turn | Reply | None, troubles: list[str]) -> Reply | None:
+    """Show what a subcommand has to say; a reply, which is shown already, is returned."""
+    from flowgpt_magic.messages import Turn
+    from flowgpt_magic.reply import Reply
+    from flowgpt_magic.tables import Table
+
+    for trouble in troubles:
+        sys.stderr.write(f"{trouble}\n")
+    if isinstance(answer, Reply):
+        return answer
+    if isinstance(answer, Table):
+        _publish_or_print({"text/html": answer.html(), "text/plain": answer.text()})
+    elif isinstance(answer, Turn):
+        _publish_or_print(_turn_bundle(answer))
+    elif answer:
+        print(answer)  # noqa: T201 - a magic answers in its cell
+    return None
+
+
+def _publish_or_print(data: dict[str, str]) -> None:
+    if in_kernel():
+        publish_display_data(data)  # type: ignore[no-untyped-call]
+    else:
+        print(data["text/plain"])  # noqa: T201
+
+
+def _turn_bundle(turn: Turn) -> dict[str, str]:
+    from flowgpt_magic.markdown import harmless, plain
+
+    facts = [f"{turn.provider}:{turn.model}", turn.status, *turn.notices, *([turn.error] if turn.error else [])]
+    quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
+    shown = f"{quoted}\n\n{harmless(turn.text)}\n\n*{_escaped(plain(' · '.join(facts)))}*"
+    text = f"{turn.prompt}\n\n{turn.text}\n\n[{' · '.join(facts)}]"
+    return {"text/markdown": shown, "text/plain": plain(text)}
 
 
 def show(reply: Reply, *, form: str = "markdown", images: bool = False, own_cell: bool = False) -> None:
@@ -150,6 +204,8 @@ def _caption(reply: Reply) -> str:
     words = [f"{reply.provider}:{reply.model}"]
     if reply.usage.seconds is not None:
         words.append(f"{reply.usage.seconds:.1f} s")
+    if reply.replayed:
+        words.append("replayed")
     if reply.status == "cancelled":
         words.append("interrupted")
     if reply.status == "failed":
@@ -186,6 +242,8 @@ def _metadata(reply: Reply) -> dict[str, Any]:
             "model": reply.model,
             "status": reply.status,
             "notices": reply.notices,
+            "replayed": reply.replayed,
+            "left_out": reply.left_out,
             "chunks": usage.chunks,
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,

@@ -37,6 +37,18 @@ class PromptError(FlowGptError):
     """The prompt cannot be sent as it is: empty, or not text."""
 
 
+class NothingToUndoError(FlowGptError):
+    """No change of the conversation is left to undo, or to redo."""
+
+
+class TurnNotFoundError(FlowGptError):
+    """The conversation has no turn of this number."""
+
+
+class ConversationNotFoundError(FlowGptError):
+    """The notebook has no conversation of this name, or has one already where a new one is wanted."""
+
+
 class ProviderNotFoundError(FlowGptError):
     """No provider of this name is installed."""
 
@@ -113,6 +125,30 @@ class AuthenticationError(ProviderStatusError):
 
 class PermissionDeniedError(ProviderStatusError):
     """The server knows who asks and refuses, or a bot check stands in the way."""
+
+
+class HistoryError(FlowGptError):
+    """The history could not be read or written; the message names the file, the cause and what to do."""
+
+
+class HistoryLockedError(HistoryError):
+    """Another process is writing to the history and does not let go of it."""
+
+
+class HistoryDamagedError(HistoryError):
+    """The file of the history is damaged."""
+
+
+class HistoryNewerError(HistoryError):
+    """A newer version of this package wrote the history; this one leaves it as it is."""
+
+
+class HistoryFileError(HistoryError):
+    """The file or its folder cannot be used: not writable, full, a folder, or something else's."""
+
+
+class HistoryRecordError(HistoryError):
+    """One record cannot be stored; the others can."""
 
 
 class ReplyInterrupted(KeyboardInterrupt):

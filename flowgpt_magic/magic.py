@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from flowgpt_magic import options, settings
-from flowgpt_magic.errors import FlowGptWarning, OptionError, PromptError, SettingError, closest
+from flowgpt_magic.errors import FlowGptWarning, PromptError, SettingError
+from flowgpt_magic.transforms import TRANSFORMERS, is_whole_cell
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from flowgpt_magic.conversation import Conversation
-    from flowgpt_magic.nested import Nesting
+    from flowgpt_magic.desk import Desk
     from flowgpt_magic.reply import Reply
-
-CELL = re.compile(r"\s*%%flowgpt(?![\w?])")
-QUESTION = re.compile(r"(\s*(?:[\w.,\[\] ]+=\s*)?)%flowgpt[ \t](.*\?\s*)")
-TRIPLE_QUOTES = re.compile(r"\"{3}|'{3}")
-HELP = """\
-%%flowgpt [MODEL] [options]      ask; the lines below are the prompt
-%flowgpt [MODEL] [options] WORDS ask in one line
-%flowgpt SUBCOMMAND              {subcommands}
-
-{options}
-
-  %%flowgpt                        %%flowgpt local -t 0.2 -o answer
-  What is a list?                  Write a haiku about rain.
-
-  %%flowgpt -s "Answer in one sentence." -f text
-  Why is the sky blue?
-
-A reply can be stopped with the interrupt button; its text is kept. %config FlowGPT.temperature = 0.5 sets a value for
-all cells, %config FlowGPT shows what can be set.
-"""
 
 
 @magics_class
@@ -52,9 +31,7 @@ class FlowGPT(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._names: dict[str, Any] = shell.user_ns
-        self._conversation: Conversation | None = None
-        self._replies: list[Reply] = []
-        self._nesting: Nesting | None = None
+        self._desk: Desk | None = None
 
     @traitlets.validate(*settings.TABLE)
     def _check(self, proposal: Any) -> Any:
@@ -69,141 +46,68 @@ class FlowGPT(Magics):
         """What ``%config`` has set, by name."""
         return {name: getattr(self, name) for name in settings.TABLE if getattr(self, name) is not None}
 
-    def conversation(self) -> Conversation:
-        """The conversation of this kernel."""
-        from flowgpt_magic.conversation import Conversation
+    @property
+    def desk(self) -> Desk:
+        """Where the work is done; nothing of it is imported before the first use."""
+        if self._desk is None:
+            from flowgpt_magic.desk import Desk
 
-        if self._conversation is None:
-            self._conversation = Conversation(configured=self.configured)
-        return self._conversation
+            self._desk = Desk(self.configured, self._names)
+        return self._desk
 
     @no_var_expand
     @line_cell_magic
     def flowgpt(self, line: str, cell: str | None = None) -> Reply | None:
         """Ask a language model and watch the reply arrive; ``%flowgpt help`` shows how."""
+        from flowgpt_magic import commands, display
+
         if cell is None:
             word, _space, rest = line.strip().partition(" ")
-            run = self._subcommands().get(word) if word else self._in_force
+            run = commands.COMMANDS.get(word) if word else commands.in_force
             if run is not None:
-                print(run(rest.strip()))  # noqa: T201 - a magic answers in its cell
-                return None
+                return self._value(display.show_answer(run(self.desk, rest.strip()), self.desk.journal.take_troubles()))
         return self._ask(line, cell)
 
     def _ask(self, line: str, cell: str | None) -> Reply | None:
-        from flowgpt_magic import display, models
+        from flowgpt_magic import commands, display, models
+        from flowgpt_magic.notebook import cell_id
 
+        request = display.request()  # now, because it may be another cell's when the reply has ended
         read = options.read_line(line, models.is_model)
         if read.options.pop("help", False):
-            print(self._help(""))  # noqa: T201
+            display.show_answer(commands.help_(self.desk, ""), [])
             return None
         prompt = "\n".join(filter(None, [read.prompt, cell])).strip("\n")
         if not prompt.strip():
             raise PromptError("the prompt is empty: write it below the %%flowgpt line, or behind %flowgpt")
         out = read.options.pop("out", None)
-        conversation = self.conversation()
-        chosen = conversation.settings(**read.options)
-        reply = conversation.ask(prompt, **read.options)
+        conversation = self.desk.conversation(read.options.pop("chat", ""))
+        how = {
+            "append": read.options.pop("append", False),
+            "refresh": read.options.pop("refresh", False),
+            "history": not read.options.pop("no-history", False),
+        }
+        reply = conversation.ask(prompt, cell_id=cell_id(request), **how, **read.options)
         if out:
             self._names[out] = reply
-        self._replies = [*(each for each in self._replies if not each.ended), reply]
-        own_cell = cell is not None and _is_whole_cell(display.request())
-        display.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell)
-        display.raise_ending(reply)
-        return reply if display.in_kernel() or (cell is None and not self._stands_alone()) else None
+        own_cell = cell is not None and is_whole_cell(request)
+        self.desk.show(reply, conversation, own_cell=own_cell, **read.options)
+        return self._value(reply, is_cell=cell is not None)
 
-    def _stands_alone(self) -> bool:
-        """Is the magic a statement of its own? A terminal would print ``Out[1]:`` and nothing for its value."""
+    def _value(self, reply: Reply | None, *, is_cell: bool = False) -> Reply | None:
+        """What the magic returns: the reply, unless a terminal would print ``Out[1]:`` and nothing for it."""
+        from flowgpt_magic.display import in_kernel
+
+        if in_kernel():
+            return reply
         typed = self._names.get("In", [""])[-1]
-        return bool(re.search(r"^\s*(%flowgpt|get_ipython\(\)\.run_line_magic\('flowgpt')", typed, re.MULTILINE))
-
-    def _subcommands(self) -> dict[str, Callable[[str], str]]:
-        return {"help": self._help, "version": _version, "nested": self._nested, "stop": self._stop}
-
-    def _help(self, _rest: str) -> str:
-        return HELP.format(subcommands=", ".join(self._subcommands()), options=options.usage())
-
-    def _in_force(self, _rest: str) -> str:
-        from flowgpt_magic.models import find_model
-
-        conversation = self.conversation()
-        chosen = conversation.settings()
-        temperature = "the provider's own" if chosen.temperature is None else f"{chosen.temperature:g}"
-        rows = {
-            "conversation": f"{conversation.name}, {len(conversation.turns)} turns, in memory",
-            "model": str(find_model(chosen.model)),
-            "system prompt": chosen.system or "none",
-            "temperature": temperature,
-            "format": chosen.format,
-        }
-        return "\n".join(
-            [*(f"{name:<15}{value}" for name, value in rows.items()), "%flowgpt help shows what can be done"]
-        )
-
-    def _nested(self, rest: str) -> str:
-        if rest not in ("on", "off"):
-            raise OptionError(f"%flowgpt nested takes on or off{closest(rest, ('on', 'off'))}")
-        if self._nesting is None:
-            from flowgpt_magic.nested import Nesting
-
-            self._nesting = Nesting()
-        self._nesting.switch(on=rest == "on")
-        return f"nested {rest}: asyncio.run {'works' if rest == 'on' else 'is refused'} while a loop runs, as in a cell"
-
-    def _stop(self, _rest: str) -> str:
-        running = [reply for reply in self._replies if not reply.ended]
-        for reply in running:
-            reply.cancel()
-        return f"stopped {len(running)} of the replies in flight" if running else "no reply is in flight"
+        alone = re.search(r"^\s*(%flowgpt|get_ipython\(\)\.run_line_magic\('flowgpt')", typed, re.MULTILINE)
+        return None if is_cell or alone else reply
 
     def close(self) -> None:
         """Stop what runs, and take back what was patched."""
-        self._stop("")
-        if self._nesting is not None:
-            self._nesting.switch(on=False)
-
-
-def complete_cell(lines: list[str]) -> list[str]:
-    """An input transformer for cells that begin with ``%%flowgpt``, perhaps below comments; leaves others alone.
-
-    IPython knows a cell magic only in the first line, and refuses one without a body before it is called.
-    """
-    start = next(
-        (place for place, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None
-    )
-    if start is None or not CELL.match(lines[start]):
-        return lines
-    first, body = lines[start], lines[start + 1 :]
-    return [first if first.endswith("\n") else f"{first}\n", *(body or ["\n"])]
-
-
-def keep_question_marks(lines: list[str]) -> list[str]:
-    """An input transformer: IPython takes a line that ends with ``?`` for a call for help, and drops the rest of it."""
-    if lines and CELL.match(lines[0]):
-        return lines
-    kept, quotes = [], 0
-    for line in lines:
-        found = QUESTION.fullmatch(line)
-        if found and quotes % 2 == 0:  # and not in the middle of a string
-            line = f"{found[1]}get_ipython().run_line_magic('flowgpt', {found[2].rstrip()!r})\n"
-        quotes += len(TRIPLE_QUOTES.findall(line))
-        kept.append(line)
-    return kept
-
-
-TRANSFORMERS = (complete_cell, keep_question_marks)
-
-
-def _is_whole_cell(request: dict[str, Any]) -> bool:
-    """Is the cell one ``%%flowgpt`` magic, and not a magic around it, such as ``%%time``?"""
-    code = str(request.get("content", {}).get("code", ""))
-    lines = code.splitlines(keepends=True)
-    return complete_cell(lines) != lines or bool(CELL.match(code))
-
-
-def _version(_rest: str) -> str:
-    from importlib.metadata import version  # slow to import, as are the modules below that are imported when used
-
-    return f"flowgpt_magic {version('flowgpt_magic')}"
+        if self._desk is not None:
+            self._desk.close()
 
 
 def load(shell: InteractiveShell) -> None:

@@ -52,14 +52,35 @@ class Usage:
 
 @dataclass(frozen=True)
 class Turn:
-    """One prompt with its reply, as a conversation keeps it."""
+    """One prompt with its reply, at one place of a conversation.
 
+    A place has as many versions as were asked there; the live one is what the conversation goes on from. ``run`` is the
+    run of the cell that asked it: a cell may ask several prompts in one run.
+    """
+
+    turn_id: str
+    conversation_id: str
+    place: int
+    version: int
+    live: bool
+    cell_id: str
+    run: str
     prompt: str
     text: str
     status: Status
+    error: str
     provider: str
     model: str
-    turn_id: str
+    system: str
+    parameters: Mapping[str, Any]
+    request_key: str
+    usage: Usage
+    notices: tuple[str, ...]
+    left_out: int
+    replayed: bool
+    kernel: str
+    started: float
+    ended: float | None
 
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("flowgpt_notice_listener", default=None)

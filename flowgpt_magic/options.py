@@ -44,6 +44,11 @@ OPTIONS = (
     Option("system", "s", "TEXT", str, "system prompt for this turn"),
     Option("format", "f", "NAME", one_of(*FORMATS), f"how the reply is shown: {', '.join(FORMATS)}"),
     Option("out", "o", "VARIABLE", variable_name, "a variable that gets the reply; also: VARIABLE <<"),
+    Option("chat", "c", "NAME", str, "the conversation; a new name begins one"),
+    Option("append", "", "", str, "a new turn even if this cell already has one"),
+    Option("no-history", "", "", str, "neither send nor keep earlier turns"),
+    Option("cache", "", "", str, "answer from the history if the same request was answered before"),
+    Option("refresh", "", "", str, "ask again all the same, and keep the new answer"),
     Option("help", "h", "", str, "show this"),
 )
 BY_FLAG = {flag: option for option in OPTIONS for flag in (f"--{option.name}", f"-{option.short}") if flag != "-"}
@@ -149,6 +154,16 @@ def _checked_out(name: str) -> str:
         return variable_name(name)
     except ValueError as error:
         raise OptionError(f"{name} <<: {error}") from None
+
+
+def words(line: str) -> list[str]:
+    """``line`` cut as a shell would."""
+    found, place = [], _skip_spaces(line, 0)
+    while place < len(line):
+        word, place = _word(line, place)
+        found.append(word)
+        place = _skip_spaces(line, place)
+    return found
 
 
 def usage() -> str:

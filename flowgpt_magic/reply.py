@@ -160,6 +160,8 @@ class Reply:
         provider: str,
         model: str,
         messages: Sequence[Message],
+        on_start: Callable[[Reply], None] | None = None,
+        on_growth: Callable[[Reply], None] | None = None,
         on_end: Callable[[Reply, Status], None] | None = None,
     ) -> None:
         self.turn_id = uuid4().hex
@@ -169,8 +171,12 @@ class Reply:
         self.error: BaseException | None = None
         self.usage = Usage()
         self.notices: list[str] = []
+        self.replayed = False  # did the text come from the history?
+        self.left_out = 0  # messages that were not sent, because they did not fit
         self.shown_in = ""  # the run of the cell that has shown it
         self._source = source
+        self._on_start = on_start
+        self._on_growth = on_growth
         self._on_end = on_end
         self._status: Status | None = None
         self._closed = False
@@ -230,6 +236,8 @@ class Reply:
             if self._status is not None:
                 return
             self._status, self._begun = "streaming", time.monotonic()
+            if self._on_start is not None:
+                self._on_start(self)
         bridge.worker().submit(self._run()).add_done_callback(self._finish)
 
     def open(self) -> Reader:
@@ -339,6 +347,8 @@ class Reply:
             )
             self._chunks.append(chunk)
             self._wake()
+            if self._on_growth is not None:
+                self._on_growth(self)
 
     def _add_notice(self, text: str) -> None:
         self.notices.append(text)

@@ -1,7 +1,7 @@
 """Every setting once: what it is called, what it may be, and where its value comes from.
 
-A value is looked for in this order: an option of the call, ``%config FlowGPT.name``, the environment variable
-``FLOWGPT_NAME``, the user's settings file, the default written here.
+A value is looked for in this order: an option of the call, the conversation's own, ``%config FlowGPT.name``, the
+environment variable ``FLOWGPT_NAME``, the user's settings file, the default written here.
 """
 
 from __future__ import annotations
@@ -120,6 +120,9 @@ class Settings:
     context_size: int = setting(4096, _count(256), "tokens the embedded model can see: prompt and reply together")
     max_tokens: int = setting(1024, _count(1), "tokens at which the embedded model ends a reply")
     threads: int = setting(0, _count(0), "threads the embedded model computes on; 0 for half the processors")
+    history: str = setting("", _text, "file of the history, :memory:, or off; empty for the data folder's")
+    history_tokens: int = setting(0, _count(0), "tokens of earlier turns that are sent along, about; 0 for all")
+    cache: bool = setting(False, _switch, "answer from the history if the same request was answered before")
     pace: float = setting(0.0, number(0), "seconds the echo provider takes for a word")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -168,10 +171,12 @@ def load(
     configured: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] = os.environ,
     path: Path | None = None,
+    conversation: Mapping[str, Any] | None = None,
 ) -> Settings:
     """The settings in force now.
 
-    ``options`` are those of one call and ``configured`` those of ``%config``; in both, None means not set. Raises
+    ``options`` are those of one call, ``conversation`` those of its conversation and ``configured`` those of
+    ``%config``; in all of them, None means not set. Raises
     ``SettingError`` for a value a setting cannot have, or a name there is no setting of.
     """
     file = path or settings_file()
@@ -182,6 +187,7 @@ def load(
             {name: environ[f"FLOWGPT_{name.upper()}"] for name in TABLE if f"FLOWGPT_{name.upper()}" in environ},
         ),
         ("%config", configured or {}),
+        ("this conversation", conversation or {}),
         ("option", options or {}),
     ]
     values: dict[str, Any] = {}

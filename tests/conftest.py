@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,15 @@ PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 @pytest.fixture(autouse=True)
-def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of this test's data; nothing that is set outside reaches it."""
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of this test's data; nothing that is set outside reaches it, and no history outlives the test."""
     for name in list(os.environ):
         if (name.startswith("FLOWGPT_") and name not in KEPT) or name.lower() in PROXY_VARIABLES:
             monkeypatch.delenv(name)
     folder = tmp_path_factory.mktemp("flowgpt")
     monkeypatch.setenv("FLOWGPT_DATA_DIR", str(folder / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
-    return folder
+    monkeypatch.setenv("FLOWGPT_HISTORY", ":memory:")
+    yield folder
+    if "flowgpt_magic.journal" in sys.modules:
+        sys.modules["flowgpt_magic.journal"].forget()

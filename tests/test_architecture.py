@@ -22,12 +22,16 @@ MODULES = {
 # From the bottom up. A module imports from its own layer and those before it.
 LAYERS = (
     {"errors", "messages"},
-    {"settings", "bridge", "nested", "notebook", "formulas", "harmless", "markdown"},
+    {"settings", "bridge", "nested", "notebook", "formulas", "harmless", "markdown", "tables"},
     {"providers", "models"},
     {"reply"},
+    {"records", "kernels", "search", "secrecy"},
+    {"migrations", "history_file", "history_rows", "history"},
+    {"writer", "saver"},
+    {"timeline", "journal"},
     {"conversation"},
     {"painting", "display", "gateway_requests", "gateway"},
-    {"options", "magic"},
+    {"options", "transforms", "desk", "commands", "magic"},
     {"first_answer"},
     {"__main__"},
 )
@@ -127,6 +131,7 @@ def test_a_module_says_what_it_is_for_and_can_be_read_in_one_go(module):
         ("IPython", ("magic", "display", "first_answer")),
         ("xllamacpp", ("providers",)),
         ("nest_asyncio2", ("nested",)),
+        ("sqlite3", ("history", "history_file", "history_rows", "migrations")),
     ],
 )
 def test_a_library_is_used_in_its_own_place(library, homes):

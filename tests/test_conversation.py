@@ -8,7 +8,6 @@ import pytest
 
 from flowgpt_magic.conversation import Conversation, parameters
 from flowgpt_magic.errors import ModelNotSupportedError, PromptError, ProviderError, SettingError
-from flowgpt_magic.messages import Turn
 from flowgpt_magic.models import Target, find_model
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.settings import load
@@ -23,7 +22,9 @@ def test_a_prompt_is_answered_and_remembered(conversation):
     reply = conversation.ask("one two")
 
     assert reply.text == "one two"
-    assert conversation.turns == [Turn("one two", "one two", "complete", "echo", "words", reply.turn_id)]
+    (turn,) = conversation.turns
+    assert (turn.prompt, turn.text, turn.status) == ("one two", "one two", "complete")
+    assert (turn.provider, turn.model, turn.turn_id) == ("echo", "words", reply.turn_id)
 
 
 def test_nothing_is_asked_or_remembered_before_the_reply_is_read(conversation):

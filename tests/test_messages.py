@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.errors import FlowGptWarning
-from flowgpt_magic.messages import Turn, Usage, notice, notices_to
+from flowgpt_magic.messages import Usage, notice, notices_to
+from tests.records import conversation_record, notebook_record, turn_record
 
 
 def test_the_first_chunk_is_not_counted_in_the_chunks_per_second():
@@ -45,7 +46,7 @@ def test_a_speed_is_never_negative(first, seconds, chunks):
 
 
 def test_values_do_not_change_on_the_way():
-    turn = Turn("Why?", "So.", "complete", "echo", "words", "1")
+    turn = turn_record(conversation_record(notebook_record()))
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         turn.text = "Otherwise."  # type: ignore[misc]

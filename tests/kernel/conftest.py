@@ -145,7 +145,8 @@ def ipykernel_6() -> Path:
 
 def start(folder: Path, extra_path: Path | None = None, setup: str = SETUP, **environment: str) -> Kernel:
     """A new kernel with the echo provider as its default; ``extra_path`` goes before its other packages."""
-    env = {**os.environ, "FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data"), **environment}
+    own = {"FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data"), "FLOWGPT_HISTORY": ":memory:"}
+    env = {**os.environ, **own, **environment}
     if extra_path:
         env["PYTHONPATH"] = str(extra_path)
     manager = KernelManager(kernel_name="python3")
@@ -183,9 +184,11 @@ def shared_kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def kernel(shared_kernel: Kernel) -> Kernel:
     """A kernel with the extension freshly loaded, nothing said yet, and no names of the user's."""
-    shared_kernel.good("%reset -f")
     shared_kernel.good("get_ipython().config.pop('FlowGPT', None)")  # where %config leaves what it has set
-    shared_kernel.good("%reload_ext flowgpt_magic")
+    shared_kernel.good(
+        "import sys; [sys.modules[name].forget() for name in ['flowgpt_magic.journal'] if name in sys.modules]"
+    )
+    shared_kernel.good("%reload_ext flowgpt_magic\n%reset -f")
     return shared_kernel
 
 

@@ -157,7 +157,7 @@ def test_bad_input_fails_the_cell_with_one_clear_error_and_asks_nobody(kernel, c
     assert "Traceback" not in run.error
     assert len(run.error.splitlines()) <= 2
     assert run.outputs == []
-    assert "0 turns" in kernel.good("%flowgpt").printed
+    assert "0 turns" in shown(kernel.good("%flowgpt"))
 
 
 def test_a_prompt_reaches_the_model_as_it_was_typed(kernel):
@@ -309,7 +309,7 @@ def test_config_sets_a_value_for_all_cells_and_refuses_a_bad_one(kernel):
 
     assert shown(kernel.good("%%flowgpt\nhi")) == "system: be kind\nuser: hi"
     assert "temperature" in bad.complained + bad.printed + bad.error
-    assert "provider's own" in kernel.good("%flowgpt").printed
+    assert "provider's own" in shown(kernel.good("%flowgpt"))
 
 
 def test_a_bad_value_left_in_the_configuration_does_not_keep_the_extension_from_loading(kernel):

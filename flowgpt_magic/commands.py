@@ -1,0 +1,380 @@
+"""The subcommands of ``%flowgpt``: each takes the desk and the rest of the line, and returns what is shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.metadata import version as installed_version
+
+from flowgpt_magic import models, options
+from flowgpt_magic.desk import MAIN, Desk
+from flowgpt_magic.errors import ConversationNotFoundError, OptionError, closest
+from flowgpt_magic.messages import Turn
+from flowgpt_magic.reply import Reply
+from flowgpt_magic.tables import Table, cut
+
+Shown = str | Table | Turn | Reply | None
+SEND_INSTEAD = "to send it as a prompt, write %flowgpt -- before it"
+
+
+def in_force(desk: Desk, _rest: str = "") -> Shown:
+    """What the next prompt is asked with."""
+    conversation = desk.conversation()
+    chosen = conversation.settings()
+    temperature = "the provider's own" if chosen.temperature is None else f"{chosen.temperature:g}"
+    rows = (
+        ("conversation", f"{conversation.name}, {_count(len(conversation.turns), 'turn')}"),
+        ("model", str(models.find_model(chosen.model))),
+        ("system prompt", cut(chosen.system, 200) or "none"),
+        ("temperature", temperature),
+        ("format", chosen.format),
+        ("notebook", desk.journal.place.label),
+        ("history", desk.journal.location),
+    )
+    return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
+
+
+def history(desk: Desk, rest: str) -> Shown:
+    """The turns of the conversation."""
+    _nothing_more("history", rest)
+    conversation = desk.conversation()
+    turns = conversation.turns
+    if not turns:
+        return f"{conversation.name} has no turns yet"
+    rows = tuple(
+        (
+            str(number),
+            cut(turn.prompt),
+            cut(turn.text),
+            f"{turn.provider}:{turn.model}",
+            _status(turn),
+            _when(turn.started),
+            turn.cell_id[:8],
+        )
+        for number, turn in enumerate(turns, 1)
+    )
+    columns = ("turn", "prompt", "reply", "model", "status", "time", "cell")
+    return Table(columns, rows, f"conversation {conversation.name}; %flowgpt show N shows a whole turn")
+
+
+def show(desk: Desk, rest: str) -> Shown:
+    """A whole turn, with its earlier versions: ``show N`` or ``show N VERSION``, or the last turn."""
+    words = options.words(rest)
+    numbers = [_number("show", word) for word in words[:2]] or [-1]
+    if len(words) > 2:
+        raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {SEND_INSTEAD}")
+    conversation = desk.conversation()
+    turn = conversation.turn(numbers[0])
+    versions = conversation.versions(turn)
+    if len(numbers) == 1:
+        return turn if len(versions) == 1 else _versions(versions)
+    found = [each for each in versions if each.version == numbers[1]]
+    if not found:
+        known = ", ".join(str(each.version) for each in versions)
+        raise OptionError(f"turn {numbers[0]} has no version {numbers[1]}; it has {known}")
+    return found[0]
+
+
+def _versions(versions: list[Turn]) -> Shown:
+    rows = tuple(
+        (
+            f"{each.version}{' (live)' if each.live else ''}",
+            each.prompt,
+            each.text,
+            f"{each.provider}:{each.model}",
+            _status(each),
+            _when(each.started),
+        )
+        for each in versions
+    )
+    return Table(("version", "prompt", "reply", "model", "status", "time"), rows)
+
+
+def undo(desk: Desk, rest: str) -> Shown:
+    """Take the last change back."""
+    _nothing_more("undo", rest)
+    kind = desk.conversation().undo()
+    return f"undone: {kind}; {_state(desk)}"
+
+
+def redo(desk: Desk, rest: str) -> Shown:
+    """Make the change again that was undone last."""
+    _nothing_more("redo", rest)
+    kind = desk.conversation().redo()
+    return f"done again: {kind}; {_state(desk)}"
+
+
+def retry(desk: Desk, rest: str) -> Shown:
+    """Ask the last prompt again, perhaps of another model: ``retry [-m MODEL] [-t NUMBER]``."""
+    read = options.read_line(rest, models.is_model)
+    if read.prompt:
+        raise OptionError(f"%flowgpt retry takes options only; {SEND_INSTEAD}")
+    conversation = desk.conversation()
+    return desk.show(conversation.retry(**read.options), conversation, **read.options)
+
+
+def edit(desk: Desk, rest: str) -> Shown:
+    """Ask something else in the place of a turn: ``edit N TEXT``."""
+    number, _space, prompt = rest.partition(" ")
+    conversation = desk.conversation()
+    return desk.show(conversation.edit(_number("edit", number), prompt.strip()), conversation)
+
+
+def continue_(desk: Desk, rest: str) -> Shown:
+    """Let the last reply go on."""
+    _nothing_more("continue", rest)
+    conversation = desk.conversation()
+    return desk.show(conversation.continue_(), conversation)
+
+
+def branch(desk: Desk, rest: str) -> Shown:
+    """A new conversation that begins with the turns so far, or with the first N: ``branch NAME [N]``."""
+    words = options.words(rest)
+    if len(words) not in (1, 2):
+        raise OptionError("%flowgpt branch takes a name, and perhaps the number of the last turn to take along")
+    before = desk.current
+    other = desk.conversation().branch(words[0], _number("branch", words[1]) if len(words) > 1 else None)
+    desk.current = other.name
+    return f"{_state(desk)}; %flowgpt use {before} goes back"
+
+
+def chats(desk: Desk, rest: str) -> Shown:
+    """The conversations of this notebook."""
+    _nothing_more("chats", rest)
+    desk.conversation()  # the one in use is there even before its first turn
+    known = {summary.conversation.name: summary for summary in desk.journal.summaries()}
+    names = list(dict.fromkeys([*known, desk.current]))
+    rows = tuple(
+        (
+            f"{name} (in use)" if name == desk.current else name,
+            str(len(desk.conversation(name).turns)),
+            _when(known[name].last_used) if name in known else "",
+        )
+        for name in names
+    )
+    return Table(("conversation", "turns", "last used"), rows, f"notebook {desk.journal.place.label}")
+
+
+def use(desk: Desk, rest: str) -> Shown:
+    """Go on with another conversation: ``use NAME``."""
+    name = _name("use", rest)
+    known = [*desk.journal.names(), MAIN, desk.current]
+    if name not in known:
+        hint = closest(name, known)
+        raise ConversationNotFoundError(f"there is no conversation {name!r}{hint} %flowgpt new begins one")
+    desk.current = name
+    return _state(desk)
+
+
+def new(desk: Desk, rest: str) -> Shown:
+    """Begin a new conversation: ``new [NAME]``."""
+    name = " ".join(options.words(rest)) or _free_name(desk)
+    desk.current = desk.journal.create(name).name
+    return _state(desk)
+
+
+def rename(desk: Desk, rest: str) -> Shown:
+    """Call the conversation in use something else: ``rename NAME``, or another one: ``rename OLD NEW``."""
+    words = options.words(rest)
+    if len(words) not in (1, 2):
+        raise OptionError("%flowgpt rename takes a new name, or an old one and a new one; quote names with spaces")
+    before = words[0] if len(words) == 2 else desk.current
+    _known(desk, before).conversation(before).rename(words[-1])
+    if before == desk.current:
+        desk.current = words[-1]
+    return f"{before} is called {words[-1]} now"
+
+
+def remove(desk: Desk, rest: str) -> Shown:
+    """Take a conversation off the list: ``rm NAME``. Its turns are still found by a search."""
+    name = _name("rm", rest)
+    _known(desk, name).conversation(name).remove()
+    if name == desk.current:
+        desk.current = MAIN
+    return f"{name} is off the list; {_state(desk)}"
+
+
+def clear(desk: Desk, rest: str) -> Shown:
+    """Begin the conversation anew; ``undo`` brings its turns back."""
+    _nothing_more("clear", rest)
+    count = desk.conversation().clear()
+    return f"{_count(count, 'turn')} set aside; %flowgpt undo brings them back"
+
+
+def search(desk: Desk, rest: str) -> Shown:
+    """Find words in everything ever asked, in all notebooks."""
+    if not rest:
+        raise OptionError("%flowgpt search takes the words to look for")
+    hits = desk.journal.search(rest)
+    if not hits:
+        return f"nothing found for {rest}"
+    rows = tuple(
+        (
+            hit.notebook.label,
+            hit.conversation.name,
+            cut(hit.turn.prompt),
+            cut(hit.snippet, 100),
+            _when(hit.turn.started),
+        )
+        for hit in hits
+    )
+    return Table(("notebook", "conversation", "prompt", "found", "time"), rows)
+
+
+def adopt(desk: Desk, rest: str) -> Shown:
+    """Take over the history of a notebook that was moved or renamed: ``adopt PATH``."""
+    label = desk.journal.adopt(_name("adopt", rest))
+    desk.current = MAIN
+    return f"the history of {label} is this notebook's now; {_state(desk)}"
+
+
+def system(desk: Desk, rest: str) -> Shown:
+    """Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` takes it away."""
+    conversation = desk.conversation()
+    if rest:
+        conversation.set(system=None if rest == "none" else _unquoted(rest))
+    return conversation.settings().system or "no system prompt"
+
+
+def model(desk: Desk, rest: str) -> Shown:
+    """Show or set who answers in this conversation: ``model [NAME]``; ``model none`` takes that back."""
+    conversation = desk.conversation()
+    if rest:
+        target = None if rest == "none" else models.find_model(_unquoted(rest))
+        conversation.set(model=None if target is None else str(target))
+    return str(models.find_model(conversation.settings().model))
+
+
+def nested(desk: Desk, rest: str) -> Shown:
+    """Let ``asyncio.run`` run inside a cell: ``nested on`` or ``nested off``."""
+    if rest not in ("on", "off"):
+        raise OptionError(f"%flowgpt nested takes on or off{closest(rest, ('on', 'off'))}")
+    desk.nest(on=rest == "on")
+    return f"nested {rest}: asyncio.run {'works' if rest == 'on' else 'is refused'} while a loop runs, as in a cell"
+
+
+def stop(desk: Desk, rest: str) -> Shown:
+    """Cancel the replies in flight."""
+    _nothing_more("stop", rest)
+    count = desk.stop()
+    return f"stopped: {_count(count, 'reply', 'replies')}" if count else "no reply is in flight"
+
+
+def version(_desk: Desk, _rest: str) -> Shown:
+    """Which version this is."""
+    return f"flowgpt_magic {installed_version('flowgpt_magic')}"
+
+
+def help_(_desk: Desk, rest: str) -> Shown:
+    """Show this, or what one subcommand does: ``help [SUBCOMMAND]``."""
+    if not rest:
+        lines = [f"  {name:<12}{(run.__doc__ or '').splitlines()[0]}" for name, run in COMMANDS.items()]
+        return HELP.format(subcommands="\n".join(lines), options=options.usage())
+    if rest not in COMMANDS:
+        raise OptionError(f"there is no subcommand {rest}{closest(rest, COMMANDS)} {SEND_INSTEAD}")
+    return f"%flowgpt {rest}: {COMMANDS[rest].__doc__}"
+
+
+Command = Callable[[Desk, str], Shown]
+COMMANDS: dict[str, Command] = {
+    "history": history,
+    "show": show,
+    "undo": undo,
+    "redo": redo,
+    "retry": retry,
+    "edit": edit,
+    "branch": branch,
+    "continue": continue_,
+    "chats": chats,
+    "use": use,
+    "new": new,
+    "rename": rename,
+    "rm": remove,
+    "clear": clear,
+    "reset": clear,
+    "search": search,
+    "adopt": adopt,
+    "system": system,
+    "model": model,
+    "nested": nested,
+    "stop": stop,
+    "help": help_,
+    "version": version,
+}
+HELP = """\
+%%flowgpt [MODEL] [options]        ask; the lines below are the prompt
+%flowgpt [MODEL] [options] WORDS   ask in one line
+%flowgpt SUBCOMMAND                one of these; %flowgpt alone shows what is in force
+
+{subcommands}
+
+options:
+
+{options}
+
+  %%flowgpt                        %%flowgpt local -t 0.2 -o answer
+  What is a list?                  Write a haiku about rain.
+
+  %%flowgpt -s "Answer in one sentence." -f text
+  Why is the sky blue?
+
+A reply can be stopped with the interrupt button; its text is kept. %config FlowGPT.temperature = 0.5 sets a value for
+all cells, %config FlowGPT shows what can be set.
+"""
+
+
+def _state(desk: Desk) -> str:
+    conversation = desk.conversation()
+    return f"{conversation.name} has {_count(len(conversation.turns), 'turn')}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _status(turn: Turn) -> str:
+    return "replayed" if turn.replayed and turn.status == "complete" else turn.status
+
+
+def _when(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def _nothing_more(name: str, rest: str) -> None:
+    if rest:
+        raise OptionError(f"%flowgpt {name} takes nothing more; {SEND_INSTEAD}")
+
+
+def _number(name: str, word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise OptionError(f"%flowgpt {name} takes the number of a turn, not {word!r}; {SEND_INSTEAD}") from None
+
+
+def _name(command: str, rest: str) -> str:
+    name = " ".join(options.words(rest))
+    if not name:
+        raise OptionError(f"%flowgpt {command} takes a name")
+    return name
+
+
+def _known(desk: Desk, name: str) -> Desk:
+    """The desk, if the notebook has a conversation of this name."""
+    known = list(dict.fromkeys([*desk.journal.names(), desk.current]))
+    if name not in known:
+        raise ConversationNotFoundError(f"there is no conversation {name!r}{closest(name, known)}")
+    return desk
+
+
+def _free_name(desk: Desk) -> str:
+    known = desk.journal.names()
+    number = len(known) + 1
+    while f"chat {number}" in known:
+        number += 1
+    return f"chat {number}"
+
+
+def _unquoted(rest: str) -> str:
+    whole = len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'"
+    return rest[1:-1] if whole else rest

@@ -1,0 +1,364 @@
+# ruff: noqa: S608 # the names in these statements are our own, the values are bound
+"""Every turn on disk: the only module that speaks SQL.
+
+It stores plain values and gives them back; what is live, and what an undo means, is the conversation's business. Text
+that is no valid Unicode (half of a surrogate pair, from a front end that cut an emoji) is kept as its bytes, since
+SQLite takes no other; it comes back as it was.
+
+A ``History`` belongs to the thread that opened it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from flowgpt_magic import history_file, migrations
+from flowgpt_magic.errors import HistoryError, HistoryLockedError
+from flowgpt_magic.history_file import MEMORY
+from flowgpt_magic.history_rows import (
+    CHANGE,
+    CONVERSATION,
+    NOTEBOOK,
+    SILENCE,
+    TURN,
+    USAGE,
+    change_of,
+    conversation_of,
+    loaded,
+    statement,
+    storable,
+    turn_of,
+)
+from flowgpt_magic.kernels import lives
+from flowgpt_magic.messages import Turn
+from flowgpt_magic.records import (
+    ChangeRecord,
+    ConversationRecord,
+    ConversationSummary,
+    Growth,
+    Hit,
+    NotebookRecord,
+    Record,
+    UsageRow,
+)
+from flowgpt_magic.search import expression, may_begin_a_word, snippet, words_of
+
+PATIENCE = 1.0  # seconds to wait for another process that writes
+INDEX_AT_ONCE = 50  # turns that enter the index in one transaction
+
+SAME_NOTEBOOK = (
+    "(SELECT other.notebook_id FROM notebooks AS one JOIN notebooks AS other USING (key) WHERE one.notebook_id = ?)"
+)
+UNINDEXED = "indexed = 0 AND (status <> 'streaming' OR grown < ?)"
+
+
+class History:
+    """The history in the file at ``location``, or in memory for ``":memory:"``.
+
+    The file is made where it is missing, for its owner alone, and brought up to date. Turns that a dead kernel of this
+    machine left streaming are ended as ``cancelled``. Several processes may write to one file. ``patience`` is how many
+    seconds a call waits for another process. Everything raises a ``HistoryError`` where the file does not do.
+    """
+
+    def __init__(self, location: str | Path, *, patience: float = PATIENCE) -> None:
+        self.location = str(location) if str(location) == MEMORY else str(Path(location).expanduser())
+        self._database = history_file.open_file(self.location, patience)
+        self._file = history_file.file_number(self.location)
+        with suppress(HistoryLockedError):  # another process is busy; what they show as does not depend on it
+            self._end_dead_turns()
+
+    @classmethod
+    def copied_into_memory(cls, location: str | Path) -> History:
+        """A history in memory that starts with what the file holds, where that can be read."""
+        history = cls(MEMORY)
+        history_file.copy_into(history._database, str(Path(location).expanduser()))
+        return history
+
+    def close(self) -> None:
+        """Close the file."""
+        with history_file.named_errors(self.location):
+            self._database.close()
+
+    @property
+    def replaced(self) -> bool:
+        """Has the file been deleted or moved since it was opened, so that what is written here is lost?"""
+        return self._file is not None and history_file.file_number(self.location) != self._file
+
+    # Writing
+
+    def save(self, *records: Record | Growth) -> None:
+        """Add these, or change those with the same id, all in one transaction.
+
+        A notebook or conversation never replaces one that was seen or changed later. Of a turn's parameters, what looks
+        like a key, a token or a password is left out.
+        """
+        with self._writing():
+            for record in records:
+                self._run(*statement(record))
+
+    def grow_turn(self, turn_id: str, text: str) -> None:
+        """Set the text of a turn that streams."""
+        self.save(Growth(turn_id, text))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction; it is refused where a newer package has changed the file since it was opened."""
+        with history_file.named_errors(self.location):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                migrations.check_version(self._database, self.location)
+                yield
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    with suppress(sqlite3.Error):  # the one that led here says more
+                        self._database.execute("ROLLBACK")
+
+    def _end_dead_turns(self) -> None:
+        """Should one be taken for dead that is not, its own end still comes, and replaces this one."""
+        dead = [row["turn_id"] for row in self._streaming() if lives(row["kernel"]) is False]
+        if dead:
+            with self._writing():
+                for turn_id in dead:
+                    self._run(
+                        "UPDATE turns SET status = 'cancelled', ended = grown "
+                        "WHERE turn_id = ? AND status = 'streaming'",
+                        (turn_id,),
+                    )
+
+    def _streaming(self) -> list[dict[str, Any]]:
+        return self._rows(("turn_id", "kernel"), "SELECT turn_id, kernel FROM turns WHERE status = 'streaming'")
+
+    def index_ended_turns(self) -> bool:
+        """Bring some of the turns that ended into the full-text index; is there more to do?
+
+        This is kept out of ``save`` because it takes longer than that. It is safe to leave off at any moment.
+        """
+        values = (time.time() - SILENCE, INDEX_AT_ONCE)
+        some = f"SELECT number FROM turns WHERE {UNINDEXED} LIMIT ?"
+        if not self._rows(("number",), some, values):
+            return False
+        with self._writing():
+            done = self._run(f"UPDATE turns SET indexed = 1 WHERE number IN ({some})", values).rowcount
+        return done == INDEX_AT_ONCE
+
+    def copy_conversations(self, from_notebook_id: str, to_notebook_id: str) -> tuple[ConversationRecord, ...]:
+        """Give a notebook a copy of another's conversations, with all versions of their turns and their changes.
+
+        The copies have ids of their own; the originals stay as they are. Conversations that were removed, and those
+        whose name the notebook already has, are left out. Returns the new ones.
+        """
+        taken = {each.conversation.name for each in self.conversations(to_notebook_id)}
+        copies: list[Record] = []
+        for summary in self.conversations(from_notebook_id):
+            if summary.conversation.name not in taken:
+                copies += self._copy(summary.conversation, to_notebook_id)
+        self.save(*copies)
+        return tuple(each for each in copies if isinstance(each, ConversationRecord))
+
+    def _copy(self, original: ConversationRecord, notebook_id: str) -> list[Record]:
+        copy = replace(original, conversation_id=uuid4().hex, notebook_id=notebook_id)
+        turns = self.turns(original.conversation_id, live_only=False)
+        ids = {turn.turn_id: uuid4().hex for turn in turns}
+
+        def renamed(turn_ids: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(ids[each] for each in turn_ids if each in ids)
+
+        copies: list[Record] = [copy]
+        for turn in turns:
+            ended = replace(turn, status="cancelled", ended=turn.started) if turn.status == "streaming" else turn
+            copies.append(replace(ended, turn_id=ids[turn.turn_id], conversation_id=copy.conversation_id))
+        for change in self.changes(original.conversation_id, last=-1):
+            added, removed = renamed(change.added), renamed(change.removed)
+            fresh = replace(change, change_id=uuid4().hex, conversation_id=copy.conversation_id)
+            copies.append(replace(fresh, added=added, removed=removed))
+        return copies
+
+    # Reading
+
+    def notebook(self, key: str) -> NotebookRecord | None:
+        """The notebook of this key. Two kernels may have made one at the same moment; it is the older one."""
+        found = self._notebooks("WHERE key = ? ORDER BY created, notebook_id LIMIT 1", (key,))
+        return found[0] if found else None
+
+    def notebooks(self) -> tuple[NotebookRecord, ...]:
+        """All of them, the one that was seen last first."""
+        return self._notebooks("ORDER BY seen DESC, notebook_id")
+
+    def cells(self, shared_with: Collection[str] | None = None) -> dict[str, frozenset[str]]:
+        """For the key of each notebook the ids of the cells that hold a live turn, the oldest notebook first.
+
+        With ``shared_with``, of those notebooks only that have one of these cells: that is quick, the rest takes
+        milliseconds for each thousand turns.
+        """
+        among, values = "", []
+        if shared_with is not None:
+            among = (
+                "AND notebooks.notebook_id IN (SELECT c.notebook_id FROM turns AS t JOIN conversations AS c "
+                "USING (conversation_id) WHERE t.live = 1 AND t.cell_id <> '' "
+                "AND t.cell_id IN (SELECT value FROM json_each(?)))"
+            )
+            values.append(json.dumps(list(shared_with)))
+        rows = self._rows(
+            ("key", "cell_id"),
+            "SELECT DISTINCT key, cell_id FROM notebooks JOIN conversations USING (notebook_id) "
+            f"JOIN turns USING (conversation_id) WHERE live = 1 AND cell_id <> '' {among} "
+            "ORDER BY notebooks.created, key",
+            values,
+        )
+        by_key = groupby(rows, key=lambda row: row["key"])
+        return {key: frozenset(row["cell_id"] for row in group) for key, group in by_key}
+
+    def conversations(self, notebook_id: str, *, removed: bool = False) -> tuple[ConversationSummary, ...]:
+        """Those of a notebook, the oldest first; with ``removed`` those that were removed too.
+
+        Notebooks with the same key count as one.
+        """
+        columns = ", ".join(f"c.{name}" for name in CONVERSATION)
+        rows = self._rows(
+            (*CONVERSATION, "turns", "last_used"),
+            f"SELECT {columns}, "
+            "(SELECT count(*) FROM turns AS t WHERE t.conversation_id = c.conversation_id AND live = 1), "
+            "(SELECT max(started) FROM turns AS t WHERE t.conversation_id = c.conversation_id AND live = 1) "
+            f"FROM conversations AS c WHERE notebook_id IN {SAME_NOTEBOOK} AND removed <= ? "
+            "ORDER BY created, conversation_id",
+            (notebook_id, removed),
+        )
+        return tuple(
+            ConversationSummary(conversation_of(row), row["turns"], row["last_used"] or row["changed"]) for row in rows
+        )
+
+    def conversation(self, notebook_id: str, name: str) -> ConversationRecord | None:
+        """The conversation of this name that was not removed; the oldest, should two kernels have begun one at once."""
+        found = self._conversations(
+            f"WHERE notebook_id IN {SAME_NOTEBOOK} AND name = ? AND NOT removed "
+            "ORDER BY created, conversation_id LIMIT 1",
+            (notebook_id, name),
+        )
+        return found[0] if found else None
+
+    def turns(self, conversation_id: str, *, live_only: bool = True) -> tuple[Turn, ...]:
+        """The live turns, or all, by place and version."""
+        return self._turns(
+            "WHERE conversation_id = ? AND live IN (1, ?) ORDER BY place, version, started, turn_id",
+            (conversation_id, int(live_only)),
+        )
+
+    def versions(self, conversation_id: str, place: int) -> tuple[Turn, ...]:
+        """Every turn that was asked at this place, the first one first."""
+        return self._turns(
+            "WHERE conversation_id = ? AND live IN (0, 1) AND place = ? ORDER BY version, started, turn_id",
+            (conversation_id, place),
+        )
+
+    def turn(self, turn_id: str) -> Turn | None:
+        """The turn of this id."""
+        found = self._turns("WHERE turn_id = ?", (turn_id,))
+        return found[0] if found else None
+
+    def changes(self, conversation_id: str, last: int = 200) -> tuple[ChangeRecord, ...]:
+        """The ``last`` changes of a conversation by number, the oldest of them first; all for -1."""
+        rows = self._rows(
+            CHANGE,
+            f"SELECT {', '.join(CHANGE)} FROM changes WHERE conversation_id = ? "
+            "ORDER BY number DESC, made DESC, change_id LIMIT ?",
+            (conversation_id, last),
+        )
+        return tuple(map(change_of, reversed(rows)))
+
+    def find_replay(self, request_key: str) -> Turn | None:
+        """The newest complete turn that answers the same request, in whichever notebook."""
+        found = self._turns(
+            "WHERE request_key = ? AND request_key <> '' AND status = 'complete' ORDER BY started DESC LIMIT 1",
+            (request_key,),
+        )
+        return found[0] if found else None
+
+    def search(self, words: str, limit: int = 20, notebook_id: str | None = None) -> tuple[Hit, ...]:
+        """The newest turns whose prompt and reply have all of ``words``, in all notebooks or in one.
+
+        Case and accents do not count, the last word may be the beginning of one, and signs are left out: whatever a
+        person types is a search. Turns of removed conversations are found too.
+        """
+        asked = words_of(words)
+        if not asked or limit <= 0:
+            return ()
+        with suppress(HistoryError):  # what is in the index can be found even where nothing can be written
+            self.index_ended_turns()
+        numbers = self._numbers(expression(asked, prefix=False), limit, notebook_id)
+        if len(numbers) < limit and may_begin_a_word(asked):
+            # Only now: an expression with a beginning in it looks at all the words that begin so.
+            numbers = self._numbers(expression(asked, prefix=True), limit, notebook_id)
+        return tuple(self._hit(number, asked) for number in numbers)
+
+    def _numbers(self, match: str, limit: int, notebook_id: str | None) -> list[int]:
+        inside, values = "", [match]
+        if notebook_id is not None:
+            inside = (
+                "AND +rowid IN (SELECT number FROM turns JOIN conversations USING (conversation_id) "
+                f"WHERE notebook_id IN {SAME_NOTEBOOK})"
+            )
+            values.append(notebook_id)
+        sql = f"SELECT rowid FROM words WHERE words MATCH ? {inside} ORDER BY rowid DESC LIMIT ?"
+        return [row["number"] for row in self._rows(("number",), sql, (*values, limit))]
+
+    def _hit(self, number: int, words: list[str]) -> Hit:
+        (turn,) = self._turns("WHERE number = ?", (number,))
+        (conversation,) = self._conversations("WHERE conversation_id = ?", (turn.conversation_id,))
+        (notebook,) = self._notebooks("WHERE notebook_id = ?", (conversation.notebook_id,))
+        return Hit(turn, conversation, notebook, snippet((turn.prompt, turn.text), words))
+
+    def usage_rows(self, since: float = 0.0, notebook_id: str | None = None) -> tuple[UsageRow, ...]:
+        """What was asked of each model on each day, the newest first; replayed turns cost nothing and are left out.
+
+        ``since`` is in Unix seconds. Means are taken over the turns that tell.
+        """
+        inside, values = "", [since]
+        if notebook_id is not None:
+            inside = (
+                "AND conversation_id IN "
+                f"(SELECT conversation_id FROM conversations WHERE notebook_id IN {SAME_NOTEBOOK})"
+            )
+        rows = self._rows(
+            ("day", "provider", "model", "turns", *USAGE[:2], "first_chunk_seconds", "chunks_per_second"),
+            "SELECT date(started, 'unixepoch', 'localtime') AS day, provider, model, count(*), "
+            "coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), avg(first_chunk_seconds), "
+            "avg(CASE WHEN chunks > 1 AND seconds > first_chunk_seconds "
+            "THEN (chunks - 1) / (seconds - first_chunk_seconds) END) "
+            f"FROM turns WHERE NOT replayed AND started >= ? {inside} "
+            "GROUP BY day, provider, model ORDER BY day DESC, provider, model",
+            (*values, notebook_id) if notebook_id is not None else values,
+        )
+        return tuple(UsageRow(**row) for row in rows)
+
+    # Rows and values
+
+    def _notebooks(self, rest: str, values: Sequence[Any] = ()) -> tuple[NotebookRecord, ...]:
+        rows = self._rows(NOTEBOOK, f"SELECT {', '.join(NOTEBOOK)} FROM notebooks {rest}", values)
+        return tuple(NotebookRecord(**row) for row in rows)
+
+    def _conversations(self, rest: str, values: Sequence[Any]) -> tuple[ConversationRecord, ...]:
+        sql = f"SELECT {', '.join(CONVERSATION)} FROM conversations {rest}"
+        return tuple(map(conversation_of, self._rows(CONVERSATION, sql, values)))
+
+    def _turns(self, rest: str, values: Sequence[Any]) -> tuple[Turn, ...]:
+        return tuple(map(turn_of, self._rows(TURN, f"SELECT {', '.join(TURN)} FROM turns {rest}", values)))
+
+    def _rows(self, names: Sequence[str], sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        with history_file.named_errors(self.location):
+            return [dict(zip(names, map(loaded, row), strict=True)) for row in self._run(sql, values).fetchall()]
+
+    def _run(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(sql, values)
+        except UnicodeEncodeError:
+            return self._database.execute(sql, [storable(value) for value in values])

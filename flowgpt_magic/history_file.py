@@ -1,0 +1,238 @@
+"""The file of the history: opened, refused, moved aside; and SQLite's errors in words that help."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from flowgpt_magic import migrations
+from flowgpt_magic.errors import (
+    HistoryDamagedError,
+    HistoryError,
+    HistoryFileError,
+    HistoryLockedError,
+    HistoryRecordError,
+)
+from flowgpt_magic.search import spaced
+
+MEMORY = ":memory:"
+DATABASE_SUFFIXES = {".sqlite3", ".sqlite", ".db"}
+WAL_LIMIT = 16 * 2**20  # bytes the write-ahead log keeps after it was copied into the file
+COPY_LIMIT = 256 * 2**20  # bytes of a file that is copied into memory where it cannot be written
+
+MOVE_LIMIT = 60.0  # seconds after which a process that moves a file has died over it
+
+# What Python before 3.11 does not tell by number.
+CODES = {
+    "locked": 5,
+    "malformed": 11,
+    "fts5: corrupt": 11,
+    "is not a database": 26,
+    "disk is full": 13,
+    "readonly": 8,
+    "unable to open": 14,
+    "disk I/O error": 10,
+    "constraint failed": 19,
+    "too big": 18,
+}
+
+
+def open_file(location: str, patience: float) -> sqlite3.Connection:
+    """A connection to the history at ``location``, which is made where it is missing and brought up to date.
+
+    Waits at most ``patience`` seconds for other processes. Raises a ``HistoryError``; a file that is refused is left as
+    it is, to the byte.
+    """
+    with named_errors(location):
+        if location != MEMORY:
+            _make_file(Path(location))
+        database = sqlite3.connect(location, timeout=patience, isolation_level=None)
+        try:
+            _prepare(database, location, patience)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
+def _make_file(path: Path) -> None:
+    """Make the file, readable for its owner alone; SQLite gives those beside it the same mode.
+
+    A file that exists is not opened here: closing it would drop the locks this process holds on it through SQLite.
+    """
+    if path.is_dir():
+        raise HistoryFileError(f"the history cannot be kept in {path}, which is a folder: set the path of a file")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            with suppress(PermissionError):  # somebody else's file
+                path.chmod(0o600)
+    except OSError as error:
+        cause = error.strerror or type(error).__name__
+        raise HistoryFileError(f"the history {path} cannot be made ({cause}): set a path that can be written") from None
+    if not path.is_file():
+        raise HistoryFileError(f"the history cannot be kept in {path}, which is no file: set another path")
+    if not os.access(path, os.W_OK):
+        raise HistoryFileError(f"the history {path} is read-only: make it writable, or set another path")
+
+
+def _prepare(database: sqlite3.Connection, location: str, patience: float) -> None:
+    register(database)
+    # Looked at before anything is written, so that what is not ours stays as it is.
+    migrations.check_owner(database, location)
+    migrations.check_version(database, location)
+    _use_write_ahead_log(database, patience)
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+    database.execute("PRAGMA foreign_keys = ON")
+    migrations.migrate(database, location)
+
+
+def register(database: sqlite3.Connection) -> None:
+    """Give a connection the function that the triggers call."""
+    database.execute("PRAGMA trusted_schema = ON")
+    database.create_function("spaced", 1, spaced, deterministic=True)
+
+
+def _use_write_ahead_log(database: sqlite3.Connection, patience: float) -> None:
+    """Switch to WAL where that is possible. SQLite does not wait by itself for others that do so at the same moment."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if code_of(error) != CODES["locked"] or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 1 where it is not known."""
+    number = getattr(error, "sqlite_errorcode", None)
+    if isinstance(number, int):
+        return number & 0xFF
+    words = str(error)
+    return next((code for part, code in CODES.items() if part in words), 1)
+
+
+@contextmanager
+def named_errors(location: str) -> Iterator[None]:
+    """Turn what SQLite raises into a ``HistoryError`` that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _named(error, location) from error
+    except OverflowError as error:
+        raise HistoryRecordError(f"a turn could not be saved to the history: {error}") from error
+
+
+def _named(error: sqlite3.Error, location: str) -> HistoryError:
+    code = code_of(error)
+    if code in (5, 6):
+        return HistoryLockedError(f"the history {location} is locked by another process")
+    if code == 26 and Path(location).suffix.lower() not in DATABASE_SUFFIXES:
+        return HistoryFileError(f"{location} is no history and stays as it is: set the path of another file")
+    if code in (11, 26):
+        return HistoryDamagedError(f"the history {location} is damaged")
+    if code == 13:
+        return HistoryFileError(f"the history {location} cannot be written, the disk is full: free some space")
+    if code in (8, 14):
+        return HistoryFileError(f"the history {location} cannot be written: make it and its folder writable")
+    if code in (18, 19, 20) or "binding parameter" in str(error):
+        return HistoryRecordError(f"a turn could not be saved to the history: {error}")
+    return HistoryFileError(f"the history {location} cannot be used ({error}): look at its disk, or set another path")
+
+
+def file_number(location: str) -> tuple[int, int] | None:
+    """Which file stands at ``location``; None where there is none, or where it is memory."""
+    if location == MEMORY:
+        return None
+    try:
+        found = os.stat(location)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
+
+
+def is_damaged(location: str) -> bool:
+    """Does SQLite find fault with the file? Takes seconds for a large one."""
+    try:
+        with closing(sqlite3.connect(location, isolation_level=None)) as database:
+            return bool(database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+    except sqlite3.Error as error:
+        return code_of(error) in (11, 26)
+
+
+@contextmanager
+def _only_one(location: str) -> Iterator[bool]:
+    """Are we the one process that may move the file now? The mark of a process that died is taken away."""
+    mark = Path(f"{location}.moving")
+    try:
+        with suppress(FileNotFoundError):
+            if time.time() - mark.stat().st_mtime > MOVE_LIMIT:
+                mark.rmdir()
+        mark.mkdir()
+    except FileExistsError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        mark.rmdir()
+
+
+def move_aside(location: str) -> Path | None:
+    """Give a damaged file, and what stands beside it, a name that says so; nothing is overwritten.
+
+    Returns the new path, or None where there is nothing to do: another process has moved the file, or is about to.
+    Raises ``HistoryFileError`` where it cannot be moved.
+    """
+    try:
+        with _only_one(location) as alone:
+            # Several kernels find the same damage, and by now a sound file may stand in this place.
+            if alone and os.path.exists(location) and is_damaged(location):
+                return _rename(Path(location))
+    except OSError as error:
+        cause = error.strerror or type(error).__name__
+        raise HistoryFileError(
+            f"the history {location} is damaged and cannot be moved aside ({cause}): move it yourself"
+        ) from None
+    return None
+
+
+def _rename(path: Path) -> Path:
+    stem = f"{path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside, number = path.with_name(stem + path.suffix), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{stem}-{number}{path.suffix}")
+    path.rename(aside)
+    for end in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            Path(f"{path}{end}").rename(f"{aside}{end}")
+    return aside
+
+
+def copy_into(database: sqlite3.Connection, location: str) -> bool:
+    """Fill a database in memory with what a file holds that can only be read; False where that cannot be done."""
+    for way in ("mode=ro", "immutable=1"):  # the second for a folder where SQLite cannot make its files
+        try:
+            if os.path.getsize(location) > COPY_LIMIT:
+                return False
+            uri = f"{Path(location).absolute().as_uri()}?{way}"
+            with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as source:
+                if migrations.version_of(source) != migrations.NEWEST:
+                    return False
+                migrations.check_owner(source, location)
+                source.backup(database)
+            return True
+        except (OSError, sqlite3.Error, HistoryError):
+            continue
+    return False

@@ -1,0 +1,140 @@
+# ruff: noqa: S608 # the names in these statements are our own
+"""The tables of the history, and how an older file gets them.
+
+A migration runs once in the life of a file, in one transaction with its mark, ``user_version``. Those that stand here
+have run on someone's machine: a change is a new one at the bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from flowgpt_magic.errors import HistoryFileError, HistoryNewerError
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+APPLICATION = 0x666C6F77  # marks a file as a history; "flow" in its header
+
+
+def notebooks_conversations_turns(database: Connection) -> None:
+    """What was said, where and in which order.
+
+    Texts stand last in a row, so that what is counted is found without reading them.
+    """
+    database.execute(f"PRAGMA application_id = {APPLICATION}")
+    database.execute(
+        """CREATE TABLE notebooks (
+            notebook_id TEXT PRIMARY KEY NOT NULL, key TEXT NOT NULL, label TEXT NOT NULL, kind TEXT NOT NULL,
+            path TEXT NOT NULL, created REAL NOT NULL, seen REAL NOT NULL)"""
+    )
+    database.execute("CREATE INDEX notebooks_by_key ON notebooks (key)")
+    database.execute(
+        """CREATE TABLE conversations (
+            conversation_id TEXT PRIMARY KEY NOT NULL, notebook_id TEXT NOT NULL REFERENCES notebooks,
+            name TEXT NOT NULL, system TEXT NOT NULL, model TEXT NOT NULL, parameters TEXT NOT NULL,
+            created REAL NOT NULL, changed REAL NOT NULL, removed INTEGER NOT NULL)"""
+    )
+    database.execute("CREATE INDEX conversations_of_notebook ON conversations (notebook_id, name)")
+    database.execute(
+        """CREATE TABLE turns (
+            number INTEGER PRIMARY KEY, turn_id TEXT NOT NULL UNIQUE,
+            conversation_id TEXT NOT NULL REFERENCES conversations, place INTEGER NOT NULL, version INTEGER NOT NULL,
+            live INTEGER NOT NULL, indexed INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL, provider TEXT NOT NULL,
+            model TEXT NOT NULL, replayed INTEGER NOT NULL, left_out INTEGER NOT NULL, started REAL NOT NULL,
+            grown REAL NOT NULL, ended REAL, prompt_tokens INTEGER, completion_tokens INTEGER, finish_reason TEXT,
+            first_chunk_seconds REAL, seconds REAL, chunks INTEGER NOT NULL, request_key TEXT NOT NULL,
+            cell_id TEXT NOT NULL, run TEXT NOT NULL, kernel TEXT NOT NULL, parameters TEXT NOT NULL,
+            notices TEXT NOT NULL, error TEXT NOT NULL, system TEXT NOT NULL, prompt TEXT NOT NULL,
+            text TEXT NOT NULL)"""
+    )
+    database.execute(
+        "CREATE INDEX turns_of_conversation ON turns (conversation_id, live, place, version, started, cell_id)"
+    )
+    database.execute(
+        "CREATE INDEX turns_to_replay ON turns (request_key, started) WHERE status = 'complete' AND request_key <> ''"
+    )
+    database.execute("CREATE INDEX turns_of_cell ON turns (cell_id, conversation_id) WHERE live = 1 AND cell_id <> ''")
+    database.execute("CREATE INDEX turns_streaming ON turns (number) WHERE status = 'streaming'")
+    database.execute(
+        """CREATE TABLE changes (
+            change_id TEXT PRIMARY KEY NOT NULL, conversation_id TEXT NOT NULL REFERENCES conversations,
+            number INTEGER NOT NULL, kind TEXT NOT NULL, added TEXT NOT NULL, removed TEXT NOT NULL,
+            undone INTEGER NOT NULL, made REAL NOT NULL)"""
+    )
+    database.execute("CREATE INDEX changes_of_conversation ON changes (conversation_id, number)")
+
+
+def words_of_turns(database: Connection) -> None:
+    """The full-text index. A turn stands in it exactly while its ``indexed`` is 1.
+
+    The triggers keep that true within the transaction that changes the mark or the text, so nothing that happens to a
+    process can put the index out of step. ``spaced`` is a function of the connection.
+    """
+    database.execute(
+        """CREATE VIRTUAL TABLE words USING fts5 (
+            prompt, text, content='', columnsize=0, tokenize='unicode61 remove_diacritics 2')"""
+    )
+    database.execute("CREATE INDEX turns_unindexed ON turns (number) WHERE indexed = 0")
+    database.execute(
+        """CREATE TRIGGER turn_enters_index AFTER UPDATE OF indexed ON turns WHEN new.indexed AND NOT old.indexed BEGIN
+            INSERT INTO words (rowid, prompt, text) VALUES (new.number, spaced(new.prompt), spaced(new.text));
+        END"""
+    )
+    for name, event in (
+        ("turn_leaves_index", "UPDATE OF indexed ON turns WHEN old.indexed AND NOT new.indexed"),
+        ("turn_is_deleted", "DELETE ON turns WHEN old.indexed"),
+    ):
+        database.execute(
+            f"""CREATE TRIGGER {name} AFTER {event} BEGIN
+                INSERT INTO words (words, rowid, prompt, text)
+                VALUES ('delete', old.number, spaced(old.prompt), spaced(old.text));
+            END"""
+        )
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (notebooks_conversations_turns, words_of_turns)
+NEWEST = len(MIGRATIONS)
+
+
+def version_of(database: Connection) -> int:
+    """How many migrations have run on this file."""
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def check_version(database: Connection, location: str) -> int:
+    """The version of the file; raises ``HistoryNewerError`` where a newer package made it."""
+    version = version_of(database)
+    if version > NEWEST:
+        raise HistoryNewerError(
+            f"the history {location} was written by a newer version of flowgpt_magic: "
+            "update this one, or set another file"
+        )
+    return version
+
+
+def check_owner(database: Connection, location: str) -> None:
+    """Raise ``HistoryFileError`` where the file is another program's database."""
+    database.execute("BEGIN")  # both answers from the same moment: another process may be filling a new file
+    mark = database.execute("PRAGMA application_id").fetchone()[0]
+    empty = database.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0]
+    database.execute("COMMIT")
+    if mark != APPLICATION and not (mark == 0 and empty):
+        raise HistoryFileError(f"{location} is the database of another program: set another file for the history")
+
+
+def migrate(database: Connection, location: str) -> None:
+    """Bring the file to the newest version; several processes may do so at the same moment."""
+    while check_version(database, location) < NEWEST:
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            # Asked again under the lock: another process may have come first.
+            version = check_version(database, location)
+            if version < NEWEST:
+                MIGRATIONS[version](database)
+                database.execute(f"PRAGMA user_version = {version + 1}")
+            database.execute("COMMIT")
+        finally:
+            if database.in_transaction:
+                database.execute("ROLLBACK")

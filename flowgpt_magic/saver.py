@@ -1,0 +1,190 @@
+"""Save turns without making their reader wait: a thread that writes behind.
+
+What a reply's worker hands over is put into a queue, which takes microseconds and never fails. One thread owns the
+connection, writes what has come, and answers reads after that, so that a read finds whatever was handed over before it.
+Where the file does not do, the person is told once and this kernel goes on in memory.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from flowgpt_magic import bridge
+from flowgpt_magic.errors import HistoryError, HistoryLockedError
+from flowgpt_magic.messages import Turn, notice
+from flowgpt_magic.records import Record
+from flowgpt_magic.writer import Begun, Ended, Flush, Read, Stop, Writer
+
+if TYPE_CHECKING:
+    from flowgpt_magic.history import History
+
+T = TypeVar("T")
+
+INTERVAL = 1.0  # seconds between two saves of a turn that grows
+PATIENCE = 5.0  # seconds a locked file is waited for before the person is told
+READ_TIMEOUT = 5.0  # seconds
+CLOSE_TIMEOUT = 2.0  # seconds the end of the process waits for what is not written yet
+
+
+class Saver:
+    """Saves to the history at ``location``: the path of a file, ``":memory:"``, or ``"off"`` to save nothing.
+
+    ``begin``, ``grow``, ``end`` and ``save`` return at once and raise nothing. ``warn`` is called, on the saver's own
+    thread, with one line about what a person should know; the same trouble is told once. ``interval`` is how many
+    seconds lie between two saves of a turn that grows. Nothing is opened before the first use, and a forked child opens
+    its own. What a saver was given is written when the process ends, or when ``close`` is called.
+    """
+
+    def __init__(
+        self,
+        location: str | Path,
+        *,
+        warn: Callable[[str], None] = notice,
+        interval: float = INTERVAL,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.location = str(location)
+        self._warn, self._interval, self._patience = warn, interval, patience
+        self._starting = threading.RLock()
+        self._writer: Writer | None = None
+        self._thread: threading.Thread | None = None
+        self._inherited: Writer | None = None  # of the process this one was forked from
+        self._pid = os.getpid()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Saver to {self.location}>"
+
+    # Handing over
+
+    def begin(self, turn: Turn) -> None:
+        """Save a turn that begins to stream; its notebook and conversation were saved before."""
+        self._hand_over(Begun(turn))
+
+    def grow(self, turn_id: str, text: str | Callable[[], str]) -> None:
+        """Save the text a turn has by now, at most once in ``interval``; the newest counts.
+
+        A function is called when it is time to write, on the saver's thread: joining a long reply for each of its
+        chunks would cost more than the chunks.
+        """
+        if (writer := self._current()) is not None:
+            writer.growth[turn_id] = text
+
+    def end(self, turn: Turn) -> None:
+        """Save a turn as it ended."""
+        if (writer := self._current()) is not None:
+            writer.growth.pop(turn.turn_id, None)
+            writer.inbox.put(Ended(turn))
+
+    def save(self, record: Record) -> None:
+        """Save a notebook, a conversation, a change, or a turn that was changed after its end."""
+        self._hand_over(record)
+
+    def _hand_over(self, item: Record | Begun) -> None:
+        if (writer := self._current()) is not None:
+            writer.inbox.put(item)
+
+    # Waiting
+
+    def read(self, ask: Callable[[History], T], timeout: float = READ_TIMEOUT) -> T:
+        """What ``ask`` returns for the history, after everything handed over before this call was written.
+
+        While another process locks the file, the answer is what was written before that. ``ask`` runs on the saver's
+        thread and keeps nothing of what it gets but values. Raises ``HistoryLockedError`` where no answer comes within
+        ``timeout`` seconds, ``HistoryError`` after ``close``, and whatever ``ask`` raises.
+        """
+        writer = self._current()
+        if writer is None:
+            raise HistoryError("the history is closed")
+        question: Future[T] = Future()
+        writer.inbox.put(Read(ask, question))
+        if not self._wait(question, timeout):
+            question.cancel()
+            raise HistoryLockedError(f"the history {self.location} did not answer within {timeout:g} s")
+        return question.result()
+
+    def flush(self, timeout: float = READ_TIMEOUT) -> bool:
+        """Has everything handed over before been written, within ``timeout`` seconds?"""
+        writer = self._writer
+        if writer is None or self._pid != os.getpid():
+            return True
+        done: Future[None] = Future()
+        writer.inbox.put(Flush(done))
+        return self._wait(done, timeout)
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
+        """Write what was handed over and close the file; nothing is saved after that.
+
+        Returns whether everything was written within ``timeout`` seconds.
+        """
+        with self._starting:
+            self._closed = True
+            thread, writer = self._thread, self._writer
+        atexit.unregister(self._close_at_exit)
+        if thread is None or writer is None or self._pid != os.getpid():
+            return True
+        writer.inbox.put(Stop())
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    def _wait(self, future: Future[T], timeout: float) -> bool:
+        """Wait in steps, so that an interrupt gets through, and for no thread that is gone."""
+        deadline = time.monotonic() + timeout
+        while not future.done():
+            left = deadline - time.monotonic()
+            if left <= 0 or not (self._thread and self._thread.is_alive()):
+                return future.done()
+            try:
+                future.exception(min(left, bridge.TICK))
+            except FutureTimeoutError:
+                continue
+        return True
+
+    # The thread's life
+
+    def _current(self) -> Writer | None:
+        """The writer of this process, started on first use; None after ``close``."""
+        if self._pid != os.getpid():
+            self._begin_anew()
+        if self._closed:
+            return None
+        return self._writer or self._start()
+
+    def _start(self) -> Writer | None:
+        with self._starting:
+            if self._writer is None and not self._closed:
+                writer = Writer(self.location, self._warn, interval=self._interval, patience=self._patience)
+                if self._inherited is not None:  # the parent may not have written them yet
+                    for record in self._inherited.known.parents():
+                        writer.inbox.put(record)
+                thread = threading.Thread(target=writer.run, name="flowgpt_magic history", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is about to end
+                    self._closed = True
+                    return None
+                atexit.register(self._close_at_exit)
+                self._writer, self._thread = writer, thread
+            return self._writer
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the parent's thread is not here, and writes in the parent what it was given.
+
+        Its connection is neither used here nor closed, which would meddle with the parent's locks.
+        """
+        self._inherited = self._writer or self._inherited
+        self._starting = threading.RLock()
+        self._writer = self._thread = None
+        self._pid = os.getpid()
+
+    def _close_at_exit(self) -> None:
+        bridge.close_worker()  # replies end first, and are saved as they ended
+        self.close()

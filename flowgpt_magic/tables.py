@@ -1,0 +1,44 @@
+"""A table as HTML, and as text where that cannot be shown."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from dataclasses import dataclass
+
+CUT = 60  # characters of a cell that are shown
+
+
+def cut(text: str, limit: int = CUT) -> str:
+    """``text`` on one line, with a mark where it goes on."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under columns; ``note`` stands below."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def html(self) -> str:
+        """The table with everything in it escaped."""
+        head = "".join(f'<th style="text-align: left">{html.escape(name)}</th>' for name in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f'<td style="text-align: left">{html.escape(text)}</td>' for text in row) + "</tr>"
+            for row in self.rows
+        )
+        note = f"<small>{html.escape(self.note)}</small>" if self.note else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+    def text(self) -> str:
+        """The table in columns of equal width."""
+        lines = [self.columns, *self.rows]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(self.columns))]
+        shown = [
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        ]
+        rule = "  ".join("-" * width for width in widths)
+        return "\n".join([shown[0], rule, *shown[1:], *textwrap.wrap(self.note, 100)])

@@ -1,0 +1,141 @@
+"""Which turns of a conversation are live, and how that changed: in memory, without a file.
+
+A turn stands at a place. What is asked again at that place is another version of it; one version at most is live. Every
+change names the turns that became live by it and those that stopped, so it can be undone and redone, and no turn is
+ever thrown away. Each method that changes something returns the records that have to be saved.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+from flowgpt_magic.errors import NothingToUndoError, TurnNotFoundError
+from flowgpt_magic.messages import Turn
+from flowgpt_magic.records import ChangeRecord
+
+Saved = list[Turn | ChangeRecord]
+
+
+class Timeline:
+    """The turns of one conversation, in order, with the changes that can be undone."""
+
+    def __init__(self, conversation_id: str, turns: Iterable[Turn] = (), changes: Iterable[ChangeRecord] = ()) -> None:
+        self._conversation_id = conversation_id
+        self._turns = {turn.turn_id: turn for turn in turns}
+        # A change that was undone before another one was made cannot be redone: its number is negative.
+        self._changes = sorted((change for change in changes if change.number > 0), key=lambda change: change.number)
+
+    @property
+    def live(self) -> list[Turn]:
+        """The turns that count, in order."""
+        return sorted(
+            (turn for turn in self._turns.values() if turn.live),
+            key=lambda turn: (turn.place, turn.version, turn.started),
+        )
+
+    def before(self, place: int) -> list[Turn]:
+        """The live turns before a place."""
+        return [turn for turn in self.live if turn.place < place]
+
+    def versions(self, place: int) -> list[Turn]:
+        """What is known of all that was asked at a place, oldest first."""
+        return sorted((turn for turn in self._turns.values() if turn.place == place), key=lambda turn: turn.version)
+
+    def of_cell(self, cell_id: str) -> Turn | None:
+        """The live turn that the cell asked, the last where it asked several."""
+        found = [turn for turn in self.live if cell_id and turn.cell_id == cell_id]
+        return found[-1] if found else None
+
+    def number(self, number: int) -> Turn:
+        """The live turn with this number, from 1 on; -1 is the last. Raises ``TurnNotFoundError``."""
+        live = self.live
+        if number == 0 or abs(number) > len(live):
+            have = f"there are {len(live)}" if live else "there are none yet"
+            raise TurnNotFoundError(f"no turn {number}: {have}")
+        return live[number - 1 if number > 0 else number]
+
+    def next_place(self) -> int:
+        """The place after all that were ever taken."""
+        return max((turn.place for turn in self._turns.values()), default=0) + 1
+
+    def next_version(self, place: int) -> int:
+        """The number of the next version at a place."""
+        return max((turn.version for turn in self.versions(place)), default=0) + 1
+
+    def know(self, turn: Turn) -> None:
+        """Take over what has become of a turn; whether it is live stays as it is here."""
+        known = self._turns.get(turn.turn_id)
+        self._turns[turn.turn_id] = replace(turn, live=known.live) if known else turn
+
+    def get(self, turn_id: str) -> Turn:
+        """The turn of this id."""
+        return self._turns[turn_id]
+
+    def change(self, kind: str, added: Sequence[Turn] = (), removed: Sequence[Turn] = ()) -> Saved:
+        """Make ``added`` live and ``removed`` not; what was undone before can no longer be redone."""
+        dropped = [replace(change, number=-change.number) for change in self._redoable()]
+        last = max((change.number for change in self._changes), default=0)
+        del self._changes[len(self._changes) - len(dropped) :]
+        change = ChangeRecord(
+            change_id=uuid4().hex,
+            conversation_id=self._conversation_id,
+            number=last + 1,
+            kind=kind,
+            added=tuple(turn.turn_id for turn in added),
+            removed=tuple(turn.turn_id for turn in removed),
+            undone=False,
+            made=time.time(),
+        )
+        self._changes.append(change)
+        for turn in added:
+            self._turns.setdefault(turn.turn_id, turn)
+        return [*self._apply(change.added, change.removed), *dropped, change]
+
+    def undo(self) -> tuple[ChangeRecord, Saved]:
+        """Take the last change back. Raises ``NothingToUndoError``."""
+        done = [change for change in self._changes if not change.undone]
+        if not done:
+            raise NothingToUndoError("there is nothing to undo")
+        change = self._mark(done[-1], undone=True)
+        return change, [*self._apply(change.removed, change.added), change]
+
+    def redo(self) -> tuple[ChangeRecord, Saved]:
+        """Make the change again that was undone last. Raises ``NothingToUndoError``."""
+        undone = self._redoable()
+        if not undone:
+            raise NothingToUndoError("there is nothing to redo")
+        change = self._mark(undone[0], undone=False)
+        return change, [*self._apply(change.added, change.removed), change]
+
+    def withdraw(self, turn_id: str) -> Saved:
+        """Take back the change that put an empty reply in the place of another turn, as if it had not been made."""
+        for change in reversed(self._changes):
+            if turn_id in change.added and change.removed and not change.undone:
+                self._changes.remove(change)
+                gone = replace(change, number=-change.number, undone=True)
+                return [*self._apply(change.removed, change.added), gone]
+        return []
+
+    def _redoable(self) -> list[ChangeRecord]:
+        """The changes at the end that are undone, oldest first."""
+        start = len(self._changes)
+        while start and self._changes[start - 1].undone:
+            start -= 1
+        return self._changes[start:]
+
+    def _mark(self, change: ChangeRecord, *, undone: bool) -> ChangeRecord:
+        marked = replace(change, undone=undone)
+        self._changes[self._changes.index(change)] = marked
+        return marked
+
+    def _apply(self, live: Iterable[str], not_live: Iterable[str]) -> list[Turn]:
+        """Set the marks; a turn that this kernel has not loaded is left as the file has it."""
+        changed = []
+        for turn_id, mark in [*((each, False) for each in not_live), *((each, True) for each in live)]:
+            if turn_id in self._turns and self._turns[turn_id].live is not mark:
+                self._turns[turn_id] = replace(self._turns[turn_id], live=mark)
+                changed.append(self._turns[turn_id])
+        return changed

@@ -1,0 +1,338 @@
+"""The saver's thread: what it does with the things handed over to it."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flowgpt_magic.errors import (
+    HistoryDamagedError,
+    HistoryError,
+    HistoryLockedError,
+    HistoryRecordError,
+)
+from flowgpt_magic.messages import Turn
+from flowgpt_magic.records import ConversationRecord, Growth, NotebookRecord, Record
+
+if TYPE_CHECKING:
+    from flowgpt_magic.history import History
+
+T = TypeVar("T")
+
+OFF, MEMORY = "off", ":memory:"
+TOGETHER = 32  # records in one transaction; a file is locked for others while it lasts
+PAUSES = (0.02, 2.0)  # seconds before a locked file is tried again, at first and at most
+LOCK_PATIENCE = 0.25  # seconds SQLite itself waits for a lock; reads wait for no longer than that
+RECOVERIES = 20  # tries to go on after damage, before the file is given up
+REMEMBERED = 1000  # turns that are written again into what takes the place of a file
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A turn that streams from now on."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A turn that streams no more."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True)
+class Read:
+    """A question to the history, and where its answer goes."""
+
+    ask: Callable[[History], Any]
+    answer: Future[Any]
+
+    def answer_from(self, history: History) -> None:
+        """Ask, and pass on what comes of it; raises ``HistoryDamagedError``, without an answer."""
+        if not self.answer.running() and not self.answer.set_running_or_notify_cancel():
+            return
+        try:
+            found = self.ask(history)
+        except HistoryDamagedError:
+            raise
+        except Exception as error:  # noqa: BLE001 # whatever it is, it belongs to the one who asked
+            self.answer.set_exception(error)
+        else:
+            self.answer.set_result(found)
+
+
+@dataclass(frozen=True)
+class Flush:
+    """Somebody waits until everything before this is written."""
+
+    done: Future[None]
+
+
+class Stop:
+    """Write what is there, then end."""
+
+
+Item = Record | Begun | Ended | Read | Flush | Stop
+
+
+class Known:
+    """What was saved lately, to be saved again into what takes the place of a file that is lost."""
+
+    def __init__(self) -> None:
+        self.notebooks: dict[str, NotebookRecord] = {}
+        self.conversations: dict[str, ConversationRecord] = {}
+        self.turns: dict[str, Turn] = {}
+
+    def add(self, record: Record | Growth) -> None:
+        """Remember a record in place of the one with its id."""
+        if isinstance(record, NotebookRecord):
+            self.notebooks[record.notebook_id] = record
+        elif isinstance(record, ConversationRecord):
+            self.conversations[record.conversation_id] = record
+        elif isinstance(record, Turn):
+            self.turns[record.turn_id] = record
+            if len(self.turns) > REMEMBERED:
+                del self.turns[next(iter(self.turns))]
+        elif isinstance(record, Growth) and record.turn_id in self.turns:
+            self.turns[record.turn_id] = replace(self.turns[record.turn_id], text=record.text)
+
+    def parents(self) -> list[Record]:
+        """What turns belong to, in the order to save it in."""
+        return [*self.notebooks.values(), *self.conversations.values()]
+
+    def all(self) -> list[Record]:
+        """Everything, in the order to save it in."""
+        return [*self.parents(), *self.turns.values()]
+
+
+class Writer:
+    """Owns the connection; ``run`` is the thread.
+
+    ``inbox`` and ``growth`` are all that other threads touch, and each of their calls is one step that no other thread
+    comes between. Growth wakes nobody: while a turn is open, this looks for it by the clock.
+    """
+
+    def __init__(self, location: str, warn: Callable[[str], None], *, interval: float, patience: float) -> None:
+        self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self.growth: dict[str, str | Callable[[], str]] = {}
+        self.known = Known()
+        self._location, self._warn, self._interval, self._patience = location, warn, interval, patience
+        self._saves = location != OFF
+        self._history: History | None = None
+        self._useless: HistoryError | None = None  # why not even memory does
+        self._pending: deque[Record | Growth] = deque()
+        self._together = TOGETHER
+        self._open_turns: dict[str, float] = {}  # when each is looked at for growth
+        self._reads: deque[Read] = deque()
+        self._flushes: list[Flush] = []
+        self._locked_since = self._retry_at = self._pause = 0.0
+        self._recoveries = 0  # from damage, since everything was written
+        self._told: set[str] = set()
+        self._unindexed = self._stopping = False
+
+    def run(self) -> None:
+        """Until a ``Stop`` came and everything is written."""
+        while not self._stopping or self._pending:
+            self._receive()
+            self._collect_growth()
+            self._write()
+            self._answer()
+            self._index()
+        self._close()
+
+    # What comes in
+
+    def _receive(self) -> None:
+        """Wait for the next item, or the next moment at which something is to be done; take all that is there."""
+        timeout = self._seconds_to_wait()
+        with suppress(queue.Empty):
+            self._sort(self.inbox.get(timeout=timeout) if timeout != 0 else self.inbox.get_nowait())
+            while True:
+                self._sort(self.inbox.get_nowait())
+
+    def _seconds_to_wait(self) -> float | None:
+        if self._unindexed and self._history is not None:
+            return 0
+        locked = self._retry_at and (self._pending or self._reads)
+        moments = [self._retry_at] if locked else list(self._open_turns.values())
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _sort(self, item: Item) -> None:
+        if isinstance(item, Read):
+            self._reads.append(item)
+        elif isinstance(item, Flush):
+            self._flushes.append(item)
+        elif isinstance(item, Stop):
+            self._stopping = True
+        elif isinstance(item, Begun):
+            self._open_turns[item.turn.turn_id] = time.monotonic() + self._interval
+            self._put(item.turn)
+        elif isinstance(item, Ended):
+            self._open_turns.pop(item.turn.turn_id, None)
+            self._unindexed = True
+            self._put(item.turn)
+        else:
+            self._put(item)
+
+    def _put(self, record: Record | Growth) -> None:
+        if self._saves:
+            self.known.add(record)
+            self._pending.append(record)
+
+    def _collect_growth(self) -> None:
+        """Take the newest text of the turns whose moment has come; of all, where somebody waits for what is written."""
+        if self._retry_at:  # texts that cannot be written would only pile up
+            return
+        now, at_once = time.monotonic(), bool(self._reads or self._flushes or self._stopping)
+        for turn_id, moment in self._open_turns.items():
+            if at_once or moment <= now:
+                self._open_turns[turn_id] = now + self._interval
+                if (text := self.growth.pop(turn_id, None)) is not None:
+                    self._put(Growth(turn_id, text if isinstance(text, str) else text()))
+
+    # What is done with it
+
+    def _write(self) -> None:
+        """Write what is pending, opening the file first; leaves it where the file is locked."""
+        while (self._pending or self._reads) and self._useless is None and time.monotonic() >= self._retry_at:
+            try:
+                history = self._opened()
+                some = list(islice(self._pending, self._together))
+                if some:
+                    history.save(*some)
+            except HistoryError as error:
+                self._handle(error)
+                continue
+            for _record in some:
+                self._pending.popleft()
+            self._together, self._locked_since, self._retry_at, self._pause = TOGETHER, 0.0, 0.0, 0.0
+            if not self._pending:
+                self._recoveries = 0
+                return
+
+    def _opened(self) -> History:
+        """The history, opened where it is not, and again where its file was deleted or moved."""
+        if self._history is not None and self._history.replaced:
+            self._close()
+            self._pending.extendleft(reversed(self.known.all()))
+        if self._history is None:
+            from flowgpt_magic.history import History  # now, and not when a notebook loads the extension
+
+            self._history = History(self._location if self._saves else MEMORY, patience=LOCK_PATIENCE)
+            self._unindexed = True
+        return self._history
+
+    def _answer(self) -> None:
+        """Answer those who wait, from what was written before where the file is locked."""
+        while self._reads and (self._history is not None or self._useless is not None):
+            read = self._reads[0]
+            try:
+                if self._useless is not None:
+                    raise self._useless
+                if self._history is not None:
+                    read.answer_from(self._history)
+            except HistoryDamagedError as error:
+                self._handle(error)
+                self._write()
+                continue
+            except HistoryError as error:
+                read.answer.set_exception(error)
+            self._reads.popleft()
+        if not self._pending:
+            while self._flushes:
+                self._flushes.pop().done.set_result(None)
+
+    def _index(self) -> None:
+        """When there is nothing else to do, bring a few turns into the full-text index."""
+        if self._history is None or not self._unindexed or not self.inbox.empty() or self._pending:
+            return
+        try:
+            self._unindexed = self._history.index_ended_turns()
+        except HistoryLockedError:
+            self._unindexed = False  # the next turn that ends, or the next kernel, brings them in
+        except HistoryError as error:
+            self._handle(error)
+
+    def _close(self) -> None:
+        if self._history is not None:
+            with suppress(HistoryError):
+                self._history.close()
+            self._history = None
+
+    # When it does not work
+
+    def _handle(self, error: HistoryError) -> None:
+        """Make it so that the next try is another one."""
+        if isinstance(error, HistoryLockedError):
+            self._wait_for_lock(error)
+        elif isinstance(error, HistoryRecordError):
+            self._find_record(error)
+        elif isinstance(error, HistoryDamagedError):
+            self._replace_damaged(error)
+        else:
+            self._go_on_in_memory(error)
+
+    def _wait_for_lock(self, error: HistoryLockedError) -> None:
+        now = time.monotonic()
+        self._locked_since = self._locked_since or now
+        self._pause = min(max(PAUSES[0], self._pause * 2), PAUSES[1])
+        self._retry_at = now + self._pause
+        if now - self._locked_since >= self._patience:
+            self._tell("locked", f"{error}. New turns are kept in memory, and saved as soon as it lets go.")
+
+    def _find_record(self, error: HistoryRecordError) -> None:
+        """One of several cannot be stored: they are tried one by one, and that one is left out."""
+        if self._together > 1:
+            self._together = 1
+        else:
+            self._pending.popleft()
+            self._tell(str(error), f"{error}.")
+
+    def _replace_damaged(self, error: HistoryDamagedError) -> None:
+        """Begin a new file, or go on with that of another kernel which found the damage first."""
+        from flowgpt_magic.history_file import move_aside
+
+        self._close()
+        self._recoveries += 1
+        try:
+            if self._recoveries > RECOVERIES:
+                raise error
+            aside = move_aside(self._location)
+        except HistoryError as reason:
+            self._go_on_in_memory(reason, readable=False)
+            return
+        if aside is not None:
+            self._tell("damaged", f"{error}: it is kept as {aside.name}, and a new one begins.")
+        else:
+            self._retry_at = time.monotonic() + PAUSES[0]
+        self._pending.extendleft(reversed(self.known.all()))
+
+    def _go_on_in_memory(self, error: HistoryError, *, readable: bool = True) -> None:
+        from flowgpt_magic.history import History
+
+        self._close()
+        self._tell("memory", f"{error}. Until this kernel is restarted, turns are kept in its memory only.")
+        lost, self._location = self._location, MEMORY
+        try:
+            if lost == MEMORY:
+                raise error
+            self._history = History.copied_into_memory(lost) if readable else History(MEMORY)
+        except HistoryError as reason:
+            self._useless, self._saves = reason, False
+            self._pending.clear()
+        else:
+            self._pending.extendleft(reversed(self.known.all()))
+
+    def _tell(self, what: str, text: str) -> None:
+        """Tell the person, once."""
+        if what not in self._told:
+            self._told.add(what)
+            self._warn(text[:1].upper() + text[1:])
