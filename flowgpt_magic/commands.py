@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
@@ -14,11 +15,13 @@ from flowgpt_magic.reply import Reply
 from flowgpt_magic.tables import Table, cut
 
 Shown = str | Table | Turn | Reply | None
+ID = 8  # characters of a turn's id that are shown
 SEND_INSTEAD = "to send it as a prompt, write %flowgpt -- before it"
 
 
 def in_force(desk: Desk, _rest: str = "") -> Shown:
     """What the next prompt is asked with."""
+    desk.journal.follow()
     conversation = desk.conversation()
     chosen = conversation.settings()
     temperature = "the provider's own" if chosen.temperature is None else f"{chosen.temperature:g}"
@@ -28,8 +31,8 @@ def in_force(desk: Desk, _rest: str = "") -> Shown:
         ("system prompt", cut(chosen.system, 200) or "none"),
         ("temperature", temperature),
         ("format", chosen.format),
-        ("notebook", desk.journal.place.label),
-        ("history", desk.journal.location),
+        ("notebook", _short(desk.journal.place.path) or desk.journal.place.label),
+        ("history", _short(desk.journal.location)),
     )
     return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
 
@@ -58,8 +61,10 @@ def history(desk: Desk, rest: str) -> Shown:
 
 
 def show(desk: Desk, rest: str) -> Shown:
-    """A whole turn, with its earlier versions: ``show N`` or ``show N VERSION``, or the last turn."""
+    """A whole turn, with its earlier versions: ``show [N [VERSION]]``, or any turn of any notebook: ``show #ID``."""
     words = options.words(rest)
+    if words and words[0].startswith("#"):
+        return desk.journal.turn(words[0][1:])
     numbers = [_number("show", word) for word in words[:2]] or [-1]
     if len(words) > 2:
         raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {SEND_INSTEAD}")
@@ -169,8 +174,10 @@ def use(desk: Desk, rest: str) -> Shown:
 def new(desk: Desk, rest: str) -> Shown:
     """Begin a new conversation: ``new [NAME]``."""
     name = " ".join(options.words(rest)) or _free_name(desk)
-    desk.current = desk.journal.create(name).name
-    return _state(desk)
+    other = desk.conversation(name)
+    count = other.begin_anew()
+    desk.current = other.name
+    return f"{_state(desk)}; the {_count(count, 'turn')} it had: %flowgpt undo" if count else _state(desk)
 
 
 def rename(desk: Desk, rest: str) -> Shown:
@@ -182,7 +189,8 @@ def rename(desk: Desk, rest: str) -> Shown:
     _known(desk, before).conversation(before).rename(words[-1])
     if before == desk.current:
         desk.current = words[-1]
-    return f"{before} is called {words[-1]} now"
+    hint = f"; after a restart, %flowgpt use {words[-1]} goes on with it" if before == MAIN else ""
+    return f"{before} is called {words[-1]} now{hint}"
 
 
 def remove(desk: Desk, rest: str) -> Shown:
@@ -210,6 +218,7 @@ def search(desk: Desk, rest: str) -> Shown:
         return f"nothing found for {rest}"
     rows = tuple(
         (
+            f"#{hit.turn.turn_id[:ID]}",
             hit.notebook.label,
             hit.conversation.name,
             cut(hit.turn.prompt),
@@ -218,7 +227,8 @@ def search(desk: Desk, rest: str) -> Shown:
         )
         for hit in hits
     )
-    return Table(("notebook", "conversation", "prompt", "found", "time"), rows)
+    columns = ("turn", "notebook", "conversation", "prompt", "found", "time")
+    return Table(columns, rows, f"%flowgpt show {rows[0][0]} shows the whole turn")
 
 
 def adopt(desk: Desk, rest: str) -> Shown:
@@ -330,6 +340,12 @@ def _state(desk: Desk) -> str:
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _short(path: str) -> str:
+    """``path`` with ``~`` for the home folder."""
+    home = os.path.expanduser("~")
+    return f"~{path[len(home) :]}" if home != "/" and path.startswith(home + os.sep) else path
 
 
 def _status(turn: Turn) -> str:

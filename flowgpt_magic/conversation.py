@@ -5,27 +5,40 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
 from flowgpt_magic import settings
-from flowgpt_magic.errors import FlowGptError, PromptError
-from flowgpt_magic.journal import Journal, here
-from flowgpt_magic.messages import Message, Status, Turn, Usage
+from flowgpt_magic.errors import ConversationNameError, FlowGptError, PromptError
+from flowgpt_magic.journal import CellRun, Journal, here
+from flowgpt_magic.messages import LeftOut, Message, Status, Turn, Usage
 from flowgpt_magic.models import Target, find_model
+from flowgpt_magic.notebook import NO_CELL, Cell
 from flowgpt_magic.records import ChangeRecord, ConversationRecord
 from flowgpt_magic.reply import Reply
 
 CHARACTERS_PER_TOKEN = 4  # an estimate, for English; a provider that counts exactly does so itself
 CONTINUE = "Continue exactly where you stopped. Do not repeat anything."
 # What does not change the answer is no part of what makes two requests the same.
-NO_PARAMETERS = {
-    *("base_url", "token", "proxy", "trust_env"),
-    *("connect_timeout", "read_timeout", "line_limit", "threads", "pace"),
-}
+NO_PARAMETERS = {"token", "proxy", "trust_env", "connect_timeout", "read_timeout", "line_limit", "threads", "pace"}
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a turn will stand: at ``place``, or after all others; the live turns at ``clears`` make room for it."""
+
+    kind: str = "ask"
+    place: int | None = None
+    clears: tuple[int, ...] = ()
+    cell: Cell = NO_CELL
+
+    @classmethod
+    def of(cls, kind: str, turn: Turn) -> Spot:
+        """The place of ``turn``, which stays with its cell."""
+        return cls(kind, turn.place, (turn.place,), Cell(turn.cell_id, turn.run))
 
 
 @dataclass(frozen=True)
@@ -37,10 +50,7 @@ class Request:
     chosen: settings.Settings
     messages: list[Message]
     key: str
-    kind: str = "ask"
-    replaces: Turn | None = None
-    cell_id: str = ""
-    run: str = ""
+    spot: Spot
     begins_with: str = ""
     left_out: int = 0
 
@@ -85,8 +95,9 @@ class Conversation:
 
     def versions(self, turn: Turn) -> list[Turn]:
         """All that was ever asked at the place of ``turn``, oldest first."""
+        stored = self._journal.versions(self.record.conversation_id, turn.place)
         with self._lock:
-            known = {each.turn_id: each for each in self._journal.versions(self.record.conversation_id, turn.place)}
+            known = {each.turn_id: each for each in stored}
             known |= {each.turn_id: each for each in self._timeline.versions(turn.place)}
         return sorted(known.values(), key=lambda each: (each.version, each.started))
 
@@ -116,7 +127,7 @@ class Conversation:
         self,
         prompt: str,
         *,
-        cell_id: str = "",
+        cell: Cell | None = None,
         append: bool = False,
         history: bool = True,
         refresh: bool = False,
@@ -124,48 +135,56 @@ class Conversation:
     ) -> Reply:
         """The reply to ``prompt``, which is not asked for before it is read.
 
-        ``options`` are settings for this turn alone: ``model``, ``temperature``, ``system`` and so on. A cell that has
-        a turn already gets another version of it, unless ``append``; without ``history`` nothing earlier is sent and
-        nothing is kept; ``refresh`` asks again what the history could answer. Raises ``PromptError`` for an empty
-        prompt, and what an unknown model or a bad value raises, before anything is sent.
+        ``options`` are settings for this turn alone: ``model``, ``temperature``, ``system`` and so on. A cell that is
+        run again replaces what its last run asked, unless ``append``; ``cell`` is by default the one that runs, and
+        ``NO_CELL`` is none. Without ``history`` nothing earlier is sent and nothing is kept; ``refresh`` asks again
+        what the history could answer. Raises ``PromptError`` for an empty prompt, and what an unknown model or a bad
+        value raises, before anything is sent.
         """
-        replaces = None if append or not history else self._timeline.of_cell(cell_id)
-        kind = "ask" if replaces is None else "rerun"
-        request = self._request(prompt, options, replaces=replaces, kind=kind, cell_id=cell_id, history=history)
+        cell = self._journal.running_cell() if cell is None else cell
+        run = self._run_of(cell) if history and not append else None
+        spot = Spot(cell=cell)
+        if run is not None and run.asked < len(run.places):
+            spot = Spot("rerun", run.places[run.asked], tuple(run.places[run.asked :]), cell)
+        request = self._request(prompt, options, spot, history=history)
+        if run is not None:
+            run.asked += 1
         return self._reply(request, history=history, refresh=refresh)
+
+    def _run_of(self, cell: Cell) -> CellRun | None:
+        """This run of the cell: the prompts it asks take the places of those that its last run asked, in order."""
+        if not cell.cell_id:
+            return None
+        with self._lock:
+            known = self._kept.runs.get(cell.cell_id)
+            if known is None or known.run != cell.run:
+                known = CellRun(cell.run, [turn.place for turn in self._timeline.of_cell(cell.cell_id)])
+                self._kept.runs[cell.cell_id] = known
+            return known
 
     def retry(self, number: int = -1, **options: Any) -> Reply:
         """The same prompt again, at its own place; the earlier reply is kept as another version."""
         turn = self.turn(number)
-        request = self._request(turn.prompt, options, replaces=turn, kind="retry", cell_id=turn.cell_id)
+        request = self._request(turn.prompt, options, Spot.of("retry", turn))
         return self._reply(request, refresh=True)
 
     def edit(self, number: int, prompt: str, **options: Any) -> Reply:
         """Another prompt at the place of turn ``number``; the turns after it stay."""
         turn = self.turn(number)
-        return self._reply(self._request(prompt, options, replaces=turn, kind="edit", cell_id=turn.cell_id))
+        return self._reply(self._request(prompt, options, Spot.of("edit", turn)))
 
     def continue_(self, **options: Any) -> Reply:
         """The last reply, gone on with where it stopped; the shorter one is kept as another version."""
         turn = self.turn(-1)
         if not turn.text:
             raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
-        request = self._request(turn.prompt, options, replaces=turn, kind="continue", cell_id=turn.cell_id)
+        request = self._request(turn.prompt, options, Spot.of("continue", turn))
         more: list[Message] = [{"role": "assistant", "content": turn.text}, {"role": "user", "content": CONTINUE}]
         messages = [*request.messages, *more]
         key = _key(request.target, messages, request.chosen)
         return self._reply(replace(request, messages=messages, key=key, begins_with=turn.text), refresh=True)
 
-    def _request(
-        self,
-        prompt: str,
-        options: Mapping[str, Any],
-        *,
-        replaces: Turn | None,
-        kind: str,
-        cell_id: str,
-        history: bool = True,
-    ) -> Request:
+    def _request(self, prompt: str, options: Mapping[str, Any], spot: Spot, *, history: bool = True) -> Request:
         if not isinstance(prompt, str):
             raise PromptError(f"a prompt is text, not {type(prompt).__name__}")
         if not prompt.strip():
@@ -173,10 +192,10 @@ class Conversation:
         chosen = self.settings(**options)
         target = find_model(chosen.model)
         with self._lock:
-            before = self._timeline.before(replaces.place) if replaces else self._timeline.live
+            before = self._timeline.live if spot.place is None else self._timeline.before(spot.place)
         messages, left_out = build_messages(chosen, before if history else [], prompt)
         key = _key(target, messages, chosen)
-        return Request(prompt, target, chosen, messages, key, kind, replaces, cell_id, left_out=left_out)
+        return Request(prompt, target, chosen, messages, key, spot, left_out=left_out)
 
     def _reply(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply:
         keeping = Keeping(self, self._journal, request) if history else None
@@ -204,9 +223,9 @@ class Conversation:
             on_growth=keeping.grow if keeping else None,
             on_end=keeping.end if keeping else None,
         )
-        reply.left_out = request.left_out
         if request.left_out:
-            reply.notices.append(f"{request.left_out} older messages were left out")
+            reply.left_out = request.left_out
+            reply.notices.append(LeftOut(request.left_out, f"history_tokens = {request.chosen.history_tokens}"))
         return reply
 
     # Changing
@@ -234,22 +253,46 @@ class Conversation:
         return len(live)
 
     def branch(self, name: str, number: int | None = None) -> Conversation:
-        """Another conversation that begins with this one's turns up to ``number``; this one stays as it is."""
+        """Another conversation that begins with this one's turns up to ``number``; this one stays as it is.
+
+        Where there is one of that name already, its turns are set aside as by ``clear``: a notebook can be run again.
+        Raises ``ConversationNameError`` for this one's own name.
+        """
+        if name == self.name:
+            raise ConversationNameError(f"this is {name!r} already: give the branch another name")
         with self._lock:
             turns = self._timeline.live
             if number is not None:
                 last = self._timeline.number(number)
                 turns = [turn for turn in turns if turn.place <= last.place]
-        record = self._journal.create(name, like=self.record)
-        other = Conversation(record.name, configured=self._configured, journal=self._journal)
-        for turn in turns:
-            copy = replace(turn, turn_id=uuid4().hex, conversation_id=record.conversation_id, version=1)
-            other._timeline.know(copy)
-            self._journal.save(copy)
+        other = Conversation(name, configured=self._configured, journal=self._journal)
+        other.set(model=self.record.model or None, system=self.record.system or None, **self.record.parameters)
+        other.begin_anew(turns)
         return other
 
+    def begin_anew(self, turns: Sequence[Turn] = ()) -> int:
+        """Set the live turns aside for copies of ``turns``, if any; ``undo`` brings them back. Returns how many.
+
+        The conversation is listed from now on, even with no turn in it.
+        """
+        with self._lock:
+            gone = self._timeline.live
+            copies = self._copies(turns)
+            saved = self._timeline.change("branch" if copies else "new", copies, gone) if copies or gone else []
+            self._kept.saved = True
+        self._journal.save(self.record, *saved)
+        return len(gone)
+
+    def _copies(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Copies of another conversation's turns that stand after all turns this one ever had."""
+        first, own = self._timeline.next_place(), self.record.conversation_id
+        return [
+            replace(turn, turn_id=uuid4().hex, conversation_id=own, place=first + number, version=1)
+            for number, turn in enumerate(turns)
+        ]
+
     def rename(self, name: str) -> None:
-        """Call it something else. Raises ``ConversationNotFoundError`` where the notebook has one of that name."""
+        """Call it something else. Raises ``ConversationNameError`` where the notebook has one of that name."""
         self._journal.check_new(name)
         before = self.name
         self._change_record(name=name)
@@ -267,14 +310,13 @@ class Conversation:
 
     # For Keeping
 
-    def begin_turn(self, turn: Turn, kind: str, replaces: Turn | None) -> Turn:
+    def begin_turn(self, turn: Turn, spot: Spot) -> Turn:
         """Give the turn its place and version, and make it live."""
         with self._lock:
-            current = self._timeline.get(replaces.turn_id) if replaces else None
-            place = current.place if current else self._timeline.next_place()
+            place = self._timeline.next_place() if spot.place is None else spot.place
             turn = replace(turn, place=place, version=self._timeline.next_version(place))
-            others = [each for each in self._timeline.versions(place) if each.live]
-            saved = self._timeline.change(kind, added=[turn], removed=others)
+            others = self._timeline.live_among({place, *spot.clears})
+            saved = self._timeline.change(spot.kind, added=[turn], removed=others)
         self._journal.begin(self._kept, turn, [each for each in saved if each != turn])
         return turn
 
@@ -308,8 +350,8 @@ class Keeping:
             place=0,
             version=0,
             live=True,
-            cell_id=request.cell_id,
-            run=request.run,
+            cell_id=request.spot.cell.cell_id,
+            run=request.spot.cell.run,
             prompt=request.prompt,
             text="",
             status="streaming",
@@ -327,7 +369,7 @@ class Keeping:
             started=now,
             ended=None,
         )
-        self._turn = self._conversation.begin_turn(turn, request.kind, request.replaces)
+        self._turn = self._conversation.begin_turn(turn, request.spot)
 
     def grow(self, reply: Reply) -> None:
         """A chunk has come."""
@@ -348,6 +390,7 @@ class Keeping:
                 error=error,
                 usage=reply.usage,
                 notices=tuple(reply.notices),
+                left_out=reply.left_out,
                 replayed=reply.replayed,
                 ended=time.time(),
             )

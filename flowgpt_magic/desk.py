@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from flowgpt_magic import display, journal
+from flowgpt_magic import display, journal, settings
 from flowgpt_magic.conversation import Conversation
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Desk:
     @property
     def journal(self) -> journal.Journal:
         """Where this notebook's conversations are kept."""
-        return journal.bind(display.place)
+        return journal.here(journal.where(settings.load(configured=self.configured()).history))
 
     def conversation(self, name: str = "") -> Conversation:
         """The conversation of this name, or the one in use."""
@@ -61,8 +61,11 @@ class Desk:
         self._nesting.switch(on=on)
 
     def close(self) -> None:
-        """Stop what runs, take back what was patched, write what is not written yet."""
+        """Stop what runs, take back what was patched, write what is not written yet.
+
+        The history stays open: a conversation in a variable goes on.
+        """
         self.stop()
         if self._nesting is not None:
             self._nesting.switch(on=False)
-        journal.forget()
+        self.journal.flush()

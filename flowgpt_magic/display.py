@@ -21,7 +21,7 @@ from flowgpt_magic.errors import ReplyInterrupted
 
 if TYPE_CHECKING:
     from flowgpt_magic.messages import Turn
-    from flowgpt_magic.notebook import Place
+    from flowgpt_magic.notebook import Cell, Place
     from flowgpt_magic.painting import Ending, Sink
     from flowgpt_magic.reply import Reader, Reply
     from flowgpt_magic.tables import Table
@@ -33,6 +33,11 @@ DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 def in_kernel() -> bool:
     """Is there a front end that takes display messages?"""
     return hasattr(get_ipython(), "kernel")
+
+
+def in_shell() -> bool:
+    """Is this IPython's process, and not one in which it is just imported?"""
+    return get_ipython() is not None
 
 
 def request() -> dict[str, Any]:
@@ -65,12 +70,31 @@ def place() -> Place:
 
     shell = get_ipython()
     names = shell.user_ns if shell else {}
-    connection_file = ""
-    if in_kernel():
-        from ipykernel.connect import get_connection_file
+    return find_place(
+        names, request(), os.environ, os.getcwd(), modules=sys.modules, connection_file=_connection_file()
+    )
 
-        connection_file = get_connection_file()
-    return find_place(names, request(), os.environ, os.getcwd(), modules=sys.modules, connection_file=connection_file)
+
+def running_cell() -> Cell:
+    """The cell that runs, and which run of it this is."""
+    from flowgpt_magic.notebook import Cell, cell_id
+
+    return Cell(cell_id(request()), execution())
+
+
+def path_of_notebook() -> str | None:
+    """Where the notebook's file is now, as its server says; None where none does. Takes up to two seconds."""
+    from flowgpt_magic.jupyter_servers import live_path
+
+    return live_path(_connection_file())
+
+
+def _connection_file() -> str:
+    if not in_kernel():
+        return ""
+    from ipykernel.connect import get_connection_file
+
+    return str(get_connection_file())
 
 
 def show_answer(answer: str | Table | Turn | Reply | None, troubles: list[str]) -> Reply | None:

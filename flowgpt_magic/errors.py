@@ -46,7 +46,11 @@ class TurnNotFoundError(FlowGptError):
 
 
 class ConversationNotFoundError(FlowGptError):
-    """The notebook has no conversation of this name, or has one already where a new one is wanted."""
+    """The notebook has no conversation of this name."""
+
+
+class ConversationNameError(FlowGptError):
+    """A conversation cannot be called so: another one is, or the name is empty."""
 
 
 class ProviderNotFoundError(FlowGptError):

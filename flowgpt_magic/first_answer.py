@@ -18,6 +18,7 @@ def run(model: str = "local") -> bool:
 
     quiet = Config()
     quiet.HistoryManager.enabled = False  # this is no session of the user's
+    quiet.FlowGPT.history = "off"
     shell = InteractiveShell.instance(config=quiet)
     for cell in ("%load_ext flowgpt_magic", f"%%flowgpt {model} -t 0\n{PROMPT}"):
         first, *more = cell.splitlines()

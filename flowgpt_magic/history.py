@@ -16,7 +16,6 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -70,7 +69,7 @@ class History:
     """
 
     def __init__(self, location: str | Path, *, patience: float = PATIENCE) -> None:
-        self.location = str(location) if str(location) == MEMORY else str(Path(location).expanduser())
+        self.location = history_file.path_of(str(location))
         self._database = history_file.open_file(self.location, patience)
         self._file = history_file.file_number(self.location)
         with suppress(HistoryLockedError):  # another process is busy; what they show as does not depend on it
@@ -80,7 +79,7 @@ class History:
     def copied_into_memory(cls, location: str | Path) -> History:
         """A history in memory that starts with what the file holds, where that can be read."""
         history = cls(MEMORY)
-        history_file.copy_into(history._database, str(Path(location).expanduser()))
+        history_file.copy_into(history._database, history_file.path_of(str(location)))
         return history
 
     def close(self) -> None:
@@ -203,8 +202,8 @@ class History:
         among, values = "", []
         if shared_with is not None:
             among = (
-                "AND notebooks.notebook_id IN (SELECT c.notebook_id FROM turns AS t JOIN conversations AS c "
-                "USING (conversation_id) WHERE t.live = 1 AND t.cell_id <> '' "
+                "AND key IN (SELECT n.key FROM turns AS t JOIN conversations AS c USING (conversation_id) "
+                "JOIN notebooks AS n USING (notebook_id) WHERE t.live = 1 AND t.cell_id <> '' "
                 "AND t.cell_id IN (SELECT value FROM json_each(?)))"
             )
             values.append(json.dumps(list(shared_with)))
@@ -215,8 +214,20 @@ class History:
             "ORDER BY notebooks.created, key",
             values,
         )
-        by_key = groupby(rows, key=lambda row: row["key"])
-        return {key: frozenset(row["cell_id"] for row in group) for key, group in by_key}
+        found: dict[str, set[str]] = {}
+        for row in rows:
+            found.setdefault(row["key"], set()).add(row["cell_id"])
+        return {key: frozenset(cells) for key, cells in found.items()}
+
+    def cells_at(self, key: str) -> tuple[frozenset[str], float]:
+        """The cells that hold a live turn of the notebook of this key, and when the last of those turns began."""
+        rows = self._rows(
+            ("cell_id", "started"),
+            "SELECT cell_id, max(started) FROM notebooks JOIN conversations USING (notebook_id) "
+            "JOIN turns USING (conversation_id) WHERE key = ? AND live = 1 AND cell_id <> '' GROUP BY cell_id",
+            (key,),
+        )
+        return frozenset(row["cell_id"] for row in rows), max((row["started"] for row in rows), default=0.0)
 
     def conversations(self, notebook_id: str, *, removed: bool = False) -> tuple[ConversationSummary, ...]:
         """Those of a notebook, the oldest first; with ``removed`` those that were removed too.
@@ -264,6 +275,10 @@ class History:
         """The turn of this id."""
         found = self._turns("WHERE turn_id = ?", (turn_id,))
         return found[0] if found else None
+
+    def turns_whose_id_begins(self, beginning: str) -> tuple[Turn, ...]:
+        """The turns whose id begins so, in whichever notebook; two at most."""
+        return self._turns("WHERE turn_id >= ? AND turn_id < ? LIMIT 2", (beginning, f"{beginning}~"))
 
     def changes(self, conversation_id: str, last: int = 200) -> tuple[ChangeRecord, ...]:
         """The ``last`` changes of a conversation by number, the oldest of them first; all for -1."""
@@ -320,7 +335,8 @@ class History:
     def usage_rows(self, since: float = 0.0, notebook_id: str | None = None) -> tuple[UsageRow, ...]:
         """What was asked of each model on each day, the newest first; replayed turns cost nothing and are left out.
 
-        ``since`` is in Unix seconds. Means are taken over the turns that tell.
+        A request counts once, where it was made: copies of its turn, in a copied notebook or a branched conversation,
+        were not asked again. ``since`` is in Unix seconds. Means are taken over the turns that tell.
         """
         inside, values = "", [since]
         if notebook_id is not None:
@@ -334,7 +350,9 @@ class History:
             "coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), avg(first_chunk_seconds), "
             "avg(CASE WHEN chunks > 1 AND seconds > first_chunk_seconds "
             "THEN (chunks - 1) / (seconds - first_chunk_seconds) END) "
-            f"FROM turns WHERE NOT replayed AND started >= ? {inside} "
+            # A copy differs from its original in ids and places alone, and was written after it.
+            "FROM turns WHERE number IN (SELECT min(number) FROM turns WHERE NOT replayed AND started >= ? "
+            f"GROUP BY started, kernel, provider, model, request_key) {inside} "
             "GROUP BY day, provider, model ORDER BY day DESC, provider, model",
             (*values, notebook_id) if notebook_id is not None else values,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -41,6 +42,11 @@ CODES = {
 }
 
 
+def path_of(location: str) -> str:
+    """``location`` with the home folder in the place of a ``~``; as it is where that is not known."""
+    return location if location == MEMORY else os.path.expanduser(location)
+
+
 def open_file(location: str, patience: float) -> sqlite3.Connection:
     """A connection to the history at ``location``, which is made where it is missing and brought up to date.
 
@@ -60,23 +66,21 @@ def open_file(location: str, patience: float) -> sqlite3.Connection:
 
 
 def _make_file(path: Path) -> None:
-    """Make the file, readable for its owner alone; SQLite gives those beside it the same mode.
+    """Make the file where there is none, readable for its owner alone.
 
     A file that exists is not opened here: closing it would drop the locks this process holds on it through SQLite.
     """
-    if path.is_dir():
-        raise HistoryFileError(f"the history cannot be kept in {path}, which is a folder: set the path of a file")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            with suppress(PermissionError):  # somebody else's file
-                path.chmod(0o600)
-    except OSError as error:
-        cause = error.strerror or type(error).__name__
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # the second for a path that no file can have
+        cause = getattr(error, "strerror", None) or type(error).__name__
         raise HistoryFileError(f"the history {path} cannot be made ({cause}): set a path that can be written") from None
-    if not path.is_file():
+    if stat.S_ISDIR(mode):
+        raise HistoryFileError(f"the history cannot be kept in {path}, which is a folder: set the path of a file")
+    if not stat.S_ISREG(mode):
         raise HistoryFileError(f"the history cannot be kept in {path}, which is no file: set another path")
     if not os.access(path, os.W_OK):
         raise HistoryFileError(f"the history {path} is read-only: make it writable, or set another path")
@@ -87,11 +91,24 @@ def _prepare(database: sqlite3.Connection, location: str, patience: float) -> No
     # Looked at before anything is written, so that what is not ours stays as it is.
     migrations.check_owner(database, location)
     migrations.check_version(database, location)
+    if location != MEMORY and os.name == "posix":
+        _keep_private(location)
     _use_write_ahead_log(database, patience)
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     database.execute("PRAGMA foreign_keys = ON")
     migrations.migrate(database, location)
+
+
+def _keep_private(location: str) -> None:
+    """Make the file readable for its owner alone, with those that another process may have open beside it.
+
+    SQLite gives those that it makes the mode of the file.
+    """
+    for path in (location, f"{location}-wal", f"{location}-shm"):
+        with suppress(OSError):  # there is none, or it is somebody else's
+            if os.stat(path).st_mode & 0o077:
+                os.chmod(path, 0o600)
 
 
 def register(database: sqlite3.Connection) -> None:
@@ -185,7 +202,8 @@ def _only_one(location: str) -> Iterator[bool]:
     try:
         yield True
     finally:
-        mark.rmdir()
+        with suppress(FileNotFoundError):  # this took so long that another process thought we had died
+            mark.rmdir()
 
 
 def move_aside(location: str) -> Path | None:
@@ -214,7 +232,7 @@ def _rename(path: Path) -> Path:
         number += 1
         aside = path.with_name(f"{stem}-{number}{path.suffix}")
     path.rename(aside)
-    for end in ("-wal", "-shm"):
+    for end in ("-wal", "-shm", "-journal"):
         with suppress(FileNotFoundError):
             Path(f"{path}{end}").rename(f"{aside}{end}")
     return aside

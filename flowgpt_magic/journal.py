@@ -1,6 +1,7 @@
 """This process's part of the history: one notebook, its conversations, and what is being asked just now.
 
 Which notebook this is, is found out once and then stays: a conversation goes on where it is though the file is renamed.
+Its place in the history follows the file, so that the next kernel finds it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,26 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from flowgpt_magic import settings
-from flowgpt_magic.errors import ConversationNotFoundError, HistoryError, ProviderError
+from flowgpt_magic.errors import (
+    ConversationNameError,
+    ConversationNotFoundError,
+    HistoryError,
+    ProviderError,
+    TurnNotFoundError,
+)
 from flowgpt_magic.kernels import this_kernel
 from flowgpt_magic.messages import Turn, Usage
-from flowgpt_magic.notebook import Place, cell_ids, find_place, likely_origin, place_of
+from flowgpt_magic.notebook import (
+    NO_CELL,
+    Cell,
+    Place,
+    cell_ids,
+    elsewhere,
+    is_stranger,
+    likely_origin,
+    place_of,
+    script,
+)
 from flowgpt_magic.records import (
     ChangeRecord,
     ConversationRecord,
@@ -38,7 +55,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FILE = "history.sqlite3"
+FILE_KINDS = ("jupyter", "vscode")  # their places are files, which are renamed and copied
 Chunks = AsyncGenerator[str | Usage, None]
+
+
+@dataclass
+class CellRun:
+    """One run of a cell: the places its last run had turns at, and how many prompts it has asked by now."""
+
+    run: str
+    places: list[int]
+    asked: int = 0
 
 
 @dataclass
@@ -49,15 +76,29 @@ class Kept:
     timeline: Timeline
     lock: threading.RLock = field(default_factory=threading.RLock)
     saved: bool = False
+    runs: dict[str, CellRun] = field(default_factory=dict)  # by the cell's id
 
 
 class Journal:
-    """Keeps the conversations of the notebook at ``place`` in the history at ``location``."""
+    """Keeps the conversations of the notebook at ``place`` in the history at ``location``.
 
-    def __init__(self, place: Place, location: str) -> None:
+    ``running_cell`` tells which cell runs just now; ``find_path`` where the notebook's file is by now, None where
+    nobody knows.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        location: str,
+        *,
+        running_cell: Callable[[], Cell] = lambda: NO_CELL,
+        find_path: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.place = place
         self.location = location
-        self.kernel = this_kernel()
+        self.running_cell = running_cell
+        self._find_path = find_path
+        self._looking = False  # for the notebook's file
         self.troubles: list[str] = []  # what the person has not been told yet
         self._saver = Saver(location, warn=self.troubles.append)
         self._notebook: NotebookRecord | None = None
@@ -65,6 +106,11 @@ class Journal:
         self._kept: dict[str, Kept] = {}
         self._asked: dict[str, Reply] = {}
         self._lock = threading.RLock()
+
+    @property
+    def kernel(self) -> str:
+        """The name of this process; a forked one has another than its parent."""
+        return this_kernel()
 
     def take_troubles(self) -> list[str]:
         """What went wrong with the file since the last call, a line each."""
@@ -105,11 +151,12 @@ class Journal:
 
     def _find_notebook(self, history: History) -> NotebookRecord | None:
         found = history.notebook(self.place.key)
-        if found is not None:
+        if found is not None and not self._is_another(history, found):
             return replace(found, label=self.place.label, path=self.place.path, seen=time.time())
-        if not self.place.path or not cell_ids(self.place.path):
+        cells = cell_ids(self.place.path) if self.place.kind in FILE_KINDS else frozenset()
+        if not cells:
             return None
-        origin = likely_origin(self.place.path, history.cells())
+        origin = likely_origin(self.place.path, history.cells(cells))
         known = history.notebook(origin.key) if origin else None
         if origin is None or known is None:
             return None
@@ -123,6 +170,20 @@ class Journal:
             self.troubles.append(f"this notebook is a copy of {known.label}: it starts from a copy of its history")
         return fresh
 
+    def _is_another(self, history: History, found: NotebookRecord) -> bool:
+        """Does a new notebook stand where the one was whose history is kept for this path? That one lives elsewhere."""
+        if self.place.kind not in FILE_KINDS:
+            return False
+        cells, last_asked = history.cells_at(found.key)
+        if not is_stranger(self.place.path, self.running_cell(), cells, last_asked):
+            return False
+        history.save(replace(found, key=elsewhere(found.key, found.notebook_id), seen=time.time()))
+        self.troubles.append(
+            f"another notebook was {found.label} before: this one begins anew (%flowgpt adopt {found.path} takes over "
+            "what was said there)"
+        )
+        return True
+
     def _moved(self, known: NotebookRecord) -> NotebookRecord:
         place = self.place
         return replace(known, key=place.key, label=place.label, path=place.path, kind=place.kind, seen=time.time())
@@ -133,24 +194,58 @@ class Journal:
         Raises ``ConversationNotFoundError`` where nothing is known of it.
         """
         other = place_of(os.path.abspath(os.path.expanduser(path)))
-        known = self.read(lambda history: history.notebook(other.key), None)
-        if known is None:
-            raise ConversationNotFoundError(f"nothing is known of a notebook at {other.path or path}")
-        if known.notebook_id != self.notebook.notebook_id:
-            with self._lock:
-                self._notebook, self._notebook_saved = self._moved(known), False
-                self._kept.clear()
-            self.save()
-        return known.label
+        mine = self.notebook.notebook_id
+        nothing: tuple[NotebookRecord, ...] = ()
+        notebooks = self.read(lambda history: history.notebooks(), nothing)
+        found = [each for each in notebooks if each.notebook_id != mine and other.key in (each.key, each.path)]
+        if not found:
+            already = "this notebook's own history is all that" if other.path == self.notebook.path else "nothing"
+            raise ConversationNotFoundError(f"{already} is known of a notebook at {other.path or path}")
+        with self._lock:
+            self._notebook, self._notebook_saved = self._moved(found[0]), False
+            self._kept.clear()
+        self.save()
+        return found[0].label
+
+    def follow(self) -> None:
+        """Where the notebook's file was renamed under the running kernel, keep its history under the new name."""
+        path = self._find_path() if self.place.kind in FILE_KINDS else None
+        place = place_of(path, self.place.kind) if path else self.place
+        if place == self.place or not os.path.isfile(place.path):
+            return
+        notebook = self.notebook
+        with self._lock:
+            self.place = place
+            self._notebook, self._notebook_saved = self._moved(notebook), False
+        self.save()
+
+    def _follow_if_gone(self) -> None:
+        """Look for the notebook's file behind the back of whoever asks: a server may need seconds to say."""
+        if self._looking or self.place.kind not in FILE_KINDS or os.path.exists(self.place.path):
+            return
+
+        def look() -> None:
+            try:
+                self.follow()
+            finally:
+                self._looking = False
+
+        self._looking = True
+        threading.Thread(target=look, name="flowgpt_magic notebook", daemon=True).start()
 
     # Conversations
 
     def load(self, name: str) -> Kept:
         """The conversation of this name, which is new if there was none."""
+        check_name(name)
         with self._lock:
             if name not in self._kept:
                 notebook_id = self.notebook.notebook_id
                 found = self.read(lambda history: _load(history, notebook_id, name), None)
+                if found and self.place.kind in ("terminal", "folder") and (count := len(found.timeline.live)):
+                    self.troubles.append(
+                        f"{name} goes on with {count} turns of {self.place.label}; %flowgpt clear begins anew"
+                    )
                 self._kept[name] = found or Kept(
                     record := self._new_conversation(name), Timeline(record.conversation_id)
                 )
@@ -160,23 +255,11 @@ class Journal:
         now = time.time()
         return ConversationRecord(uuid4().hex, self.notebook.notebook_id, name, "", "", {}, now, now)
 
-    def create(self, name: str, like: ConversationRecord | None = None) -> ConversationRecord:
-        """A new conversation, asked with what another one is. Raises ``ConversationNotFoundError`` if there is one."""
-        self.check_new(name)
-        record = self._new_conversation(name)
-        if like is not None:
-            record = replace(record, system=like.system, model=like.model, parameters=like.parameters)
-        with self._lock:
-            self._kept[name] = Kept(record, Timeline(record.conversation_id), saved=True)
-        self.save(record)
-        return record
-
     def check_new(self, name: str) -> None:
-        """Raise ``ConversationNotFoundError`` if the name is empty or taken."""
-        if not name.strip():
-            raise ConversationNotFoundError("a conversation needs a name")
+        """Raise ``ConversationNameError`` if the name is empty or taken."""
+        check_name(name)
         if name in self.names():
-            raise ConversationNotFoundError(f"there is a conversation {name!r} already; choose another name")
+            raise ConversationNameError(f"there is a conversation {name!r} already; choose another name")
 
     def names(self) -> list[str]:
         """The names of this notebook's conversations, the oldest first."""
@@ -201,6 +284,14 @@ class Journal:
         """All that was ever asked at one place."""
         return self.read(lambda history: history.versions(conversation_id, place), ())
 
+    def turn(self, turn_id: str) -> Turn:
+        """The turn whose id begins so, in whichever notebook. Raises ``TurnNotFoundError``."""
+        nothing: tuple[Turn, ...] = ()
+        found = self.read(lambda history: history.turns_whose_id_begins(turn_id), nothing) if turn_id else nothing
+        if len(found) != 1:
+            raise TurnNotFoundError(f"{'several turns have' if found else 'no turn has'} an id that begins {turn_id!r}")
+        return found[0]
+
     def search(self, words: str, limit: int = 20) -> tuple[Hit, ...]:
         """The turns of all notebooks that have these words."""
         return self.read(lambda history: history.search(words, limit), ())
@@ -217,6 +308,7 @@ class Journal:
 
     def begin(self, kept: Kept, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
         """A turn begins to stream."""
+        self._follow_if_gone()
         if not kept.saved:
             kept.saved = True
             self.save(kept.record)
@@ -272,6 +364,12 @@ async def _again(reply: Reply, found: Turn | None, other: Reply | None) -> Chunk
         raise ProviderError("the same request was being answered for another cell, and was stopped: run this again")
 
 
+def check_name(name: str) -> None:
+    """Raise ``ConversationNameError`` if a conversation cannot be called so; any character will do."""
+    if not isinstance(name, str) or not name.strip():
+        raise ConversationNameError("a conversation needs a name")
+
+
 def _load(history: History, notebook_id: str, name: str) -> Kept | None:
     record = history.conversation(notebook_id, name)
     if record is None:
@@ -281,40 +379,40 @@ def _load(history: History, notebook_id: str, name: str) -> Kept | None:
     return Kept(record, Timeline(record.conversation_id, turns, changes), saved=True)
 
 
-_journals: list[Journal] = []  # at most one: which notebook a process belongs to does not change
+_journals: list[Journal] = []  # the last is this process's own; those before it had another file
 _finding = threading.Lock()
 
 
-def here() -> Journal:
-    """This process's journal. Without a magic that has said where we are, the process itself tells."""
+def here(location: str = "") -> Journal:
+    """This process's journal, in the history at ``location``: a file, ``:memory:`` or ``off``.
+
+    Without a location the one in use goes on, or that of the settings begins. Which notebook and which cell it is, is
+    asked of the shell, where one runs.
+    """
     with _finding:
-        if not _journals:
-            _journals.append(Journal(_own_place(), _location()))
-        return _journals[0]
+        if not _journals or (location and _journals[-1].location != location):
+            _journals.append(_begin(location or where(settings.load().history)))
+        return _journals[-1]
 
 
-def bind(find: Callable[[], Place]) -> Journal:
-    """This process's journal, at the place that ``find`` finds if it is not known yet."""
-    with _finding:
-        if not _journals:
-            _journals.append(Journal(find(), _location()))
-        return _journals[0]
+def where(setting: str) -> str:
+    """The place that the setting ``history`` means."""
+    return setting or str(settings.data_folder() / FILE)
+
+
+def _begin(location: str) -> Journal:
+    if "IPython" in sys.modules:  # imported now, not with this module: it is the display that knows the shell
+        from flowgpt_magic import display
+
+        if display.in_shell():
+            return Journal(
+                display.place(), location, running_cell=display.running_cell, find_path=display.path_of_notebook
+            )
+    return Journal(script(sys.argv[0], os.getcwd(), uuid4().hex), location)
 
 
 def forget() -> None:
-    """Close the journal; the next use finds the place and the file anew."""
+    """Close the journals; the next use finds the place and the file anew."""
     with _finding:
         while _journals:
             _journals.pop().close()
-
-
-def _location() -> str:
-    chosen = settings.load().history
-    return chosen or str(settings.data_folder() / FILE)
-
-
-def _own_place() -> Place:
-    names = vars(sys.modules["__main__"])  # in a kernel, the user's own
-    arguments = sys.argv
-    connection_file = arguments[arguments.index("-f") + 1] if "-f" in arguments[:-1] else ""
-    return find_place(names, {}, os.environ, os.getcwd(), modules=sys.modules, connection_file=connection_file)

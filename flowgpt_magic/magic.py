@@ -70,7 +70,6 @@ class FlowGPT(Magics):
 
     def _ask(self, line: str, cell: str | None) -> Reply | None:
         from flowgpt_magic import commands, display, models
-        from flowgpt_magic.notebook import cell_id
 
         request = display.request()  # now, because it may be another cell's when the reply has ended
         read = options.read_line(line, models.is_model)
@@ -87,7 +86,7 @@ class FlowGPT(Magics):
             "refresh": read.options.pop("refresh", False),
             "history": not read.options.pop("no-history", False),
         }
-        reply = conversation.ask(prompt, cell_id=cell_id(request), **how, **read.options)
+        reply = conversation.ask(prompt, **how, **read.options)
         if out:
             self._names[out] = reply
         own_cell = cell is not None and is_whole_cell(request)

@@ -86,6 +86,17 @@ class Turn:
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("flowgpt_notice_listener", default=None)
 
 
+class LeftOut(str):
+    """The notice that older messages were not sent, because they did not fit; ``messages`` is how many."""
+
+    messages: int
+
+    def __new__(cls, count: int, why: str) -> LeftOut:
+        notice = super().__new__(cls, f"{count} older messages were left out: {why}")
+        notice.messages = count
+        return notice
+
+
 def notice(text: str) -> None:
     """Tell the person something that is no failure.
 

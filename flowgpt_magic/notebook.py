@@ -6,33 +6,24 @@ whatever is not as expected is simply unknown, and nothing here raises for it.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
-import socket
 import stat
-import time
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Collection, Container, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import islice
-from queue import Empty, SimpleQueue
-from threading import Thread
+from collections.abc import Collection, Container, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
-Kind = Literal["vscode", "jupyter", "colab", "papermill", "nbclient", "folder", "terminal"]
+Kind = Literal["vscode", "jupyter", "colab", "papermill", "nbclient", "folder", "terminal", "script"]
 
 LONGEST_PATH = 4096  # characters
 LONGEST_ID = 200  # characters; nbformat's own cell ids have at most 64
 BIGGEST_NOTEBOOK = 64 * 2**20  # bytes
-BIGGEST_ANSWER = 4 * 2**20  # bytes that a server may say about its sessions
-BIGGEST_SERVER_FILE = 2**16  # bytes
-MOST_SERVERS = 8  # asked at once
 
 KERNEL_FILE = re.compile(r"kernel-([\w-]{1,100})\.json", re.ASCII)  # the name Jupyter Server gives a connection file
-SERVER_FILE = re.compile(r"(jp|nb)server-\d+\.json", re.ASCII)
+ELSEWHERE = re.compile(r"elsewhere:\w+:")  # the key of a notebook in whose place another one stands now
 WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 WEB_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE | re.ASCII)
 
@@ -50,13 +41,25 @@ class Place:
     """Where a cell runs.
 
     ``path`` is the notebook's file, "" where none is known; ``label`` is for people; ``key`` finds the place again in
-    the history. A file's key is its absolute path with links resolved, a folder's is ``folder:`` and that path.
+    the history. A file's key is its absolute path with links resolved, a folder's is ``folder:`` and that path. A run
+    without a person, whose cells have no ids, has a key of its own: it would go on from what the last one said.
     """
 
     kind: Kind
     path: str
     label: str
     key: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One ``run`` of the cell ``cell_id``; both are "" where it is not known."""
+
+    cell_id: str = ""
+    run: str = ""
+
+
+NO_CELL = Cell()
 
 
 @dataclass(frozen=True)
@@ -81,24 +84,24 @@ def find_place(
     ``names`` are the user's, ``request`` is the one the cell is run by (empty outside a kernel), ``modules`` are the
     names of what is imported, ``connection_file`` is the kernel's ("" outside one).
     """
-    headless = _mapping(request, "content").get("allow_stdin") is False
+    headless = mapping(request, "content").get("allow_stdin") is False
     kernel = os.path.splitext(os.path.basename(connection_file))[0]
-    metadata = _mapping(request, "metadata")
+    metadata = mapping(request, "metadata")
     # A run by nbclient that is started from a notebook inherits the environment of that notebook's kernel.
     inherited = not (request or connection_file) or (headless and not KERNEL_FILE.fullmatch(f"{kernel}.json"))
-    session = "" if inherited else _text(environ.get("JPY_SESSION_NAME"))
+    session = "" if inherited else text_of(environ.get("JPY_SESSION_NAME"))
     return (
         _vscode(names, metadata, kernel or cwd)
         or _colab(metadata, environ, session, modules, kernel or cwd)
         or _jupyter(session, cwd)
-        or _papermill(names, cwd)
-        or _folder("nbclient" if headless else "folder" if request or connection_file else "terminal", cwd)
+        or _papermill(names, cwd, kernel)
+        or _folder("nbclient" if headless else "folder" if request or connection_file else "terminal", cwd, kernel)
     )
 
 
 def place_of(path: str, kind: Kind = "jupyter") -> Place:
     """The place of the notebook at the absolute ``path``, such as one that ``live_path`` found."""
-    path = _resolved(path) or path
+    path = resolved(path) or path
     return Place(kind, path, _printable(_last_part(path)), _key(path))
 
 
@@ -109,8 +112,8 @@ def cell_id(request: Mapping[str, Any]) -> str:
     the cells of the open document: the same cell keeps it until the document is opened again, when they are numbered
     from the top. Read it when the cell starts: later the request may be another cell's.
     """
-    metadata = _mapping(request, "metadata")
-    told = _text(metadata.get("cellId"), LONGEST_PATH)
+    metadata = mapping(request, "metadata")
+    told = text_of(metadata.get("cellId"), LONGEST_PATH)
     cell = _Cell.at(told)
     return _identifier(cell.fragment if cell else told) or _colab_cell(metadata)
 
@@ -155,15 +158,15 @@ class _Cell:
 
 def _vscode(names: Mapping[str, object], metadata: Mapping[str, Any], kernel: str) -> Place | None:
     """VS Code writes the path into the user's names once; the address of the cell knows of a later rename."""
-    cell = _Cell.at(_text(metadata.get("cellId")))
-    named = _text(names.get("__vsc_ipynb_file__"))
+    cell = _Cell.at(text_of(metadata.get("cellId")))
+    named = text_of(names.get("__vsc_ipynb_file__"))
     live = cell.file if cell else ""
     for path in (live, named):
-        if _resolved(path) and os.path.isfile(path):
+        if resolved(path) and os.path.isfile(path):
             return place_of(path, "vscode")
-    if _resolved(named):
+    if resolved(named):
         return place_of(named, "vscode")
-    if cell and _resolved(live):  # a file on another machine
+    if cell and resolved(live):  # a file on another machine
         found = place_of(live, "vscode")
         unseen = cell.machine and live.startswith("/")
         return replace(found, key=f"vscode:{_printable(cell.machine)}:{found.key}") if unseen else found
@@ -197,7 +200,7 @@ def _jupyter(session: str, cwd: str) -> Place | None:
     server's root, which is the kernel's folder or lies above it.
     """
     told = session if os.path.isabs(session) else _found_above(session, cwd)
-    path = _resolved(told)
+    path = resolved(told)
     if path and (path.endswith(".ipynb") or os.path.isfile(path)):
         return place_of(path)
     return None
@@ -214,25 +217,35 @@ def _found_above(relative: str, folder: str) -> str:
     return ""
 
 
-def _papermill(names: Mapping[str, object], cwd: str) -> Place | None:
+def _papermill(names: Mapping[str, object], cwd: str, kernel: str) -> Place | None:
     """Papermill tells its input with ``--inject-paths``: a path, or an address such as ``s3://…``."""
-    told = _text(names.get("PAPERMILL_INPUT_PATH"))
+    told = text_of(names.get("PAPERMILL_INPUT_PATH"))
     if WEB_ADDRESS.match(told):
         # Who asks, and what signs the request, is no part of the name and may be secret.
         scheme, _, rest = re.split(r"[?#]", told)[0].partition("://")
         host, slash, path = rest.partition("/")
         address = _identifier(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}", LONGEST_PATH)
-        return Place("papermill", "", address.rpartition("/")[2] or address, address) if address else None
-    path = _resolved(os.path.join(cwd, told)) if told else ""
+        key = f"papermill:{_key(kernel)}:{address}"
+        return Place("papermill", "", address.rpartition("/")[2] or address, key) if address else None
+    path = resolved(os.path.join(cwd, told)) if told else ""
     if path and (path.endswith(".ipynb") or os.path.isfile(path)):
-        return place_of(path, "papermill")
+        found = place_of(path, "papermill")
+        return replace(found, key=f"papermill:{_key(kernel)}:{found.key}")
     return None
 
 
-def _folder(kind: Kind, cwd: str) -> Place:
-    folder = _resolved(cwd) or cwd
+def _folder(kind: Kind, cwd: str, kernel: str) -> Place:
+    folder = resolved(cwd) or cwd
     words = {"nbclient": "run without a notebook's name, in", "folder": "folder", "terminal": "terminal in"}
-    return Place(kind, "", f"{words[kind]} {_printable(folder)}", f"folder:{_key(folder)}")
+    own = f"nbclient:{_key(kernel)}" if kind == "nbclient" else "folder"
+    return Place(kind, "", f"{words[kind]} {_printable(folder)}", f"{own}:{_key(folder)}")
+
+
+def script(program: str, cwd: str, process: str) -> Place:
+    """The place of a program that no shell runs: its folder. Each run of it begins anew."""
+    folder = resolved(cwd) or cwd
+    label = f"{_printable(_last_part(program)) or 'a program'} in {_printable(folder)}"
+    return Place("script", "", label, f"script:{process}:{_key(folder)}")
 
 
 def _unsaved(kind: Kind, name: str, label: str, kernel: str) -> Place:
@@ -240,23 +253,23 @@ def _unsaved(kind: Kind, name: str, label: str, kernel: str) -> Place:
     return Place(kind, "", _printable(label), f"{kind}:{_key(kernel)}:{_printable(name)}")
 
 
-def _mapping(request: object, name: str) -> Mapping[str, Any]:
+def mapping(request: object, name: str) -> Mapping[str, Any]:
     found = request.get(name) if isinstance(request, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
-def _text(value: object, longest: int = LONGEST_PATH) -> str:
+def text_of(value: object, longest: int = LONGEST_PATH) -> str:
     """``value`` if it is a text that could be a path, else ""; a user's own object is not asked to be one."""
     return value if type(value) is str and len(value) <= longest and "\0" not in value else ""
 
 
 def _identifier(value: object, longest: int = LONGEST_ID) -> str:
-    text = _text(value, longest)
+    text = text_of(value, longest)
     return text if text.isprintable() else ""
 
 
 def _colab_cell(metadata: Mapping[str, Any]) -> str:
-    return _identifier(_mapping(metadata, "colab").get("cell_id"))
+    return _identifier(mapping(metadata, "colab").get("cell_id"))
 
 
 def _printable(text: str) -> str:
@@ -267,7 +280,7 @@ def _last_part(path: str) -> str:
     return re.split(r"[\\/]", path)[-1]
 
 
-def _resolved(path: str, *, windows: bool = os.name == "nt") -> str:
+def resolved(path: str, *, windows: bool = os.name == "nt") -> str:
     """The absolute ``path`` without links; as it stands if it is of another kind of machine; "" if it is neither."""
     if not windows and WINDOWS_PATH.match(path):
         return path[0].upper() + path[1:]  # VS Code writes the drive's letter small, Jupyter does not
@@ -299,13 +312,13 @@ def cell_ids(path: str) -> frozenset[str]:
 
     They are part of the format since 4.5; Colab keeps its own in a cell's metadata.
     """
-    notebook = _read_json(path, BIGGEST_NOTEBOOK)
+    notebook = read_json(path, BIGGEST_NOTEBOOK)
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     found = (
         _identifier(named.get("id"))
         for cell in (cells if isinstance(cells, list) else ())
         if isinstance(cell, dict)
-        for named in (cell, _mapping(cell, "metadata"))
+        for named in (cell, mapping(cell, "metadata"))
     )
     return frozenset(found) - {""}
 
@@ -316,10 +329,31 @@ def likely_origin(path: str, candidates: Mapping[str, Collection[str]]) -> Origi
     ``candidates`` gives for the key of a place the ids of the cells that are known of it, best those that hold a turn:
     notebooks made from one template share all the others.
     """
-    here = _resolved(path)
-    others = {key: ids for key, ids in candidates.items() if _file(key) not in ("", here)}
-    gone = {key for key in others if not _is_another(_file(key), here)}
+    here = resolved(path)
+    others = {key: ids for key, ids in candidates.items() if ELSEWHERE.match(key) or _file(key) not in ("", here)}
+    gone = {key for key in others if ELSEWHERE.match(key) or not _is_another(_file(key), here)}
     return closest_origin(cell_ids(here), others, gone) if others else None
+
+
+def elsewhere(key: str, notebook_id: str) -> str:
+    """The key of a notebook that is not at the place of ``key`` any more, nobody knows where."""
+    return f"elsewhere:{notebook_id}:{key}"
+
+
+def is_stranger(path: str, cell: Cell, known: Collection[str], last_asked: float) -> bool:
+    """Is the notebook at ``path`` another one than that whose cells are ``known`` from there?
+
+    Their names are given again: the next new notebook is ``Untitled.ipynb`` too. Only a file tells that was saved after
+    the last of the cells was run (``last_asked``, in Unix seconds) and has none of them; before that the cells may just
+    not be saved yet.
+    """
+    asked, saved = _random(known), cell_ids(path)
+    if not (asked and saved) or asked & {*saved, cell.cell_id}:
+        return False
+    try:
+        return os.stat(path).st_mtime > last_asked
+    except OSError:
+        return False
 
 
 def closest_origin(
@@ -355,131 +389,7 @@ def _is_another(path: str, here: str) -> bool:
         return True
 
 
-def live_path(connection_file: str, runtime_dir: str = "", timeout: float = 2.0) -> str | None:
-    """Where the kernel's notebook is now, as the Jupyter servers of this user on this machine say; None if unknown.
-
-    It may have been renamed since the kernel was started. ``runtime_dir`` is where servers describe themselves, the
-    folder of ``connection_file`` by default; ``timeout`` is for all of it, in seconds. None also where the kernel
-    serves several notebooks, because it cannot be told which of them asks.
-    """
-    kernel = KERNEL_FILE.fullmatch(os.path.basename(connection_file))
-    if not kernel:
-        return None
-    until = time.monotonic() + timeout
-    servers = _servers(runtime_dir or os.path.dirname(connection_file))
-    answers: SimpleQueue[str | None] = SimpleQueue()
-    for server in servers:
-        # In threads, because a server that hangs must not use up the time of the others.
-        Thread(target=_ask, args=(server, kernel[1], timeout, answers.put), daemon=True).start()
-    for _ in servers:
-        try:
-            if found := answers.get(timeout=max(0.0, until - time.monotonic())):
-                return found
-        except Empty:
-            break
-    return None
-
-
-@dataclass(frozen=True)
-class _Server:
-    """A running Jupyter server, as its own file describes it."""
-
-    host: str
-    port: int
-    encrypted: bool
-    sessions: str  # the path that answers which notebook has which kernel
-    root: str
-    token: str = field(repr=False)
-
-    @classmethod
-    def described(cls, info: object) -> _Server | None:
-        if not (isinstance(info, dict) and _runs(info.get("pid"))):
-            return None
-        root, token = _text(info.get("root_dir") or info.get("notebook_dir")), _text(info.get("token"))
-        try:
-            url = urlsplit(_text(info.get("url")))
-            host, port = _own_address(url.hostname or ""), url.port
-        except ValueError:
-            return None
-        if not (host and port and os.path.isabs(root) and url.scheme in ("http", "https") and token.isprintable()):
-            return None
-        return cls(host, port, url.scheme == "https", f"{url.path.rstrip('/')}/api/sessions", root, token)
-
-
-def _servers(folder: str) -> list[_Server]:
-    """The servers that run now, this kernel's own parent first."""
-    try:
-        names = [name for name in os.listdir(folder or os.curdir) if SERVER_FILE.fullmatch(name)]
-    except OSError:
-        return []
-    names.sort(key=lambda name: not name.endswith(f"server-{os.getppid()}.json"))
-    files = (_read_json(os.path.join(folder, name), BIGGEST_SERVER_FILE, own=True) for name in names)
-    return list(islice(filter(None, map(_Server.described, files)), MOST_SERVERS))
-
-
-def _own_address(host: str) -> str:
-    """Where to reach ``host`` if it is this machine, else "": the token is for no other one."""
-    if host in ("localhost", socket.gethostname().lower()):  # a server on all addresses gives the machine's name
-        return "localhost"
-    try:
-        address = ipaddress.ip_address(host)
-        with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET) as probe:
-            probe.bind((host, 0))  # only an address of this machine can be bound
-        return host
-    except (OSError, ValueError):
-        return ""
-
-
-def _runs(pid: object) -> bool:
-    """Is this a process of the same user? The file of a server that was killed stays, and its port may be another's."""
-    if type(pid) is not int or pid <= 0:
-        return False
-    if os.name == "nt":  # where the call would end the process
-        return True
-    try:
-        os.kill(pid, 0)
-    except (OSError, OverflowError):
-        return False
-    return True
-
-
-def _ask(server: _Server, kernel: str, timeout: float, answer: Callable[[str | None], None]) -> None:
-    import http.client
-    import ssl
-
-    # These follow no redirect and use no proxy. Whom the certificate is for says nothing on this very machine.
-    connection: http.client.HTTPConnection
-    if server.encrypted:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(server.host, server.port, timeout=timeout, context=context)
-    else:
-        connection = http.client.HTTPConnection(server.host, server.port, timeout=timeout)
-    headers = {"Authorization": f"token {server.token}"} if server.token else {}
-    path = None
-    try:
-        connection.request("GET", server.sessions, headers=headers)
-        response = connection.getresponse()
-        if response.status == 200:
-            path = _notebook_path(json.loads(response.read(BIGGEST_ANSWER)), kernel, server.root)
-    except (OSError, ValueError, RecursionError, http.client.HTTPException):
-        pass  # a server that does not answer as it should knows nothing
-    finally:
-        connection.close()
-        answer(path)
-
-
-def _notebook_path(sessions: object, kernel: str, root: str) -> str | None:
-    found = set()
-    for session in sessions if isinstance(sessions, list) else ():
-        told = _text(session.get("path")) if isinstance(session, dict) and session.get("type") == "notebook" else ""
-        if told and _mapping(session, "kernel").get("id") == kernel:
-            parts = told.strip("/").split("/")
-            found.add("" if ".." in parts else _resolved(os.path.join(root, *parts)))
-    return found.pop() or None if len(found) == 1 else None
-
-
-def _read_json(path: str, biggest: int, *, own: bool = False) -> object:
+def read_json(path: str, biggest: int, *, own: bool = False) -> object:
     """What is in the file; None if it is too big, broken, no plain file or, where asked, not the user's ``own``."""
     try:
         status = os.stat(path)

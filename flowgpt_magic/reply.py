@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import FlowGptError, ProviderError
-from flowgpt_magic.messages import Message, Status, Usage, notices_to
+from flowgpt_magic.messages import LeftOut, Message, Status, Usage, notices_to
 
 Source = Callable[[], AsyncGenerator[str | Usage, None]]
 
@@ -352,6 +352,8 @@ class Reply:
 
     def _add_notice(self, text: str) -> None:
         self.notices.append(text)
+        if isinstance(text, LeftOut):
+            self.left_out += text.messages
 
     def _finish(self, future: Future[None]) -> None:
         if future.cancelled():

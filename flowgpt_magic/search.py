@@ -18,7 +18,7 @@ BEFORE, AROUND = 40, 160  # characters of a snippet before the word, and in all
 
 _UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3040-\u318f\u31f0-\u9fff\ua000-\ua48f"
                        "\uac00-\ud7af\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff])")  # fmt: skip
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*")  # an accent may be a character of its own, after its letter
 
 
 def spaced(text: str | bytes | None) -> str:

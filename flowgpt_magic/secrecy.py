@@ -10,12 +10,14 @@ from flowgpt_magic import settings
 
 DEPTH = 20  # levels of a nested parameter that are kept
 
-_NAME = re.compile(
-    r"key|token|passw|pwd|passphrase|secret|credential|authori[sz]ation|\bauth\b|cookie|bearer|proxy", re.I
+_SECRET = (
+    r"key|token|passw|(?<![a-z])pass(?![a-z])|pwd|passphrase|secret|credential|auth(?!or)|authori[sz]ation|cookie|bearer|"
+    r"proxy"
 )
+_NAME = re.compile(_SECRET, re.I)
 _COUNTED = re.compile(r"tokens(?![a-z])", re.I)  # max_tokens: a number of them is no secret
-_PASSWORD = re.compile(r"(?<=://)[^/\s?#@]*@")  # user:password@ in a URL
-_QUERY = re.compile(r"([?&][^=&\s]*(?:key|token|secret|passw)[^=&\s]*=)[^&#\s]+", re.I)
+_PASSWORD = re.compile(r"(?<=://)[^/\s]*@")  # user:password@ in a URL; people type passwords with @, # and ? in them
+_QUERY = re.compile(rf"(?<=[?&#])(?=[^=?&#\s]*?(?:{_SECRET}))([^=?&#\s]+=)[^&#\s]+", re.I)
 
 
 def without_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:

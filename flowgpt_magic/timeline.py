@@ -44,10 +44,15 @@ class Timeline:
         """What is known of all that was asked at a place, oldest first."""
         return sorted((turn for turn in self._turns.values() if turn.place == place), key=lambda turn: turn.version)
 
-    def of_cell(self, cell_id: str) -> Turn | None:
-        """The live turn that the cell asked, the last where it asked several."""
+    def of_cell(self, cell_id: str) -> list[Turn]:
+        """The live turns that the last run of the cell asked, in order."""
         found = [turn for turn in self.live if cell_id and turn.cell_id == cell_id]
-        return found[-1] if found else None
+        return [turn for turn in found if turn.run == found[-1].run]
+
+    def live_among(self, places: Iterable[int]) -> list[Turn]:
+        """The live turns at these places, in order."""
+        wanted = set(places)
+        return [turn for turn in self.live if turn.place in wanted]
 
     def number(self, number: int) -> Turn:
         """The live turn with this number, from 1 on; -1 is the last. Raises ``TurnNotFoundError``."""

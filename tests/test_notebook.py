@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import ssl
-import threading
-import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,14 +16,17 @@ from hypothesis import strategies as st
 
 from flowgpt_magic import notebook
 from flowgpt_magic.notebook import (
+    Cell,
     Origin,
     Place,
     cell_id,
     cell_ids,
     closest_origin,
+    elsewhere,
     find_place,
+    is_stranger,
     likely_origin,
-    live_path,
+    script,
 )
 
 KERNEL = "8f14e45f-ceea-467f-a8d3-5f2b1c9e7a10"
@@ -260,14 +256,15 @@ class TestHeadlessRuns:
 
         found = place({"PAPERMILL_INPUT_PATH": "report.ipynb"}, request(allow_stdin=False), cwd=str(tmp_path))
 
-        assert found == Place("papermill", path, "report.ipynb", path)
+        assert found == Place("papermill", path, "report.ipynb", f"papermill:kernel-{KERNEL}:{path}")
 
     def test_an_address_loses_what_signs_the_request(self):
         told = "https://me:secret@store.example/reports/q1.ipynb?sig=secret#secret"
 
         found = place({"PAPERMILL_INPUT_PATH": told}, request(allow_stdin=False))
 
-        assert found == Place("papermill", "", "q1.ipynb", "https://store.example/reports/q1.ipynb")
+        key = f"papermill:kernel-{KERNEL}:https://store.example/reports/q1.ipynb"
+        assert found == Place("papermill", "", "q1.ipynb", key)
 
     @pytest.mark.parametrize("told", ["-", "", None, 7, "notebook", "\0", "s3://\x1b[31m"])
     def test_an_input_that_is_no_notebook_leaves_the_folder(self, told, tmp_path):
@@ -285,7 +282,29 @@ class TestHeadlessRuns:
 
         found = place(asked=request(allow_stdin=False), cwd=str(tmp_path), connection_file="/tmp/tmpq3_x9.json")
 
-        assert found == Place("nbclient", "", f"run without a notebook's name, in {folder}", f"folder:{folder}")
+        label = f"run without a notebook's name, in {folder}"
+        assert found == Place("nbclient", "", label, f"nbclient:tmpq3_x9:{folder}")
+
+    @pytest.mark.parametrize("names", [{}, {"PAPERMILL_INPUT_PATH": "report.ipynb"}])
+    def test_two_runs_of_one_notebook_do_not_go_on_from_each_other(self, names, tmp_path):
+        """Their cells have no ids, so the second would say everything once more below the first."""
+        save(tmp_path / "report.ipynb")
+
+        one, other = (
+            place(names, request(allow_stdin=False), cwd=str(tmp_path), connection_file=f"/tmp/tmp{n}.json").key
+            for n in ("one", "other")
+        )
+
+        assert one != other
+
+
+def test_a_program_has_its_folder_and_begins_anew_each_time(tmp_path):
+    folder = os.path.realpath(tmp_path)
+
+    one, other = script("/home/me/ask.py", str(tmp_path), "1"), script("/home/me/ask.py", str(tmp_path), "2")
+
+    assert (one.kind, one.path, one.label) == ("script", "", f"ask.py in {folder}")
+    assert one.key != other.key
 
 
 class TestTheWorkingDirectory:
@@ -322,7 +341,7 @@ class TestTheWorkingDirectory:
         assert place(session=str(tmp_path / "loop" / "a.ipynb")).label == "a.ipynb"
 
     def test_a_posix_path_told_on_windows_stays_as_it_is(self):
-        assert notebook._resolved("/home/me/a.ipynb", windows=True) == "/home/me/a.ipynb"
+        assert notebook.resolved("/home/me/a.ipynb", windows=True) == "/home/me/a.ipynb"
 
 
 class TestTheCell:
@@ -467,6 +486,12 @@ class TestWhereANotebookComesFrom:
 
         assert likely_origin(path, {f"folder:{tmp_path}": [FIRST], "colab:1AbC": [FIRST], "": [FIRST]}) is None
 
+    def test_one_whose_place_was_taken_is_the_origin_wherever_its_cells_turn_up(self, tmp_path):
+        taken = elsewhere(save(tmp_path / "Untitled.ipynb", SECOND), "4711")
+        path = save(tmp_path / "analysis.ipynb", FIRST)
+
+        assert likely_origin(path, {taken: {FIRST}}) == Origin(taken, "moved")
+
     def test_a_notebook_that_cannot_be_read_has_no_origin(self, tmp_path):
         assert likely_origin(str(tmp_path / "a.ipynb"), {"/old.ipynb": [FIRST]}) is None
         assert likely_origin("", {"/old.ipynb": [FIRST]}) is None
@@ -517,275 +542,38 @@ class TestWhereANotebookComesFrom:
         assert notebook.RANDOM_ID.fullmatch(each.hex) or each.hex.startswith("0000")
 
 
-class Sessions(BaseHTTPRequestHandler):
-    """A server that answers what the test wants; what it was asked stands in ``server.asked``."""
+class TestAnotherNotebookInTheSamePlace:
+    """Asked at 1,000 and saved at 2,000 seconds, unless said otherwise."""
 
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers.get("Authorization"), self.headers.get("Host")))
-        self.server.answer(self)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-    def say(self, content: bytes, status: int = 200, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-
-def session(path: str, kernel: str = KERNEL, kind: str = "notebook") -> dict[str, Any]:
-    return {"id": "1", "path": path, "name": path, "type": kind, "kernel": {"id": kernel, "name": "python3"}}
-
-
-def answering(*sessions: Any) -> Callable[[Sessions], None]:
-    return lambda handler: handler.say(json.dumps(sessions).encode())
-
-
-def hang_up(handler: Sessions) -> None:
-    """Say nothing at all."""
-
-
-class Servers:
-    """A runtime folder and the servers that describe themselves in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.runtime, self.root = folder / "runtime", folder / "root"
-        self.runtime.mkdir()
-        self.root.mkdir()
-        self.connection_file = str(self.runtime / f"kernel-{KERNEL}.json")
-        self.started: list[ThreadingHTTPServer] = []
-        self.over = threading.Event()
-
-    def start(self, answer: Callable[[Sessions], None], **info: Any) -> ThreadingHTTPServer:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Sessions)
-        server.answer, server.asked = answer, []
-        self.started.append(server)
-        if info.get("secure"):
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(Path(__file__).with_name("localhost.pem"))
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        self.describe(port=server.server_address[1], **info)
-        return server
-
-    def describe(self, port: int, name: str = "", secure: bool = False, **info: Any) -> Path:
-        described = {
-            "url": f"http{'s' * secure}://127.0.0.1:{port}/",
-            "pid": os.getpid(),
-            "root_dir": str(self.root),
-            "token": "s3cret-token",
-            **info,
-        }
-        path = self.runtime / (name or f"jpserver-{100 + len(list(self.runtime.iterdir()))}.json")
-        path.write_text(json.dumps(described))
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> str:
+        path = save(tmp_path / "Untitled.ipynb", FIRST)
+        os.utime(path, (2000, 2000))
         return path
 
-    def close(self) -> None:
-        self.over.set()
-        for server in self.started:
-            server.shutdown()
-            server.server_close()
-
-
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    servers = Servers(tmp_path)
-    yield servers
-    servers.close()
-
-
-class TestWhereTheNotebookIsNow:
-    def test_the_server_tells_the_path_of_this_kernels_notebook(self, servers):
-        server = servers.start(answering(session("other.ipynb", "another"), session("sub/new name.ipynb")))
-
-        assert live_path(servers.connection_file) == os.path.realpath(servers.root / "sub" / "new name.ipynb")
-        ((path, token, host),) = server.asked
-        assert (path, token, host) == (
-            "/api/sessions",
-            "token s3cret-token",
-            f"127.0.0.1:{server.server_address[1]}",
-        )
-
-    def test_the_runtime_folder_may_be_another_than_the_connection_files(self, servers):
-        servers.start(answering(session("a.ipynb")))
-
-        found = live_path(f"/elsewhere/kernel-{KERNEL}.json", str(servers.runtime))
-
-        assert found == os.path.realpath(servers.root / "a.ipynb")
-
-    def test_a_server_may_have_a_base_address_and_no_token(self, servers):
-        server = servers.start(answering(session("a.ipynb")), token="")
-        servers.describe(server.server_address[1], "jpserver-100.json", token="", url=f"{url(server)}/user/me/")
-
-        assert live_path(servers.connection_file)
-        assert server.asked[0][:2] == ("/user/me/api/sessions", None)
-
-    def test_the_classic_servers_file_is_read_too(self, servers):
-        server = servers.start(answering(session("a.ipynb")))
-        os.remove(servers.runtime / "jpserver-100.json")
-        servers.describe(server.server_address[1], "nbserver-7.json", root_dir=None, notebook_dir=str(servers.root))
-
-        assert live_path(servers.connection_file) == os.path.realpath(servers.root / "a.ipynb")
-
-    def test_an_encrypted_server_on_this_machine_is_asked_whatever_its_certificate_says(self, servers):
-        servers.start(answering(session("a.ipynb")), secure=True)
-
-        assert live_path(servers.connection_file) == os.path.realpath(servers.root / "a.ipynb")
-
-    def test_a_server_on_all_addresses_is_asked_on_loopback(self, servers):
-        server = servers.start(answering(session("a.ipynb")))
-        port = server.server_address[1]
-        servers.describe(port, "jpserver-100.json", url=f"http://{socket.gethostname()}:{port}/")
-
-        assert live_path(servers.connection_file)
-        assert server.asked[0][2] == f"localhost:{port}"
+    def test_it_was_saved_after_all_that_was_asked_and_has_none_of_the_cells(self, path):
+        assert is_stranger(path, Cell(FIRST, "1"), {SECOND, THIRD}, 1000)
 
     @pytest.mark.parametrize(
-        "host", ["192.0.2.1", "example.org", "[2001:db8::1]", "127.0.0.1.example.org", "[", "", "me@192.0.2.1"]
-    )
-    def test_another_machine_is_never_asked(self, servers, host, monkeypatch):
-        servers.describe(8888, url=f"http://{host}:8888/")
-        asked = []
-        monkeypatch.setattr(socket, "create_connection", asked.append)
-        monkeypatch.setattr(socket, "getaddrinfo", asked.append)
-
-        assert live_path(servers.connection_file) is None
-        assert asked == []
-
-    def test_a_redirect_is_not_followed_and_takes_no_token_along(self, servers):
-        other = servers.start(answering(session("a.ipynb")), pid=0)
-        first = servers.start(lambda handler: handler.say(b"", 302, Location=f"{url(other)}/api/sessions"))
-
-        assert live_path(servers.connection_file) is None
-        assert len(first.asked) == 1
-        assert other.asked == []
-
-    def test_no_proxy_sees_the_token(self, servers, monkeypatch):
-        proxy = servers.start(answering(session("wrong.ipynb")), pid=0)
-        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.setenv(name, url(proxy))
-        servers.start(answering(session("right.ipynb")))
-
-        assert live_path(servers.connection_file) == os.path.realpath(servers.root / "right.ipynb")
-        assert proxy.asked == []
-
-    def test_a_server_whose_process_has_ended_is_not_asked(self, servers):
-        # Its port may be another's by now.
-        server = servers.start(answering(session("a.ipynb")), pid=2**31 - 2)
-
-        assert live_path(servers.connection_file) is None
-        assert server.asked == []
-
-    @pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner's number here")
-    def test_another_users_file_is_not_read(self, servers, monkeypatch):
-        server = servers.start(answering(session("a.ipynb")))
-        monkeypatch.setattr(os, "getuid", partial(int, os.getuid() + 1))
-
-        assert live_path(servers.connection_file) is None
-        assert server.asked == []
-
-    @pytest.mark.parametrize(
-        "answer",
+        ("cell", "known", "last_asked"),
         [
-            answering(),
-            answering(session("a.ipynb", "another kernel")),
-            answering(session("Console 1", kind="console")),
-            answering(session("../outside.ipynb")),
-            answering(session("a.ipynb"), session("b.ipynb")),
-            answering(3, None, [], {"path": 3, "type": "notebook", "kernel": {"id": KERNEL}}, {"kernel": KERNEL}),
-            lambda handler: handler.say(b"[]", 403),
-            lambda handler: handler.say(b"[" * 200_000),
-            lambda handler: handler.say(b"\xff"),
-            lambda handler: handler.say(b"{}"),
-            lambda handler: handler.wfile.write(b"no HTTP\r\n\r\n"),
-            hang_up,
-        ],
-        ids=range(12),
-    )
-    def test_an_answer_that_does_not_tell_is_no_path(self, servers, answer):
-        servers.start(answer)
-
-        assert live_path(servers.connection_file) is None
-
-    def test_a_notebook_and_a_console_may_share_the_kernel(self, servers):
-        servers.start(answering(session("Console 1", kind="console"), session("a.ipynb")))
-
-        assert live_path(servers.connection_file) == os.path.realpath(servers.root / "a.ipynb")
-
-    def test_a_server_that_hangs_does_not_keep_the_others_from_telling(self, servers):
-        servers.start(lambda _handler: servers.over.wait(30), name=f"jpserver-{os.getppid()}.json")
-        servers.start(answering(session("a.ipynb")))
-        started = time.monotonic()
-
-        assert live_path(servers.connection_file, timeout=20) == os.path.realpath(servers.root / "a.ipynb")
-        assert time.monotonic() - started < 10
-
-    def test_the_time_is_for_all_of_it_however_slowly_a_server_drips(self, servers):
-        def drip(handler: Sessions) -> None:
-            handler.send_response(200)
-            handler.end_headers()
-            while not servers.over.wait(0.02):
-                handler.wfile.write(b" ")
-                handler.wfile.flush()
-
-        for _ in range(3):
-            servers.start(drip)
-        started = time.monotonic()
-
-        assert live_path(servers.connection_file, timeout=0.3) is None
-        assert 0.2 < time.monotonic() - started < 1.5
-
-    @pytest.mark.parametrize(
-        "content", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{}", b'{"pid": true}', b'{"pid": "1"}', b" " * 70_000]
-    )
-    def test_a_broken_description_is_passed_over(self, servers, content):
-        (servers.runtime / "jpserver-1.json").write_bytes(content)
-        os.mkfifo(servers.runtime / "jpserver-2.json")
-        servers.start(answering(session("a.ipynb")))
-
-        assert live_path(servers.connection_file) == os.path.realpath(servers.root / "a.ipynb")
-
-    @pytest.mark.parametrize(
-        "info",
-        [
-            {"url": 3},
-            {"url": "file:///etc/passwd"},
-            {"url": "http://127.0.0.1:99999/"},
-            {"url": "http://127.0.0.1/"},
-            {"root_dir": "relative"},
-            {"root_dir": None},
-            {"token": "two\r\nlines"},
-            {"pid": -1},
-            {"pid": 10**30},
+            (Cell(FIRST, "1"), {FIRST, SECOND}, 1000),  # one of the cells is in the file
+            (Cell(SECOND, "1"), {SECOND, THIRD}, 1000),  # or is the one that runs
+            (Cell(FOURTH, "1"), {SECOND, THIRD}, 3000),  # the cells may not be saved yet
+            (Cell(FIRST, "1"), set(), 1000),  # nothing was asked
+            (Cell(FIRST, "1"), {"intro", "cell-2"}, 1000),  # such names stand in many notebooks
         ],
     )
-    def test_a_description_of_nothing_that_can_be_asked_is_passed_over(self, servers, info):
-        server = servers.start(answering(session("a.ipynb")), **info)
+    def test_where_it_may_be_the_same_it_is_taken_for_the_same(self, path, cell, known, last_asked):
+        assert not is_stranger(path, cell, known, last_asked)
 
-        assert live_path(servers.connection_file) is None
-        assert server.asked == []
+    @pytest.mark.parametrize("content", [b"", b"{}", b"# %%\n1\n"])
+    def test_a_file_that_names_no_cells_says_nothing(self, path, content):
+        Path(path).write_bytes(content)
 
-    @pytest.mark.parametrize("name", ["", "tmpq3_x9.json", "kernel-.json", "kernel-a b.json", "kernel.json"])
-    def test_a_kernel_that_no_server_started_asks_nobody(self, servers, name):
-        server = servers.start(answering(session("a.ipynb", "")))
+        assert not is_stranger(path, Cell(FIRST, "1"), {SECOND}, 1000)
 
-        assert live_path(str(servers.runtime / name) if name else "") is None
-        assert server.asked == []
+    def test_neither_does_one_that_is_gone(self, path):
+        os.remove(path)
 
-    def test_without_a_runtime_folder_nothing_is_known(self, tmp_path):
-        assert live_path(str(tmp_path / "none" / f"kernel-{KERNEL}.json")) is None
-
-    def test_a_servers_token_does_not_show_in_what_is_made_of_it(self):
-        info = {"pid": os.getpid(), "url": "http://127.0.0.1:8888/", "root_dir": "/", "token": "s3cret-token"}
-
-        server = notebook._Server.described(info)
-
-        assert server is not None
-        assert server.token == "s3cret-token"
-        assert "s3cret" not in f"{server!r} {server}"
-
-
-def url(server: ThreadingHTTPServer) -> str:
-    return f"http://127.0.0.1:{server.server_address[1]}"
+        assert not is_stranger(path, Cell(FIRST, "1"), {SECOND}, 1000)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from flowgpt_magic.errors import ContextLengthError, FlowGptError, NotInstalledError, ProviderError
-from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages import LeftOut, Usage
 
 BATCH = 16  # tokens read between two looks at whether the reply was cancelled; 128 is a third faster, and stops later
 CACHE_MIB = 64  # states kept of conversations that take turns; the runtime's own limit is 8 GiB
@@ -307,7 +307,7 @@ class Model:
         request = job.request
         kept = self.fit(request)
         if gone := len(request.messages) - len(kept):
-            job.put(Notice(f"{gone} older messages were left out: the model sees {self.context_size} tokens"))
+            job.put(Notice(LeftOut(gone, f"the model sees {self.context_size} tokens")))
         reading = Reading(job)
         self._chat({"messages": kept, "max_tokens": request.max_tokens, **request.options}, reading.take)
         if job.cancelled.is_set():
