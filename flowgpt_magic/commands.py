@@ -11,8 +11,9 @@ from flowgpt_magic import models, options
 from flowgpt_magic.desk import MAIN, Desk
 from flowgpt_magic.errors import ConversationNotFoundError, OptionError, closest
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.plain_text import cut
 from flowgpt_magic.reply import Reply
-from flowgpt_magic.tables import Table, cut
+from flowgpt_magic.tables import Table
 
 Shown = str | Table | Turn | Reply | None
 ID = 8  # characters of a turn's id that are shown
@@ -72,7 +73,8 @@ def show(desk: Desk, rest: str) -> Shown:
     turn = conversation.turn(numbers[0])
     versions = conversation.versions(turn)
     if len(numbers) == 1:
-        return turn if len(versions) == 1 else _versions(versions)
+        number = numbers[0] if numbers[0] > 0 else conversation.turns.index(turn) + 1
+        return turn if len(versions) == 1 else _versions(versions, number)
     found = [each for each in versions if each.version == numbers[1]]
     if not found:
         known = ", ".join(str(each.version) for each in versions)
@@ -80,19 +82,20 @@ def show(desk: Desk, rest: str) -> Shown:
     return found[0]
 
 
-def _versions(versions: list[Turn]) -> Shown:
+def _versions(versions: list[Turn], number: int) -> Shown:
     rows = tuple(
         (
             f"{each.version}{' (live)' if each.live else ''}",
-            each.prompt,
-            each.text,
+            cut(each.prompt, 100),
+            cut(each.text, 100),
             f"{each.provider}:{each.model}",
             _status(each),
             _when(each.started),
         )
         for each in versions
     )
-    return Table(("version", "prompt", "reply", "model", "status", "time"), rows)
+    columns = ("version", "prompt", "reply", "model", "status", "time")
+    return Table(columns, rows, f"%flowgpt show {number} VERSION shows one of them whole")
 
 
 def undo(desk: Desk, rest: str) -> Shown:

@@ -280,7 +280,7 @@ class Conversation:
             copies = self._copies(turns)
             saved = self._timeline.change("branch" if copies else "new", copies, gone) if copies or gone else []
             self._kept.saved = True
-        self._journal.save(self.record, *saved)
+        self._journal.save(self.record, *copies, *saved)
         return len(gone)
 
     def _copies(self, turns: Sequence[Turn]) -> list[Turn]:

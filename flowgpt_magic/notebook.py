@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
+from flowgpt_magic.plain_text import printable
+
 Kind = Literal["vscode", "jupyter", "colab", "papermill", "nbclient", "folder", "terminal", "script"]
 
 LONGEST_PATH = 4096  # characters
@@ -102,7 +104,7 @@ def find_place(
 def place_of(path: str, kind: Kind = "jupyter") -> Place:
     """The place of the notebook at the absolute ``path``, such as one that ``live_path`` found."""
     path = resolved(path) or path
-    return Place(kind, path, _printable(_last_part(path)), _key(path))
+    return Place(kind, path, printable(_last_part(path)), _key(path))
 
 
 def cell_id(request: Mapping[str, Any]) -> str:
@@ -169,7 +171,7 @@ def _vscode(names: Mapping[str, object], metadata: Mapping[str, Any], kernel: st
     if cell and resolved(live):  # a file on another machine
         found = place_of(live, "vscode")
         unseen = cell.machine and live.startswith("/")
-        return replace(found, key=f"vscode:{_printable(cell.machine)}:{found.key}") if unseen else found
+        return replace(found, key=f"vscode:{printable(cell.machine)}:{found.key}") if unseen else found
     if not (cell or named):
         return None
     name = _last_part(cell.path if cell else named) or "notebook"
@@ -189,7 +191,7 @@ def _colab(
     name = _last_part(session)
     label = f"{name} in Colab" if name.endswith(".ipynb") and "fileId=" not in name else "Colab"
     if found:
-        return Place("colab", "", _printable(label), f"colab:{found}")
+        return Place("colab", "", printable(label), f"colab:{found}")
     return _unsaved("colab", name, label, kernel)
 
 
@@ -238,19 +240,19 @@ def _folder(kind: Kind, cwd: str, kernel: str) -> Place:
     folder = resolved(cwd) or cwd
     words = {"nbclient": "run without a notebook's name, in", "folder": "folder", "terminal": "terminal in"}
     own = f"nbclient:{_key(kernel)}" if kind == "nbclient" else "folder"
-    return Place(kind, "", f"{words[kind]} {_printable(folder)}", f"{own}:{_key(folder)}")
+    return Place(kind, "", f"{words[kind]} {printable(folder)}", f"{own}:{_key(folder)}")
 
 
 def script(program: str, cwd: str, process: str) -> Place:
     """The place of a program that no shell runs: its folder. Each run of it begins anew."""
     folder = resolved(cwd) or cwd
-    label = f"{_printable(_last_part(program)) or 'a program'} in {_printable(folder)}"
+    label = f"{printable(_last_part(program)) or 'a program'} in {printable(folder)}"
     return Place("script", "", label, f"script:{process}:{_key(folder)}")
 
 
 def _unsaved(kind: Kind, name: str, label: str, kernel: str) -> Place:
     """A notebook whose name says nothing: the next one is called the same, so it is known by its kernel."""
-    return Place(kind, "", _printable(label), f"{kind}:{_key(kernel)}:{_printable(name)}")
+    return Place(kind, "", printable(label), f"{kind}:{_key(kernel)}:{printable(name)}")
 
 
 def mapping(request: object, name: str) -> Mapping[str, Any]:
@@ -270,10 +272,6 @@ def _identifier(value: object, longest: int = LONGEST_ID) -> str:
 
 def _colab_cell(metadata: Mapping[str, Any]) -> str:
     return _identifier(mapping(metadata, "colab").get("cell_id"))
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def _last_part(path: str) -> str:

@@ -6,13 +6,7 @@ import html
 import textwrap
 from dataclasses import dataclass
 
-CUT = 60  # characters of a cell that are shown
-
-
-def cut(text: str, limit: int = CUT) -> str:
-    """``text`` on one line, with a mark where it goes on."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+from flowgpt_magic.plain_text import one_line
 
 
 @dataclass(frozen=True)
@@ -35,10 +29,10 @@ class Table:
 
     def text(self) -> str:
         """The table in columns of equal width."""
-        lines = [self.columns, *self.rows]
+        lines = [[one_line(text) for text in row] for row in (self.columns, *self.rows)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(self.columns))]
         shown = [
             "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
         ]
         rule = "  ".join("-" * width for width in widths)
-        return "\n".join([shown[0], rule, *shown[1:], *textwrap.wrap(self.note, 100)])
+        return "\n".join([shown[0], rule, *shown[1:], *textwrap.wrap(one_line(self.note), 100)])

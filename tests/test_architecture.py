@@ -21,7 +21,7 @@ MODULES = {
 
 # From the bottom up. A module imports from its own layer and those before it.
 LAYERS = (
-    {"errors", "messages"},
+    {"errors", "messages", "plain_text"},
     {"settings", "bridge", "nested", "notebook", "jupyter_servers", "formulas", "harmless", "markdown", "tables"},
     {"providers", "models"},
     {"reply"},

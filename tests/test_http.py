@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from flowgpt_magic.errors import PromptError, ProtocolError, ProxyError, SettingError
+from flowgpt_magic.plain_text import printable
 from flowgpt_magic.providers.http import LineSplitter, check_base_url, check_token, encode_json, read_object
 from flowgpt_magic.providers.http_connection import find_proxy, read_proxy
-from flowgpt_magic.providers.http_errors import failure_text, one_line, printable, readable, retry_delay
+from flowgpt_magic.providers.http_errors import failure_text, readable, retry_delay
 from tests.servers import cut
 
 SECRET = "s3cret"
@@ -205,11 +206,6 @@ def test_html_becomes_the_text_a_person_would_see() -> None:
 
 def test_text_that_is_no_html_keeps_its_angle_brackets() -> None:
     assert readable("a < b and c > d") == "a < b and c > d"
-
-
-def test_no_control_character_of_a_server_reaches_a_terminal() -> None:
-    assert printable("red  \x1b[31malert\x07") == "red  \ufffd[31malert\ufffd"
-    assert one_line("red \x1b[31malert\x07\r\n next") == "red \ufffd[31malert\ufffd next"
 
 
 @pytest.mark.parametrize(

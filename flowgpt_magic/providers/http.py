@@ -15,8 +15,9 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from flowgpt_magic.errors import FlowGptError, PromptError, ProtocolError, ProviderError, SettingError
+from flowgpt_magic.plain_text import printable
 from flowgpt_magic.providers.http_connection import Connector, Peer, Route, find_proxy
-from flowgpt_magic.providers.http_errors import explain, printable, status_error, timeout_error
+from flowgpt_magic.providers.http_errors import explain, status_error, timeout_error
 
 BOM = b"\xef\xbb\xbf"
 JSON_SPACE = " \t\r\n"

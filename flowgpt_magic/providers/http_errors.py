@@ -27,6 +27,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     StreamInterruptedError,
 )
+from flowgpt_magic.plain_text import one_line
 from flowgpt_magic.providers.http_connection import Peer
 
 SHOWN = 500  # characters of the body of an error status
@@ -185,16 +186,6 @@ def readable(page: str) -> str:
     reader.feed(page)
     reader.close()
     return one_line(" ".join(reader.texts))
-
-
-def one_line(text: str) -> str:
-    """``text`` with every stretch of white space as one space, and printable."""
-    return printable(" ".join(text.split()))
-
-
-def printable(text: str) -> str:
-    """``text`` without the characters that would steer a terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _sentence(text: str, advice: str) -> str:

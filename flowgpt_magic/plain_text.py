@@ -1,0 +1,19 @@
+"""Text made fit for one line of a terminal, a label or a table."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """``text`` without the characters that would steer a terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def one_line(text: str) -> str:
+    """``text`` with every stretch of white space as one space, and printable."""
+    return printable(" ".join(text.split()))
+
+
+def cut(text: str, limit: int = 60) -> str:
+    """``text`` on one line of at most ``limit`` characters, with a mark where it goes on."""
+    line = one_line(text)
+    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"

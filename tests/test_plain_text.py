@@ -1,0 +1,32 @@
+"""Text for one line."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowgpt_magic.plain_text import cut, one_line, printable
+
+
+def test_what_would_steer_a_terminal_is_replaced_and_spaces_stay():
+    assert printable("red  \x1b[31malert\x07") == "red  \ufffd[31malert\ufffd"
+    assert one_line("red \x1b[31malert\x07\r\n next") == "red \ufffd[31malert\ufffd next"
+
+
+@given(st.text())
+def test_a_line_is_printable_and_has_no_space_twice(text):
+    line = one_line(text)
+
+    assert line.isprintable()
+    assert "  " not in line
+    assert one_line(line) == line
+
+
+@given(st.text(), st.integers(1, 80))
+def test_a_cut_text_is_one_line_and_says_that_it_goes_on(text, limit):
+    shown = cut(text, limit)
+    whole = one_line(text)
+
+    assert len(shown) <= limit
+    assert shown == whole or (shown.endswith("…") and whole.startswith(shown[:-1]))
+    assert (shown == whole) == (len(whole) <= limit)

@@ -1,0 +1,57 @@
+"""Tables as HTML and as text."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowgpt_magic.tables import Table
+
+
+class Reader(HTMLParser):
+    """The tags and the text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.cells: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        self.tags.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.cells:
+            self.cells[-1] += data
+
+
+def test_text_stands_in_columns_under_a_rule():
+    table = Table(("turn", "prompt"), (("1", "a longer one"), ("12", "b")), "a note")
+
+    assert table.text() == "turn  prompt\n----  ------------\n1     a longer one\n12    b\na note"
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=4), st.text())
+def test_whatever_stands_in_a_cell_is_text_and_no_html(rows, note):
+    page = Reader(Table(("a", "b"), tuple(rows), note).html())
+
+    assert set(page.tags) <= {"table", "thead", "tbody", "tr", "th", "td", "small"}
+    assert page.tags.count("td") == 2 * len(rows)
+
+
+@given(st.lists(st.tuples(st.text("<&>\"'ab\\"), st.text("<&>\"'ab\\")), max_size=4))
+def test_html_gives_every_cell_back(rows):
+    assert Reader(Table(("a", "b"), tuple(rows)).html()).cells == ["a", "b", *(text for row in rows for text in row)]
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=4))
+def test_text_has_one_line_a_row(rows):
+    lines = Table(("a", "b"), tuple(rows)).text().split("\n")
+
+    assert len(lines) == 2 + len(rows)
+    assert not any(character in line for line in lines for character in "\r\v\f\x1b\x07")
