@@ -162,7 +162,9 @@ class Journal:
             return None
         if origin.kind == "moved":
             self.troubles.append(f"this notebook was {known.label} before: its history is taken over")
-            return self._moved(known)
+            moved = self._moved(known)
+            history.save(moved)
+            return moved
         fresh = self._new_notebook()
         history.save(fresh)
         copies = history.copy_conversations(known.notebook_id, fresh.notebook_id)

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flowgpt_magic.conversation import Conversation, parameters
-from flowgpt_magic.errors import ModelNotSupportedError, PromptError, ProviderError, SettingError
+from flowgpt_magic import journal
+from flowgpt_magic.conversation import Conversation, build_messages, parameters
+from flowgpt_magic.errors import (
+    ConversationNameError,
+    ModelNotSupportedError,
+    PromptError,
+    ProviderError,
+    SettingError,
+    TurnNotFoundError,
+)
+from flowgpt_magic.messages import LeftOut, notice
 from flowgpt_magic.models import Target, find_model
+from flowgpt_magic.notebook import Cell
 from flowgpt_magic.providers.echo import Echo
+from flowgpt_magic.reply import Reply
 from flowgpt_magic.settings import load
+from tests.records import conversation_record, notebook_record, turn_record
+
+CONVERSATION = conversation_record(notebook_record())
 
 
 @pytest.fixture
@@ -179,3 +197,348 @@ def test_a_conversation_shows_its_name_and_length(conversation):
     str(conversation.ask("one"))
 
     assert repr(conversation) == "<Conversation 'main', 1 turns>"
+
+
+def sent(reply: Reply) -> list[str]:
+    return [message["content"] for message in reply.messages]
+
+
+class Counting(Echo):
+    """Repeats the prompt, counts how often it was asked, and waits where it is told to."""
+
+    asked: ClassVar[list[str]] = []
+    gate: ClassVar[threading.Event | None] = None
+
+    @classmethod
+    async def create_async_generator(cls, model, messages, proxy=None, temperature=0.7, **kwargs):
+        cls.asked.append(messages[-1]["content"])
+        yield f"{len(cls.asked)}: "
+        while cls.gate is not None and not cls.gate.is_set():  # noqa: ASYNC110 - the test is in another thread
+            await asyncio.sleep(0.001)
+        yield messages[-1]["content"]
+
+
+@pytest.fixture
+def counting(monkeypatch) -> type[Counting]:
+    target = Target("counting", Counting, "words")
+    monkeypatch.setattr("flowgpt_magic.conversation.find_model", lambda _name: target)
+    Counting.asked, Counting.gate = [], None
+    return Counting
+
+
+class TestReplay:
+    def test_the_same_request_is_answered_from_the_history(self, counting):
+        first = Conversation("one").ask("hello", cache=True)
+        again = Conversation("two").ask("hello", cache=True)
+
+        assert (first.text, first.replayed) == ("1: hello", False)
+        assert (again.text, again.replayed, again.status) == ("1: hello", True, "complete")
+        assert Conversation("two").turns[-1].replayed
+        assert counting.asked == ["hello"]
+
+    def test_without_the_option_it_is_asked_again(self, counting):
+        assert [Conversation(name).ask("hello").text for name in "ab"] == ["1: hello", "2: hello"]
+
+    def test_refresh_asks_again_and_its_answer_is_the_one_replayed_from_then_on(self, counting):
+        for name in "ab":
+            str(Conversation(name).ask("hello", cache=True, refresh=name == "b"))
+
+        assert Conversation("c").ask("hello", cache=True).text == "2: hello"
+
+    @pytest.mark.parametrize(
+        "other", [{"prompt": "hello!"}, {"temperature": 1}, {"system": "be brief"}, {"model": "echo:messages"}]
+    )
+    def test_another_request_is_asked(self, other):
+        conversation = [Conversation(name, configured=lambda: {"model": "echo", "cache": True}) for name in "ab"]
+        str(conversation[0].ask("hello"))
+
+        reply = conversation[1].ask(**{"prompt": "hello", **other})
+
+        assert (reply.text != "", reply.replayed) == (True, False)
+
+    @pytest.mark.parametrize("same", [{"pace": 0.001}, {"read_timeout": 5}, {"token": "another"}])
+    def test_what_does_not_change_the_answer_does_not_make_another_request(self, same):
+        conversation = [Conversation(name, configured=lambda: {"model": "echo", "cache": True}) for name in "ab"]
+        str(conversation[0].ask("hello"))
+        reply = conversation[1].ask("hello", **same)
+
+        assert (reply.text, reply.replayed) == ("hello", True)
+
+    def test_a_reply_that_was_cancelled_or_failed_is_no_answer(self, counting):
+        counting.gate = threading.Event()
+        stopped = Conversation("one").ask("hello", cache=True)
+        for _chunk in stopped:
+            stopped.cancel()
+        counting.gate = None
+
+        assert Conversation("two").ask("hello", cache=True).text == "2: hello"
+
+    def test_two_of_the_same_at_once_are_asked_once(self, counting):
+        counting.gate = threading.Event()
+        first, second = (Conversation(name).ask("hello", cache=True) for name in "ab")
+        readers = [first.open(), second.open()]
+        assert readers[0].take() == ["1: "]
+        assert readers[1].take() == ["1: "]
+
+        counting.gate.set()
+
+        assert [first.text, second.text] == ["1: hello", "1: hello"]
+        assert [first.replayed, second.replayed] == [False, True]
+        assert counting.asked == ["hello"]
+
+    def test_where_the_first_of_two_is_stopped_the_second_says_so(self, counting):
+        counting.gate = threading.Event()
+        first, second = (Conversation(name).ask("hello", cache=True) for name in "ab")
+        first.open().take()
+        second.open().take()
+
+        first.cancel()
+
+        with pytest.raises(ProviderError, match="was stopped: run this again"):
+            _ = second.text
+        assert second.text_so_far == "1: "
+
+    def test_leaving_the_second_of_two_does_not_stop_the_first(self, counting):
+        counting.gate = threading.Event()
+        first, second = (Conversation(name).ask("hello", cache=True) for name in "ab")
+        first.open().take()
+        second.open().take()
+
+        second.cancel()
+        counting.gate.set()
+
+        assert (first.text, second.status) == ("1: hello", "cancelled")
+
+
+class TestCells:
+    @pytest.fixture
+    def run(self, conversation):
+        """Run a cell that asks these prompts; returns what was sent with each."""
+        runs = iter(map(str, range(100)))
+
+        def run_cell(cell_id: str, *prompts: str, **how: Any) -> list[list[str]]:
+            cell, replies = Cell(cell_id, next(runs)), []
+            for prompt in prompts:
+                replies.append(conversation.ask(prompt, cell=cell, **how))
+                str(replies[-1])
+            return [sent(reply) for reply in replies]
+
+        return run_cell
+
+    def prompts(self, conversation: Conversation) -> list[str]:
+        return [turn.prompt for turn in conversation.turns]
+
+    def test_a_cell_that_is_run_again_replaces_its_turn_and_sees_those_before_it(self, conversation, run):
+        for cell in ("a", "b", "c"):
+            run(cell, cell)
+
+        (messages,) = run("b", "other b")
+
+        assert messages == ["a", "a", "other b"]
+        assert self.prompts(conversation) == ["a", "other b", "c"]
+        assert [turn.prompt for turn in conversation.versions(conversation.turn(2))] == ["b", "other b"]
+
+    def test_a_loop_in_a_cell_is_as_many_turns_and_run_again_it_replaces_them(self, conversation, run):
+        run("a", "one", "two", "three")
+        run("b", "after")
+
+        messages = run("a", "un", "deux")
+
+        assert messages == [["un"], ["un", "un", "deux"]]
+        assert self.prompts(conversation) == ["un", "deux", "after"]
+
+    def test_a_loop_that_has_grown_goes_on_after_the_others(self, conversation, run):
+        run("a", "one")
+        run("b", "after")
+
+        messages = run("a", "un", "deux")
+
+        assert messages[1] == ["un", "un", "after", "after", "deux"]
+        assert self.prompts(conversation) == ["un", "after", "deux"]
+
+    def test_an_appended_turn_is_replaced_by_the_next_run_and_the_one_before_it_stays(self, conversation, run):
+        run("a", "one")
+        run("a", "two", append=True)
+
+        run("a", "three")
+
+        assert self.prompts(conversation) == ["one", "three"]
+
+    def test_without_history_nothing_is_sent_or_kept(self, conversation, run):
+        run("a", "one")
+
+        assert run("a", "two", history=False) == [["two"]]
+        assert self.prompts(conversation) == ["one"]
+
+    def test_a_turn_that_is_edited_or_retried_stays_with_its_cell(self, conversation, run):
+        run("a", "one")
+        str(conversation.edit(1, "edited"))
+        str(conversation.retry())
+
+        run("a", "again")
+
+        assert self.prompts(conversation) == ["again"]
+
+    def test_a_failed_reply_does_not_take_the_place_of_a_good_one(self, conversation, run):
+        run("a", "one")
+        broken = conversation.ask("lost", cell=Cell("a", "later"))
+        broken._source = lambda: Echo.create_async_generator("words", broken.messages, fail_after=0)
+
+        with pytest.raises(ProviderError):
+            _ = broken.text
+
+        assert self.prompts(conversation) == ["one"]
+        assert [turn.status for turn in conversation.versions(conversation.turn(1))] == ["complete", "failed"]
+
+    def test_one_that_failed_after_some_text_does(self, conversation, run):
+        run("a", "one")
+        broken = conversation.ask("two words", cell=Cell("a", "later"))
+        broken._source = lambda: Echo.create_async_generator("words", broken.messages, fail_after=1)
+
+        with pytest.raises(ProviderError):
+            _ = broken.text
+
+        assert [(turn.text, turn.status) for turn in conversation.turns] == [("two ", "failed")]
+        assert "told to fail" in conversation.turns[0].error
+
+
+class TestGoingOn:
+    def test_the_reply_goes_on_where_it_stopped(self, conversation):
+        str(conversation.ask("one two"))
+
+        more = conversation.continue_()
+
+        assert more.text.startswith("one twoContinue exactly")
+        assert sent(more)[:2] == ["one two", "one two"]
+        assert [turn.prompt for turn in conversation.turns] == ["one two"]
+
+    def test_with_nothing_to_go_on_with_it_says_so(self, conversation):
+        with pytest.raises(TurnNotFoundError, match="there are none yet"):
+            conversation.continue_()
+
+
+class TestWhatIsLeftOut:
+    def test_the_oldest_turns_go_whole_and_the_reply_says_how_many_messages(self, conversation):
+        for letter in "abc":
+            str(conversation.ask(letter * 40))
+
+        reply = conversation.ask("last", history_tokens=45)
+
+        assert sent(reply) == ["b" * 40, "b" * 40, "c" * 40, "c" * 40, "last"]
+        assert (reply.left_out, reply.notices) == (2, ["2 older messages were left out: history_tokens = 45"])
+        assert (str(reply), conversation.turns[-1].left_out) == ("last", 2)
+
+    @given(lengths=st.lists(st.integers(1, 200), max_size=12), limit=st.integers(1, 300))
+    def test_what_is_sent_is_the_longest_end_that_fits_with_the_system_prompt(self, lengths, limit):
+        turns = [turn_record(CONVERSATION, prompt="p", text="x" * length) for length in lengths]
+
+        messages, left_out = build_messages(load({"history_tokens": limit, "system": "be brief"}), turns, "prompt")
+
+        texts = [message["content"] for message in messages]
+        kept = (len(texts) - 2) // 2
+        assert (texts[0], texts[-1]) == ("be brief", "prompt")
+        assert left_out == 2 * (len(turns) - kept)
+        assert [len(text) for text in texts[2:-1:2]] == lengths[len(lengths) - kept :]
+        assert sum(lengths[len(lengths) - kept :]) + kept <= limit * 4
+        assert kept == len(turns) or sum(lengths[len(lengths) - kept - 1 :]) + kept + 1 > limit * 4
+
+    def test_what_the_provider_left_out_is_counted_too(self, conversation):
+        async def shortening():
+            notice(LeftOut(4, "the model sees 256 tokens"))
+            yield "short"
+
+        reply = conversation.ask("hi")
+        reply._source = shortening
+
+        assert (str(reply), reply.left_out, conversation.turns[-1].left_out) == ("short", 4, 4)
+
+
+class TestSettingsOfItsOwn:
+    def test_they_stand_between_an_option_and_what_is_configured(self, conversation):
+        conversation.set(model="echo:messages", system="be kind", temperature=1)
+
+        assert conversation.settings().model == "echo:messages"
+        assert conversation.settings(model="echo").model == "echo"
+        assert (conversation.settings().system, conversation.settings().temperature) == ("be kind", 1.0)
+        conversation.set(model=None, temperature=None)
+        assert (conversation.settings().model, conversation.settings().temperature) == ("echo", None)
+
+    def test_a_bad_value_is_refused(self, conversation):
+        with pytest.raises(SettingError, match="this conversation: temperature"):
+            conversation.set(temperature=3)
+
+    def test_another_one_of_the_same_name_has_them_too(self, conversation):
+        conversation.set(system="be kind")
+
+        assert Conversation().settings().system == "be kind"
+        assert Conversation("other").settings().system == ""
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["naïve", "a b", "'\";--", "☃", "../..", "%s{x}", "a\nb", "\ud83d", "x" * 5000])
+    def test_any_characters_do(self, name):
+        chat = Conversation(name, configured=lambda: {"model": "echo"})
+        str(chat.ask("hi"))
+
+        journal.forget()
+        assert Conversation(name).name == name
+
+    @pytest.mark.parametrize("name", ["", "  ", None, 5])
+    def test_a_name_is_needed(self, name):
+        with pytest.raises(ConversationNameError, match="needs a name"):
+            Conversation(name)
+
+    def test_a_renamed_conversation_keeps_its_turns_and_its_old_name_is_free(self, conversation):
+        str(conversation.ask("one"))
+
+        conversation.rename("other")
+
+        assert [turn.prompt for turn in Conversation("other").turns] == ["one"]
+        assert Conversation("main").turns == []
+
+    def test_a_name_that_is_taken_is_refused(self, conversation):
+        str(conversation.ask("one"))
+        other = Conversation("other", configured=lambda: {"model": "echo"})
+        str(other.ask("one"))
+
+        with pytest.raises(ConversationNameError, match="there is a conversation 'main' already"):
+            other.rename("main")
+
+    def test_a_removed_conversation_leaves_the_list_and_its_name(self, conversation):
+        str(conversation.ask("one"))
+
+        conversation.remove()
+
+        assert journal.here().names() == []
+        assert Conversation("main").turns == []
+
+
+class TestBranching:
+    def test_a_branch_begins_with_the_turns_so_far_and_the_two_go_their_ways(self, conversation):
+        for prompt in ("one", "two", "three"):
+            str(conversation.ask(prompt))
+
+        branch = conversation.branch("idea", 2)
+        str(branch.ask("other"))
+
+        assert [turn.prompt for turn in branch.turns] == ["one", "two", "other"]
+        assert [turn.prompt for turn in conversation.turns] == ["one", "two", "three"]
+
+    def test_branching_again_sets_the_earlier_branch_aside(self, conversation):
+        str(conversation.ask("one"))
+        str(conversation.branch("idea").ask("old"))
+
+        branch = conversation.branch("idea")
+
+        assert [turn.prompt for turn in branch.turns] == ["one"]
+        assert branch.undo() == "branch"
+        assert [turn.prompt for turn in branch.turns] == ["one", "old"]
+
+    def test_a_branch_needs_a_name_of_its_own(self, conversation):
+        with pytest.raises(ConversationNameError, match="give the branch another name"):
+            conversation.branch("main")
+
+    def test_a_branch_is_asked_with_what_its_origin_is(self, conversation):
+        conversation.set(system="be kind")
+
+        assert conversation.branch("idea").settings().system == "be kind"

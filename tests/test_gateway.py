@@ -67,7 +67,7 @@ class Script(AsyncGeneratorProvider, ProviderModelMixin):
         cls,
         model: str,
         messages: Messages,
-        proxy: str | None = None,  # noqa: ARG003
+        proxy: str | None = None,
         temperature: float = -1,
         **kwargs: Any,
     ) -> AsyncGenerator[str | Usage, None]:

@@ -1,0 +1,334 @@
+"""One process's part of the history: its notebook, and what becomes of it when files are moved, copied and replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from flowgpt_magic import journal
+from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.errors import ConversationNotFoundError, TurnNotFoundError
+from flowgpt_magic.history import History
+from flowgpt_magic.journal import Journal
+from flowgpt_magic.notebook import Cell, Place, place_of
+
+
+def save(path: Path, *cells: str, at: float | None = None) -> Path:
+    """A notebook with cells of these ids, saved at this time."""
+    content = [{"cell_type": "code", "id": each, "metadata": {}, "source": ""} for each in cells]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": content}))
+    if at is not None:
+        os.utime(path, (at, at))
+    return path
+
+
+def new_ids(count: int) -> list[str]:
+    return [str(uuid4()) for _ in range(count)]
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
+    """Start the journal of a kernel whose notebook is at a path; all share one history."""
+    started: list[Journal] = []
+
+    def start(place: Path | Place, **how) -> Journal:
+        where = place if isinstance(place, Place) else place_of(str(place))
+        started.append(Journal(where, str(tmp_path / "history.sqlite3"), **how))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def ask(kernel: Journal, prompt: str, cell_id: str = "", name: str = "main") -> None:
+    str(
+        Conversation(name, configured=lambda: {"model": "echo"}, journal=kernel).ask(prompt, cell=Cell(cell_id, prompt))
+    )
+
+
+def prompts(kernel: Journal, name: str = "main") -> list[str]:
+    return [turn.prompt for turn in Conversation(name, journal=kernel).turns]
+
+
+def end(kernel: Journal) -> None:
+    assert kernel.flush()
+    kernel.close()
+
+
+def test_the_next_kernel_of_a_notebook_goes_on_where_the_last_one_ended(kernel, tmp_path):
+    first = kernel(tmp_path / "a.ipynb")
+    ask(first, "one")
+    end(first)
+
+    assert prompts(kernel(tmp_path / "a.ipynb")) == ["one"]
+    assert prompts(kernel(tmp_path / "b.ipynb")) == []
+
+
+def test_a_notebook_that_was_moved_between_two_kernels_takes_its_history_along(kernel, tmp_path):
+    cells = new_ids(3)
+    path = save(tmp_path / "a.ipynb", *cells)
+    first = kernel(path)
+    ask(first, "one", cells[0])
+    end(first)
+    moved = path.rename(tmp_path / "b.ipynb")
+
+    second = kernel(moved)
+    found = prompts(second)
+    end(second)
+
+    assert found == ["one"]
+    assert second.take_troubles() == ["this notebook was a.ipynb before: its history is taken over"]
+    third = kernel(moved)
+    assert prompts(third) == ["one"]
+    assert third.take_troubles() == []
+
+
+def test_a_copy_starts_from_the_originals_turns_and_does_not_change_them(kernel, tmp_path):
+    cells = new_ids(2)
+    first = kernel(save(tmp_path / "a.ipynb", *cells))
+    ask(first, "one", cells[0])
+    first.flush()
+
+    copy = kernel(save(tmp_path / "copy.ipynb", *cells))
+    ask(copy, "other one", cells[0])
+    copy.flush()
+
+    assert prompts(copy) == ["other one"]
+    assert copy.take_troubles() == ["this notebook is a copy of a.ipynb: it starts from a copy of its history"]
+    end(first)
+    assert prompts(kernel(tmp_path / "a.ipynb")) == ["one"]
+
+
+class TestAnotherNotebookOfTheSameName:
+    """``Untitled.ipynb`` is renamed while its kernel runs, and the next new notebook is ``Untitled.ipynb`` again."""
+
+    @pytest.fixture
+    def renamed(self, kernel, tmp_path) -> tuple[Journal, list[str]]:
+        cells = new_ids(2)
+        path = save(tmp_path / "Untitled.ipynb", *cells)
+        first = kernel(path)
+        ask(first, "secret", cells[0])
+        first.flush()
+        path.rename(tmp_path / "analysis.ipynb")
+        return first, cells
+
+    def test_it_begins_anew(self, kernel, tmp_path, renamed):
+        second = kernel(save(tmp_path / "Untitled.ipynb", *new_ids(1), at=2e9))
+
+        assert prompts(second) == []
+        assert "another notebook was Untitled.ipynb before: this one begins anew" in second.take_troubles()[0]
+
+    def test_the_first_one_goes_on_in_its_kernel_and_is_found_by_its_next(self, kernel, tmp_path, renamed):
+        first, cells = renamed
+        second = kernel(save(tmp_path / "Untitled.ipynb", *new_ids(1), at=2e9))
+        ask(second, "other")
+
+        ask(first, "more", cells[1])
+        end(first)
+
+        assert prompts(kernel(tmp_path / "analysis.ipynb")) == ["secret", "more"]
+        assert prompts(second) == ["other"]
+
+    def test_what_was_said_under_that_name_can_be_adopted(self, kernel, tmp_path, renamed):
+        path = save(tmp_path / "Untitled.ipynb", *new_ids(1), at=2e9)
+        second = kernel(path)
+        ask(second, "other")
+
+        assert second.adopt(str(path)) == "Untitled.ipynb"
+        assert prompts(second) == ["secret"]
+
+    def test_cells_that_are_not_saved_yet_do_not_make_it_another(self, kernel, tmp_path, renamed):
+        second = kernel(save(tmp_path / "Untitled.ipynb", *new_ids(1), at=1e9))
+
+        assert prompts(second) == ["secret"]
+
+    def test_neither_does_a_cell_that_runs_and_has_a_turn(self, kernel, tmp_path, renamed):
+        _first, cells = renamed
+        path = save(tmp_path / "Untitled.ipynb", *new_ids(1), at=2e9)
+
+        second = kernel(path, running_cell=lambda: Cell(cells[0], "1"))
+
+        assert prompts(second) == ["secret"]
+
+
+class TestAdopting:
+    def test_the_history_of_another_path_is_taken_over(self, kernel, tmp_path):
+        first = kernel(tmp_path / "old.ipynb")
+        ask(first, "one")
+        end(first)
+        second = kernel(tmp_path / "new.ipynb")
+        ask(second, "other")
+
+        label = second.adopt(str(tmp_path / "old.ipynb"))
+        second.flush()
+
+        assert (label, prompts(second)) == ("old.ipynb", ["one"])
+        assert prompts(kernel(tmp_path / "new.ipynb")) == ["one"]
+
+    def test_of_an_unknown_path_nothing_is_known(self, kernel, tmp_path):
+        with pytest.raises(ConversationNotFoundError, match="nothing is known of a notebook at"):
+            kernel(tmp_path / "a.ipynb").adopt("/nowhere/b.ipynb")
+
+    def test_a_notebook_has_its_own_history_already(self, kernel, tmp_path):
+        mine = kernel(tmp_path / "a.ipynb")
+        ask(mine, "one")
+        mine.flush()
+
+        with pytest.raises(ConversationNotFoundError, match="own history is all that is known"):
+            mine.adopt(str(tmp_path / "a.ipynb"))
+
+
+class TestRenamedUnderTheRunningKernel:
+    def test_its_place_in_the_history_follows_the_file(self, kernel, tmp_path):
+        path = save(tmp_path / "a.ipynb", *new_ids(1))
+        moved = tmp_path / "b.ipynb"
+        first = kernel(path, find_path=lambda: str(moved))
+        ask(first, "one")
+        path.rename(moved)
+
+        first.follow()
+        end(first)
+
+        assert first.place.label == "b.ipynb"
+        assert prompts(kernel(moved)) == ["one"]
+
+    def test_the_next_prompt_looks_for_a_file_that_is_gone(self, kernel, tmp_path):
+        path = save(tmp_path / "a.ipynb", *new_ids(1))
+        moved = tmp_path / "b.ipynb"
+        asked = threading.Event()
+        let_go = threading.Event()
+
+        def find_path() -> str:
+            asked.set()
+            let_go.wait(10)
+            return str(moved)
+
+        first = kernel(path, find_path=find_path)
+        ask(first, "one")
+        path.rename(moved)
+
+        ask(first, "two")  # and does not wait for the answer
+        assert asked.wait(10)
+        (look,) = [thread for thread in threading.enumerate() if thread.name == "flowgpt_magic notebook"]
+        let_go.set()
+        look.join(10)
+
+        assert first.place.label == "b.ipynb"
+        assert prompts(first) == ["one", "two"]
+
+    @pytest.mark.parametrize("told", [None, "/nowhere/at/all.ipynb"])
+    def test_where_nobody_knows_it_stays(self, kernel, tmp_path, told):
+        first = kernel(save(tmp_path / "a.ipynb", *new_ids(1)), find_path=lambda: told)
+
+        first.follow()
+
+        assert first.place.label == "a.ipynb"
+
+
+class TestFolders:
+    def test_a_terminal_goes_on_with_its_folder_and_says_so(self, kernel):
+        place = Place("terminal", "", "terminal in /work", "folder:/work")
+        first = kernel(place)
+        ask(first, "one")
+        end(first)
+
+        second = kernel(place)
+
+        assert prompts(second) == ["one"]
+        assert second.take_troubles() == ["main goes on with 1 turns of terminal in /work; %flowgpt clear begins anew"]
+
+
+class TestTurnsByTheirId:
+    def test_a_turn_of_any_notebook_is_found_by_how_its_id_begins(self, kernel, tmp_path):
+        first = kernel(tmp_path / "a.ipynb")
+        ask(first, "one")
+        (turn,) = Conversation(journal=first).turns
+        end(first)
+
+        found = kernel(tmp_path / "b.ipynb").turn(turn.turn_id[:8])
+
+        assert (found.turn_id, found.prompt) == (turn.turn_id, "one")
+
+    @pytest.mark.parametrize("beginning", ["", "zzz", "%", "~"])
+    def test_none_is_an_error(self, kernel, tmp_path, beginning):
+        with pytest.raises(TurnNotFoundError, match="no turn has an id that begins"):
+            kernel(tmp_path / "a.ipynb").turn(beginning)
+
+    def test_so_are_several(self, kernel, tmp_path):
+        first = kernel(tmp_path / "a.ipynb")
+        for number in range(40):  # more than there are hexadecimal digits
+            ask(first, str(number))
+        many = [turn.turn_id[0] for turn in Conversation(journal=first).turns]
+        twice = next(letter for letter in many if many.count(letter) > 1)
+
+        with pytest.raises(TurnNotFoundError, match="several turns have"):
+            first.turn(twice)
+
+
+def test_without_a_history_conversations_live_in_memory(tmp_path):
+    kernel = Journal(place_of(str(tmp_path / "a.ipynb")), "off")
+
+    ask(kernel, "one")
+    ask(kernel, "two", name="other")
+
+    assert (prompts(kernel), kernel.names()) == (["one"], ["main", "other"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_history_that_cannot_be_used_is_said_once_and_the_conversation_goes_on(tmp_path):
+    (tmp_path / "folder").mkdir()
+    kernel = Journal(place_of(str(tmp_path / "a.ipynb")), str(tmp_path / "folder"))
+
+    ask(kernel, "one")
+    ask(kernel, "two")
+    said = [notice for turn in Conversation(journal=kernel).turns for notice in turn.notices] + kernel.take_troubles()
+
+    assert prompts(kernel) == ["one", "two"]
+    assert len(said) == 1
+    assert "which is a folder: set the path of a file" in said[0]
+    kernel.close()
+
+
+def test_a_process_has_one_journal_until_it_is_told_of_another_file(tmp_path):
+    first = journal.here()
+
+    other = journal.here(str(tmp_path / "history.sqlite3"))
+
+    assert journal.here() is other is journal.here(str(tmp_path / "history.sqlite3"))
+    assert first is not other
+    ask(first, "one")  # a conversation in a variable still has its journal
+    assert prompts(first) == ["one"]
+    assert prompts(other) == []
+
+
+PROGRAM = """
+from flowgpt_magic import Conversation
+chat = Conversation(configured=lambda: {"model": "echo:messages"})
+print(chat.ask("hello"))
+"""
+
+
+def test_a_program_begins_anew_each_time_and_is_kept(tmp_path):
+    path = tmp_path / "history.sqlite3"
+    environment = {**os.environ, "FLOWGPT_HISTORY": str(path)}
+
+    printed = [
+        subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+
+    assert [each.stdout for each in printed] == ["user: hello\n"] * 2
+    assert [each.stderr for each in printed] == [""] * 2
+    history = History(path)
+    assert len(history.search("hello")) == 2
+    history.close()
