@@ -104,7 +104,8 @@ def test_a_copy_starts_from_the_originals_turns_and_does_not_change_them(kernel,
     copy.flush()
 
     assert prompts(copy) == ["other one"]
-    assert copy.take_troubles() == ["this notebook is a copy of a.ipynb: it starts from a copy of its history"]
+    (turn,) = Conversation(journal=copy).turns
+    assert turn.notices == ("this notebook is a copy of a.ipynb: it starts from a copy of its history",)
     end(first)
     assert prompts(kernel(tmp_path / "a.ipynb")) == ["one"]
 
