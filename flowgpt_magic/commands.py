@@ -222,7 +222,7 @@ def search(desk: Desk, rest: str) -> Shown:
     rows = tuple(
         (
             f"#{hit.turn.turn_id[:ID]}",
-            hit.notebook.label,
+            cut(hit.notebook.label, 40),
             hit.conversation.name,
             cut(hit.turn.prompt),
             cut(hit.snippet, 100),

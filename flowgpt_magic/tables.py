@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flowgpt_magic.plain_text import one_line
 
+SHORT = 20  # characters that are kept on one line
 
 @dataclass(frozen=True)
 class Table:
@@ -20,10 +21,7 @@ class Table:
     def html(self) -> str:
         """The table with everything in it escaped."""
         head = "".join(f'<th style="text-align: left">{html.escape(name)}</th>' for name in self.columns)
-        body = "".join(
-            "<tr>" + "".join(f'<td style="text-align: left">{html.escape(text)}</td>' for text in row) + "</tr>"
-            for row in self.rows
-        )
+        body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in self.rows)
         note = f"<small>{html.escape(self.note)}</small>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
@@ -36,3 +34,8 @@ class Table:
         ]
         rule = "  ".join("-" * width for width in widths)
         return "\n".join([shown[0], rule, *shown[1:], *textwrap.wrap(one_line(self.note), 100)])
+
+
+def _cell(text: str) -> str:
+    style = "text-align: left" + ("; white-space: nowrap" if len(text) <= SHORT else "")
+    return f'<td style="{style}">{html.escape(text)}</td>'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from tests.kernel.conftest import Kernel, Run
 from tests.kernel.test_cells import shown
@@ -119,6 +121,80 @@ def test_without_a_cell_id_a_run_appends(notebook):
     kernel.good("%%flowgpt echo\none")
 
     assert lines(kernel.good("%%flowgpt\none")) == ["user: one", "assistant: one", "user: one"]
+
+
+def test_a_loop_in_a_cell_is_a_turn_for_each_prompt_and_run_again_it_replaces_them(notebook):
+    kernel = notebook()
+    loop = "for word in {}:\n    get_ipython().run_line_magic('flowgpt', 'echo ' + word)"
+    kernel.good(loop.format("['one', 'two']"), cell_id="a")
+    kernel.good("%%flowgpt echo\nafter", cell_id="b")
+
+    kernel.good(loop.format("['un', 'deux']"), cell_id="a")
+
+    assert [line for line in lines(kernel.good("%%flowgpt\nthe end")) if line.startswith("user")] == [
+        "user: un",
+        "user: deux",
+        "user: after",
+        "user: the end",
+    ]
+
+
+@pytest.mark.parametrize("setup", ["%load_ext flowgpt_magic", ""])
+def test_what_is_asked_in_python_follows_its_cell_too(notebook, setup):
+    kernel = notebook(setup=setup)
+    kernel.good("from flowgpt_magic import Conversation\nchat = Conversation()")
+    for prompt in ("one", "one", "other one"):
+        kernel.good(f"print(chat.ask('{prompt}', model='echo'))", cell_id="a")
+    kernel.good("chat.ask('two', model='echo')", cell_id="b")
+
+    kernel.good("%load_ext flowgpt_magic")
+
+    assert lines(kernel.good("%%flowgpt\nthree", cell_id="c")) == [
+        "user: other one",
+        "assistant: other one",
+        "user: two",
+        "assistant: two",
+        "user: three",
+    ]
+
+
+def test_a_notebook_with_a_branch_in_it_runs_again_to_the_same_end(notebook):
+    cells = ["%%flowgpt echo\none", "%flowgpt branch idea", "%%flowgpt echo\ntwo", "%%flowgpt\nthe end"]
+
+    for _ in range(2):
+        kernel = notebook()
+        runs = [kernel.good(code, cell_id=f"cell-{number}") for number, code in enumerate(cells)]
+        kernel.close()
+
+        assert lines(runs[-1]) == ["user: one", "assistant: one", "user: two", "assistant: two", "user: the end"]
+
+
+def test_a_run_without_a_person_begins_anew_each_time_and_is_kept(notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWGPT_HISTORY", str(tmp_path / "history.sqlite3"))
+    cells = ["%load_ext flowgpt_magic", "%%flowgpt echo\nthe aardvark", "%%flowgpt echo:messages\ntwo"]
+
+    for _ in range(2):
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        made = NotebookClient(made, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+        assert made.cells[2].outputs[0].data["text/plain"].splitlines() == [
+            "user: the aardvark",
+            "assistant: the aardvark",
+            "user: two",
+        ]
+    assert shown(notebook().good("%flowgpt search aardvark")).count("the aardvark") >= 2
+
+
+def test_a_conversation_in_a_variable_outlives_a_reload_of_the_extension(notebook):
+    kernel = notebook()
+    kernel.good("from flowgpt_magic import Conversation\nchat = Conversation()\nprint(chat.ask('one', model='echo'))")
+    kernel.good("%reload_ext flowgpt_magic")
+    kernel.good("print(chat.ask('two', model='echo'))")
+    kernel.close()
+
+    table = shown(notebook().good("%flowgpt history"))
+
+    assert len(table.splitlines()) == 2 + 3
 
 
 def test_undo_redo_clear_and_what_they_say(notebook):
