@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
@@ -11,7 +10,8 @@ from flowgpt_magic import models, options
 from flowgpt_magic.desk import MAIN, Desk
 from flowgpt_magic.errors import ConversationNotFoundError, OptionError, closest
 from flowgpt_magic.messages import Turn
-from flowgpt_magic.plain_text import cut
+from flowgpt_magic.notebook import short_path
+from flowgpt_magic.plain_text import counted, cut
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.tables import Table
 
@@ -27,13 +27,13 @@ def in_force(desk: Desk, _rest: str = "") -> Shown:
     chosen = conversation.settings()
     temperature = "the provider's own" if chosen.temperature is None else f"{chosen.temperature:g}"
     rows = (
-        ("conversation", f"{conversation.name}, {_count(len(conversation.turns), 'turn')}"),
+        ("conversation", f"{conversation.name}, {counted(len(conversation.turns), 'turn')}"),
         ("model", str(models.find_model(chosen.model))),
         ("system prompt", cut(chosen.system, 200) or "none"),
         ("temperature", temperature),
         ("format", chosen.format),
-        ("notebook", _short(desk.journal.place.path) or desk.journal.place.label),
-        ("history", _short(desk.journal.location)),
+        ("notebook", short_path(desk.journal.place.path) or desk.journal.place.label),
+        ("history", short_path(desk.journal.location)),
     )
     return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
 
@@ -180,7 +180,7 @@ def new(desk: Desk, rest: str) -> Shown:
     other = desk.conversation(name)
     count = other.begin_anew()
     desk.current = other.name
-    return f"{_state(desk)}; the {_count(count, 'turn')} it had: %flowgpt undo" if count else _state(desk)
+    return f"{_state(desk)}; the {counted(count, 'turn')} it had: %flowgpt undo" if count else _state(desk)
 
 
 def rename(desk: Desk, rest: str) -> Shown:
@@ -209,7 +209,7 @@ def clear(desk: Desk, rest: str) -> Shown:
     """Begin the conversation anew; ``undo`` brings its turns back."""
     _nothing_more("clear", rest)
     count = desk.conversation().clear()
-    return f"{_count(count, 'turn')} set aside; %flowgpt undo brings them back"
+    return f"{counted(count, 'turn')} set aside; %flowgpt undo brings them back"
 
 
 def search(desk: Desk, rest: str) -> Shown:
@@ -270,7 +270,7 @@ def stop(desk: Desk, rest: str) -> Shown:
     """Cancel the replies in flight."""
     _nothing_more("stop", rest)
     count = desk.stop()
-    return f"stopped: {_count(count, 'reply', 'replies')}" if count else "no reply is in flight"
+    return f"stopped: {counted(count, 'reply', 'replies')}" if count else "no reply is in flight"
 
 
 def version(_desk: Desk, _rest: str) -> Shown:
@@ -338,17 +338,7 @@ all cells, %config FlowGPT shows what can be set.
 
 def _state(desk: Desk) -> str:
     conversation = desk.conversation()
-    return f"{conversation.name} has {_count(len(conversation.turns), 'turn')}"
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _short(path: str) -> str:
-    """``path`` with ``~`` for the home folder."""
-    home = os.path.expanduser("~")
-    return f"~{path[len(home) :]}" if home != "/" and path.startswith(home + os.sep) else path
+    return f"{conversation.name} has {counted(len(conversation.turns), 'turn')}"
 
 
 def _status(turn: Turn) -> str:

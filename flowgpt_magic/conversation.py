@@ -17,6 +17,7 @@ from flowgpt_magic.journal import CellRun, Journal, here
 from flowgpt_magic.messages import LeftOut, Message, Status, Turn, Usage
 from flowgpt_magic.models import Target, find_model
 from flowgpt_magic.notebook import NO_CELL, Cell
+from flowgpt_magic.plain_text import counted
 from flowgpt_magic.records import ChangeRecord, ConversationRecord
 from flowgpt_magic.reply import Reply
 
@@ -75,7 +76,7 @@ class Conversation:
         self._lock, self._timeline = self._kept.lock, self._kept.timeline
 
     def __repr__(self) -> str:
-        return f"<Conversation {self.name!r}, {len(self.turns)} turns>"
+        return f"<Conversation {self.name!r}, {counted(len(self.turns), 'turn')}>"
 
     @property
     def record(self) -> ConversationRecord:

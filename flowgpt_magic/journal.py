@@ -38,6 +38,7 @@ from flowgpt_magic.notebook import (
     place_of,
     script,
 )
+from flowgpt_magic.plain_text import counted
 from flowgpt_magic.records import (
     ChangeRecord,
     ConversationRecord,
@@ -245,9 +246,8 @@ class Journal:
                 notebook_id = self.notebook.notebook_id
                 found = self.read(lambda history: _load(history, notebook_id, name), None)
                 if found and self.place.kind in ("terminal", "folder") and (count := len(found.timeline.live)):
-                    self.troubles.append(
-                        f"{name} goes on with {count} turns of {self.place.label}; %flowgpt clear begins anew"
-                    )
+                    told = f"{name} goes on with {counted(count, 'turn')} of {self.place.label}"
+                    self.troubles.append(f"{told}; %flowgpt clear begins anew")
                 self._kept[name] = found or Kept(
                     record := self._new_conversation(name), Timeline(record.conversation_id)
                 )

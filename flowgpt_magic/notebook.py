@@ -240,13 +240,19 @@ def _folder(kind: Kind, cwd: str, kernel: str) -> Place:
     folder = resolved(cwd) or cwd
     words = {"nbclient": "run without a notebook's name, in", "folder": "folder", "terminal": "terminal in"}
     own = f"nbclient:{_key(kernel)}" if kind == "nbclient" else "folder"
-    return Place(kind, "", f"{words[kind]} {printable(folder)}", f"{own}:{_key(folder)}")
+    return Place(kind, "", f"{words[kind]} {printable(short_path(folder))}", f"{own}:{_key(folder)}")
+
+
+def short_path(path: str) -> str:
+    """``path`` with ``~`` for the home folder."""
+    home = os.path.expanduser("~")
+    return f"~{path[len(home) :]}" if home != os.sep and path.startswith(home + os.sep) else path
 
 
 def script(program: str, cwd: str, process: str) -> Place:
     """The place of a program that no shell runs: its folder. Each run of it begins anew."""
     folder = resolved(cwd) or cwd
-    label = f"{printable(_last_part(program)) or 'a program'} in {printable(folder)}"
+    label = f"{printable(_last_part(program)) or 'a program'} in {printable(short_path(folder))}"
     return Place("script", "", label, f"script:{process}:{_key(folder)}")
 
 

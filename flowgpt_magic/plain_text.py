@@ -17,3 +17,8 @@ def cut(text: str, limit: int = 60) -> str:
     """``text`` on one line of at most ``limit`` characters, with a mark where it goes on."""
     line = one_line(text)
     return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """``1 turn``, ``2 turns``; ``many`` is for words whose plural is not made with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

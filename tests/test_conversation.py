@@ -196,7 +196,7 @@ def test_a_provider_gets_what_it_takes_and_what_was_set():
 def test_a_conversation_shows_its_name_and_length(conversation):
     str(conversation.ask("one"))
 
-    assert repr(conversation) == "<Conversation 'main', 1 turns>"
+    assert repr(conversation) == "<Conversation 'main', 1 turn>"
 
 
 def sent(reply: Reply) -> list[str]:

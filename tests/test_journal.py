@@ -246,7 +246,7 @@ class TestFolders:
         second = kernel(place)
 
         assert prompts(second) == ["one"]
-        assert second.take_troubles() == ["main goes on with 1 turns of terminal in /work; %flowgpt clear begins anew"]
+        assert second.take_troubles() == ["main goes on with 1 turn of terminal in /work; %flowgpt clear begins anew"]
 
 
 class TestTurnsByTheirId:

@@ -27,6 +27,7 @@ from flowgpt_magic.notebook import (
     is_stranger,
     likely_origin,
     script,
+    short_path,
 )
 
 KERNEL = "8f14e45f-ceea-467f-a8d3-5f2b1c9e7a10"
@@ -540,6 +541,21 @@ class TestWhereANotebookComesFrom:
     def test_every_kind_of_random_id_is_known_as_one(self, each: UUID):
         assert notebook.RANDOM_ID.fullmatch(str(each))
         assert notebook.RANDOM_ID.fullmatch(each.hex) or each.hex.startswith("0000")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/home/ada/work/a.ipynb", "~/work/a.ipynb"),
+        ("/home/adam/a.ipynb", "/home/adam/a.ipynb"),
+        ("/home/ada", "/home/ada"),
+        ("", ""),
+    ],
+)
+def test_the_home_folder_is_shown_as_a_tilde(path, shown, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+
+    assert short_path(path) == shown
 
 
 class TestAnotherNotebookInTheSamePlace:
