@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flowgpt_magic import first_answer, models, settings
+from flowgpt_magic import first_answer, journal, models, settings
 from flowgpt_magic.errors import FlowGptError, NoAnswerError
 from flowgpt_magic.providers import runtime, weights
 
@@ -26,6 +26,7 @@ def show_status(_options: argparse.Namespace) -> None:
         "asked by default": models.default_provider(),
         "settings file": _path(settings.settings_file()),
         "data folder": _path(settings.data_folder()),
+        "history": journal.where(settings.load().history),
     }
     width = max(map(len, rows))
     for name, value in rows.items():
