@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
@@ -244,14 +245,35 @@ class Journal:
         with self._lock:
             if name not in self._kept:
                 notebook_id = self.notebook.notebook_id
-                found = self.read(lambda history: _load(history, notebook_id, name), None)
-                if found and self.place.kind in ("terminal", "folder") and (count := len(found.timeline.live)):
-                    told = f"{name} goes on with {counted(count, 'turn')} of {self.place.label}"
+                found = self.read(lambda history: self._load(history, notebook_id, name), None)
+                if found and self.place.kind in ("terminal", "folder") and (turns := len(found.timeline.live)):
+                    told = f"{name} goes on with {counted(turns, 'turn')} of {self.place.label}"
                     self.troubles.append(f"{told}; %flowgpt clear begins anew")
                 self._kept[name] = found or Kept(
                     record := self._new_conversation(name), Timeline(record.conversation_id)
                 )
             return self._kept[name]
+
+    def _load(self, history: History, notebook_id: str, name: str) -> Kept | None:
+        """The conversation as the history has it.
+
+        Two kernels that begin one at the same moment begin two, as does one that cannot read the file. The later one is
+        found under another name.
+        """
+        known = [summary.conversation for summary in history.conversations(notebook_id)]
+        same = [each for each in known if each.name == name]
+        if not same:
+            return None
+        record, *others = same
+        names = {each.name for each in known}
+        for other in others:
+            fresh = next(free for free in (f"{name} ({n})" for n in count(2)) if free not in names)
+            names.add(fresh)
+            history.save(replace(other, name=fresh, changed=time.time()))
+            self.troubles.append(f"another conversation was called {name} too: it is called {fresh} now")
+        turns = history.turns(record.conversation_id, live_only=False)
+        changes = history.changes(record.conversation_id)
+        return Kept(record, Timeline(record.conversation_id, turns, changes), saved=True)
 
     def _new_conversation(self, name: str) -> ConversationRecord:
         now = time.time()
@@ -330,18 +352,22 @@ class Journal:
     # Replay
 
     async def replay(self, reply: Reply, key: str, ask: Callable[[], Chunks], *, refresh: bool) -> Chunks:
-        """The answer to the same request from the history, or from a reply that is on its way; else a new one."""
-        if not refresh:
-            found = await asyncio.to_thread(self.read, lambda history: history.find_replay(key), None)
-            other = self._asked.get(key)
-            if found is not None or other is not None:
-                async with aclosing(_again(reply, found, other)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
-                if reply.replayed:
-                    return
-        self._asked[key] = reply
+        """The answer to the same request from a reply that is on its way, or from the history; else a new one."""
+        other = None if refresh else self._asked.get(key)
+        if other is not None:
+            async with aclosing(_along_with(reply, other)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            if reply.replayed:
+                return
+        self._asked[key] = reply  # before the first wait: whoever asks the same in the meantime comes along
         try:
+            found = None if refresh else await asyncio.to_thread(self._find_replay, key)
+            if found is not None:
+                reply.replayed = True
+                yield found.text
+                yield replace(found.usage, first_chunk_seconds=None, seconds=None)
+                return
             async with aclosing(ask()) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -349,16 +375,12 @@ class Journal:
             if self._asked.get(key) is reply:
                 del self._asked[key]
 
+    def _find_replay(self, key: str) -> Turn | None:
+        return self.read(lambda history: history.find_replay(key), None)
 
-async def _again(reply: Reply, found: Turn | None, other: Reply | None) -> Chunks:
-    """The chunks of a stored turn, or of another reply; nothing if that one ends before its first chunk."""
-    if found is not None:
-        reply.replayed = True
-        yield found.text
-        yield replace(found.usage, first_chunk_seconds=None, seconds=None)
-        return
-    if other is None:
-        return
+
+async def _along_with(reply: Reply, other: Reply) -> Chunks:
+    """The chunks of another reply; nothing if that one is stopped before its first chunk."""
     async for chunk in other:
         reply.replayed = True
         yield chunk
@@ -370,15 +392,6 @@ def check_name(name: str) -> None:
     """Raise ``ConversationNameError`` if a conversation cannot be called so; any character will do."""
     if not isinstance(name, str) or not name.strip():
         raise ConversationNameError("a conversation needs a name")
-
-
-def _load(history: History, notebook_id: str, name: str) -> Kept | None:
-    record = history.conversation(notebook_id, name)
-    if record is None:
-        return None
-    turns = history.turns(record.conversation_id, live_only=False)
-    changes = history.changes(record.conversation_id)
-    return Kept(record, Timeline(record.conversation_id, turns, changes), saved=True)
 
 
 _journals: list[Journal] = []  # the last is this process's own; those before it had another file

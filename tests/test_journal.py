@@ -249,6 +249,19 @@ class TestFolders:
         assert second.take_troubles() == ["main goes on with 1 turn of terminal in /work; %flowgpt clear begins anew"]
 
 
+def test_of_two_conversations_begun_at_once_the_later_one_gets_another_name(kernel, tmp_path):
+    first, second = kernel(tmp_path / "a.ipynb"), kernel(tmp_path / "a.ipynb")
+    assert prompts(first) == prompts(second) == []
+    for each, prompt in ((first, "one"), (second, "other")):
+        ask(each, prompt)
+        each.flush()
+
+    third = kernel(tmp_path / "a.ipynb")
+
+    assert (prompts(third), prompts(third, "main (2)")) == (["one"], ["other"])
+    assert third.take_troubles() == ["another conversation was called main too: it is called main (2) now"]
+
+
 class TestTurnsByTheirId:
     def test_a_turn_of_any_notebook_is_found_by_how_its_id_begins(self, kernel, tmp_path):
         first = kernel(tmp_path / "a.ipynb")
