@@ -301,8 +301,8 @@ class History:
     def search(self, words: str, limit: int = 20, notebook_id: str | None = None) -> tuple[Hit, ...]:
         """The newest turns whose prompt and reply have all of ``words``, in all notebooks or in one.
 
-        Case and accents do not count, the last word may be the beginning of one, and signs are left out: whatever a
-        person types is a search. Turns of removed conversations are found too.
+        Case and the accents of Latin letters do not count, the last word may be the beginning of one, and signs are
+        left out: whatever a person types is a search. Turns of removed conversations are found too.
         """
         asked = words_of(words)
         if not asked or limit <= 0:

@@ -212,6 +212,7 @@ def move_aside(location: str) -> Path | None:
     Returns the new path, or None where there is nothing to do: another process has moved the file, or is about to.
     Raises ``HistoryFileError`` where it cannot be moved.
     """
+    location = path_of(location)
     try:
         with _only_one(location) as alone:
             # Several kernels find the same damage, and by now a sound file may stand in this place.
@@ -251,6 +252,6 @@ def copy_into(database: sqlite3.Connection, location: str) -> bool:
                 migrations.check_owner(source, location)
                 source.backup(database)
             return True
-        except (OSError, sqlite3.Error, HistoryError):
+        except (OSError, ValueError, sqlite3.Error, HistoryError):
             continue
     return False

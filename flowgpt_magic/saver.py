@@ -21,7 +21,7 @@ from flowgpt_magic import bridge
 from flowgpt_magic.errors import HistoryError, HistoryLockedError
 from flowgpt_magic.messages import Turn, notice
 from flowgpt_magic.records import Record
-from flowgpt_magic.writer import Begun, Ended, Flush, Read, Stop, Writer
+from flowgpt_magic.writer import MEMORY, OFF, Begun, Ended, Flush, Fork, Read, Stop, Writer
 
 if TYPE_CHECKING:
     from flowgpt_magic.history import History
@@ -32,6 +32,7 @@ INTERVAL = 1.0  # seconds between two saves of a turn that grows
 PATIENCE = 5.0  # seconds a locked file is waited for before the person is told
 READ_TIMEOUT = 5.0  # seconds
 CLOSE_TIMEOUT = 2.0  # seconds the end of the process waits for what is not written yet
+FORK_TIMEOUT = 1.0  # seconds a fork waits for what is just being written
 
 
 class Saver:
@@ -51,7 +52,9 @@ class Saver:
         interval: float = INTERVAL,
         patience: float = PATIENCE,
     ) -> None:
-        self.location = str(location)
+        # Where a relative path leads must not change when the notebook changes its folder.
+        kept_in_file = str(location) not in (OFF, MEMORY)
+        self.location = os.path.abspath(os.path.expanduser(location)) if kept_in_file else str(location)
         self._warn, self._interval, self._patience = warn, interval, patience
         self._starting = threading.RLock()
         self._writer: Writer | None = None
@@ -125,15 +128,21 @@ class Saver:
 
         Returns whether everything was written within ``timeout`` seconds.
         """
+        if self._pid != os.getpid():
+            self._begin_anew()
         with self._starting:
             self._closed = True
             thread, writer = self._thread, self._writer
         atexit.unregister(self._close_at_exit)
-        if thread is None or writer is None or self._pid != os.getpid():
+        if thread is None or writer is None:
             return True
         writer.inbox.put(Stop())
         thread.join(timeout)
-        return not thread.is_alive()
+        if thread.is_alive():
+            return False
+        self._writer = self._thread = None
+        _running.discard(self)
+        return True
 
     def _wait(self, future: Future[T], timeout: float) -> bool:
         """Wait in steps, so that an interrupt gets through, and for no thread that is gone."""
@@ -173,18 +182,48 @@ class Saver:
                     return None
                 atexit.register(self._close_at_exit)
                 self._writer, self._thread = writer, thread
+                _running.add(self)
             return self._writer
 
     def _begin_anew(self) -> None:
         """In a forked child: the parent's thread is not here, and writes in the parent what it was given.
 
-        Its connection is neither used here nor closed, which would meddle with the parent's locks.
+        It closed its connection before the fork. Should it have been too busy for that, the connection is neither used
+        here nor closed, which would meddle with the parent's locks.
         """
         self._inherited = self._writer or self._inherited
         self._starting = threading.RLock()
         self._writer = self._thread = None
         self._pid = os.getpid()
 
+    def _stand_by(self, over: threading.Event) -> None:
+        """Before a fork: have the file closed until it is over."""
+        writer, thread = self._writer, self._thread
+        if writer is None or thread is None or self._pid != os.getpid() or thread is threading.current_thread():
+            return
+        fork = Fork(over)
+        writer.inbox.put(fork)
+        if thread.is_alive():
+            fork.closed.wait(FORK_TIMEOUT)
+
     def _close_at_exit(self) -> None:
         bridge.close_worker()  # replies end first, and are saved as they ended
         self.close()
+
+
+_running: set[Saver] = set()  # those with a thread
+_forking = threading.local()  # two threads may fork at the same moment
+
+
+def _before_fork() -> None:
+    _forking.over = threading.Event()
+    for saver in list(_running):
+        saver._stand_by(_forking.over)
+
+
+def _after_fork() -> None:
+    _forking.over.set()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)

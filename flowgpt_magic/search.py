@@ -68,7 +68,7 @@ def _find(text: str, word: str) -> int | None:
         start = "" if _UNSPACED.match(word) else r"(?<![^\W_])"
         if found := re.search(start + re.escape(word.lower()), lower):
             return found.start()
-    if text.isascii():
+    if text.isascii() and word.isascii():
         return None
     plain = _plain(word)
     return next((found.start() for found in _WORD.finditer(text) if _plain(found[0]).startswith(plain)), None)

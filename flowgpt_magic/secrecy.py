@@ -10,14 +10,14 @@ from flowgpt_magic import settings
 
 DEPTH = 20  # levels of a nested parameter that are kept
 
-_SECRET = (
+_NAMES = (
     r"key|token|passw|(?<![a-z])pass(?![a-z])|pwd|passphrase|secret|credential|auth(?!or)|authori[sz]ation|cookie|bearer|"
-    r"proxy"
+    r"prox(?:y|ies)"
 )
-_NAME = re.compile(_SECRET, re.I)
+_NAME = re.compile(_NAMES, re.I)
 _COUNTED = re.compile(r"tokens(?![a-z])", re.I)  # max_tokens: a number of them is no secret
 _PASSWORD = re.compile(r"(?<=://)[^/\s]*@")  # user:password@ in a URL; people type passwords with @, # and ? in them
-_QUERY = re.compile(rf"(?<=[?&#])(?=[^=?&#\s]*?(?:{_SECRET}))([^=?&#\s]+=)[^&#\s]+", re.I)
+_QUERY = re.compile(rf"(?<=[?&#])(?=[^=?&#\s]*?(?:{_NAMES}))([^=?&#\s]+=)[^&#\s]+", re.I)
 
 
 def without_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from flowgpt_magic.plain_text import one_line
 
 SHORT = 20  # characters that are kept on one line
 
+
 @dataclass(frozen=True)
 class Table:
     """Rows of text under columns; ``note`` stands below."""

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowgpt_magic.errors import (
     HistoryDamagedError,
     HistoryError,
+    HistoryFileError,
     HistoryLockedError,
     HistoryRecordError,
 )
 from flowgpt_magic.messages import Turn
-from flowgpt_magic.records import ConversationRecord, Growth, NotebookRecord, Record
+from flowgpt_magic.records import ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record
 
 if TYPE_CHECKING:
     from flowgpt_magic.history import History
@@ -30,8 +32,9 @@ OFF, MEMORY = "off", ":memory:"
 TOGETHER = 32  # records in one transaction; a file is locked for others while it lasts
 PAUSES = (0.02, 2.0)  # seconds before a locked file is tried again, at first and at most
 LOCK_PATIENCE = 0.25  # seconds SQLite itself waits for a lock; reads wait for no longer than that
-RECOVERIES = 20  # tries to go on after damage, before the file is given up
-REMEMBERED = 1000  # turns that are written again into what takes the place of a file
+FAILURES = 2  # times in a row that a file is tried again: another kernel may just be moving it
+RECOVERIES = 12  # tries to go on after damage, before the file is given up
+REMEMBERED = 1000  # turns, and changes, that are written again into what takes the place of a file
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,12 @@ class Read:
     ask: Callable[[History], Any]
     answer: Future[Any]
 
-    def answer_from(self, history: History) -> None:
-        """Ask, and pass on what comes of it; raises ``HistoryDamagedError``, without an answer."""
+    def answer_from(self, history: History | HistoryError) -> None:
+        """Ask, and pass on what comes of it, or why nothing can; raises ``HistoryDamagedError``, without an answer."""
         if not self.answer.running() and not self.answer.set_running_or_notify_cancel():
+            return
+        if isinstance(history, HistoryError):
+            self.answer.set_exception(history)
             return
         try:
             found = self.ask(history)
@@ -76,11 +82,19 @@ class Flush:
     done: Future[None]
 
 
+@dataclass(frozen=True)
+class Fork:
+    """The process is about to fork: until that is over, no file is open and nothing is done."""
+
+    over: threading.Event
+    closed: threading.Event = field(default_factory=threading.Event)
+
+
 class Stop:
     """Write what is there, then end."""
 
 
-Item = Record | Begun | Ended | Read | Flush | Stop
+Item = Record | Begun | Ended | Read | Flush | Fork | Stop
 
 
 class Known:
@@ -90,6 +104,7 @@ class Known:
         self.notebooks: dict[str, NotebookRecord] = {}
         self.conversations: dict[str, ConversationRecord] = {}
         self.turns: dict[str, Turn] = {}
+        self.changes: dict[str, ChangeRecord] = {}
 
     def add(self, record: Record | Growth) -> None:
         """Remember a record in place of the one with its id."""
@@ -99,10 +114,13 @@ class Known:
             self.conversations[record.conversation_id] = record
         elif isinstance(record, Turn):
             self.turns[record.turn_id] = record
-            if len(self.turns) > REMEMBERED:
-                del self.turns[next(iter(self.turns))]
-        elif isinstance(record, Growth) and record.turn_id in self.turns:
+        elif isinstance(record, ChangeRecord):
+            self.changes[record.change_id] = record
+        elif record.turn_id in self.turns:
             self.turns[record.turn_id] = replace(self.turns[record.turn_id], text=record.text)
+        for some in (self.turns, self.changes):
+            if len(some) > REMEMBERED:
+                del some[next(iter(some))]
 
     def parents(self) -> list[Record]:
         """What turns belong to, in the order to save it in."""
@@ -110,7 +128,7 @@ class Known:
 
     def all(self) -> list[Record]:
         """Everything, in the order to save it in."""
-        return [*self.parents(), *self.turns.values()]
+        return [*self.parents(), *self.turns.values(), *self.changes.values()]
 
 
 class Writer:
@@ -134,7 +152,8 @@ class Writer:
         self._reads: deque[Read] = deque()
         self._flushes: list[Flush] = []
         self._locked_since = self._retry_at = self._pause = 0.0
-        self._recoveries = 0  # from damage, since everything was written
+        self._failures = 0  # since everything was written
+        self._recoveries = 0  # from damage
         self._told: set[str] = set()
         self._unindexed = self._stopping = False
 
@@ -159,7 +178,7 @@ class Writer:
                 self._sort(self.inbox.get_nowait())
 
     def _seconds_to_wait(self) -> float | None:
-        if self._unindexed and self._history is not None:
+        if self._unindexed and self._history is not None and not self._pending:
             return 0
         locked = self._retry_at and (self._pending or self._reads)
         moments = [self._retry_at] if locked else list(self._open_turns.values())
@@ -172,6 +191,8 @@ class Writer:
             self._flushes.append(item)
         elif isinstance(item, Stop):
             self._stopping = True
+        elif isinstance(item, Fork):
+            self._stand_by(item)
         elif isinstance(item, Begun):
             self._open_turns[item.turn.turn_id] = time.monotonic() + self._interval
             self._put(item.turn)
@@ -181,6 +202,13 @@ class Writer:
             self._put(item.turn)
         else:
             self._put(item)
+
+    def _stand_by(self, fork: Fork) -> None:
+        """What SQLite knows of its locks would be wrong in the child: it would wait for ever, or hold none at all."""
+        if self._location != MEMORY:
+            self._close()
+        fork.closed.set()
+        fork.over.wait()
 
     def _put(self, record: Record | Growth) -> None:
         if self._saves:
@@ -196,18 +224,28 @@ class Writer:
             if at_once or moment <= now:
                 self._open_turns[turn_id] = now + self._interval
                 if (text := self.growth.pop(turn_id, None)) is not None:
-                    self._put(Growth(turn_id, text if isinstance(text, str) else text()))
+                    try:
+                        self._put(Growth(turn_id, text if isinstance(text, str) else text()))
+                    except Exception as error:  # noqa: BLE001 # it must not end the thread, and all saving with it
+                        self._tell("text", f"the text of a turn could not be saved to the history: {error}.")
 
     # What is done with it
 
     def _write(self) -> None:
         """Write what is pending, opening the file first; leaves it where the file is locked."""
+        waited = self._retry_at
+        self._write_pending()
+        if waited and not self._retry_at:  # texts that grew meanwhile were left where they were
+            self._collect_growth()
+            self._write_pending()
+
+    def _write_pending(self) -> None:
         while (self._pending or self._reads) and self._useless is None and time.monotonic() >= self._retry_at:
             try:
                 history = self._opened()
                 some = list(islice(self._pending, self._together))
                 if some:
-                    history.save(*some)
+                    _save(history, some)
             except HistoryError as error:
                 self._handle(error)
                 continue
@@ -215,7 +253,7 @@ class Writer:
                 self._pending.popleft()
             self._together, self._locked_since, self._retry_at, self._pause = TOGETHER, 0.0, 0.0, 0.0
             if not self._pending:
-                self._recoveries = 0
+                self._failures = 0
                 return
 
     def _opened(self) -> History:
@@ -232,19 +270,13 @@ class Writer:
 
     def _answer(self) -> None:
         """Answer those who wait, from what was written before where the file is locked."""
-        while self._reads and (self._history is not None or self._useless is not None):
-            read = self._reads[0]
+        while self._reads and (source := self._useless or self._history) is not None:
             try:
-                if self._useless is not None:
-                    raise self._useless
-                if self._history is not None:
-                    read.answer_from(self._history)
+                self._reads[0].answer_from(source)
             except HistoryDamagedError as error:
                 self._handle(error)
                 self._write()
                 continue
-            except HistoryError as error:
-                read.answer.set_exception(error)
             self._reads.popleft()
         if not self._pending:
             while self._flushes:
@@ -256,10 +288,10 @@ class Writer:
             return
         try:
             self._unindexed = self._history.index_ended_turns()
-        except HistoryLockedError:
-            self._unindexed = False  # the next turn that ends, or the next kernel, brings them in
-        except HistoryError as error:
+        except HistoryDamagedError as error:
             self._handle(error)
+        except HistoryError:
+            self._unindexed = False  # the next turn that ends, or the next kernel, brings them in
 
     def _close(self) -> None:
         if self._history is not None:
@@ -273,20 +305,34 @@ class Writer:
         """Make it so that the next try is another one."""
         if isinstance(error, HistoryLockedError):
             self._wait_for_lock(error)
-        elif isinstance(error, HistoryRecordError):
+            return
+        self._locked_since = self._retry_at = 0.0
+        if isinstance(error, HistoryRecordError):
             self._find_record(error)
         elif isinstance(error, HistoryDamagedError):
             self._replace_damaged(error)
+        elif isinstance(error, HistoryFileError) and self._failures < FAILURES:
+            self._failures += 1
+            self._close()
+            self._begin_again_later()
         else:
             self._go_on_in_memory(error)
 
     def _wait_for_lock(self, error: HistoryLockedError) -> None:
         now = time.monotonic()
         self._locked_since = self._locked_since or now
-        self._pause = min(max(PAUSES[0], self._pause * 2), PAUSES[1])
-        self._retry_at = now + self._pause
+        self._pause_before_retry()
         if now - self._locked_since >= self._patience:
             self._tell("locked", f"{error}. New turns are kept in memory, and saved as soon as it lets go.")
+
+    def _pause_before_retry(self) -> None:
+        self._pause = min(max(PAUSES[0], self._pause * 2), PAUSES[1])
+        self._retry_at = time.monotonic() + self._pause
+
+    def _begin_again_later(self) -> None:
+        """Try again with what may be another file by then."""
+        self._pause_before_retry()
+        self._pending.extendleft(reversed(self.known.all()))
 
     def _find_record(self, error: HistoryRecordError) -> None:
         """One of several cannot be stored: they are tried one by one, and that one is left out."""
@@ -305,15 +351,15 @@ class Writer:
         try:
             if self._recoveries > RECOVERIES:
                 raise error
-            aside = move_aside(self._location)
+            aside = move_aside(self._location) if self._location != MEMORY else None
         except HistoryError as reason:
             self._go_on_in_memory(reason, readable=False)
             return
         if aside is not None:
             self._tell("damaged", f"{error}: it is kept as {aside.name}, and a new one begins.")
-        else:
-            self._retry_at = time.monotonic() + PAUSES[0]
-        self._pending.extendleft(reversed(self.known.all()))
+            self._pending.extendleft(reversed(self.known.all()))
+        else:  # another process is about to move it, which takes as long as it takes to look through the file
+            self._begin_again_later()
 
     def _go_on_in_memory(self, error: HistoryError, *, readable: bool = True) -> None:
         from flowgpt_magic.history import History
@@ -335,4 +381,15 @@ class Writer:
         """Tell the person, once."""
         if what not in self._told:
             self._told.add(what)
-            self._warn(text[:1].upper() + text[1:])
+            with suppress(Exception):  # such as a warning that was made an error
+                self._warn(text[:1].upper() + text[1:])
+
+
+def _save(history: History, records: list[Record | Growth]) -> None:
+    """Save them; whatever else goes wrong with a record than what the history foresees is an error of that record."""
+    try:
+        history.save(*records)
+    except HistoryError:
+        raise
+    except Exception as error:
+        raise HistoryRecordError(f"a turn could not be saved to the history: {error}") from error
