@@ -1,0 +1,176 @@
+"""What is written down has no keys, tokens and passwords in it, and everything else."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from flowgpt_magic.secrecy import DEPTH, without_passwords, without_secrets
+from flowgpt_magic.settings import TABLE
+
+SECRET = "s3cr3t-v4lue"
+SECRET_NAMES = [
+    *("api_key", "API-KEY", "apiKey", "x-goog-api-key", "token", "access_token", "hf_token", "password", "passwd"),
+    *("pass", "user_pass", "pwd", "passphrase", "client_secret", "credentials", "Authorization", "authorisation"),
+    *("auth", "basic_auth", "httpAuth", "Cookie", "set-cookie", "bearer", "proxy", "proxies", "private_key"),
+]
+HARMLESS_NAMES = [
+    "temperature",
+    "max_tokens",
+    "author",
+    "authority",
+    "seed",
+    "stop",
+    "bypass_cache",
+    "compass",
+    "model",
+]
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner)
+        | st.dictionaries(st.text(max_size=6) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@st.composite
+def hidden(draw):
+    """Parameters with a secret in them, somewhere."""
+    found = {draw(st.text(max_size=3)) + draw(st.sampled_from(SECRET_NAMES)): draw(st.just(SECRET) | secret_holders)}
+    for _level in range(draw(st.integers(0, DEPTH + 5))):
+        wrap = draw(st.sampled_from(["mapping", "list", "tuple"]))
+        found = {"mapping": {"options": found, "n": 1}, "list": {"all": [1, found]}, "tuple": {"all": (found,)}}[wrap]
+    return found
+
+
+secret_holders = st.sampled_from([[SECRET], {"value": SECRET}, (SECRET, 1), f"Bearer {SECRET}", SECRET.encode()])
+
+
+class TestParameters:
+    @settings(deadline=None)
+    @given(hidden())
+    def test_no_secret_survives_at_any_depth(self, parameters):
+        assert SECRET not in json.dumps(without_secrets(parameters))
+
+    @pytest.mark.parametrize("name", SECRET_NAMES)
+    def test_what_is_named_like_a_secret_is_left_out(self, name):
+        assert without_secrets({name: SECRET, "temperature": 1}) == {"temperature": 1}
+
+    @pytest.mark.parametrize("name", HARMLESS_NAMES)
+    def test_what_only_sounds_alike_is_kept(self, name):
+        assert without_secrets({name: 3}) == {name: 3}
+
+    def test_of_the_settings_those_that_are_secret_are_left_out(self):
+        names = dict.fromkeys(TABLE, 1)
+
+        kept = without_secrets(names)
+
+        assert {"token", "proxy"} == set(names) - set(kept)
+
+    def test_a_number_of_tokens_is_no_secret_and_a_text_under_that_name_may_be_one(self):
+        assert without_secrets({"max_new_tokens": 5, "tokens": SECRET}) == {"max_new_tokens": 5}
+
+    def test_urls_lose_their_user_and_password(self):
+        kept = without_secrets({"hosts": [{"url": f"https://me:{SECRET}@host/v1"}]})
+
+        assert kept == {"hosts": [{"url": "https://***@host/v1"}]}
+
+    @settings(deadline=None)
+    @given(st.dictionaries(st.text(max_size=6), values, max_size=4))
+    def test_whatever_they_are_the_result_is_json(self, parameters):
+        kept = without_secrets(parameters)
+
+        assert json.loads(json.dumps(kept)).keys() == kept.keys()
+
+    def test_a_value_that_json_does_not_have_is_there_as_its_type(self):
+        assert without_secrets({"seed": b"x", "at": time.gmtime, "set": {1}}) == {
+            "seed": "<bytes>",
+            "at": "<builtin_function_or_method>",
+            "set": "<set>",
+        }
+
+    def test_a_value_that_holds_itself_ends(self):
+        endless: list[object] = [1]
+        endless.append(endless)
+
+        kept = json.dumps(without_secrets({"endless": endless}))
+
+        assert kept.count("[") == DEPTH
+        assert "<list>" in kept
+
+    def test_the_parameters_themselves_stay_as_they_are(self):
+        parameters = {"headers": {"cookie": SECRET, "accept": "x"}}
+
+        without_secrets(parameters)
+
+        assert parameters == {"headers": {"cookie": SECRET, "accept": "x"}}
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("text", "kept"),
+        [
+            (f"http://me:{SECRET}@host:8080/x", "http://***@host:8080/x"),
+            (f"http://me:p@{SECRET}@host/x", "http://***@host/x"),
+            (f"http://me:#{SECRET}?@host", "http://***@host"),
+            (f"no http://{SECRET}@a and socks5h://u:{SECRET}@b", "no http://***@a and socks5h://***@b"),
+            (f"https://host/?api_key={SECRET}&q=1", "https://host/?api_key=***&q=1"),
+            (f"https://host/?q=1&access_token={SECRET} failed", "https://host/?q=1&access_token=*** failed"),
+            (f"https://host/?auth={SECRET}#top", "https://host/?auth=***#top"),
+            (f"https://host/#access_token={SECRET}&x=1", "https://host/#access_token=***&x=1"),
+            (f"https://host/?next=https://other/?token={SECRET}", "https://host/?next=https://other/?token=***"),
+            (f"https://host/?token={SECRET}?{SECRET}", "https://host/?token=***"),
+        ],
+    )
+    def test_urls_keep_all_but_their_secrets(self, text, kept):
+        assert without_passwords(text) == kept
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "mail me@example.org",
+            "https://host/@user/file",
+            "https://host/?q=keys&n=1",
+            "the key = 5",
+            "a ? b : c",
+            "http://host\nme@example.org",
+        ],
+    )
+    def test_text_without_secrets_is_the_same(self, text):
+        assert without_passwords(text) == text
+
+    @settings(deadline=None)
+    @given(
+        st.text(max_size=10),
+        st.sampled_from(["http", "https", "socks5"]),
+        st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters="/"), max_size=8),
+        st.text(max_size=10),
+    )
+    @example("", "http", "@", "")
+    @example("", "http", "#", "")
+    def test_no_password_survives_whatever_signs_are_in_it(self, before, scheme, signs, after):
+        text = f"{before}{scheme}://me:{signs}{SECRET}{signs}@host/{after}"
+
+        assert SECRET not in without_passwords(text)
+
+    @pytest.mark.parametrize("part", ["?", "?key", "&key=", "://", "://@", "#a=?", "key"])
+    def test_a_long_text_takes_no_longer_for_each_character(self, part):
+        # It was four seconds and more where each character made it go back over those before it.
+        begun = time.process_time()
+
+        without_passwords("?" + part * 20_000)
+
+        assert time.process_time() - begun < 2
