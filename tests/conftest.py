@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# An example may take long on a busy machine; nothing here is proved by the clock.
+settings.register_profile("flowgpt", deadline=None)
+settings.load_profile("flowgpt")
 
 KEPT = {"FLOWGPT_TEST_MODEL"}  # the path of weights, for tests that run the embedded model
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
