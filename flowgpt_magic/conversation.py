@@ -120,7 +120,7 @@ class Conversation:
         parameters = {**self.record.parameters, **checked}
         kept = {name: value for name, value in parameters.items() if value is not None}
         self._change_record(model=model or "", system=system or "", parameters=kept)
-        self._journal.save(self.record)
+        self._journal.save(self._kept, changed=True)
 
     # Asking
 
@@ -235,14 +235,14 @@ class Conversation:
         """Take the last change back; returns what that was. Raises ``NothingToUndoError``."""
         with self._lock:
             change, saved = self._timeline.undo()
-        self._journal.save(*saved)
+        self._journal.save(self._kept, *saved)
         return change.kind
 
     def redo(self) -> str:
         """Make the change again that was undone last; returns what that was. Raises ``NothingToUndoError``."""
         with self._lock:
             change, saved = self._timeline.redo()
-        self._journal.save(*saved)
+        self._journal.save(self._kept, *saved)
         return change.kind
 
     def clear(self) -> int:
@@ -250,7 +250,7 @@ class Conversation:
         with self._lock:
             live = self._timeline.live
             saved = self._timeline.change("clear", removed=live) if live else []
-        self._journal.save(*saved)
+        self._journal.save(self._kept, *saved)
         return len(live)
 
     def branch(self, name: str, number: int | None = None) -> Conversation:
@@ -280,8 +280,7 @@ class Conversation:
             gone = self._timeline.live
             copies = self._copies(turns)
             saved = self._timeline.change("branch" if copies else "new", copies, gone) if copies or gone else []
-            self._kept.saved = True
-        self._journal.save(self.record, *copies, *saved)
+        self._journal.save(self._kept, *copies, *saved)
         return len(gone)
 
     def _copies(self, turns: Sequence[Turn]) -> list[Turn]:
@@ -307,7 +306,6 @@ class Conversation:
     def _change_record(self, **values: Any) -> None:
         with self._lock:
             self._kept.record = replace(self.record, changed=time.time(), **values)
-            self._kept.saved = True
 
     # For Keeping
 
@@ -330,7 +328,7 @@ class Conversation:
             if not turn.text and turn.status != "complete":
                 saved = self._timeline.withdraw(turn.turn_id)
                 turn = self._timeline.get(turn.turn_id)
-        self._journal.end(turn, saved)
+        self._journal.end(self._kept, turn, saved)
 
 
 class Keeping:

@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from flowgpt_magic import migrations
@@ -182,7 +182,11 @@ def is_damaged(location: str) -> bool:
     """Does SQLite find fault with the file? Takes seconds for a large one."""
     try:
         with closing(sqlite3.connect(location, isolation_level=None)) as database:
-            return bool(database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+            if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                return True
+            if migrations.version_of(database) == migrations.NEWEST:  # the check does not look into the index
+                database.execute("SELECT rowid FROM words WHERE words MATCH '\"a\"' LIMIT 1").fetchall()
+            return False
     except sqlite3.Error as error:
         return code_of(error) in (11, 26)
 
@@ -232,9 +236,9 @@ def _rename(path: Path) -> Path:
     while aside.exists():
         number += 1
         aside = path.with_name(f"{stem}-{number}{path.suffix}")
-    path.rename(aside)
-    for end in ("-wal", "-shm", "-journal"):
-        with suppress(FileNotFoundError):
+    # The file itself goes last: from then on another process may begin a new one, with its own files beside it.
+    for end in ("-wal", "-shm", "-journal", ""):
+        with suppress(FileNotFoundError) if end else nullcontext():
             Path(f"{path}{end}").rename(f"{aside}{end}")
     return aside
 

@@ -46,7 +46,6 @@ from flowgpt_magic.records import (
     ConversationSummary,
     Hit,
     NotebookRecord,
-    Record,
 )
 from flowgpt_magic.saver import Saver
 from flowgpt_magic.timeline import Timeline
@@ -77,7 +76,8 @@ class Kept:
     record: ConversationRecord
     timeline: Timeline
     lock: threading.RLock = field(default_factory=threading.RLock)
-    saved: bool = False
+    listed: bool = False  # is it in the history, or about to be?
+    handed_over: bool = False  # does this process's saver have the record?
     runs: dict[str, CellRun] = field(default_factory=dict)  # by the cell's id
 
 
@@ -208,7 +208,7 @@ class Journal:
         with self._lock:
             self._notebook, self._notebook_saved = self._moved(found[0]), False
             self._kept.clear()
-        self.save()
+        self.save_notebook()
         return found[0].label
 
     def follow(self) -> None:
@@ -221,7 +221,7 @@ class Journal:
         with self._lock:
             self.place = place
             self._notebook, self._notebook_saved = self._moved(notebook), False
-        self.save()
+        self.save_notebook()
 
     def _follow_if_gone(self) -> None:
         """Look for the notebook's file behind the back of whoever asks: a server may need seconds to say."""
@@ -273,7 +273,7 @@ class Journal:
             self.troubles.append(f"another conversation was called {name} too: it is called {fresh} now")
         turns = history.turns(record.conversation_id, live_only=False)
         changes = history.changes(record.conversation_id)
-        return Kept(record, Timeline(record.conversation_id, turns, changes), saved=True)
+        return Kept(record, Timeline(record.conversation_id, turns, changes), listed=True)
 
     def _new_conversation(self, name: str) -> ConversationRecord:
         now = time.time()
@@ -289,7 +289,7 @@ class Journal:
         """The names of this notebook's conversations, the oldest first."""
         stored = [summary.conversation.name for summary in self.summaries()]
         with self._lock:
-            return stored + [name for name, kept in self._kept.items() if kept.saved and name not in stored]
+            return stored + [name for name, kept in self._kept.items() if kept.listed and name not in stored]
 
     def summaries(self) -> tuple[ConversationSummary, ...]:
         """The conversations of this notebook with their number of turns."""
@@ -302,7 +302,7 @@ class Journal:
             self._kept.pop(before, None)
             if not kept.record.removed:
                 self._kept[kept.record.name] = kept
-        self.save(kept.record)
+        self.save(kept, changed=True)
 
     def versions(self, conversation_id: str, place: int) -> tuple[Turn, ...]:
         """All that was ever asked at one place."""
@@ -322,32 +322,39 @@ class Journal:
 
     # Saving
 
-    def save(self, *records: Record) -> None:
-        """Save records, and before them the notebook they are of."""
+    def save_notebook(self) -> None:
+        """Save which notebook this is."""
         if not self._notebook_saved:
             self._notebook_saved = True
             self._saver.save(self.notebook)
+
+    def save(self, kept: Kept, *records: Turn | ChangeRecord, changed: bool = False) -> None:
+        """Save turns and changes of a conversation, and before them what the saver does not have yet, or not as it is.
+
+        ``changed`` says that the conversation's own record has changed.
+        """
+        self.save_notebook()
+        if changed or not kept.handed_over:
+            kept.listed = kept.handed_over = True
+            self._saver.save(kept.record)
         for record in records:
             self._saver.save(record)
 
     def begin(self, kept: Kept, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
         """A turn begins to stream."""
         self._follow_if_gone()
-        if not kept.saved:
-            kept.saved = True
-            self.save(kept.record)
-        self.save()
+        self.save(kept)
         self._saver.begin(turn)
-        self.save(*others)
+        self.save(kept, *others)
 
     def grow(self, turn_id: str, text: Callable[[], str]) -> None:
         """A turn has more text; it is asked for when it is written, at most once a second."""
         self._saver.grow(turn_id, text)
 
-    def end(self, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
+    def end(self, kept: Kept, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
         """A turn has ended."""
         self._saver.end(turn)
-        self.save(*others)
+        self.save(kept, *others)
 
     # Replay
 

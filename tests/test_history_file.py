@@ -455,6 +455,14 @@ class TestDamaged:
         history.close()
         assert is_damaged(str(path))
 
+    def test_a_damaged_index_is_damage_too(self, path):
+        fill(path)
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("DELETE FROM words_data")
+            database.commit()
+
+        assert is_damaged(str(path))
+
     @pytest.mark.parametrize("ends", [("",), ("", "-wal", "-shm"), ("", "-journal")])
     def test_what_stands_beside_it_goes_with_it(self, ends, path):
         contents = {end: f"no database {end}".encode() for end in ends}

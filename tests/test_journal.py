@@ -297,6 +297,7 @@ def test_without_a_history_conversations_live_in_memory(tmp_path):
 
     assert (prompts(kernel), kernel.names()) == (["one"], ["main", "other"])
     assert list(tmp_path.iterdir()) == []
+    kernel.close()
 
 
 def test_a_history_that_cannot_be_used_is_said_once_and_the_conversation_goes_on(tmp_path):
@@ -311,6 +312,23 @@ def test_a_history_that_cannot_be_used_is_said_once_and_the_conversation_goes_on
     assert len(said) == 1
     assert "which is a folder: set the path of a file" in said[0]
     kernel.close()
+
+
+def test_what_is_said_after_the_file_was_lost_is_in_the_new_one(kernel, tmp_path):
+    """Also in a conversation that was there before this kernel: its record was never this kernel's to save."""
+    first = kernel(tmp_path / "a.ipynb")
+    ask(first, "one")
+    end(first)
+    second = kernel(tmp_path / "a.ipynb")
+    assert prompts(second) == ["one"]
+
+    for path in tmp_path.glob("history.sqlite3*"):
+        path.unlink()
+    ask(second, "two")
+    end(second)
+
+    assert second.take_troubles() == []
+    assert "two" in prompts(kernel(tmp_path / "a.ipynb"))
 
 
 def test_a_process_has_one_journal_until_it_is_told_of_another_file(tmp_path):
