@@ -19,22 +19,34 @@ from flowgpt_magic.records import ChangeRecord
 Saved = list[Turn | ChangeRecord]
 
 
+def _order(turn: Turn) -> tuple[int, int, float]:
+    return turn.place, turn.version, turn.started
+
+
 class Timeline:
     """The turns of one conversation, in order, with the changes that can be undone."""
 
     def __init__(self, conversation_id: str, turns: Iterable[Turn] = (), changes: Iterable[ChangeRecord] = ()) -> None:
         self._conversation_id = conversation_id
-        self._turns = {turn.turn_id: turn for turn in turns}
+        self._turns: dict[str, Turn] = {}
+        self._at: dict[int, dict[str, None]] = {}  # for each place the ids of its turns: a dict keeps their order
+        self._live: list[Turn] | None = None  # None where it has to be put in order again
+        for turn in turns:
+            self._put(turn)
         # A change that was undone before another one was made cannot be redone: its number is negative.
         self._changes = sorted((change for change in changes if change.number > 0), key=lambda change: change.number)
+
+    def _put(self, turn: Turn) -> None:
+        self._turns[turn.turn_id] = turn
+        self._at.setdefault(turn.place, {})[turn.turn_id] = None
+        self._live = None
 
     @property
     def live(self) -> list[Turn]:
         """The turns that count, in order."""
-        return sorted(
-            (turn for turn in self._turns.values() if turn.live),
-            key=lambda turn: (turn.place, turn.version, turn.started),
-        )
+        if self._live is None:
+            self._live = sorted((turn for turn in self._turns.values() if turn.live), key=_order)
+        return list(self._live)
 
     def before(self, place: int) -> list[Turn]:
         """The live turns before a place."""
@@ -42,7 +54,7 @@ class Timeline:
 
     def versions(self, place: int) -> list[Turn]:
         """What is known of all that was asked at a place, oldest first."""
-        return sorted((turn for turn in self._turns.values() if turn.place == place), key=lambda turn: turn.version)
+        return sorted((self._turns[turn_id] for turn_id in self._at.get(place, ())), key=_order)
 
     def of_cell(self, cell_id: str) -> list[Turn]:
         """The live turns that the last run of the cell asked, in order."""
@@ -51,8 +63,7 @@ class Timeline:
 
     def live_among(self, places: Iterable[int]) -> list[Turn]:
         """The live turns at these places, in order."""
-        wanted = set(places)
-        return [turn for turn in self.live if turn.place in wanted]
+        return [turn for place in sorted(set(places)) for turn in self.versions(place) if turn.live]
 
     def number(self, number: int) -> Turn:
         """The live turn with this number, from 1 on; -1 is the last. Raises ``TurnNotFoundError``."""
@@ -64,7 +75,7 @@ class Timeline:
 
     def next_place(self) -> int:
         """The place after all that were ever taken."""
-        return max((turn.place for turn in self._turns.values()), default=0) + 1
+        return max(self._at, default=0) + 1
 
     def next_version(self, place: int) -> int:
         """The number of the next version at a place."""
@@ -73,7 +84,7 @@ class Timeline:
     def know(self, turn: Turn) -> None:
         """Take over what has become of a turn; whether it is live stays as it is here."""
         known = self._turns.get(turn.turn_id)
-        self._turns[turn.turn_id] = replace(turn, live=known.live) if known else turn
+        self._put(replace(turn, live=known.live) if known else turn)
 
     def get(self, turn_id: str) -> Turn:
         """The turn of this id."""
@@ -82,7 +93,7 @@ class Timeline:
     def change(self, kind: str, added: Sequence[Turn] = (), removed: Sequence[Turn] = ()) -> Saved:
         """Make ``added`` live and ``removed`` not; what was undone before can no longer be redone."""
         dropped = [replace(change, number=-change.number) for change in self._redoable()]
-        last = max((change.number for change in self._changes), default=0)
+        last = self._changes[-1].number if self._changes else 0
         del self._changes[len(self._changes) - len(dropped) :]
         change = ChangeRecord(
             change_id=uuid4().hex,
@@ -96,7 +107,8 @@ class Timeline:
         )
         self._changes.append(change)
         for turn in added:
-            self._turns.setdefault(turn.turn_id, turn)
+            if turn.turn_id not in self._turns:
+                self._put(turn)
         return [*self._apply(change.added, change.removed), *dropped, change]
 
     def undo(self) -> tuple[ChangeRecord, Saved]:
@@ -141,6 +153,6 @@ class Timeline:
         changed = []
         for turn_id, mark in [*((each, False) for each in not_live), *((each, True) for each in live)]:
             if turn_id in self._turns and self._turns[turn_id].live is not mark:
-                self._turns[turn_id] = replace(self._turns[turn_id], live=mark)
+                self._put(replace(self._turns[turn_id], live=mark))
                 changed.append(self._turns[turn_id])
         return changed
