@@ -7,8 +7,9 @@ from collections.abc import Callable
 from importlib.metadata import version as installed_version
 
 from flowgpt_magic import models, options
-from flowgpt_magic.desk import MAIN, Desk
+from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import ConversationNotFoundError, OptionError, closest
+from flowgpt_magic.journal import MAIN
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook import short_path
 from flowgpt_magic.plain_text import counted, cut
@@ -73,7 +74,7 @@ def show(desk: Desk, rest: str) -> Shown:
     turn = conversation.turn(numbers[0])
     versions = conversation.versions(turn)
     if len(numbers) == 1:
-        number = numbers[0] if numbers[0] > 0 else conversation.turns.index(turn) + 1
+        number = numbers[0] if numbers[0] > 0 else len(conversation.turns) + 1 + numbers[0]
         return turn if len(versions) == 1 else _versions(versions, number)
     found = [each for each in versions if each.version == numbers[1]]
     if not found:
@@ -117,8 +118,14 @@ def retry(desk: Desk, rest: str) -> Shown:
     read = options.read_line(rest, models.is_model)
     if read.prompt:
         raise OptionError(f"%flowgpt retry takes options only; {SEND_INSTEAD}")
+    out = read.options.pop("out", None)
+    if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format"}):
+        raise OptionError(f"%flowgpt retry does not take --{refused[0]}: -m, -t, -s, -f and -o")
     conversation = desk.conversation()
-    return desk.show(conversation.retry(**read.options), conversation, **read.options)
+    reply = conversation.retry(**read.options)
+    if out:
+        desk.names[out] = reply
+    return desk.show(reply, conversation, **read.options)
 
 
 def edit(desk: Desk, rest: str) -> Shown:
@@ -151,11 +158,11 @@ def chats(desk: Desk, rest: str) -> Shown:
     _nothing_more("chats", rest)
     desk.conversation()  # the one in use is there even before its first turn
     known = {summary.conversation.name: summary for summary in desk.journal.summaries()}
-    names = list(dict.fromkeys([*known, desk.current]))
+    names = list(dict.fromkeys([*desk.journal.names(), desk.current]))
     rows = tuple(
         (
-            f"{name} (in use)" if name == desk.current else name,
-            str(len(desk.conversation(name).turns)),
+            f"{cut(name)} (in use)" if name == desk.current else cut(name),
+            str(known[name].turns if name in known else len(desk.conversation(name).turns)),
             _when(known[name].last_used) if name in known else "",
         )
         for name in names
@@ -164,10 +171,10 @@ def chats(desk: Desk, rest: str) -> Shown:
 
 
 def use(desk: Desk, rest: str) -> Shown:
-    """Go on with another conversation: ``use NAME``."""
+    """Go on with another conversation, or with one that was removed: ``use NAME``."""
     name = _name("use", rest)
     known = [*desk.journal.names(), MAIN, desk.current]
-    if name not in known:
+    if name not in known and not desk.journal.restore(name):
         hint = closest(name, known)
         raise ConversationNotFoundError(f"there is no conversation {name!r}{hint} %flowgpt new begins one")
     desk.current = name
@@ -197,12 +204,12 @@ def rename(desk: Desk, rest: str) -> Shown:
 
 
 def remove(desk: Desk, rest: str) -> Shown:
-    """Take a conversation off the list: ``rm NAME``. Its turns are still found by a search."""
+    """Take a conversation off the list: ``rm NAME``; ``use NAME`` brings it back."""
     name = _name("rm", rest)
     _known(desk, name).conversation(name).remove()
     if name == desk.current:
         desk.current = MAIN
-    return f"{name} is off the list; {_state(desk)}"
+    return f"{name} is off the list, %flowgpt use brings it back; {_state(desk)}"
 
 
 def clear(desk: Desk, rest: str) -> Shown:
@@ -236,7 +243,9 @@ def search(desk: Desk, rest: str) -> Shown:
 
 def adopt(desk: Desk, rest: str) -> Shown:
     """Take over the history of a notebook that was moved or renamed: ``adopt PATH``."""
-    label = desk.journal.adopt(_name("adopt", rest))
+    if not rest:
+        raise OptionError("%flowgpt adopt takes the path of a notebook")
+    label = desk.journal.adopt(_unquoted(rest))
     desk.current = MAIN
     return f"the history of {label} is this notebook's now; {_state(desk)}"
 
@@ -245,7 +254,7 @@ def system(desk: Desk, rest: str) -> Shown:
     """Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` takes it away."""
     conversation = desk.conversation()
     if rest:
-        conversation.set(system=None if rest == "none" else _unquoted(rest))
+        conversation.set(system=None if rest.lower() == "none" else _unquoted(rest))
     return conversation.settings().system or "no system prompt"
 
 
@@ -253,7 +262,7 @@ def model(desk: Desk, rest: str) -> Shown:
     """Show or set who answers in this conversation: ``model [NAME]``; ``model none`` takes that back."""
     conversation = desk.conversation()
     if rest:
-        target = None if rest == "none" else models.find_model(_unquoted(rest))
+        target = None if rest.lower() == "none" else models.find_model(_unquoted(rest))
         conversation.set(model=None if target is None else str(target))
     return str(models.find_model(conversation.settings().model))
 
@@ -284,7 +293,7 @@ def help_(_desk: Desk, rest: str) -> Shown:
         lines = [f"  {name:<12}{(run.__doc__ or '').splitlines()[0]}" for name, run in COMMANDS.items()]
         return HELP.format(subcommands="\n".join(lines), options=options.usage())
     if rest not in COMMANDS:
-        raise OptionError(f"there is no subcommand {rest}{closest(rest, COMMANDS)} {SEND_INSTEAD}")
+        raise OptionError(f"there is no subcommand {rest}{closest(rest, COMMANDS)} %flowgpt help lists them")
     return f"%flowgpt {rest}: {COMMANDS[rest].__doc__}"
 
 

@@ -12,13 +12,19 @@ from typing import Any
 from uuid import uuid4
 
 from flowgpt_magic import settings
-from flowgpt_magic.errors import ConversationNameError, FlowGptError, PromptError
+from flowgpt_magic.errors import (
+    ConversationNameError,
+    ConversationNotFoundError,
+    FlowGptError,
+    PromptError,
+    SettingError,
+)
 from flowgpt_magic.journal import CellRun, Journal, here
 from flowgpt_magic.messages import LeftOut, Message, Status, Turn, Usage
 from flowgpt_magic.models import Target, find_model
 from flowgpt_magic.notebook import NO_CELL, Cell
 from flowgpt_magic.plain_text import counted
-from flowgpt_magic.records import ChangeRecord, ConversationRecord
+from flowgpt_magic.records import ConversationRecord
 from flowgpt_magic.reply import Reply
 
 CHARACTERS_PER_TOKEN = 4  # an estimate, for English; a provider that counts exactly does so itself
@@ -42,6 +48,12 @@ class Spot:
         return cls(kind, turn.place, (turn.place,), Cell(turn.cell_id, turn.run))
 
 
+def _as_asked(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that ask whom ``turn`` asked, and how: its prompt goes to nobody else unless ``options`` say so."""
+    known = {name: value for name, value in turn.parameters.items() if name in settings.TABLE}
+    return {"model": f"{turn.provider}:{turn.model}", "system": turn.system, **known, **options}
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked, of whom, and where the turn will stand."""
@@ -59,21 +71,30 @@ class Request:
 class Conversation:
     """The turns under one name, and what they are asked with.
 
-    ``configured`` gives the settings that stand between a call's own options and the environment. ``journal`` is where
-    the turns are kept, by default this process's own.
+    ``configured`` gives the settings that stand between a call's own options and the environment, by default what
+    ``%config`` has set. ``journal`` is where the turns are kept, by default where the setting ``history`` says.
     """
 
     def __init__(
         self,
         name: str = "main",
         *,
-        configured: Callable[[], Mapping[str, Any]] = dict,
+        configured: Callable[[], Mapping[str, Any]] | None = None,
         journal: Journal | None = None,
     ) -> None:
-        self._configured = configured
-        self._journal = journal or here()
-        self._kept = self._journal.load(name)
+        self._fixed = journal
+        self._bind(journal or here(), name)
+        self._configured = configured or self._journal.configured
+
+    def _bind(self, journal: Journal, name: str) -> None:
+        self._journal = journal
+        self._kept = journal.load(name)
         self._lock, self._timeline = self._kept.lock, self._kept.timeline
+
+    def _follow_setting(self) -> None:
+        """Go on in another history where that was set in the meantime: what is asked with it off is kept nowhere."""
+        if self._fixed is None and (journal := here()) is not self._journal:
+            self._bind(journal, self.name)
 
     def __repr__(self) -> str:
         return f"<Conversation {self.name!r}, {counted(len(self.turns), 'turn')}>"
@@ -91,6 +112,7 @@ class Conversation:
     @property
     def turns(self) -> list[Turn]:
         """The turns that count, in order."""
+        self._follow_setting()
         with self._lock:
             return self._timeline.live
 
@@ -104,6 +126,7 @@ class Conversation:
 
     def turn(self, number: int) -> Turn:
         """The turn with this number, from 1 on, -1 the last. Raises ``TurnNotFoundError``."""
+        self._follow_setting()
         with self._lock:
             return self._timeline.number(number)
 
@@ -142,6 +165,9 @@ class Conversation:
         what the history could answer. Raises ``PromptError`` for an empty prompt, and what an unknown model or a bad
         value raises, before anything is sent.
         """
+        self._follow_setting()
+        if not isinstance(history, bool):
+            raise SettingError("history is True or False for one prompt; where it is kept is set with FLOWGPT_HISTORY")
         cell = self._journal.running_cell() if cell is None else cell
         run = self._run_of(cell) if history and not append else None
         spot = Spot(cell=cell)
@@ -159,30 +185,32 @@ class Conversation:
         with self._lock:
             known = self._kept.runs.get(cell.cell_id)
             if known is None or known.run != cell.run:
-                known = CellRun(cell.run, [turn.place for turn in self._timeline.of_cell(cell.cell_id)])
+                earlier = self._timeline.of_cell(cell.cell_id)
+                if self._journal.place.kind == "vscode":  # it gives its cells other numbers each time it opens them
+                    earlier = [turn for turn in earlier if turn.kernel == self._journal.kernel]
+                known = CellRun(cell.run, [turn.place for turn in earlier])
                 self._kept.runs[cell.cell_id] = known
             return known
 
     def retry(self, number: int = -1, **options: Any) -> Reply:
-        """The same prompt again, at its own place; the earlier reply is kept as another version."""
+        """The same prompt again, of whom it was asked, at its own place; the earlier reply is another version of it."""
         turn = self.turn(number)
-        request = self._request(turn.prompt, options, Spot.of("retry", turn))
+        request = self._request(turn.prompt, _as_asked(turn, options), Spot.of("retry", turn))
         return self._reply(request, refresh=True)
 
     def edit(self, number: int, prompt: str, **options: Any) -> Reply:
-        """Another prompt at the place of turn ``number``; the turns after it stay."""
+        """Another prompt at the place of turn ``number``, of whom that was asked; the turns after it stay."""
         turn = self.turn(number)
-        return self._reply(self._request(prompt, options, Spot.of("edit", turn)))
+        return self._reply(self._request(prompt, _as_asked(turn, options), Spot.of("edit", turn)))
 
     def continue_(self, **options: Any) -> Reply:
         """The last reply, gone on with where it stopped; the shorter one is kept as another version."""
         turn = self.turn(-1)
         if not turn.text:
             raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
-        request = self._request(turn.prompt, options, Spot.of("continue", turn))
+        request = self._request(turn.prompt, _as_asked(turn, options), Spot.of("continue", turn))
         more: list[Message] = [{"role": "assistant", "content": turn.text}, {"role": "user", "content": CONTINUE}]
-        messages = [*request.messages, *more]
-        key = _key(request.target, messages, request.chosen)
+        messages, key = [*request.messages, *more], f"{request.key} {turn.digest} continued"
         return self._reply(replace(request, messages=messages, key=key, begins_with=turn.text), refresh=True)
 
     def _request(self, prompt: str, options: Mapping[str, Any], spot: Spot, *, history: bool = True) -> Request:
@@ -192,18 +220,20 @@ class Conversation:
             raise PromptError("the prompt is empty: write what you want to ask")
         chosen = self.settings(**options)
         target = find_model(chosen.model)
+        if self.record.removed:
+            raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         with self._lock:
             before = self._timeline.live if spot.place is None else self._timeline.before(spot.place)
-        messages, left_out = build_messages(chosen, before if history else [], prompt)
-        key = _key(target, messages, chosen)
-        return Request(prompt, target, chosen, messages, key, spot, left_out=left_out)
+        sent, left_out = turns_to_send(chosen, before if history else [])
+        key = _key(target, chosen, sent, prompt)
+        return Request(prompt, target, chosen, build_messages(chosen, sent, prompt), key, spot, left_out=2 * left_out)
 
     def _reply(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply:
         keeping = Keeping(self, self._journal, request) if history else None
 
         def source() -> AsyncGenerator[str | Usage, None]:
             if request.chosen.cache:
-                return self._journal.replay(reply, request.key, ask, refresh=refresh)
+                return self._journal.replays.answer(reply, request.key, ask, refresh=refresh)
             return ask()
 
         async def ask() -> AsyncGenerator[str | Usage, None]:
@@ -233,24 +263,35 @@ class Conversation:
 
     def undo(self) -> str:
         """Take the last change back; returns what that was. Raises ``NothingToUndoError``."""
+        self._fetch(redo=False)
         with self._lock:
             change, saved = self._timeline.undo()
-        self._journal.save(self._kept, *saved)
+            self._journal.save(self._kept, *saved)
         return change.kind
 
     def redo(self) -> str:
         """Make the change again that was undone last; returns what that was. Raises ``NothingToUndoError``."""
+        self._fetch(redo=True)
         with self._lock:
             change, saved = self._timeline.redo()
-        self._journal.save(self._kept, *saved)
+            self._journal.save(self._kept, *saved)
         return change.kind
+
+    def _fetch(self, *, redo: bool) -> None:
+        """Read the turns that an undo, or redo, is about: only live ones are read when a conversation is opened."""
+        with self._lock:
+            unknown = self._timeline.unknown(redo=redo)
+        found = self._journal.turns(unknown)
+        with self._lock:
+            for turn in found:
+                self._timeline.know(turn)
 
     def clear(self) -> int:
         """Begin anew; the turns are kept, and ``undo`` brings them back. Returns how many there were."""
         with self._lock:
             live = self._timeline.live
-            saved = self._timeline.change("clear", removed=live) if live else []
-        self._journal.save(self._kept, *saved)
+            if live:
+                self._journal.save(self._kept, *self._timeline.change("clear", removed=live))
         return len(live)
 
     def branch(self, name: str, number: int | None = None) -> Conversation:
@@ -267,7 +308,8 @@ class Conversation:
                 last = self._timeline.number(number)
                 turns = [turn for turn in turns if turn.place <= last.place]
         other = Conversation(name, configured=self._configured, journal=self._journal)
-        other.set(model=self.record.model or None, system=self.record.system or None, **self.record.parameters)
+        own = self.record
+        other._change_record(model=own.model, system=own.system, parameters=own.parameters)
         other.begin_anew(turns)
         return other
 
@@ -280,15 +322,19 @@ class Conversation:
             gone = self._timeline.live
             copies = self._copies(turns)
             saved = self._timeline.change("branch" if copies else "new", copies, gone) if copies or gone else []
-        self._journal.save(self._kept, *copies, *saved)
+            self._journal.save(self._kept, *copies, *saved, changed=True)
         return len(gone)
 
     def _copies(self, turns: Sequence[Turn]) -> list[Turn]:
-        """Copies of another conversation's turns that stand after all turns this one ever had."""
+        """Copies of another conversation's turns that stand after all turns this one ever had.
+
+        One that still streams has nothing to go on with yet, and nobody would end its copy.
+        """
         first, own = self._timeline.next_place(), self.record.conversation_id
+        ended = (turn for turn in turns if turn.status != "streaming")
         return [
             replace(turn, turn_id=uuid4().hex, conversation_id=own, place=first + number, version=1)
-            for number, turn in enumerate(turns)
+            for number, turn in enumerate(ended)
         ]
 
     def rename(self, name: str) -> None:
@@ -316,19 +362,18 @@ class Conversation:
             turn = replace(turn, place=place, version=self._timeline.next_version(place))
             others = self._timeline.live_among({place, *spot.clears})
             saved = self._timeline.change(spot.kind, added=[turn], removed=others)
-        self._journal.begin(self._kept, turn, [each for each in saved if each != turn])
+            self._journal.begin(self._kept, turn, [each for each in saved if each != turn])
         return turn
 
-    def end_turn(self, turn: Turn) -> None:
-        """Keep what has become of it. An empty reply that failed does not keep the place of an earlier one."""
-        saved: list[Turn | ChangeRecord] = []
+    def end_turn(self, turn: Turn, *, empty: bool) -> None:
+        """Keep what has become of it. An ``empty`` reply that failed does not keep the place of an earlier one."""
         with self._lock:
             self._timeline.know(turn)
-            turn = self._timeline.get(turn.turn_id)
-            if not turn.text and turn.status != "complete":
-                saved = self._timeline.withdraw(turn.turn_id)
-                turn = self._timeline.get(turn.turn_id)
-        self._journal.end(self._kept, turn, saved)
+            saved = self._timeline.withdraw(turn.turn_id) if empty and turn.status != "complete" else []
+            run = self._kept.runs.get(turn.cell_id)
+            if saved and run is not None and run.run == turn.run:
+                run.asked -= 1  # what this run of the cell asks next takes that place
+            self._journal.end(self._kept, self._timeline.get(turn.turn_id), saved)
 
 
 class Keeping:
@@ -369,6 +414,8 @@ class Keeping:
             ended=None,
         )
         self._turn = self._conversation.begin_turn(turn, request.spot)
+        if reply.status is not None and reply.ended:  # an interrupt came while this was being done
+            self.end(reply, reply.status)
 
     def grow(self, reply: Reply) -> None:
         """A chunk has come."""
@@ -381,43 +428,45 @@ class Keeping:
             return
         reply.notices += self._journal.take_troubles()
         error = "" if reply.error is None else f"{type(reply.error).__name__}: {reply.error}"
-        self._conversation.end_turn(
-            replace(
-                self._turn,
-                text=reply.text_so_far,
-                status=status,
-                error=error,
-                usage=reply.usage,
-                notices=tuple(reply.notices),
-                left_out=reply.left_out,
-                replayed=reply.replayed,
-                ended=time.time(),
-            )
+        turn = replace(
+            self._turn,
+            text=reply.text_so_far,
+            status=status,
+            error=error,
+            usage=reply.usage,
+            notices=tuple(reply.notices),
+            left_out=reply.left_out,
+            replayed=reply.replayed,
+            ended=time.time(),
         )
+        self._conversation.end_turn(turn, empty=turn.text in ("", self._request.begins_with))
 
 
-def build_messages(chosen: settings.Settings, before: list[Turn], prompt: str) -> tuple[list[Message], int]:
-    """System prompt, the turns before, the prompt; and how many messages did not fit and were left out.
+def turns_to_send(chosen: settings.Settings, before: Sequence[Turn]) -> tuple[list[Turn], int]:
+    """The turns before that are sent along, and how many did not fit and are left out.
 
     Turns are left out whole and from the oldest on, where ``history_tokens`` limits them.
     """
-    system: list[Message] = [{"role": "system", "content": chosen.system}] if chosen.system else []
     # A prompt that got no answer would stand right beside the next one.
     turns = [turn for turn in before if turn.text]
-    kept = turns
-    if chosen.history_tokens:
-        room, kept = chosen.history_tokens * CHARACTERS_PER_TOKEN, []
-        for turn in reversed(turns):
-            room -= len(turn.prompt) + len(turn.text)
-            if room < 0:
-                break
-            kept.insert(0, turn)
-    messages = list(system)
-    for turn in kept:
-        messages.append({"role": "user", "content": turn.prompt})
-        messages.append({"role": "assistant", "content": turn.text})
+    if not chosen.history_tokens:
+        return turns, 0
+    room, kept = chosen.history_tokens * CHARACTERS_PER_TOKEN, 0
+    for turn in reversed(turns):
+        room -= len(turn.prompt) + len(turn.text)
+        if room < 0:
+            break
+        kept += 1
+    return turns[len(turns) - kept :], len(turns) - kept
+
+
+def build_messages(chosen: settings.Settings, turns: Sequence[Turn], prompt: str) -> list[Message]:
+    """System prompt, the turns before, the prompt."""
+    messages: list[Message] = [{"role": "system", "content": chosen.system}] if chosen.system else []
+    for turn in turns:
+        messages += turn.messages
     messages.append({"role": "user", "content": prompt})
-    return messages, 2 * (len(turns) - len(kept))
+    return messages
 
 
 def parameters(target: Target, chosen: settings.Settings) -> dict[str, Any]:
@@ -435,10 +484,11 @@ def _shaping(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NO_PARAMETERS}
 
 
-def _key(target: Target, messages: list[Message], chosen: settings.Settings) -> str:
+def _key(target: Target, chosen: settings.Settings, turns: Sequence[Turn], prompt: str) -> str:
     """The same for two requests exactly if provider, model, messages and parameters are."""
-    asked = [target.provider, target.model, messages, _shaping(parameters(target, chosen))]
+    said = [chosen.system, *(turn.digest for turn in turns), prompt]
     try:
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        asked = json.dumps([target.provider, target.model, said, _shaping(parameters(target, chosen))], sort_keys=True)
     except (TypeError, ValueError) as error:
         raise FlowGptError(f"a parameter cannot be kept: {error}") from None
+    return hashlib.sha256(asked.encode()).hexdigest()

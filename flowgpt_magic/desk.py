@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from flowgpt_magic.nested import Nesting
     from flowgpt_magic.reply import Reply
 
-MAIN = "main"
-
 
 class Desk:
     """The state of the magics in one shell.
@@ -24,9 +22,17 @@ class Desk:
     def __init__(self, configured: Callable[[], Mapping[str, Any]], names: dict[str, Any]) -> None:
         self.configured = configured
         self.names = names
-        self.current = MAIN
         self._replies: list[Reply] = []
         self._nesting: Nesting | None = None
+
+    @property
+    def current(self) -> str:
+        """The conversation that cells ask in; it stays where the extension is loaded again."""
+        return self.journal.current
+
+    @current.setter
+    def current(self, name: str) -> None:
+        self.journal.current = name
 
     @property
     def journal(self) -> journal.Journal:
@@ -68,4 +74,4 @@ class Desk:
         self.stop()
         if self._nesting is not None:
             self._nesting.switch(on=False)
-        self.journal.flush()
+        journal.flush()

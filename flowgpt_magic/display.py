@@ -40,6 +40,13 @@ def in_shell() -> bool:
     return get_ipython() is not None
 
 
+def configured() -> dict[str, Any]:
+    """What ``%config FlowGPT`` has set, where the extension is loaded."""
+    magics = get_ipython().magics_manager.registry.get("FlowGPT")
+    found: dict[str, Any] = magics.configured() if magics is not None else {}
+    return found
+
+
 def request() -> dict[str, Any]:
     """The request that this cell is run by: its ``header``, ``content`` and ``metadata``; empty outside a kernel."""
     if not in_kernel():
@@ -92,9 +99,12 @@ def path_of_notebook() -> str | None:
 def _connection_file() -> str:
     if not in_kernel():
         return ""
-    from ipykernel.connect import get_connection_file
+    try:
+        from ipykernel.connect import get_connection_file
 
-    return str(get_connection_file())
+        return str(get_connection_file())
+    except (ImportError, RuntimeError):  # a kernel that is no process of its own, or none of ipykernel's
+        return ""
 
 
 def show_answer(answer: str | Table | Turn | Reply | None, troubles: list[str]) -> Reply | None:

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 # the names in these statements are our own, the values are bound
-"""Every turn on disk: the only module that speaks SQL.
+"""Every turn on disk. SQL is spoken here and in the modules of the same name, ``history_…`` and ``migrations``, alone.
 
 It stores plain values and gives them back; what is live, and what an undo means, is the conversation's business. Text
 that is no valid Unicode (half of a surrogate pair, from a front end that cut an emoji) is kept as its bytes, since
@@ -22,7 +22,6 @@ from uuid import uuid4
 
 from flowgpt_magic import history_file, migrations
 from flowgpt_magic.errors import HistoryError, HistoryLockedError
-from flowgpt_magic.history_file import MEMORY
 from flowgpt_magic.history_rows import (
     CHANGE,
     CONVERSATION,
@@ -40,6 +39,7 @@ from flowgpt_magic.history_rows import (
 from flowgpt_magic.kernels import lives
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.records import (
+    MEMORY,
     ChangeRecord,
     ConversationRecord,
     ConversationSummary,
@@ -150,19 +150,18 @@ class History:
             done = self._run(f"UPDATE turns SET indexed = 1 WHERE number IN ({some})", values).rowcount
         return done == INDEX_AT_ONCE
 
-    def copy_conversations(self, from_notebook_id: str, to_notebook_id: str) -> tuple[ConversationRecord, ...]:
-        """Give a notebook a copy of another's conversations, with all versions of their turns and their changes.
+    def copies(self, from_notebook_id: str, to_notebook_id: str) -> list[Record]:
+        """What to save to give a notebook a copy of another's conversations, with all their turns and changes.
 
         The copies have ids of their own; the originals stay as they are. Conversations that were removed, and those
-        whose name the notebook already has, are left out. Returns the new ones.
+        whose name the notebook already has, are left out.
         """
         taken = {each.conversation.name for each in self.conversations(to_notebook_id)}
         copies: list[Record] = []
         for summary in self.conversations(from_notebook_id):
             if summary.conversation.name not in taken:
                 copies += self._copy(summary.conversation, to_notebook_id)
-        self.save(*copies)
-        return tuple(each for each in copies if isinstance(each, ConversationRecord))
+        return copies
 
     def _copy(self, original: ConversationRecord, notebook_id: str) -> list[Record]:
         copy = replace(original, conversation_id=uuid4().hex, notebook_id=notebook_id)
@@ -275,6 +274,15 @@ class History:
         """The turn of this id."""
         found = self._turns("WHERE turn_id = ?", (turn_id,))
         return found[0] if found else None
+
+    def turns_by_id(self, turn_ids: Collection[str]) -> tuple[Turn, ...]:
+        """The turns of these ids, in no order."""
+        return self._turns("WHERE turn_id IN (SELECT value FROM json_each(?))", (json.dumps(list(turn_ids)),))
+
+    def newest_versions(self, conversation_id: str) -> dict[int, int]:
+        """For each place of a conversation the number of its newest version, live or not."""
+        sql = "SELECT place, max(version) FROM turns WHERE conversation_id = ? GROUP BY place"
+        return {row["place"]: row["version"] for row in self._rows(("place", "version"), sql, (conversation_id,))}
 
     def turns_whose_id_begins(self, beginning: str) -> tuple[Turn, ...]:
         """The turns whose id begins so, in whichever notebook; two at most."""

@@ -18,9 +18,9 @@ from flowgpt_magic.errors import (
     HistoryLockedError,
     HistoryRecordError,
 )
+from flowgpt_magic.records import MEMORY
 from flowgpt_magic.search import spaced
 
-MEMORY = ":memory:"
 DATABASE_SUFFIXES = {".sqlite3", ".sqlite", ".db"}
 WAL_LIMIT = 16 * 2**20  # bytes the write-ahead log keeps after it was copied into the file
 COPY_LIMIT = 256 * 2**20  # bytes of a file that is copied into memory where it cannot be written

@@ -11,7 +11,7 @@ from typing import Any
 
 from flowgpt_magic.kernels import lives
 from flowgpt_magic.messages import Turn, Usage
-from flowgpt_magic.records import ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record
+from flowgpt_magic.records import ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record, Rekey
 from flowgpt_magic.secrecy import without_passwords, without_secrets
 
 SILENCE = 3600.0  # seconds without growth after which a turn of a process that cannot be seen from here is given up
@@ -51,6 +51,8 @@ def statement(record: Record | Growth) -> tuple[str, tuple[Any, ...]]:
     """What adds ``record``, or changes the row with its id."""
     if isinstance(record, Growth):
         return GROW_TURN, (record.text, time.time(), record.turn_id)
+    if isinstance(record, Rekey):
+        return "UPDATE notebooks SET key = ? WHERE key = ?", (record.new, record.old)
     if isinstance(record, Turn):
         return SAVE_TURN, _turn_values(record)
     if isinstance(record, ConversationRecord):

@@ -6,36 +6,36 @@ Its place in the history follows the file, so that the next kernel finds it.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+import warnings
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import (
     ConversationNameError,
     ConversationNotFoundError,
+    FlowGptWarning,
     HistoryError,
-    ProviderError,
     TurnNotFoundError,
 )
+from flowgpt_magic.identity import FILE_KINDS, Found, find_notebook, moved, new_notebook
 from flowgpt_magic.kernels import this_kernel
-from flowgpt_magic.messages import Turn, Usage
+from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook import (
+    ELSEWHERE,
     NO_CELL,
     Cell,
     Place,
-    cell_ids,
     elsewhere,
-    is_stranger,
-    likely_origin,
     place_of,
     script,
 )
@@ -46,18 +46,19 @@ from flowgpt_magic.records import (
     ConversationSummary,
     Hit,
     NotebookRecord,
+    Record,
+    Rekey,
 )
+from flowgpt_magic.replay import Replays
 from flowgpt_magic.saver import Saver
 from flowgpt_magic.timeline import Timeline
 
 if TYPE_CHECKING:
     from flowgpt_magic.history import History
-    from flowgpt_magic.reply import Reply
 
 T = TypeVar("T")
 FILE = "history.sqlite3"
-FILE_KINDS = ("jupyter", "vscode")  # their places are files, which are renamed and copied
-Chunks = AsyncGenerator[str | Usage, None]
+MAIN = "main"
 
 
 @dataclass
@@ -85,7 +86,7 @@ class Journal:
     """Keeps the conversations of the notebook at ``place`` in the history at ``location``.
 
     ``running_cell`` tells which cell runs just now; ``find_path`` where the notebook's file is by now, None where
-    nobody knows.
+    nobody knows; ``configured`` gives what ``%config`` has set. ``current`` is the conversation that cells ask in.
     """
 
     def __init__(
@@ -95,18 +96,22 @@ class Journal:
         *,
         running_cell: Callable[[], Cell] = lambda: NO_CELL,
         find_path: Callable[[], str | None] = lambda: None,
+        configured: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.place = place
         self.location = location
         self.running_cell = running_cell
+        self.configured = configured
+        self.current = MAIN
         self._find_path = find_path
         self._looking = False  # for the notebook's file
-        self.troubles: list[str] = []  # what the person has not been told yet
-        self._saver = Saver(location, warn=self.troubles.append)
+        self._troubles: deque[str] = deque()  # what the person has not been told yet
+        self._told: set[str] = set()
+        self._saver = Saver(location, warn=self._tell)
         self._notebook: NotebookRecord | None = None
         self._notebook_saved = False
         self._kept: dict[str, Kept] = {}
-        self._asked: dict[str, Reply] = {}
+        self.replays = Replays(self._find_replay)
         self._lock = threading.RLock()
 
     @property
@@ -115,9 +120,21 @@ class Journal:
         return this_kernel()
 
     def take_troubles(self) -> list[str]:
-        """What went wrong with the file since the last call, a line each."""
-        taken, self.troubles[:] = list(self.troubles), []
+        """What a person should know and was not told yet, a line each."""
+        taken = []
+        while self._troubles:
+            taken.append(self._troubles.popleft())
         return taken
+
+    def _tell(self, text: str) -> None:
+        """Have the person told, once: below the next reply, or in a program by a warning."""
+        if text in self._told:
+            return
+        self._told.add(text)
+        if self.place.kind == "script":
+            warnings.warn(text, FlowGptWarning, stacklevel=2)
+        else:
+            self._troubles.append(text)
 
     def close(self) -> None:
         """Write what is not written yet."""
@@ -134,7 +151,7 @@ class Journal:
         try:
             return self._saver.read(ask)
         except HistoryError as error:
-            self.troubles.append(str(error))
+            self._tell(str(error))
             return otherwise
 
     # The notebook
@@ -144,72 +161,50 @@ class Journal:
         """This notebook, found in the history or new."""
         with self._lock:
             if self._notebook is None:
-                self._notebook = self.read(self._find_notebook, None) or self._new_notebook()
+                cell = self.running_cell()  # now: the answer comes from another thread
+                found = self.read(lambda history: find_notebook(history, self.place, cell), None)
+                found = found or Found(new_notebook(self.place))
+                self._notebook = found.notebook
+                for record in found.records:
+                    self._saver.save(record)
+                if found.text:
+                    self._tell(found.text)
             return self._notebook
 
-    def _new_notebook(self) -> NotebookRecord:
-        now, place = time.time(), self.place
-        return NotebookRecord(uuid4().hex, place.key, place.label, place.kind, place.path, now, now)
-
-    def _find_notebook(self, history: History) -> NotebookRecord | None:
-        found = history.notebook(self.place.key)
-        if found is not None and not self._is_another(history, found):
-            return replace(found, label=self.place.label, path=self.place.path, seen=time.time())
-        cells = cell_ids(self.place.path) if self.place.kind in FILE_KINDS else frozenset()
-        if not cells:
-            return None
-        origin = likely_origin(self.place.path, history.cells(cells))
-        known = history.notebook(origin.key) if origin else None
-        if origin is None or known is None:
-            return None
-        if origin.kind == "moved":
-            self.troubles.append(f"this notebook was {known.label} before: its history is taken over")
-            moved = self._moved(known)
-            history.save(moved)
-            return moved
-        fresh = self._new_notebook()
-        history.save(fresh)
-        copies = history.copy_conversations(known.notebook_id, fresh.notebook_id)
-        if copies:
-            self.troubles.append(f"this notebook is a copy of {known.label}: it starts from a copy of its history")
-        return fresh
-
-    def _is_another(self, history: History, found: NotebookRecord) -> bool:
-        """Does a new notebook stand where the one was whose history is kept for this path? That one lives elsewhere."""
-        if self.place.kind not in FILE_KINDS:
-            return False
-        cells, last_asked = history.cells_at(found.key)
-        if not is_stranger(self.place.path, self.running_cell(), cells, last_asked):
-            return False
-        history.save(replace(found, key=elsewhere(found.key, found.notebook_id), seen=time.time()))
-        self.troubles.append(
-            f"another notebook was {found.label} before: this one begins anew (%flowgpt adopt {found.path} takes over "
-            "what was said there)"
-        )
-        return True
-
-    def _moved(self, known: NotebookRecord) -> NotebookRecord:
-        place = self.place
-        return replace(known, key=place.key, label=place.label, path=place.path, kind=place.kind, seen=time.time())
-
     def adopt(self, path: str) -> str:
-        """Take over the history of the notebook that was at ``path``; returns how it was called.
+        """Take over the history of the notebook that was at ``path``, or a copy where it still is; returns its name.
 
-        Raises ``ConversationNotFoundError`` where nothing is known of it.
+        Where both have a conversation of one name, this notebook's own gets another one. Raises
+        ``ConversationNotFoundError`` where nothing is known of it.
         """
         other = place_of(os.path.abspath(os.path.expanduser(path)))
-        mine = self.notebook.notebook_id
+        mine = self.notebook
         nothing: tuple[NotebookRecord, ...] = ()
         notebooks = self.read(lambda history: history.notebooks(), nothing)
-        found = [each for each in notebooks if each.notebook_id != mine and other.key in (each.key, each.path)]
+        found = [each for each in notebooks if each.key != mine.key and other.key in (each.key, each.path)]
         if not found:
-            already = "this notebook's own history is all that" if other.path == self.notebook.path else "nothing"
+            already = "this notebook's own history is all that" if other.path == mine.path else "nothing"
             raise ConversationNotFoundError(f"{already} is known of a notebook at {other.path or path}")
+        known, names = found[0], self.names()
+        theirs = {each.conversation.name for each in self._summaries(known.notebook_id)}
+        for name in theirs.intersection(names):
+            kept = self.load(name)
+            fresh = _free(name, {*theirs, *names})
+            kept.record = replace(kept.record, name=fresh, changed=time.time())
+            self.save(kept, changed=True)
+        self.save_notebook()
+        copies: list[Record] = []
+        if os.path.isfile(known.path) and not ELSEWHERE.match(known.key):
+            copies = self.read(lambda history: history.copies(known.notebook_id, mine.notebook_id), copies)
         with self._lock:
-            self._notebook, self._notebook_saved = self._moved(found[0]), False
+            if not copies:
+                self._saver.save(Rekey(known.key, mine.key))
+                self._notebook, self._notebook_saved = moved(known, self.place), False
+            for record in copies:
+                self._saver.save(record)
             self._kept.clear()
         self.save_notebook()
-        return found[0].label
+        return known.label
 
     def follow(self) -> None:
         """Where the notebook's file was renamed under the running kernel, keep its history under the new name."""
@@ -220,7 +215,10 @@ class Journal:
         notebook = self.notebook
         with self._lock:
             self.place = place
-            self._notebook, self._notebook_saved = self._moved(notebook), False
+            # What was kept for that path is of a notebook that is not there any more.
+            self._saver.save(Rekey(place.key, elsewhere(place.key, uuid4().hex)))
+            self._saver.save(Rekey(notebook.key, place.key))
+            self._notebook, self._notebook_saved = moved(notebook, self.place), False
         self.save_notebook()
 
     def _follow_if_gone(self) -> None:
@@ -245,35 +243,43 @@ class Journal:
         with self._lock:
             if name not in self._kept:
                 notebook_id = self.notebook.notebook_id
-                found = self.read(lambda history: self._load(history, notebook_id, name), None)
+                nothing: list[Kept] = []
+                found = self._settle(name, self.read(lambda history: self._load(history, notebook_id, name), nothing))
                 if found and self.place.kind in ("terminal", "folder") and (turns := len(found.timeline.live)):
                     told = f"{name} goes on with {counted(turns, 'turn')} of {self.place.label}"
-                    self.troubles.append(f"{told}; %flowgpt clear begins anew")
+                    self._tell(f"{told}; %flowgpt clear begins anew")
                 self._kept[name] = found or Kept(
                     record := self._new_conversation(name), Timeline(record.conversation_id)
                 )
             return self._kept[name]
 
-    def _load(self, history: History, notebook_id: str, name: str) -> Kept | None:
-        """The conversation as the history has it.
+    def _load(self, history: History, notebook_id: str, name: str) -> list[Kept]:
+        """The conversations of this name, the one that is meant first.
 
-        Two kernels that begin one at the same moment begin two, as does one that cannot read the file. The later one is
-        found under another name.
+        Two kernels that begin one at the same moment begin two, as does one that cannot read the file.
         """
-        known = [summary.conversation for summary in history.conversations(notebook_id)]
-        same = [each for each in known if each.name == name]
-        if not same:
+        summaries = history.conversations(notebook_id)
+        same = [each.conversation for each in summaries if each.conversation.name == name]
+        for record in same[:1]:
+            live = history.turns(record.conversation_id)
+            changes = history.changes(record.conversation_id)
+            newest = history.newest_versions(record.conversation_id)
+            timeline = Timeline(record.conversation_id, live, changes, newest)
+            return [Kept(record, timeline, listed=True), *(Kept(each, Timeline("")) for each in same[1:])]
+        return []
+
+    def _settle(self, name: str, found: list[Kept]) -> Kept | None:
+        """Mend what two kernels did to one conversation: others of its name, and turns at one place."""
+        if not found:
             return None
-        record, *others = same
-        names = {each.name for each in known}
+        kept, *others = found
         for other in others:
-            fresh = next(free for free in (f"{name} ({n})" for n in count(2)) if free not in names)
-            names.add(fresh)
-            history.save(replace(other, name=fresh, changed=time.time()))
-            self.troubles.append(f"another conversation was called {name} too: it is called {fresh} now")
-        turns = history.turns(record.conversation_id, live_only=False)
-        changes = history.changes(record.conversation_id)
-        return Kept(record, Timeline(record.conversation_id, turns, changes), listed=True)
+            other.record = replace(other.record, name=_free(name, set(self.names())), changed=time.time())
+            self.save(other, changed=True)
+            self._tell(f"another conversation was called {name} too: it is called {other.record.name} now")
+        if spread := kept.timeline.spread():
+            self.save(kept, *spread)
+        return kept
 
     def _new_conversation(self, name: str) -> ConversationRecord:
         now = time.time()
@@ -293,20 +299,42 @@ class Journal:
 
     def summaries(self) -> tuple[ConversationSummary, ...]:
         """The conversations of this notebook with their number of turns."""
-        notebook_id = self.notebook.notebook_id
+        return self._summaries(self.notebook.notebook_id)
+
+    def _summaries(self, notebook_id: str) -> tuple[ConversationSummary, ...]:
         return self.read(lambda history: history.conversations(notebook_id), ())
 
     def renamed(self, kept: Kept, before: str) -> None:
         """A conversation is called something else now, or was removed."""
         with self._lock:
-            self._kept.pop(before, None)
+            if self._kept.get(before) is kept:
+                del self._kept[before]
             if not kept.record.removed:
                 self._kept[kept.record.name] = kept
         self.save(kept, changed=True)
 
+    def restore(self, name: str) -> bool:
+        """Put a conversation that was removed back on the list; was there one?"""
+        notebook_id = self.notebook.notebook_id
+        nothing: tuple[ConversationSummary, ...] = ()
+        known = self.read(lambda history: history.conversations(notebook_id, removed=True), nothing)
+        gone = [each.conversation for each in known if each.conversation.removed and each.conversation.name == name]
+        for record in gone[-1:]:
+            self._saver.save(replace(record, removed=False, changed=time.time()))
+            with self._lock:
+                self._kept.pop(name, None)
+        return bool(gone)
+
     def versions(self, conversation_id: str, place: int) -> tuple[Turn, ...]:
-        """All that was ever asked at one place."""
+        """All that was ever asked at one place, as far as it is saved."""
         return self.read(lambda history: history.versions(conversation_id, place), ())
+
+    def _find_replay(self, key: str) -> Turn | None:
+        return self.read(lambda history: history.find_replay(key), None)
+
+    def turns(self, turn_ids: Collection[str]) -> tuple[Turn, ...]:
+        """The saved turns of these ids."""
+        return self.read(lambda history: history.turns_by_id(turn_ids), ()) if turn_ids else ()
 
     def turn(self, turn_id: str) -> Turn:
         """The turn whose id begins so, in whichever notebook. Raises ``TurnNotFoundError``."""
@@ -356,43 +384,9 @@ class Journal:
         self._saver.end(turn)
         self.save(kept, *others)
 
-    # Replay
 
-    async def replay(self, reply: Reply, key: str, ask: Callable[[], Chunks], *, refresh: bool) -> Chunks:
-        """The answer to the same request from a reply that is on its way, or from the history; else a new one."""
-        other = None if refresh else self._asked.get(key)
-        if other is not None:
-            async with aclosing(_along_with(reply, other)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-            if reply.replayed:
-                return
-        self._asked[key] = reply  # before the first wait: whoever asks the same in the meantime comes along
-        try:
-            found = None if refresh else await asyncio.to_thread(self._find_replay, key)
-            if found is not None:
-                reply.replayed = True
-                yield found.text
-                yield replace(found.usage, first_chunk_seconds=None, seconds=None)
-                return
-            async with aclosing(ask()) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        finally:
-            if self._asked.get(key) is reply:
-                del self._asked[key]
-
-    def _find_replay(self, key: str) -> Turn | None:
-        return self.read(lambda history: history.find_replay(key), None)
-
-
-async def _along_with(reply: Reply, other: Reply) -> Chunks:
-    """The chunks of another reply; nothing if that one is stopped before its first chunk."""
-    async for chunk in other:
-        reply.replayed = True
-        yield chunk
-    if reply.replayed and other.status != "complete":
-        raise ProviderError("the same request was being answered for another cell, and was stopped: run this again")
+def _free(name: str, taken: Collection[str]) -> str:
+    return next(free for free in (f"{name} ({number})" for number in count(2)) if free not in taken)
 
 
 def check_name(name: str) -> None:
@@ -408,12 +402,16 @@ _finding = threading.Lock()
 def here(location: str = "") -> Journal:
     """This process's journal, in the history at ``location``: a file, ``:memory:`` or ``off``.
 
-    Without a location the one in use goes on, or that of the settings begins. Which notebook and which cell it is, is
+    Without a location it is that of the settings. Which notebook and which cell it is, and what ``%config`` has set, is
     asked of the shell, where one runs.
     """
+    shell = _shell()
+    wanted = location or where(settings.load(configured=shell.configured() if shell else {}).history)
     with _finding:
-        if not _journals or (location and _journals[-1].location != location):
-            _journals.append(_begin(location or where(settings.load().history)))
+        known = next((each for each in _journals if each.location == wanted), None)
+        if known is not None:
+            _journals.remove(known)
+        _journals.append(known or _begin(wanted, shell))
         return _journals[-1]
 
 
@@ -422,15 +420,31 @@ def where(setting: str) -> str:
     return setting or str(settings.data_folder() / FILE)
 
 
-def _begin(location: str) -> Journal:
-    if "IPython" in sys.modules:  # imported now, not with this module: it is the display that knows the shell
-        from flowgpt_magic import display
+def _shell() -> ModuleType | None:
+    """The display, which knows the shell; imported now, and only where a shell can be."""
+    if "IPython" not in sys.modules:
+        return None
+    from flowgpt_magic import display
 
-        if display.in_shell():
-            return Journal(
-                display.place(), location, running_cell=display.running_cell, find_path=display.path_of_notebook
-            )
-    return Journal(script(sys.argv[0], os.getcwd(), uuid4().hex), location)
+    return display if display.in_shell() else None
+
+
+def _begin(location: str, shell: ModuleType | None) -> Journal:
+    if shell is None:
+        return Journal(script(sys.argv[0], os.getcwd(), uuid4().hex), location)
+    return Journal(
+        shell.place(),
+        location,
+        running_cell=shell.running_cell,
+        find_path=shell.path_of_notebook,
+        configured=shell.configured,
+    )
+
+
+def flush() -> None:
+    """Wait until everything that was said in this process is written."""
+    for each in list(_journals):
+        each.flush()
 
 
 def forget() -> None:

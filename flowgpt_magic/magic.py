@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from flowgpt_magic.reply import Reply
 
 
+class Hidden(str):
+    """A key or password that ``%config`` does not show."""
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
+
+
 @magics_class
 class FlowGPT(Magics):
     """Settings of the magics; each can also be set by an environment variable or in the settings file."""
@@ -38,13 +45,15 @@ class FlowGPT(Magics):
         if proposal.value is None:
             return None
         try:
-            return settings.check(proposal.trait.name, proposal.value, "%config FlowGPT")
+            value = settings.check(proposal.trait.name, proposal.value, "%config FlowGPT")
+            return Hidden(value) if settings.TABLE[proposal.trait.name].metadata["secret"] else value
         except SettingError as error:
             raise traitlets.TraitError(str(error)) from None
 
     def configured(self) -> dict[str, Any]:
         """What ``%config`` has set, by name."""
-        return {name: getattr(self, name) for name in settings.TABLE if getattr(self, name) is not None}
+        values = {name: getattr(self, name) for name in settings.TABLE}
+        return {n: str(v) if isinstance(v, Hidden) else v for n, v in values.items() if v is not None}
 
     @property
     def desk(self) -> Desk:
@@ -64,6 +73,8 @@ class FlowGPT(Magics):
         if cell is None:
             word, _space, rest = line.strip().partition(" ")
             run = commands.COMMANDS.get(word) if word else commands.in_force
+            if run is not None and rest.strip() in ("-h", "--help"):
+                run, rest = commands.help_, word
             if run is not None:
                 return self._value(display.show_answer(run(self.desk, rest.strip()), self.desk.journal.take_troubles()))
         return self._ask(line, cell)
@@ -131,7 +142,6 @@ def unload(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop("FlowGPT", None)
     if magics is None:
         return
-    magics.close()
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("flowgpt", None)
     if magics in shell.configurables:
@@ -139,3 +149,4 @@ def unload(shell: InteractiveShell) -> None:
     for transformer in TRANSFORMERS:
         if transformer in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(transformer)
+    magics.close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypedDict
 
 from flowgpt_magic.errors import FlowGptWarning
@@ -81,6 +84,16 @@ class Turn:
     kernel: str
     started: float
     ended: float | None
+
+    @cached_property
+    def messages(self) -> tuple[Message, Message]:
+        """The turn as it is sent with later ones; made once, however many replies hold on to it."""
+        return {"role": "user", "content": self.prompt}, {"role": "assistant", "content": self.text}
+
+    @cached_property
+    def digest(self) -> str:
+        """What makes two turns the same to a model: the SHA-256 of prompt and reply."""
+        return hashlib.sha256(json.dumps([self.prompt, self.text]).encode()).hexdigest()
 
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("flowgpt_notice_listener", default=None)

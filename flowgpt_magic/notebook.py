@@ -327,6 +327,12 @@ def cell_ids(path: str) -> frozenset[str]:
     return frozenset(found) - {""}
 
 
+def _has_no_cells(path: str) -> bool:
+    """Is this a notebook as Jupyter Server makes new ones? A file that is none, or names no cells, says nothing."""
+    notebook = read_json(path, BIGGEST_NOTEBOOK)
+    return isinstance(notebook, dict) and "nbformat" in notebook and notebook.get("cells") == []
+
+
 def likely_origin(path: str, candidates: Mapping[str, Collection[str]]) -> Origin | None:
     """Which notebook of ``candidates`` the one at ``path`` was before, or was copied from; None if none is likely.
 
@@ -352,7 +358,7 @@ def is_stranger(path: str, cell: Cell, known: Collection[str], last_asked: float
     not be saved yet.
     """
     asked, saved = _random(known), cell_ids(path)
-    if not (asked and saved) or asked & {*saved, cell.cell_id}:
+    if not asked or asked & {*saved, cell.cell_id} or not (saved or _has_no_cells(path)):
         return False
     try:
         return os.stat(path).st_mtime > last_asked

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flowgpt_magic.messages import Turn
+
+OFF, MEMORY = "off", ":memory:"  # what a history can be instead of a file
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ConversationRecord:
     name: str
     system: str
     model: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any] = field(repr=False)  # a key may be among them
     created: float
     changed: float
     removed: bool = False
@@ -63,7 +65,15 @@ class Growth:
     text: str
 
 
-Record = NotebookRecord | ConversationRecord | Turn | ChangeRecord
+@dataclass(frozen=True)
+class Rekey:
+    """Every notebook of the key ``old`` has the key ``new`` from now on."""
+
+    old: str
+    new: str
+
+
+Record = NotebookRecord | ConversationRecord | Turn | ChangeRecord | Rekey
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,10 @@ class Chunks:
         """The same, as ``contextlib.aclosing`` wants it."""
         self.leave()
 
-    __del__ = leave
+    def __del__(self) -> None:
+        """The garbage collector may come in the middle of anything, also of what waits for the reply's lock."""
+        if self._reader:
+            self._reply.leave_soon(self.leave)
 
 
 class Reply:
@@ -236,8 +239,12 @@ class Reply:
             if self._status is not None:
                 return
             self._status, self._begun = "streaming", time.monotonic()
-            if self._on_start is not None:
-                self._on_start(self)
+            try:
+                if self._on_start is not None:
+                    self._on_start(self)
+            except BaseException as error:  # an interrupt among them: nothing will run that could end it
+                self._end("failed" if isinstance(error, Exception) else "cancelled", error)
+                raise
         bridge.worker().submit(self._run()).add_done_callback(self._finish)
 
     def open(self) -> Reader:
@@ -247,6 +254,16 @@ class Reply:
             self._readers.append(reader)
         self.start()
         return reader
+
+    def leave_soon(self, leave: Callable[[], None]) -> None:
+        """Have a reader leave: now, or where that would have to wait for another thread, on the worker's."""
+        if not self._lock.acquire(blocking=False):
+            bridge.worker().loop.call_soon_threadsafe(leave)
+            return
+        try:
+            leave()
+        finally:
+            self._lock.release()
 
     def leave(self, reader: Reader) -> None:
         """``reader`` reads no more; with nobody left to read it, the reply is cancelled."""
@@ -282,6 +299,9 @@ class Reply:
 
     def __str__(self) -> str:
         return self.text
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
 
     def __repr__(self) -> str:
         status = self.status or "not asked yet"
@@ -376,6 +396,8 @@ class Reply:
                     self._on_end(self, status)
             finally:
                 self._status = status
+                # They hold on to all that was said before, and a notebook keeps its replies.
+                self._on_start = self._on_growth = self._on_end = None
                 self._wake()
 
     def _wake(self) -> None:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, TypeVar
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import HistoryError, HistoryLockedError
 from flowgpt_magic.messages import Turn, notice
-from flowgpt_magic.records import Record
-from flowgpt_magic.writer import MEMORY, OFF, Begun, Ended, Flush, Fork, Read, Stop, Writer
+from flowgpt_magic.records import MEMORY, OFF, Record
+from flowgpt_magic.writer import Begun, Ended, Flush, Fork, Read, Stop, Writer
 
 if TYPE_CHECKING:
     from flowgpt_magic.history import History

@@ -31,6 +31,12 @@ def _text(value: Any) -> str:
     raise ValueError("must be text")
 
 
+def _history(value: Any) -> str:
+    words = {"off": "off", "false": "off", "none": "off", "on": "", "true": "", ":memory:": ":memory:"}
+    word = str(value).strip().lower()
+    return words[word] if isinstance(value, (str, bool)) and word in words else _text(value)
+
+
 def number(low: float, high: float | None = None) -> Callable[[Any], float]:
     """A check that takes a number from ``low`` to ``high``, or its decimal text, and returns it."""
     limits = f"a number from {low:g} to {high:g}" if high is not None else f"a number of at least {low:g}"
@@ -107,7 +113,7 @@ class Settings:
 
     model: str = setting("", _text, "who answers: provider:model, a provider, a model or an alias")
     temperature: float | None = setting(None, _or_none(temperature), "0 to 2; empty for the provider's own")
-    system: str = setting("", _text, "system prompt of a new conversation")
+    system: str = setting("", _text, "system prompt, where a conversation has none of its own")
     format: str = setting("markdown", one_of(*FORMATS), "how a reply is shown")
     images: bool = setting(False, _switch, "load the remote images of a reply instead of showing their addresses")
     base_url: str = setting("https://prod-backend-k8s.flowgpt.com", _text, "scheme and host of the FlowGPT server")
@@ -120,7 +126,7 @@ class Settings:
     context_size: int = setting(4096, _count(256), "tokens the embedded model can see: prompt and reply together")
     max_tokens: int = setting(1024, _count(1), "tokens at which the embedded model ends a reply")
     threads: int = setting(0, _count(0), "threads the embedded model computes on; 0 for half the processors")
-    history: str = setting("", _text, "file of the history, :memory:, or off; empty for the data folder's")
+    history: str = setting("", _history, "file of the history, :memory:, or off; empty for the data folder's")
     history_tokens: int = setting(0, _count(0), "tokens of earlier turns that are sent along, about; 0 for all")
     cache: bool = setting(False, _switch, "answer from the history if the same request was answered before")
     pace: float = setting(0.0, number(0), "seconds the echo provider takes for a word")
@@ -184,7 +190,7 @@ def load(
         (str(file), _file_values(file)),
         (
             "environment",
-            {name: environ[f"FLOWGPT_{name.upper()}"] for name in TABLE if f"FLOWGPT_{name.upper()}" in environ},
+            {name: environ[variable(name)] for name in TABLE if variable(name) in environ},
         ),
         ("%config", configured or {}),
         ("this conversation", conversation or {}),

@@ -8,8 +8,9 @@ ever thrown away. Each method that changes something returns the records that ha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from uuid import uuid4
 
 from flowgpt_magic.errors import NothingToUndoError, TurnNotFoundError
@@ -26,7 +27,15 @@ def _order(turn: Turn) -> tuple[int, int, float]:
 class Timeline:
     """The turns of one conversation, in order, with the changes that can be undone."""
 
-    def __init__(self, conversation_id: str, turns: Iterable[Turn] = (), changes: Iterable[ChangeRecord] = ()) -> None:
+    def __init__(
+        self,
+        conversation_id: str,
+        turns: Iterable[Turn] = (),
+        changes: Iterable[ChangeRecord] = (),
+        newest_versions: Mapping[int, int] | None = None,
+    ) -> None:
+        """``turns`` are those that are live, and perhaps others; ``newest_versions`` says what else was ever asked."""
+        self._newest = dict(newest_versions or {})
         self._conversation_id = conversation_id
         self._turns: dict[str, Turn] = {}
         self._at: dict[int, dict[str, None]] = {}  # for each place the ids of its turns: a dict keeps their order
@@ -39,6 +48,7 @@ class Timeline:
     def _put(self, turn: Turn) -> None:
         self._turns[turn.turn_id] = turn
         self._at.setdefault(turn.place, {})[turn.turn_id] = None
+        self._newest[turn.place] = max(self._newest.get(turn.place, 0), turn.version)
         self._live = None
 
     @property
@@ -69,17 +79,18 @@ class Timeline:
         """The live turn with this number, from 1 on; -1 is the last. Raises ``TurnNotFoundError``."""
         live = self.live
         if number == 0 or abs(number) > len(live):
-            have = f"there are {len(live)}" if live else "there are none yet"
-            raise TurnNotFoundError(f"no turn {number}: {have}")
+            if not live:
+                raise TurnNotFoundError("there are no turns yet")
+            raise TurnNotFoundError(f"no turn {number}: there are {len(live)}")
         return live[number - 1 if number > 0 else number]
 
     def next_place(self) -> int:
         """The place after all that were ever taken."""
-        return max(self._at, default=0) + 1
+        return max(self._newest, default=0) + 1
 
     def next_version(self, place: int) -> int:
         """The number of the next version at a place."""
-        return max((turn.version for turn in self.versions(place)), default=0) + 1
+        return self._newest.get(place, 0) + 1
 
     def know(self, turn: Turn) -> None:
         """Take over what has become of a turn; whether it is live stays as it is here."""
@@ -111,12 +122,30 @@ class Timeline:
                 self._put(turn)
         return [*self._apply(change.added, change.removed), *dropped, change]
 
+    def spread(self) -> list[Turn]:
+        """Give live turns that two kernels put at one place places of their own; returns those that were moved."""
+        moved = []
+        for before, turn in pairwise(self.live):
+            if turn.place == before.place:
+                self._at[turn.place].pop(turn.turn_id)
+                moved.append(replace(turn, place=self.next_place()))
+                self._put(moved[-1])
+        return moved
+
+    def unknown(self, *, redo: bool = False) -> list[str]:
+        """The turns that the next undo, or redo, is about and that are not here yet: ``know`` them first."""
+        change = next(iter(self._redoable()), None) if redo else self._last_done()
+        return [each for each in (*change.added, *change.removed) if each not in self._turns] if change else []
+
+    def _last_done(self) -> ChangeRecord | None:
+        return next((change for change in reversed(self._changes) if not change.undone), None)
+
     def undo(self) -> tuple[ChangeRecord, Saved]:
         """Take the last change back. Raises ``NothingToUndoError``."""
-        done = [change for change in self._changes if not change.undone]
-        if not done:
+        done = self._last_done()
+        if done is None:
             raise NothingToUndoError("there is nothing to undo")
-        change = self._mark(done[-1], undone=True)
+        change = self._mark(done, undone=True)
         return change, [*self._apply(change.removed, change.added), change]
 
     def redo(self) -> tuple[ChangeRecord, Saved]:
@@ -128,13 +157,23 @@ class Timeline:
         return change, [*self._apply(change.added, change.removed), change]
 
     def withdraw(self, turn_id: str) -> Saved:
-        """Take back the change that put an empty reply in the place of another turn, as if it had not been made."""
-        for change in reversed(self._changes):
-            if turn_id in change.added and change.removed and not change.undone:
-                self._changes.remove(change)
-                gone = replace(change, number=-change.number, undone=True)
-                return [*self._apply(change.removed, change.added), gone]
-        return []
+        """Take back the change that put an empty reply in the place of other turns, as if it had not been made.
+
+        Where somebody else has taken that place since, they took it from those other turns.
+        """
+        made = next((each for each in reversed(self._changes) if turn_id in each.added and not each.undone), None)
+        if made is None or not made.removed:
+            return []
+        taken = next((each for each in self._changes if turn_id in each.removed and not each.undone), None)
+        if not (self._turns[turn_id].live or taken):
+            return []
+        self._changes.remove(made)
+        gone = replace(made, number=-made.number, undone=True)
+        if taken is None:
+            return [*self._apply(made.removed, made.added), gone]
+        others = replace(taken, removed=(*(each for each in taken.removed if each != turn_id), *made.removed))
+        self._changes[self._changes.index(taken)] = others
+        return [gone, others]
 
     def _redoable(self) -> list[ChangeRecord]:
         """The changes at the end that are undone, oldest first."""

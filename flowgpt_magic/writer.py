@@ -21,14 +21,13 @@ from flowgpt_magic.errors import (
     HistoryRecordError,
 )
 from flowgpt_magic.messages import Turn
-from flowgpt_magic.records import ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record
+from flowgpt_magic.records import MEMORY, OFF, ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record, Rekey
 
 if TYPE_CHECKING:
     from flowgpt_magic.history import History
 
 T = TypeVar("T")
 
-OFF, MEMORY = "off", ":memory:"
 TOGETHER = 32  # records in one transaction; a file is locked for others while it lasts
 PAUSES = (0.02, 2.0)  # seconds before a locked file is tried again, at first and at most
 LOCK_PATIENCE = 0.25  # seconds SQLite itself waits for a lock; reads wait for no longer than that
@@ -116,6 +115,9 @@ class Known:
             self.turns[record.turn_id] = record
         elif isinstance(record, ChangeRecord):
             self.changes[record.change_id] = record
+        elif isinstance(record, Rekey):
+            for notebook in [each for each in self.notebooks.values() if each.key == record.old]:
+                self.notebooks[notebook.notebook_id] = replace(notebook, key=record.new)
         elif record.turn_id in self.turns:
             self.turns[record.turn_id] = replace(self.turns[record.turn_id], text=record.text)
         for some in (self.turns, self.changes):

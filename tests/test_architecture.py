@@ -25,10 +25,10 @@ LAYERS = (
     {"settings", "bridge", "nested", "notebook", "jupyter_servers", "formulas", "harmless", "markdown", "tables"},
     {"providers", "models"},
     {"reply"},
-    {"records", "kernels", "search", "secrecy"},
+    {"records", "kernels", "search", "secrecy", "identity"},
     {"migrations", "history_file", "history_rows", "history"},
     {"writer", "saver"},
-    {"timeline", "journal"},
+    {"timeline", "replay", "journal"},
     {"conversation"},
     {"painting", "display", "gateway_requests", "gateway"},
     {"options", "transforms", "desk", "commands", "magic"},
@@ -39,7 +39,7 @@ HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 
 # Two imports go up, at the moment they are needed: IPython asks a reply to show itself, and a journal asks the shell
 # which notebook and which cell runs.
-UPWARD = {("reply", "display"): "_ipython_display_", ("journal", "display"): "_begin"}
+UPWARD = {("reply", "display"): "_ipython_display_", ("journal", "display"): "_shell"}
 
 HEAVY = ("aiohttp", "xllamacpp", "markdown_it", "sqlite3", "nest_asyncio2", "ipywidgets", "tqdm")
 

@@ -128,6 +128,15 @@ def test_retry_edit_and_continue_show_a_reply_in_the_place_of_the_turn(desk, run
     assert capsys.readouterr().out.count("[echo:") == 3
 
 
+def test_retry_goes_to_whom_the_turn_was_asked_and_into_a_variable(desk, run):
+    str(desk.conversation().ask("one", cell=NO_CELL, model="echo:messages", system="be kind"))
+
+    run("retry -o again")
+
+    assert desk.names["again"].text == "system: be kind\nuser: one"
+    assert [turn.model for turn in desk.conversation().turns] == ["messages"]
+
+
 def test_a_branch_is_used_at_once_and_the_way_back_is_told(desk, run):
     ask(desk, "one", "two")
 
@@ -161,9 +170,11 @@ def test_chats_are_listed_renamed_and_removed(desk, run):
     assert run('rename "side talk" aside') == "side talk is called aside now"
     assert prompts(desk, "aside") == ["two"]
     assert run("rename thesis") == "main is called thesis now; after a restart, %flowgpt use thesis goes on with it"
-    assert run("rm aside") == "aside is off the list; thesis has 1 turn"
+    assert run("rm aside") == "aside is off the list, %flowgpt use brings it back; thesis has 1 turn"
     assert column(run("chats"), "conversation") == ["thesis (in use)"]
-    assert run("rm thesis") == "thesis is off the list; main has 0 turns"
+    assert run("rm thesis") == "thesis is off the list, %flowgpt use brings it back; main has 0 turns"
+    assert run("use aside") == "aside has 1 turn"
+    assert prompts(desk) == ["two"]
 
 
 def test_model_and_system_prompt_are_shown_set_and_taken_back(desk, run):
@@ -206,7 +217,8 @@ def test_help_names_every_subcommand_and_option(run):
         ("rename main", ConversationNameError, "there is a conversation 'main' already"),
         ("rm nobody", ConversationNotFoundError, "no conversation 'nobody'"),
         ("search", OptionError, "takes the words to look for"),
-        ("adopt", OptionError, "takes a name"),
+        ("adopt", OptionError, "takes the path of a notebook"),
+        ("retry --append", OptionError, "does not take --append"),
         ("adopt nowhere.ipynb", ConversationNotFoundError, "nothing is known of a notebook at"),
         ("model eco", ModelNotSupportedError, "did you mean echo?"),
         ("nested maybe", OptionError, "takes on or off"),

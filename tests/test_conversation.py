@@ -11,21 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic import journal
-from flowgpt_magic.conversation import Conversation, build_messages, parameters
+from flowgpt_magic.conversation import Conversation, build_messages, parameters, turns_to_send
 from flowgpt_magic.errors import (
     ConversationNameError,
+    ConversationNotFoundError,
     ModelNotSupportedError,
     PromptError,
     ProviderError,
     SettingError,
     TurnNotFoundError,
 )
+from flowgpt_magic.history import History
+from flowgpt_magic.journal import Journal
 from flowgpt_magic.messages import LeftOut, notice
 from flowgpt_magic.models import Target, find_model
-from flowgpt_magic.notebook import Cell
+from flowgpt_magic.notebook import Cell, Place
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.settings import load
+from flowgpt_magic.timeline import Timeline
 from tests.records import conversation_record, notebook_record, turn_record
 
 CONVERSATION = conversation_record(notebook_record())
@@ -199,6 +203,12 @@ def test_a_conversation_shows_its_name_and_length(conversation):
     assert repr(conversation) == "<Conversation 'main', 1 turn>"
 
 
+async def failing_after(reply: Reply, text: str):
+    yield text
+    async for chunk in Echo.create_async_generator("words", reply.messages, fail_after=0):
+        yield chunk
+
+
 def sent(reply: Reply) -> list[str]:
     return [message["content"] for message in reply.messages]
 
@@ -295,7 +305,7 @@ class TestReplay:
         first.cancel()
 
         with pytest.raises(ProviderError, match="was stopped: run this again"):
-            _ = second.text
+            list(second)
         assert second.text_so_far == "1: "
 
     def test_leaving_the_second_of_two_does_not_stop_the_first(self, counting):
@@ -401,8 +411,68 @@ class TestCells:
         assert [(turn.text, turn.status) for turn in conversation.turns] == [("two ", "failed")]
         assert "told to fail" in conversation.turns[0].error
 
+    def test_what_is_tried_again_in_the_same_run_takes_the_same_place(self, conversation, run):
+        run("a", "one")
+        run("b", "later")
+        cell = Cell("a", "again")
+        broken = conversation.ask("one", cell=cell)
+        broken._source = lambda: Echo.create_async_generator("words", broken.messages, fail_after=0)
+        with pytest.raises(ProviderError):
+            list(broken)
+
+        str(conversation.ask("one", cell=cell))
+
+        assert self.prompts(conversation) == ["one", "later"]
+
+    def test_vs_code_numbers_its_cells_anew_so_only_this_kernels_count(self, tmp_path):
+        place = Place("vscode", "", "a.ipynb", "/work/a.ipynb")
+        kept = [Journal(place, str(tmp_path / "history.sqlite3")) for _ in range(2)]
+        kept[0].__class__ = type("OfAnotherKernel", (Journal,), {"kernel": "1 2 elsewhere"})
+        for each, prompt in zip(kept, ("one", "two"), strict=True):
+            chat = Conversation(configured=lambda: {"model": "echo"}, journal=each)
+            str(chat.ask(prompt, cell=Cell("W1", prompt)))
+            each.close()
+
+        assert [turn.prompt for turn in chat.turns] == ["one", "two"]
+
+
+class TestInterruptedAtTheStart:
+    def test_a_cancel_while_the_turn_is_begun_ends_it(self, conversation, monkeypatch):
+        reply = conversation.ask("one")
+        begin_turn = Conversation.begin_turn
+
+        def interrupted(*values: Any) -> Any:
+            reply.cancel()  # as a signal's handler does, in the middle of anything
+            return begin_turn(*values)
+
+        monkeypatch.setattr(Conversation, "begin_turn", interrupted)
+
+        assert list(reply) == []
+        assert [turn.status for turn in conversation.turns] == ["cancelled"]
+
+    def test_an_interrupt_while_the_turn_is_begun_leaves_nobody_waiting(self, conversation, monkeypatch):
+        def interrupted(*_values: Any) -> Any:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Conversation, "begin_turn", interrupted)
+        reply = conversation.ask("one")
+
+        with pytest.raises(KeyboardInterrupt):
+            list(reply)
+        assert (reply.text, reply.status) == ("", "cancelled")
+
 
 class TestGoingOn:
+    def test_one_that_fails_at_once_leaves_the_reply_as_it_was(self, conversation):
+        str(conversation.ask("one two"))
+        more = conversation.continue_()
+        more._source = lambda: failing_after(more, "one two")
+
+        with pytest.raises(ProviderError):
+            list(more)
+
+        assert [(turn.text, turn.status) for turn in conversation.turns] == [("one two", "complete")]
+
     def test_the_reply_goes_on_where_it_stopped(self, conversation):
         str(conversation.ask("one two"))
 
@@ -413,7 +483,7 @@ class TestGoingOn:
         assert [turn.prompt for turn in conversation.turns] == ["one two"]
 
     def test_with_nothing_to_go_on_with_it_says_so(self, conversation):
-        with pytest.raises(TurnNotFoundError, match="there are none yet"):
+        with pytest.raises(TurnNotFoundError, match="there are no turns yet"):
             conversation.continue_()
 
 
@@ -432,12 +502,14 @@ class TestWhatIsLeftOut:
     def test_what_is_sent_is_the_longest_end_that_fits_with_the_system_prompt(self, lengths, limit):
         turns = [turn_record(CONVERSATION, prompt="p", text="x" * length) for length in lengths]
 
-        messages, left_out = build_messages(load({"history_tokens": limit, "system": "be brief"}), turns, "prompt")
+        chosen = load({"history_tokens": limit, "system": "be brief"})
+        sent, left_out = turns_to_send(chosen, turns)
+        messages = build_messages(chosen, sent, "prompt")
 
         texts = [message["content"] for message in messages]
         kept = (len(texts) - 2) // 2
         assert (texts[0], texts[-1]) == ("be brief", "prompt")
-        assert left_out == 2 * (len(turns) - kept)
+        assert left_out == len(turns) - kept
         assert [len(text) for text in texts[2:-1:2]] == lengths[len(lengths) - kept :]
         assert sum(lengths[len(lengths) - kept :]) + kept <= limit * 4
         assert kept == len(turns) or sum(lengths[len(lengths) - kept - 1 :]) + kept + 1 > limit * 4
@@ -542,3 +614,63 @@ class TestBranching:
         conversation.set(system="be kind")
 
         assert conversation.branch("idea").settings().system == "be kind"
+
+    def test_what_still_streams_is_not_taken_along(self, conversation):
+        str(conversation.ask("one"))
+        reply = conversation.ask("two three", pace=3600)
+        reply.open()
+
+        branch = conversation.branch("idea")
+        reply.cancel()
+
+        assert [turn.prompt for turn in branch.turns] == ["one"]
+
+
+class TestWhereItIsKept:
+    def test_a_removed_conversation_is_not_asked(self, conversation):
+        str(conversation.ask("one"))
+        conversation.remove()
+
+        with pytest.raises(ConversationNotFoundError, match="was removed"):
+            conversation.ask("two")
+
+    def test_history_is_no_place_for_one_prompt(self, conversation):
+        with pytest.raises(SettingError, match="True or False for one prompt"):
+            conversation.ask("secret", history="off")
+
+    def test_with_the_history_turned_off_a_conversation_in_a_variable_is_not_kept_either(self, tmp_path, monkeypatch):
+        path = tmp_path / "history.sqlite3"
+        monkeypatch.setenv("FLOWGPT_HISTORY", str(path))
+        chat = Conversation(configured=lambda: {"model": "echo"})
+        str(chat.ask("known"))
+
+        monkeypatch.setenv("FLOWGPT_HISTORY", "OFF")
+        str(chat.ask("classified"))
+        journal.forget()
+
+        assert b"known" in path.read_bytes()
+        assert b"classified" not in path.read_bytes()
+
+    def test_only_live_turns_are_read_and_an_undo_reads_the_rest(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("FLOWGPT_HISTORY", str(tmp_path / "history.sqlite3"))
+        chat = Conversation(configured=lambda: {"model": "echo"})
+        str(chat.ask("one"))
+        str(chat.edit(1, "other one"))
+        record = chat.record
+        journal.forget()
+
+        history = History(tmp_path / "history.sqlite3")
+        kept = Timeline(
+            record.conversation_id,
+            history.turns(record.conversation_id),
+            history.changes(record.conversation_id),
+            history.newest_versions(record.conversation_id),
+        )
+        needed = kept.unknown()
+        for turn in history.turns_by_id(needed):
+            kept.know(turn)
+        kept.undo()
+        history.close()
+
+        assert len(needed) == 1
+        assert [turn.prompt for turn in kept.live] == ["one"]

@@ -70,6 +70,9 @@ class Expected:
     def put(self, asked: Asked, place: int | None, clears: list[int]) -> None:
         if not asked.answered and any(each in self.live for each in [place, *clears]):
             self.undone = []  # a failure gives the place back, but it was a change all the same
+            run, old, count = self.runs.get(asked.cell, ("", [], 0))
+            if run == asked.run:
+                self.runs[asked.cell] = (run, old, count - 1)
             return
         if place is None:
             place = self.next_place()

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from flowgpt_magic import journal
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import ProviderError
@@ -64,8 +63,8 @@ def test_another_file_in_the_configuration_is_used_at_once(tmp_path):
     ask(desk, "two")
 
     assert prompts(desk) == ["two"]
-    assert journal.here().location == str(tmp_path / "history.sqlite3")
-    assert journal.here().flush()
+    assert desk.journal.location == str(tmp_path / "history.sqlite3")
+    assert desk.journal.flush()
     assert (tmp_path / "history.sqlite3").exists()
 
 

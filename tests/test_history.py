@@ -73,6 +73,15 @@ def ended(conversation: ConversationRecord, **values: Any) -> Turn:
     return turn_record(conversation, **{"status": "complete", "ended": time.time()} | values)
 
 
+def copy_conversations(
+    history: History, from_notebook_id: str, to_notebook_id: str
+) -> tuple[ConversationRecord, ...]:
+    """Copy them, and return the new ones."""
+    copies = history.copies(from_notebook_id, to_notebook_id)
+    history.save(*copies)
+    return tuple(each for each in copies if isinstance(each, ConversationRecord))
+
+
 def texts(found: tuple[Any, ...]) -> list[str]:
     return [each.turn.text for each in found]
 
@@ -504,7 +513,7 @@ class TestCopying:
         history.save(copy)
         before = [set(rows) for rows in everything(history)]
 
-        copies = history.copy_conversations(notebook.notebook_id, copy.notebook_id)
+        copies = copy_conversations(history, notebook.notebook_id, copy.notebook_id)
 
         after = [set(rows) for rows in everything(history)]
         assert all(old <= new for old, new in zip(before, after, strict=True))
@@ -525,18 +534,18 @@ class TestCopying:
         own = conversation_record(copy)
         history.save(other, copy, own, ended(conversation, text="not taken"))
 
-        copies = history.copy_conversations(notebook.notebook_id, copy.notebook_id)
+        copies = copy_conversations(history, notebook.notebook_id, copy.notebook_id)
 
         assert [each.name for each in copies] == ["other"]
         assert history.turns(own.conversation_id) == ()
-        assert history.copy_conversations(notebook.notebook_id, copy.notebook_id) == ()
+        assert copy_conversations(history, notebook.notebook_id, copy.notebook_id) == ()
 
     def test_the_copy_of_a_turn_that_streams_has_ended(self, history, notebook, conversation):
         turn = turn_record(conversation, text="so far")
         copy = notebook_record()
         history.save(turn, copy)
 
-        (copied,) = history.copy_conversations(notebook.notebook_id, copy.notebook_id)
+        (copied,) = copy_conversations(history, notebook.notebook_id, copy.notebook_id)
 
         (found,) = history.turns(copied.conversation_id)
         assert (found.status, found.text, found.ended) == ("cancelled", "so far", turn.started)
@@ -831,7 +840,7 @@ class TestUsage:
         history.save(copy, ended(conversation, started=NOON, usage=usage, request_key="k"), streaming)
         before = history.usage_rows()
 
-        history.copy_conversations(notebook.notebook_id, copy.notebook_id)
+        copy_conversations(history, notebook.notebook_id, copy.notebook_id)
         history.save(replace(streaming, status="complete", ended=NOON + 9, usage=Usage(1, 1)))
 
         assert len(history.turns(history.conversations(copy.notebook_id)[0].conversation.conversation_id)) == 2

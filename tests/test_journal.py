@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +21,12 @@ from flowgpt_magic.errors import ConversationNotFoundError, TurnNotFoundError
 from flowgpt_magic.history import History
 from flowgpt_magic.journal import Journal
 from flowgpt_magic.notebook import Cell, Place, place_of
+
+PROGRAM = """
+from flowgpt_magic import Conversation
+chat = Conversation(configured=lambda: {"model": "echo:messages"})
+print(chat.ask("hello"))
+"""
 
 
 def save(path: Path, *cells: str, at: float | None = None) -> Path:
@@ -91,6 +99,23 @@ def test_a_notebook_that_was_moved_between_two_kernels_takes_its_history_along(k
     third = kernel(moved)
     assert prompts(third) == ["one"]
     assert third.take_troubles() == []
+
+
+def test_too_few_cells_are_no_proof_but_a_hint(kernel, tmp_path):
+    cells = new_ids(4)
+    path = save(tmp_path / "a.ipynb", *cells)
+    first = kernel(path)
+    for number, cell in enumerate(cells):
+        ask(first, str(number), cell)
+    end(first)
+    path.unlink()
+
+    second = kernel(save(tmp_path / "b.ipynb", cells[0], *new_ids(3)))
+
+    assert prompts(second) == []
+    assert second.take_troubles() == [
+        f"this notebook has cells of a.ipynb, which is gone: %flowgpt adopt {path} takes over its history"
+    ]
 
 
 def test_a_copy_starts_from_the_originals_turns_and_does_not_change_them(kernel, tmp_path):
@@ -188,8 +213,85 @@ class TestAdopting:
         with pytest.raises(ConversationNotFoundError, match="own history is all that is known"):
             mine.adopt(str(tmp_path / "a.ipynb"))
 
+    def test_of_a_notebook_that_is_still_there_it_takes_a_copy(self, kernel, tmp_path):
+        first = kernel(save(tmp_path / "a.ipynb", *new_ids(1)))
+        ask(first, "one")
+        end(first)
+        second = kernel(save(tmp_path / "b.ipynb", *new_ids(1)))
+
+        second.adopt(str(tmp_path / "a.ipynb"))
+        ask(second, "two")
+        end(second)
+
+        assert prompts(kernel(tmp_path / "b.ipynb")) == ["one", "two"]
+        assert prompts(kernel(tmp_path / "a.ipynb")) == ["one"]
+
+    def test_its_own_conversation_of_that_name_gets_another(self, kernel, tmp_path):
+        first, second = kernel(tmp_path / "old.ipynb"), kernel(tmp_path / "new.ipynb")
+        ask(second, "mine")
+        ask(first, "theirs")
+        end(first)
+
+        second.adopt(str(tmp_path / "old.ipynb"))
+
+        assert (prompts(second), prompts(second, "main (2)")) == (["theirs"], ["mine"])
+
+    def test_what_was_adopted_moves_along_with_the_notebook(self, kernel, tmp_path):
+        cells = new_ids(1)
+        path = save(tmp_path / "n.ipynb", *cells)
+        first, second = kernel(tmp_path / "old.ipynb"), kernel(path)
+        ask(first, "theirs", name="adopted")
+        end(first)
+        ask(second, "mine", cells[0])
+        second.adopt(str(tmp_path / "old.ipynb"))
+        end(second)
+        moved = path.rename(tmp_path / "m.ipynb")
+
+        third = kernel(moved)
+
+        assert (prompts(third), prompts(third, "adopted")) == (["mine"], ["theirs"])
+
+
+class TestALockedFile:
+    @pytest.fixture
+    def locked(self, tmp_path) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(sqlite3.connect(tmp_path / "history.sqlite3", isolation_level=None)) as database:
+            yield database
+
+    def test_a_notebook_that_was_moved_is_found_though_nothing_can_be_written_just_now(self, kernel, tmp_path, locked):
+        cells = new_ids(1)
+        path = save(tmp_path / "a.ipynb", *cells)
+        first = kernel(path)
+        ask(first, "one", cells[0])
+        end(first)
+        moved = path.rename(tmp_path / "b.ipynb")
+
+        locked.execute("BEGIN IMMEDIATE")
+        second = kernel(moved)
+        found = prompts(second)
+        locked.execute("ROLLBACK")
+        end(second)
+
+        assert found == ["one"]
+        assert prompts(kernel(moved)) == ["one"]
+
 
 class TestRenamedUnderTheRunningKernel:
+    def test_over_the_name_of_another_that_is_gone(self, kernel, tmp_path):
+        older = kernel(tmp_path / "b.ipynb")
+        ask(older, "older")
+        end(older)
+        path = save(tmp_path / "a.ipynb", *new_ids(1))
+        moved = tmp_path / "b.ipynb"
+        first = kernel(path, find_path=lambda: str(moved))
+        ask(first, "one")
+        path.rename(moved)
+
+        first.follow()
+        end(first)
+
+        assert prompts(kernel(moved)) == ["one"]
+
     def test_its_place_in_the_history_follows_the_file(self, kernel, tmp_path):
         path = save(tmp_path / "a.ipynb", *new_ids(1))
         moved = tmp_path / "b.ipynb"
@@ -331,23 +433,27 @@ def test_what_is_said_after_the_file_was_lost_is_in_the_new_one(kernel, tmp_path
     assert "two" in prompts(kernel(tmp_path / "a.ipynb"))
 
 
-def test_a_process_has_one_journal_until_it_is_told_of_another_file(tmp_path):
+def test_a_program_is_told_of_trouble_by_a_warning(tmp_path):
+    (tmp_path / "folder").mkdir()
+    environment = {**os.environ, "FLOWGPT_HISTORY": str(tmp_path / "folder")}
+
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "user: hello\n"
+    assert ended.stderr.count("which is a folder: set the path of a file") == 1
+
+
+def test_a_process_has_one_journal_for_each_file(tmp_path):
     first = journal.here()
 
     other = journal.here(str(tmp_path / "history.sqlite3"))
 
-    assert journal.here() is other is journal.here(str(tmp_path / "history.sqlite3"))
+    assert other is journal.here(str(tmp_path / "history.sqlite3"))
     assert first is not other
+    assert journal.here() is first  # of the settings
     ask(first, "one")  # a conversation in a variable still has its journal
     assert prompts(first) == ["one"]
     assert prompts(other) == []
-
-
-PROGRAM = """
-from flowgpt_magic import Conversation
-chat = Conversation(configured=lambda: {"model": "echo:messages"})
-print(chat.ask("hello"))
-"""
 
 
 def test_a_program_begins_anew_each_time_and_is_kept(tmp_path):

@@ -583,6 +583,12 @@ class TestAnotherNotebookInTheSamePlace:
     def test_where_it_may_be_the_same_it_is_taken_for_the_same(self, path, cell, known, last_asked):
         assert not is_stranger(path, cell, known, last_asked)
 
+    def test_a_new_notebook_has_no_cells_at_all_in_its_file(self, path):
+        save(Path(path))
+        os.utime(path, (2000, 2000))
+
+        assert is_stranger(path, Cell(FIRST, "1"), {SECOND}, 1000)
+
     @pytest.mark.parametrize("content", [b"", b"{}", b"# %%\n1\n"])
     def test_a_file_that_names_no_cells_says_nothing(self, path, content):
         Path(path).write_bytes(content)

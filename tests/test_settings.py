@@ -229,3 +229,19 @@ def test_any_value_is_taken_or_refused_with_a_message_and_what_is_taken_is_taken
 @given(st.floats(0, 2))
 def test_a_number_and_its_text_are_the_same_value(value):
     assert settings.check("temperature", value, "here") == settings.check("temperature", repr(value), "here") == value
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("off", "off"),
+        ("OFF", "off"),
+        (False, "off"),
+        ("on", ""),
+        (True, ""),
+        (":memory:", ":memory:"),
+        ("~/h.db", "~/h.db"),
+    ],
+)
+def test_the_history_is_off_however_that_is_written(value, meant):
+    assert load({"history": value}).history == meant

@@ -145,7 +145,7 @@ def test_turns_are_numbered_from_one_on_and_from_the_end():
     for number in (0, 3, -3):
         with pytest.raises(TurnNotFoundError, match=f"no turn {number}: there are 2"):
             made.number(number)
-    with pytest.raises(TurnNotFoundError, match="there are none yet"):
+    with pytest.raises(TurnNotFoundError, match="there are no turns yet"):
         timeline().number(-1)
 
 
@@ -158,3 +158,49 @@ def test_what_becomes_of_a_turn_does_not_make_it_live_again():
 
     assert made.live == []
     assert made.get(first.turn_id).text == "the end"
+
+
+def test_where_two_tried_again_at_once_an_empty_one_gives_its_place_to_nobody():
+    first, second, third = turn(1), turn(1, "again", version=2), turn(1, "and again", version=3)
+    made = timeline(first)
+    made.change("retry", [second], [first])
+    made.change("retry", [third], [second])
+
+    made.withdraw(second.turn_id)
+    shown = prompts(made)
+    made.undo()
+
+    assert shown == ["and again"]
+    assert prompts(made) == ["prompt 1"]
+
+
+def test_live_turns_that_two_kernels_put_at_one_place_get_places_of_their_own():
+    made = Timeline(
+        CONVERSATION.conversation_id, [turn(1), turn(2, "a", started=1.0), turn(2, "b", started=2.0), turn(3)]
+    )
+
+    (moved,) = made.spread()
+
+    assert (moved.prompt, moved.place) == ("b", 4)
+    assert prompts(made) == ["prompt 1", "a", "prompt 3", "b"]
+    assert made.spread() == []
+
+
+def test_what_was_asked_before_and_is_not_loaded_counts_for_places_and_versions():
+    made = Timeline(CONVERSATION.conversation_id, [turn(1, version=3)], newest_versions={1: 5, 7: 2})
+
+    assert (made.next_place(), made.next_version(1), made.next_version(7)) == (8, 6, 3)
+
+
+def test_an_undo_names_the_turns_it_needs():
+    first, second = turn(1), turn(1, "again", version=2)
+    before = timeline(first)
+    changes = [each for each in before.change("rerun", [second], [first]) if isinstance(each, ChangeRecord)]
+    made = Timeline(CONVERSATION.conversation_id, [replace(second, live=True)], changes)
+
+    unknown = made.unknown()
+    made.know(replace(first, live=False))
+    made.undo()
+
+    assert unknown == [first.turn_id]
+    assert prompts(made) == ["prompt 1"]

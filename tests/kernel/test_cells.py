@@ -312,6 +312,17 @@ def test_config_sets_a_value_for_all_cells_and_refuses_a_bad_one(kernel):
     assert "provider's own" in shown(kernel.good("%flowgpt"))
 
 
+def test_config_does_not_show_a_token(kernel):
+    kernel.good("%config FlowGPT.token = 'very-secret'")
+
+    shown_by_config = kernel.good("%config FlowGPT")
+    used = kernel.good("print(get_ipython().magics_manager.registry['FlowGPT'].configured()['token'])")
+
+    assert "very-secret" not in shown_by_config.printed + shown_by_config.complained
+    assert "'***'" in shown_by_config.printed
+    assert used.printed == "very-secret\n"
+
+
 def test_a_bad_value_left_in_the_configuration_does_not_keep_the_extension_from_loading(kernel):
     kernel.run("%config FlowGPT.temperature = 7")
 

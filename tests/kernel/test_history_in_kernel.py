@@ -158,6 +158,31 @@ def test_what_is_asked_in_python_follows_its_cell_too(notebook, setup):
     ]
 
 
+def test_what_is_configured_holds_for_python_too(notebook, tmp_path):
+    kernel = notebook()
+    kernel.good("%config FlowGPT.system = 'be kind'")
+    kernel.good("from flowgpt_magic import Conversation\nchat = Conversation()\nprint(chat.ask('known').text)")
+    kernel.good("%config FlowGPT.history = 'off'")
+    asked = kernel.good("print(chat.ask('classified'))\nprint(Conversation('other').ask('classified'))")
+    kernel.good("%%flowgpt\nclassified")
+    kernel.close()
+
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("history.sqlite3*"))
+
+    assert asked.printed == "system: be kind\nuser: classified\n" * 2
+    assert b"known" in stored
+    assert b"classified" not in stored
+
+
+def test_a_reload_of_the_extension_stays_in_the_conversation(notebook):
+    kernel = notebook()
+    kernel.good("%flowgpt new side")
+    kernel.good("%%flowgpt echo\none")
+    kernel.good("%reload_ext flowgpt_magic")
+
+    assert lines(kernel.good("%%flowgpt\ntwo")) == ["user: one", "assistant: one", "user: two"]
+
+
 def test_a_notebook_with_a_branch_in_it_runs_again_to_the_same_end(notebook):
     cells = ["%%flowgpt echo\none", "%flowgpt branch idea", "%%flowgpt echo\ntwo", "%%flowgpt\nthe end"]
 
@@ -223,8 +248,8 @@ def test_retry_edit_and_continue_ask_at_the_place_of_the_turn(notebook):
     retried = kernel.good("%flowgpt retry -m echo:messages")
     continued = kernel.good("%flowgpt continue")
 
-    assert lines(edited) == ["user: another one"]
-    assert lines(retried) == ["user: another one", "assistant: user: another one", "user: two"]
+    assert lines(edited) == ["another one"]
+    assert lines(retried) == ["user: another one", "assistant: another one", "user: two"]
     assert shown(continued).startswith(shown(retried) + "user: another one")
     assert "main has 2 turns" in kernel.good("%flowgpt use main").printed
 
