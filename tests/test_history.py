@@ -73,9 +73,7 @@ def ended(conversation: ConversationRecord, **values: Any) -> Turn:
     return turn_record(conversation, **{"status": "complete", "ended": time.time()} | values)
 
 
-def copy_conversations(
-    history: History, from_notebook_id: str, to_notebook_id: str
-) -> tuple[ConversationRecord, ...]:
+def copy_conversations(history: History, from_notebook_id: str, to_notebook_id: str) -> tuple[ConversationRecord, ...]:
     """Copy them, and return the new ones."""
     copies = history.copies(from_notebook_id, to_notebook_id)
     history.save(*copies)
