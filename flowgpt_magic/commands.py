@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
 
-from flowgpt_magic import models, options
+from flowgpt_magic import code_commands, file_commands, models, options, setting_commands, usage_table
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import ConversationNotFoundError, OptionError, closest
 from flowgpt_magic.journal import MAIN
@@ -262,8 +262,7 @@ def model(desk: Desk, rest: str) -> Shown:
     """Show or set who answers in this conversation: ``model [NAME]``; ``model none`` takes that back."""
     conversation = desk.conversation()
     if rest:
-        target = None if rest.lower() == "none" else models.find_model(_unquoted(rest))
-        conversation.set(model=None if target is None else str(target))
+        conversation.set(model=None if rest.lower() == "none" else models.chosen_name(_unquoted(rest)))
     return str(models.find_model(conversation.settings().model))
 
 
@@ -322,6 +321,10 @@ COMMANDS: dict[str, Command] = {
     "stop": stop,
     "help": help_,
     "version": version,
+    **setting_commands.COMMANDS,
+    **file_commands.COMMANDS,
+    **code_commands.COMMANDS,
+    **usage_table.COMMANDS,
 }
 HELP = """\
 %%flowgpt [MODEL] [options]        ask; the lines below are the prompt

@@ -2,70 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from flowgpt_magic import settings
+from flowgpt_magic import aliases, settings
+from flowgpt_magic.attempts import persistent
 from flowgpt_magic.errors import (
     ConversationNameError,
     ConversationNotFoundError,
-    FlowGptError,
     PromptError,
     SettingError,
 )
 from flowgpt_magic.journal import CellRun, Journal, here
 from flowgpt_magic.messages import LeftOut, Message, Status, Turn, Usage
-from flowgpt_magic.models import Target, find_model
-from flowgpt_magic.notebook import NO_CELL, Cell
+from flowgpt_magic.models import find_model
+from flowgpt_magic.notebook import Cell
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.records import ConversationRecord
 from flowgpt_magic.reply import Reply
+from flowgpt_magic.request import (
+    Request,
+    Spot,
+    as_asked,
+    build_messages,
+    check_params,
+    parameters,
+    request_key,
+    shaping,
+    turns_to_send,
+)
+from flowgpt_magic.settings import Settings
 
-CHARACTERS_PER_TOKEN = 4  # an estimate, for English; a provider that counts exactly does so itself
 CONTINUE = "Continue exactly where you stopped. Do not repeat anything."
-# What does not change the answer is no part of what makes two requests the same.
-NO_PARAMETERS = {"token", "proxy", "trust_env", "connect_timeout", "read_timeout", "line_limit", "threads", "pace"}
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where a turn will stand: at ``place``, or after all others; the live turns at ``clears`` make room for it."""
-
-    kind: str = "ask"
-    place: int | None = None
-    clears: tuple[int, ...] = ()
-    cell: Cell = NO_CELL
-
-    @classmethod
-    def of(cls, kind: str, turn: Turn) -> Spot:
-        """The place of ``turn``, which stays with its cell."""
-        return cls(kind, turn.place, (turn.place,), Cell(turn.cell_id, turn.run))
-
-
-def _as_asked(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that ask whom ``turn`` asked, and how: its prompt goes to nobody else unless ``options`` say so."""
-    known = {name: value for name, value in turn.parameters.items() if name in settings.TABLE}
-    return {"model": f"{turn.provider}:{turn.model}", "system": turn.system, **known, **options}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked, of whom, and where the turn will stand."""
-
-    prompt: str
-    target: Target
-    chosen: settings.Settings
-    messages: list[Message]
-    key: str
-    spot: Spot
-    begins_with: str = ""
-    left_out: int = 0
 
 
 class Conversation:
@@ -130,8 +102,11 @@ class Conversation:
         with self._lock:
             return self._timeline.number(number)
 
-    def settings(self, **options: Any) -> settings.Settings:
+    def settings(self, **options: Any) -> Settings:
         """The settings in force for a call with these options; None means that an option is not given."""
+        return aliases.apply(self._as_set(options), need_key=False)
+
+    def _as_set(self, options: Mapping[str, Any]) -> Settings:
         own = {"model": self.record.model, "system": self.record.system, **self.record.parameters}
         given = {name: value for name, value in own.items() if value != ""}
         return settings.load(options, self._configured(), conversation=given)
@@ -159,7 +134,8 @@ class Conversation:
     ) -> Reply:
         """The reply to ``prompt``, which is not asked for before it is read.
 
-        ``options`` are settings for this turn alone: ``model``, ``temperature``, ``system`` and so on. A cell that is
+        ``options`` are settings for this turn alone: ``model``, ``temperature``, ``system`` and so on, and ``params``,
+        a mapping of further parameters of the provider. A cell that is
         run again replaces what its last run asked, unless ``append``; ``cell`` is by default the one that runs, and
         ``NO_CELL`` is none. Without ``history`` nothing earlier is sent and nothing is kept; ``refresh`` asks again
         what the history could answer. Raises ``PromptError`` for an empty prompt, and what an unknown model or a bad
@@ -178,6 +154,13 @@ class Conversation:
             run.asked += 1
         return self._reply(request, history=history, refresh=refresh)
 
+    def preview(self, prompt: str, *, history: bool = True, **options: Any) -> Request:
+        """What ``ask`` would send now; sends and keeps nothing. Raises what ``ask`` does."""
+        cell = self._journal.running_cell()
+        earlier = self._timeline.of_cell(cell.cell_id)
+        spot = Spot("rerun", earlier[0].place, (), cell) if earlier and history else Spot()
+        return self._request(prompt, options, spot, history=history)
+
     def _run_of(self, cell: Cell) -> CellRun | None:
         """This run of the cell: the prompts it asks take the places of those that its last run asked, in order."""
         if not cell.cell_id:
@@ -195,38 +178,49 @@ class Conversation:
     def retry(self, number: int = -1, **options: Any) -> Reply:
         """The same prompt again, of whom it was asked, at its own place; the earlier reply is another version of it."""
         turn = self.turn(number)
-        request = self._request(turn.prompt, _as_asked(turn, options), Spot.of("retry", turn))
+        request = self._request(turn.prompt, self._as_asked(turn, options), Spot.of("retry", turn))
         return self._reply(request, refresh=True)
 
     def edit(self, number: int, prompt: str, **options: Any) -> Reply:
         """Another prompt at the place of turn ``number``, of whom that was asked; the turns after it stay."""
         turn = self.turn(number)
-        return self._reply(self._request(prompt, _as_asked(turn, options), Spot.of("edit", turn)))
+        return self._reply(self._request(prompt, self._as_asked(turn, options), Spot.of("edit", turn)))
 
     def continue_(self, **options: Any) -> Reply:
         """The last reply, gone on with where it stopped; the shorter one is kept as another version."""
         turn = self.turn(-1)
         if not turn.text:
             raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
-        request = self._request(turn.prompt, _as_asked(turn, options), Spot.of("continue", turn))
+        request = self._request(turn.prompt, self._as_asked(turn, options), Spot.of("continue", turn))
         more: list[Message] = [{"role": "assistant", "content": turn.text}, {"role": "user", "content": CONTINUE}]
         messages, key = [*request.messages, *more], f"{request.key} {turn.digest} continued"
         return self._reply(replace(request, messages=messages, key=key, begins_with=turn.text), refresh=True)
+
+    def _as_asked(self, turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options that ask whom ``turn`` asked; the token that is in force is for no other server than its own."""
+        own = as_asked(turn, options)
+        if "base_url" in own and "token" not in own:
+            own["token"] = aliases.token_for(own["base_url"], self.settings())
+        return own
 
     def _request(self, prompt: str, options: Mapping[str, Any], spot: Spot, *, history: bool = True) -> Request:
         if not isinstance(prompt, str):
             raise PromptError(f"a prompt is text, not {type(prompt).__name__}")
         if not prompt.strip():
             raise PromptError("the prompt is empty: write what you want to ask")
-        chosen = self.settings(**options)
+        options = dict(options)
+        params = dict(options.pop("params", {}))
+        chosen = aliases.apply(self._as_set(options))
         target = find_model(chosen.model)
+        check_params(target, params)
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         with self._lock:
             before = self._timeline.live if spot.place is None else self._timeline.before(spot.place)
         sent, left_out = turns_to_send(chosen, before if history else [])
-        key = _key(target, chosen, sent, prompt)
-        return Request(prompt, target, chosen, build_messages(chosen, sent, prompt), key, spot, left_out=2 * left_out)
+        key = request_key(target, parameters(target, chosen, params), chosen.system, sent, prompt)
+        messages = build_messages(chosen, sent, prompt)
+        return Request(prompt, target, chosen, messages, key, spot, params, left_out=2 * left_out)
 
     def _reply(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply:
         keeping = Keeping(self, self._journal, request) if history else None
@@ -239,8 +233,14 @@ class Conversation:
         async def ask() -> AsyncGenerator[str | Usage, None]:
             if request.begins_with:
                 yield request.begins_with
-            target, given = request.target, parameters(request.target, request.chosen)
-            asked = target.provider_class.create_async_generator(target.model, request.messages, **given)
+            target, chosen = request.target, request.chosen
+            given = parameters(target, chosen, request.params)
+            takes_timeout = "read_timeout" in target.provider_class.settings
+            asked = persistent(
+                lambda: target.provider_class.create_async_generator(target.model, request.messages, **given),
+                retries=chosen.retries,
+                silence=None if takes_timeout or "read_timeout" not in chosen.sources else chosen.read_timeout,
+            )
             async with aclosing(asked) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -313,7 +313,7 @@ class Conversation:
         other.begin_anew(turns)
         return other
 
-    def begin_anew(self, turns: Sequence[Turn] = ()) -> int:
+    def begin_anew(self, turns: Sequence[Turn] = (), kind: str = "branch") -> int:
         """Set the live turns aside for copies of ``turns``, if any; ``undo`` brings them back. Returns how many.
 
         The conversation is listed from now on, even with no turn in it.
@@ -321,7 +321,7 @@ class Conversation:
         with self._lock:
             gone = self._timeline.live
             copies = self._copies(turns)
-            saved = self._timeline.change("branch" if copies else "new", copies, gone) if copies or gone else []
+            saved = self._timeline.change(kind if copies else "new", copies, gone) if copies or gone else []
             self._journal.save(self._kept, *copies, *saved, changed=True)
         return len(gone)
 
@@ -403,7 +403,7 @@ class Keeping:
             provider=request.target.provider,
             model=request.target.model,
             system=request.chosen.system,
-            parameters=_shaping(parameters(request.target, request.chosen)),
+            parameters=shaping(parameters(request.target, request.chosen, request.params)),
             request_key=request.key,
             usage=Usage(),
             notices=(),
@@ -440,55 +440,3 @@ class Keeping:
             ended=time.time(),
         )
         self._conversation.end_turn(turn, empty=turn.text in ("", self._request.begins_with))
-
-
-def turns_to_send(chosen: settings.Settings, before: Sequence[Turn]) -> tuple[list[Turn], int]:
-    """The turns before that are sent along, and how many did not fit and are left out.
-
-    Turns are left out whole and from the oldest on, where ``history_tokens`` limits them.
-    """
-    # A prompt that got no answer would stand right beside the next one.
-    turns = [turn for turn in before if turn.text]
-    if not chosen.history_tokens:
-        return turns, 0
-    room, kept = chosen.history_tokens * CHARACTERS_PER_TOKEN, 0
-    for turn in reversed(turns):
-        room -= len(turn.prompt) + len(turn.text)
-        if room < 0:
-            break
-        kept += 1
-    return turns[len(turns) - kept :], len(turns) - kept
-
-
-def build_messages(chosen: settings.Settings, turns: Sequence[Turn], prompt: str) -> list[Message]:
-    """System prompt, the turns before, the prompt."""
-    messages: list[Message] = [{"role": "system", "content": chosen.system}] if chosen.system else []
-    for turn in turns:
-        messages += turn.messages
-    messages.append({"role": "user", "content": prompt})
-    return messages
-
-
-def parameters(target: Target, chosen: settings.Settings) -> dict[str, Any]:
-    """What a provider is called with besides model and messages: what is set, of what it takes."""
-    found: dict[str, Any] = {name: getattr(chosen, name) for name in target.provider_class.settings}
-    if chosen.proxy:
-        found["proxy"] = chosen.proxy
-    if chosen.temperature is not None:
-        found["temperature"] = chosen.temperature
-    return found
-
-
-def _shaping(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those parameters that shape the answer."""
-    return {name: value for name, value in given.items() if name not in NO_PARAMETERS}
-
-
-def _key(target: Target, chosen: settings.Settings, turns: Sequence[Turn], prompt: str) -> str:
-    """The same for two requests exactly if provider, model, messages and parameters are."""
-    said = [chosen.system, *(turn.digest for turn in turns), prompt]
-    try:
-        asked = json.dumps([target.provider, target.model, said, _shaping(parameters(target, chosen))], sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise FlowGptError(f"a parameter cannot be kept: {error}") from None
-    return hashlib.sha256(asked.encode()).hexdigest()

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import display, journal, settings
 from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.errors import OptionError
 
 if TYPE_CHECKING:
+    from flowgpt_magic.code_commands import AiAlias
     from flowgpt_magic.nested import Nesting
     from flowgpt_magic.reply import Reply
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt as it was typed, with what its options say of how to ask and how to show the reply."""
+
+    prompt: str
+    settings: Mapping[str, Any]
+    params: Mapping[str, Any]
+    out: str = ""
+    chat: str = ""
+    attached: tuple[str, ...] = ()
+    switches: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, prompt: str, given: Mapping[str, Any]) -> Asked:
+        """From the options of a magic line, by their names."""
+        values = dict(given)
+        switches = frozenset(name for name in SWITCHES if values.pop(name, False))
+        params = dict(values.pop("param", ()))
+        if "max-tokens" in values:  # only what a provider names among its parameters is passed on, and the rest refused
+            params["max_tokens"] = values.pop("max-tokens")
+        out, chat = values.pop("out", ""), values.pop("chat", "")
+        attached = tuple(values.pop("attach", ()))
+        names = {"timeout": "read_timeout"}
+        settings = {names.get(name, name): value for name, value in values.items()}
+        if "cache" in switches:
+            settings["cache"] = True
+        return cls(prompt, settings, params, out, chat, attached, switches)
+
+
+SWITCHES = ("raw", "no-history", "append", "cache", "refresh", "dry-run", "next-cell", "no-stream", "quiet")
 
 
 class Desk:
@@ -24,6 +60,8 @@ class Desk:
         self.names = names
         self._replies: list[Reply] = []
         self._nesting: Nesting | None = None
+        self._ai: AiAlias | None = None
+        self._below: dict[str, str] = {}  # by the cell's id the code that was put below it
 
     @property
     def current(self) -> str:
@@ -43,11 +81,72 @@ class Desk:
         """The conversation of this name, or the one in use."""
         return Conversation(name or self.current, configured=self.configured, journal=self.journal)
 
-    def show(self, reply: Reply, conversation: Conversation, *, own_cell: bool = False, **options: Any) -> Reply:
+    def ask(self, asked: Asked, *, own_cell: bool) -> Reply | None:
+        """Ask, and show the reply as it arrives; or show what would be sent, and send nothing."""
+        from flowgpt_magic.prompts import compose, system_prompt
+
+        conversation = self.conversation(asked.chat)
+        options = dict(asked.settings)
+        if "system" in options:
+            options["system"] = system_prompt(options["system"])
+        chosen = conversation.settings(**options)
+        check_format(chosen.format)
+        switches = asked.switches
+        prompt = compose(
+            asked.prompt,
+            display.surroundings(),
+            raw="raw" in switches,
+            attached=asked.attached,
+            budget=chosen.attach_tokens,
+        )
+        history = "no-history" not in switches
+        if "dry-run" in switches:
+            from flowgpt_magic.dry_run import DryRun
+
+            preview = conversation.preview(prompt, history=history, params=asked.params, **options)
+            return display.show_answer(DryRun(preview), self.journal.take_troubles())
+        reply = conversation.ask(
+            prompt,
+            append="append" in switches,
+            history=history,
+            refresh="refresh" in switches,
+            params=asked.params,
+            **options,
+        )
+        if asked.out:
+            self.names[asked.out] = reply
+        extent: display.Extent = "nothing" if "quiet" in switches else "end" if "no-stream" in switches else "all"
+        self.show(reply, conversation, own_cell=own_cell, extent=extent, **options)
+        if "next-cell" in switches:
+            self._put_below(reply)
+        return reply
+
+    def _put_below(self, reply: Reply) -> None:
+        """The code of the reply into the next cell; once, however often its cell is run."""
+        code = "\n\n".join(block.rstrip() for block in reply.code_blocks)
+        cell_id = self.journal.running_cell().cell_id
+        if not code:
+            sys.stderr.write("there is no code in the reply to put into the next cell\n")
+        elif cell_id and self._below.get(cell_id) == code:
+            sys.stderr.write("this code was put into the cell below before\n")
+        elif display.put_below(code):
+            self._below[cell_id] = code
+        else:
+            display.show_answer(f"to copy into a cell:\n\n{code}", [])
+
+    def show(
+        self,
+        reply: Reply,
+        conversation: Conversation,
+        *,
+        own_cell: bool = False,
+        extent: display.Extent = "all",
+        **options: Any,
+    ) -> Reply:
         """Show a reply as it arrives; fails the cell if the reply failed or was stopped."""
         chosen = conversation.settings(**options)
         self._replies = [*(each for each in self._replies if not each.ended), reply]
-        display.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell)
+        display.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell, extent=extent)
         display.raise_ending(reply)
         return reply
 
@@ -66,6 +165,14 @@ class Desk:
             self._nesting = Nesting()
         self._nesting.switch(on=on)
 
+    def ai_alias(self, *, on: bool) -> str:
+        """Answer to ``%ai`` and ``%%ai``, or give that back; returns whose they are besides, "" for nobody's."""
+        if self._ai is None:
+            from flowgpt_magic.code_commands import AiAlias, from_ai
+
+            self._ai = AiAlias(display.ai_answer(from_ai), display.ai_magic, display.put_ai_magic)
+        return self._ai.switch(on=on)
+
     def close(self) -> None:
         """Stop what runs, take back what was patched, write what is not written yet.
 
@@ -74,4 +181,12 @@ class Desk:
         self.stop()
         if self._nesting is not None:
             self._nesting.switch(on=False)
+        if self._ai is not None:
+            self._ai.switch(on=False)
         journal.flush()
+
+
+def check_format(form: str) -> None:
+    """Raise ``OptionError`` for a format that no provider can give yet."""
+    if form == "image":
+        raise OptionError("-f image: no installed provider makes images; -f markdown shows what it says")

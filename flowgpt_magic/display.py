@@ -8,24 +8,31 @@ from __future__ import annotations
 import html
 import os
 import re
+import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from IPython import get_ipython
 from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.magic import no_var_expand
 from IPython.display import clear_output, publish_display_data
 
 from flowgpt_magic import bridge
-from flowgpt_magic.errors import ReplyInterrupted
+from flowgpt_magic.errors import ReplyInterrupted, last_error
+from flowgpt_magic.transforms import AI_TRANSFORMERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.notebook import Cell, Place
-    from flowgpt_magic.painting import Ending, Sink
+    from flowgpt_magic.painting import Ending, Looks, Sink
+    from flowgpt_magic.prompts import Surroundings
     from flowgpt_magic.reply import Reader, Reply
-    from flowgpt_magic.tables import Table
+    from flowgpt_magic.tables import Showable
 
+Extent = Literal["all", "end", "nothing"]
 PATIENCE = 0.6  # seconds without a chunk after which the cell says whom it waits for
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
@@ -71,6 +78,36 @@ def headless() -> bool:
     return captured or not request().get("content", {}).get("allow_stdin", True)
 
 
+def ai_magic(kind: str) -> Callable[..., Any] | None:
+    """The ``"line"`` or ``"cell"`` magic that is called ``ai``, None where there is none."""
+    found: Callable[..., Any] | None = get_ipython().magics_manager.magics[kind].get("ai")
+    return found
+
+
+def put_ai_magic(kind: str, magic: Callable[..., Any] | None) -> None:
+    """Put ``magic`` in its place; None takes it away. Cells are read for it while it is ours."""
+    shell = get_ipython()
+    shell.magics_manager.magics[kind].pop("ai", None)
+    if magic is not None:
+        shell.magics_manager.magics[kind]["ai"] = magic
+    transformers = shell.input_transformers_cleanup
+    transformers[:] = [each for each in transformers if each not in AI_TRANSFORMERS]
+    if any(getattr(ai_magic(each), "is_ours", False) for each in ("line", "cell")):
+        transformers[:0] = AI_TRANSFORMERS
+
+
+def ai_answer(translate: Callable[[str, str | None], str]) -> Callable[..., Any]:
+    """A magic ``ai`` that is answered as ``flowgpt`` is; ``translate`` makes its line one of ours."""
+
+    @no_var_expand
+    def ai(line: str, cell: str | None = None) -> Any:
+        """Ask a language model, as ``%flowgpt`` does."""
+        return get_ipython().magics_manager.registry["FlowGPT"].flowgpt(translate(line, cell), cell)
+
+    ai.is_ours = True  # type: ignore[attr-defined]
+    return ai
+
+
 def place() -> Place:
     """The notebook that this kernel belongs to, or the folder where there is none."""
     from flowgpt_magic.notebook import find_place
@@ -87,6 +124,17 @@ def running_cell() -> Cell:
     from flowgpt_magic.notebook import Cell, cell_id
 
     return Cell(cell_id(request()), execution())
+
+
+def surroundings() -> Surroundings:
+    """What a prompt of this cell can refer to."""
+    from flowgpt_magic.prompts import Surroundings
+
+    shell = get_ipython()
+    if shell is None:
+        return Surroundings({})
+    names = shell.user_ns  # in which the last input is the cell that runs
+    return Surroundings(names, names.get("In", [""])[:-1], names.get("Out", {}), last_error())
 
 
 def path_of_notebook() -> str | None:
@@ -107,17 +155,17 @@ def _connection_file() -> str:
         return ""
 
 
-def show_answer(answer: str | Table | Turn | Reply | None, troubles: list[str]) -> Reply | None:
+def show_answer(answer: str | Showable | Turn | Reply | None, troubles: list[str]) -> Reply | None:
     """Show what a subcommand has to say; a reply, which is shown already, is returned."""
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.reply import Reply
-    from flowgpt_magic.tables import Table
+    from flowgpt_magic.tables import Showable
 
     for trouble in troubles:
         sys.stderr.write(f"{trouble}\n")
     if isinstance(answer, Reply):
         return answer
-    if isinstance(answer, Table):
+    if isinstance(answer, Showable):
         _publish_or_print({"text/html": answer.html(), "text/plain": answer.text()})
     elif isinstance(answer, Turn):
         _publish_or_print(_turn_bundle(answer))
@@ -143,21 +191,36 @@ def _turn_bundle(turn: Turn) -> dict[str, str]:
     return {"text/markdown": shown, "text/plain": plain(text)}
 
 
-def show(reply: Reply, *, form: str = "markdown", images: bool = False, own_cell: bool = False) -> None:
+def show(
+    reply: Reply, *, form: str = "markdown", images: bool = False, own_cell: bool = False, extent: Extent = "all"
+) -> None:
     """Show ``reply`` as it arrives, and at the end as one output; returns when it has ended, however it ended.
 
-    ``own_cell`` says that the reply is all that this cell shows. The first interrupt cancels the reply and keeps its
+    ``own_cell`` says that the reply is all that this cell shows, ``extent`` that only its ``"end"`` is shown, or
+    ``"nothing"``. The first interrupt cancels the reply and keeps its
     text, the second raises ``KeyboardInterrupt`` at once.
     """
     reply.shown_in = execution()
     with bridge.on_interrupt(reply.cancel):
         reader = reply.open()
-        sink = _sink(reply, form, images=images, own_cell=own_cell)
+        sink = _sink(reply, form, images=images, own_cell=own_cell, extent=extent)
         try:
             _follow(reader, reply, sink)
         finally:
             reply.leave(reader)
             sink.finish(_ending(reply, form, images=images))
+
+
+def put_below(code: str) -> bool:
+    """Put ``code`` into a cell below this one, or into the next line of a terminal; can that be done here?
+
+    JupyterLab does it when this cell has succeeded, and of several calls in one cell the last counts.
+    """
+    shell = get_ipython()
+    if shell is None or headless():
+        return False
+    shell.set_next_input(code)
+    return True
 
 
 def raise_ending(reply: Reply) -> None:
@@ -173,8 +236,7 @@ def show_result(reply: Reply) -> None:
         return
     if reply.ended:
         reply.shown_in = execution()
-        sink = _final_sink()
-        sink.add(reply.text_so_far)
+        sink = _sink(reply, "markdown", images=False, own_cell=False, extent="end")
         sink.finish(_ending(reply, "markdown", images=False))
         return
     show(reply)
@@ -186,26 +248,57 @@ def _kept(reply: Reply) -> str:
     return f"the {count:,} characters that had come are kept" if count else "nothing had come yet"
 
 
-def _sink(reply: Reply, form: str, *, images: bool, own_cell: bool) -> Sink:
+def _sink(reply: Reply, form: str, *, images: bool, own_cell: bool, extent: Extent) -> Sink:
     # Imported while the provider is at work: the Markdown parser takes longer to load than all the rest.
     from flowgpt_magic import painting
+    from flowgpt_magic.formats import GROWING
 
-    if not in_kernel() or headless():
-        return _final_sink()
-    if form == "text":
+    if extent == "nothing":
+        return painting.Nothing(lambda _ending: None)
+    if not in_kernel():
+        return _terminal_sink(form, extent)
+    if headless() or extent == "end":
+        return painting.Nothing(_publish)
+    if form == "text" or (form not in GROWING and own_cell):
         return painting.Appended(_end_of_cell_text if own_cell else _end_of_text)
+    if form not in GROWING:
+        return painting.Nothing(_publish)
     name = f"flowgpt-{reply.turn_id[:12]}"
     if own_cell:
         return painting.Slots(publish_display_data, _clear, name, images=images)
     return painting.OneOutput(publish_display_data, name, images=images)
 
 
-def _final_sink() -> Sink:
+def _terminal_sink(form: str, extent: Extent) -> Sink:
+    """Appended text; what cannot be shown before its end, and all with ``extent`` ``"end"``, comes then."""
     from flowgpt_magic import painting
+    from flowgpt_magic.formats import GROWING
 
-    if in_kernel():
-        return painting.Nothing(publish_display_data)
-    return painting.Appended(_end_of_text)
+    if extent == "end" or form not in (*GROWING, "text"):
+        return painting.Nothing(lambda ending: _print_whole(ending, _looks("text" if form == "html" else "markdown")))
+    return painting.Appended(_end_of_text, _looks(form))
+
+
+def _looks(form: str) -> Looks:
+    """How a growing reply is written into this terminal."""
+    from flowgpt_magic.formats import GROWING
+    from flowgpt_magic.painting import AsItIs
+
+    if form not in GROWING or not sys.stdout.isatty():
+        return AsItIs()
+    from flowgpt_magic.terminal_markdown import TerminalMarkdown
+
+    return TerminalMarkdown(shutil.get_terminal_size().columns, colours="NO_COLOR" not in os.environ)
+
+
+def _publish(ending: Ending) -> None:
+    publish_display_data(ending.data, ending.metadata)  # type: ignore[no-untyped-call]
+
+
+def _print_whole(ending: Ending, looks: Looks) -> None:
+    """A reply that is shown at its end only, in a terminal."""
+    sys.stdout.write(looks.add(ending.body) + looks.finish())
+    _end_of_text(ending)
 
 
 def _clear() -> None:
@@ -253,17 +346,22 @@ def _escaped(line: str) -> str:
 
 
 def _ending(reply: Reply, form: str, *, images: bool) -> Ending:
-    from flowgpt_magic.markdown import harmless, plain
+    from flowgpt_magic.formats import shown
+    from flowgpt_magic.markdown import plain
     from flowgpt_magic.painting import Ending
 
-    text, caption = plain(reply.text_so_far), plain(_caption(reply))
-    if form == "text":
-        body = f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre><small>{html.escape(caption)}</small>'
-        data = {"text/html": body, "text/plain": text}
+    text = plain(reply.text_so_far)
+    made = shown(reply.text_so_far, form, images=images)
+    if made.notice and made.notice not in reply.notices:
+        reply.notices.append(made.notice)
+    caption = plain(_caption(reply))
+    data = {**made.data, "text/plain": text}
+    if "text/html" in data:
+        data["text/html"] += f"<small>{html.escape(caption)}</small>"
     else:
-        shown = harmless(reply.text_so_far, images=images).rstrip("\n")
-        data = {"text/markdown": f"{shown}\n\n*{_escaped(caption)}*".lstrip("\n"), "text/plain": text}
-    return Ending(data, _metadata(reply), caption)
+        data["text/markdown"] = f"{data['text/markdown']}\n\n*{_escaped(caption)}*".lstrip("\n")
+    growing = form in ("markdown", "md", "text", "html")
+    return Ending(data, _metadata(reply), caption, text if growing else made.data["text/markdown"])
 
 
 def _metadata(reply: Reply) -> dict[str, Any]:
@@ -288,7 +386,7 @@ def _metadata(reply: Reply) -> dict[str, Any]:
 
 def _end_of_cell_text(ending: Ending) -> None:
     _clear()
-    publish_display_data(ending.data, ending.metadata)  # type: ignore[no-untyped-call]
+    _publish(ending)
 
 
 def _end_of_text(ending: Ending) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -170,3 +171,23 @@ def closest(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[found[0]]}?" if found else "."
+
+
+def last_error() -> BaseException | None:
+    """What failed last in this kernel; what this package raised to tell its user something is left out."""
+    # IPython sets both, but the newer of the two names not in all of its releases.
+    error: BaseException | None = getattr(sys, "last_value", None)
+    error = getattr(sys, "last_exc", None) if error is None else error
+    earlier: BaseException | None = getattr(error, "earlier", None)
+    return earlier if isinstance(error, (FlowGptError, ReplyInterrupted)) else error
+
+
+def keep_last_error(own: BaseException) -> None:
+    """Let what failed last still be found when ``own``, an error of this package, is the last one of the kernel.
+
+    One such error holds on to it at a time.
+    """
+    earlier, last = last_error(), getattr(sys, "last_value", None)
+    if isinstance(last, (FlowGptError, ReplyInterrupted)):
+        vars(last).pop("earlier", None)
+    vars(own)["earlier"] = earlier

@@ -28,7 +28,7 @@ from typing import Any
 
 from aiohttp import web
 
-from flowgpt_magic import bridge
+from flowgpt_magic import aliases, bridge
 from flowgpt_magic.errors import (
     ContextLengthError,
     FlowGptError,
@@ -168,8 +168,8 @@ class Gateway:
     def __init__(self, options: Options) -> None:
         options.check()
         self.options = options
-        self.target = find_model(options.model)
-        chosen = load()
+        chosen = aliases.apply(load({"model": options.model or None}))
+        self.target = find_model(chosen.model)
         names = [name for name in self.target.provider_class.settings if name in chosen.sources]
         self._settings = {name: getattr(chosen, name) for name in names}
         self._doorkeeper = Doorkeeper(options.host, options.token)

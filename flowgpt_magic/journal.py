@@ -297,6 +297,11 @@ class Journal:
         with self._lock:
             return stored + [name for name, kept in self._kept.items() if kept.listed and name not in stored]
 
+    def free_name(self, name: str) -> str:
+        """``name``, or with a number behind it where a conversation of this name has turns."""
+        taken = {n for n in self.names() if self.load(n).timeline.live}
+        return name if name not in taken else _free(name, taken)
+
     def summaries(self) -> tuple[ConversationSummary, ...]:
         """The conversations of this notebook with their number of turns."""
         return self._summaries(self.notebook.notebook_id)

@@ -7,13 +7,24 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import traitlets
+from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from flowgpt_magic import options, settings
-from flowgpt_magic.errors import FlowGptWarning, PromptError, SettingError
+from flowgpt_magic.errors import (
+    FlowGptError,
+    FlowGptWarning,
+    ModelNotSupportedError,
+    PromptError,
+    ProviderNotFoundError,
+    ReplyInterrupted,
+    SettingError,
+    keep_last_error,
+)
 from flowgpt_magic.transforms import TRANSFORMERS, is_whole_cell
 
 if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
 
     from flowgpt_magic.desk import Desk
@@ -68,6 +79,14 @@ class FlowGPT(Magics):
     @line_cell_magic
     def flowgpt(self, line: str, cell: str | None = None) -> Reply | None:
         """Ask a language model and watch the reply arrive; ``%flowgpt help`` shows how."""
+
+        try:
+            return self._answer(line, cell)
+        except (FlowGptError, ReplyInterrupted) as error:
+            keep_last_error(error)
+            raise
+
+    def _answer(self, line: str, cell: str | None) -> Reply | None:
         from flowgpt_magic import commands, display
 
         if cell is None:
@@ -81,6 +100,7 @@ class FlowGPT(Magics):
 
     def _ask(self, line: str, cell: str | None) -> Reply | None:
         from flowgpt_magic import commands, display, models
+        from flowgpt_magic.desk import Asked
 
         request = display.request()  # now, because it may be another cell's when the reply has ended
         read = options.read_line(line, models.is_model)
@@ -90,18 +110,10 @@ class FlowGPT(Magics):
         prompt = "\n".join(filter(None, [read.prompt, cell])).strip("\n")
         if not prompt.strip():
             raise PromptError("the prompt is empty: write it below the %%flowgpt line, or behind %flowgpt")
-        out = read.options.pop("out", None)
-        conversation = self.desk.conversation(read.options.pop("chat", ""))
-        how = {
-            "append": read.options.pop("append", False),
-            "refresh": read.options.pop("refresh", False),
-            "history": not read.options.pop("no-history", False),
-        }
-        reply = conversation.ask(prompt, **how, **read.options)
-        if out:
-            self._names[out] = reply
+        if cell:
+            _refuse_typo(read.prompt)
         own_cell = cell is not None and is_whole_cell(request)
-        self.desk.show(reply, conversation, own_cell=own_cell, **read.options)
+        reply = self.desk.ask(Asked.read(prompt, read.options), own_cell=own_cell)
         return self._value(reply, is_cell=cell is not None)
 
     def _value(self, reply: Reply | None, *, is_cell: bool = False) -> Reply | None:
@@ -111,7 +123,7 @@ class FlowGPT(Magics):
         if in_kernel():
             return reply
         typed = self._names.get("In", [""])[-1]
-        alone = re.search(r"^\s*(%flowgpt|get_ipython\(\)\.run_line_magic\('flowgpt')", typed, re.MULTILINE)
+        alone = re.search(r"^\s*(%(flowgpt|ai)\b|get_ipython\(\)\.run_line_magic\('(flowgpt|ai)')", typed, re.MULTILINE)
         return None if is_cell or alone else reply
 
     def close(self) -> None:
@@ -134,7 +146,16 @@ def load(shell: InteractiveShell) -> None:
             del configuration[name]
     magics = FlowGPT(shell)
     shell.register_magics(magics)
-    shell.input_transformers_cleanup.extend(TRANSFORMERS)
+    shell.input_transformers_cleanup[:0] = TRANSFORMERS
+
+    def complete(context: CompletionContext) -> dict[str, Any]:
+        if "%flowgpt" not in context.full_text:
+            return {"completions": [], "suppress": False}
+        from flowgpt_magic import completion
+
+        return completion.matcher(context, shell, magics._desk)
+
+    shell.Completer.custom_matchers.append(context_matcher(identifier="flowgpt_magic")(complete))
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -149,4 +170,24 @@ def unload(shell: InteractiveShell) -> None:
     for transformer in TRANSFORMERS:
         if transformer in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(transformer)
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != "flowgpt_magic"]
     magics.close()
+
+
+def _refuse_typo(first_line: str) -> None:
+    """Raise ``ModelNotSupportedError`` for a lone word above a prompt that is nearly somebody's name.
+
+    It would become a part of the prompt, and so would all options behind it, and the prompt would go to somebody else.
+    """
+    from flowgpt_magic.models import find_model
+
+    word, _space, rest = first_line.strip().partition(" ")
+    if not word or (rest and not rest.lstrip().startswith("-")):
+        return
+    try:
+        find_model(word)
+    except (ModelNotSupportedError, ProviderNotFoundError) as error:
+        if "did you mean" in str(error):
+            text = f"{error}; behind -- it is the first line of the prompt"
+            raise ModelNotSupportedError(text) from None

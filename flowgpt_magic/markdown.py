@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from markdown_it import MarkdownIt
+
 from flowgpt_magic.harmless import harmless, plain
 
-__all__ = ["Block", "GrowingMarkdown", "harmless", "plain"]
+__all__ = ["Block", "GrowingMarkdown", "code_blocks", "harmless", "plain"]
 
 _FENCE = re.compile(r" {0,3}(?:(`{3,})[^`]*|(~{3,}).*)$")
 _HEADING = re.compile(r"#{1,6}(?:[ \t]|$)")
@@ -206,3 +208,12 @@ class GrowingMarkdown:
     def _cut_list(self) -> None:
         self._cut(self._state.last_item)
         self._state.last_item = 0
+
+
+def code_blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced code blocks of ``text``, in order: the word after the fence, or an empty string, and the code."""
+    return [
+        ((token.info.split() or [""])[0], token.content)
+        for token in MarkdownIt("commonmark").parse(text)
+        if token.type == "fence"
+    ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
+from flowgpt_magic import aliases as short_names
 from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, ProviderNotFoundError, closest
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ def provider_names() -> list[str]:
     return sorted(_entry_points())
 
 
+def built_in(name: str) -> bool:
+    """Is this one of the providers that come with this package?"""
+    return name in _entry_points() and _entry_points()[name].value.startswith("flowgpt_magic.")
+
+
 def find_provider(name: str) -> type[Provider]:
     """The class of provider ``name``; raises ``ProviderNotFoundError`` where there is none, or it cannot be loaded."""
     if not _installed(name):
@@ -77,10 +83,30 @@ def default_provider() -> str:
 def find_model(name: str, aliases: Mapping[str, str] | None = None) -> Target:
     """Who is meant by ``name``: an alias, ``provider:model``, ``provider/model``, a provider, or a model.
 
-    An empty name means the default. A model's name alone will do where only one provider has it. Raises
-    ``ModelNotSupportedError`` or ``ProviderNotFoundError``; nobody is ever asked in another one's place.
+    An empty name means the default. A model's name alone will do where only one provider has it. ``aliases`` are by
+    default the user's. Raises ``ModelNotSupportedError``, ``ProviderNotFoundError``, or ``AliasError`` where the file
+    of the aliases is damaged; nobody is ever asked in another one's place.
     """
-    name = (aliases or {}).get(name, name).strip()
+    name = name.strip()
+    target = _alias_target(name, aliases)
+    if target is None:
+        return _find(name, aliases)
+    try:
+        return _find(target.strip(), aliases)
+    except (ModelNotSupportedError, ProviderNotFoundError) as error:
+        raise type(error)(f"alias {name}: {error}") from None
+
+
+def chosen_name(name: str) -> str:
+    """``name`` as a choice of it is kept: an alias as it is, anything else as provider and model.
+
+    Raises what ``find_model`` does.
+    """
+    name, target = name.strip(), find_model(name)
+    return name if name in _names(name, None) else str(target)
+
+
+def _find(name: str, aliases: Mapping[str, str] | None) -> Target:
     if not name:
         return _target(default_provider(), "")
     for separator in ":/":
@@ -89,15 +115,31 @@ def find_model(name: str, aliases: Mapping[str, str] | None = None) -> Target:
             return _target(provider, model)
     if name in _entry_points():
         return _target(name, "")
-    return _by_model(name, aliases or {})
+    return _by_model(name, short_names.load() if aliases is None else aliases)
 
 
 def is_model(name: str, aliases: Mapping[str, str] | None = None) -> bool:
-    """Does the first word of a magic line name who to ask? Every ``this:that`` and ``this/that`` claims to."""
+    """Does the first word of a magic line name who to ask? Every ``this:that`` and ``this/that`` claims to.
+
+    ``aliases`` are by default the user's.
+    """
     claims = re.fullmatch(r"[\w.-]+[:/]\S+", name) and "://" not in name
-    if claims or name in _entry_points() or name in (aliases or {}):
+    if claims or name in _entry_points() or name in _names(name, aliases):
         return True
     return bool(_owners(name))
+
+
+def _names(name: str, aliases: Mapping[str, str] | None) -> Collection[str]:
+    """The aliases; the user's are not looked at for what none of them can be called."""
+    if aliases is not None:
+        return aliases
+    return short_names.load() if short_names.may_be_alias(name) else ()
+
+
+def _alias_target(name: str, aliases: Mapping[str, str] | None) -> str | None:
+    if name not in _names(name, aliases):
+        return None
+    return short_names.target_of(name) if aliases is None else aliases[name]
 
 
 def _target(provider: str, model: str) -> Target:
@@ -120,7 +162,7 @@ def _owners(model: str) -> list[str]:
     return [name for name, each in _loadable().items() if model in each.get_models() or model in each.model_aliases]
 
 
-def _by_model(name: str, aliases: Mapping[str, str]) -> Target:
+def _by_model(name: str, aliases: Iterable[str]) -> Target:
     owners = _owners(name)
     if len(owners) == 1:
         return _target(owners[0], name)

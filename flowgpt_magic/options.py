@@ -6,6 +6,7 @@ every space it was typed with.
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowgpt_magic.errors import OptionError, closest
-from flowgpt_magic.settings import FORMATS, one_of, temperature
+from flowgpt_magic.settings import FORMATS, number, one_of, temperature, whole_number
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Option:
     value: str
     check: Callable[[str], Any]
     text: str
+    many: bool = False  # may it be there more than once?
 
 
 def variable_name(value: str) -> str:
@@ -38,17 +40,62 @@ def variable_name(value: str) -> str:
     )
 
 
+def parameter(value: str) -> tuple[str, Any]:
+    """``name=value`` in two parts; the value is JSON where it is that, and text where it is not."""
+    name, equals, given = value.partition("=")
+    if not (equals and name.isidentifier()):
+        raise ValueError("must be name=value, such as top_p=0.9")
+    try:
+        return name, json.loads(given)
+    except (ValueError, RecursionError):
+        return name, given
+
+
+def names(value: str) -> list[str]:
+    """A list with commas, without the spaces around them."""
+    found = [each.strip() for each in value.split(",")]
+    if not all(found):
+        raise ValueError("must be names with commas between them, such as frame,out:3")
+    return found
+
+
+FORMATS_SHOWN = ", ".join(FORMATS)
 OPTIONS = (
     Option("model", "m", "NAME", str, "who answers: provider:model, a provider, a model or an alias"),
     Option("temperature", "t", "NUMBER", temperature, "0 to 2"),
-    Option("system", "s", "TEXT", str, "system prompt for this turn"),
-    Option("format", "f", "NAME", one_of(*FORMATS), f"how the reply is shown: {', '.join(FORMATS)}"),
-    Option("out", "o", "VARIABLE", variable_name, "a variable that gets the reply; also: VARIABLE <<"),
+    Option("max-tokens", "", "NUMBER", whole_number(1), "tokens at which the reply ends, where the provider can"),
+    Option(
+        "param",
+        "P",
+        "NAME=VALUE",
+        parameter,
+        "a further parameter of the provider; may be there several times",
+        many=True,
+    ),
+    Option("system", "s", "TEXT", str, "system prompt for this turn: a text, or @file"),
     Option("chat", "c", "NAME", str, "the conversation; a new name begins one"),
-    Option("append", "", "", str, "a new turn even if this cell already has one"),
+    Option("format", "f", "NAME", one_of(*FORMATS), f"how the reply is shown: {FORMATS_SHOWN}"),
+    Option("out", "o", "VARIABLE", variable_name, "a variable that gets the reply; also: VARIABLE <<"),
+    Option(
+        "attach",
+        "a",
+        "NAMES",
+        names,
+        "send along variables, cell:-1, out:3, err, files; with commas between",
+        many=True,
+    ),
+    Option("raw", "", "", str, "leave {…} in the prompt alone"),
     Option("no-history", "", "", str, "neither send nor keep earlier turns"),
+    Option("append", "", "", str, "a new turn even if this cell already has one"),
     Option("cache", "", "", str, "answer from the history if the same request was answered before"),
     Option("refresh", "", "", str, "ask again all the same, and keep the new answer"),
+    Option("dry-run", "", "", str, "show what would be sent, and send nothing"),
+    Option("next-cell", "", "", str, "put the code of the reply into the next cell"),
+    Option("timeout", "", "SECONDS", number(0.001), "silence after which the reply has failed"),
+    Option("retries", "", "NUMBER", whole_number(0), "tries after a failure that came before the first chunk"),
+    Option("proxy", "", "URL", str, "an HTTP proxy for this turn"),
+    Option("no-stream", "", "", str, "show only the end"),
+    Option("quiet", "", "", str, "show nothing"),
     Option("help", "h", "", str, "show this"),
 )
 BY_FLAG = {flag: option for option in OPTIONS for flag in (f"--{option.name}", f"-{option.short}") if flag != "-"}
@@ -104,7 +151,7 @@ def _read_option(line: str, result: Line, word: str, place: int) -> int:
     option = BY_FLAG.get(name)
     if option is None:
         raise OptionError(f"there is no option {name}{closest(name, BY_FLAG)} -- ends the options; -h shows them")
-    if option.name in result.options:
+    if option.name in result.options and not option.many:
         raise OptionError(f"{name} is there twice: which one do you mean?")
     if not option.value:
         result.options[option.name] = True
@@ -115,9 +162,12 @@ def _read_option(line: str, result: Line, word: str, place: int) -> int:
             raise OptionError(f"{name} needs a value: {name} {option.value} ({option.text})")
         value, place = _word(line, start)
     try:
-        result.options[option.name] = option.check(value)
+        checked = option.check(value)
     except ValueError as error:
         raise OptionError(f"{name} {value}: {error}") from None
+    if option.many:
+        checked = [*result.options.get(option.name, []), *(checked if isinstance(checked, list) else [checked])]
+    result.options[option.name] = checked
     return place
 
 

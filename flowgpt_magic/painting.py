@@ -74,6 +74,7 @@ class Ending:
     data: dict[str, str]
     metadata: dict[str, Any]
     caption: str
+    body: str = ""  # what a terminal shows of it
 
 
 class Sink(Protocol):
@@ -98,8 +99,8 @@ class Sink(Protocol):
 class Nothing:
     """Shows the end only: for runs without a person in front, such as nbclient's."""
 
-    def __init__(self, publish: Publish) -> None:
-        self._publish = publish
+    def __init__(self, close: Callable[[Ending], None]) -> None:
+        self._close = close
 
     def promise(self, caption: str) -> None:
         """Nothing: it would stay."""
@@ -117,15 +118,38 @@ class Nothing:
 
     def finish(self, ending: Ending) -> None:
         """The one output."""
-        self._publish(ending.data, ending.metadata)
+        self._close(ending)
+
+
+class Looks(Protocol):
+    """Turns text that grows into what is written, of which nothing is taken back."""
+
+    def add(self, text: str) -> str:
+        """What to write now that ``text`` has come."""
+
+    def finish(self) -> str:
+        """What is left to write."""
+
+
+class AsItIs:
+    """Text that is written as it comes."""
+
+    def add(self, text: str) -> str:
+        """All of it."""
+        return plain(text)
+
+    def finish(self) -> str:
+        """Nothing was kept back."""
+        return ""
 
 
 class Appended:
-    """Plain text, appended to what the cell prints; in a notebook and in a terminal."""
+    """Text, appended to what the cell prints; in a notebook and in a terminal."""
 
-    def __init__(self, close: Callable[[Ending], None]) -> None:
+    def __init__(self, close: Callable[[Ending], None], looks: Looks | None = None) -> None:
         self._new: list[str] = []
         self._close = close
+        self._looks = looks or AsItIs()
 
     def promise(self, caption: str) -> None:
         """Nothing: it would stay."""
@@ -140,7 +164,7 @@ class Appended:
 
     def paint(self) -> tuple[int, int]:
         """Print what is new."""
-        text = plain("".join(self._new))
+        text = self._looks.add("".join(self._new))
         sys.stdout.write(text)
         sys.stdout.flush()
         self._new.clear()
@@ -150,6 +174,7 @@ class Appended:
         """Print the rest, and what comes after it."""
         if self._new:
             self.paint()
+        sys.stdout.write(self._looks.finish())
         self._close(ending)
 
 

@@ -218,13 +218,9 @@ class Reply:
     @property
     def code_blocks(self) -> list[CodeBlock]:
         """The fenced code blocks of the text, in order."""
-        from markdown_it import MarkdownIt
+        from flowgpt_magic.markdown import code_blocks
 
-        return [
-            CodeBlock(token.content, (token.info.split() or [""])[0])
-            for token in MarkdownIt("commonmark").parse(self.text)
-            if token.type == "fence"
-        ]
+        return [CodeBlock(code, language) for language, code in code_blocks(self.text)]
 
     def chunks_from(self, place: int) -> list[str]:
         """The chunks that have arrived, without the first ``place`` ones."""
@@ -299,6 +295,10 @@ class Reply:
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_llm_(self) -> str:
+        """What a prompt gets that names this reply in braces."""
+        return self.text_so_far
 
     def __format__(self, spec: str) -> str:
         return format(self.text, spec)

@@ -1,17 +1,21 @@
 """Every setting once: what it is called, what it may be, and where its value comes from.
 
 A value is looked for in this order: an option of the call, the conversation's own, ``%config FlowGPT.name``, the
-environment variable ``FLOWGPT_NAME``, the user's settings file, the default written here.
+environment variable ``FLOWGPT_NAME``, the table ``[tool.flowgpt_magic]`` of the nearest pyproject.toml, the user's
+settings file, the default written here.
+
+A project may be somebody else's: what a prompt is sent to, with which key, and where it is kept is not its to say.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import platformdirs
 
@@ -23,6 +27,10 @@ else:
     import tomli as tomllib
 
 APP = "flowgpt_magic"
+LARGEST_PROJECT = 1_000_000  # bytes; a longer pyproject.toml was not written by hand, and is not read
+SETTLED = 2.0  # seconds after which a file that changes again gets another time, on every file system
+
+T = TypeVar("T")
 
 
 def _text(value: Any) -> str:
@@ -53,7 +61,8 @@ def number(low: float, high: float | None = None) -> Callable[[Any], float]:
     return check
 
 
-def _count(low: int) -> Callable[[Any], int]:
+def whole_number(low: int) -> Callable[[Any], int]:
+    """A check that takes a whole number of at least ``low``, or its decimal text, and returns it."""
     check = number(low)
 
     def check_whole(value: Any) -> int:
@@ -99,38 +108,59 @@ def _or_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 temperature = number(0, 2)
-FORMATS = ("markdown", "text")
+FORMATS = ("markdown", "text", "code", "json", "html", "math", "md", "image")
 
 
-def setting(default: Any, check: Callable[[Any], Any], text: str, *, secret: bool = False) -> Any:
-    """One row of the table below: its default, what values it takes, what it does."""
-    return field(default=default, repr=not secret, metadata={"check": check, "help": text, "secret": secret})
+def setting(
+    default: Any, check: Callable[[Any], Any], text: str, *, secret: bool = False, personal: bool = False
+) -> Any:
+    """One row of the table below: its default, what values it takes, what it does.
+
+    A ``personal`` one is the user's own, and no project sets it; every secret is.
+    """
+    about = {"check": check, "help": text, "secret": secret, "personal": personal or secret}
+    return field(default=default, repr=not secret, metadata=about)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The values in force. ``sources`` says for each name where its value came from."""
+    """The values in force.
+
+    ``sources`` says for each name where its value came from, and ``ranks`` how far up that is: where two places set a
+    value, the one with the higher number is in force.
+    """
 
     model: str = setting("", _text, "who answers: provider:model, a provider, a model or an alias")
     temperature: float | None = setting(None, _or_none(temperature), "0 to 2; empty for the provider's own")
     system: str = setting("", _text, "system prompt, where a conversation has none of its own")
     format: str = setting("markdown", one_of(*FORMATS), "how a reply is shown")
-    images: bool = setting(False, _switch, "load the remote images of a reply instead of showing their addresses")
-    base_url: str = setting("https://prod-backend-k8s.flowgpt.com", _text, "scheme and host of the FlowGPT server")
+    images: bool = setting(
+        False, _switch, "load the remote images of a reply instead of showing their addresses", personal=True
+    )
+    base_url: str = setting(
+        "https://prod-backend-k8s.flowgpt.com", _text, "scheme and host of the FlowGPT server", personal=True
+    )
     token: str = setting("", _text, "bearer token for that server; empty for anonymous", secret=True)
     proxy: str = setting("", _text, "URL of an HTTP proxy, user and password included", secret=True)
-    trust_env: bool = setting(False, _switch, "use the environment's proxy variables when no proxy is set")
+    trust_env: bool = setting(
+        False, _switch, "use the environment's proxy variables when no proxy is set", personal=True
+    )
     connect_timeout: float = setting(10.0, number(0.001), "seconds to wait for a connection")
     read_timeout: float = setting(60.0, number(0.001), "seconds of silence after which a reply has failed")
-    line_limit: int = setting(8 * 2**20, _count(1024), "bytes; a longer line of a stream is an error")
-    context_size: int = setting(4096, _count(256), "tokens the embedded model can see: prompt and reply together")
-    max_tokens: int = setting(1024, _count(1), "tokens at which the embedded model ends a reply")
-    threads: int = setting(0, _count(0), "threads the embedded model computes on; 0 for half the processors")
-    history: str = setting("", _history, "file of the history, :memory:, or off; empty for the data folder's")
-    history_tokens: int = setting(0, _count(0), "tokens of earlier turns that are sent along, about; 0 for all")
+    line_limit: int = setting(8 * 2**20, whole_number(1024), "bytes; a longer line of a stream is an error")
+    context_size: int = setting(4096, whole_number(256), "tokens the embedded model can see: prompt and reply together")
+    max_tokens: int = setting(1024, whole_number(1), "tokens at which the embedded model ends a reply")
+    threads: int = setting(0, whole_number(0), "threads the embedded model computes on; 0 for half the processors")
+    history: str = setting(
+        "", _history, "file of the history, :memory:, or off; empty for the data folder's", personal=True
+    )
+    history_tokens: int = setting(0, whole_number(0), "tokens of earlier turns that are sent along, about; 0 for all")
+    attach_tokens: int = setting(2000, whole_number(1), "tokens that a value in a prompt or an attachment may take")
+    retries: int = setting(0, whole_number(0), "tries after a failure that came before the first chunk")
     cache: bool = setting(False, _switch, "answer from the history if the same request was answered before")
     pace: float = setting(0.0, number(0), "seconds the echo provider takes for a word")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+    ranks: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 
 
 TABLE = {each.name: each for each in fields(Settings) if "check" in each.metadata}
@@ -163,13 +193,74 @@ def check(name: str, value: Any, source: str) -> Any:
         raise SettingError(f"{source}: {name} {shown}{error}") from None
 
 
+_parsed: dict[tuple[str, Callable[[bytes], Any]], tuple[tuple[int, ...], Any]] = {}
+
+
+def parsed(path: Path, parse: Callable[[bytes], T]) -> T:
+    """What ``parse`` makes of the bytes in the file, which is read again only after it has changed.
+
+    Raises what reading it and ``parse`` raise. The value is the same object each time: do not change it.
+    """
+    key, status = (str(path), parse), path.stat()
+    mark = (status.st_mtime_ns, status.st_size, status.st_ino)
+    known = _parsed.get(key)
+    if known is not None and known[0] == mark:
+        return known[1]  # type: ignore[no-any-return]  # the key holds what made it
+    found = parse(path.read_bytes())
+    if abs(time.time() - status.st_mtime) > SETTLED:
+        _parsed[key] = (mark, found)
+    return found
+
+
+def _toml(content: bytes) -> dict[str, Any]:
+    return tomllib.loads(content.decode("utf-8-sig"))
+
+
 def _file_values(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return parsed(path, _toml)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingError(f"{path} cannot be read: {error}") from None
+
+
+def project_file() -> Path | None:
+    """The nearest pyproject.toml, from the working directory upwards."""
+    try:
+        folder = os.getcwd()
+    except OSError:  # it was removed
+        return None
+    while not os.path.isfile(file := os.path.join(folder, "pyproject.toml")):
+        folder, before = os.path.dirname(folder), folder
+        if folder == before:
+            return None
+    return Path(file)
+
+
+def _project_table(content: bytes) -> object:
+    """``[tool.flowgpt_magic]``, if it is there; other tools complain about a file that is no TOML."""
+    if APP.encode() not in content:
+        return {}
+    try:
+        tool = _toml(content).get("tool")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        return {}
+    return tool.get(APP, {}) if isinstance(tool, dict) else {}
+
+
+def _project_values(path: Path) -> dict[str, Any]:
+    try:
+        table = parsed(path, _project_table) if path.stat().st_size <= LARGEST_PROJECT else {}
+    except OSError:
+        return {}
+    if not isinstance(table, dict):
+        raise SettingError(f"{path}: [tool.{APP}] must be a table, with a line for each setting")
+    for name in table:
+        if name in TABLE and TABLE[name].metadata["personal"]:
+            own = settings_file()
+            raise SettingError(f"{path}: {name} is not a project's to set; put it into your own settings file, {own}")
+    return table
 
 
 def load(
@@ -182,27 +273,26 @@ def load(
     """The settings in force now.
 
     ``options`` are those of one call, ``conversation`` those of its conversation and ``configured`` those of
-    ``%config``; in all of them, None means not set. Raises
-    ``SettingError`` for a value a setting cannot have, or a name there is no setting of.
+    ``%config``; in all of them, None means not set. ``path`` is the user's settings file. Raises ``SettingError`` for a
+    value a setting cannot have, a name there is no setting of, and what is not a project's to set.
     """
-    file = path or settings_file()
+    file, project = path or settings_file(), project_file()
     layers: list[tuple[str, Mapping[str, Any]]] = [
         (str(file), _file_values(file)),
-        (
-            "environment",
-            {name: environ[variable(name)] for name in TABLE if variable(name) in environ},
-        ),
+        (str(project), _project_values(project) if project else {}),
+        ("environment", {name: environ[variable(name)] for name in TABLE if variable(name) in environ}),
         ("%config", configured or {}),
         ("this conversation", conversation or {}),
         ("option", options or {}),
     ]
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for source, layer in layers:
+    ranks: dict[str, int] = {}
+    for rank, (source, layer) in enumerate(layers):
         for name, value in layer.items():
             if value is None:
                 continue
             label = f"environment variable {variable(name)}" if source == "environment" else source
             values[name] = check(name, value, label)
-            sources[name] = label
-    return Settings(**values, sources=sources)
+            sources[name], ranks[name] = label, rank
+    return Settings(**values, sources=sources, ranks=ranks)

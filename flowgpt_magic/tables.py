@@ -5,10 +5,22 @@ from __future__ import annotations
 import html
 import textwrap
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from flowgpt_magic.plain_text import one_line
 
 SHORT = 20  # characters that are kept on one line
+
+
+@runtime_checkable
+class Showable(Protocol):
+    """What is shown as HTML, and as text where that cannot be."""
+
+    def html(self) -> str:
+        """A fragment of a page, with everything in it escaped."""
+
+    def text(self) -> str:
+        """The same in lines of text."""
 
 
 @dataclass(frozen=True)

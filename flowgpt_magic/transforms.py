@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
-CELL = re.compile(r"\s*%%flowgpt(?![\w?])")
-QUESTION = re.compile(r"(\s*(?:[\w.,\[\] ]+=\s*)?)%flowgpt[ \t](.*\?\s*)")
+CELL = re.compile(r"\s*%%(flowgpt|ai)(?![\w?])")
+QUESTION = re.compile(r"(\s*(?:[\w.,\[\] ]+=\s*)?)%(flowgpt|ai)[ \t](.*\?\s*)")
 TRIPLE_QUOTES = re.compile(r"\"{3}|'{3}")
 
 
-def complete_cell(lines: list[str]) -> list[str]:
-    """An input transformer for cells that begin with ``%%flowgpt``, perhaps below comments; leaves others alone.
+def complete_cell(lines: list[str], name: str = "flowgpt") -> list[str]:
+    """An input transformer for cells that begin with the magic ``name``, perhaps below comments; leaves others alone.
 
-    IPython knows a cell magic only in the first line, and refuses one without a body before it is called.
+    IPython knows a cell magic only in the first line, refuses one without a body before it is called, and takes the
+    prompts of a pasted session (``>>>``, ``In [3]:``) away. So this comes before its own transformers, and gives them
+    the call that they would make of the cell.
     """
     above = list(takewhile(lambda line: not line.strip() or line.lstrip().startswith("#"), lines))
     start = len(above)
-    if start == len(lines) or not CELL.match(lines[start]):
+    found = CELL.match(lines[start]) if start < len(lines) else None
+    if found is None or found[1] != name:
         return lines
-    first, body = lines[start], lines[start + 1 :]
-    return [first if first.endswith("\n") else f"{first}\n", *(body or ["\n"])]
+    line = lines[start].strip().removeprefix(f"%%{name}").strip()
+    body = "".join(lines[start + 1 :]) or "\n"
+    return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
 
 
-def keep_question_marks(lines: list[str]) -> list[str]:
+def keep_question_marks(lines: list[str], name: str = "flowgpt") -> list[str]:
     """An input transformer: IPython takes a line that ends with ``?`` for a call for help, and drops the rest of it."""
-    if lines and CELL.match(lines[0]):
-        return lines
     kept, quotes = [], 0
     for line in lines:
         found = QUESTION.fullmatch(line)
-        if found and quotes % 2 == 0:  # and not in the middle of a string
-            line = f"{found[1]}get_ipython().run_line_magic('flowgpt', {found[2].rstrip()!r})\n"
+        if found and found[2] == name and quotes % 2 == 0:  # and not in the middle of a string
+            line = f"{found[1]}get_ipython().run_line_magic({name!r}, {found[3].rstrip()!r})\n"
         quotes += len(TRIPLE_QUOTES.findall(line))
         kept.append(line)
     return kept
 
 
 TRANSFORMERS = (complete_cell, keep_question_marks)
+AI_TRANSFORMERS = (partial(complete_cell, name="ai"), partial(keep_question_marks, name="ai"))
 
 
 def is_whole_cell(request: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic import journal
-from flowgpt_magic.conversation import Conversation, build_messages, parameters, turns_to_send
+from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import (
     ConversationNameError,
     ConversationNotFoundError,
@@ -28,6 +28,7 @@ from flowgpt_magic.models import Target, find_model
 from flowgpt_magic.notebook import Cell, Place
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.reply import Reply
+from flowgpt_magic.request import build_messages, parameters, turns_to_send
 from flowgpt_magic.settings import load
 from flowgpt_magic.timeline import Timeline
 from tests.records import conversation_record, notebook_record, turn_record

@@ -90,6 +90,8 @@ async def script(monkeypatch: pytest.MonkeyPatch) -> type[Script]:
     """A provider named ``script``, installed for this test."""
 
     class Point:
+        value = "tests.test_gateway:Script"
+
         @staticmethod
         def load() -> type[Script]:
             return Script

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
-from flowgpt_magic import models
+from flowgpt_magic import aliases, models
+from flowgpt_magic.aliases import Alias, AliasError, save
 from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, ProviderNotFoundError
 from flowgpt_magic.models import find_model, find_provider, is_model, provider_names
 from flowgpt_magic.providers import local
@@ -205,3 +208,111 @@ def test_a_plug_in_that_is_installed_while_we_run_is_found(install):
 @pytest.mark.parametrize("word", ["Note:", "https://example.org/a", '{"a":', "1/2?", "{x}/y", "http://x", "a:"])
 def test_a_word_of_a_prompt_is_no_model(word):
     assert not is_model(word) or word == "1/2?"  # this and that with a slash between claims to be a model
+
+
+# The user's aliases
+
+
+def test_the_users_aliases_are_known_without_being_given(parrot):
+    assert not is_model("polly")
+    save(Alias("polly", "ara"))
+    save(Alias("pol", "polly"))
+
+    assert str(find_model("polly")) == str(find_model(" pol ")) == "parrot:grey"
+    assert is_model("polly")
+    assert is_model("pol")
+    aliases.remove("polly")
+    assert not is_model("polly")
+
+
+def test_aliases_that_are_given_are_the_only_ones(parrot):
+    save(Alias("polly", "grey"))
+
+    assert not is_model("polly", {})
+    with pytest.raises(ModelNotSupportedError, match="no model, provider or alias 'polly'"):
+        find_model("polly", {})
+
+
+def test_an_alias_may_be_called_as_a_model_and_goes_before_it(parrot):
+    save(Alias("grey", "echo:messages"))
+
+    assert str(find_model("grey")) == "echo:messages"
+    assert str(find_model("parrot:grey")) == "parrot:grey"
+
+
+def test_a_provider_that_is_installed_later_does_not_take_the_place_of_an_alias(install):
+    save(Alias("late", "echo:messages"))
+    install("flowgpt_late", PROVIDER.format(name="Late", default="x", models=["x"], aliases={}), late="Late")
+
+    assert str(find_model("late")) == "echo:messages"
+    assert str(find_model("late:x")) == "late:x"
+
+
+def test_an_alias_almost_right_is_answered_with_the_right_one(parrot):
+    save(Alias("polly", "grey"))
+
+    with pytest.raises(ModelNotSupportedError, match=re.escape("'poly'; did you mean polly?")):
+        find_model("poly")
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "said"),
+    [
+        ("gray", ModelNotSupportedError, "alias polly: no model, provider or alias 'gray'; did you mean grey?"),
+        ("parrot:gray", ModelNotSupportedError, "alias polly: Parrot has no model 'gray'"),
+        ("parot:grey", ProviderNotFoundError, "alias polly: no provider 'parot'"),
+    ],
+)
+def test_an_alias_whose_target_is_gone_says_so(parrot, target, error, said):
+    save(Alias("polly", target))
+
+    assert is_model("polly")
+    with pytest.raises(error, match=re.escape(said)):
+        find_model("polly")
+
+
+def test_a_damaged_file_of_aliases_is_named_where_a_name_may_be_one_and_only_there(parrot):
+    path = aliases.aliases_file()
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+
+    for name in ("", "echo", "parrot:grey", "parrot/grey"):
+        find_model(name)
+    for name in ("echo", "parrot", "parrot:grey", "any/thing", "two words", ""):
+        is_model(name)
+    for use in (find_model, is_model):
+        with pytest.raises(AliasError, match=r"aliases\.json cannot be used: "):
+            use("grey")
+
+
+def test_the_file_of_aliases_is_not_read_for_every_line(monkeypatch):
+    save(Alias("polly", "echo"))
+    os.utime(aliases.aliases_file(), (1, 1))
+    assert is_model("polly")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read again"))
+
+    assert is_model("polly")
+    assert not is_model("what")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("polly", "polly"), (" polly ", "polly"), ("ara", "parrot:grey"), ("parrot/ara", "parrot:grey")],
+)
+def test_a_choice_is_kept_as_provider_and_model_but_an_alias_as_what_it_is(parrot, name, kept):
+    save(Alias("polly", "grey"))
+
+    assert models.chosen_name(name) == kept
+
+
+def test_a_choice_of_nobody_is_refused():
+    with pytest.raises(ModelNotSupportedError):
+        models.chosen_name("zzzzzz")
+
+
+def test_built_in_are_ours_only(parrot):
+    assert [name for name in ("echo", "local", "flowgpt", "parrot", "zzz") if models.built_in(name)] == [
+        "echo",
+        "local",
+        "flowgpt",
+    ]

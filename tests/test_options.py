@@ -123,7 +123,7 @@ def test_an_answer_is_named_in_front_of_two_arrows():
         ("-t  ", "-t needs a value"),
         ("-t hot", "-t hot: must be a number from 0 to 2"),
         ("-t 3", "-t 3: must be a number from 0 to 2"),
-        ("-f markdwn", "must be one of markdown, text; did you mean markdown?"),
+        ("-f markdwn", "did you mean markdown?"),
         ("-t 1 -t 1", "-t is there twice"),
         ("-m a --model b", "--model is there twice"),
         ("echo -m b", "-m is there twice"),

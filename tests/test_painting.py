@@ -203,7 +203,7 @@ def test_appended_text_is_printed_once_and_without_escape_sequences(capsys):
 
 def test_for_nobody_only_the_end_is_published():
     cell = Cell()
-    sink = Nothing(cell.publish)
+    sink = Nothing(lambda ending: cell.publish(ending.data, ending.metadata))
     sink.promise("echo …")
     sink.add("words")
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +14,7 @@ from flowgpt_magic import settings
 from flowgpt_magic.errors import SettingError
 from flowgpt_magic.settings import TABLE, Settings, load
 
-PLACES = ("default", "file", "environment", "%config", "option")
+PLACES = ("default", "file", "project", "environment", "%config", "conversation", "option")
 
 
 @pytest.fixture
@@ -24,16 +28,19 @@ def test_with_nothing_set_every_value_is_its_default(file):
 
 
 @pytest.mark.parametrize("highest", PLACES)
-def test_a_value_from_further_up_wins(file, highest):
+def test_a_value_from_further_up_wins(file, project, highest):
     rank = PLACES.index(highest)
     if rank >= 1:
         file.write_text("context_size = 1001")
+    if rank >= 2:
+        project("[tool.flowgpt_magic]\ncontext_size = 1002")
 
     chosen = load(
+        {"context_size": 1006 if rank >= 6 else None},
         {"context_size": 1004 if rank >= 4 else None},
-        {"context_size": 1003 if rank >= 3 else None},
-        {"FLOWGPT_CONTEXT_SIZE": "1002"} if rank >= 2 else {},
+        {"FLOWGPT_CONTEXT_SIZE": "1003"} if rank >= 3 else {},
         file,
+        {"context_size": 1005 if rank >= 5 else None},
     )
 
     assert chosen.context_size == (1000 + rank if rank else Settings().context_size)
@@ -119,7 +126,11 @@ def test_a_value_may_be_written_in_several_ways(name, given, found):
         ("images", "perhaps", "must be on or off"),
         ("images", None, "must be on or off"),
         ("model", 4, "must be text"),
-        ("format", "markdwon", "must be one of markdown, text; did you mean markdown?"),
+        (
+            "format",
+            "markdwon",
+            "json, html, math, md, image; did you mean markdown?",
+        ),
     ],
 )
 def test_a_bad_value_is_told_its_source_and_its_limits(name, given, said):
@@ -245,3 +256,188 @@ def test_a_number_and_its_text_are_the_same_value(value):
 )
 def test_the_history_is_off_however_that_is_written(value, meant):
     assert load({"history": value}).history == meant
+
+
+# A project
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Write the pyproject.toml of the folder one works in, and return its path; it was written long ago."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def write(content: str | bytes, age: float = 100.0):
+        path = folder / "pyproject.toml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        moment = time.time() - age
+        os.utime(path, (moment, moment))
+        return path
+
+    return write
+
+
+def table(text: str) -> str:
+    return f'[project]\nname = "x"\n\n[tool.flowgpt_magic]\n{text}\n'
+
+
+def test_a_project_stands_between_the_settings_file_and_the_environment(file, project):
+    file.write_text("threads = 1\ncontext_size = 1000\nretries = 5")
+    path = project(table("threads = 2\ncontext_size = 2000"))
+
+    chosen = load(environ={"FLOWGPT_THREADS": "3"}, path=file)
+
+    assert (chosen.threads, chosen.context_size, chosen.retries) == (3, 2000, 5)
+    assert chosen.sources == {
+        "threads": "environment variable FLOWGPT_THREADS",
+        "context_size": str(path),
+        "retries": str(file),
+    }
+    assert chosen.ranks["retries"] < chosen.ranks["context_size"] < chosen.ranks["threads"]
+
+
+def test_the_nearest_project_upwards_is_meant(file, project, tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text(table("threads = 9"))
+    path = project(table("threads = 2"))
+    (path.parent / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(path.parent / "a" / "b")
+
+    assert settings.project_file() == path
+    assert load(environ={}, path=file).threads == 2
+    (path.parent / "a" / "pyproject.toml").write_text("[tool.other]")
+    assert load(environ={}, path=file).threads == 0
+    monkeypatch.chdir(tmp_path)
+    assert load(environ={}, path=file).threads == 9
+
+
+@pytest.mark.parametrize("name", sorted(name for name in TABLE if TABLE[name].metadata["personal"]))
+def test_what_is_the_users_own_is_no_projects_to_set(file, project, name):
+    path = project(table(f'{name} = "hunter2"'))
+
+    with pytest.raises(SettingError) as caught:
+        load({name: "mine"}, environ={}, path=file)
+
+    assert str(caught.value).startswith(f"{path}: {name} is not a project's to set")
+    assert str(settings.settings_file()) in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_where_prompts_go_and_every_secret_are_the_users_own():
+    own = {name for name in TABLE if TABLE[name].metadata["personal"]}
+
+    assert own == {"base_url", "token", "proxy", "trust_env", "history", "images"}
+    assert own >= {name for name in TABLE if TABLE[name].metadata["secret"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("temprature = 1", "there is no setting 'temprature'; did you mean temperature?"),
+        ("threads = 'many'", "threads is 'many'; it must be a number of at least 0"),
+        ("threads = [1]", "threads is [1]; it must be"),
+        ("[tool.flowgpt_magic.model]", "model is {}; it must be text"),
+    ],
+)
+def test_a_mistake_of_a_project_names_its_file(file, project, text, said):
+    path = project(table(text))
+
+    with pytest.raises(SettingError) as caught:
+        load(environ={}, path=file)
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+@pytest.mark.parametrize("content", ["[tool]\nflowgpt_magic = 3", "tool.flowgpt_magic = ['model']"])
+def test_a_project_whose_settings_are_no_table_is_named(file, project, content):
+    path = project(content)
+
+    with pytest.raises(SettingError) as caught:
+        load(environ={}, path=file)
+    assert str(caught.value).startswith(f"{path}: [tool.flowgpt_magic] must be a table")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[project]\nname = 'flowgpt_magic'",
+        "tool = 'flowgpt_magic'",
+        "[tool.flowgpt_magic\nthreads = 2",
+        b"\xff\xfe flowgpt_magic",
+        "flowgpt_magic = " + "[" * 5000,
+        table("threads = 2") + "# " + "x" * settings.LARGEST_PROJECT,
+    ],
+    ids=["empty", "no table", "no tool", "no TOML", "no text", "too deep", "too large"],
+)
+def test_a_project_that_says_nothing_or_cannot_be_read_costs_nothing(file, project, content):
+    project(content)
+
+    assert load(environ={}, path=file) == Settings()
+
+
+def test_a_folder_in_the_place_of_a_project_is_none(file, project, tmp_path):
+    (tmp_path / "project" / "pyproject.toml").mkdir()
+
+    assert load(environ={}, path=file) == Settings()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the folder one works in")
+def test_settings_are_found_where_the_folder_one_works_in_is_gone(file, project, tmp_path):
+    (tmp_path / "project").rmdir()
+
+    assert settings.project_file() is None
+    assert load(environ={}, path=file) == Settings()
+
+
+# Files are read when they have changed
+
+
+def test_a_file_is_read_again_only_after_it_has_changed(project):
+    reads: list[bytes] = []
+
+    def parse(content: bytes) -> int:
+        reads.append(content)
+        return len(reads)
+
+    path = project("one")
+    assert [settings.parsed(path, parse) for _ in range(3)] == [1, 1, 1]
+    path = project("two", age=50)
+    assert [settings.parsed(path, parse) for _ in range(3)] == [2, 2, 2]
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        settings.parsed(path, parse)
+
+
+def test_a_change_within_one_tick_of_the_clock_is_seen(file):
+    moment = time.time()
+    for number in range(1, 9):
+        file.write_text(f"threads = {number}")
+        os.utime(file, (moment, moment))
+
+        assert load(environ={}, path=file).threads == number
+
+
+def test_what_could_not_be_read_is_read_when_it_was_mended(file, project):
+    project(table("threads = = 2"))
+    assert load(environ={}, path=file).threads == 0
+
+    project(table("threads =   2"), age=50)
+    assert load(environ={}, path=file).threads == 2
+
+
+def test_a_settings_file_may_begin_with_a_byte_order_mark(file):
+    file.write_bytes(b"\xef\xbb\xbfthreads = 2\r\n")
+
+    assert load(environ={}, path=file).threads == 2
+
+
+def test_settings_are_loaded_for_every_prompt_and_their_files_are_not_read_for_each(file, project, monkeypatch):
+    file.write_text("threads = 1")
+    os.utime(file, (1, 1))
+    project(table("retries = 2"))
+    load(environ={}, path=file)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read again"))
+
+    chosen = load(environ={}, path=file)
+
+    assert (chosen.threads, chosen.retries) == (1, 2)

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.inputtransformer2 import TransformerManager
 
-from flowgpt_magic.transforms import complete_cell, is_whole_cell, keep_question_marks
+from flowgpt_magic.transforms import TRANSFORMERS, complete_cell, is_whole_cell, keep_question_marks
 
 
 def lines(text: str) -> list[str]:
     return text.splitlines(keepends=True)
 
 
+def asked(typed: str) -> tuple[str, str]:
+    """The line and the body that the magic is called with."""
+    (call,) = complete_cell(lines(typed))
+    name, line, body = ast.literal_eval(call.strip().removeprefix("get_ipython().run_cell_magic"))
+    assert name == "flowgpt"
+    return line, body
+
+
 @pytest.mark.parametrize(
-    ("typed", "read"),
+    ("typed", "line", "body"),
     [
-        ("%%flowgpt", "%%flowgpt\n\n"),
-        ("%%flowgpt\n", "%%flowgpt\n\n"),
-        ("# a comment\n\n%%flowgpt -t 1\nhi\n", "%%flowgpt -t 1\nhi\n"),
-        ("  %%flowgpt\nhi", "  %%flowgpt\nhi"),
+        ("%%flowgpt", "", "\n"),
+        ("%%flowgpt\n", "", "\n"),
+        ("# a comment\n\n%%flowgpt -t 1\nhi\n", "-t 1", "hi\n"),
+        ("  %%flowgpt\nhi", "", "hi"),
+        ("%%flowgpt -s  'be  brief' \n>>> 1 + 1\n2\n", "-s  'be  brief'", ">>> 1 + 1\n2\n"),
     ],
 )
-def test_a_cell_has_its_magic_in_the_first_line_and_a_body(typed, read):
-    assert "".join(complete_cell(lines(typed))) == read
+def test_a_cell_is_the_call_of_its_magic_and_may_have_no_body(typed, line, body):
+    assert asked(typed) == (line, body)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +69,6 @@ def test_a_question_reaches_the_model_with_its_mark(typed, prompt):
         "print?\n",
         "x = '%flowgpt why?'\n",
         '"""\n%flowgpt why?\n"""\n',
-        "%%flowgpt\n%flowgpt why?\n",
         "%flowgpt no question\n",
     ],
 )
@@ -74,10 +85,14 @@ def test_no_cell_without_the_magic_is_changed(text, transform):
 
 @given(st.text())
 def test_the_body_of_a_cell_is_never_changed(body):
-    typed = ["%%flowgpt\n", *lines(body)]
+    """Not by IPython either, which takes the prompts of a pasted session and an indentation away."""
+    typed = "%%flowgpt\n" + body
+    shell = TransformerManager()
+    shell.cleanup_transforms[:0] = TRANSFORMERS
 
-    for transform in (complete_cell, keep_question_marks):
-        assert transform(typed)[1:] == (lines(body) or ["\n"] if transform is complete_cell else lines(body))
+    assert asked(typed) == ("", body or "\n")
+    whole = typed if typed.endswith("\n") else f"{typed}\n"  # as IPython completes every cell
+    assert shell.transform_cell(typed) == "".join(complete_cell(lines(whole)))
 
 
 @pytest.mark.parametrize(

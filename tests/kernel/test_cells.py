@@ -161,7 +161,7 @@ def test_bad_input_fails_the_cell_with_one_clear_error_and_asks_nobody(kernel, c
 
 
 def test_a_prompt_reaches_the_model_as_it_was_typed(kernel):
-    prompt = 'costs $5, ${x}, {"a": 1}, f"{x:.2f}", {In[1]}, it\'s   \\frac{1}{2} \u201cquoted\u201d'
+    prompt = 'costs $5, ${x}, {"a": 1}, f"{x:.2f}", {In[x]}, it\'s   \\frac{1}{2} \u201cquoted\u201d'
 
     run = kernel.good("x = 3\n") and kernel.good(f"%%flowgpt\n{prompt}")
     line = kernel.good(f"%flowgpt {prompt}")

@@ -1,0 +1,53 @@
+"""What would be sent, shown instead of sent."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+
+from flowgpt_magic.plain_text import counted
+from flowgpt_magic.request import CHARACTERS_PER_TOKEN, Request, parameters
+from flowgpt_magic.secrecy import without_secrets
+from flowgpt_magic.settings import TABLE
+from flowgpt_magic.tables import Table
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """A request as a table of its facts and the messages one by one, each exactly as it would be sent."""
+
+    request: Request
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Who would be asked, how, and how much that is."""
+        request = self.request
+        given = parameters(request.target, request.chosen, request.params)
+        shown = without_secrets(given)
+        hidden = dict.fromkeys((n for n in given if n in TABLE and TABLE[n].metadata["secret"] and given[n]), "***")
+        characters = sum(len(message["content"]) for message in request.messages)
+        left_out = f"{counted(request.left_out, 'older message')} left out" if request.left_out else "nothing"
+        return [
+            ("provider", request.target.provider),
+            ("model", request.target.model),
+            ("parameters", json.dumps({**shown, **hidden}, ensure_ascii=False)),
+            ("messages", str(len(request.messages))),
+            ("tokens", f"about {-(-characters // CHARACTERS_PER_TOKEN):,} ({characters:,} characters)"),
+            ("trimmed", left_out),
+        ]
+
+    def html(self) -> str:
+        """A table of the facts, and each message in a box of its own."""
+        facts = Table(("", "would be sent"), tuple(self.facts())).html()
+        messages = "".join(
+            f"<details open><summary><b>{html.escape(str(message['role']))}</b></summary>"
+            f'<pre style="white-space: pre-wrap">{html.escape(message["content"])}</pre></details>'
+            for message in self.request.messages
+        )
+        return f"{facts}{messages}<small>nothing was sent</small>"
+
+    def text(self) -> str:
+        """The same, one below the other."""
+        facts = [f"{name:<12}{value}" for name, value in self.facts()]
+        messages = [f"--- {message['role']}\n{message['content']}" for message in self.request.messages]
+        return "\n".join([*facts, *messages, "--- nothing was sent"])

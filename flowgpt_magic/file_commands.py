@@ -1,0 +1,43 @@
+"""``%flowgpt export`` and ``%flowgpt import``: a conversation as a file, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flowgpt_magic import export, options
+from flowgpt_magic.desk import Desk
+from flowgpt_magic.errors import OptionError
+from flowgpt_magic.notebook import short_path
+from flowgpt_magic.plain_text import counted
+
+OVERWRITE = "--overwrite"
+
+
+def write(desk: Desk, rest: str) -> str:
+    """Write this conversation to a file: ``export FILE [--overwrite]``, with ``.md``, ``.json`` or ``.ipynb``."""
+    words = options.words(rest)
+    names = [word for word in words if word != OVERWRITE]
+    if len(names) != 1:
+        raise OptionError("%flowgpt export takes the name of one file; quote a name with spaces")
+    conversation = desk.conversation()
+    turns = conversation.turns
+    path = export.write(names[0], conversation.name, conversation.record.system, turns, overwrite=OVERWRITE in words)
+    return f"{conversation.name} with {counted(len(turns), 'turn')} is in {short_path(str(path))}"
+
+
+def read(desk: Desk, rest: str) -> str:
+    """Read a conversation from a file, under its own name or the next free one, and use it: ``import FILE``."""
+    names = options.words(rest)
+    if len(names) != 1:
+        raise OptionError("%flowgpt import takes the name of one file; quote a name with spaces")
+    transcript = export.read(names[0])
+    name = desk.journal.free_name(transcript.name)
+    conversation = desk.conversation(name)
+    conversation.set(system=transcript.system or None)
+    turns = export.as_turns(transcript, conversation.record.conversation_id, desk.journal.kernel)
+    conversation.begin_anew(turns, kind="import")
+    desk.current = name
+    return f"{name} has {counted(len(turns), 'turn')} from {short_path(names[0])}"
+
+
+COMMANDS: dict[str, Callable[[Desk, str], str]] = {"export": write, "import": read}

@@ -1,0 +1,75 @@
+"""From what was typed to what is sent: references and attachments become text, ``@file`` becomes what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowgpt_magic.attachments import Attachment, attach, describe
+from flowgpt_magic.errors import PromptError
+from flowgpt_magic.references import names_secret, resolve
+
+LONGEST_FILE = 2**20  # bytes of a file with a system prompt
+SIMPLE = (str, int, float, complex, bool, type(None))  # what stands in a prompt as Python prints it
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a prompt can refer to: the user's names, the inputs and outputs so far, and the last error."""
+
+    names: Mapping[str, object]
+    inputs: Sequence[str] = ()
+    outputs: Mapping[int, object] = field(default_factory=dict)
+    error: BaseException | None = None
+
+
+def compose(prompt: str, around: Surroundings, *, raw: bool = False, attached: Sequence[str] = (), budget: int) -> str:
+    """``prompt`` as it is sent: its references replaced unless ``raw``, and what is attached below it.
+
+    ``budget`` is the number of tokens that one value may take. A reference that looks like a secret's stays as typed:
+    it may stand in code. Raises ``AttachmentError``.
+    """
+    text = prompt
+    if not raw and "{" in prompt:
+        names = {**around.names, **({"Err": around.error} if around.error is not None else {})}
+
+        def render(reference: str, value: object) -> str:
+            if names_secret(reference):
+                return f"{{{reference}}}"
+            return str(value) if type(value) in SIMPLE else describe(reference, value, budget)
+
+        text = resolve(prompt, names, render).text
+    if not attached:
+        return text
+    whole = budget * len(attached)
+    found = attach(
+        attached, around.names, budget=whole, cells=around.inputs, outputs=around.outputs, error=around.error
+    )
+    return "\n\n".join([text, *(_labelled(each) for each in found)])
+
+
+def _labelled(attachment: Attachment) -> str:
+    """Its text, which may be nothing but a value, with what it is called."""
+    label, text = attachment.label, attachment.text
+    return text if text.startswith(label) else f"{label}:\n{text}"
+
+
+def system_prompt(value: str) -> str:
+    """The text of ``-s``: ``value``, or what is in the file behind its ``@``. Raises ``PromptError``."""
+    if not value.startswith("@"):
+        return value
+    path = Path(value[1:]).expanduser()
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST_FILE + 1)
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise PromptError(f"-s {value}: {error.strerror or 'it cannot be read'}") from None
+    except UnicodeDecodeError:
+        raise PromptError(f"-s {value}: this is no text file") from None
+    if "\0" in text:
+        raise PromptError(f"-s {value}: this is no text file")
+    if len(content) > LONGEST_FILE:
+        raise PromptError(f"-s {value}: the file is longer than a megabyte")
+    return text.strip("\n")

@@ -1,0 +1,363 @@
+"""The subcommands of ``%flowgpt`` about settings, about who can be asked, and about short names for them.
+
+Nothing here goes to a network or loads a model: whether somebody would answer is told from what is installed and set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowgpt_magic import aliases as short_names
+from flowgpt_magic import models, options, settings
+from flowgpt_magic.aliases import Alias
+from flowgpt_magic.desk import Desk
+from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundError, closest
+from flowgpt_magic.notebook import short_path
+from flowgpt_magic.plain_text import cut
+from flowgpt_magic.secrecy import without_passwords
+from flowgpt_magic.tables import Table
+
+if TYPE_CHECKING:
+    from flowgpt_magic.models import Provider
+
+Shown = str | Table
+Command = Callable[[Desk, str], Shown]
+NONE = "none"  # what takes a value back
+FLAGS = {
+    "--endpoint": "base_url",
+    "-s": "system",
+    "--system": "system",
+    "-t": "temperature",
+    "--temperature": "temperature",
+    "--key-variable": "key_variable",
+}
+USAGE = "NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME]"
+
+
+# Settings
+
+
+def set_(desk: Desk, rest: str) -> Shown:
+    """Show a setting, or set it for this conversation: ``set NAME [VALUE]``; ``none`` takes it back."""
+    name, value = _name_and_value(rest)
+    if not name:
+        raise OptionError("%flowgpt set takes the name of a setting and a value; %flowgpt config shows them all")
+    if name not in settings.TABLE:
+        raise OptionError(f"there is no setting {name}{closest(name, settings.TABLE)} %flowgpt config shows them all")
+    if not value:
+        return _described(desk, name)
+    if name == "history":
+        raise OptionError(
+            "the history is one for all conversations: %config FlowGPT.history = … or FLOWGPT_HISTORY sets it"
+        )
+    desk.conversation().set(**{name: _conversation_value(name, _unquoted(value))})
+    secret = settings.TABLE[name].metadata["secret"] and value.lower() != NONE
+    hint = f"; it is written down nowhere, and a restart forgets it: {settings.variable(name)} stays" if secret else ""
+    return _described(desk, name) + hint
+
+
+def config(desk: Desk, rest: str) -> Shown:
+    """Every setting: its value, where that came from, what it does."""
+    _nothing_more("config", rest)
+    chosen = _in_force(desk)
+    rows = tuple(
+        (name, _value(chosen, name), _source(chosen, name), str(each.metadata["help"]))
+        for name, each in settings.TABLE.items()
+    )
+    file, project = short_path(str(settings.settings_file())), settings.project_file()
+    places = f"your settings file: {file}" + (f"; this project's: {short_path(str(project))}" if project else "")
+    return Table(("setting", "value", "from", "what it does"), rows, places)
+
+
+def _name_and_value(rest: str) -> tuple[str, str]:
+    """``NAME VALUE``, or ``NAME = VALUE``."""
+    name, *more = rest.split(None, 1)[:2] or [""]
+    value = more[0] if more else ""
+    if "=" in name:
+        name, _equals, begin = name.partition("=")
+        value = f"{begin} {value}".strip()
+    return name, value.removeprefix("=").strip()
+
+
+def _conversation_value(name: str, value: str) -> str | None:
+    """``value`` as a conversation keeps it; None takes it back."""
+    if value.lower() == NONE:
+        return None
+    return models.chosen_name(value) if name == "model" else value
+
+
+def _in_force(desk: Desk) -> settings.Settings:
+    """The settings in force, whether or not the key of an alias is there."""
+    return short_names.apply(desk.conversation().settings(), need_key=False)
+
+
+def _described(desk: Desk, name: str) -> str:
+    chosen = _in_force(desk)
+    return f"{name}: {_value(chosen, name)} ({_source(chosen, name)}); {settings.TABLE[name].metadata['help']}"
+
+
+def _value(chosen: settings.Settings, name: str) -> str:
+    value = getattr(chosen, name)
+    if value is None or value == "":
+        return NONE
+    if settings.TABLE[name].metadata["secret"]:
+        return "***"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else cut(without_passwords(short_path(str(value))))
+
+
+def _source(chosen: settings.Settings, name: str) -> str:
+    return short_path(chosen.sources.get(name, "default"))
+
+
+# Who can be asked
+
+
+def providers(desk: Desk, rest: str) -> Shown:
+    """Who runs models: what each provider is, and whether it would answer."""
+    _nothing_more("providers", rest)
+    rows = []
+    for name in models.provider_names():
+        try:
+            found = models.find_provider(name)
+        except ProviderNotFoundError as error:
+            rows.append((name, "", f"no: {error}"))
+        else:
+            rows.append((name, _first_line(found), _would_answer(desk, name, found)))
+    return Table(("provider", "what it is", "would it answer?"), tuple(rows), "%flowgpt models shows their models")
+
+
+def models_(desk: Desk, rest: str) -> Shown:
+    """The models that can be asked, and whether they would answer: ``models [PROVIDER]``."""
+    words = options.words(rest)
+    if len(words) > 1:
+        raise OptionError("%flowgpt models takes the name of one provider, or nothing")
+    if words:
+        models.find_provider(words[0])
+    try:
+        asked = str(models.find_model(_in_force(desk).model))
+    except FlowGptError as error:
+        asked, note = "", str(error)
+    else:
+        note = f"{asked} is asked in this conversation"
+    own = _resolved_aliases()
+    rows = tuple(row for name in words or models.provider_names() for row in _model_rows(desk, name, own, asked))
+    return Table(("provider", "model", "alias", "would it answer?"), rows, f"{note}; %flowgpt model NAME changes that")
+
+
+def _model_rows(desk: Desk, name: str, own: dict[str, list[str]], asked: str) -> Iterator[tuple[str, ...]]:
+    try:
+        found = models.find_provider(name)
+        known = found.get_models()
+    except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
+        yield name, "", "", f"no: {error}"
+        return
+    prefix = f"{name}:"
+    further = [target.removeprefix(prefix) for target in own if target.startswith(prefix)]
+    for model in dict.fromkeys([*known, *further]):
+        also = [short for short, target in found.model_aliases.items() if target == model]
+        also += own.get(prefix + model, [])
+        mark = " (in use)" if prefix + model == asked else ""
+        yield name, f"{short_path(model)}{mark}", ", ".join(also), _would_answer(desk, name, found, model)
+
+
+def _resolved_aliases() -> dict[str, list[str]]:
+    """The user's aliases by whom they ask; those that ask nobody are left out."""
+    found: dict[str, list[str]] = {}
+    for name, alias in short_names.load().items():
+        try:
+            target = str(models.find_model(name))
+            elsewhere = short_names.merged(alias).base_url
+        except FlowGptError:
+            continue
+        found.setdefault(target, []).append(f"{name} (at its own endpoint)" if elsewhere else name)
+    return found
+
+
+def _would_answer(desk: Desk, name: str, provider: type[Provider], model: str = "") -> str:
+    """Would it, if it was asked by its own name? An alias may give an endpoint and a key that are not looked at."""
+    chosen = desk.conversation().settings(model=f"{name}:{model}")
+    if name == "local":
+        return _local_answers(model or provider.default_model, provider.default_model)
+    if name == "flowgpt":
+        if chosen.base_url == settings.TABLE["base_url"].default:
+            return "not known to: set base_url to a server that does"
+        return f"if the server at {without_passwords(chosen.base_url)} does"
+    if provider.needs_auth and not chosen.token:
+        return "no: it needs a key, and the setting token is empty"
+    return "yes" if provider.working else "no: it says itself that it does not work"
+
+
+def _local_answers(model: str, embedded: str) -> str:
+    from flowgpt_magic.providers import runtime, weights
+
+    missing = [] if runtime.installed() else [runtime.INSTALL]
+    if model == embedded and not weights.path().is_file():
+        missing.append(weights.INSTALL)
+    if missing:
+        return f"not installed: {' && '.join(missing)}"
+    return "yes" if model == embedded or Path(model).is_file() else "no: there is no such file"
+
+
+def _first_line(provider: type[Provider]) -> str:
+    lines = (provider.__doc__ or provider.url or "").strip().splitlines()
+    return cut(lines[0], 120) if lines else ""
+
+
+# Short names
+
+
+def alias(desk: Desk, rest: str) -> Shown:
+    """A short name: ``alias NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME]``."""
+    bare, given = _read_line("alias", rest)
+    if not bare and not given:
+        return aliases(desk, "")
+    if len(bare) != 2:
+        raise OptionError(f"%flowgpt alias takes {USAGE}; quote texts with spaces")
+    made = Alias(bare[0], bare[1], **given)
+    before = short_names.load().get(made.name)
+    _keep(made)
+    changed = f"; before, it asked {before.target}" if before and before.target != made.target else ""
+    return _made(made) + changed
+
+
+def update(_desk: Desk, rest: str) -> Shown:
+    """Change a short name: ``update NAME [TARGET]`` and options of ``alias``; ``none`` takes one away."""
+    bare, given = _read_line("update", rest)
+    if len(bare) not in (1, 2) or (len(bare) == 1 and not given):
+        raise OptionError(f"%flowgpt update takes {USAGE}, and of these only what changes; quote texts with spaces")
+    if len(bare) == 2:
+        given["target"] = bare[1]
+    made = replace(_known(bare[0]), **given)
+    _keep(made)
+    return _made(made)
+
+
+def dealias(_desk: Desk, rest: str) -> Shown:
+    """Forget a short name: ``dealias NAME``."""
+    words = options.words(rest)
+    if len(words) != 1:
+        raise OptionError("%flowgpt dealias takes the name of an alias")
+    gone = _known(words[0])
+    short_names.remove(gone.name)
+    left = [each.name for each in short_names.load().values() if each.target == gone.name]
+    return f"{gone.name} is no alias any more; it asked {gone.target}" + (
+        f". {', '.join(left)} pointed to it, and asks nobody now" if left else ""
+    )
+
+
+def aliases(_desk: Desk, rest: str) -> Shown:
+    """The short names, and what each stands for."""
+    _nothing_more("aliases", rest)
+    known = short_names.load()
+    if not known:
+        return f"there are no aliases yet: %flowgpt alias {USAGE} makes one"
+    rows = tuple(
+        (
+            name,
+            cut(each.target),
+            _asks(name),
+            each.base_url,
+            cut(each.system),
+            "" if each.temperature is None else f"{each.temperature:g}",
+            _key_state(each.key_variable),
+        )
+        for name, each in known.items()
+    )
+    columns = ("alias", "target", "asks", "endpoint", "system prompt", "temperature", "key variable")
+    return Table(columns, rows, f"they are kept in {short_path(str(short_names.aliases_file()))}")
+
+
+def _read_line(command: str, rest: str) -> tuple[list[str], dict[str, Any]]:
+    """The bare words, and the fields of an alias that the options give."""
+    words, bare, given = iter(options.words(rest)), [], {}
+    for word in words:
+        flag, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        if flag not in FLAGS:
+            if word.startswith("-"):
+                raise OptionError(f"%flowgpt {command} has no option {flag}{closest(flag, FLAGS)} It takes {USAGE}")
+            bare.append(word)
+            continue
+        field = FLAGS[flag]
+        if field in given:
+            raise OptionError(f"{flag} is there twice: which one do you mean?")
+        value = value if equals else next(words, "")
+        if not value:
+            raise OptionError(f"{flag} needs a value; {NONE} takes it away")
+        given[field] = _field_value(field, value)
+    return bare, given
+
+
+def _field_value(field: str, value: str) -> str | float | None:
+    if value.lower() == NONE:
+        return None if field == "temperature" else ""
+    if field == "temperature":
+        return float(settings.check("temperature", value, "-t"))
+    if field == "system":
+        from flowgpt_magic.prompts import system_prompt
+
+        return system_prompt(value)
+    return value
+
+
+def _keep(made: Alias) -> None:
+    """Save it, if it would ask somebody who takes what it gives."""
+    given = {"--endpoint": ("base_url", made.base_url), "--key-variable": ("token", made.key_variable)}
+    target = models.find_model(made.target)
+    for flag, (name, value) in given.items():
+        if value and name not in target.provider_class.settings:
+            raise OptionError(f"{flag}: {target.provider} takes none; {flag} {NONE} takes it away")
+    short_names.save(made)
+
+
+def _known(name: str) -> Alias:
+    known = short_names.load()
+    if name not in known:
+        raise OptionError(f"there is no alias {name}{closest(name, known)} %flowgpt aliases shows them")
+    return known[name]
+
+
+def _made(made: Alias) -> str:
+    missing = made.key_variable and made.key_variable not in os.environ
+    return f"{made.name} asks {_asks(made.name)}" + (f"; {made.key_variable} is not set yet" if missing else "")
+
+
+def _asks(name: str) -> str:
+    try:
+        return str(models.find_model(name))
+    except FlowGptError as error:
+        return f"nobody: {error}"
+
+
+def _key_state(variable: str) -> str:
+    return variable and f"{variable}{'' if os.environ.get(variable) else ' (not set)'}"
+
+
+def _nothing_more(name: str, rest: str) -> None:
+    if rest:
+        raise OptionError(f"%flowgpt {name} takes nothing more; to send it as a prompt, write %flowgpt -- before it")
+
+
+def _unquoted(rest: str) -> str:
+    whole = len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'"
+    return rest[1:-1] if whole else rest
+
+
+COMMANDS: dict[str, Command] = {
+    "set": set_,
+    "config": config,
+    "models": models_,
+    "list": models_,
+    "providers": providers,
+    "alias": alias,
+    "register": alias,
+    "update": update,
+    "dealias": dealias,
+    "delete": dealias,
+    "aliases": aliases,
+}
