@@ -14,8 +14,15 @@ from flowgpt_magic.records import ChangeRecord, ConversationRecord, NotebookReco
 def notebook_record(**values: Any) -> NotebookRecord:
     """A notebook of its own, unless ``key`` says which."""
     notebook_id = uuid4().hex
-    known = {"notebook_id": notebook_id, "key": f"/work/{notebook_id}.ipynb", "label": "a notebook", "kind": "jupyter"}
-    return NotebookRecord(**{**known, "path": "/work/a.ipynb", "created": time.time(), "seen": time.time()} | values)
+    known = {
+        "notebook_id": notebook_id,
+        "key": f"/home/a/{notebook_id}.ipynb",
+        "label": "a notebook",
+        "kind": "jupyter",
+    }
+    return NotebookRecord(
+        **{**known, "path": "/home/a/a.ipynb", "created": time.time(), "seen": time.time()} | values
+    )
 
 
 def conversation_record(notebook: NotebookRecord, **values: Any) -> ConversationRecord:

@@ -426,7 +426,7 @@ class TestCells:
         assert self.prompts(conversation) == ["one", "later"]
 
     def test_vs_code_numbers_its_cells_anew_so_only_this_kernels_count(self, tmp_path):
-        place = Place("vscode", "", "a.ipynb", "/work/a.ipynb")
+        place = Place("vscode", "", "a.ipynb", "/home/ada/a.ipynb")
         kept = [Journal(place, str(tmp_path / "history.sqlite3")) for _ in range(2)]
         kept[0].__class__ = type("OfAnotherKernel", (Journal,), {"kernel": "1 2 elsewhere"})
         for each, prompt in zip(kept, ("one", "two"), strict=True):

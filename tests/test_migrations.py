@@ -161,7 +161,7 @@ History(sys.argv[1])
 
 
 def test_several_processes_may_migrate_at_once(path):
-    keys = [f"/work/{number}.ipynb" for number in range(4)]
+    keys = [f"/home/ada/{number}.ipynb" for number in range(4)]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", OPEN_AT_ONCE, str(path), key],

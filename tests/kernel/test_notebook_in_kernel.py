@@ -92,7 +92,7 @@ def test_a_client_that_tells_nothing_leaves_the_folder(start_kernel, tmp_path):
     assert json.loads(kernel.good(WHERE).printed) == ["folder", "", f"folder {folder}", f"folder:{folder}", ""]
 
 
-@pytest.mark.parametrize("outer", ["", "/work/outer.ipynb"])
+@pytest.mark.parametrize("outer", ["", "/home/ada/outer.ipynb"])
 def test_nbclient_tells_nothing_even_when_it_is_started_from_a_notebook(folder, monkeypatch, outer):
     if outer:
         monkeypatch.setenv("JPY_SESSION_NAME", outer)
