@@ -20,9 +20,7 @@ def notebook_record(**values: Any) -> NotebookRecord:
         "label": "a notebook",
         "kind": "jupyter",
     }
-    return NotebookRecord(
-        **{**known, "path": "/home/a/a.ipynb", "created": time.time(), "seen": time.time()} | values
-    )
+    return NotebookRecord(**{**known, "path": "/home/a/a.ipynb", "created": time.time(), "seen": time.time()} | values)
 
 
 def conversation_record(notebook: NotebookRecord, **values: Any) -> ConversationRecord:
