@@ -34,7 +34,7 @@ def read(desk: Desk, rest: str) -> str:
     name = desk.journal.free_name(transcript.name)
     conversation = desk.conversation(name)
     conversation.set(system=transcript.system or None)
-    turns = export.as_turns(transcript, conversation.record.conversation_id, desk.journal.kernel)
+    turns = export.as_turns(transcript, conversation.record.conversation_id, kernel="")  # no kernel asked them
     conversation.begin_anew(turns, kind="import")
     desk.current = name
     return f"{name} has {counted(len(turns), 'turn')} from {short_path(names[0])}"

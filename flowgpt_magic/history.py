@@ -344,7 +344,8 @@ class History:
         """What was asked of each model on each day, the newest first; replayed turns cost nothing and are left out.
 
         A request counts once, where it was made: copies of its turn, in a copied notebook or a branched conversation,
-        were not asked again. ``since`` is in Unix seconds. Means are taken over the turns that tell.
+        were not asked again, and those read from a file, which have no kernel, not here. ``since`` is in Unix seconds.
+        Means are taken over the turns that tell.
         """
         inside, values = "", [since]
         if notebook_id is not None:
@@ -359,7 +360,7 @@ class History:
             "avg(CASE WHEN chunks > 1 AND seconds > first_chunk_seconds "
             "THEN (chunks - 1) / (seconds - first_chunk_seconds) END) "
             # A copy differs from its original in ids and places alone, and was written after it.
-            "FROM turns WHERE number IN (SELECT min(number) FROM turns WHERE NOT replayed AND started >= ? "
+            "FROM turns WHERE number IN (SELECT min(number) FROM turns WHERE NOT replayed AND kernel <> '' AND started >= ? "
             f"GROUP BY started, kernel, provider, model, request_key) {inside} "
             "GROUP BY day, provider, model ORDER BY day DESC, provider, model",
             (*values, notebook_id) if notebook_id is not None else values,
