@@ -360,7 +360,8 @@ class History:
             "avg(CASE WHEN chunks > 1 AND seconds > first_chunk_seconds "
             "THEN (chunks - 1) / (seconds - first_chunk_seconds) END) "
             # A copy differs from its original in ids and places alone, and was written after it.
-            "FROM turns WHERE number IN (SELECT min(number) FROM turns WHERE NOT replayed AND kernel <> '' AND started >= ? "
+            "FROM turns WHERE number IN (SELECT min(number) FROM turns "
+            "WHERE NOT replayed AND kernel <> '' AND started >= ? "
             f"GROUP BY started, kernel, provider, model, request_key) {inside} "
             "GROUP BY day, provider, model ORDER BY day DESC, provider, model",
             (*values, notebook_id) if notebook_id is not None else values,
