@@ -161,7 +161,7 @@ def _value_of(source: Source, text: str, start: int, cursor: int, known: Known, 
     items = []
     for item in source(known, typed if quote or whole else re.sub(r"""\\([\\"' ])""", r"\1", typed)):
         if quote:
-            closing = "" if text.startswith(quote, cursor) or item.text.endswith("/") else quote
+            closing = "" if text.startswith(quote, cursor) or item.type == "folder" else quote
             items += [] if quote in item.text else [Item(item.text + closing, item.type)]
         elif whole:
             items += [item] if " ".join(options.words(item.text)) == item.text else []

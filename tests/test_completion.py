@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flowgpt_magic import commands, completion, options, settings
@@ -431,6 +431,7 @@ def test_for_any_text_nothing_raises_and_items_begin_as_it_is_typed(pieces, data
 
 
 @given(st.sampled_from(["-c ", "-c '", '-c "', "--chat=", "--chat='"]), st.text(min_size=1), st.integers(0, 3))
+@example("-c '", "/", 0)
 def test_an_inserted_name_is_read_back_as_it_is(lead, name, typed):
     text = f"%%flowgpt {lead}{name[:typed]}"
     found = complete(text, len(text), Known(conversations=lambda: [name]))
