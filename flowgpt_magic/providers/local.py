@@ -92,7 +92,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         None means temperature 0.2, ``top_p`` 0.9, a random seed, and for ``max_tokens``, ``context_size`` (both in
         tokens) and ``threads`` the setting. The embedded model gets the system message "You are a helpful assistant."
         where ``messages`` have none. Replies are made in the order in which their first chunk was asked for. Leaving
-        early stops the computation: within a token, or within two batches of 16 tokens while the prompt is read.
+        early stops the computation: within a token, or within two batches of 8 tokens while the prompt is read.
 
         Older turns that do not fit into the context window are left out and a notice says so. Raises
         ``NotInstalledError``, ``ModelNotSupportedError`` for a file that is no model, ``ContextLengthError``, and

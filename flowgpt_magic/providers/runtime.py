@@ -26,7 +26,7 @@ from typing import Any
 from flowgpt_magic.errors import ContextLengthError, FlowGptError, NotInstalledError, ProviderError
 from flowgpt_magic.messages import LeftOut, Usage
 
-BATCH = 16  # tokens read between two looks at whether the reply was cancelled; 128 is a third faster, and stops later
+BATCH = 8  # tokens read between two looks for a cancel; 128 reads 1.4 times as fast, and stops only in a second
 CACHE_MIB = 64  # states kept of conversations that take turns; the runtime's own limit is 8 GiB
 REUSE = 64  # tokens; stretches of at least this length are reused where older turns were dropped before them
 REPLY_SHARE = 4  # a quarter of the context window is kept free for the reply, or max_tokens where that is less
