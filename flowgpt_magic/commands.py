@@ -18,7 +18,6 @@ from flowgpt_magic.tables import Table
 
 Shown = str | Table | Turn | Reply | None
 ID = 8  # characters of a turn's id that are shown
-SEND_INSTEAD = "to send it as a prompt, write %flowgpt -- before it"
 
 
 def in_force(desk: Desk, _rest: str = "") -> Shown:
@@ -41,7 +40,7 @@ def in_force(desk: Desk, _rest: str = "") -> Shown:
 
 def history(desk: Desk, rest: str) -> Shown:
     """The turns of the conversation."""
-    _nothing_more("history", rest)
+    options.nothing_more("history", rest)
     conversation = desk.conversation()
     turns = conversation.turns
     if not turns:
@@ -69,7 +68,7 @@ def show(desk: Desk, rest: str) -> Shown:
         return desk.journal.turn(words[0][1:])
     numbers = [_number("show", word) for word in words[:2]] or [-1]
     if len(words) > 2:
-        raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {SEND_INSTEAD}")
+        raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {options.SEND_INSTEAD}")
     conversation = desk.conversation()
     turn = conversation.turn(numbers[0])
     versions = conversation.versions(turn)
@@ -101,14 +100,14 @@ def _versions(versions: list[Turn], number: int) -> Shown:
 
 def undo(desk: Desk, rest: str) -> Shown:
     """Take the last change back."""
-    _nothing_more("undo", rest)
+    options.nothing_more("undo", rest)
     kind = desk.conversation().undo()
     return f"undone: {kind}; {_state(desk)}"
 
 
 def redo(desk: Desk, rest: str) -> Shown:
     """Make the change again that was undone last."""
-    _nothing_more("redo", rest)
+    options.nothing_more("redo", rest)
     kind = desk.conversation().redo()
     return f"done again: {kind}; {_state(desk)}"
 
@@ -117,7 +116,7 @@ def retry(desk: Desk, rest: str) -> Shown:
     """Ask the last prompt again, perhaps of another model: ``retry [-m MODEL] [-t NUMBER]``."""
     read = options.read_line(rest, models.is_model)
     if read.prompt:
-        raise OptionError(f"%flowgpt retry takes options only; {SEND_INSTEAD}")
+        raise OptionError(f"%flowgpt retry takes options only; {options.SEND_INSTEAD}")
     out = read.options.pop("out", None)
     if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format"}):
         raise OptionError(f"%flowgpt retry does not take --{refused[0]}: -m, -t, -s, -f and -o")
@@ -137,7 +136,7 @@ def edit(desk: Desk, rest: str) -> Shown:
 
 def continue_(desk: Desk, rest: str) -> Shown:
     """Let the last reply go on."""
-    _nothing_more("continue", rest)
+    options.nothing_more("continue", rest)
     conversation = desk.conversation()
     return desk.show(conversation.continue_(), conversation)
 
@@ -155,7 +154,7 @@ def branch(desk: Desk, rest: str) -> Shown:
 
 def chats(desk: Desk, rest: str) -> Shown:
     """The conversations of this notebook."""
-    _nothing_more("chats", rest)
+    options.nothing_more("chats", rest)
     desk.conversation()  # the one in use is there even before its first turn
     known = {summary.conversation.name: summary for summary in desk.journal.summaries()}
     names = list(dict.fromkeys([*desk.journal.names(), desk.current]))
@@ -214,7 +213,7 @@ def remove(desk: Desk, rest: str) -> Shown:
 
 def clear(desk: Desk, rest: str) -> Shown:
     """Begin the conversation anew; ``undo`` brings its turns back."""
-    _nothing_more("clear", rest)
+    options.nothing_more("clear", rest)
     count = desk.conversation().clear()
     return f"{counted(count, 'turn')} set aside; %flowgpt undo brings them back"
 
@@ -245,7 +244,7 @@ def adopt(desk: Desk, rest: str) -> Shown:
     """Take over the history of a notebook that was moved or renamed: ``adopt PATH``."""
     if not rest:
         raise OptionError("%flowgpt adopt takes the path of a notebook")
-    label = desk.journal.adopt(_unquoted(rest))
+    label = desk.journal.adopt(options.unquoted(rest))
     desk.current = MAIN
     return f"the history of {label} is this notebook's now; {_state(desk)}"
 
@@ -254,7 +253,7 @@ def system(desk: Desk, rest: str) -> Shown:
     """Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` takes it away."""
     conversation = desk.conversation()
     if rest:
-        conversation.set(system=None if rest.lower() == "none" else _unquoted(rest))
+        conversation.set(system=None if rest.lower() == "none" else options.unquoted(rest))
     return conversation.settings().system or "no system prompt"
 
 
@@ -262,7 +261,7 @@ def model(desk: Desk, rest: str) -> Shown:
     """Show or set who answers in this conversation: ``model [NAME]``; ``model none`` takes that back."""
     conversation = desk.conversation()
     if rest:
-        conversation.set(model=None if rest.lower() == "none" else models.chosen_name(_unquoted(rest)))
+        conversation.set(model=None if rest.lower() == "none" else models.chosen_name(options.unquoted(rest)))
     return str(models.find_model(conversation.settings().model))
 
 
@@ -276,7 +275,7 @@ def nested(desk: Desk, rest: str) -> Shown:
 
 def stop(desk: Desk, rest: str) -> Shown:
     """Cancel the replies in flight."""
-    _nothing_more("stop", rest)
+    options.nothing_more("stop", rest)
     count = desk.stop()
     return f"stopped: {counted(count, 'reply', 'replies')}" if count else "no reply is in flight"
 
@@ -361,16 +360,11 @@ def _when(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 
-def _nothing_more(name: str, rest: str) -> None:
-    if rest:
-        raise OptionError(f"%flowgpt {name} takes nothing more; {SEND_INSTEAD}")
-
-
 def _number(name: str, word: str) -> int:
     try:
         return int(word)
     except ValueError:
-        raise OptionError(f"%flowgpt {name} takes the number of a turn, not {word!r}; {SEND_INSTEAD}") from None
+        raise OptionError(f"%flowgpt {name} takes the number of a turn, not {word!r}; {options.SEND_INSTEAD}") from None
 
 
 def _name(command: str, rest: str) -> str:
@@ -394,8 +388,3 @@ def _free_name(desk: Desk) -> str:
     while f"chat {number}" in known:
         number += 1
     return f"chat {number}"
-
-
-def _unquoted(rest: str) -> str:
-    whole = len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'"
-    return rest[1:-1] if whole else rest

@@ -295,7 +295,7 @@ class Journal:
         """The names of this notebook's conversations, the oldest first."""
         stored = [summary.conversation.name for summary in self.summaries()]
         with self._lock:
-            return stored + [name for name, kept in self._kept.items() if kept.listed and name not in stored]
+            return list(dict.fromkeys([*stored, *(name for name, kept in self._kept.items() if kept.listed)]))
 
     def free_name(self, name: str) -> str:
         """``name``, or with a number behind it where a conversation of this name has turns."""

@@ -16,6 +16,8 @@ from typing import Any
 from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.settings import FORMATS, number, one_of, temperature, whole_number
 
+SEND_INSTEAD = "to send it as a prompt, write %flowgpt -- before it"
+
 
 @dataclass(frozen=True)
 class Option:
@@ -214,6 +216,18 @@ def words(line: str) -> list[str]:
         found.append(word)
         place = _skip_spaces(line, place)
     return found
+
+
+def unquoted(rest: str) -> str:
+    """``rest`` without the quotes around all of it, if there are any."""
+    whole = len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'"
+    return rest[1:-1] if whole else rest
+
+
+def nothing_more(subcommand: str, rest: str) -> None:
+    """Raise ``OptionError`` where something stands behind a subcommand that takes nothing."""
+    if rest:
+        raise OptionError(f"%flowgpt {subcommand} takes nothing more; {SEND_INSTEAD}")
 
 
 def usage() -> str:

@@ -54,7 +54,7 @@ def set_(desk: Desk, rest: str) -> Shown:
         raise OptionError(
             "the history is one for all conversations: %config FlowGPT.history = … or FLOWGPT_HISTORY sets it"
         )
-    desk.conversation().set(**{name: _conversation_value(name, _unquoted(value))})
+    desk.conversation().set(**{name: _conversation_value(name, options.unquoted(value))})
     secret = settings.TABLE[name].metadata["secret"] and value.lower() != NONE
     hint = f"; it is written down nowhere, and a restart forgets it: {settings.variable(name)} stays" if secret else ""
     return _described(desk, name) + hint
@@ -62,7 +62,7 @@ def set_(desk: Desk, rest: str) -> Shown:
 
 def config(desk: Desk, rest: str) -> Shown:
     """Every setting: its value, where that came from, what it does."""
-    _nothing_more("config", rest)
+    options.nothing_more("config", rest)
     chosen = _in_force(desk)
     rows = tuple(
         (name, _value(chosen, name), _source(chosen, name), str(each.metadata["help"]))
@@ -120,7 +120,7 @@ def _source(chosen: settings.Settings, name: str) -> str:
 
 def providers(desk: Desk, rest: str) -> Shown:
     """Who runs models: what each provider is, and whether it would answer."""
-    _nothing_more("providers", rest)
+    options.nothing_more("providers", rest)
     rows = []
     for name in models.provider_names():
         try:
@@ -253,7 +253,7 @@ def dealias(_desk: Desk, rest: str) -> Shown:
 
 def aliases(_desk: Desk, rest: str) -> Shown:
     """The short names, and what each stands for."""
-    _nothing_more("aliases", rest)
+    options.nothing_more("aliases", rest)
     known = short_names.load()
     if not known:
         return f"there are no aliases yet: %flowgpt alias {USAGE} makes one"
@@ -336,16 +336,6 @@ def _asks(name: str) -> str:
 
 def _key_state(variable: str) -> str:
     return variable and f"{variable}{'' if os.environ.get(variable) else ' (not set)'}"
-
-
-def _nothing_more(name: str, rest: str) -> None:
-    if rest:
-        raise OptionError(f"%flowgpt {name} takes nothing more; to send it as a prompt, write %flowgpt -- before it")
-
-
-def _unquoted(rest: str) -> str:
-    whole = len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'"
-    return rest[1:-1] if whole else rest
 
 
 COMMANDS: dict[str, Command] = {
