@@ -1,6 +1,6 @@
 """Talk to a language model from a notebook.
 
-``%load_ext flowgpt_magic`` brings ``%%flowgpt``; ``FlowGpt``, ``Conversation`` and ``Reply`` are the same in Python.
+``%load_ext flowgpt_magic`` brings ``%%flowgpt``; ``ask``, ``Conversation`` and ``Reply`` are the same in Python.
 Importing this prints nothing, starts nothing and fetches nothing; what needs a library is imported when it is used.
 """
 
@@ -12,33 +12,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from flowgpt_magic.conversation import Conversation
+    from flowgpt_magic.batch import map_prompts
+    from flowgpt_magic.conversation import Conversation, ask
     from flowgpt_magic.errors import FlowGptError
     from flowgpt_magic.messages import Usage
+    from flowgpt_magic.panel import ChatPanel
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
     from flowgpt_magic.providers.flowgpt import FlowGpt
     from flowgpt_magic.reply import Reply
 
 __all__ = [
     "AsyncGeneratorProvider",
+    "ChatPanel",
     "Conversation",
     "FlowGpt",
     "FlowGptError",
     "ProviderModelMixin",
     "Reply",
     "Usage",
+    "ask",
     "load_ipython_extension",
+    "map_prompts",
     "unload_ipython_extension",
 ]
 
 _HOMES = {
     "AsyncGeneratorProvider": "providers.base",
+    "ChatPanel": "panel",
     "Conversation": "conversation",
     "FlowGpt": "providers.flowgpt",
     "FlowGptError": "errors",
     "ProviderModelMixin": "providers.base",
     "Reply": "reply",
     "Usage": "messages",
+    "ask": "conversation",
+    "map_prompts": "batch",
 }
 
 

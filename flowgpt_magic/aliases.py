@@ -1,7 +1,7 @@
 """Short names that a user makes for whom to ask, and how.
 
 They are kept in ``aliases.json`` beside the settings file. A key is never among what is kept: an alias knows the name
-of the environment variable that holds it, and the variable is read when something is asked.
+of the environment variable that holds it, or of the keyring's entry, and that is read when something is asked.
 """
 
 from __future__ import annotations
@@ -17,24 +17,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flowgpt_magic import settings
-from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic import keys, settings
+from flowgpt_magic.errors import FlowGptError, MissingKeyError
 
 FILE = "aliases.json"
 VERSION = 1
 LONGEST_CHAIN = 3  # aliases, one pointing to the next
 LONGEST_NAME = 100  # characters
-KEYS_BEGIN = ("sk_", "gsk_", "hf_", "ghp_", "github_pat_", "AIza")
-SHORTEST_KEY = 20  # characters of one that begins so
 _lock = threading.Lock()
 
 
 class AliasError(FlowGptError):
     """An alias cannot be made, kept or followed; the message says why."""
-
-
-class MissingKeyError(FlowGptError):
-    """The environment variable that holds a key is not set; the message names it."""
 
 
 class _NewerFileError(Exception):
@@ -45,8 +39,8 @@ class _NewerFileError(Exception):
 class Alias:
     """A short name, and what it stands for; what is empty is not the alias's to say.
 
-    ``target`` is a provider and model, a provider, a model or another alias. ``key_variable`` is the *name* of the
-    environment variable that holds the key for ``base_url``.
+    ``target`` is a provider and model, a provider, a model or another alias. ``base_url`` is its server, and
+    ``key_variable`` the *name* of what holds the key for that: an environment variable, or ``keyring:SERVICE/USER``.
     """
 
     name: str
@@ -124,10 +118,10 @@ def merged(alias: Alias) -> Alias:
 
 
 def as_options(alias: Alias, *, need_key: bool = True) -> dict[str, Any]:
-    """The settings that a prompt is asked with under this alias; the key is read now.
+    """The settings that a prompt is asked with under this alias; a key is read now.
 
-    A server that an alias names gets the alias's key or none, never a token that is set for another one. Raises
-    ``MissingKeyError`` where the variable is not set, unless the key is not needed, and ``AliasError`` for a circle.
+    A server that an alias names gets the alias's key or none, never one that is set for another one. Raises
+    ``MissingKeyError`` where the key is not there, unless it is not needed, and ``AliasError`` for a circle.
     """
     alias = merged(alias)
     found: dict[str, Any] = {"model": alias.target}
@@ -135,15 +129,29 @@ def as_options(alias: Alias, *, need_key: bool = True) -> dict[str, Any]:
         found["system"] = alias.system
     if alias.temperature is not None:
         found["temperature"] = alias.temperature
-    if alias.base_url:
-        found |= {"base_url": alias.base_url, "token": ""}
-    if alias.key_variable:
-        found["token"] = os.environ.get(alias.key_variable, "")
-        if need_key and not found["token"]:
-            raise MissingKeyError(
-                f"alias {alias.name} takes its key from the environment variable {alias.key_variable}, which is not set"
-            )
+    if alias.base_url or alias.key_variable:
+        address, key = _address_and_key(alias)
+        if alias.base_url:
+            found |= {address: alias.base_url, key: ""}
+        if alias.key_variable:
+            if need_key and (reason := keys.missing(alias.key_variable)):
+                raise MissingKeyError(f"alias {alias.name} has no key: {reason}")
+            found[key] = _key(alias.key_variable, key, need_key=need_key)
     return found
+
+
+def _address_and_key(alias: Alias) -> tuple[str, str]:
+    """The settings that its endpoint and its key stand for."""
+    from flowgpt_magic.models import address_and_key
+
+    return address_and_key(alias.target)
+
+
+def _key(name: str, setting: str, *, need_key: bool) -> str:
+    """The value of a setting for the key ``name``: the name, or where the setting holds the key itself, that."""
+    if not settings.TABLE[setting].metadata["secret"]:
+        return name
+    return keys.read(name) if need_key else os.environ.get(name, "").strip()
 
 
 def apply(chosen: settings.Settings, *, need_key: bool = True) -> settings.Settings:
@@ -161,11 +169,10 @@ def apply(chosen: settings.Settings, *, need_key: bool = True) -> settings.Setti
     def stays(setting: str) -> bool:
         return chosen.ranks.get(setting, -1) >= rank
 
-    taken = {"model", *(each for each in ("system", "temperature") if each in implied and not stays(each))}
-    if "base_url" in implied:
-        taken |= set() if stays("base_url") else {"base_url", "token"}
-    elif "token" in implied and not stays("token"):
-        taken.add("token")
+    taken = {"model", *(each for each in implied if each not in settings.KEYS.values() and not stays(each))}
+    for address, key in settings.KEYS.items():
+        if key in implied and (address in taken or (address not in implied and not stays(key))):
+            taken.add(key)
     source = f"alias {name}"
     labels = {each: f"{source}, {chosen.sources.get(each, '')}" if each == "model" else source for each in taken}
     return replace(
@@ -176,18 +183,20 @@ def apply(chosen: settings.Settings, *, need_key: bool = True) -> settings.Setti
     )
 
 
-def token_for(base_url: str, chosen: settings.Settings) -> str:
-    """The token for the server ``base_url``: the one in force there, the key of an alias that names it, or none.
+def key_for(address: str, server: str, chosen: settings.Settings, otherwise: str = "") -> str:
+    """The key for ``server``, or its name, for asking again whom a turn asked: a turn knows its server and no key.
 
-    It is for asking again whom a turn asked: a turn knows its server and no key.
+    ``address`` is the setting of that server. It is the one in force there, else that of an alias that names the
+    server, else ``otherwise``.
     """
-    if base_url == chosen.base_url:
-        return chosen.token
+    key = settings.KEYS[address]
+    if server == getattr(chosen, address) and (found := getattr(chosen, key)):
+        return str(found)
     known = load()
     for alias in (_merged(each, known) for each in known.values()):
-        if alias.key_variable and alias.base_url == base_url.strip().rstrip("/"):
-            return os.environ.get(alias.key_variable, "")
-    return ""
+        if alias.key_variable and alias.base_url == server.strip().rstrip("/") and _address_and_key(alias)[1] == key:
+            return _key(alias.key_variable, key, need_key=True)
+    return otherwise
 
 
 def may_be_alias(name: str) -> bool:
@@ -253,19 +262,12 @@ def _base_url(text: str, source: str) -> str:
 
 
 def _check_key_variable(name: str, source: str) -> None:
-    """Raise ``AliasError``, which does not quote it, for what is a key itself, or no name of a variable."""
-    if name and (not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or _looks_like_key(name)):
+    """Raise ``AliasError``, which does not quote it, for what is a key itself, or no name of what holds one."""
+    if name and not keys.is_name(name):
         raise AliasError(
-            f"{source}: give the name of the variable that holds the key, such as OPENAI_API_KEY, not the key itself"
+            f"{source}: give the name of the variable that holds the key, such as OPENAI_API_KEY, or "
+            "keyring:SERVICE/USER, not the key itself"
         )
-
-
-def _looks_like_key(text: str) -> bool:
-    """Was this drawn by chance rather than thought of? What is set in the environment is a name."""
-    if text in os.environ or len(text) < SHORTEST_KEY:
-        return False
-    digits, mixed = bool(re.search("[0-9]", text)), text not in (text.lower(), text.upper())
-    return text.startswith(KEYS_BEGIN) or (len(text) >= 32 and digits and (mixed or "_" not in text))
 
 
 def _chain(alias: Alias, known: Mapping[str, Alias]) -> list[str]:

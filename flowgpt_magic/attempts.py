@@ -12,6 +12,7 @@ from flowgpt_magic.errors import (
     ProviderError,
     ProviderStatusError,
     ProviderTimeoutError,
+    QuotaError,
     RateLimitError,
     StreamInterruptedError,
 )
@@ -33,21 +34,23 @@ async def persistent(ask: Callable[[], Chunks], *, retries: int, silence: float 
     for attempt in range(retries + 1):
         begun = False
         try:
-            async with aclosing(_listening(ask(), silence)) as chunks:
+            async with aclosing(listening(ask(), silence)) as chunks:
                 async for chunk in chunks:
                     begun = True
                     yield chunk
             return
         except ProviderError as error:
-            pause = _pause(error, attempt)
+            pause = pause_before(error, attempt)
             if begun or attempt == retries or pause is None:
                 raise
             notice(f"asked again after {type(error).__name__}: {error}")
         await asyncio.sleep(pause)
 
 
-def _pause(error: ProviderError, attempt: int) -> float | None:
-    """Seconds to wait before another try; None where it would fail the same way."""
+def pause_before(error: ProviderError, attempt: int) -> float | None:
+    """Seconds to wait before another try after ``attempt`` earlier ones; None where it would fail the same way."""
+    if isinstance(error, QuotaError):
+        return None
     asked = error.retry_after if isinstance(error, RateLimitError) else None
     if asked is not None:
         return asked if asked <= LONGEST_WAIT else None
@@ -59,7 +62,8 @@ def _pause(error: ProviderError, attempt: int) -> float | None:
     return min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.7, 1.0) if passing else None  # noqa: S311
 
 
-async def _listening(chunks: Chunks, silence: float | None) -> Chunks:
+async def listening(chunks: Chunks, silence: float | None) -> Chunks:
+    """``chunks``; none for ``silence`` seconds is a ``ProviderTimeoutError``."""
     async with aclosing(chunks):
         while True:
             try:

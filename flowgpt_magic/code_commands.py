@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import models, options
 from flowgpt_magic.errors import OptionError, closest, last_error
-from flowgpt_magic.references import look_up, names_secret, steps
+from flowgpt_magic.references import leading, look_up, names_secret, steps
 
 if TYPE_CHECKING:
     from flowgpt_magic.commands import Command, Shown
@@ -39,7 +39,10 @@ def fix(desk: Desk, rest: str) -> Shown:
     """Ask what is wrong with what failed last, and for the corrected code: ``fix [MODEL] [options] [WORDS]``."""
     read = options.read_line(rest, models.is_model)
     if last_error() is None:
-        raise OptionError("nothing has failed yet: %flowgpt fix asks about the last error of this kernel")
+        raise OptionError(
+            "nothing has failed yet: %flowgpt fix asks about the last error of a cell; "
+            "what another thread or a log shows can be pasted below %%flowgpt"
+        )
     return _ask(desk, lambda budget: _failure(desk.names, budget), WRONG, read)
 
 
@@ -150,8 +153,11 @@ def block(words: str, cell: CellCode, room: int) -> str:
 def explain(desk: Desk, rest: str) -> Shown:
     """Explain a function, class, module or variable, or the cell before this one: ``explain [NAME [WORDS]]``."""
     read = options.read_line(rest, lambda _word: False)  # a variable may be called like a provider
-    name, _space, words = (read.prompt, "", "") if steps(read.prompt) else read.prompt.partition(" ")
-    read.prompt = words.strip()
+    name, words = _name_and_words(read.prompt)
+    behind = options.read_line(words, lambda _word: False)
+    if twice := sorted(read.options.keys() & behind.options.keys()):
+        raise OptionError(f"--{twice[0]} is there twice: which one do you mean?")
+    read = options.Line(read.options | behind.options, behind.prompt)
     if not name:
         cell = _cell_before(desk.names)
         return _ask(desk, lambda budget: block("The cell", cell, budget * CHARACTERS), WHAT, read)
@@ -162,9 +168,19 @@ def explain(desk: Desk, rest: str) -> Shown:
         from flowgpt_magic.attachments import describe
 
         shown = value.fget if isinstance(value, property) and value.fget else value
-        return describe(name, shown, budget, forced=meant)
+        text = describe(name, shown, budget, forced=meant)
+        return text if text.startswith(name) else f"{name}:\n{text}"
 
     return _ask(desk, described, WHAT, read)
+
+
+def _name_and_words(text: str) -> tuple[str, str]:
+    """What is to be explained, as it is typed, and what stands behind it."""
+    length = len(leading(text))
+    length += text.startswith("!", length)
+    if text[length : length + 1].strip():  # it goes on with something that is in no reference
+        length = len(text.split(None, 1)[0])
+    return text[:length], text[length:].strip()
 
 
 def _cell_before(names: Mapping[str, Any]) -> CellCode:

@@ -2,267 +2,34 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING
 
-from flowgpt_magic import code_commands, file_commands, models, options, setting_commands, usage_table
+from flowgpt_magic import (
+    code_commands,
+    conversation_commands,
+    file_commands,
+    models,
+    options,
+    setting_commands,
+    usage_table,
+)
+from flowgpt_magic.conversation_commands import in_force
 from flowgpt_magic.desk import Desk
-from flowgpt_magic.errors import ConversationNotFoundError, OptionError, closest
-from flowgpt_magic.journal import MAIN
-from flowgpt_magic.messages import Turn
-from flowgpt_magic.notebook import short_path
-from flowgpt_magic.plain_text import counted, cut
-from flowgpt_magic.reply import Reply
-from flowgpt_magic.tables import Table
+from flowgpt_magic.errors import OptionError, closest
+from flowgpt_magic.plain_text import counted
 
-Shown = str | Table | Turn | Reply | None
-ID = 8  # characters of a turn's id that are shown
+if TYPE_CHECKING:
+    from flowgpt_magic.messages import Turn
+    from flowgpt_magic.reply import Reply
+    from flowgpt_magic.tables import Table
 
+    Shown = str | Table | Turn | Reply | None
 
-def in_force(desk: Desk, _rest: str = "") -> Shown:
-    """What the next prompt is asked with."""
-    desk.journal.follow()
-    conversation = desk.conversation()
-    chosen = conversation.settings()
-    temperature = "the provider's own" if chosen.temperature is None else f"{chosen.temperature:g}"
-    rows = (
-        ("conversation", f"{conversation.name}, {counted(len(conversation.turns), 'turn')}"),
-        ("model", str(models.find_model(chosen.model))),
-        ("system prompt", cut(chosen.system, 200) or "none"),
-        ("temperature", temperature),
-        ("format", chosen.format),
-        ("notebook", short_path(desk.journal.place.path) or desk.journal.place.label),
-        ("history", short_path(desk.journal.location)),
-    )
-    return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
-
-
-def history(desk: Desk, rest: str) -> Shown:
-    """The turns of the conversation."""
-    options.nothing_more("history", rest)
-    conversation = desk.conversation()
-    turns = conversation.turns
-    if not turns:
-        return f"{conversation.name} has no turns yet"
-    rows = tuple(
-        (
-            str(number),
-            cut(turn.prompt),
-            cut(turn.text),
-            f"{turn.provider}:{turn.model}",
-            _status(turn),
-            _when(turn.started),
-            turn.cell_id[:8],
-        )
-        for number, turn in enumerate(turns, 1)
-    )
-    columns = ("turn", "prompt", "reply", "model", "status", "time", "cell")
-    return Table(columns, rows, f"conversation {conversation.name}; %flowgpt show N shows a whole turn")
-
-
-def show(desk: Desk, rest: str) -> Shown:
-    """A whole turn, with its earlier versions: ``show [N [VERSION]]``, or any turn of any notebook: ``show #ID``."""
-    words = options.words(rest)
-    if words and words[0].startswith("#"):
-        return desk.journal.turn(words[0][1:])
-    numbers = [_number("show", word) for word in words[:2]] or [-1]
-    if len(words) > 2:
-        raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {options.SEND_INSTEAD}")
-    conversation = desk.conversation()
-    turn = conversation.turn(numbers[0])
-    versions = conversation.versions(turn)
-    if len(numbers) == 1:
-        number = numbers[0] if numbers[0] > 0 else len(conversation.turns) + 1 + numbers[0]
-        return turn if len(versions) == 1 else _versions(versions, number)
-    found = [each for each in versions if each.version == numbers[1]]
-    if not found:
-        known = ", ".join(str(each.version) for each in versions)
-        raise OptionError(f"turn {numbers[0]} has no version {numbers[1]}; it has {known}")
-    return found[0]
-
-
-def _versions(versions: list[Turn], number: int) -> Shown:
-    rows = tuple(
-        (
-            f"{each.version}{' (live)' if each.live else ''}",
-            cut(each.prompt, 100),
-            cut(each.text, 100),
-            f"{each.provider}:{each.model}",
-            _status(each),
-            _when(each.started),
-        )
-        for each in versions
-    )
-    columns = ("version", "prompt", "reply", "model", "status", "time")
-    return Table(columns, rows, f"%flowgpt show {number} VERSION shows one of them whole")
-
-
-def undo(desk: Desk, rest: str) -> Shown:
-    """Take the last change back."""
-    options.nothing_more("undo", rest)
-    kind = desk.conversation().undo()
-    return f"undone: {kind}; {_state(desk)}"
-
-
-def redo(desk: Desk, rest: str) -> Shown:
-    """Make the change again that was undone last."""
-    options.nothing_more("redo", rest)
-    kind = desk.conversation().redo()
-    return f"done again: {kind}; {_state(desk)}"
-
-
-def retry(desk: Desk, rest: str) -> Shown:
-    """Ask the last prompt again, perhaps of another model: ``retry [-m MODEL] [-t NUMBER]``."""
-    read = options.read_line(rest, models.is_model)
-    if read.prompt:
-        raise OptionError(f"%flowgpt retry takes options only; {options.SEND_INSTEAD}")
-    out = read.options.pop("out", None)
-    if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format"}):
-        raise OptionError(f"%flowgpt retry does not take --{refused[0]}: -m, -t, -s, -f and -o")
-    conversation = desk.conversation()
-    reply = conversation.retry(**read.options)
-    if out:
-        desk.names[out] = reply
-    return desk.show(reply, conversation, **read.options)
-
-
-def edit(desk: Desk, rest: str) -> Shown:
-    """Ask something else in the place of a turn: ``edit N TEXT``."""
-    number, _space, prompt = rest.partition(" ")
-    conversation = desk.conversation()
-    return desk.show(conversation.edit(_number("edit", number), prompt.strip()), conversation)
-
-
-def continue_(desk: Desk, rest: str) -> Shown:
-    """Let the last reply go on."""
-    options.nothing_more("continue", rest)
-    conversation = desk.conversation()
-    return desk.show(conversation.continue_(), conversation)
-
-
-def branch(desk: Desk, rest: str) -> Shown:
-    """A new conversation that begins with the turns so far, or with the first N: ``branch NAME [N]``."""
-    words = options.words(rest)
-    if len(words) not in (1, 2):
-        raise OptionError("%flowgpt branch takes a name, and perhaps the number of the last turn to take along")
-    before = desk.current
-    other = desk.conversation().branch(words[0], _number("branch", words[1]) if len(words) > 1 else None)
-    desk.current = other.name
-    return f"{_state(desk)}; %flowgpt use {before} goes back"
-
-
-def chats(desk: Desk, rest: str) -> Shown:
-    """The conversations of this notebook."""
-    options.nothing_more("chats", rest)
-    desk.conversation()  # the one in use is there even before its first turn
-    known = {summary.conversation.name: summary for summary in desk.journal.summaries()}
-    names = list(dict.fromkeys([*desk.journal.names(), desk.current]))
-    rows = tuple(
-        (
-            f"{cut(name)} (in use)" if name == desk.current else cut(name),
-            str(known[name].turns if name in known else len(desk.conversation(name).turns)),
-            _when(known[name].last_used) if name in known else "",
-        )
-        for name in names
-    )
-    return Table(("conversation", "turns", "last used"), rows, f"notebook {desk.journal.place.label}")
-
-
-def use(desk: Desk, rest: str) -> Shown:
-    """Go on with another conversation, or with one that was removed: ``use NAME``."""
-    name = _name("use", rest)
-    known = [*desk.journal.names(), MAIN, desk.current]
-    if name not in known and not desk.journal.restore(name):
-        hint = closest(name, known)
-        raise ConversationNotFoundError(f"there is no conversation {name!r}{hint} %flowgpt new begins one")
-    desk.current = name
-    return _state(desk)
-
-
-def new(desk: Desk, rest: str) -> Shown:
-    """Begin a new conversation: ``new [NAME]``."""
-    name = " ".join(options.words(rest)) or _free_name(desk)
-    other = desk.conversation(name)
-    count = other.begin_anew()
-    desk.current = other.name
-    return f"{_state(desk)}; the {counted(count, 'turn')} it had: %flowgpt undo" if count else _state(desk)
-
-
-def rename(desk: Desk, rest: str) -> Shown:
-    """Call the conversation in use something else: ``rename NAME``, or another one: ``rename OLD NEW``."""
-    words = options.words(rest)
-    if len(words) not in (1, 2):
-        raise OptionError("%flowgpt rename takes a new name, or an old one and a new one; quote names with spaces")
-    before = words[0] if len(words) == 2 else desk.current
-    _known(desk, before).conversation(before).rename(words[-1])
-    if before == desk.current:
-        desk.current = words[-1]
-    hint = f"; after a restart, %flowgpt use {words[-1]} goes on with it" if before == MAIN else ""
-    return f"{before} is called {words[-1]} now{hint}"
-
-
-def remove(desk: Desk, rest: str) -> Shown:
-    """Take a conversation off the list: ``rm NAME``; ``use NAME`` brings it back."""
-    name = _name("rm", rest)
-    _known(desk, name).conversation(name).remove()
-    if name == desk.current:
-        desk.current = MAIN
-    return f"{name} is off the list, %flowgpt use brings it back; {_state(desk)}"
-
-
-def clear(desk: Desk, rest: str) -> Shown:
-    """Begin the conversation anew; ``undo`` brings its turns back."""
-    options.nothing_more("clear", rest)
-    count = desk.conversation().clear()
-    return f"{counted(count, 'turn')} set aside; %flowgpt undo brings them back"
-
-
-def search(desk: Desk, rest: str) -> Shown:
-    """Find words in everything ever asked, in all notebooks."""
-    if not rest:
-        raise OptionError("%flowgpt search takes the words to look for")
-    hits = desk.journal.search(rest)
-    if not hits:
-        return f"nothing found for {rest}"
-    rows = tuple(
-        (
-            f"#{hit.turn.turn_id[:ID]}",
-            cut(hit.notebook.label, 40),
-            hit.conversation.name,
-            cut(hit.turn.prompt),
-            cut(hit.snippet, 100),
-            _when(hit.turn.started),
-        )
-        for hit in hits
-    )
-    columns = ("turn", "notebook", "conversation", "prompt", "found", "time")
-    return Table(columns, rows, f"%flowgpt show {rows[0][0]} shows the whole turn")
-
-
-def adopt(desk: Desk, rest: str) -> Shown:
-    """Take over the history of a notebook that was moved or renamed: ``adopt PATH``."""
-    if not rest:
-        raise OptionError("%flowgpt adopt takes the path of a notebook")
-    label = desk.journal.adopt(options.unquoted(rest))
-    desk.current = MAIN
-    return f"the history of {label} is this notebook's now; {_state(desk)}"
-
-
-def system(desk: Desk, rest: str) -> Shown:
-    """Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` takes it away."""
-    conversation = desk.conversation()
-    if rest:
-        conversation.set(system=None if rest.lower() == "none" else options.unquoted(rest))
-    return conversation.settings().system or "no system prompt"
-
-
-def model(desk: Desk, rest: str) -> Shown:
-    """Show or set who answers in this conversation: ``model [NAME]``; ``model none`` takes that back."""
-    conversation = desk.conversation()
-    if rest:
-        conversation.set(model=None if rest.lower() == "none" else models.chosen_name(options.unquoted(rest)))
-    return str(models.find_model(conversation.settings().model))
+SHORT = 3  # letters; words of so few are too much like each other
+NEAR = 0.8  # from 0 to 1: how much alike two words are for one to be meant by the other
 
 
 def nested(desk: Desk, rest: str) -> Shown:
@@ -280,44 +47,33 @@ def stop(desk: Desk, rest: str) -> Shown:
     return f"stopped: {counted(count, 'reply', 'replies')}" if count else "no reply is in flight"
 
 
-def version(_desk: Desk, _rest: str) -> Shown:
+def panel(desk: Desk, rest: str) -> Shown:
+    """Open the chat panel, on the conversation that cells ask in or on another one: ``panel [NAME]``."""
+    name = " ".join(options.words(rest))
+    return (conversation_commands.known(desk, name) if name else desk).panel(name)
+
+
+def version(_desk: Desk, rest: str) -> Shown:
     """Which version this is."""
+    options.nothing_more("version", rest)
     return f"flowgpt_magic {installed_version('flowgpt_magic')}"
 
 
 def help_(_desk: Desk, rest: str) -> Shown:
     """Show this, or what one subcommand does: ``help [SUBCOMMAND]``."""
     if not rest:
-        lines = [f"  {name:<12}{(run.__doc__ or '').splitlines()[0]}" for name, run in COMMANDS.items()]
-        return HELP.format(subcommands="\n".join(lines), options=options.usage())
+        return whole_help()
     if rest not in COMMANDS:
         raise OptionError(f"there is no subcommand {rest}{closest(rest, COMMANDS)} %flowgpt help lists them")
     return f"%flowgpt {rest}: {COMMANDS[rest].__doc__}"
 
 
-Command = Callable[[Desk, str], Shown]
+Command = Callable[[Desk, str], "Shown"]
 COMMANDS: dict[str, Command] = {
-    "history": history,
-    "show": show,
-    "undo": undo,
-    "redo": redo,
-    "retry": retry,
-    "edit": edit,
-    "branch": branch,
-    "continue": continue_,
-    "chats": chats,
-    "use": use,
-    "new": new,
-    "rename": rename,
-    "rm": remove,
-    "clear": clear,
-    "reset": clear,
-    "search": search,
-    "adopt": adopt,
-    "system": system,
-    "model": model,
+    **conversation_commands.COMMANDS,
     "nested": nested,
     "stop": stop,
+    "panel": panel,
     "help": help_,
     "version": version,
     **setting_commands.COMMANDS,
@@ -339,52 +95,50 @@ options:
   %%flowgpt                        %%flowgpt local -t 0.2 -o answer
   What is a list?                  Write a haiku about rain.
 
-  %%flowgpt -s "Answer in one sentence." -f text
-  Why is the sky blue?
+  %%flowgpt -s "Be brief." -f text %%flowgpt -a frame,err --next-cell
+  Why is the sky blue?             Correct {{name}}, which made this error.
+
+  %flowgpt fix                     %flowgpt explain my_function
+  %flowgpt edit 2 another prompt   %flowgpt export talk.ipynb
 
 A reply can be stopped with the interrupt button; its text is kept. %config FlowGPT.temperature = 0.5 sets a value for
 all cells, %config FlowGPT shows what can be set.
 """
 
 
-def _state(desk: Desk) -> str:
-    conversation = desk.conversation()
-    return f"{conversation.name} has {counted(len(conversation.turns), 'turn')}"
+def whole_help() -> str:
+    """What can be asked and done, with all subcommands and options, and examples."""
+    lines = [f"  {name:<12}{(run.__doc__ or '').splitlines()[0]}" for name, run in COMMANDS.items()]
+    return HELP.format(subcommands="\n".join(lines), options=options.usage())
 
 
-def _status(turn: Turn) -> str:
-    return "replayed" if turn.replayed and turn.status == "complete" else turn.status
+def command(line: str, body: str | None) -> tuple[Command, str] | None:
+    """The subcommand that a magic means, and what stands behind it; None where it means a prompt.
 
-
-def _when(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
-
-
-def _number(name: str, word: str) -> int:
-    try:
-        return int(word)
-    except ValueError:
-        raise OptionError(f"%flowgpt {name} takes the number of a turn, not {word!r}; {options.SEND_INSTEAD}") from None
-
-
-def _name(command: str, rest: str) -> str:
-    name = " ".join(options.words(rest))
+    ``body`` is that of a cell. The line above one begins the prompt, but for ``edit N`` and ``system``; where there is
+    none, a cell may be a lone subcommand. Raises ``OptionError`` for a lone word that is nearly one.
+    """
+    name, rest = (*line.split(None, 1), "", "")[:2]
+    rest = rest.strip()
+    if body is not None and body.strip():
+        text = f"{rest}\n{body}".strip("\n")
+        return (COMMANDS[name], text) if options.ABOVE_TEXT.fullmatch(line) else None
+    if body is not None and (rest or not name):
+        return None
     if not name:
-        raise OptionError(f"%flowgpt {command} takes a name")
-    return name
+        return in_force, ""
+    bare = name.rstrip("?")
+    if (rest in ("-h", "--help") or (bare != name and not rest)) and bare in ("", *COMMANDS):
+        return help_, bare
+    if not rest and name not in COMMANDS:
+        _refuse_typo(name)
+    return (COMMANDS[name], rest) if name in COMMANDS else None
 
 
-def _known(desk: Desk, name: str) -> Desk:
-    """The desk, if the notebook has a conversation of this name."""
-    known = list(dict.fromkeys([*desk.journal.names(), desk.current]))
-    if name not in known:
-        raise ConversationNotFoundError(f"there is no conversation {name!r}{closest(name, known)}")
-    return desk
-
-
-def _free_name(desk: Desk) -> str:
-    known = desk.journal.names()
-    number = len(known) + 1
-    while f"chat {number}" in known:
-        number += 1
-    return f"chat {number}"
+def _refuse_typo(word: str) -> None:
+    """Raise ``OptionError`` for a word that is nearly a subcommand: it would be asked instead of done."""
+    known = [name for name in COMMANDS if len(name) > SHORT]
+    near = get_close_matches(word.lower(), known, n=1, cutoff=NEAR) if word[0] not in "-{" else []
+    if near and not models.is_model(word):
+        hint = f"did you mean {near[0]}? %flowgpt -- {word} sends it as a prompt"
+        raise OptionError(f"there is no subcommand {word}; {hint}")

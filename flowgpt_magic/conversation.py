@@ -3,60 +3,76 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from uuid import uuid4
 
 from flowgpt_magic import aliases, settings
-from flowgpt_magic.attempts import persistent
+from flowgpt_magic.asking import reply_to
 from flowgpt_magic.errors import (
     ConversationNameError,
     ConversationNotFoundError,
     PromptError,
     SettingError,
+    TurnNotFoundError,
 )
 from flowgpt_magic.journal import CellRun, Journal, here
-from flowgpt_magic.messages import LeftOut, Message, Status, Turn, Usage
+from flowgpt_magic.keeping import Keeping
+from flowgpt_magic.messages import Message, Turn
 from flowgpt_magic.models import find_model
 from flowgpt_magic.notebook import Cell
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.records import ConversationRecord
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import (
+    Prompt,
     Request,
     Spot,
     as_asked,
     build_messages,
     check_params,
-    parameters,
+    prompt_of,
+    read_images,
+    read_prompt,
     request_key,
-    shaping,
     turns_to_send,
 )
+from flowgpt_magic.schemas import schema_of
 from flowgpt_magic.settings import Settings
 
+if TYPE_CHECKING:
+    from flowgpt_magic.batch import Batch
+
+T = TypeVar("T")
 CONTINUE = "Continue exactly where you stopped. Do not repeat anything."
 
 
 class Conversation:
     """The turns under one name, and what they are asked with.
 
-    ``configured`` gives the settings that stand between a call's own options and the environment, by default what
-    ``%config`` has set. ``journal`` is where the turns are kept, by default where the setting ``history`` says.
+    Every ``Conversation`` of one name is the same one, in cells, panels and Python. ``settings``, such as ``model``,
+    ``system`` and ``temperature``, are set for it as by ``set``; ``params`` are further parameters of the provider for
+    whatever is asked through this object. ``configured`` gives the settings that stand between those and the
+    environment, by default what ``%config`` has set. ``journal`` is where the turns are kept, by default where the
+    setting ``history`` says.
     """
 
     def __init__(
         self,
         name: str = "main",
         *,
+        params: Mapping[str, Any] | None = None,
         configured: Callable[[], Mapping[str, Any]] | None = None,
         journal: Journal | None = None,
+        **settings: Any,
     ) -> None:
         self._fixed = journal
         self._bind(journal or here(), name)
         self._configured = configured or self._journal.configured
+        self._params = dict(params or {})
+        if settings:
+            self.set(**settings)
 
     def _bind(self, journal: Journal, name: str) -> None:
         self._journal = journal
@@ -70,6 +86,12 @@ class Conversation:
 
     def __repr__(self) -> str:
         return f"<Conversation {self.name!r}, {counted(len(self.turns), 'turn')}>"
+
+    def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, str]:
+        """As the last line of a cell: its transcript."""
+        from flowgpt_magic.turn_text import transcript_bundle
+
+        return transcript_bundle(self.name, self.turns)
 
     @property
     def record(self) -> ConversationRecord:
@@ -112,36 +134,54 @@ class Conversation:
         return settings.load(options, self._configured(), conversation=given)
 
     def set(self, **values: Any) -> None:
-        """Set ``model``, ``system`` or other settings for this conversation; None takes one back."""
+        """Set ``model``, ``system`` or other settings for this conversation; None takes one back.
+
+        Raises ``SettingError`` for a setting there is not, or a value that it cannot have.
+        """
         checked = {n: None if v is None else settings.check(n, v, "this conversation") for n, v in values.items()}
         model, system = checked.pop("model", self.record.model), checked.pop("system", self.record.system)
         parameters = {**self.record.parameters, **checked}
         kept = {name: value for name, value in parameters.items() if value is not None}
+        if (model or "", system or "", kept) == (self.record.model, self.record.system, self.record.parameters):
+            return
         self._change_record(model=model or "", system=system or "", parameters=kept)
         self._journal.save(self._kept, changed=True)
 
     # Asking
 
+    @overload
+    def ask(self, prompt: Prompt, *, schema: type[T], **options: Any) -> Reply[T]: ...
+
+    @overload
+    def ask(self, prompt: Prompt, *, schema: Any = None, **options: Any) -> Reply: ...
+
     def ask(
         self,
-        prompt: str,
+        prompt: Prompt,
         *,
+        schema: Any = None,
+        images: Sequence[Any] = (),
         cell: Cell | None = None,
         append: bool = False,
         history: bool = True,
         refresh: bool = False,
         **options: Any,
-    ) -> Reply:
+    ) -> Reply[Any]:
         """The reply to ``prompt``, which is not asked for before it is read.
 
-        ``options`` are settings for this turn alone: ``model``, ``temperature``, ``system`` and so on, and ``params``,
-        a mapping of further parameters of the provider. A cell that is
-        run again replaces what its last run asked, unless ``append``; ``cell`` is by default the one that runs, and
-        ``NO_CELL`` is none. Without ``history`` nothing earlier is sent and nothing is kept; ``refresh`` asks again
-        what the history could answer. Raises ``PromptError`` for an empty prompt, and what an unknown model or a bad
-        value raises, before anything is sent.
+        A list of messages in its place is what is sent instead of the turns of this conversation; the last one is the
+        prompt. ``options`` are settings for this turn alone: ``model``, ``temperature``, ``system`` and so on, and
+        ``params``, a mapping of further parameters of the provider. With a ``schema`` (a type or a JSON Schema) the
+        reply is checked, and asked again up to ``retries`` times, 2 unless that is set, while it does not fit;
+        ``data`` is then its value. ``images`` go along where the provider takes them: paths, bytes, figures.
+
+        A cell that is run again replaces what its last run asked, unless ``append``; ``cell`` is by default the one
+        that runs, and ``NO_CELL`` is none. Without ``history`` nothing earlier is sent and nothing is kept; ``refresh``
+        asks again what the history could answer. Raises ``PromptError`` for an empty prompt, ``SchemaError``, and what
+        an unknown model or a bad value raises, before anything is sent.
         """
         self._follow_setting()
+        options |= {"schema": schema, "images": images}
         if not isinstance(history, bool):
             raise SettingError("history is True or False for one prompt; where it is kept is set with FLOWGPT_HISTORY")
         cell = self._journal.running_cell() if cell is None else cell
@@ -154,12 +194,60 @@ class Conversation:
             run.asked += 1
         return self._reply(request, history=history, refresh=refresh)
 
-    def preview(self, prompt: str, *, history: bool = True, **options: Any) -> Request:
+    def preview(self, prompt: Prompt, *, history: bool = True, **options: Any) -> Request:
         """What ``ask`` would send now; sends and keeps nothing. Raises what ``ask`` does."""
         cell = self._journal.running_cell()
         earlier = self._timeline.of_cell(cell.cell_id)
         spot = Spot("rerun", earlier[0].place, (), cell) if earlier and history else Spot()
         return self._request(prompt, options, spot, history=history)
+
+    def map(
+        self,
+        prompts: Any,
+        template: str | None = None,
+        *,
+        values: Mapping[str, Any] | None = None,
+        concurrency: int = 8,
+        requests_per_minute: float | None = None,
+        retries: int | None = None,
+        progress: bool = True,
+        refresh: bool = False,
+        history: bool = True,
+        sample: str = "",
+        **options: Any,
+    ) -> Batch:
+        """Ask many prompts, each as if it were the next one; none of them becomes a turn of this conversation.
+
+        ``prompts`` is a list, a mapping, a column, a table, a generator, also an async one. With a ``template``, ``{}``
+        in it stands for the item and ``{name}`` for its column, key or field, or for one of ``values``. At most
+        ``concurrency`` are asked at once and ``requests_per_minute`` in any minute; one that fails is asked again up to
+        ``retries`` times, 2 unless that is set. ``options`` are those of ``ask``, ``schema`` among them.
+
+        Nothing is sent before the batch is read. What was answered before comes from the history, whether the batch was
+        interrupted, failed or complete: ``refresh`` asks everything anew, and another ``sample`` too, but only once.
+        Raises ``PromptError`` for prompts or a template that cannot be asked, and what ``ask`` raises.
+        """
+        from flowgpt_magic.batch import batch_of
+
+        limits: dict[str, Any] = {"concurrency": concurrency, "requests_per_minute": requests_per_minute}
+        how: dict[str, Any] = {"retries": retries, "progress": progress, "refresh": refresh, "history": history}
+        return batch_of(self, prompts, template, values=values, sample=sample, **limits, **how, **options)
+
+    def without_prompt(self, options: Mapping[str, Any], *, earlier: bool) -> tuple[Request, list[Turn], Journal]:
+        """A request that only lacks its prompt, the turns that go before it, and where it would be kept.
+
+        Without ``earlier`` there are no turns. Raises what ``ask`` does.
+        """
+        self._follow_setting()
+        request = self._request("?", options, Spot(cell=self._journal.running_cell()), history=earlier)
+        with self._lock:
+            before = self._timeline.live if earlier else []
+        return request, turns_to_send(request.chosen, before)[0], self._journal
+
+    @property
+    def arriving(self) -> dict[str, Any]:
+        """What can be stopped just now: its replies by their turns' ids, and batches."""
+        return self._kept.replies
 
     def _run_of(self, cell: Cell) -> CellRun | None:
         """This run of the cell: the prompts it asks take the places of those that its last run asked, in order."""
@@ -178,7 +266,7 @@ class Conversation:
     def retry(self, number: int = -1, **options: Any) -> Reply:
         """The same prompt again, of whom it was asked, at its own place; the earlier reply is another version of it."""
         turn = self.turn(number)
-        request = self._request(turn.prompt, self._as_asked(turn, options), Spot.of("retry", turn))
+        request = self._request(prompt_of(turn), self._as_asked(turn, options), Spot.of("retry", turn))
         return self._reply(request, refresh=True)
 
     def edit(self, number: int, prompt: str, **options: Any) -> Reply:
@@ -191,73 +279,43 @@ class Conversation:
         turn = self.turn(-1)
         if not turn.text:
             raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
-        request = self._request(turn.prompt, self._as_asked(turn, options), Spot.of("continue", turn))
+        request = self._request(prompt_of(turn), self._as_asked(turn, options), Spot.of("continue", turn))
         more: list[Message] = [{"role": "assistant", "content": turn.text}, {"role": "user", "content": CONTINUE}]
         messages, key = [*request.messages, *more], f"{request.key} {turn.digest} continued"
-        return self._reply(replace(request, messages=messages, key=key, begins_with=turn.text), refresh=True)
+        longer = replace(request, messages=messages, key=key, begins_with=turn.text, schema=None)
+        return self._reply(longer, refresh=True)
 
     def _as_asked(self, turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Options that ask whom ``turn`` asked; the token that is in force is for no other server than its own."""
+        """Options that ask whom ``turn`` asked; the key that is in force is for no other server than its own."""
         own = as_asked(turn, options)
-        if "base_url" in own and "token" not in own:
-            own["token"] = aliases.token_for(own["base_url"], self.settings())
+        for address, key in settings.KEYS.items():
+            if address in own and key not in options:
+                known = "" if address in options else own.get(key, "")
+                own[key] = aliases.key_for(address, own[address], self.settings(), known)
         return own
 
-    def _request(self, prompt: str, options: Mapping[str, Any], spot: Spot, *, history: bool = True) -> Request:
-        if not isinstance(prompt, str):
-            raise PromptError(f"a prompt is text, not {type(prompt).__name__}")
-        if not prompt.strip():
-            raise PromptError("the prompt is empty: write what you want to ask")
+    def _request(self, given: Prompt, options: Mapping[str, Any], spot: Spot, *, history: bool = True) -> Request:
+        earlier, prompt = read_prompt(given)
         options = dict(options)
-        params = dict(options.pop("params", {}))
+        params = {**self._params, **options.pop("params", {})}
+        images = options.pop("images", ())
+        schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
         chosen = aliases.apply(self._as_set(options))
         target = find_model(chosen.model)
         check_params(target, params)
+        images = read_images(images, target)
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         with self._lock:
             before = self._timeline.live if spot.place is None else self._timeline.before(spot.place)
-        sent, left_out = turns_to_send(chosen, before if history else [])
-        key = request_key(target, parameters(target, chosen, params), chosen.system, sent, prompt)
-        messages = build_messages(chosen, sent, prompt)
-        return Request(prompt, target, chosen, messages, key, spot, params, left_out=2 * left_out)
+        sent, left_out = turns_to_send(chosen, before if history and earlier is None else [])
+        request = Request(prompt, target, chosen, [], "", spot, params, earlier, schema, images, left_out=2 * left_out)
+        key = request_key(request, sent)
+        return replace(request, key=key, messages=build_messages(request, sent))
 
     def _reply(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply:
         keeping = Keeping(self, self._journal, request) if history else None
-
-        def source() -> AsyncGenerator[str | Usage, None]:
-            if request.chosen.cache:
-                return self._journal.replays.answer(reply, request.key, ask, refresh=refresh)
-            return ask()
-
-        async def ask() -> AsyncGenerator[str | Usage, None]:
-            if request.begins_with:
-                yield request.begins_with
-            target, chosen = request.target, request.chosen
-            given = parameters(target, chosen, request.params)
-            takes_timeout = "read_timeout" in target.provider_class.settings
-            asked = persistent(
-                lambda: target.provider_class.create_async_generator(target.model, request.messages, **given),
-                retries=chosen.retries,
-                silence=None if takes_timeout or "read_timeout" not in chosen.sources else chosen.read_timeout,
-            )
-            async with aclosing(asked) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-
-        reply = Reply(
-            source,
-            provider=request.target.provider,
-            model=request.target.model,
-            messages=request.messages,
-            on_start=keeping.begin if keeping else None,
-            on_growth=keeping.grow if keeping else None,
-            on_end=keeping.end if keeping else None,
-        )
-        if request.left_out:
-            reply.left_out = request.left_out
-            reply.notices.append(LeftOut(request.left_out, f"history_tokens = {request.chosen.history_tokens}"))
-        return reply
+        return reply_to(request, self._journal.replays, keeping, refresh=refresh)
 
     # Changing
 
@@ -276,6 +334,21 @@ class Conversation:
             change, saved = self._timeline.redo()
             self._journal.save(self._kept, *saved)
         return change.kind
+
+    def choose(self, number: int, version: int) -> Turn:
+        """Let another version of turn ``number`` be the one that counts; returns it. ``undo`` takes that back.
+
+        Raises ``TurnNotFoundError``.
+        """
+        turn = self.turn(number)
+        found = next((each for each in self.versions(turn) if each.version == version), None)
+        if found is None:
+            raise TurnNotFoundError(f"turn {number} has no version {version}: %flowgpt show {number} lists them")
+        with self._lock:
+            if not found.live:
+                self._timeline.know(found)
+                self._journal.save(self._kept, *self._timeline.change("choose", [found], [turn]))
+        return self._timeline.get(found.turn_id)
 
     def _fetch(self, *, redo: bool) -> None:
         """Read the turns that an undo, or redo, is about: only live ones are read when a conversation is opened."""
@@ -365,7 +438,15 @@ class Conversation:
             self._journal.begin(self._kept, turn, [each for each in saved if each != turn])
         return turn
 
-    def end_turn(self, turn: Turn, *, empty: bool) -> None:
+    def begin_turn_again(self, turn: Turn, attempt: Turn) -> Turn:
+        """The turn as the next version at its place, without a word yet; ``attempt`` is kept as the one before it."""
+        with self._lock:
+            self._timeline.know(attempt)
+            self._timeline.know(replace(turn, version=self._timeline.next_version(turn.place)))
+            self._journal.save(self._kept, attempt, self._timeline.get(turn.turn_id))
+            return self._timeline.get(turn.turn_id)
+
+    def end_turn(self, turn: Turn, *, empty: bool) -> Turn:
         """Keep what has become of it. An ``empty`` reply that failed does not keep the place of an earlier one."""
         with self._lock:
             self._timeline.know(turn)
@@ -373,70 +454,19 @@ class Conversation:
             run = self._kept.runs.get(turn.cell_id)
             if saved and run is not None and run.run == turn.run:
                 run.asked -= 1  # what this run of the cell asks next takes that place
-            self._journal.end(self._kept, self._timeline.get(turn.turn_id), saved)
+            turn = self._timeline.get(turn.turn_id)
+            self._journal.end(self._kept, turn, saved)
+        return turn
 
 
-class Keeping:
-    """Keeps one turn: from when its reply is first read, while it grows, to its end."""
+@overload
+def ask(prompt: Prompt, *, schema: type[T], **options: Any) -> Reply[T]: ...
 
-    def __init__(self, conversation: Conversation, journal: Journal, request: Request) -> None:
-        self._conversation = conversation
-        self._journal = journal
-        self._request = request
-        self._turn: Turn | None = None
 
-    def begin(self, reply: Reply) -> None:
-        """The reply is about to be asked for."""
-        request, now = self._request, time.time()
-        turn = Turn(
-            turn_id=reply.turn_id,
-            conversation_id=self._conversation.record.conversation_id,
-            place=0,
-            version=0,
-            live=True,
-            cell_id=request.spot.cell.cell_id,
-            run=request.spot.cell.run,
-            prompt=request.prompt,
-            text="",
-            status="streaming",
-            error="",
-            provider=request.target.provider,
-            model=request.target.model,
-            system=request.chosen.system,
-            parameters=shaping(parameters(request.target, request.chosen, request.params)),
-            request_key=request.key,
-            usage=Usage(),
-            notices=(),
-            left_out=request.left_out,
-            replayed=False,
-            kernel=self._journal.kernel,
-            started=now,
-            ended=None,
-        )
-        self._turn = self._conversation.begin_turn(turn, request.spot)
-        if reply.status is not None and reply.ended:  # an interrupt came while this was being done
-            self.end(reply, reply.status)
+@overload
+def ask(prompt: Prompt, *, schema: Any = None, **options: Any) -> Reply: ...
 
-    def grow(self, reply: Reply) -> None:
-        """A chunk has come."""
-        if self._turn is not None:
-            self._journal.grow(self._turn.turn_id, lambda: reply.text_so_far)
 
-    def end(self, reply: Reply, status: Status) -> None:
-        """The reply has ended; one that was never asked for is not kept."""
-        if self._turn is None:
-            return
-        reply.notices += self._journal.take_troubles()
-        error = "" if reply.error is None else f"{type(reply.error).__name__}: {reply.error}"
-        turn = replace(
-            self._turn,
-            text=reply.text_so_far,
-            status=status,
-            error=error,
-            usage=reply.usage,
-            notices=tuple(reply.notices),
-            left_out=reply.left_out,
-            replayed=reply.replayed,
-            ended=time.time(),
-        )
-        self._conversation.end_turn(turn, empty=turn.text in ("", self._request.begins_with))
+def ask(prompt: Prompt, *, schema: Any = None, **options: Any) -> Reply[Any]:
+    """The reply to ``prompt`` in this notebook's main conversation; see ``Conversation.ask``."""
+    return Conversation().ask(prompt, schema=schema, **options)

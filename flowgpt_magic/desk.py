@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flowgpt_magic import display, journal, settings
-from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.errors import OptionError
+from flowgpt_magic import settings
+from flowgpt_magic.errors import OptionError, closest
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what they work with
+    from flowgpt_magic import display, journal
     from flowgpt_magic.code_commands import AiAlias
+    from flowgpt_magic.conversation import Conversation
     from flowgpt_magic.nested import Nesting
+    from flowgpt_magic.panel import ChatPanel
     from flowgpt_magic.reply import Reply
+    from flowgpt_magic.schemas import Schema
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Asked:
     out: str = ""
     chat: str = ""
     attached: tuple[str, ...] = ()
+    schema: str = ""
     switches: frozenset[str] = frozenset()
 
     @classmethod
@@ -38,12 +42,12 @@ class Asked:
         if "max-tokens" in values:  # only what a provider names among its parameters is passed on, and the rest refused
             params["max_tokens"] = values.pop("max-tokens")
         out, chat = values.pop("out", ""), values.pop("chat", "")
-        attached = tuple(values.pop("attach", ()))
+        attached, schema = tuple(values.pop("attach", ())), values.pop("schema", "")
         names = {"timeout": "read_timeout"}
         settings = {names.get(name, name): value for name, value in values.items()}
         if "cache" in switches:
             settings["cache"] = True
-        return cls(prompt, settings, params, out, chat, attached, switches)
+        return cls(prompt, settings, params, out, chat, attached, schema, switches)
 
 
 SWITCHES = ("raw", "no-history", "append", "cache", "refresh", "dry-run", "next-cell", "no-stream", "quiet")
@@ -61,6 +65,7 @@ class Desk:
         self._replies: list[Reply] = []
         self._nesting: Nesting | None = None
         self._ai: AiAlias | None = None
+        self._panels: dict[str, ChatPanel] = {}  # by the cell's id
         self._below: dict[str, str] = {}  # by the cell's id the code that was put below it
 
     @property
@@ -75,26 +80,37 @@ class Desk:
     @property
     def journal(self) -> journal.Journal:
         """Where this notebook's conversations are kept."""
+        from flowgpt_magic import journal
+
         return journal.here(journal.where(settings.load(configured=self.configured()).history))
 
     def conversation(self, name: str = "") -> Conversation:
         """The conversation of this name, or the one in use."""
+        from flowgpt_magic.conversation import Conversation
+
         return Conversation(name or self.current, configured=self.configured, journal=self.journal)
 
-    def ask(self, asked: Asked, *, own_cell: bool) -> Reply | None:
-        """Ask, and show the reply as it arrives; or show what would be sent, and send nothing."""
+    def ask(self, asked: Asked, *, own_cell: bool, names: Mapping[str, object] | None = None) -> Reply | None:
+        """Ask, and show the reply as it arrives; or show what would be sent, and send nothing.
+
+        ``names`` are what the prompt can refer to, by default the user's.
+        """
+        from flowgpt_magic import display
         from flowgpt_magic.prompts import compose, system_prompt
 
         conversation = self.conversation(asked.chat)
         options = dict(asked.settings)
         if "system" in options:
             options["system"] = system_prompt(options["system"])
+        schema = find_schema(asked.schema, names or self.names) if asked.schema else None
         chosen = conversation.settings(**options)
+        if schema is not None and "format" not in chosen.sources:
+            options["format"] = "json" if schema.composite else chosen.format
         check_format(chosen.format)
         switches = asked.switches
         prompt = compose(
             asked.prompt,
-            display.surroundings(),
+            display.surroundings(names),
             raw="raw" in switches,
             attached=asked.attached,
             budget=chosen.attach_tokens,
@@ -103,13 +119,14 @@ class Desk:
         if "dry-run" in switches:
             from flowgpt_magic.dry_run import DryRun
 
-            preview = conversation.preview(prompt, history=history, params=asked.params, **options)
+            preview = conversation.preview(prompt, history=history, schema=schema, params=asked.params, **options)
             return display.show_answer(DryRun(preview), self.journal.take_troubles())
         reply = conversation.ask(
             prompt,
             append="append" in switches,
             history=history,
             refresh="refresh" in switches,
+            schema=schema,
             params=asked.params,
             **options,
         )
@@ -123,6 +140,8 @@ class Desk:
 
     def _put_below(self, reply: Reply) -> None:
         """The code of the reply into the next cell; once, however often its cell is run."""
+        from flowgpt_magic import display
+
         code = "\n\n".join(block.rstrip() for block in reply.code_blocks)
         cell_id = self.journal.running_cell().cell_id
         if not code:
@@ -144,6 +163,8 @@ class Desk:
         **options: Any,
     ) -> Reply:
         """Show a reply as it arrives; fails the cell if the reply failed or was stopped."""
+        from flowgpt_magic import display
+
         chosen = conversation.settings(**options)
         self._replies = [*(each for each in self._replies if not each.ended), reply]
         display.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell, extent=extent)
@@ -152,10 +173,32 @@ class Desk:
 
     def stop(self) -> int:
         """Cancel the replies in flight; returns how many there were."""
-        running = [reply for reply in self._replies if not reply.ended]
+        from flowgpt_magic import journal
+
+        running = {id(reply): reply for reply in (*self._replies, *journal.replies()) if not reply.ended}.values()
         for reply in running:
             reply.cancel()
         return len(running)
+
+    def panel(self, name: str = "") -> str | None:
+        """Open a chat panel in this cell; where no panel can be shown, returns what to do instead.
+
+        It takes the place of the one that the last run of this cell has shown.
+        """
+        from flowgpt_magic import display
+
+        if not display.in_kernel():
+            return "the panel needs a notebook; here %flowgpt WORDS asks, and %flowgpt history shows the conversation"
+        from flowgpt_magic.panel import ChatPanel
+
+        cell_id = self.journal.running_cell().cell_id
+        if cell_id in self._panels:
+            self._panels.pop(cell_id).close(transcript=False)
+        panel = ChatPanel(self.conversation(name) if name else None)
+        if cell_id:
+            self._panels[cell_id] = panel
+        panel.show()
+        return None
 
     def nest(self, *, on: bool) -> None:
         """Let ``asyncio.run`` work inside a cell, or take that back."""
@@ -168,6 +211,7 @@ class Desk:
     def ai_alias(self, *, on: bool) -> str:
         """Answer to ``%ai`` and ``%%ai``, or give that back; returns whose they are besides, "" for nobody's."""
         if self._ai is None:
+            from flowgpt_magic import display
             from flowgpt_magic.code_commands import AiAlias, from_ai
 
             self._ai = AiAlias(display.ai_answer(from_ai), display.ai_magic, display.put_ai_magic)
@@ -183,7 +227,29 @@ class Desk:
             self._nesting.switch(on=False)
         if self._ai is not None:
             self._ai.switch(on=False)
+        from flowgpt_magic import journal
+
         journal.flush()
+
+
+def find_schema(word: str, names: Mapping[str, Any]) -> Schema:
+    """The schema that ``word`` names: a variable, one with an attribute, or the file behind an ``@``.
+
+    Raises ``OptionError`` where there is none of that name, and ``SchemaError`` where it is no schema.
+    """
+    from flowgpt_magic.schemas import read_schema_file, schema_of
+
+    if word.startswith("@"):
+        return read_schema_file(word[1:])
+    first, *attributes = word.split(".")
+    if first not in names:
+        known = (name for name in names if not name.startswith("_"))
+        raise OptionError(f"--schema {word}: there is no variable {first}{closest(first, known)}")
+    found = names[first]
+    for attribute in attributes:
+        if (found := getattr(found, attribute, None)) is None:
+            raise OptionError(f"--schema {word}: {first} has no {attribute}")
+    return schema_of(found)
 
 
 def check_format(form: str) -> None:

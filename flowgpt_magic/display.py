@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import os
-import re
 import shutil
 import sys
 import time
@@ -15,15 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from IPython import get_ipython
 from IPython.core.displaypub import CapturingDisplayPublisher
-from IPython.core.magic import no_var_expand
+from IPython.core.magic import needs_local_scope, no_var_expand
 from IPython.display import clear_output, publish_display_data
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import ReplyInterrupted, last_error
+from flowgpt_magic.plain_text import escaped
 from flowgpt_magic.transforms import AI_TRANSFORMERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.notebook import Cell, Place
@@ -100,9 +100,10 @@ def ai_answer(translate: Callable[[str, str | None], str]) -> Callable[..., Any]
     """A magic ``ai`` that is answered as ``flowgpt`` is; ``translate`` makes its line one of ours."""
 
     @no_var_expand
-    def ai(line: str, cell: str | None = None) -> Any:
+    @needs_local_scope
+    def ai(line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Ask a language model, as ``%flowgpt`` does."""
-        return get_ipython().magics_manager.registry["FlowGPT"].flowgpt(translate(line, cell), cell)
+        return get_ipython().magics_manager.registry["FlowGPT"].flowgpt(translate(line, cell), cell, local_ns)
 
     ai.is_ours = True  # type: ignore[attr-defined]
     return ai
@@ -126,15 +127,17 @@ def running_cell() -> Cell:
     return Cell(cell_id(request()), execution())
 
 
-def surroundings() -> Surroundings:
-    """What a prompt of this cell can refer to."""
+def surroundings(inside: Mapping[str, object] | None = None) -> Surroundings:
+    """What a prompt of this cell can refer to; ``inside`` are the names where it stands, if that is in a function."""
     from flowgpt_magic.prompts import Surroundings
 
     shell = get_ipython()
     if shell is None:
         return Surroundings({})
     names = shell.user_ns  # in which the last input is the cell that runs
-    return Surroundings(names, names.get("In", [""])[:-1], names.get("Out", {}), last_error())
+    codes = names.get("In", [""])[:-1]
+    cells = [names.get(f"_i{number}", code) for number, code in enumerate(codes)]  # as they were typed
+    return Surroundings(inside or names, cells, names.get("Out", {}), last_error())
 
 
 def path_of_notebook() -> str | None:
@@ -159,16 +162,19 @@ def show_answer(answer: str | Showable | Turn | Reply | None, troubles: list[str
     """Show what a subcommand has to say; a reply, which is shown already, is returned."""
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.reply import Reply
-    from flowgpt_magic.tables import Showable
+    from flowgpt_magic.tables import Showable, Table
+    from flowgpt_magic.turn_text import turn_bundle
 
     for trouble in troubles:
         sys.stderr.write(f"{trouble}\n")
     if isinstance(answer, Reply):
         return answer
-    if isinstance(answer, Showable):
+    if isinstance(answer, Table) and not in_kernel() and sys.stdout.isatty():
+        print(answer.text(shutil.get_terminal_size().columns))  # noqa: T201 - a magic answers in its cell
+    elif isinstance(answer, Showable):
         _publish_or_print({"text/html": answer.html(), "text/plain": answer.text()})
     elif isinstance(answer, Turn):
-        _publish_or_print(_turn_bundle(answer))
+        _publish_or_print(turn_bundle(answer))
     elif answer:
         print(answer)  # noqa: T201 - a magic answers in its cell
     return None
@@ -179,16 +185,6 @@ def _publish_or_print(data: dict[str, str]) -> None:
         publish_display_data(data)  # type: ignore[no-untyped-call]
     else:
         print(data["text/plain"])  # noqa: T201
-
-
-def _turn_bundle(turn: Turn) -> dict[str, str]:
-    from flowgpt_magic.markdown import harmless, plain
-
-    facts = [f"{turn.provider}:{turn.model}", turn.status, *turn.notices, *([turn.error] if turn.error else [])]
-    quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
-    shown = f"{quoted}\n\n{harmless(turn.text)}\n\n*{_escaped(plain(' · '.join(facts)))}*"
-    text = f"{turn.prompt}\n\n{turn.text}\n\n[{' · '.join(facts)}]"
-    return {"text/markdown": shown, "text/plain": plain(text)}
 
 
 def show(
@@ -227,12 +223,14 @@ def raise_ending(reply: Reply) -> None:
     """Fail the cell where the reply failed or was cancelled, so that Run All stops here."""
     reply.raise_error()
     if reply.status == "cancelled":
-        raise ReplyInterrupted(f"Interrupted: {_kept(reply)}")
+        raise ReplyInterrupted(f"Interrupted: {reply.kept}")
 
 
 def show_result(reply: Reply) -> None:
     """Show a reply that is the value of a cell's last line; nothing more if this very cell has shown it already."""
     if reply.shown_in == execution():
+        if not in_kernel():
+            sys.stdout.write("the reply above\n")  # behind IPython's Out[3]:
         return
     if reply.ended:
         reply.shown_in = execution()
@@ -241,11 +239,6 @@ def show_result(reply: Reply) -> None:
         return
     show(reply)
     raise_ending(reply)
-
-
-def _kept(reply: Reply) -> str:
-    count = len(reply.text_so_far)
-    return f"the {count:,} characters that had come are kept" if count else "nothing had come yet"
 
 
 def _sink(reply: Reply, form: str, *, images: bool, own_cell: bool, extent: Extent) -> Sink:
@@ -311,7 +304,7 @@ def _follow(reader: Reader, reply: Reply, sink: Sink) -> None:
     budget = Budget(time.monotonic())
     waited = reader.take(PATIENCE)
     if not (waited or reply.ended):
-        sink.promise(f"*{_escaped(_caption(reply))} …*")
+        sink.promise(f"*{escaped(_caption(reply))} …*")
     while waited or not reader.done:
         now = time.monotonic()
         if waited:
@@ -340,11 +333,6 @@ def _caption(reply: Reply) -> str:
     return " · ".join([*words, *reply.notices])
 
 
-def _escaped(line: str) -> str:
-    """``line`` as Markdown that shows just these characters."""
-    return re.sub(r"([^\w\s·.,:;/-]|_)", r"\\\1", line)
-
-
 def _ending(reply: Reply, form: str, *, images: bool) -> Ending:
     from flowgpt_magic.formats import shown
     from flowgpt_magic.markdown import plain
@@ -359,7 +347,7 @@ def _ending(reply: Reply, form: str, *, images: bool) -> Ending:
     if "text/html" in data:
         data["text/html"] += f"<small>{html.escape(caption)}</small>"
     else:
-        data["text/markdown"] = f"{data['text/markdown']}\n\n*{_escaped(caption)}*".lstrip("\n")
+        data["text/markdown"] = f"{data['text/markdown']}\n\n*{escaped(caption)}*".lstrip("\n")
     growing = form in ("markdown", "md", "text", "html")
     return Ending(data, _metadata(reply), caption, text if growing else made.data["text/markdown"])
 

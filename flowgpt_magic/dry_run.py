@@ -6,8 +6,10 @@ import html
 import json
 from dataclasses import dataclass
 
+from flowgpt_magic.answers import instructed
+from flowgpt_magic.messages import Message
 from flowgpt_magic.plain_text import counted
-from flowgpt_magic.request import CHARACTERS_PER_TOKEN, Request, parameters
+from flowgpt_magic.request import CHARACTERS_PER_TOKEN, Request
 from flowgpt_magic.secrecy import without_secrets
 from flowgpt_magic.settings import TABLE
 from flowgpt_magic.tables import Table
@@ -19,19 +21,29 @@ class DryRun:
 
     request: Request
 
+    @property
+    def messages(self) -> list[Message]:
+        """What would be sent; a schema that the provider does not take stands in the last one."""
+        request = self.request
+        if request.schema is None or request.native:
+            return request.messages
+        return instructed(request.messages, request.schema)
+
     def facts(self) -> list[tuple[str, str]]:
         """Who would be asked, how, and how much that is."""
         request = self.request
-        given = parameters(request.target, request.chosen, request.params)
+        given = request.parameters
         shown = without_secrets(given)
         hidden = dict.fromkeys((n for n in given if n in TABLE and TABLE[n].metadata["secret"] and given[n]), "***")
-        characters = sum(len(message["content"]) for message in request.messages)
+        if request.native and request.schema:
+            shown["schema"] = request.schema.json_schema
+        characters = sum(len(message["content"]) for message in self.messages)
         left_out = f"{counted(request.left_out, 'older message')} left out" if request.left_out else "nothing"
         return [
             ("provider", request.target.provider),
             ("model", request.target.model),
             ("parameters", json.dumps({**shown, **hidden}, ensure_ascii=False)),
-            ("messages", str(len(request.messages))),
+            ("messages", str(len(self.messages))),
             ("tokens", f"about {-(-characters // CHARACTERS_PER_TOKEN):,} ({characters:,} characters)"),
             ("trimmed", left_out),
         ]
@@ -42,12 +54,12 @@ class DryRun:
         messages = "".join(
             f"<details open><summary><b>{html.escape(str(message['role']))}</b></summary>"
             f'<pre style="white-space: pre-wrap">{html.escape(message["content"])}</pre></details>'
-            for message in self.request.messages
+            for message in self.messages
         )
         return f"{facts}{messages}<small>nothing was sent</small>"
 
     def text(self) -> str:
         """The same, one below the other."""
         facts = [f"{name:<12}{value}" for name, value in self.facts()]
-        messages = [f"--- {message['role']}\n{message['content']}" for message in self.request.messages]
+        messages = [f"--- {message['role']}\n{message['content']}" for message in self.messages]
         return "\n".join([*facts, *messages, "--- nothing was sent"])

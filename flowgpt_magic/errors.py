@@ -62,12 +62,28 @@ class ModelNotSupportedError(FlowGptError):
     """The provider does not know this model; the message lists those it knows."""
 
 
+class MissingKeyError(FlowGptError):
+    """A key is not where it should be; the message names the environment variable or the keyring's entry."""
+
+
 class NotInstalledError(FlowGptError):
     """A part that is installed separately is missing; the message holds the command that installs it."""
 
 
 class DownloadError(FlowGptError):
     """The weights of the embedded model could not be fetched, or are not what they should be."""
+
+
+class SchemaError(FlowGptError):
+    """What was given as a schema is none."""
+
+
+class MismatchError(FlowGptError):
+    """The reply does not fit the schema; the message says where."""
+
+
+class BatchError(FlowGptError):
+    """A batch stopped before its end, or cannot be read in this way; the message says why."""
 
 
 class ProxyError(FlowGptError):
@@ -112,6 +128,18 @@ class ProviderStatusError(ProviderError):
         super().__init__(message)
         self.status = status
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """For a pickle: an exception would be made again of its message alone."""
+        return type(self), (str(self), self.status)
+
+
+class ModelNotFoundError(ProviderStatusError, ModelNotSupportedError):
+    """The server has no model of this name."""
+
+
+class SchemaNotSupportedError(ProviderStatusError):
+    """The server does not take a schema for its answer, or not this one; it can be asked for in words."""
+
 
 class RateLimitError(ProviderStatusError):
     """Too many requests, or the quota is used up.
@@ -122,6 +150,14 @@ class RateLimitError(ProviderStatusError):
     def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
         super().__init__(message, status)
         self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """For a pickle, as above."""
+        return type(self), (str(self), self.status, self.retry_after)
+
+
+class QuotaError(RateLimitError):
+    """The quota or the credit is used up; waiting does not help."""
 
 
 class AuthenticationError(ProviderStatusError):

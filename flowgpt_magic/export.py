@@ -429,7 +429,7 @@ def _asked(source: str) -> Facts | None:
             given = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
             return given | {"prompt": ast.literal_eval(call.args[0])}
     cell = _CELL.match(source)
-    if cell is None:
+    if cell is None or (options.ABOVE_TEXT.fullmatch(cell[1]) and source[cell.end() :].strip()):
         return None
     try:
         line = options.read_line(cell[1].rstrip(), models.is_model)

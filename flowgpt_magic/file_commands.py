@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowgpt_magic import export, options
+from flowgpt_magic import options
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import OptionError
 from flowgpt_magic.notebook import short_path
@@ -19,6 +19,8 @@ def write(desk: Desk, rest: str) -> str:
     names = [word for word in words if word != OVERWRITE]
     if len(names) != 1:
         raise OptionError("%flowgpt export takes the name of one file; quote a name with spaces")
+    from flowgpt_magic import export
+
     conversation = desk.conversation()
     turns = conversation.turns
     path = export.write(names[0], conversation.name, conversation.record.system, turns, overwrite=OVERWRITE in words)
@@ -30,6 +32,8 @@ def read(desk: Desk, rest: str) -> str:
     names = options.words(rest)
     if len(names) != 1:
         raise OptionError("%flowgpt import takes the name of one file; quote a name with spaces")
+    from flowgpt_magic import export
+
     transcript = export.read(names[0])
     name = desk.journal.free_name(transcript.name)
     conversation = desk.conversation(name)

@@ -247,6 +247,16 @@ class History:
             ConversationSummary(conversation_of(row), row["turns"], row["last_used"] or row["changed"]) for row in rows
         )
 
+    def names(self, notebook_id: str) -> tuple[str, ...]:
+        """The names of a notebook's conversations that were not removed, the oldest first."""
+        rows = self._rows(
+            ("name",),
+            f"SELECT name FROM conversations WHERE notebook_id IN {SAME_NOTEBOOK} AND NOT removed "
+            "ORDER BY created, conversation_id",
+            (notebook_id,),
+        )
+        return tuple(row["name"] for row in rows)
+
     def conversation(self, notebook_id: str, name: str) -> ConversationRecord | None:
         """The conversation of this name that was not removed; the oldest, should two kernels have begun one at once."""
         found = self._conversations(
@@ -305,6 +315,15 @@ class History:
             (request_key,),
         )
         return found[0] if found else None
+
+    def find_replays(self, request_keys: Collection[str]) -> dict[str, Turn]:
+        """The newest complete turn for each of these requests that was answered, by its key."""
+        found = self._turns(
+            "WHERE number IN (SELECT number FROM turns WHERE request_key IN (SELECT value FROM json_each(?)) "
+            "AND request_key <> '' AND status = 'complete' GROUP BY request_key HAVING started = max(started))",
+            (json.dumps(list(request_keys)),),
+        )
+        return {turn.request_key: turn for turn in found}
 
     def search(self, words: str, limit: int = 20, notebook_id: str | None = None) -> tuple[Hit, ...]:
         """The newest turns whose prompt and reply have all of ``words``, in all notebooks or in one.

@@ -24,7 +24,7 @@ USAGE = ("prompt_tokens", "completion_tokens", "finish_reason", "first_chunk_sec
 TURN = (
     *("turn_id", "conversation_id", "place", "version", "live", "cell_id", "run", "prompt", "text", "status", "error"),
     *("provider", "model", "system", "parameters", "request_key", *USAGE, "notices", "left_out", "replayed", "kernel"),
-    *("started", "ended", "grown"),
+    *("started", "ended", "grown", "images"),
 )
 CHANGE = ("change_id", "conversation_id", "number", "kind", "added", "removed", "undone", "made")
 
@@ -96,6 +96,7 @@ def _turn_values(turn: Turn) -> tuple[Any, ...]:
         "notices": _json(map(without_passwords, turn.notices)),
         "error": without_passwords(turn.error),
         "grown": turn.ended or time.time(),
+        "images": _json(turn.images),
     }
     return tuple(values.values())
 
@@ -109,6 +110,7 @@ def turn_of(row: dict[str, Any]) -> Turn:
             row |= {"status": "cancelled", "ended": grown}
     row["usage"] = Usage(**{name: row.pop(name) for name in USAGE})
     row["parameters"], row["notices"] = json.loads(row["parameters"]), tuple(json.loads(row["notices"]))
+    row["images"] = tuple(json.loads(row["images"]))
     return Turn(**row | {"live": bool(row["live"]), "replayed": bool(row["replayed"])})
 
 

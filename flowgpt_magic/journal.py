@@ -41,6 +41,7 @@ from flowgpt_magic.notebook import (
 )
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.records import (
+    MAIN,
     ChangeRecord,
     ConversationRecord,
     ConversationSummary,
@@ -55,10 +56,10 @@ from flowgpt_magic.timeline import Timeline
 
 if TYPE_CHECKING:
     from flowgpt_magic.history import History
+    from flowgpt_magic.reply import Reply
 
 T = TypeVar("T")
 FILE = "history.sqlite3"
-MAIN = "main"
 
 
 @dataclass
@@ -80,6 +81,7 @@ class Kept:
     listed: bool = False  # is it in the history, or about to be?
     handed_over: bool = False  # does this process's saver have the record?
     runs: dict[str, CellRun] = field(default_factory=dict)  # by the cell's id
+    replies: dict[str, Reply] = field(default_factory=dict)  # those that arrive just now, by their turns' ids
 
 
 class Journal:
@@ -87,6 +89,8 @@ class Journal:
 
     ``running_cell`` tells which cell runs just now; ``find_path`` where the notebook's file is by now, None where
     nobody knows; ``configured`` gives what ``%config`` has set. ``current`` is the conversation that cells ask in.
+    ``listeners`` are told of every change: what was changed, or None where it is no single conversation. They are
+    called on whichever thread makes it and may be in the middle of something: they only take note.
     """
 
     def __init__(
@@ -102,7 +106,8 @@ class Journal:
         self.location = location
         self.running_cell = running_cell
         self.configured = configured
-        self.current = MAIN
+        self.listeners: list[Callable[[Kept | None], None]] = []
+        self._current = MAIN
         self._find_path = find_path
         self._looking = False  # for the notebook's file
         self._troubles: deque[str] = deque()  # what the person has not been told yet
@@ -118,6 +123,21 @@ class Journal:
     def kernel(self) -> str:
         """The name of this process; a forked one has another than its parent."""
         return this_kernel()
+
+    @property
+    def current(self) -> str:
+        """The name of the conversation that cells ask in."""
+        return self._current
+
+    @current.setter
+    def current(self, name: str) -> None:
+        self._current = name
+        self.changed()
+
+    def changed(self, kept: Kept | None = None) -> None:
+        """Tell those who listen."""
+        for listener in tuple(self.listeners):
+            listener(kept)
 
     def take_troubles(self) -> list[str]:
         """What a person should know and was not told yet, a line each."""
@@ -204,6 +224,7 @@ class Journal:
                 self._saver.save(record)
             self._kept.clear()
         self.save_notebook()
+        self.changed()
         return known.label
 
     def follow(self) -> None:
@@ -293,13 +314,21 @@ class Journal:
 
     def names(self) -> list[str]:
         """The names of this notebook's conversations, the oldest first."""
-        stored = [summary.conversation.name for summary in self.summaries()]
+        notebook_id = self.notebook.notebook_id
+        nothing: tuple[str, ...] = ()
+        stored = self.read(lambda history: history.names(notebook_id), nothing)
         with self._lock:
             return list(dict.fromkeys([*stored, *(name for name, kept in self._kept.items() if kept.listed)]))
 
+    def known_names(self) -> list[str]:
+        """The same, but none where this notebook was not looked for yet: whoever only looks begins nothing."""
+        return [] if self._notebook is None else self.names()
+
     def free_name(self, name: str) -> str:
         """``name``, or with a number behind it where a conversation of this name has turns."""
-        taken = {n for n in self.names() if self.load(n).timeline.live}
+        taken = {each.conversation.name for each in self.summaries() if each.turns}
+        with self._lock:
+            taken |= {known for known, kept in self._kept.items() if kept.timeline.live}
         return name if name not in taken else _free(name, taken)
 
     def summaries(self) -> tuple[ConversationSummary, ...]:
@@ -328,6 +357,7 @@ class Journal:
             self._saver.save(replace(record, removed=False, changed=time.time()))
             with self._lock:
                 self._kept.pop(name, None)
+            self.changed()
         return bool(gone)
 
     def versions(self, conversation_id: str, place: int) -> tuple[Turn, ...]:
@@ -372,6 +402,7 @@ class Journal:
             self._saver.save(kept.record)
         for record in records:
             self._saver.save(record)
+        self.changed(kept)
 
     def begin(self, kept: Kept, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
         """A turn begins to stream."""
@@ -416,7 +447,11 @@ def here(location: str = "") -> Journal:
         known = next((each for each in _journals if each.location == wanted), None)
         if known is not None:
             _journals.remove(known)
+        before = _journals[-1:]
         _journals.append(known or _begin(wanted, shell))
+        for each in before:
+            if each is not _journals[-1]:
+                each.changed()  # it is not in use any more
         return _journals[-1]
 
 
@@ -444,6 +479,12 @@ def _begin(location: str, shell: ModuleType | None) -> Journal:
         find_path=shell.path_of_notebook,
         configured=shell.configured,
     )
+
+
+def replies() -> list[Reply]:
+    """The replies that arrive just now, in all conversations of this process."""
+    known = [kept for each in list(_journals) for kept in list(each._kept.values())]
+    return [reply for kept in known for reply in list(kept.replies.values())]
 
 
 def flush() -> None:

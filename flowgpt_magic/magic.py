@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import linecache
+import sys
 import warnings
+from collections import ChainMap
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 from IPython.core.completer import context_matcher
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import (
+    MagicAlias,
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
 
 from flowgpt_magic import options, settings
 from flowgpt_magic.errors import (
@@ -21,7 +32,7 @@ from flowgpt_magic.errors import (
     SettingError,
     keep_last_error,
 )
-from flowgpt_magic.transforms import TRANSFORMERS, is_whole_cell
+from flowgpt_magic.transforms import TRANSFORMERS, is_whole_cell, keep_automagic_question
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
@@ -29,6 +40,12 @@ if TYPE_CHECKING:
 
     from flowgpt_magic.desk import Desk
     from flowgpt_magic.reply import Reply
+
+
+def _help() -> str:
+    from flowgpt_magic.commands import whole_help
+
+    return whole_help()
 
 
 class Hidden(str):
@@ -50,6 +67,7 @@ class FlowGPT(Magics):
         super().__init__(shell)
         self._names: dict[str, Any] = shell.user_ns
         self._desk: Desk | None = None
+        self.transformers = (*TRANSFORMERS, partial(keep_automagic_question, on=self._automagic))
 
     @traitlets.validate(*settings.TABLE)
     def _check(self, proposal: Any) -> Any:
@@ -75,30 +93,57 @@ class FlowGPT(Magics):
             self._desk = Desk(self.configured, self._names)
         return self._desk
 
+    @context_matcher(identifier="flowgpt_magic")  # type: ignore[untyped-decorator]
+    def complete(self, context: CompletionContext) -> dict[str, Any]:
+        """What could stand at the cursor; nothing is begun for it."""
+        magics = self._answered()
+        if not any(name in context.full_text for name in magics):
+            return {"completions": [], "suppress": False}
+        from flowgpt_magic.completion_matcher import matcher
+
+        return matcher(context, self.shell, self._desk, magics)
+
+    def _answered(self) -> tuple[str, ...]:
+        """The names of the magics that are answered here just now."""
+        shell: Any = self.shell
+        ai = shell.magics_manager.magics["line"].get("ai")
+        return ("flowgpt", "ai") if getattr(ai, "is_ours", False) else ("flowgpt",)
+
+    def _automagic(self, name: str) -> bool:
+        """May ``name`` be typed without a percent sign just now? The user's own names go before it."""
+        shell: Any = self.shell
+        return bool(shell.automagic and name in self._answered() and name not in self._names)
+
     @no_var_expand
+    @needs_local_scope
     @line_cell_magic
-    def flowgpt(self, line: str, cell: str | None = None) -> Reply | None:
+    def flowgpt(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Reply | None:
         """Ask a language model and watch the reply arrive; ``%flowgpt help`` shows how."""
 
         try:
-            return self._answer(line, cell)
+            return self._answer(line, cell, local_ns)
         except (FlowGptError, ReplyInterrupted) as error:
             keep_last_error(error)
             raise
 
-    def _answer(self, line: str, cell: str | None) -> Reply | None:
+    flowgpt.getdoc = _help  # type: ignore[union-attr]  # what IPython shows for %flowgpt?
+
+    def _answer(self, line: str, cell: str | None, local_names: dict[str, Any] | None) -> Reply | None:
         from flowgpt_magic import commands, display
 
-        if cell is None:
-            word, _space, rest = line.strip().partition(" ")
-            run = commands.COMMANDS.get(word) if word else commands.in_force
-            if run is not None and rest.strip() in ("-h", "--help"):
-                run, rest = commands.help_, word
-            if run is not None:
-                return self._value(display.show_answer(run(self.desk, rest.strip()), self.desk.journal.take_troubles()))
-        return self._ask(line, cell)
+        found = commands.command(line, cell)
+        if found is None:
+            return self._ask(line, cell, self._names_inside(local_names))
+        run, rest = found
+        return self._value(display.show_answer(run(self.desk, rest), self.desk.journal.take_troubles()))
 
-    def _ask(self, line: str, cell: str | None) -> Reply | None:
+    def _names_inside(self, local_names: dict[str, Any] | None) -> Mapping[str, Any] | None:
+        """The names of the function that the magic is called in with all others; None where it is in none."""
+        if local_names is None or local_names is self._names or isinstance(local_names.get("self"), MagicAlias):
+            return None
+        return ChainMap(local_names, self._names)
+
+    def _ask(self, line: str, cell: str | None, names: Mapping[str, Any] | None) -> Reply | None:
         from flowgpt_magic import commands, display, models
         from flowgpt_magic.desk import Asked
 
@@ -109,11 +154,13 @@ class FlowGPT(Magics):
             return None
         prompt = "\n".join(filter(None, [read.prompt, cell])).strip("\n")
         if not prompt.strip():
-            raise PromptError("the prompt is empty: write it below the %%flowgpt line, or behind %flowgpt")
+            model = read.options.get("model")
+            hint = f"; %flowgpt model {model} lets it answer from now on" if model else ""
+            raise PromptError(f"the prompt is empty: write it below the %%flowgpt line, or behind %flowgpt{hint}")
         if cell:
             _refuse_typo(read.prompt)
         own_cell = cell is not None and is_whole_cell(request)
-        reply = self.desk.ask(Asked.read(prompt, read.options), own_cell=own_cell)
+        reply = self.desk.ask(Asked.read(prompt, read.options), own_cell=own_cell, names=names)
         return self._value(reply, is_cell=cell is not None)
 
     def _value(self, reply: Reply | None, *, is_cell: bool = False) -> Reply | None:
@@ -122,14 +169,21 @@ class FlowGPT(Magics):
 
         if in_kernel():
             return reply
-        typed = self._names.get("In", [""])[-1]
-        alone = re.search(r"^\s*(%(flowgpt|ai)\b|get_ipython\(\)\.run_line_magic\('(flowgpt|ai)')", typed, re.MULTILINE)
-        return None if is_cell or alone else reply
+        return None if is_cell or _stands_alone() else reply
 
     def close(self) -> None:
         """Stop what runs, and take back what was patched."""
         if self._desk is not None:
             self._desk.close()
+
+
+def _stands_alone() -> bool:
+    """Is the magic that is called a statement of its own, or what ``%%time`` is given to evaluate?"""
+    frame = sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("flowgpt_magic", "IPython"):
+        frame = frame.f_back
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return frame.f_code.co_filename == "<timed eval>" or line.lstrip().startswith("get_ipython().run_line_magic(")
 
 
 def load(shell: InteractiveShell) -> None:
@@ -146,16 +200,8 @@ def load(shell: InteractiveShell) -> None:
             del configuration[name]
     magics = FlowGPT(shell)
     shell.register_magics(magics)
-    shell.input_transformers_cleanup[:0] = TRANSFORMERS
-
-    def complete(context: CompletionContext) -> dict[str, Any]:
-        if "%flowgpt" not in context.full_text:
-            return {"completions": [], "suppress": False}
-        from flowgpt_magic import completion
-
-        return completion.matcher(context, shell, magics._desk)
-
-    shell.Completer.custom_matchers.append(context_matcher(identifier="flowgpt_magic")(complete))
+    shell.input_transformers_cleanup[:0] = magics.transformers
+    shell.Completer.custom_matchers.append(magics.complete)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -167,7 +213,7 @@ def unload(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop("flowgpt", None)
     if magics in shell.configurables:
         shell.configurables.remove(magics)
-    for transformer in TRANSFORMERS:
+    for transformer in magics.transformers:
         if transformer in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(transformer)
     matchers = shell.Completer.custom_matchers

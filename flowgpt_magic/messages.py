@@ -18,11 +18,15 @@ Role = Literal["system", "user", "assistant"]
 Status = Literal["streaming", "complete", "cancelled", "failed"]
 
 
-class Message(TypedDict):
-    """One thing said, with its speaker."""
-
+class _Said(TypedDict):
     role: Role
     content: str
+
+
+class Message(_Said, total=False):
+    """One thing said, with its speaker; ``images`` are URLs that begin with ``data:image/``."""
+
+    images: list[str]
 
 
 Messages = Sequence[Mapping[str, Any]]
@@ -51,6 +55,21 @@ class Usage:
             return None
         streaming = self.seconds - self.first_chunk_seconds
         return (self.chunks - 1) / streaming if streaming > 0 else None
+
+
+@dataclass(frozen=True)
+class Again:
+    """What has come of a reply will not do, because of ``why``, and it is being asked for again."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A reply that was asked again: its text, and why it would not do."""
+
+    text: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -84,16 +103,22 @@ class Turn:
     kernel: str
     started: float
     ended: float | None
+    images: tuple[str, ...] = ()
 
     @cached_property
     def messages(self) -> tuple[Message, Message]:
         """The turn as it is sent with later ones; made once, however many replies hold on to it."""
-        return {"role": "user", "content": self.prompt}, {"role": "assistant", "content": self.text}
+        return said(self.prompt, self.images), {"role": "assistant", "content": self.text}
 
     @cached_property
     def digest(self) -> str:
-        """What makes two turns the same to a model: the SHA-256 of prompt and reply."""
-        return hashlib.sha256(json.dumps([self.prompt, self.text]).encode()).hexdigest()
+        """What makes two turns the same to a model: the SHA-256 of prompt, images and reply."""
+        return hashlib.sha256(json.dumps([self.prompt, self.text, *self.images]).encode()).hexdigest()
+
+
+def said(prompt: str, images: Sequence[str] = ()) -> Message:
+    """What a user said, with the images that go along."""
+    return {"role": "user", "content": prompt, **({"images": list(images)} if images else {})}  # type: ignore[typeddict-item]
 
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("flowgpt_notice_listener", default=None)

@@ -94,7 +94,16 @@ def words_of_turns(database: Connection) -> None:
         )
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (notebooks_conversations_turns, words_of_turns)
+def images_of_turns(database: Connection) -> None:
+    """The images that went along with a prompt, as a list of ``data:`` URLs in JSON."""
+    database.execute("ALTER TABLE turns ADD COLUMN images TEXT NOT NULL DEFAULT '[]'")
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    notebooks_conversations_turns,
+    words_of_turns,
+    images_of_turns,
+)
 NEWEST = len(MIGRATIONS)
 
 

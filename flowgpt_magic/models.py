@@ -11,7 +11,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
 from flowgpt_magic import aliases as short_names
-from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, ProviderNotFoundError, closest
+from flowgpt_magic.errors import FlowGptError, FlowGptWarning, ModelNotSupportedError, ProviderNotFoundError, closest
+from flowgpt_magic.settings import KEYS, TABLE, Settings
 
 if TYPE_CHECKING:
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 GROUP = "flowgpt_magic.providers"
+DEFAULTS = ("local", "flowgpt")  # who is asked where nothing is set: the first that misses nothing, or the last
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,36 @@ def find_provider(name: str) -> type[Provider]:
         raise ProviderNotFoundError(f"no provider {name!r}{closest(name, known)} Installed: {', '.join(known)}")
     try:
         found = _entry_points()[name].load()
-    except Exception as error:  # a plug-in is foreign code: whatever it raises while it is imported, it is named
-        raise ProviderNotFoundError(f"provider {name!r} cannot be loaded: {error}") from error
+    except (Exception, SystemExit) as error:  # a plug-in is foreign code: whatever it raises, it is named
+        raise ProviderNotFoundError(f"provider {name!r} cannot be loaded: {_said(error)}") from error
     if not (isinstance(found, type) and hasattr(found, "create_async_generator") and hasattr(found, "get_model")):
         raise ProviderNotFoundError(f"provider {name!r} cannot be used: {found!r} is no provider class")
+    if unknown := [each for each in getattr(found, "settings", ()) if each not in TABLE]:
+        raise ProviderNotFoundError(f"provider {name!r} cannot be used: there is no setting {unknown[0]!r}")
     return cast("type[Provider]", found)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, FlowGptError) else f"{type(error).__name__}: {error}"
 
 
 def default_provider() -> str:
     """The embedded model where it is installed, else the FlowGPT service."""
-    from flowgpt_magic.providers.local import installed
+    *first, last = DEFAULTS
+    return next((name for name in first if not find_provider(name).would_answer(Settings())), last)
 
-    return "local" if installed() else "flowgpt"
+
+def address_and_key(name: str) -> tuple[str, str]:
+    """The settings that say which server ``name`` asks, and that hold or name the key for it.
+
+    They are what an alias's endpoint and key stand for. ``name`` is what ``find_model`` takes; of one that nobody is
+    found for they are the FlowGPT server's.
+    """
+    try:
+        address = find_model(name).provider_class.address_setting
+    except FlowGptError:
+        address = ""
+    return (address, KEYS[address]) if address in KEYS else ("base_url", KEYS["base_url"])
 
 
 def find_model(name: str, aliases: Mapping[str, str] | None = None) -> Target:
@@ -144,22 +164,29 @@ def _alias_target(name: str, aliases: Mapping[str, str] | None) -> str | None:
 
 def _target(provider: str, model: str) -> Target:
     provider_class = find_provider(provider)
-    return Target(provider, provider_class, provider_class.get_model(model))
+    try:
+        return Target(provider, provider_class, provider_class.get_model(model))
+    except FlowGptError:
+        raise
+    except Exception as error:  # a plug-in's own code
+        raise ModelNotSupportedError(f"provider {provider!r} cannot tell its model: {_said(error)}") from error
 
 
-def _loadable() -> dict[str, type[Provider]]:
-    """Every provider that can be imported; one that cannot is named in a warning and left out."""
+def _model_names() -> dict[str, list[str]]:
+    """By provider what its models are called, aliases last; one that cannot tell is named in a warning and left out."""
     found = {}
     for name in provider_names():
         try:
-            found[name] = find_provider(name)
-        except ProviderNotFoundError as error:
-            warnings.warn(str(error), FlowGptWarning, stacklevel=2)
+            provider_class = find_provider(name)
+            found[name] = [*provider_class.get_models(), *provider_class.model_aliases]
+        except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are asked all the same
+            text = str(error) if isinstance(error, FlowGptError) else f"provider {name!r} has no list: {_said(error)}"
+            warnings.warn(text, FlowGptWarning, stacklevel=3)
     return found
 
 
 def _owners(model: str) -> list[str]:
-    return [name for name, each in _loadable().items() if model in each.get_models() or model in each.model_aliases]
+    return [name for name, names in _model_names().items() if model in names]
 
 
 def _by_model(name: str, aliases: Iterable[str]) -> Target:
@@ -173,12 +200,8 @@ def _by_model(name: str, aliases: Iterable[str]) -> Target:
     if provider:
         find_provider(provider)
     known = [*provider_names(), *aliases]
-    for owner, each in _loadable().items():
-        known += [
-            *each.get_models(),
-            *each.model_aliases,
-            *(f"{owner}:{model}" for model in each.get_models()),
-        ]
+    for owner, names in _model_names().items():
+        known += [*names, *(f"{owner}:{model}" for model in names)]
     raise ModelNotSupportedError(
         f"no model, provider or alias {name!r}{closest(name, known)} Installed providers: {', '.join(provider_names())}"
     )

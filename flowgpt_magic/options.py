@@ -16,6 +16,8 @@ from typing import Any
 from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.settings import FORMATS, number, one_of, temperature, whole_number
 
+# A cell's line that is none of a prompt: a subcommand that takes the lines below.
+ABOVE_TEXT = re.compile(r"\s*(?:edit\s+-?\d+(?:\s+-.*)?|system)\s*")
 SEND_INSTEAD = "to send it as a prompt, write %flowgpt -- before it"
 
 
@@ -93,6 +95,7 @@ OPTIONS = (
     Option("refresh", "", "", str, "ask again all the same, and keep the new answer"),
     Option("dry-run", "", "", str, "show what would be sent, and send nothing"),
     Option("next-cell", "", "", str, "put the code of the reply into the next cell"),
+    Option("schema", "", "NAME", str, "check the reply by a pydantic model or JSON Schema: a variable, or @file.json"),
     Option("timeout", "", "SECONDS", number(0.001), "silence after which the reply has failed"),
     Option("retries", "", "NUMBER", whole_number(0), "tries after a failure that came before the first chunk"),
     Option("proxy", "", "URL", str, "an HTTP proxy for this turn"),
@@ -100,6 +103,7 @@ OPTIONS = (
     Option("quiet", "", "", str, "show nothing"),
     Option("help", "h", "", str, "show this"),
 )
+MAY_BE_EMPTY = ("system", "proxy")  # to ask without the one that is set
 BY_FLAG = {flag: option for option in OPTIONS for flag in (f"--{option.name}", f"-{option.short}") if flag != "-"}
 
 
@@ -111,11 +115,23 @@ class Line:
     prompt: str = ""
 
 
+# What opens a quotation in some language, and what may close it there. Editors make these of the plain ones.
+_QUOTES = ("\u201c\u201d\u201c", "\u201e\u201c\u201d", "\u201d\u201d", "\u2018\u2019", "\u201a\u2018\u2019")
+_ANGLES = ("\xab\xbb", "\xbb\xab")
+TYPOGRAPHIC = re.compile("|".join(rf"{each[0]}(.*?)[{each[1:]}](?!\S)" for each in (*_QUOTES, *_ANGLES)), re.DOTALL)
+_DASHES = re.compile("[\u2012-\u2015\u2212]-?(?=[A-Za-z])")  # and of hyphens
+_GIVEN = re.compile(r"--[\w-]+=")
+
+
 def _word(line: str, place: int) -> tuple[str, int]:
     """The shell word that begins at ``place``, without its quotes, and where it ends.
 
-    A quote that is never closed is an ordinary character.
+    A quote that is never closed is an ordinary character, and typographic ones are quotes around a whole word only.
     """
+    given = _GIVEN.match(line, place)
+    start = given.end() if given else place
+    if quoted := TYPOGRAPHIC.match(line, start):
+        return line[place:start] + quoted[quoted.lastindex or 0], quoted.end()
     found: list[str] = []
     while place < len(line) and not line[place].isspace():
         character = line[place]
@@ -144,7 +160,18 @@ def _flag(word: str) -> tuple[str, str | None]:
 
 
 def _looks_like_option(word: str) -> bool:
+    """Is it one, perhaps an unknown one? Raises ``OptionError`` for one whose hyphens an editor made a dash of."""
+    for hyphens in ("-", "--"):
+        meant = _DASHES.sub(hyphens, word, count=1)
+        if meant != word and _flag(meant)[0] in BY_FLAG:
+            raise OptionError(f"{word} begins with a dash: the option is {meant}. Behind -- it belongs to the prompt")
     return bool(re.match(r"--?[A-Za-z]", word))
+
+
+def _nearest(flag: str) -> str:
+    """How a message about an unknown ``flag`` goes on."""
+    begun = [each for each in BY_FLAG if each.startswith(flag)] if flag.startswith("--") else []
+    return f"; did you mean {' or '.join(begun)}?" if begun else closest(flag, BY_FLAG)
 
 
 def _read_option(line: str, result: Line, word: str, place: int) -> int:
@@ -152,17 +179,19 @@ def _read_option(line: str, result: Line, word: str, place: int) -> int:
     name, value = _flag(word)
     option = BY_FLAG.get(name)
     if option is None:
-        raise OptionError(f"there is no option {name}{closest(name, BY_FLAG)} -- ends the options; -h shows them")
+        raise OptionError(f"there is no option {name}{_nearest(name)} -- ends the options; -h shows them")
     if option.name in result.options and not option.many:
         raise OptionError(f"{name} is there twice: which one do you mean?")
     if not option.value:
+        if value is not None:
+            raise OptionError(f"{name} takes no value: it is there, or it is not")
         result.options[option.name] = True
         return place
     if value is None:
         start = _skip_spaces(line, place)
-        if start == len(line):
-            raise OptionError(f"{name} needs a value: {name} {option.value} ({option.text})")
-        value, place = _word(line, start)
+        value, place = _word(line, start) if start < len(line) else (None, start)
+    if value is None or (not value and option.name not in MAY_BE_EMPTY):
+        raise OptionError(f"{name} needs a value: {name} {option.value} ({option.text})")
     try:
         checked = option.check(value)
     except ValueError as error:
@@ -171,6 +200,13 @@ def _read_option(line: str, result: Line, word: str, place: int) -> int:
         checked = [*result.options.get(option.name, []), *(checked if isinstance(checked, list) else [checked])]
     result.options[option.name] = checked
     return place
+
+
+def _check_once(result: Line) -> None:
+    """Raise ``OptionError`` where a parameter of the provider is there twice."""
+    given = [name for name, _value in result.options.get("param", ())]
+    if twice := next((name for name in given if given.count(name) > 1), ""):
+        raise OptionError(f"-P {twice}=… is there twice: which one do you mean?")
 
 
 def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
@@ -192,13 +228,19 @@ def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
             break
         if _looks_like_option(line[place:end]):
             place = _read_option(line, result, word, end)
-        elif "model" not in result.options and len(word.split()) == 1 and is_model(word):  # no name holds a space
+        elif "model" not in result.options and _is_name(line, place, word) and is_model(word):
             result.options["model"] = word
             place = end
         else:
             break
     result.prompt = line[place:]
+    _check_once(result)
     return result
+
+
+def _is_name(line: str, place: int, word: str) -> bool:
+    """Can ``word`` name a model? None holds a space, and what stands in typographic quotes is said, not named."""
+    return len(word.split()) == 1 and not TYPOGRAPHIC.match(line, place)
 
 
 def _checked_out(name: str) -> str:
@@ -220,8 +262,9 @@ def words(line: str) -> list[str]:
 
 def unquoted(rest: str) -> str:
     """``rest`` without the quotes around all of it, if there are any."""
-    whole = len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'"
-    return rest[1:-1] if whole else rest
+    inside = rest[1:-1]
+    plain = len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'"
+    return inside if plain or (TYPOGRAPHIC.fullmatch(rest) and rest[0] not in inside) else rest
 
 
 def nothing_more(subcommand: str, rest: str) -> None:

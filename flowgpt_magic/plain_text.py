@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def printable(text: str) -> str:
     """``text`` without the characters that would steer a terminal."""
@@ -17,6 +19,11 @@ def cut(text: str, limit: int = 60) -> str:
     """``text`` on one line of at most ``limit`` characters, with a mark where it goes on."""
     line = one_line(text)
     return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+
+
+def escaped(line: str) -> str:
+    """``line`` as Markdown that shows just these characters."""
+    return re.sub(r"([^\w\s·.,:;/-]|_)", r"\\\1", line)
 
 
 def counted(number: int, one: str, many: str = "") -> str:

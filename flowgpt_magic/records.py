@@ -9,6 +9,7 @@ from typing import Any
 from flowgpt_magic.messages import Turn
 
 OFF, MEMORY = "off", ":memory:"  # what a history can be instead of a file
+MAIN = "main"  # the conversation that a notebook has from the beginning
 
 
 @dataclass(frozen=True)

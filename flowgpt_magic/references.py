@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Whether a character outside ASCII may stand in a name is asked later: ``\w`` leaves out the vowel signs of Hindi.
-_NAME = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*"
+# A name: letters, digits and all that is not ASCII, of which it is asked later whether it may stand there, for ``\w``
+# leaves out the vowel signs of Hindi. Said by what it is not: ``re`` takes 40 ms longer to compile the range as it is.
+_NAME = r"[^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*"
 _INDEX = r"""\[(?:-?(?:0|[1-9][0-9]{0,17})|"[^"\\\n{}]*"|'[^'\\\n{}]*')\]"""
 _FORM = rf"{_NAME}(?:\.{_NAME}|{_INDEX})*"
 _REFERENCE = re.compile(_FORM)
@@ -115,6 +116,12 @@ def steps(reference: str) -> tuple[Step, ...]:
             return ()
         found.append(Step("attribute" if found else "name", name))
     return tuple(found)
+
+
+def leading(text: str) -> str:
+    """The reference that ``text`` begins with, which may hold spaces between quotes; "" where there is none."""
+    found = _REFERENCE.match(text)
+    return found[0] if found and steps(found[0]) else ""
 
 
 def look_up(reference: str, names: Mapping[str, object]) -> object:

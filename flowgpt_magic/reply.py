@@ -16,14 +16,27 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Seque
 from concurrent.futures import Future
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 from uuid import uuid4
 
 from flowgpt_magic import bridge
-from flowgpt_magic.errors import FlowGptError, ProviderError
-from flowgpt_magic.messages import LeftOut, Message, Status, Usage, notices_to
+from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, ReplyInterrupted
+from flowgpt_magic.messages import Again, Attempt, LeftOut, Message, Status, Turn, Usage, notices_to
 
-Source = Callable[[], AsyncGenerator[str | Usage, None]]
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from flowgpt_magic.schemas import Schema
+
+    T = TypeVar("T", default=Any, covariant=True)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T", covariant=True)
+
+Source = Callable[[], AsyncGenerator[str | Usage | Again, None]]
+# What a pickle or a copy of a reply leaves behind.
+LIVING = ("schema", "_source", "_on_start", "_on_growth", "_on_again", "_on_end", "_readers", "_lock", "_task")
 
 
 class CodeBlock(str):
@@ -41,12 +54,14 @@ class Reader:
     """One reader's place in a reply: it takes what is new, and waits for more.
 
     ``take`` is for synchronous code and ``take_async`` for coroutines on any loop; both return the chunks that came
-    since the last call, and an empty list only after a timeout or at the end.
+    since the last call, and an empty list only after a timeout or at the end. A reply that is asked again begins anew:
+    one who looks on is told so among the chunks, while one who ``waits`` gets nothing before it is known to stay.
     """
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, *, waits: bool = False) -> None:
         self._reply = reply
-        self._place = 0
+        self._waits = waits
+        self._place = self._attempt = 0
         # A queue and no threading.Event: an interrupt's handler cancels, and so wakes, in the middle of any line here.
         self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -70,14 +85,21 @@ class Reader:
         with suppress(queue.Empty):
             self._awake.get_nowait()
         ended = self._reply.ended
+        if self._waits and not ended:
+            return [], False
+        attempts = self._reply.attempts
+        said = [] if self._waits else [f"\n\n[{each.why}]\n\n" for each in attempts[self._attempt :]]
+        if len(attempts) > self._attempt:
+            self._attempt, self._place = len(attempts), 0
         chunks = self._reply.chunks_from(self._place)
         self._place += len(chunks)
-        return chunks, ended
+        return said + chunks, ended
 
     @property
     def done(self) -> bool:
         """Has the reply ended, and all of it been taken?"""
-        return self._reply.ended and not self._reply.chunks_from(self._place)
+        taken = self._attempt == len(self._reply.attempts) and not self._reply.chunks_from(self._place)
+        return self._reply.ended and taken
 
     def take(self, timeout: float | None = None) -> list[str]:
         """The new chunks; waits at most ``timeout`` seconds for one, or as long as it takes."""
@@ -114,7 +136,7 @@ class Chunks:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self._taken: deque[str] = deque()
-        self._reader: Reader | None = reply.open()
+        self._reader: Reader | None = reply.open(waits=True)
 
     def __aiter__(self) -> Chunks:
         return self
@@ -148,12 +170,15 @@ class Chunks:
             self._reply.leave_soon(self.leave)
 
 
-class Reply:
+class Reply(Generic[T]):
     """The answer of ``model`` of ``provider`` to ``messages``.
 
     Read it with ``await reply`` (the whole text), ``async for chunk in reply``, ``for chunk in reply``, ``str(reply)``,
     or leave it as the last line of a cell. Whoever waits for its end gets the error it ended with; a reply that has
     ended is a value, and ``text`` is what arrived.
+
+    One that was asked with a schema is checked at its end, and may be asked again: its chunks come when it is known
+    that they stay, ``data`` is the value, and ``attempts`` are the replies that did not fit.
     """
 
     def __init__(
@@ -163,8 +188,10 @@ class Reply:
         provider: str,
         model: str,
         messages: Sequence[Message],
+        schema: Schema | None = None,
         on_start: Callable[[Reply], None] | None = None,
         on_growth: Callable[[Reply], None] | None = None,
+        on_again: Callable[[Reply, str], None] | None = None,
         on_end: Callable[[Reply, Status], None] | None = None,
     ) -> None:
         self.turn_id = uuid4().hex
@@ -174,16 +201,21 @@ class Reply:
         self.error: BaseException | None = None
         self.usage = Usage()
         self.notices: list[str] = []
+        self.attempts: list[Attempt] = []  # what did not fit the schema, the oldest first
+        self.schema = schema
+        self.turn: Turn | None = None  # as it was kept when it began, and when it had ended; None if it is not kept
         self.replayed = False  # did the text come from the history?
         self.left_out = 0  # messages that were not sent, because they did not fit
         self.shown_in = ""  # the run of the cell that has shown it
         self._source = source
         self._on_start = on_start
         self._on_growth = on_growth
+        self._on_again = on_again
         self._on_end = on_end
         self._status: Status | None = None
         self._closed = False
         self._chunks: list[str] = []
+        self._read: list[Any] = []  # the value in the text, once somebody has asked for it
         self._readers: list[Reader] = []
         self._lock = threading.RLock()
         self._task: asyncio.Task[None] | None = None
@@ -222,6 +254,23 @@ class Reply:
 
         return [CodeBlock(code, language) for language, code in code_blocks(self.text)]
 
+    @property
+    def data(self) -> T:
+        """The value that the schema was asked for; without one, the JSON object or list in the text.
+
+        Reads to the end first. Raises ``MismatchError`` where there is no such value.
+        """
+        from flowgpt_magic.schemas import json_of
+
+        text = self.text
+        self.raise_error()
+        if self.status == "cancelled":
+            raise MismatchError("the reply was stopped before its end, so it has no value; its text is kept")
+        if not self._read:
+            self._read.append(json_of(text) if self.schema is None else self.schema.read(text))
+        value: T = self._read[0]
+        return value
+
     def chunks_from(self, place: int) -> list[str]:
         """The chunks that have arrived, without the first ``place`` ones."""
         with self._lock:
@@ -243,9 +292,12 @@ class Reply:
                 raise
         bridge.worker().submit(self._run()).add_done_callback(self._finish)
 
-    def open(self) -> Reader:
-        """A new reader, from the first chunk on; the reply is started. Give it back with ``leave``."""
-        reader = Reader(self)
+    def open(self, *, waits: bool = False) -> Reader:
+        """A new reader, from the first chunk on; the reply is started. Give it back with ``leave``.
+
+        One that ``waits`` gets the chunks of a reply with a schema when it is known that they stay.
+        """
+        reader = Reader(self, waits=waits and self.schema is not None)
         with self._lock:
             self._readers.append(reader)
         self.start()
@@ -269,13 +321,23 @@ class Reply:
                 self.cancel()
 
     def __iter__(self) -> Iterator[str]:
-        reader = self.open()
         try:
-            while chunks := reader.take():
-                yield from chunks
-        finally:
-            self.leave(reader)
+            reader = self.open(waits=True)
+            try:
+                while chunks := reader.take():
+                    yield from chunks
+            finally:
+                self.leave(reader)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise ReplyInterrupted(f"Interrupted: {self.kept}") from None
         self.raise_error()
+
+    @property
+    def kept(self) -> str:
+        """What an interrupt leaves of it, in words."""
+        count = len(self.text_so_far)
+        return f"the {count:,} characters that had come are kept" if count else "nothing had come yet"
 
     def __aiter__(self) -> Chunks:
         return Chunks(self)
@@ -313,6 +375,18 @@ class Reply:
 
         show_result(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Its values, for a pickle or a copy; the value a schema made of the text goes along, the schema does not."""
+        if not self.ended:
+            raise TypeError("a reply can be pickled and copied when it has ended")
+        if self.schema is not None and self.status == "complete":
+            _value = self.data
+        return {name: value for name, value in vars(self).items() if name not in LIVING}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(dict.fromkeys(LIVING), **state)
+        self._readers, self._lock = [], threading.RLock()
+
     def raise_error(self) -> None:
         """Raise what the reply failed with, if it did."""
         if self.error is not None:
@@ -346,9 +420,12 @@ class Reply:
         except SystemExit as error:  # it would end the worker's thread, and every other reply with it
             raise ProviderError(f"{self.provider} tried to end the process") from error
 
-    def _add(self, chunk: str | Usage) -> None:
+    def _add(self, chunk: str | Usage | Again) -> None:
         with self._lock:
             if self._closed:
+                return
+            if isinstance(chunk, Again):
+                self._begin_again(chunk.why)
                 return
             if isinstance(chunk, Usage):
                 self.usage = replace(
@@ -370,7 +447,19 @@ class Reply:
             if self._on_growth is not None:
                 self._on_growth(self)
 
+    def _begin_again(self, why: str) -> None:
+        """What has come is kept as an attempt; the next chunk is the first of another one."""
+        self.usage = replace(self.usage, seconds=time.monotonic() - self._begun)
+        if self._on_again is not None:
+            self._on_again(self, why)
+        self.attempts = [*self.attempts, Attempt("".join(self._chunks), why)]
+        self._chunks.clear()
+        self.usage, self._begun = Usage(), time.monotonic()
+        self._wake()
+
     def _add_notice(self, text: str) -> None:
+        if self.attempts and text in self.notices:  # said of an earlier attempt too
+            return
         self.notices.append(text)
         if isinstance(text, LeftOut):
             self.left_out += text.messages
@@ -397,7 +486,7 @@ class Reply:
             finally:
                 self._status = status
                 # They hold on to all that was said before, and a notebook keeps its replies.
-                self._on_start = self._on_growth = self._on_end = None
+                self._on_start = self._on_growth = self._on_again = self._on_end = None
                 self._wake()
 
     def _wake(self) -> None:

@@ -10,11 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowgpt_magic import settings
-from flowgpt_magic.errors import FlowGptError, OptionError, closest
-from flowgpt_magic.messages import Message, Turn
+from flowgpt_magic.errors import FlowGptError, OptionError, PromptError, closest
+from flowgpt_magic.images import image_url
+from flowgpt_magic.messages import Message, Turn, said
 from flowgpt_magic.models import Target
 from flowgpt_magic.notebook import NO_CELL, Cell
+from flowgpt_magic.plain_text import counted
+from flowgpt_magic.schemas import Schema
 
+Prompt = str | Sequence[Mapping[str, Any]]
+"""What can be asked: a text, or messages of which the last is the user's."""
+
+SCHEMA, EARLIER = "schema", "earlier"  # what a turn keeps of a request beside the provider's parameters, as JSON text
 CHARACTERS_PER_TOKEN = 4  # an estimate, for English; a provider that counts exactly does so itself
 # What does not change the answer is no part of what makes two requests the same.
 NO_PARAMETERS = {"token", "proxy", "trust_env", "connect_timeout", "read_timeout", "line_limit", "threads", "pace"}
@@ -38,12 +45,55 @@ class Spot:
 def as_asked(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options that ask whom ``turn`` asked, and how: its prompt goes to nobody else unless ``options`` say so."""
     known = {name: value for name, value in turn.parameters.items() if name in settings.TABLE}
-    others = {name: value for name, value in turn.parameters.items() if name not in settings.TABLE}
+    others = {n: value for n, value in turn.parameters.items() if n not in (*settings.TABLE, SCHEMA, EARLIER)}
+    also: dict[str, Any] = {SCHEMA: json.loads(turn.parameters[SCHEMA])} if SCHEMA in turn.parameters else {}
+    if turn.images:
+        also["images"] = ImagesBefore(turn.images)
     own = {"model": f"{turn.provider}:{turn.model}", "system": turn.system, **known}
     # What is asked of somebody else is asked in that one's own way.
     if "model" in options:
-        return {**({"system": turn.system} if turn.system else {}), **options}
-    return {**own, "params": others, **options}
+        return {**({"system": turn.system} if turn.system else {}), **also, **options}
+    return {**own, **also, "params": others, **options}
+
+
+class ImagesBefore(tuple[str, ...]):
+    """The images of a turn that is asked again: they go along where they can."""
+
+    __slots__ = ()
+
+
+def prompt_of(turn: Turn) -> Prompt:
+    """What was asked in ``turn``, as it was given."""
+    if EARLIER not in turn.parameters:
+        return turn.prompt
+    return [*json.loads(turn.parameters[EARLIER]), said(turn.prompt)]
+
+
+def read_prompt(given: Prompt) -> tuple[list[Message] | None, str]:
+    """The messages that stand before the prompt, None where a prompt alone was given, and the prompt.
+
+    Raises ``PromptError`` for what cannot be asked.
+    """
+    if isinstance(given, str):
+        earlier, prompt = None, given
+    elif isinstance(given, Sequence) and given and all(isinstance(each, Mapping) for each in given):
+        *before, last = [_message(each) for each in given if isinstance(each, Mapping)]
+        if last["role"] != "user":
+            raise PromptError(f"the last message is the prompt: its role is user, not {last['role']}")
+        earlier, prompt = before, last["content"]
+    else:
+        what = "an empty list" if given == [] else type(given).__name__
+        raise PromptError(f"a prompt is text, or a list of messages with role and content, not {what}")
+    if not prompt.strip():
+        raise PromptError("the prompt is empty: write what you want to ask")
+    return earlier, prompt
+
+
+def _message(given: Mapping[str, Any]) -> Message:
+    role, content = given.get("role"), given.get("content")
+    if role not in ("system", "user", "assistant") or not isinstance(content, str):
+        raise PromptError("a message has a role (system, user or assistant) and a content that is text")
+    return {"role": role, "content": content}
 
 
 @dataclass(frozen=True)
@@ -57,8 +107,31 @@ class Request:
     key: str
     spot: Spot
     params: Mapping[str, Any] = field(default_factory=dict)
+    earlier: Sequence[Message] | None = None  # what is sent in place of the turns before
+    schema: Schema | None = None
+    images: Sequence[str] = ()
     begins_with: str = ""
     left_out: int = 0
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the provider is called with besides model and messages."""
+        return parameters(self.target, self.chosen, self.params)
+
+    @property
+    def native(self) -> bool:
+        """Is the schema given to the provider, and not described in the prompt?"""
+        return self.schema is not None and self.target.provider_class.supports_schema
+
+    @property
+    def shaping(self) -> dict[str, Any]:
+        """What of it shapes the answer, as a turn keeps it: in values that JSON has."""
+        found = shaping(self.parameters)
+        if self.schema is not None:
+            found[SCHEMA] = json.dumps(self.schema.json_schema)
+        if self.earlier:
+            found[EARLIER] = json.dumps(self.earlier)
+        return found
 
 
 def turns_to_send(chosen: settings.Settings, before: Sequence[Turn]) -> tuple[list[Turn], int]:
@@ -79,13 +152,35 @@ def turns_to_send(chosen: settings.Settings, before: Sequence[Turn]) -> tuple[li
     return turns[len(turns) - kept :], len(turns) - kept
 
 
-def build_messages(chosen: settings.Settings, turns: Sequence[Turn], prompt: str) -> list[Message]:
-    """System prompt, the turns before, the prompt."""
-    messages: list[Message] = [{"role": "system", "content": chosen.system}] if chosen.system else []
-    for turn in turns:
-        messages += turn.messages
-    messages.append({"role": "user", "content": prompt})
-    return messages
+def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
+    """System prompt, the turns or messages before, and the prompt."""
+    before = [each for turn in turns for each in turn.messages] if request.earlier is None else list(request.earlier)
+    own_system = any(message["role"] == "system" for message in before)
+    system: list[Message] = [{"role": "system", "content": request.chosen.system}] if request.chosen.system else []
+    if not request.target.provider_class.supports_images:
+        before = [_without_images(message) for message in before]
+    return [*([] if own_system else system), *before, said(request.prompt, request.images)]
+
+
+def _without_images(message: Message) -> Message:
+    """``message`` for a provider that takes no images: it is told that there were some."""
+    if "images" not in message:
+        return message
+    return {"role": message["role"], "content": f"{message['content']}\n\n[{counted(len(message['images']), 'image')}]"}
+
+
+def read_images(images: Sequence[Any], target: Target) -> list[str]:
+    """The URLs of ``images``.
+
+    Raises ``OptionError`` where the provider takes none, ``PromptError`` for what is no image.
+    """
+    takes = target.provider_class.supports_images
+    if (isinstance(images, ImagesBefore) and not takes) or not images:
+        return []
+    if not takes:
+        raise OptionError(f"{target.provider} takes no images: ask a provider that does, or leave them out")
+    several = isinstance(images, Sequence) and not isinstance(images, (str, bytes))
+    return [image_url(each) for each in (images if several else [images])]
 
 
 def parameters(target: Target, chosen: settings.Settings, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -114,11 +209,13 @@ def shaping(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NO_PARAMETERS}
 
 
-def request_key(target: Target, given: Mapping[str, Any], system: str, turns: Sequence[Turn], prompt: str) -> str:
+def request_key(request: Request, turns: Sequence[Turn]) -> str:
     """The same for two requests exactly if provider, model, messages and parameters are."""
-    said = [system, *(turn.digest for turn in turns), prompt]
+    words = [request.chosen.system, *(turn.digest for turn in turns), request.prompt, *request.images]
+    # Which key it was asked with changes nothing of the answer, by whatever name a turn knows it.
+    shaped = {name: value for name, value in request.shaping.items() if name not in settings.KEYS.values()}
     try:
-        asked = json.dumps([target.provider, target.model, said, shaping(given)], sort_keys=True)
+        asked = json.dumps([request.target.provider, request.target.model, words, shaped], sort_keys=True)
     except (TypeError, ValueError) as error:
         raise FlowGptError(f"a parameter cannot be kept: {error}") from None
     return hashlib.sha256(asked.encode()).hexdigest()

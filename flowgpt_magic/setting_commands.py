@@ -1,21 +1,21 @@
 """The subcommands of ``%flowgpt`` about settings, about who can be asked, and about short names for them.
 
-Nothing here goes to a network or loads a model: whether somebody would answer is told from what is installed and set.
+Whether somebody would answer is told from what is installed and set: nothing here loads a model, and only ``models``
+with the name of a provider or an alias asks a server, for the models it has.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import aliases as short_names
-from flowgpt_magic import models, options, settings
+from flowgpt_magic import bridge, keys, models, options, settings
 from flowgpt_magic.aliases import Alias
 from flowgpt_magic.desk import Desk
-from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundError, closest
+from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundError, ProviderTimeoutError, closest
 from flowgpt_magic.notebook import short_path
 from flowgpt_magic.plain_text import cut
 from flowgpt_magic.secrecy import without_passwords
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Shown = str | Table
 Command = Callable[[Desk, str], Shown]
 NONE = "none"  # what takes a value back
+PATIENCE = 5.0  # seconds that a server is waited for which is to list its models
 FLAGS = {
     "--endpoint": "base_url",
     "-s": "system",
@@ -133,37 +134,86 @@ def providers(desk: Desk, rest: str) -> Shown:
 
 
 def models_(desk: Desk, rest: str) -> Shown:
-    """The models that can be asked, and whether they would answer: ``models [PROVIDER]``."""
+    """The models that can be asked, and whether they would answer: ``models [PROVIDER or ALIAS]``."""
     words = options.words(rest)
     if len(words) > 1:
-        raise OptionError("%flowgpt models takes the name of one provider, or nothing")
-    if words:
-        models.find_provider(words[0])
+        raise OptionError("%flowgpt models takes the name of one provider or alias, or nothing")
+    asked, note = _asked(desk)
+    own = _resolved_aliases()
+    rows = _rows_of_one(desk, words[0], own, asked) if words else _rows_of_all(desk, own, asked)
+    columns = ("provider", "model", "alias", "would it answer?")
+    return Table(columns, tuple(rows), f"{note}; %flowgpt model NAME changes that")
+
+
+def _rows_of_all(desk: Desk, own: Mapping[str, list[str]], asked: str) -> Iterator[tuple[str, ...]]:
+    """What is known without asking anybody; a model without a name stands for any that a server has."""
+    for name in models.provider_names():
+        try:
+            found = models.find_provider(name)
+            known = dict.fromkeys([*(found.get_models() or [""]), *_further(name, own)])
+            answers = {model: _would_answer(desk, name, found, model) for model in known}
+        except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
+            yield name, "", "", f"no: {error}"
+        else:
+            yield from _model_rows(name, found, answers, own, asked)
+
+
+def _rows_of_one(desk: Desk, name: str, own: Mapping[str, list[str]], asked: str) -> Iterator[tuple[str, ...]]:
+    """What a provider, or whom an alias asks, has now."""
+    if name in short_names.load():
+        name, chosen = models.find_model(name).provider, desk.conversation().settings(model=name)
+    else:
+        chosen = desk.conversation().settings(model=f"{name}:")
+    found = models.find_provider(name)
+    answers = _listed(name, found, chosen)
+    for model in _further(name, own):
+        answers.setdefault(model, _would_answer(desk, name, found, model))
+    return _model_rows(name, found, answers, own, asked)
+
+
+def _further(name: str, own: Mapping[str, list[str]]) -> list[str]:
+    """The models of a provider that an alias names."""
+    prefix = f"{name}:"
+    return [target.removeprefix(prefix) for target in own if target.startswith(prefix)]
+
+
+def _asked(desk: Desk) -> tuple[str, str]:
+    """Who is asked in this conversation, and how to say it."""
     try:
         asked = str(models.find_model(_in_force(desk).model))
     except FlowGptError as error:
-        asked, note = "", str(error)
-    else:
-        note = f"{asked} is asked in this conversation"
-    own = _resolved_aliases()
-    rows = tuple(row for name in words or models.provider_names() for row in _model_rows(desk, name, own, asked))
-    return Table(("provider", "model", "alias", "would it answer?"), rows, f"{note}; %flowgpt model NAME changes that")
+        return "", str(error)
+    return asked, f"{asked} is asked in this conversation"
 
 
-def _model_rows(desk: Desk, name: str, own: dict[str, list[str]], asked: str) -> Iterator[tuple[str, ...]]:
+def _listed(name: str, found: type[Provider], chosen: settings.Settings) -> dict[str, str]:
+    """The models that the provider has now, each with whether it would answer; what a server lists, does.
+
+    Raises what the provider's server answers, or that it does not in time.
+    """
+    given = {each: getattr(chosen, each) for each in (*found.settings, "proxy")}
+    given |= {each: min(given[each], PATIENCE) for each in ("connect_timeout", "read_timeout") if each in given}
+
+    async def ask() -> list[str]:
+        return await asyncio.wait_for(found.list_models(**given), 2 * PATIENCE)
+
     try:
-        found = models.find_provider(name)
-        known = found.get_models()
-    except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
-        yield name, "", "", f"no: {error}"
-        return
-    prefix = f"{name}:"
-    further = [target.removeprefix(prefix) for target in own if target.startswith(prefix)]
-    for model in dict.fromkeys([*known, *further]):
+        listed = bridge.run(ask())
+    except asyncio.TimeoutError:
+        raise ProviderTimeoutError(f"{name} has not listed its models within {2 * PATIENCE:g} s") from None
+    unasked = found.get_models()
+    return {model: (model in unasked and found.would_answer(chosen, model)) or "yes" for model in listed}
+
+
+def _model_rows(
+    name: str, found: type[Provider], answers: Mapping[str, str], own: Mapping[str, list[str]], asked: str
+) -> Iterator[tuple[str, ...]]:
+    for model, answer in answers.items():
         also = [short for short, target in found.model_aliases.items() if target == model]
-        also += own.get(prefix + model, [])
-        mark = " (in use)" if prefix + model == asked else ""
-        yield name, f"{short_path(model)}{mark}", ", ".join(also), _would_answer(desk, name, found, model)
+        also += own.get(f"{name}:{model}", [])
+        mark = " (in use)" if f"{name}:{model}" == asked else ""
+        shown = f"{short_path(model)}{mark}" if model else f"any of its server's: %flowgpt models {name} lists them"
+        yield name, shown, ", ".join(also), answer
 
 
 def _resolved_aliases() -> dict[str, list[str]]:
@@ -181,27 +231,7 @@ def _resolved_aliases() -> dict[str, list[str]]:
 
 def _would_answer(desk: Desk, name: str, provider: type[Provider], model: str = "") -> str:
     """Would it, if it was asked by its own name? An alias may give an endpoint and a key that are not looked at."""
-    chosen = desk.conversation().settings(model=f"{name}:{model}")
-    if name == "local":
-        return _local_answers(model or provider.default_model, provider.default_model)
-    if name == "flowgpt":
-        if chosen.base_url == settings.TABLE["base_url"].default:
-            return "not known to: set base_url to a server that does"
-        return f"if the server at {without_passwords(chosen.base_url)} does"
-    if provider.needs_auth and not chosen.token:
-        return "no: it needs a key, and the setting token is empty"
-    return "yes" if provider.working else "no: it says itself that it does not work"
-
-
-def _local_answers(model: str, embedded: str) -> str:
-    from flowgpt_magic.providers import runtime, weights
-
-    missing = [] if runtime.installed() else [runtime.INSTALL]
-    if model == embedded and not weights.path().is_file():
-        missing.append(weights.INSTALL)
-    if missing:
-        return f"not installed: {' && '.join(missing)}"
-    return "yes" if model == embedded or Path(model).is_file() else "no: there is no such file"
+    return provider.would_answer(desk.conversation().settings(model=f"{name}:{model}"), model) or "yes"
 
 
 def _first_line(provider: type[Provider]) -> str:
@@ -307,8 +337,9 @@ def _field_value(field: str, value: str) -> str | float | None:
 
 def _keep(made: Alias) -> None:
     """Save it, if it would ask somebody who takes what it gives."""
-    given = {"--endpoint": ("base_url", made.base_url), "--key-variable": ("token", made.key_variable)}
     target = models.find_model(made.target)
+    address, key = models.address_and_key(made.target)
+    given = {"--endpoint": (address, made.base_url), "--key-variable": (key, made.key_variable)}
     for flag, (name, value) in given.items():
         if value and name not in target.provider_class.settings:
             raise OptionError(f"{flag}: {target.provider} takes none; {flag} {NONE} takes it away")
@@ -323,8 +354,8 @@ def _known(name: str) -> Alias:
 
 
 def _made(made: Alias) -> str:
-    missing = made.key_variable and made.key_variable not in os.environ
-    return f"{made.name} asks {_asks(made.name)}" + (f"; {made.key_variable} is not set yet" if missing else "")
+    missing = made.key_variable and keys.missing(made.key_variable)
+    return f"{made.name} asks {_asks(made.name)}" + (f"; for now, {missing}" if missing else "")
 
 
 def _asks(name: str) -> str:
@@ -335,7 +366,7 @@ def _asks(name: str) -> str:
 
 
 def _key_state(variable: str) -> str:
-    return variable and f"{variable}{'' if os.environ.get(variable) else ' (not set)'}"
+    return variable and f"{variable}{' (not set)' if keys.missing(variable) else ''}"
 
 
 COMMANDS: dict[str, Command] = {

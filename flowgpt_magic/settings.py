@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import platformdirs
 
+from flowgpt_magic import keys
 from flowgpt_magic.errors import SettingError, closest
 
 if sys.version_info >= (3, 11):
@@ -108,17 +109,25 @@ def _or_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 temperature = number(0, 2)
+OPENAI = "https://api.openai.com/v1"
 FORMATS = ("markdown", "text", "code", "json", "html", "math", "md", "image")
 
 
 def setting(
-    default: Any, check: Callable[[Any], Any], text: str, *, secret: bool = False, personal: bool = False
+    default: Any,
+    check: Callable[[Any], Any],
+    text: str,
+    *,
+    secret: bool = False,
+    personal: bool = False,
+    key_for: str = "",
 ) -> Any:
     """One row of the table below: its default, what values it takes, what it does.
 
-    A ``personal`` one is the user's own, and no project sets it; every secret is.
+    A ``personal`` one is the user's own, and no project sets it; every secret is. ``key_for`` is the setting with the
+    address of the server that this is the key for: the key itself where it is a secret, else its name.
     """
-    about = {"check": check, "help": text, "secret": secret, "personal": personal or secret}
+    about = {"check": check, "help": text, "secret": secret, "personal": personal or secret, "key_for": key_for}
     return field(default=default, repr=not secret, metadata=about)
 
 
@@ -140,7 +149,19 @@ class Settings:
     base_url: str = setting(
         "https://prod-backend-k8s.flowgpt.com", _text, "scheme and host of the FlowGPT server", personal=True
     )
-    token: str = setting("", _text, "bearer token for that server; empty for anonymous", secret=True)
+    token: str = setting(
+        "", _text, "bearer token for that server; empty for anonymous", secret=True, key_for="base_url"
+    )
+    openai_base_url: str = setting(
+        OPENAI, _text, "address of the OpenAI-compatible server, its /v1 included", personal=True
+    )
+    openai_key: str = setting(
+        "",
+        keys.check_name,
+        "name of the variable, or keyring:SERVICE/USER, that holds its key; empty: OPENAI_API_KEY for OpenAI alone",
+        personal=True,
+        key_for="openai_base_url",
+    )
     proxy: str = setting("", _text, "URL of an HTTP proxy, user and password included", secret=True)
     trust_env: bool = setting(
         False, _switch, "use the environment's proxy variables when no proxy is set", personal=True
@@ -164,6 +185,8 @@ class Settings:
 
 
 TABLE = {each.name: each for each in fields(Settings) if "check" in each.metadata}
+KEYS = {each.metadata["key_for"]: name for name, each in TABLE.items() if each.metadata["key_for"]}
+"""By the setting of an address the one of its key."""
 
 
 def settings_file() -> Path:
@@ -189,7 +212,8 @@ def check(name: str, value: Any, source: str) -> Any:
     try:
         return TABLE[name].metadata["check"](value)
     except ValueError as error:
-        shown = "" if TABLE[name].metadata["secret"] else f"is {value!r}; it "
+        hidden = TABLE[name].metadata["secret"] or name in KEYS.values()  # what should be a key's name may be the key
+        shown = "" if hidden else f"is {value!r}; it "
         raise SettingError(f"{source}: {name} {shown}{error}") from None
 
 
@@ -295,4 +319,21 @@ def load(
             label = f"environment variable {variable(name)}" if source == "environment" else source
             values[name] = check(name, value, label)
             sources[name], ranks[name] = label, rank
+    for key in _keys_of_others([layer for _, layer in layers], ranks):
+        del values[key], ranks[key]
+        sources[key] = f"default; {sources[key]} has one for another server"
     return Settings(**values, sources=sources, ranks=ranks)
+
+
+def _keys_of_others(layers: Sequence[Mapping[str, Any]], ranks: Mapping[str, int]) -> list[str]:
+    """The settings that name a key for another server than the one that is asked.
+
+    Such a key goes to the server that was in force where it was named, and to no other.
+    """
+
+    def server(address: str, highest: int) -> str:
+        found = [layer[address] for layer in layers[: highest + 1] if layer.get(address) is not None]
+        return str(found[-1] if found else TABLE[address].default).strip().rstrip("/")
+
+    named = {address: key for address, key in KEYS.items() if not TABLE[key].metadata["secret"] and key in ranks}
+    return [key for address, key in named.items() if server(address, ranks[key]) != server(address, len(layers))]

@@ -7,9 +7,10 @@ import textwrap
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from flowgpt_magic.plain_text import one_line
+from flowgpt_magic.plain_text import cut, one_line
 
 SHORT = 20  # characters that are kept on one line
+LEAST = 8  # characters of a column that are shown, however narrow the table is to be
 
 
 @runtime_checkable
@@ -38,15 +39,27 @@ class Table:
         note = f"<small>{html.escape(self.note)}</small>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
-    def text(self) -> str:
-        """The table in columns of equal width."""
+    def text(self, width: int = 0) -> str:
+        """The table in columns of equal width, the widest cut so that it is ``width`` characters wide, if that is."""
         lines = [[one_line(text) for text in row] for row in (self.columns, *self.rows)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(self.columns))]
+        widths = _narrowed(widths, width - 2 * (len(widths) - 1)) if width else widths
         shown = [
-            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+            "  ".join(cut(text, wide).ljust(wide) for text, wide in zip(line, widths, strict=True)).rstrip()
+            for line in lines
         ]
-        rule = "  ".join("-" * width for width in widths)
+        rule = "  ".join("-" * wide for wide in widths)
         return "\n".join([shown[0], rule, *shown[1:], *textwrap.wrap(one_line(self.note), 100)])
+
+
+def _narrowed(widths: list[int], room: int) -> list[int]:
+    """The widths of columns that have so much room together: the widest made narrower, short ones only at last."""
+    for kept in (SHORT, 0):
+        limit = max([*widths, LEAST])
+        while limit > LEAST and sum(min(each, limit) if each > kept else each for each in widths) > room:
+            limit -= 1
+        widths = [min(each, limit) if each > kept else each for each in widths]
+    return widths
 
 
 def _cell(text: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from itertools import takewhile
 from typing import Any
 
 CELL = re.compile(r"\s*%%(flowgpt|ai)(?![\w?])")
 QUESTION = re.compile(r"(\s*(?:[\w.,\[\] ]+=\s*)?)%(flowgpt|ai)[ \t](.*\?\s*)")
+AUTOMAGIC = re.compile(r"(\s*)(flowgpt|ai)[ \t]+(?!=)(.*\?\s*)")
 TRIPLE_QUOTES = re.compile(r"\"{3}|'{3}")
 
 
@@ -41,8 +43,22 @@ def keep_question_marks(lines: list[str], name: str = "flowgpt") -> list[str]:
     return kept
 
 
-TRANSFORMERS = (complete_cell, keep_question_marks)
-AI_TRANSFORMERS = (partial(complete_cell, name="ai"), partial(keep_question_marks, name="ai"))
+def keep_automagic_question(lines: list[str], on: Callable[[str], bool]) -> list[str]:
+    """The same for a cell of one line in which the percent sign is missing; ``on`` says whether a magic may be so."""
+    found = AUTOMAGIC.fullmatch(lines[0]) if len(lines) == 1 else None
+    if found is None or not on(found[2]):
+        return lines
+    return [f"{found[1]}get_ipython().run_line_magic({found[2]!r}, {found[3].rstrip()!r})\n"]
+
+
+def _not_while_typing(transform: Any) -> Any:
+    """Let IPython say without it when a cell in a terminal is whole: not before a line is left empty."""
+    transform.has_side_effects = True  # that is why IPython leaves some out when it only wants to know
+    return transform
+
+
+TRANSFORMERS = (_not_while_typing(complete_cell), keep_question_marks)
+AI_TRANSFORMERS = (_not_while_typing(partial(complete_cell, name="ai")), partial(keep_question_marks, name="ai"))
 
 
 def is_whole_cell(request: dict[str, Any]) -> bool:

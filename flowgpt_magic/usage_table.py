@@ -170,10 +170,10 @@ class UsageTable(Table):
         above = f"<div>{_escaped(self.title)}</div>" if self.chart is None else self.chart.html(self._headline)
         return f"{above}{super().html()}"
 
-    def text(self) -> str:
+    def text(self, width: int = 0) -> str:
         """Bars of block characters, and the table in columns."""
         above = one_line(self.title) if self.chart is None else f"{one_line(self._headline)}\n\n{self.chart.text()}"
-        return f"{above}\n\n{super().text()}"
+        return f"{above}\n\n{super().text(width)}"
 
     @property
     def _headline(self) -> str:

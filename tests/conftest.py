@@ -15,14 +15,14 @@ settings.register_profile("flowgpt", deadline=None)
 settings.load_profile("flowgpt")
 
 KEPT = {"FLOWGPT_TEST_MODEL"}  # the path of weights, for tests that run the embedded model
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+OUTSIDE = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "openai_api_key")  # in small letters or capitals
 
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of this test's data; nothing that is set outside reaches it, and no history outlives the test."""
     for name in list(os.environ):
-        if (name.startswith("FLOWGPT_") and name not in KEPT) or name.lower() in PROXY_VARIABLES:
+        if (name.startswith("FLOWGPT_") and name not in KEPT) or name.lower() in OUTSIDE:
             monkeypatch.delenv(name)
     folder = tmp_path_factory.mktemp("flowgpt")
     monkeypatch.setenv("FLOWGPT_DATA_DIR", str(folder / "data"))

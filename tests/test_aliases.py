@@ -15,8 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from flowgpt_magic import aliases, settings
-from flowgpt_magic.aliases import Alias, AliasError, MissingKeyError, apply, as_options, load, remove, save, token_for
-from flowgpt_magic.errors import FlowGptError, SettingError
+from flowgpt_magic.aliases import Alias, AliasError, apply, as_options, key_for, load, remove, save
+from flowgpt_magic.errors import FlowGptError, MissingKeyError, SettingError
 
 POLLY = Alias("polly", "flowgpt:gemini", "http://127.0.0.1:8765", "Be brief.", 0.3, "POLLY_KEY")
 SERVER = "http://127.0.0.1:8765"
@@ -451,7 +451,7 @@ def test_a_key_that_is_not_there_is_named(monkeypatch, value):
     if value is not None:
         monkeypatch.setenv("POLLY_KEY", value)
 
-    with pytest.raises(MissingKeyError, match=r"alias polly .* environment variable POLLY_KEY, which is not set"):
+    with pytest.raises(MissingKeyError, match="alias polly has no key: the environment variable POLLY_KEY is not set"):
         as_options(POLLY)
     assert as_options(POLLY, need_key=False)["token"] == ""
 
@@ -533,8 +533,74 @@ def test_without_its_key_an_alias_can_be_looked_at_but_not_asked(polly, monkeypa
 def test_asking_again_sends_each_server_its_own_token(polly):
     chosen = settings.load(configured={"base_url": "http://usual", "token": "usual"})
 
-    assert token_for("http://usual", chosen) == "usual"
-    assert token_for(SERVER, chosen) == "secret"
-    assert token_for("http://elsewhere", chosen) == ""
+    assert key_for("base_url", "http://usual", chosen) == "usual"
+    assert key_for("base_url", f"{SERVER}/", chosen) == "secret"
+    assert key_for("base_url", "http://elsewhere", chosen) == ""
     remove("polly")
-    assert token_for(SERVER, chosen) == ""
+    assert key_for("base_url", SERVER, chosen) == ""
+
+
+# For a provider with another address, whose key is known by its name
+
+
+OLLAMA = Alias("fast", "openai_compatible:llama3.2", "http://127.0.0.1:11434/v1", key_variable="OLLAMA_KEY")
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    monkeypatch.setenv("OLLAMA_KEY", "secret")
+    save(OLLAMA)
+
+
+def test_endpoint_and_key_stand_for_the_settings_of_the_provider_that_is_asked(fast):
+    save(Alias("faster", "fast", temperature=0))
+
+    for name in ("fast", "faster"):
+        implied = as_options(load()[name])
+        assert implied["openai_base_url"] == "http://127.0.0.1:11434/v1"
+        assert implied["openai_key"] == "OLLAMA_KEY"
+        assert not implied.keys() & {"base_url", "token"}
+
+
+def test_a_server_without_a_key_gets_none_of_another_one():
+    implied = as_options(Alias("fast", "openai_compatible:llama3.2", "http://127.0.0.1:11434/v1"))
+
+    assert implied["openai_key"] == ""
+
+
+def test_the_key_itself_is_in_none_of_the_settings(fast):
+    chosen = apply(settings.load({"model": "fast"}))
+
+    assert (chosen.openai_base_url, chosen.openai_key) == ("http://127.0.0.1:11434/v1", "OLLAMA_KEY")
+    assert "secret" not in repr(vars(chosen))
+
+
+def test_the_key_of_a_fast_alias_that_is_not_there_is_named(fast, monkeypatch):
+    monkeypatch.delenv("OLLAMA_KEY")
+
+    with pytest.raises(MissingKeyError, match="alias fast has no key: the environment variable OLLAMA_KEY is not set"):
+        apply(settings.load({"model": "fast"}))
+    assert apply(settings.load({"model": "fast"}), need_key=False).openai_key == "OLLAMA_KEY"
+
+
+def test_a_server_that_was_set_nearer_to_the_prompt_gets_no_key_of_the_alias(fast):
+    chosen = apply(settings.load({"openai_base_url": "http://x/v1"}, {"model": "fast"}))
+
+    assert (chosen.openai_base_url, chosen.openai_key) == ("http://x/v1", "")
+
+
+def test_asking_again_names_each_server_its_own_key(fast):
+    chosen = settings.load(configured={"openai_base_url": "http://usual/v1", "openai_key": "USUAL"})
+
+    assert key_for("openai_base_url", "http://usual/v1", chosen, "OLD") == "USUAL"
+    assert key_for("openai_base_url", "http://127.0.0.1:11434/v1", chosen, "OLD") == "OLLAMA_KEY"
+    assert key_for("openai_base_url", "http://elsewhere/v1", chosen, "OLD") == "OLD"
+    assert key_for("base_url", "http://127.0.0.1:11434/v1", chosen) == ""
+
+
+def test_a_key_may_be_an_entry_of_the_keyring():
+    made = Alias("fast", "openai_compatible:x", key_variable="keyring:openrouter/me")
+    save(made)
+
+    assert load() == {"fast": made}
+    assert apply(settings.load({"model": "fast"})).openai_key == "keyring:openrouter/me"

@@ -23,23 +23,63 @@ MODULES = {
 LAYERS = (
     {"errors", "messages", "plain_text"},
     {
+        "keys",
         "settings",
+        "secrecy",
         "bridge",
         "nested",
         "notebook",
         "jupyter_servers",
         "formulas",
+        "images",
         "harmless",
         "markdown",
+        "schemas",
         "tables",
+        "turn_text",
     },
     {"providers", "models", "aliases"},
     {"reply"},
-    {"records", "kernels", "search", "secrecy", "references", "attachments", "attachment_kinds"},
+    {"records", "kernels", "search", "references"},
+    {
+        "attachment_looks",
+        "attachment_containers",
+        "attachment_tables",
+        "attachment_code",
+        "attachment_errors",
+        "attachment_files",
+        "attachment_figures",
+        "attachments",
+    },
     {"migrations", "history_file", "history_rows", "history"},
     {"writer", "saver"},
-    {"timeline", "identity", "replay", "journal", "attempts", "request", "prompts", "dry_run"},
-    {"conversation"},
+    {
+        "timeline",
+        "identity",
+        "replay",
+        "journal",
+        "attempts",
+        "answers",
+        "request",
+        "prompts",
+        "dry_run",
+        "log",
+        "tracing",
+        "pacing",
+    },
+    # A conversation maps prompts, and a batch of them is asked in a conversation.
+    {
+        "keeping",
+        "asking",
+        "conversation",
+        "batch_items",
+        "batch_results",
+        "batch_progress",
+        "batch_turns",
+        "batch_run",
+        "batch_reading",
+        "batch",
+    },
     {
         "transforms",
         "painting",
@@ -48,6 +88,7 @@ LAYERS = (
         "terminal_markdown",
         "formats",
         "display",
+        "display_batch",
         "gateway_requests",
         "gateway",
     },
@@ -57,22 +98,49 @@ LAYERS = (
         "export",
         "usage_table",
         "code_commands",
+        "conversation_commands",
         "setting_commands",
         "file_commands",
         "commands",
+        "completion_names",
+        "completion_values",
         "completion",
+        "completion_matcher",
+        "panel_turns",
+        "panel_stream",
+        "panel_state",
+        "panel_output",
+        "panel_composer",
+        "panel_actions",
+        "panel",
         "magic",
     },
     {"first_answer"},
+    {"trial", "unreachable", "contract", "contract_replies", "testing"},
     {"__main__"},
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 
-# Two imports go up, at the moment they are needed: IPython asks a reply to show itself, and a journal asks the shell
-# which notebook and which cell runs.
-UPWARD = {("reply", "display"): "_ipython_display_", ("journal", "display"): "_shell"}
+# Three imports go up, at the moment they are needed: IPython asks a reply to show itself, a journal asks the shell
+# which notebook and which cell runs, and a batch has its progress shown there.
+UPWARD = {
+    ("reply", "display"): "_ipython_display_",
+    ("journal", "display"): "_shell",
+    ("batch", "display_batch"): "_display",
+}
 
-HEAVY = ("aiohttp", "xllamacpp", "markdown_it", "sqlite3", "nest_asyncio2", "ipywidgets", "tqdm")
+HEAVY = (
+    "aiohttp",
+    "xllamacpp",
+    "markdown_it",
+    "sqlite3",
+    "nest_asyncio2",
+    "ipywidgets",
+    "anywidget",
+    "tqdm",
+    "llm",
+    "opentelemetry",
+)
 
 
 def layer_of(module: str) -> int:
@@ -129,7 +197,8 @@ def test_an_import_that_goes_up_waits_until_it_is_needed(module, other):
 
 
 def test_a_provider_knows_no_other_provider():
-    providers = {"providers.flowgpt", "providers.local", "providers.echo", "providers.openai_compatible"}
+    names = ("flowgpt", "local", "echo", "openai_compatible", "llm_models")
+    providers = {f"providers.{name}" for name in names}
     for module in providers & MODULES.keys():
         others = set(imported(ast.parse(MODULES[module].read_text("utf-8")))) & providers
 
@@ -161,9 +230,12 @@ def test_a_module_says_what_it_is_for_and_can_be_read_in_one_go(module):
     ("library", "homes"),
     [
         ("aiohttp", ("providers", "gateway")),
-        ("IPython", ("magic", "display", "first_answer")),
+        ("IPython", ("magic", "display", "panel_output", "first_answer")),
         ("xllamacpp", ("providers",)),
+        ("keyring", ("keys",)),
         ("nest_asyncio2", ("nested",)),
+        ("llm", ("providers",)),
+        ("opentelemetry", ("tracing",)),
         ("sqlite3", ("history", "history_file", "history_rows", "migrations")),
     ],
 )

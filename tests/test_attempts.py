@@ -16,6 +16,7 @@ from flowgpt_magic.errors import (
     ProviderError,
     ProviderStatusError,
     ProviderTimeoutError,
+    QuotaError,
     RateLimitError,
     StreamInterruptedError,
 )
@@ -79,7 +80,8 @@ async def test_a_failure_that_may_pass_is_followed_by_another_try(error, pauses)
 
 
 @pytest.mark.parametrize(
-    "error", [AuthenticationError("no", 401), ProtocolError("what?"), ProviderStatusError("no", 404)]
+    "error",
+    [AuthenticationError("no", 401), ProtocolError("what?"), ProviderStatusError("no", 404), QuotaError("empty", 429)],
 )
 async def test_one_that_would_come_again_is_not(error, pauses):
     asked = Failing(error)

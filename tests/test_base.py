@@ -13,6 +13,7 @@ from flowgpt_magic import bridge
 from flowgpt_magic.errors import ModelNotSupportedError, ProviderError
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.settings import Settings
 
 LIMIT = 10  # seconds after which a test has failed; none waits as long
 
@@ -84,6 +85,33 @@ def test_an_unknown_model_is_answered_with_the_known_ones():
 
 def test_a_provider_says_what_it_can_only_where_it_differs():
     assert (Plain.supports_stream, Plain.needs_auth, Plain.working) == (True, False, True)
+
+
+async def test_the_models_that_are_known_are_those_one_can_ask_for_where_no_server_tells():
+    found = await Talker.list_models(token="x", proxy="")
+
+    assert found == ["small", "large"]
+    found.clear()
+    assert Talker.get_models() == ["small", "large"]
+
+
+@pytest.mark.parametrize(
+    ("about", "token", "answer"),
+    [
+        ({}, "", ""),
+        ({"needs_auth": True}, "", "no: it needs a key, and the setting token is empty"),
+        ({"needs_auth": True}, "x", ""),
+        ({"working": False}, "", "no: it says itself that it does not work"),
+    ],
+)
+def test_what_is_missing_is_told_from_what_a_provider_says_of_itself(about, token, answer):
+    provider = type("Some", (Plain,), about)
+
+    assert provider.would_answer(Settings(token=token)) == answer
+
+
+def test_whatever_a_provider_does_not_say_of_itself_it_cannot_do():
+    assert (Plain.supports_images, Plain.supports_schema, Plain.address_setting) == (False, False, "base_url")
 
 
 def test_a_provider_without_its_one_method_says_so():

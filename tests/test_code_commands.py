@@ -352,6 +352,20 @@ def test_words_behind_the_name_are_asked_too(notebook):
     assert sent.startswith(f"{code_commands.WHAT}\n\nfor which x?\n\nhalf: ")
 
 
+def test_options_may_stand_before_the_name_and_behind_it(notebook):
+    notebook.names["table"] = {"two words": 7}
+
+    sent = notebook.run('explain -t 0 table["two words"] -m echo:messages -s brief -- why -t?')
+
+    (turn,) = notebook.desk.conversation().turns
+    assert (turn.model, turn.system, turn.parameters["temperature"]) == ("messages", "brief", 0)
+    assert sent.endswith('\n\nwhy -t?\n\ntable["two words"]:\n7')
+    with pytest.raises(OptionError, match=r"there is no option --modle; did you mean --model\?"):
+        notebook.run("explain table --modle echo")
+    with pytest.raises(OptionError, match="--temperature is there twice"):
+        notebook.run("explain -t 0 table -t 1")
+
+
 def test_a_variable_may_be_called_like_a_provider(notebook):
     notebook.cell("def echo():\n    return 'again'")
 

@@ -28,7 +28,7 @@ from flowgpt_magic.models import Target, find_model
 from flowgpt_magic.notebook import Cell, Place
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.reply import Reply
-from flowgpt_magic.request import build_messages, parameters, turns_to_send
+from flowgpt_magic.request import Request, Spot, build_messages, parameters, turns_to_send
 from flowgpt_magic.settings import load
 from flowgpt_magic.timeline import Timeline
 from tests.records import conversation_record, notebook_record, turn_record
@@ -143,7 +143,7 @@ def test_an_empty_prompt_is_not_sent(conversation, prompt):
 
 
 def test_a_prompt_is_text(conversation):
-    with pytest.raises(PromptError, match="a prompt is text, not int"):
+    with pytest.raises(PromptError, match="a prompt is text, or a list of messages with role and content, not int"):
         conversation.ask(42)
 
 
@@ -505,7 +505,7 @@ class TestWhatIsLeftOut:
 
         chosen = load({"history_tokens": limit, "system": "be brief"})
         sent, left_out = turns_to_send(chosen, turns)
-        messages = build_messages(chosen, sent, "prompt")
+        messages = build_messages(Request("prompt", find_model("echo"), chosen, [], "", Spot()), sent)
 
         texts = [message["content"] for message in messages]
         kept = (len(texts) - 2) // 2

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
+from flowgpt_magic import display
+from flowgpt_magic.answers import INSTRUCTION
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.desk import Desk
-from flowgpt_magic.errors import ProviderError
+from flowgpt_magic.desk import Asked, Desk
+from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, SchemaError
 from flowgpt_magic.notebook import NO_CELL
 from flowgpt_magic.providers.echo import Echo
+from flowgpt_magic.reply import Reply
 
 
 @pytest.fixture
@@ -76,3 +82,68 @@ def test_closing_the_desk_leaves_a_conversation_in_a_variable_going_on(desk):
     str(chat.ask("two", cell=NO_CELL))
 
     assert [turn.prompt for turn in chat.turns] == ["one", "two"]
+
+
+class TestASchema:
+    SCHEMA: ClassVar = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+    def ask(self, desk: Desk, prompt: str, **options: Any) -> Reply | None:
+        return desk.ask(Asked.read(prompt, {"no-history": True, "raw": True, **options}), own_cell=False)
+
+    def test_a_variable_or_its_attribute_is_what_the_reply_is_checked_by(self, desk):
+        desk.names |= {"number": self.SCHEMA, "kinds": SimpleNamespace(number=self.SCHEMA)}
+
+        for word in ("number", "kinds.number"):
+            reply = self.ask(desk, '{"n": 3}', schema=word)
+            assert reply.data == {"n": 3}
+
+    def test_a_file_will_do(self, desk, tmp_path):
+        (tmp_path / "number.json").write_text(json.dumps(self.SCHEMA))
+
+        assert self.ask(desk, '{"n": 3}', schema=f"@{tmp_path / 'number.json'}").data == {"n": 3}
+
+    def test_the_reply_is_shown_as_json_unless_a_format_is_named(self, desk, monkeypatch):
+        desk.names["number"] = self.SCHEMA
+        forms = []
+        monkeypatch.setattr(display, "show", lambda reply, *, form, **_: forms.append(form) or reply.text)
+
+        self.ask(desk, '{"n": 3}', schema="number")
+        self.ask(desk, '{"n": 3}', schema="number", format="text")
+        self.ask(desk, '{"n": 3}')
+
+        assert forms == ["json", "text", "markdown"]
+
+    def test_what_does_not_fit_is_asked_again_and_fails_the_cell_in_the_end(self, desk, capsys):
+        desk.names["number"] = self.SCHEMA
+
+        with pytest.raises(MismatchError, match="does not fit the schema after 2 tries: there is no JSON in it"):
+            self.ask(desk, "{}", schema="number", retries=1, out="answer")
+
+        assert [each.text[:2] for each in desk.names["answer"].attempts] == ["{}"]
+
+    @pytest.mark.parametrize(
+        ("word", "why"),
+        [
+            ("numbr", "no variable numbr; did you mean number"),
+            ("number.gone", "number has no gone"),
+            ("@gone", "gone: No"),
+        ],
+    )
+    def test_a_name_that_is_none_is_one_clear_error(self, desk, word, why):
+        desk.names["number"] = self.SCHEMA
+
+        with pytest.raises(FlowGptError, match=why):
+            self.ask(desk, "hi", schema=word)
+
+    def test_what_is_no_schema_is_one_clear_error(self, desk):
+        desk.names["number"] = 3
+
+        with pytest.raises(SchemaError, match="not int"):
+            self.ask(desk, "hi", schema="number")
+
+    def test_a_dry_run_shows_how_the_schema_would_be_told(self, desk, capsys):
+        desk.names["number"] = self.SCHEMA
+
+        self.ask(desk, "How many?", schema="number", **{"dry-run": True})
+
+        assert INSTRUCTION in capsys.readouterr().out

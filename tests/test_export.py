@@ -548,7 +548,7 @@ def asked_when_run(source: str) -> tuple[str, dict[str, Any]]:
     magics = FlowGPT(SimpleNamespace(user_ns={}))
     around = Surroundings({"x": "REPLACED", "In": ["REPLACED"] * 9})
 
-    def at_the_desk(given: Asked, *, own_cell: bool) -> None:
+    def at_the_desk(given: Asked, **_how: Any) -> None:
         prompt = compose(given.prompt, around, raw="raw" in given.switches, attached=given.attached, budget=100)
         Noted().ask(prompt, **given.settings)
 
@@ -673,6 +673,8 @@ class TestNotebooks:
             ask("print('%%flowgpt')"),
             ask("# why\n\n%%flowgpt -s short -t 0.5 echo one\ntwo\n", stream, answer("1\n2", seconds=0.5), id="a"),
             ask("%%flowgpt --of-a-later-version\nthree", answer("3", status="cancelled", notices=["half"])),
+            ask("%%flowgpt system\nBe brief."),
+            ask("%%flowgpt edit 1 -t 1\nuno", answer("uno")),
             ask("%%flowgpt echo:messages\nnever run"),
         ]
         path = tmp_path / "theirs.ipynb"

@@ -372,6 +372,17 @@ class TestConversations:
         assert history.conversation(notebook.notebook_id, "gone") is None
         assert [each.conversation for each in history.conversations(notebook.notebook_id, removed=True)] == [gone]
 
+    def test_names_are_those_of_the_list_in_its_order(self, history):
+        twins = [notebook_record(key="/a.ipynb", created=created) for created in (5.0, 1.0)]
+        made = zip(twins, ("b", "a"), (1.0, 3.0), strict=True)
+        history.save(*twins, *(conversation_record(each, name=name, created=at) for each, name, at in made))
+        history.save(conversation_record(twins[0], name="gone", removed=True, created=2.0))
+
+        for notebook in twins:
+            listed = history.conversations(notebook.notebook_id)
+            assert history.names(notebook.notebook_id) == ("b", "a") == tuple(each.conversation.name for each in listed)
+        assert history.names("nobody") == ()
+
     def test_of_two_with_the_same_name_it_is_the_oldest(self, history, notebook):
         new, old, removed = (
             conversation_record(notebook, created=2.0),

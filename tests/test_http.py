@@ -13,9 +13,17 @@ from yarl import URL
 
 from flowgpt_magic.errors import PromptError, ProtocolError, ProxyError, SettingError
 from flowgpt_magic.plain_text import printable
-from flowgpt_magic.providers.http import LineSplitter, check_base_url, check_token, encode_json, read_object
+from flowgpt_magic.providers.http import (
+    BOM,
+    LineSplitter,
+    check_base_url,
+    check_token,
+    crosses_open_network,
+    encode_json,
+    read_object,
+)
 from flowgpt_magic.providers.http_connection import find_proxy, read_proxy
-from flowgpt_magic.providers.http_errors import failure_text, readable, retry_delay
+from flowgpt_magic.providers.http_errors import failure_text, message_of, readable, report_of, retry_delay
 from tests.servers import cut
 
 SECRET = "s3cret"
@@ -23,7 +31,7 @@ SECRET = "s3cret"
 
 def split_all(blocks: list[bytes], limit: int = 2**20) -> list[bytes]:
     splitter = LineSplitter(limit)
-    return [line for block in blocks for line in splitter.split(block)] + splitter.last_line()
+    return [line for block in blocks for line in splitter.split(block)] + splitter.last()
 
 
 @given(st.lists(st.binary(max_size=40)), st.lists(st.integers(0, 10_000)))
@@ -32,6 +40,8 @@ def test_lines_are_the_same_wherever_the_bytes_are_cut(lines: list[bytes], place
     expected = data.split(b"\n")
     if expected[-1] == b"":
         expected.pop()
+    if expected:
+        expected[0] = expected[0].removeprefix(BOM)
     assert split_all(cut(data, places)) == expected
 
 
@@ -128,6 +138,32 @@ def test_a_base_url_with_a_password_is_refused_without_showing_it() -> None:
     assert SECRET not in str(caught.value)
 
 
+def test_what_stands_behind_a_base_url_is_refused_without_showing_it() -> None:
+    for url in (f"http://x?key={SECRET}", f"http://x/#{SECRET}"):
+        with pytest.raises(SettingError, match=r"option: 'http://x/?\?…' is no base URL") as caught:
+            check_base_url(url, "option")
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "open_"),
+    [
+        ("http://host.example", True),
+        ("http://8.8.8.8", True),
+        ("http://[2001:4860:4860::8888]", True),
+        ("https://host.example", False),
+        ("http://localhost:8765", False),
+        ("http://127.0.0.1", False),
+        ("http://[::1]", False),
+        ("http://10.0.0.7", False),
+        ("http://box", False),
+        ("http://box.local", False),
+    ],
+)
+def test_what_crosses_networks_of_others_is_known(url: str, open_: bool) -> None:
+    assert crosses_open_network(URL(url)) is open_
+
+
 def test_a_base_url_may_stand_before_a_path_of_a_reverse_proxy() -> None:
     assert str(check_base_url(" https://hub/user/me/proxy/8765/ ", "option")) == "https://hub/user/me/proxy/8765"
 
@@ -186,6 +222,13 @@ def test_retry_after_is_a_number_of_seconds(value: str, seconds: float | None) -
     assert retry_delay({"Retry-After": value}) == seconds
 
 
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("1500", 1.5), (" 20.5 ", 0.0205), ("soon", 7), ("-1", 7), ("", 7), ("1e9", 7)]
+)
+def test_a_number_of_milliseconds_is_more_exact(value: str, seconds: float) -> None:
+    assert retry_delay({"retry-after-ms": value, "Retry-After": "7"}) == pytest.approx(seconds)
+
+
 def test_retry_after_is_a_date() -> None:
     moment = datetime.now(timezone.utc) + timedelta(seconds=90)
     delay = retry_delay({"Retry-After": format_datetime(moment, usegmt=True)})
@@ -218,8 +261,30 @@ def test_text_that_is_no_html_keeps_its_angle_brackets() -> None:
         ({"error": {"message": "no such model"}}, "no such model"),
         ({"message": ["one", "two"]}, "one, two"),
         ({"event": "error", "data": "busy"}, "busy"),
+        ({"error": {"error": {"message": "deep"}}}, "deep"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": [{"loc": ["body", "n"], "msg": "too many"}, {"msg": "and more"}]}, "body.n: too many, and more"),
+        ({"message": {"detail": [{"loc": ["body"], "msg": "no"}]}}, "body: no"),
+        ({"error": {"code": 7}}, "{'code': 7}"),
         ({"event": "error"}, "it does not say why"),
     ],
 )
 def test_a_report_of_a_failure_is_read_in_each_of_its_shapes(report: dict[str, object], text: str) -> None:
     assert failure_text(report) == text
+
+
+@pytest.mark.parametrize(
+    ("page", "report", "message"),
+    [
+        ('{"error": "boom", "code": 7}', {"error": "boom", "code": 7}, "boom"),
+        ('[{"error": {"message": "boom"}}]', {"error": {"message": "boom"}}, "boom"),
+        ('{"code": 7}', {"code": 7}, '{"code": 7}'),
+        ("[]", {}, "[]"),
+        ("null", {}, "null"),
+        ("boom", {}, "boom"),
+        ("[" * 100_000, {}, "[" * 100_000),
+    ],
+)
+def test_the_body_of_an_error_status_is_read_whatever_it_is(page: str, report: dict[str, object], message: str) -> None:
+    assert report_of(page) == report
+    assert message_of(page) == message

@@ -82,6 +82,31 @@ def test_the_next_kernel_of_a_notebook_goes_on_where_the_last_one_ended(kernel, 
     assert prompts(kernel(tmp_path / "b.ipynb")) == []
 
 
+def test_names_are_known_once_the_notebook_was_looked_for(kernel, tmp_path):
+    first = kernel(tmp_path / "a.ipynb")
+    ask(first, "one")
+    end(first)
+    second = kernel(tmp_path / "a.ipynb")
+
+    assert second.known_names() == []
+    assert second.names() == second.known_names() == ["main"]
+
+
+def test_a_name_is_free_where_no_conversation_of_it_has_turns_and_none_is_opened_to_tell(kernel, tmp_path):
+    first = kernel(tmp_path / "a.ipynb")
+    for name in ("talk", "talk (2)"):
+        ask(first, "one", name=name)
+    Conversation("empty", journal=first).begin_anew()
+    end(first)
+    second = kernel(tmp_path / "a.ipynb")
+    ask(second, "two", name="here")
+
+    free = [second.free_name(name) for name in ("talk", "empty", "new", "here")]
+
+    assert free == ["talk (3)", "empty", "new", "here (2)"]
+    assert list(second._kept) == ["here"]
+
+
 def test_a_notebook_that_was_moved_between_two_kernels_takes_its_history_along(kernel, tmp_path):
     cells = new_ids(3)
     path = save(tmp_path / "a.ipynb", *cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from flowgpt_magic.errors import (
     ModelNotSupportedError,
     NotInstalledError,
     ProviderError,
+    SchemaNotSupportedError,
     SettingError,
 )
 from flowgpt_magic.messages import Usage, notices_to
@@ -380,3 +382,29 @@ async def test_the_event_loop_runs_on_while_the_model_loads_and_answers(embedded
         ticks += 1
     assert ticks > 50
     assert await reply
+
+
+COUNTRY = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 20}, "cold": {"type": "boolean"}},
+    "required": ["name", "cold"],
+    "additionalProperties": False,
+}
+
+
+async def test_with_a_schema_the_reply_is_a_value_that_fits(embedded):
+    text, usage = await read(Local.create_async_generator("", user("Describe Norway."), schema=COUNTRY, max_tokens=200))
+
+    found = json.loads(text)
+    assert (set(found), type(found["name"]), type(found["cold"])) == ({"name", "cold"}, str, bool)
+    assert usage.finish_reason == "stop"
+
+
+async def test_a_schema_the_runtime_cannot_keep_to_is_refused_and_the_model_goes_on_answering(embedded):
+    odd = {"type": "object", "properties": {"n": {"$ref": "http://127.0.0.1:1/elsewhere"}}}
+
+    with pytest.raises(SchemaNotSupportedError, match="does not take this schema"):
+        await read(Local.create_async_generator("", user("hi"), schema=odd, max_tokens=8))
+
+    text, _usage = await read(Local.create_async_generator("", user("Say hi."), max_tokens=8))
+    assert text

@@ -12,8 +12,8 @@ from flowgpt_magic import aliases, models
 from flowgpt_magic.aliases import Alias, AliasError, save
 from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, ProviderNotFoundError
 from flowgpt_magic.models import find_model, find_provider, is_model, provider_names
-from flowgpt_magic.providers import local
 from flowgpt_magic.providers.echo import Echo
+from flowgpt_magic.providers.local import Local
 
 PROVIDER = """
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -55,7 +55,7 @@ def parrot(install):
 
 
 def test_the_providers_of_this_package_are_found_like_any_other():
-    assert {"echo", "flowgpt", "local"} <= set(provider_names())
+    assert {"echo", "flowgpt", "local", "openai_compatible"} <= set(provider_names())
     assert find_provider("echo") is Echo
 
 
@@ -95,7 +95,8 @@ def test_an_alias_goes_before_everything(parrot):
 
 @pytest.mark.parametrize(("installed", "default"), [(True, "local"), (False, "flowgpt")])
 def test_the_default_is_the_embedded_model_where_it_is_installed(monkeypatch, installed, default):
-    monkeypatch.setattr(local, "installed", lambda: installed)
+    missing = "" if installed else "not installed"
+    monkeypatch.setattr(Local, "would_answer", classmethod(lambda cls, chosen, model="": missing))
 
     assert find_model("").provider == default
     assert find_model("").model == find_provider(default).default_model
@@ -316,3 +317,39 @@ def test_built_in_are_ours_only(parrot):
         "local",
         "flowgpt",
     ]
+
+
+# A provider that takes every name, and has none of its own
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-mini", "meta-llama/llama-3:free", "qwen2.5:7b", "a/b/c:d:e", "words", "echo"]
+)
+@pytest.mark.parametrize("separator", [":", "/"])
+def test_the_name_of_a_model_may_hold_anything_where_only_the_server_knows_them(model, separator):
+    target = find_model(f"openai_compatible{separator}{model}")
+
+    assert (target.provider, target.model) == ("openai_compatible", model)
+    assert is_model(f"openai_compatible{separator}{model}")
+
+
+@pytest.mark.parametrize("name", ["openai_compatible", "openai_compatible:", "openai_compatible/"])
+def test_without_the_name_of_a_model_the_way_to_name_one_and_to_list_them_is_told(name):
+    said = r"needs the name of a model, such as -m openai_compatible:gpt-4o-mini; %flowgpt models openai_compatible"
+    with pytest.raises(ModelNotSupportedError, match=said):
+        find_model(name)
+
+
+def test_a_model_alone_is_never_taken_for_one_that_any_server_may_have(parrot):
+    with pytest.raises(ModelNotSupportedError, match="no model, provider or alias 'llama3'"):
+        find_model("llama3")
+    assert str(find_model("grey")) == "parrot:grey"
+
+
+def test_the_settings_of_address_and_key_are_those_of_whoever_is_asked(parrot):
+    save(Alias("fast", "openai_compatible:x"))
+
+    assert models.address_and_key("openai_compatible:x") == ("openai_base_url", "openai_key")
+    assert models.address_and_key("fast") == ("openai_base_url", "openai_key")
+    for name in ("flowgpt:gemini", "parrot", "zzzzzz"):
+        assert models.address_and_key(name) == ("base_url", "token")

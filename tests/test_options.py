@@ -52,7 +52,14 @@ def test_a_value_is_given_in_the_shells_ways(line):
         ("-s don't x", "don't"),
         ("-s '' x", ""),
         ("--system= x", ""),
-        ("-s “brief” x", "“brief”"),
+        ("-s “brief” x", "brief"),
+        ("-s “be brief” x", "be brief"),
+        ("--system=“be brief” x", "be brief"),
+        ("-s „sei kurz“ x", "sei kurz"),
+        ("-s «sois bref» x", "sois bref"),
+        ("-s \u2018it\u2019s me\u2019 x", "it\u2019s me"),
+        ("-s “brief”, x", "“brief”,"),
+        ("-s '“brief”' x", "“brief”"),
     ],
 )
 def test_quotes_around_a_value_are_taken_off_as_a_shell_does(typed, value):
@@ -69,6 +76,9 @@ def test_quotes_around_a_value_are_taken_off_as_a_shell_does(typed, value):
         "it's 5 km/h, isn't it",
         '"what is 1/2?" she asked',
         "“typographic” quotes",
+        "“echo” is said",
+        "—well, what?",
+        "— said she",
         "two  spaces   and a tab\tand some at the end  ",
         "$5 and ${x} and {secret}",
         '{"a", 1} is a set',
@@ -131,7 +141,19 @@ def test_an_answer_is_named_in_front_of_two_arrows():
         ("-o my-answer", "'my-answer' cannot be a variable; did you mean my_answer?"),
         ("-o 2nd", "did you mean _2nd?"),
         ("-o class", "did you mean _class?"),
-        ("-o ''", "'' cannot be a variable."),
+        ("-o ''", "-o needs a value: -o VARIABLE"),
+        ("-m ''", "-m needs a value: -m NAME"),
+        ("-c '' x", "-c needs a value: -c NAME"),
+        ("--temperature=", "--temperature needs a value: --temperature NUMBER (0 to 2)"),
+        ("-s", "-s needs a value: -s TEXT"),
+        ("--raw=no", "--raw takes no value: it is there, or it is not"),
+        ("--raw --raw", "--raw is there twice"),
+        ("-P a=1 -P b=2 -P a=3", "-P a=… is there twice"),
+        ("--temp 1", "there is no option --temp; did you mean --temperature?"),
+        ("--no", "did you mean --no-history or --no-stream?"),
+        ("—system brief", "—system begins with a dash: the option is --system. Behind -- it belongs to the prompt"),
+        ("\u2013t 1", "\u2013t begins with a dash: the option is -t."),
+        ("-t 1 —format=json", "—format=json begins with a dash: the option is --format=json."),
         ("my-answer << hi", "my-answer <<: 'my-answer' cannot be a variable; did you mean my_answer?"),
     ],
 )
@@ -143,6 +165,15 @@ def test_a_wrong_option_says_what_is_wrong_and_never_becomes_a_prompt(line, said
 def test_an_unknown_option_tells_how_to_write_one_in_a_prompt():
     with pytest.raises(OptionError, match="-- ends the options; -h shows them"):
         read_line("--verbose output of ls", claims)
+
+
+def test_quotes_around_all_of_a_text_are_taken_off():
+    for text in ('"be brief"', "'be brief'", "“be brief”", "be brief"):
+        assert options.unquoted(text) == "be brief"
+    assert options.unquoted('"say "yes""') == 'say "yes"'  # as an exported notebook has it
+    for text in ("“a” or “b”", '"', "it's"):
+        assert options.unquoted(text) == text
+    assert options.words("“my chat” and \u2018it\u2019s\u2019") == ["my chat", "and", "it\u2019s"]
 
 
 def test_help_takes_no_value():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flowgpt_magic.references import look_up, names_secret, resolve, secret_file, secret_name, steps
+from flowgpt_magic.references import leading, look_up, names_secret, resolve, secret_file, secret_name, steps
 
 NAMES = {
     "name": "Ada",
@@ -203,6 +203,29 @@ def test_the_steps_of_a_reference_are_told():
         *(("name", "a"), ("attribute", "b"), ("index", 0), ("index", "k")),
     ]
     assert steps("a b") == steps("") == steps("a[0") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("a.b[0] and more", "a.b[0]"),
+        ('b["two words"] -t 1', 'b["two words"]'),
+        ("name!", "name"),
+        ("größe?", "größe"),
+        ("7 and more", ""),
+        ("", ""),
+        ("__name__", ""),
+    ],
+)
+def test_a_reference_is_found_at_the_beginning_of_a_text(text, reference):
+    assert leading(text) == reference
+
+
+def test_a_name_is_made_of_what_python_makes_it_of_in_ascii():
+    signs = [chr(number) for number in range(128)]
+
+    assert [sign for sign in signs if steps(sign)] == [sign for sign in signs if sign.isidentifier()]
+    assert [sign for sign in signs if steps(f"a{sign}")] == [sign for sign in signs if f"a{sign}".isidentifier()]
 
 
 PIECES = st.sampled_from(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import queue
 import sys
 import threading
@@ -14,9 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic import bridge, display
-from flowgpt_magic.errors import FlowGptError, ProviderError
-from flowgpt_magic.messages import Status, Usage, notice
+from flowgpt_magic.errors import (
+    FlowGptError,
+    MismatchError,
+    ProviderError,
+    ProviderStatusError,
+    RateLimitError,
+    ReplyInterrupted,
+)
+from flowgpt_magic.messages import Again, Attempt, Status, Usage, notice
 from flowgpt_magic.reply import Reader, Reply
+from flowgpt_magic.schemas import schema_of
 
 LIMIT = 30  # seconds after which a test has failed; none waits as long
 END = object()
@@ -953,3 +963,126 @@ def test_a_provider_that_ends_the_process_only_fails_its_reply():
 
     assert reply.text == "words"
     assert bridge.worker() is before
+
+
+# One that is asked again
+
+
+SCHEMA = schema_of({"type": "object", "required": ["n"]})
+
+
+def test_whoever_waits_for_a_checked_reply_gets_the_chunks_that_stay():
+    reply = ask(Script("no", "ne", Again("no JSON"), '{"n"', ": 1}", END), schema=SCHEMA)
+
+    assert list(reply) == ['{"n"', ": 1}"]
+    assert (reply.text, reply.data, reply.status) == ('{"n": 1}', {"n": 1}, "complete")
+    assert reply.attempts == [Attempt("none", "no JSON")]
+
+
+@pytest.mark.parametrize("read", WAYS)
+def test_in_every_way_of_reading_it_is_the_text_that_stays(read):
+    assert read(ask(Script("none", Again("no"), '{"n": 1}', END), schema=SCHEMA)) == '{"n": 1}'
+
+
+def test_whoever_looks_on_sees_each_attempt_and_why_it_would_not_do():
+    script = Script("none")
+    reply = ask(script, schema=SCHEMA)
+    reader = reply.open()
+    seen = take(reader, 1)
+
+    script.say(Again("no JSON"), '{"n": 1}', END)
+    while not reader.done:
+        seen += reader.take(LIMIT)
+
+    assert seen == ["none", "\n\n[no JSON]\n\n", '{"n": 1}']
+
+
+def test_the_times_of_a_reply_are_those_of_its_last_attempt():
+    reply = ask(Script("a", "b", Usage(completion_tokens=2), Again("no"), '{"n": 1}', Usage(completion_tokens=4), END))
+
+    str(reply)
+
+    assert (reply.usage.chunks, reply.usage.completion_tokens) == (1, 4)
+
+
+def test_a_notice_of_every_attempt_is_told_once():
+    async def source():
+        for _attempt in range(2):
+            notice("cut off")
+            yield "x"
+            yield Again("no")
+        yield "y"
+
+    reply = ask(source)
+
+    assert (str(reply), reply.notices) == ("y", ["cut off"])
+
+
+def test_the_value_of_a_reply_without_a_schema_is_the_json_in_it():
+    assert ask(Script("So: ", '{"a": 1}', END)).data == {"a": 1}
+
+
+def test_a_reply_that_was_stopped_has_no_value():
+    script = Script('{"n": 1}')
+    reply = ask(script, schema=SCHEMA)
+    take(reply.open(), 1)
+
+    reply.cancel()
+
+    with pytest.raises(MismatchError, match="stopped before its end"):
+        _value = reply.data
+    assert reply.text == '{"n": 1}'
+
+
+# Copies
+
+
+@pytest.mark.parametrize("copied", [lambda reply: pickle.loads(pickle.dumps(reply)), copy.deepcopy, copy.copy])
+def test_a_reply_that_has_ended_can_be_pickled_and_copied(copied):
+    reply = ask(Script('{"n": 1}', END), schema=SCHEMA)
+    str(reply)
+
+    other = copied(reply)
+
+    assert (str(other), other.status, other.data, other.usage) == (str(reply), "complete", {"n": 1}, reply.usage)
+    assert (list(other), other.turn_id) == ([reply.text], reply.turn_id)
+
+
+@pytest.mark.parametrize(
+    "error", [ProviderError("down"), ProviderStatusError("no", 404), RateLimitError("slow down", 429, 3.0)]
+)
+def test_its_error_is_pickled_with_it(error):
+    reply = ask(Script("so far", error))
+    with pytest.raises(type(error)):
+        str(reply)
+
+    other = pickle.loads(pickle.dumps(reply))
+
+    assert (type(other.error), str(other.error), vars(other.error)) == (type(error), str(error), vars(error))
+    assert other.text_so_far == "so far"
+
+
+def test_a_reply_that_still_streams_is_not_copied():
+    reply = ask(Script("one"))
+    take(reply.open(), 1)
+
+    with pytest.raises(TypeError, match="when it has ended"):
+        copy.deepcopy(reply)
+    reply.cancel()
+
+
+def test_an_interrupt_while_its_text_is_waited_for_is_one_line_and_keeps_the_text():
+    script = Script("two words")
+    reply = ask(script)
+    reader = reply.open()
+    take(reader, 1)
+
+    def interrupted(self, timeout=None):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reader, "take", interrupted)
+        with pytest.raises(ReplyInterrupted, match="the 9 characters that had come are kept"):
+            str(reply)
+
+    assert (reply.status, reply.text) == ("cancelled", "two words")

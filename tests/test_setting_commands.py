@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flowgpt_magic import aliases, models, settings
+from flowgpt_magic import aliases, models, setting_commands, settings
 from flowgpt_magic.aliases import Alias, AliasError, load, save
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import (
@@ -23,13 +23,17 @@ from flowgpt_magic.errors import (
     ModelNotSupportedError,
     OptionError,
     PromptError,
+    ProviderConnectionError,
     ProviderNotFoundError,
+    ProviderTimeoutError,
     SettingError,
 )
 from flowgpt_magic.providers import runtime, weights
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.setting_commands import COMMANDS
 from flowgpt_magic.tables import Table
+from tests.openai_servers import background, speaking
+from tests.servers import closed_port, head, stalling
 
 SERVER = "http://127.0.0.1:8765"
 PLUG_INS = """
@@ -56,6 +60,12 @@ class Moody(Parrot):
     @classmethod
     def get_models(cls):
         raise RuntimeError("not today")
+
+class Slow(Parrot):
+    @classmethod
+    async def list_models(cls, **settings):
+        import asyncio
+        await asyncio.Event().wait()
 """
 
 
@@ -77,13 +87,15 @@ def run(desk: Desk) -> Callable[[str], Any]:
 
 @pytest.fixture
 def plug_ins(tmp_path, monkeypatch):
-    """Four plug-ins that are installed, and one that cannot be loaded."""
+    """Five plug-ins that are installed, and one that cannot be loaded."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "flowgpt_birds.py").write_text(PLUG_INS)
     metadata = tmp_path / "flowgpt_birds-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: flowgpt_birds\nVersion: 1.0\n")
-    points = [f"{name.lower()} = flowgpt_birds:{name}" for name in ("Parrot", "Keyed", "Ill", "Moody", "Broken")]
+    points = [
+        f"{name.lower()} = flowgpt_birds:{name}" for name in ("Parrot", "Keyed", "Ill", "Moody", "Slow", "Broken")
+    ]
     (metadata / "entry_points.txt").write_text("\n".join(["[flowgpt_magic.providers]", *points]))
     models._entry_points.cache_clear()
     yield
@@ -356,8 +368,102 @@ def test_models_goes_on_where_nobody_is_asked(run, monkeypatch):
 def test_models_says_what_is_wrong(run):
     with pytest.raises(ProviderNotFoundError, match="did you mean echo"):
         run("models ecko")
-    with pytest.raises(OptionError, match="the name of one provider, or nothing"):
+    with pytest.raises(OptionError, match="the name of one provider or alias, or nothing"):
         run("models echo local")
+
+
+def test_any_model_of_a_server_is_told_of_without_asking_it(run):
+    row = rows(run("models"))["openai_compatible"]
+
+    assert row["model"] == "any of its server's: %flowgpt models openai_compatible lists them"
+    assert row["would it answer?"] == "no: the environment variable OPENAI_API_KEY is not set"
+
+
+def test_a_server_that_needs_no_key_may_answer_and_another_one_that_is_named_is_missed(run, monkeypatch):
+    def answer() -> str:
+        return rows(run("providers"))["openai_compatible"]["would it answer?"]
+
+    run("set openai_base_url http://127.0.0.1:11434/v1")
+    assert answer() == "if the server at http://127.0.0.1:11434/v1 does"
+    run("set openai_key MY_KEY")
+    assert answer() == "no: the environment variable MY_KEY is not set"
+    monkeypatch.setenv("MY_KEY", "hunter2")
+    assert answer() == "if the server at http://127.0.0.1:11434/v1 does"
+    run("set openai_base_url nowhere")
+    assert answer().startswith("no: ")
+
+
+def test_models_of_a_server_are_listed_by_asking_it(run):
+    with background(speaking(models=["llama3.2", "qwen2.5:7b"])) as server:
+        run(f"set openai_base_url {server.url}/v1")
+        save(Alias("fast", "openai_compatible:qwen2.5:7b"))
+        run("set model fast")
+
+        table = run("models openai_compatible")
+
+    assert by_model(table) == {
+        "openai_compatible:llama3.2": {
+            "provider": "openai_compatible",
+            "model": "llama3.2",
+            "alias": "",
+            "would it answer?": "yes",
+        },
+        "openai_compatible:qwen2.5:7b (in use)": {
+            "provider": "openai_compatible",
+            "model": "qwen2.5:7b (in use)",
+            "alias": "fast",
+            "would it answer?": "yes",
+        },
+    }
+    assert [request.line for request in server.requests] == ["GET /v1/models HTTP/1.1"]
+
+
+def test_models_of_an_aliass_server_are_listed_by_asking_that_with_its_key(run, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "hunter2")
+    with background(speaking(models=["llama3.2"], key="hunter2")) as server:
+        save(Alias("fast", "openai_compatible:x", f"{server.url}/v1", key_variable="MY_KEY"))
+
+        found = by_model(run("models fast"))
+
+    assert found["openai_compatible:llama3.2"]["would it answer?"] == "yes"
+    assert found["openai_compatible:x"]["alias"] == "fast (at its own endpoint)"
+
+
+def test_a_server_that_lists_nothing_says_why(run):
+    port = closed_port()
+    run(f"set openai_base_url http://127.0.0.1:{port}/v1")
+
+    with pytest.raises(ProviderConnectionError, match="connection refused; check that the server runs"):
+        run("models openai_compatible")
+
+
+def test_a_server_that_does_not_list_its_models_in_time_is_not_waited_for(run, monkeypatch):
+    monkeypatch.setattr(setting_commands, "PATIENCE", 0.05)
+    with background(stalling(head(Content_Type="application/json", Content_Length="9"))) as server:
+        run(f"set openai_base_url {server.url}/v1")
+
+        with pytest.raises(ProviderTimeoutError, match=r"was silent for 0\.05 s|has not listed its models"):
+            run("models openai_compatible")
+
+
+def test_a_plug_in_that_never_lists_its_models_is_not_waited_for(run, plug_ins, monkeypatch):
+    monkeypatch.setattr(setting_commands, "PATIENCE", 0.05)
+
+    with pytest.raises(ProviderTimeoutError, match=r"slow has not listed its models within 0\.1 s"):
+        run("models slow")
+
+
+def test_an_alias_of_such_a_provider_may_have_endpoint_and_key(run, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "hunter2")
+
+    shown = run("alias fast openai_compatible:llama3.2 --endpoint http://127.0.0.1:11434/v1/ --key-variable MY_KEY")
+
+    assert shown == "fast asks openai_compatible:llama3.2"
+    assert load()["fast"] == Alias(
+        "fast", "openai_compatible:llama3.2", "http://127.0.0.1:11434/v1", key_variable="MY_KEY"
+    )
+    assert "for now, the keyring" not in run("update fast --key-variable keyring:ollama/me")
+    assert rows(run("aliases"))["fast"]["key variable"] == "keyring:ollama/me"
 
 
 def test_plug_ins_are_listed_with_what_they_say_and_broken_ones_with_their_fault(run, plug_ins, monkeypatch):
@@ -398,7 +504,7 @@ def test_an_alias_is_made_with_all_it_may_carry(run):
     )
 
     assert load() == {"polly": Alias("polly", "gemini", SERVER, "Be brief.", 0.3, "POLLY_KEY")}
-    assert shown == "polly asks flowgpt:google-gemini; POLLY_KEY is not set yet"
+    assert shown == "polly asks flowgpt:google-gemini; for now, the environment variable POLLY_KEY is not set"
     assert str(models.find_model("polly")) == "flowgpt:google-gemini"
 
 

@@ -326,7 +326,7 @@ def test_what_is_the_users_own_is_no_projects_to_set(file, project, name):
 def test_where_prompts_go_and_every_secret_are_the_users_own():
     own = {name for name in TABLE if TABLE[name].metadata["personal"]}
 
-    assert own == {"base_url", "token", "proxy", "trust_env", "history", "images"}
+    assert own >= {"base_url", "token", "openai_base_url", "openai_key", "proxy", "trust_env", "history", "images"}
     assert own >= {name for name in TABLE if TABLE[name].metadata["secret"]}
 
 
@@ -441,3 +441,66 @@ def test_settings_are_loaded_for_every_prompt_and_their_files_are_not_read_for_e
     chosen = load(environ={}, path=file)
 
     assert (chosen.threads, chosen.retries) == (1, 2)
+
+
+# The name of a key, and the server it is for
+
+
+@pytest.mark.parametrize("layer", ["options", "configured", "conversation"])
+def test_a_key_in_the_place_of_its_name_is_refused_and_not_shown(file, layer):
+    with pytest.raises(SettingError, match="openai_key must be the name of what holds the key") as caught:
+        load(environ={}, path=file, **{layer: {"openai_key": "sk-hunter2-hunter2"}})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_in_the_environment_in_the_place_of_its_name_is_not_shown(file):
+    with pytest.raises(SettingError, match="environment variable FLOWGPT_OPENAI_KEY: openai_key must be") as caught:
+        load(environ={"FLOWGPT_OPENAI_KEY": "sk-hunter2-hunter2"}, path=file)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [
+        ({"environ": {"FLOWGPT_OPENAI_KEY": "MINE"}}, "MINE"),
+        ({"environ": {"FLOWGPT_OPENAI_KEY": "MINE", "FLOWGPT_OPENAI_BASE_URL": "http://a/v1"}}, "MINE"),
+        ({"configured": {"openai_base_url": "http://a/v1"}, "options": {"openai_key": "MINE"}}, "MINE"),
+        ({"configured": {"openai_base_url": "http://a/v1", "openai_key": "MINE"}}, "MINE"),
+        # Said again, it is still the same server.
+        (
+            {
+                "configured": {"openai_base_url": "http://a/v1", "openai_key": "MINE"},
+                "options": {"openai_base_url": "http://a/v1/"},
+            },
+            "MINE",
+        ),
+        (
+            {"environ": {"FLOWGPT_OPENAI_KEY": "MINE"}, "options": {"openai_base_url": "https://api.openai.com/v1"}},
+            "MINE",
+        ),
+        # Another server is sent no key that was named for this one.
+        ({"environ": {"FLOWGPT_OPENAI_KEY": "MINE"}, "options": {"openai_base_url": "http://a/v1"}}, ""),
+        (
+            {
+                "configured": {"openai_base_url": "http://a/v1", "openai_key": "MINE"},
+                "options": {"openai_base_url": "http://b/v1"},
+            },
+            "",
+        ),
+        ({"environ": {"FLOWGPT_OPENAI_KEY": "MINE"}, "conversation": {"openai_base_url": "http://a/v1"}}, ""),
+        (
+            {
+                "environ": {"FLOWGPT_OPENAI_KEY": "MINE"},
+                "conversation": {"openai_base_url": "http://a/v1", "openai_key": "OTHER"},
+            },
+            "OTHER",
+        ),
+    ],
+)
+def test_a_key_goes_to_the_server_that_was_in_force_where_it_was_named(file, layers, named):
+    chosen = load(**{"environ": {}, **layers}, path=file)
+
+    assert chosen.openai_key == named
+    if not named:
+        assert chosen.sources["openai_key"].startswith("default; ")
+        assert "openai_key" not in chosen.ranks

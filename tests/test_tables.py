@@ -55,3 +55,25 @@ def test_text_has_one_line_a_row(rows):
 
     assert len(lines) == 2 + len(rows)
     assert not any(character in line for line in lines for character in "\r\v\f\x1b\x07")
+
+
+def test_the_widest_columns_are_cut_where_there_is_little_room():
+    table = Table(("turn", "prompt", "reply"), (("1", "a" * 60, "b c " * 20), ("12", "short", "d")))
+
+    lines = table.text(50).splitlines()
+
+    assert max(map(len, lines)) == 50
+    assert lines[2].startswith("1     aaaa")
+    assert lines[2].count("…") == 2
+    assert table.text(200) == table.text()
+    assert (
+        Table(("time", "prompt"), (("2026-11-24 16:54", "a" * 60),)).text(30).endswith("2026-11-24 16:54  aaaaaaaaaaa…")
+    )
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=4), st.integers(18, 60))
+def test_no_row_is_wider_than_the_room(rows, width):
+    lines = Table(("a", "b"), tuple(rows)).text(width).split("\n")
+
+    assert len(lines) == 2 + len(rows)
+    assert max(map(len, lines)) <= width

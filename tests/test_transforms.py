@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
-from flowgpt_magic.transforms import TRANSFORMERS, complete_cell, is_whole_cell, keep_question_marks
+from flowgpt_magic.transforms import (
+    AI_TRANSFORMERS,
+    TRANSFORMERS,
+    complete_cell,
+    is_whole_cell,
+    keep_automagic_question,
+    keep_question_marks,
+)
 
 
 def lines(text: str) -> list[str]:
@@ -74,6 +81,37 @@ def test_a_question_reaches_the_model_with_its_mark(typed, prompt):
 )
 def test_what_is_no_such_question_stays_as_it_is(typed):
     assert keep_question_marks(lines(typed)) == lines(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("flowgpt what is a list?\n", "get_ipython().run_line_magic('flowgpt', 'what is a list?')\n"),
+        ("  flowgpt why??", "  get_ipython().run_line_magic('flowgpt', 'why??')\n"),
+        ("flowgpt?\n", None),
+        ("flowgpt = 5?\n", None),
+        ("flowgpt why\n", None),
+        ("ai why?\n", None),
+        ("x = 1\nflowgpt why?\n", None),
+        ("flowgpt why?\nx = 1\n", None),
+    ],
+)
+def test_a_question_reaches_the_model_without_a_percent_sign_where_ipython_knows_it_so(typed, code):
+    found = keep_automagic_question(lines(typed), on=lambda name: name == "flowgpt")
+
+    assert "".join(found) == (code or typed)
+    assert keep_automagic_question(lines(typed), on=lambda name: False) == lines(typed)
+
+
+@pytest.mark.parametrize(("magic", "transformers"), [("flowgpt", TRANSFORMERS), ("ai", AI_TRANSFORMERS)])
+def test_a_cell_that_is_typed_in_a_terminal_goes_on_until_a_line_is_left_empty(magic, transformers):
+    shell = TransformerManager()
+    shell.cleanup_transforms[:0] = transformers
+
+    assert shell.check_complete(f"%%{magic} -t 1")[0] == "incomplete"
+    assert shell.check_complete(f"%%{magic}\nfirst line\n  second line")[0] == "incomplete"
+    assert shell.check_complete(f"%%{magic}\nfirst line\n  second line\n\n")[0] == "complete"
+    assert shell.check_complete(f"%{magic} what is it?")[0] == "complete"
 
 
 @given(st.text(), st.sampled_from([complete_cell, keep_question_marks]))

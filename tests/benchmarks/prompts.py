@@ -1,6 +1,6 @@
-"""What a prompt costs before it is sent: references in a long text, and big values as text.
+"""What a prompt costs before it is sent: references in a long text, big values as text, and Tab while it is typed.
 
-    python -m tests.benchmarks.prompts [references] [frame] [values]
+    python -m tests.benchmarks.prompts [references] [frame] [values] [completion]
 
 Every figure is the median of several runs, in milliseconds of this process.
 """
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 from flowgpt_magic.attachments import describe
 from flowgpt_magic.references import resolve
@@ -84,14 +86,40 @@ def measure_values() -> None:
     print(f"text of 100 MB: {milliseconds(lambda text='x' * 100_000_000: describe('text', text, 1_000))}")
 
 
+def measure_completion() -> None:
+    from flowgpt_magic.completion_matcher import matcher
+    from flowgpt_magic.desk import Desk
+
+    shell = SimpleNamespace(user_ns={f"variable_{number}": number for number in range(10_000)}, user_ns_hidden={})
+    with tempfile.TemporaryDirectory() as folder:
+        desk = Desk(lambda: {"model": "echo", "history": f"{folder}/history.sqlite3"}, {})
+        for number in range(1_000):
+            desk.conversation(f"conversation {number}").begin_anew()
+        desk.journal.flush()
+        for text in (
+            "%flowgpt un",
+            "%%flowgpt -m ",
+            "%%flowgpt -c conv",
+            "%flowgpt use ",
+            "%%flowgpt -a v",
+            "%flowgpt {",
+        ):
+            context = SimpleNamespace(full_text=text, cursor_line=0, cursor_position=len(text))
+            taken = milliseconds(lambda context=context: matcher(context, shell, desk), 30)
+            print(f"Tab behind {text!r}: {taken}")
+        desk.journal.close()
+
+
 def main() -> None:
-    wanted = sys.argv[1:] or ["references", "frame", "values"]
+    wanted = sys.argv[1:] or ["references", "frame", "values", "completion"]
     if "references" in wanted:
         measure_references()
     if "frame" in wanted:
         measure_frame()
     if "values" in wanted:
         measure_values()
+    if "completion" in wanted:
+        measure_completion()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any
 
 import aiohttp
 
@@ -39,20 +40,23 @@ class Figures:
         return self.flowgpt / self.plain
 
 
-async def _serve(count: int, address: Connection) -> None:
-    lines = [json.dumps({"event": "text", "data": WORDS[index % len(WORDS)]}).encode() + b"\n" for index in range(8)]
-    chunked = [b"%x\r\n%s\r\n" % (len(line), line) for line in lines]
-    block = b"".join(chunked) * (AT_ONCE // len(chunked))
+LINES = [json.dumps({"event": "text", "data": word}).encode() + b"\n" for word in WORDS]
+
+
+async def _serve(count: int, chunks: list[bytes], last: bytes, at_once: int, address: Connection) -> None:
+    framed = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]
+    blocks = [b"".join(framed[n % len(framed)] for n in range(place, place + at_once)) for place in range(len(framed))]
+    end = (b"%x\r\n%s\r\n" % (len(last), last) if last else b"") + b"0\r\n\r\n"
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
         await reader.readexactly(length)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(count // AT_ONCE):
-            writer.write(block)
+        for place in range(0, count, at_once):
+            writer.write(blocks[place % len(blocks)])
             await writer.drain()
-        writer.write(b"0\r\n\r\n")
+        writer.write(end)
         await writer.drain()
         writer.close()
 
@@ -61,16 +65,19 @@ async def _serve(count: int, address: Connection) -> None:
     await server.serve_forever()
 
 
-def _run_server(count: int, address: Connection) -> None:
-    asyncio.run(_serve(count, address))
+def _run_server(*arguments: Any) -> None:
+    asyncio.run(_serve(*arguments))
 
 
 @contextmanager
-def server(count: int) -> Iterator[str]:
-    """A server in another process whose every reply has ``count`` chunks; you get its base URL."""
+def server(count: int, chunks: list[bytes] = LINES, last: bytes = b"", at_once: int = AT_ONCE) -> Iterator[str]:
+    """A server in another process that replies with ``count`` chunks, ``at_once`` at a time, and then ``last``.
+
+    ``count`` is a multiple of ``at_once``. You get its base URL.
+    """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_run_server, args=(count, there), daemon=True)
+    process = context.Process(target=_run_server, args=(count, chunks, last, at_once, there), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{here.recv()}"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -193,20 +194,35 @@ def kernel(shared_kernel: Kernel) -> Kernel:
 
 
 @pytest.fixture
-def misbehaving_server() -> Iterator[str]:
-    """The address of a server that breaks off in the middle of each reply."""
-    answer = servers.answering(servers.head(**{"Content-Length": "1000"}), servers.line("what came before"))
+def serve() -> Iterator[Callable[..., str]]:
+    """Start a server that gives these answers, one for each request, and the last for all after it; its address."""
     thread = Worker()
     stop = asyncio.Event()
-    address: Future[str] = Future()
+    serving: list[Future[None]] = []
 
-    async def serve() -> None:
-        async with servers.serving(answer) as server:
-            address.set_result(server.url)
-            await stop.wait()
+    def start_one(*answers: servers.Answer) -> str:
+        address: Future[str] = Future()
+        asked = count()
 
-    serving = thread.submit(serve())
-    yield address.result(10)
+        async def answer(request: servers.Request, connection: servers.Connection) -> None:
+            await answers[min(next(asked), len(answers) - 1)](request, connection)
+
+        async def run() -> None:
+            async with servers.serving(answer) as server:
+                address.set_result(server.url)
+                await stop.wait()
+
+        serving.append(thread.submit(run()))
+        return address.result(10)
+
+    yield start_one
     thread.loop.call_soon_threadsafe(stop.set)
-    serving.result(10)
+    for each in serving:
+        each.result(10)
     thread.close()
+
+
+@pytest.fixture
+def misbehaving_server(serve: Callable[..., str]) -> str:
+    """The address of a server that breaks off in the middle of each reply."""
+    return serve(servers.answering(servers.head(**{"Content-Length": "1000"}), servers.line("what came before")))

@@ -191,12 +191,6 @@ def test_a_question_inside_a_string_is_left_alone(kernel):
     assert kernel.good(code).printed == "\n%flowgpt what is it?\n\n"
 
 
-def test_help_on_the_magic_itself_is_still_help(kernel):
-    run = kernel.good("%flowgpt?")
-
-    assert "language model" in str(run.reply["payload"])
-
-
 def test_a_comment_above_the_magic_is_no_part_of_the_prompt(kernel):
     assert shown(kernel.good("# what I want to know\n\n%%flowgpt\nhello")) == "hello"
 

@@ -174,6 +174,34 @@ def test_a_bad_setting_spoils_no_completion(kernel):
     assert found.matches == ["main"]
 
 
+def test_ai_is_completed_while_the_alias_is_on(kernel):
+    before = tab(kernel, "%ai un|").matches
+    kernel.good("%flowgpt ai-alias on\nnachbar = 1")
+
+    assert tab(kernel, "%ai un|").matches == ["undo"]
+    assert tab(kernel, "%%ai -f ht|").matches == ["html"]
+    assert tab(kernel, "%%ai echo\n{nach|").matches == ["nachbar"]
+
+    kernel.good("%flowgpt ai-alias off")
+    assert "undo" not in [*before, *tab(kernel, "%ai un|").matches]
+
+
+def test_the_percent_sign_may_be_missing_with_automagic(kernel):
+    assert tab(kernel, "flowgpt un|").matches == ["undo"]
+
+    kernel.good("flowgpt = 1")
+    assert "undo" not in tab(kernel, "flowgpt un|").matches
+    kernel.good("del flowgpt\n%automagic off")
+    assert "undo" not in tab(kernel, "flowgpt un|").matches
+    kernel.good("%automagic on")
+
+
+def test_the_flags_of_subcommands_are_offered(kernel):
+    assert tab(kernel, "%flowgpt alias fast echo --key|").matches == ["--key-variable"]
+    assert tab(kernel, "%flowgpt alias fast echo --key-variable FLOWGPT_HIS|").matches == ["FLOWGPT_HISTORY"]
+    assert tab(kernel, "%flowgpt export talk.md --o|").matches == ["--overwrite"]
+
+
 def test_the_matcher_goes_with_the_extension_and_is_there_once(start_kernel):
     kernel = start_kernel()
     count = "print([getattr(each, 'matcher_identifier', '') for each in get_ipython().Completer.custom_matchers])"

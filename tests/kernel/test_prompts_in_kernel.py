@@ -153,7 +153,8 @@ def test_silence_ends_a_reply_where_asked(kernel):
     [
         ("-f image", "no installed provider makes images"),
         ("-a nobody", "nobody: there is no variable and no file of this name"),
-        ("-a ''", "must be names with commas"),
+        ("-a ''", "-a needs a value"),
+        ("-a ,x", "must be names with commas"),
         ("-P 5", "must be name=value"),
         ("--timeout soon", "must be a number"),
         ("--retries -1", "must be a number of at least 0"),

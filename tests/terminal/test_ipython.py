@@ -2,44 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
-import sys
-from collections.abc import Iterator
-
 import pexpect
 import pytest
 
-COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
-
-
-class Terminal:
-    """IPython with the extension loaded and the echo provider as its default."""
-
-    def __init__(self, folder: str) -> None:
-        environment = {**os.environ, "FLOWGPT_MODEL": "echo", "IPYTHONDIR": folder, "TERM": "xterm", "NO_COLOR": "1"}
-        arguments = ["-m", "IPython", "--no-banner", "--no-confirm-exit", "--simple-prompt", "--colors=NoColor"]
-        self.child = pexpect.spawn(sys.executable, arguments, env=environment, encoding="utf-8", timeout=60, echo=False)
-        self.child.expect(r"In \[1\]: ")
-        self.count = 1
-        self.run("%load_ext flowgpt_magic")
-
-    def run(self, line: str) -> str:
-        """What comes out between a typed line and the next prompt."""
-        self.child.sendline(line)
-        return self.next_prompt()
-
-    def next_prompt(self) -> str:
-        self.count += 1
-        self.child.expect(rf"In \[{self.count}\]: ")
-        return COLOURS.sub("", self.child.before)
-
-
-@pytest.fixture
-def terminal(tmp_path) -> Iterator[Terminal]:
-    started = Terminal(str(tmp_path))
-    yield started
-    started.child.close(force=True)
+from tests.terminal.conftest import COLUMNS, STEERING
 
 
 def test_a_reply_is_printed_once_with_who_answered(terminal):
@@ -83,4 +49,95 @@ def test_leaving_prints_nothing(terminal):
     terminal.child.sendline("exit")
     terminal.child.expect(pexpect.EOF)
 
-    assert COLOURS.sub("", terminal.child.before).strip() == ""
+    assert STEERING.sub("", terminal.child.before).strip() == ""
+
+
+def test_a_question_reaches_the_model_though_the_percent_sign_is_missing(simple):
+    assert "what is a list?\n\n[echo:words" in simple.run("flowgpt what is a list?")
+
+
+def test_a_cell_goes_on_until_lines_are_left_empty(real):
+    shown = real.run("%%flowgpt -f text", "first line", "second line", "", "")
+
+    assert "first line\nsecond line\n[echo:words" in shown
+    assert "Error" not in shown
+
+
+@pytest.mark.parametrize("typed", ["%flowgpt vers\t", "flowgpt vers\t", "r = %flowgpt vers\t"])
+def test_tab_completes_a_subcommand(real, typed):
+    real.child.send(typed)
+    real.child.expect("ion")  # is added to what stands there; Enter would not wait for it
+
+    assert "flowgpt_magic 0." in real.run("")
+
+
+def test_tab_completes_a_name_in_a_prompt_and_offers_nothing_of_pythons(real):
+    real.run("nachbar = 'Ada'")
+
+    real.child.send("%flowgpt pri\t who is {nach\t")
+    real.child.expect("bar")
+
+    assert "pri who is Ada" in real.run("}")
+
+
+def test_the_help_is_what_a_question_mark_shows(real):
+    assert "ask; the lines below are the prompt" in real.run("%flowgpt?")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("%%time", "%flowgpt hello", "", ""),
+        ("%%capture --no-stdout", "%flowgpt hello", "", ""),
+        ("if True:", "%flowgpt hello", ""),
+        ("for n in range(1):", "r = %flowgpt hello", ""),
+    ],
+)
+def test_a_reply_is_no_empty_output(real, lines):
+    shown = real.run(*lines)
+
+    assert shown.count("[echo:words") == 1
+    assert "Out[" not in shown
+
+
+def test_a_reply_that_a_function_returns_is_shown_once(real):
+    real.run("def ask(n):", "return get_ipython().run_line_magic('flowgpt', 'number {n}')", "")
+
+    shown = real.run("ask(3)")
+
+    assert shown.count("number 3") == 1
+    assert shown.rstrip().endswith(": the reply above")
+
+
+def test_one_of_two_replies_of_a_cell_is_assigned(simple):
+    simple.run("%%flowgpt one", "", "")
+    simple.run("if True:", "    a = %flowgpt first", "    %flowgpt second", "")
+
+    assert "first" in simple.run("a.text")
+
+
+def test_a_table_is_as_wide_as_the_terminal(simple):
+    simple.run("%flowgpt " + "a long prompt " * 30)
+
+    lines = simple.run("%flowgpt history").lstrip().splitlines()
+
+    assert lines[0].startswith("turn  prompt")
+    assert max(map(len, lines)) <= COLUMNS
+
+
+def test_the_code_of_a_reply_goes_into_the_next_prompt(real):
+    shown = real.run("%%flowgpt --next-cell", "```python", "answer = 6 * 7", "```", "", "")
+    real.child.expect(r"answer = 6 \* 7")  # put there, and not run
+
+    assert "answer = 6 * 7" in shown
+    real.run("")
+    assert "42" in real.run("answer")
+
+
+def test_a_failure_can_be_asked_about(simple):
+    simple.run("1 / 0")
+
+    shown = simple.run("%flowgpt fix")
+
+    assert "ZeroDivisionError: division by zero" in shown
+    assert "    1 / 0" in shown

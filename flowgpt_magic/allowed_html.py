@@ -1,0 +1,105 @@
+"""The one list of what HTML of a reply may have: these elements, these attributes, these values.
+
+It stands last on the way to a page, whatever came before it. Elements whose content a parser reads as raw text (style,
+title, noscript …), forms, and the corners of MathML where HTML comes back (annotation-xml, mglyph) are not on it: it is
+these that let harmless HTML turn into other HTML when a page reads it again.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+from typing import Protocol
+
+LONGEST_VALUE = 40_000  # characters of an attribute
+
+_TAGS = """
+    p h3 h4 h5 h6 ul ol li blockquote hr br em strong s a code pre span div table thead tbody tr th td img button
+"""
+_MATH_TAGS = """
+    math mrow mi mn mo mtext mspace mfrac msqrt mroot msub msup msubsup munder mover munderover mtable mtr mtd mstyle
+    mpadded mphantom
+"""
+TAGS = frozenset(_TAGS.split())
+MATH_TAGS = frozenset(_MATH_TAGS.split())
+WORDS = "keyword string comment number function builtin operator meta tag attribute variable atom error"  # of code
+
+_ADDRESS = re.compile(r"(?:https?://[^/?#\s\\]|mailto:[^?#\s\\])[^\s\\]*", re.IGNORECASE)
+_IMAGE_ADDRESS = re.compile(r"https?://[^/?#\s\\][^\s\\]*", re.IGNORECASE)
+_LENGTH = re.compile(r"-?\d{0,4}(?:\.\d{0,6})?(?:em|ex|px|pt|%)?")
+_BOOLEAN = re.compile(r"true|false")
+_MATH_ATTRIBUTES = {
+    **dict.fromkeys(("stretchy", "fence", "separator", "largeop", "movablelimits", "accent", "displaystyle"), _BOOLEAN),
+    **dict.fromkeys(("minsize", "maxsize", "mathsize", "linethickness", "lspace", "rspace"), _LENGTH),
+    **dict.fromkeys(("width", "height", "depth", "voffset"), _LENGTH),
+    "form": re.compile(r"prefix|infix|postfix"),
+    "scriptlevel": re.compile(r"[+-]?\d"),
+    "mathvariant": re.compile(r"normal"),
+    "mathcolor": re.compile(r"[A-Za-z]{1,20}"),
+    "class": re.compile(r"fg-(?:left|right|boxed|struck)"),
+}
+_ATTRIBUTES: dict[str, dict[str, re.Pattern[str]]] = {
+    "a": {"href": _ADDRESS, "target": re.compile("_blank"), "rel": re.compile("noopener noreferrer")},
+    "img": {
+        "src": _IMAGE_ADDRESS,
+        "alt": re.compile(r"[\s\S]*"),
+        "loading": re.compile("lazy"),
+        "referrerpolicy": re.compile("no-referrer"),
+    },
+    "button": {"type": re.compile("button"), "class": re.compile("fg-image"), "data-src": _IMAGE_ADDRESS},
+    "pre": {
+        "class": re.compile("fg-(?:tex|plain)"),
+        "data-language": re.compile(r"[\w+#.-]{0,40}"),
+        "data-part": re.compile(r"\d{1,6}"),
+    },
+    "span": {"data-runs": re.compile(r"[A-Za-z0-9]*"), "class": re.compile(f"fg-(?:{WORDS.replace(' ', '|')})")},
+    "code": {"class": re.compile("fg-tex")},
+    "div": {"class": re.compile("fg-scroll")},
+    "li": {"class": re.compile("fg-task")},
+    "ol": {"start": re.compile(r"\d{1,9}")},
+    "th": {"align": re.compile("left|center|right")},
+    "td": {"align": re.compile("left|center|right")},
+    **{tag: dict(_MATH_ATTRIBUTES) for tag in MATH_TAGS},
+}
+for _tag in ("p", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "pre", "table", "code"):
+    _ATTRIBUTES.setdefault(_tag, {})["dir"] = re.compile("auto|ltr")
+_ATTRIBUTES["math"]["display"] = re.compile("block")
+
+
+class _Cleaner(Protocol):
+    def clean(self, html: str) -> str: ...
+
+
+@functools.cache
+def _cleaner(images: bool) -> _Cleaner:
+    import nh3
+
+    return nh3.Cleaner(
+        tags=set(TAGS | MATH_TAGS) - (set() if images else {"img"}),
+        clean_content_tags=set(),
+        attributes={tag: set(values) - {"rel"} for tag, values in _ATTRIBUTES.items()},
+        attribute_filter=_kept,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer",
+        strip_comments=True,
+    )
+
+
+def _kept(tag: str, name: str, value: str) -> str | None:
+    """The value of an attribute, or None where it may not stay."""
+    allowed = _ATTRIBUTES.get(tag, {}).get(name)
+    return value if allowed is not None and len(value) <= LONGEST_VALUE and allowed.fullmatch(value) else None
+
+
+def cleaned(fragment: str, *, images: bool = False) -> str:
+    """The fragment of HTML with nothing in it that is not on the list; every link opens with ``noopener``.
+
+    An image, which a page would fetch, stays only with ``images``.
+    """
+    return _cleaner(images).clean(fragment)
+
+
+def escaped(text: str) -> str:
+    """Text as it stands in HTML, also between double quotes."""
+    return html.escape(text)

@@ -1,0 +1,78 @@
+"""A reply that has to fit a schema: asked for so, checked when it has ended, and asked again where it does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from flowgpt_magic.errors import MismatchError, SchemaNotSupportedError
+from flowgpt_magic.messages import Again, Message, Usage, notice
+from flowgpt_magic.plain_text import counted
+from flowgpt_magic.schemas import Schema
+
+Chunks = AsyncGenerator[str | Usage, None]
+CheckedChunks = AsyncGenerator[str | Usage | Again, None]
+Ask = Callable[[Sequence[Message], Mapping[str, Any]], Chunks]
+
+AGAIN = 2  # times a reply that does not fit is asked again, where nobody has set ``retries``
+INSTRUCTION = "Answer with JSON and nothing else. It must be one value that fits this JSON Schema:"
+
+
+def instructed(messages: Sequence[Message], schema: Schema) -> list[Message]:
+    """``messages`` with the schema below the last one, for a model that cannot be given one otherwise."""
+    *earlier, last = messages
+    described = json.dumps(schema.json_schema, ensure_ascii=False)
+    return [*earlier, {**last, "content": f"{last['content']}\n\n{INSTRUCTION}\n{described}"}]
+
+
+def corrected(messages: Sequence[Message], text: str, wrong: MismatchError) -> list[Message]:
+    """``messages``, the reply to them that does not fit, and what is wrong with it."""
+    told = f"This does not fit the schema: {wrong}. Answer again, with JSON that fits and nothing else."
+    return [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": told}]
+
+
+async def checked(
+    ask: Ask, schema: Schema, messages: Sequence[Message], *, native: bool, further_tries: int
+) -> CheckedChunks:
+    """The chunks of ``ask``, asked again up to ``further_tries`` times while the text of the reply does not fit.
+
+    ``ask`` gets messages and further parameters of the provider. Where ``native``, the provider takes the schema as one
+    of them; a server that refuses it is asked in words. Before another try comes an ``Again``. Raises ``MismatchError``
+    when no try is left.
+    """
+    asked = list(messages) if native else instructed(messages, schema)
+    for further in range(further_tries, -1, -1):
+        text: list[str] = []
+        try:
+            async with aclosing(_taken(ask, asked, schema if native else None, text)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except SchemaNotSupportedError as error:
+            if text or not native:
+                raise
+            notice(f"the schema was asked for in words: {error}")
+            native, asked = False, instructed(messages, schema)
+            async with aclosing(_taken(ask, asked, None, text)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        try:
+            schema.read("".join(text))
+        except MismatchError as error:
+            if not further:
+                tries = counted(further_tries + 1, "try", "tries")
+                raise MismatchError(f"the reply does not fit {schema.name} after {tries}: {error}") from None
+            yield Again(f"the reply does not fit {schema.name}: {error}")
+            asked = corrected(asked, "".join(text), error)
+        else:
+            return
+
+
+async def _taken(ask: Ask, messages: Sequence[Message], schema: Schema | None, text: list[str]) -> Chunks:
+    given = {"schema": dict(schema.json_schema)} if schema else {}
+    async with aclosing(ask(messages, given)) as chunks:
+        async for chunk in chunks:
+            if isinstance(chunk, str):
+                text.append(chunk)
+            yield chunk

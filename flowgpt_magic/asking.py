@@ -1,0 +1,72 @@
+"""From a request to its reply: who is asked, how often, and what is checked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from flowgpt_magic.answers import AGAIN, checked
+from flowgpt_magic.attempts import persistent
+from flowgpt_magic.keeping import Keeping
+from flowgpt_magic.messages import Again, LeftOut, Message, Usage
+from flowgpt_magic.replay import Replays
+from flowgpt_magic.reply import Reply
+from flowgpt_magic.request import Request
+from flowgpt_magic.tracing import Watch
+
+Chunks = AsyncGenerator[str | Usage | Again, None]
+
+
+def asked(request: Request, watch: Watch) -> Chunks:
+    """The chunks of the reply to ``request``: asked again where that may help, checked by its schema."""
+    chosen, provider = request.chosen, request.target.provider_class
+    listens = "read_timeout" in provider.settings
+    silence = None if listens or "read_timeout" not in chosen.sources else chosen.read_timeout
+
+    def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> AsyncGenerator[str | Usage, None]:
+        given = {**request.parameters, **further}
+        return persistent(
+            lambda: watch.asking(provider.create_async_generator(request.target.model, messages, **given)),
+            retries=chosen.retries,
+            silence=silence,
+        )
+
+    if request.schema is None:
+        return _after(request.begins_with, ask(request.messages, {}))
+    tries = chosen.retries if "retries" in chosen.sources else AGAIN
+    return checked(ask, request.schema, request.messages, native=request.native, further_tries=tries)
+
+
+async def _after(begin: str, chunks: AsyncGenerator[str | Usage, None]) -> Chunks:
+    async with aclosing(chunks):
+        if begin:
+            yield begin
+        async for chunk in chunks:
+            yield chunk
+
+
+def reply_to(request: Request, replays: Replays, keeping: Keeping | None, *, refresh: bool = False) -> Reply:
+    """The reply to ``request``; ``keeping``, if any, keeps its turn. Without ``refresh``, one that is known will do."""
+    watch = Watch(request, keeping, keeping.conversation_id if keeping else "")
+
+    def source() -> Chunks:
+        if request.chosen.cache:
+            return replays.answer(reply, request.key, lambda: asked(request, watch), refresh=refresh)
+        return asked(request, watch)
+
+    reply: Reply = Reply(
+        source,
+        provider=request.target.provider,
+        model=request.target.model,
+        messages=request.messages,
+        schema=request.schema,
+        on_start=watch.begin,
+        on_growth=keeping.grow if keeping else None,
+        on_again=keeping.again if keeping else None,
+        on_end=watch.end,
+    )
+    if request.left_out:
+        reply.left_out = request.left_out
+        reply.notices.append(LeftOut(request.left_out, f"history_tokens = {request.chosen.history_tokens}"))
+    return reply

@@ -1,0 +1,253 @@
+"""What is asked for each item of a batch, what is known of it already, and how its turn is kept.
+
+The turns of a batch are no part of the conversation they are asked in: they would be sent with every later prompt, and
+read whenever the notebook is opened. They are kept in a conversation of their own, which is on no list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from flowgpt_magic.batch_items import Item
+from flowgpt_magic.batch_results import Result
+from flowgpt_magic.errors import HistoryError, MismatchError
+from flowgpt_magic.journal import Journal, Kept
+from flowgpt_magic.messages import Message, Status, Turn, Usage
+from flowgpt_magic.records import OFF, ConversationRecord
+from flowgpt_magic.request import Request, build_messages, request_key
+from flowgpt_magic.timeline import Timeline
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+BITS = 26  # of a place in the filter, which is 8 MB large
+PLACES = 8  # that each text has in it: of a million texts, one in 40 million is taken for another
+TOGETHER = 32  # turns that are saved at once
+REMEMBERED = 10_000  # requests whose number is known without trying
+
+
+class Seen:
+    """How often each request has come; in 8 MB, however many there are.
+
+    A request is seldom taken for another one (it is a Bloom filter). It then has the number of a later one, which is
+    another key in the history, and no harm.
+    """
+
+    def __init__(self) -> None:
+        self._bits = bytearray(2 ** (BITS - 3))
+        self._next: dict[str, int] = {}  # the newest stand at the end
+
+    def number(self, key: str) -> int:
+        """1 for the first request of this key, 2 for the second."""
+        number = self._next.pop(key, 1)
+        while not self._add(f"{key} {number}"):
+            number += 1
+        self._next[key] = number + 1
+        if len(self._next) > REMEMBERED:
+            del self._next[next(iter(self._next))]
+        return number
+
+    def _add(self, text: str) -> bool:
+        """Is it new?"""
+        found, new = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"), False
+        for _ in range(PLACES):
+            byte, bit = found >> 3 & 2 ** (BITS - 3) - 1, 1 << (found & 7)
+            new = new or not self._bits[byte] & bit
+            self._bits[byte] |= bit
+            found >>= BITS
+        return new
+
+
+class Flight:
+    """One item while it is asked. To the log and to a tracer it is a reply."""
+
+    __slots__ = (
+        *("item", "request", "turn_id", "parts", "usage", "notices", "error", "replayed", "version"),
+        *("started", "begun", "saved", "task"),
+    )
+
+    def __init__(self, item: Item, request: Request) -> None:
+        self.item = item
+        self.request = request
+        self.turn_id = uuid4().hex
+        self.parts: list[str] = []
+        self.usage = Usage()
+        self.notices: list[str] = []
+        self.error: BaseException | None = None
+        self.replayed = False
+        self.version = 1
+        self.started = time.time()  # the try that counts
+        self.begun = 0.0  # the same, in monotonic time; 0 before anything was sent
+        self.saved = False  # does the history know of it?
+        self.task: Task[None] | None = None
+
+    @property
+    def messages(self) -> list[Message]:
+        """What is sent."""
+        return self.request.messages
+
+    @property
+    def text_so_far(self) -> str:
+        """What has come."""
+        return "".join(self.parts)
+
+    def result(self, status: Status, data: Any = None) -> Result:
+        """What has become of it."""
+        item = self.item
+        return Result(
+            *(item.index, item.label, item.value, item.prompt, self.text_so_far, data, status, self.error, self.usage),
+            *(tuple(self.notices), self.turn_id),
+        )
+
+
+class Turns:
+    """Makes the requests of a batch, and keeps their turns in ``journal``, or nowhere without ``kept``.
+
+    ``request`` is one without a prompt, and ``sent`` are the turns before it. Another ``sample`` of the same prompts
+    is asked anew. With ``refresh`` nothing is taken from the history.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        sent: Sequence[Turn],
+        journal: Journal,
+        kept: Kept | None,
+        *,
+        sample: str = "",
+        refresh: bool = False,
+    ) -> None:
+        self.request, self._sent = request, sent
+        self.journal, self.kept = journal, kept
+        self.looks = kept is not None and not refresh
+        self.asks_all = refresh
+        self._sample, self._seen = sample, Seen()
+        self._shaping = request.shaping
+        self._ended: list[Turn] = []  # that are not saved yet
+
+    def flight(self, item: Item) -> Flight:
+        """``item``, ready to be asked."""
+        request = replace(self.request, prompt=item.prompt, earlier=item.earlier)
+        key = request_key(request, self._sent)
+        if self._sample:
+            key = f"{key} {self._sample}"
+        if (number := self._seen.number(key)) > 1:  # as many replies as there are such prompts, again and again
+            key = f"{key} #{number}"
+        return Flight(item, replace(request, key=key, messages=build_messages(request, self._sent)))
+
+    def known(self, flights: Sequence[Flight]) -> dict[str, Result]:
+        """What the history has for these, by the keys of their requests; takes a while.
+
+        Raises ``HistoryError`` where that cannot be found out: nothing is paid for twice without being told.
+        """
+        keys = [flight.request.key for flight in flights]
+        found = self.journal.read(lambda history: history.find_replays(keys), None)
+        if found is None:
+            raise HistoryError(
+                "the history cannot be read, so nobody knows what was asked before: run the cell again; "
+                "with refresh=True it asks everything anew"
+            )
+        known = {}
+        for flight in flights:
+            if (turn := found.get(flight.request.key)) is not None:
+                try:
+                    known[flight.request.key] = self._replay(flight, turn)
+                except MismatchError:  # kept by somebody who checked in another way
+                    continue
+        return known
+
+    def _replay(self, flight: Flight, turn: Turn) -> Result:
+        flight.parts, flight.turn_id, flight.usage = [turn.text], turn.turn_id, turn.usage
+        return replace(flight.result("complete", self.value_of(flight)), replayed=True)
+
+    def value_of(self, flight: Flight) -> Any:
+        """The value of a reply with a schema; raises ``MismatchError``."""
+        schema = flight.request.schema
+        return None if schema is None else schema.read(flight.text_so_far)
+
+    # Keeping
+
+    def grow(self, flight: Flight) -> None:
+        """It has been under way for a while: what has come is saved, and will be again."""
+        if self.kept is None:
+            return
+        if not flight.saved:
+            flight.saved = True
+            self.journal.begin(self.kept, self._turn(flight, "streaming"), [])
+        self.journal.grow(flight.turn_id, lambda: flight.text_so_far)
+
+    def begin_again(self, flight: Flight, why: str) -> None:
+        """What has come will not do; it is kept as an earlier version."""
+        if flight.parts:
+            self._save(replace(self._turn(flight, "failed"), turn_id=uuid4().hex, error=why))
+            flight.version += 1
+        flight.parts, flight.usage = [], Usage()
+
+    def end(self, flight: Flight, status: Status) -> None:
+        """It is over. One that was stopped before anything came, and that the history knows nothing of, is not kept."""
+        if flight.saved or flight.parts or status != "cancelled":
+            self._save(self._turn(flight, status))
+
+    def _save(self, turn: Turn) -> None:
+        if self.kept is not None:
+            self._ended.append(turn)
+            if len(self._ended) >= TOGETHER:
+                self.flush()
+
+    def flush(self) -> None:
+        """Save the turns that have ended: several at once, for each by itself would cost three times as much."""
+        if self.kept is not None and self._ended:
+            if not self.kept.handed_over:
+                self.journal.save(self.kept)
+            for turn in self._ended:
+                self.journal.end(self.kept, turn, [])
+            self._ended.clear()
+
+    def _turn(self, flight: Flight, status: Status) -> Turn:
+        request, spot, error = flight.request, flight.request.spot, flight.error
+        return Turn(
+            turn_id=flight.turn_id,
+            conversation_id="" if self.kept is None else self.kept.record.conversation_id,
+            place=flight.item.index + 1,
+            version=flight.version,
+            live=False,
+            cell_id=spot.cell.cell_id,
+            run=spot.cell.run,
+            prompt=request.prompt,
+            text=flight.text_so_far,
+            status=status,
+            error="" if error is None else f"{type(error).__name__}: {error}",
+            provider=request.target.provider,
+            model=request.target.model,
+            system=request.chosen.system,
+            parameters=self._shaping if request.earlier is None else request.shaping,
+            request_key=request.key,
+            usage=flight.usage,
+            notices=tuple(flight.notices),
+            left_out=request.left_out,
+            replayed=False,
+            kernel=self.journal.kernel,
+            started=flight.started,
+            ended=None if status == "streaming" else time.time(),
+        )
+
+
+def record_for(journal: Journal, name: str) -> Kept | None:
+    """Where the turns of the batches of conversation ``name`` are kept; None where nothing is.
+
+    It is always the same one, without anybody having to look for it.
+    """
+    if journal.location == OFF:
+        return None
+    notebook_id, now = journal.notebook.notebook_id, time.time()
+    conversation_id = hashlib.sha256(f"{notebook_id} {name} batches".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    nothing: Mapping[str, Any] = {}
+    record = ConversationRecord(
+        conversation_id, notebook_id, f"batches of {name}", "", "", nothing, now, now, removed=True
+    )
+    return Kept(record, Timeline(conversation_id))

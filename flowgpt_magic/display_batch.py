@@ -1,0 +1,76 @@
+"""Show a batch in a notebook: a bar while it runs, and in its place what has become of it.
+
+A bar is a widget, and a saved notebook would keep it as it was when it appeared: at nought.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from IPython.display import publish_display_data
+
+from flowgpt_magic import display
+from flowgpt_magic.batch_progress import Bar, NoBar, advance, text_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowgpt_magic.batch import Batch
+    from flowgpt_magic.batch_results import Tally
+    from flowgpt_magic.tables import Table
+
+INTERVAL = 0.1  # seconds between two looks of a bar
+
+
+class WidgetBar:
+    """The bar of a notebook, in an output of its own that becomes a table at the end."""
+
+    def __init__(self, total: int | None) -> None:
+        from tqdm.notebook import tqdm
+
+        self._bar = tqdm(total=total, unit=" prompts", display=False)
+        self._name = f"flowgpt-batch-{uuid4().hex[:12]}"
+        self._shown_at = 0.0
+        self._publish(self._bar.container._repr_mimebundle_(), update=False)
+
+    def show(self, tally: Tally, pausing: float = 0.0) -> None:
+        """So many have ended."""
+        if time.monotonic() - self._shown_at >= INTERVAL:
+            self._shown_at = time.monotonic()
+            advance(self._bar, tally, pausing)
+
+    def close(self, ending: Callable[[], Table]) -> None:
+        """A table takes its place, and the widgets go."""
+        container, shown = self._bar.container, ending()
+        self._bar.close()
+        self._publish({"text/html": shown.html(), "text/plain": shown.text()}, update=True)
+        for widget in (*container.children, container):
+            widget.close()
+
+    def _publish(self, data: Any, *, update: bool) -> None:
+        publish_display_data(data, transient={"display_id": self._name}, update=update)  # type: ignore[no-untyped-call]
+
+
+def bar(total: int | None) -> Bar:
+    """The bar of this shell."""
+    if not display.in_kernel():
+        return text_bar(total)
+    return NoBar() if display.headless() else WidgetBar(total)
+
+
+def show(batch: Batch) -> None:
+    """Read a batch that is the value of a cell's last line to its end, and show what has become of it.
+
+    Fails the cell where the batch was interrupted, or stopped. One that is read already is shown as it is.
+    """
+    if batch.status is not None:
+        display.show_answer(batch.table(), [])
+        return
+    in_place = batch.has_progress and display.in_kernel() and not display.headless()  # the bar becomes the table
+    try:
+        batch.read()
+    finally:
+        if not in_place:
+            display.show_answer(batch.table(), [])

@@ -1,0 +1,103 @@
+"""Keeps one turn: from when its reply is first read, while it grows, to its end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from flowgpt_magic.journal import Journal
+from flowgpt_magic.messages import Status, Turn, Usage
+from flowgpt_magic.reply import Reply
+from flowgpt_magic.request import Request
+
+if TYPE_CHECKING:
+    from flowgpt_magic.conversation import Conversation
+
+
+class Keeping:
+    """Tells a conversation what becomes of the reply to ``request``."""
+
+    def __init__(self, conversation: Conversation, journal: Journal, request: Request) -> None:
+        self._conversation = conversation
+        self._journal = journal
+        self._request = request
+        self._turn: Turn | None = None
+        self._kept = conversation._kept
+
+    @property
+    def conversation_id(self) -> str:
+        """The conversation it is kept in."""
+        return self._conversation.record.conversation_id
+
+    def begin(self, reply: Reply) -> None:
+        """The reply is about to be asked for."""
+        request, now = self._request, time.time()
+        turn = Turn(
+            turn_id=reply.turn_id,
+            conversation_id=self._conversation.record.conversation_id,
+            place=0,
+            version=0,
+            live=True,
+            cell_id=request.spot.cell.cell_id,
+            run=request.spot.cell.run,
+            prompt=request.prompt,
+            text="",
+            status="streaming",
+            error="",
+            provider=request.target.provider,
+            model=request.target.model,
+            system=request.chosen.system,
+            parameters=request.shaping,
+            request_key=request.key,
+            usage=Usage(),
+            notices=(),
+            left_out=request.left_out,
+            replayed=False,
+            kernel=self._journal.kernel,
+            started=now,
+            ended=None,
+            images=tuple(request.images),
+        )
+        self._kept = self._conversation._kept
+        self._kept.replies[reply.turn_id] = reply  # before anybody is told of the turn
+        self._turn = reply.turn = self._conversation.begin_turn(turn, request.spot)
+        if reply.status is not None and reply.ended:  # an interrupt came while this was being done
+            self.end(reply, reply.status)
+
+    def grow(self, reply: Reply) -> None:
+        """A chunk has come."""
+        if self._turn is not None:
+            self._journal.grow(self._turn.turn_id, lambda: reply.text_so_far)
+
+    def again(self, reply: Reply, why: str) -> None:
+        """What has come will not do: it is kept as an earlier version, and the turn begins anew."""
+        if self._turn is None:
+            return
+        attempt = replace(_grown(self._turn, reply, "failed"), turn_id=uuid4().hex, live=False, error=why)
+        self._turn = reply.turn = self._conversation.begin_turn_again(self._turn, attempt)
+
+    def end(self, reply: Reply, status: Status) -> None:
+        """The reply has ended; one that was never asked for is not kept."""
+        self._kept.replies.pop(reply.turn_id, None)
+        if self._turn is None:
+            return
+        reply.notices += self._journal.take_troubles()
+        error = "" if reply.error is None else f"{type(reply.error).__name__}: {reply.error}"
+        turn = replace(_grown(self._turn, reply, status), error=error)
+        reply.turn = self._conversation.end_turn(turn, empty=turn.text in ("", self._request.begins_with))
+
+
+def _grown(turn: Turn, reply: Reply, status: Status) -> Turn:
+    """``turn`` as its reply is now."""
+    return replace(
+        turn,
+        text=reply.text_so_far,
+        status=status,
+        usage=reply.usage,
+        notices=tuple(reply.notices),
+        left_out=reply.left_out,
+        replayed=reply.replayed,
+        ended=time.time(),
+    )

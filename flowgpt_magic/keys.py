@@ -1,0 +1,123 @@
+"""Where a key is kept, by its name: an environment variable, or an entry of the system's keyring. Never the key itself.
+
+A name is ``OPENAI_API_KEY``, or ``keyring:SERVICE/USER`` as in ``keyring set SERVICE USER``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+from contextlib import suppress
+from importlib.util import find_spec
+
+from flowgpt_magic.errors import MissingKeyError
+
+KEYS_BEGIN = ("sk_", "gsk_", "hf_", "ghp_", "github_pat_", "AIza")
+SHORTEST_KEY = 20  # characters of one that begins so
+KEYRING = "keyring:"
+INSTALL = 'pip install "flowgpt_magic[keyring]"'
+
+
+def looks_like_key(text: str) -> bool:
+    """Was this drawn by chance rather than thought of? What is set in the environment is a name."""
+    if text in os.environ or len(text) < SHORTEST_KEY:
+        return False
+    digits, mixed = bool(re.search("[0-9]", text)), text not in (text.lower(), text.upper())
+    return text.startswith(KEYS_BEGIN) or (len(text) >= 32 and digits and (mixed or "_" not in text))
+
+
+def is_name(text: str) -> bool:
+    """Can this be the name of a place where a key is kept?"""
+    if text.startswith(KEYRING):
+        service, user = _entry(text)
+        return bool(service and user) and text.isprintable() and not any(map(looks_like_key, (service, user)))
+    return bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text)) and not looks_like_key(text)
+
+
+def check_name(value: object) -> str:
+    """``value``, if it can be such a name, or is empty; raises ``ValueError`` that does not show it."""
+    text = value.strip() if isinstance(value, str) else None
+    if text is not None and (not text or is_name(text)):
+        return text
+    raise ValueError(
+        "must be the name of what holds the key, an environment variable such as OPENAI_API_KEY or "
+        "keyring:SERVICE/USER, not the key itself"
+    )
+
+
+def _entry(name: str) -> tuple[str, str]:
+    """Service and user of an entry of the keyring; a service may hold slashes."""
+    service, _slash, user = name.removeprefix(KEYRING).rpartition("/")
+    return service, user
+
+
+def place(name: str) -> str:
+    """What ``name`` names, as a message says it."""
+    if name.startswith(KEYRING):
+        service, user = _entry(name)
+        return f"the keyring's entry {service} of {user}"
+    return f"the environment variable {name}"
+
+
+def missing(name: str) -> str:
+    """What is known to be missing for the key ``name`` to be found, and how to put it there; "" if nothing is.
+
+    A keyring is not asked: it may want a password from the user first.
+    """
+    if name.startswith(KEYRING):
+        return "" if find_spec("keyring") else f"the keyring cannot be read without its library: {INSTALL}"
+    return "" if os.environ.get(name, "").strip() else f"{place(name)} is not set"
+
+
+def read(name: str) -> str:
+    """The key; may wait for the user to open the keyring. Raises ``MissingKeyError`` that says where it should be."""
+    if reason := missing(name):
+        raise MissingKeyError(reason)
+    key = _from_keyring(name) if name.startswith(KEYRING) else os.environ[name]
+    return key.strip()
+
+
+async def read_soon(name: str) -> str:
+    """The same without holding up the loop, on a thread that nobody waits for when the process ends."""
+    if not name.startswith(KEYRING):
+        return read(name)
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[str] = loop.create_future()
+
+    def tell(key: str, error: BaseException | None) -> None:
+        if found.done():
+            return
+        if error is None:
+            found.set_result(key)
+        else:
+            found.set_exception(error)
+
+    def look() -> None:
+        key, failure = "", None
+        try:
+            key = read(name)
+        except MissingKeyError as error:
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, key, failure)
+
+    threading.Thread(target=look, name="flowgpt_magic keyring", daemon=True).start()
+    return await found
+
+
+def _from_keyring(name: str) -> str:
+    service, user = _entry(name)
+    try:
+        import keyring
+
+        found = keyring.get_password(service, user)
+    except Exception as error:  # noqa: BLE001 - a keyring is foreign code of many kinds; its words may hold a key
+        raise MissingKeyError(
+            f"{place(name)} cannot be read ({type(error).__name__}); the command `keyring "
+            "diagnose` says which keyring is in use"
+        ) from None
+    if not found or not found.strip():
+        raise MissingKeyError(f"{place(name)} is empty; `keyring set {service} {user}` sets it")
+    return str(found)

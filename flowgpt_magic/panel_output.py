@@ -1,0 +1,148 @@
+"""The output of a cell that shows a panel, and what stays of it.
+
+Two outputs: a transcript, and the widget. A page that shows the widget hides the transcript; where there is no widget,
+in a saved notebook, on a page of GitHub or after a restart, the transcript is what is read.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from IPython import get_ipython
+from IPython.display import publish_display_data
+
+from flowgpt_magic.display import headless, in_kernel
+from flowgpt_magic.errors import last_error
+from flowgpt_magic.messages import Turn
+from flowgpt_magic.plain_text import counted
+from flowgpt_magic.prompts import Surroundings
+
+if TYPE_CHECKING:
+    from flowgpt_magic.conversation import Conversation
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+ROOM = 100_000  # characters of replies that are kept in the output while the panel is open
+WHOLE = 1_000_000  # and when it is closed
+REOPEN = "Run this cell to open the chat panel."
+NO_WIDGETS = (
+    "This is a chat panel, which needs a front end with widgets, such as JupyterLab, Notebook 7 or VS Code. "
+    "Here %%flowgpt asks in a cell, and %flowgpt history shows the conversation."
+)
+# A widget that is gone is an error message of the front end's; the transcript stands for it.
+STYLE = (
+    "<style>.jp-OutputArea-child:has(.flowgpt-transcript) + .jp-OutputArea-child:not(:has(.flowgpt-panel))"
+    "{display:none}</style>"
+)
+
+
+def shell() -> Any:
+    """IPython's shell, None outside one."""
+    return get_ipython()
+
+
+def surroundings() -> Surroundings:
+    """What a prompt of a panel can refer to: every input so far, whether it has ended or runs just now."""
+    if get_ipython() is None:
+        return Surroundings({})
+    names = get_ipython().user_ns
+    return Surroundings(names, list(names.get("In", [""])), names.get("Out", {}), last_error())
+
+
+def transcript(conversation: Conversation, room: int = WHOLE) -> dict[str, str]:
+    """The conversation to read: its last turns, as many as have ``room`` characters."""
+    turns = conversation.turns
+    shown = _last(turns, room)
+    left_out = len(turns) - len(shown)
+    lines = [f"Conversation {conversation.name}, {counted(len(turns), 'turn')}. {REOPEN}"]
+    if left_out:
+        lines.append(f"{counted(left_out, 'earlier turn')}: %flowgpt history")
+    return {
+        "text/html": _html(lines, shown),
+        "text/markdown": _markdown(lines, shown),
+        "text/plain": _plain(lines, shown),
+    }
+
+
+def _last(turns: Sequence[Turn], room: int) -> list[Turn]:
+    kept = 0
+    for turn in reversed(turns):
+        room -= len(turn.prompt) + len(turn.text)
+        if room < 0 and kept:
+            break
+        kept += 1
+    return list(turns[len(turns) - kept :])
+
+
+def _caption(turn: Turn) -> str:
+    return " · ".join([f"{turn.provider}:{turn.model}", *([] if turn.status == "complete" else [turn.status])])
+
+
+def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
+    from flowgpt_magic.markup import static_blocks_of
+
+    said = "".join(
+        f"<blockquote style='white-space:pre-wrap'>{html.escape(turn.prompt)}</blockquote>"
+        f"{''.join(static_blocks_of(turn.text))}<p><small>{html.escape(_caption(turn))}</small></p>"
+        for turn in turns
+    )
+    told = "".join(f"<p><small>{html.escape(line)}</small></p>" for line in lines)
+    return f"<div class='flowgpt-transcript'>{told}{said}</div>{STYLE}"
+
+
+def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:
+    from flowgpt_magic.markdown import harmless, plain
+
+    parts = [f"*{line}*" for line in map(_escaped, lines)]
+    for turn in turns:
+        quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
+        parts += [quoted, harmless(turn.text), f"*{_escaped(plain(_caption(turn)))}*"]
+    return "\n\n".join(filter(None, parts))
+
+
+def _escaped(line: str) -> str:
+    return "".join(f"\\{char}" if char in "\\`*_[]<>&$#|~" else char for char in line)
+
+
+def _plain(lines: Sequence[str], turns: Sequence[Turn]) -> str:
+    from flowgpt_magic.markdown import plain
+
+    parts = list(lines)
+    for turn in turns:
+        parts += [f"> {turn.prompt}", turn.text, f"[{_caption(turn)}]"]
+    return plain("\n\n".join(filter(None, parts)))
+
+
+class Output:
+    """One cell's output with a panel in it; ``name`` tells it from others."""
+
+    def __init__(self, name: str) -> None:
+        self._ids = f"flowgpt-transcript-{name}", f"flowgpt-panel-{name}"
+
+    def show(self, model_id: str, conversation: Conversation) -> bool:
+        """Show the panel; in a run that nobody looks on at, what is in it. Does the panel show?"""
+        if headless() or not in_kernel():
+            self._publish(0, transcript(conversation))
+            return False
+        # Where a front end does not hide it there is one line above the panel, until that is closed.
+        self._publish(0, {"text/html": _html([REOPEN], []), "text/markdown": f"*{REOPEN}*", "text/plain": REOPEN})
+        view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
+        self._publish(1, {VIEW: view, "text/plain": NO_WIDGETS})
+        return True
+
+    def keep(self, conversation: Conversation, room: int = ROOM) -> None:
+        """Put what was said by now into the output."""
+        self._publish(0, transcript(conversation, room), update=True)
+
+    def close(self, conversation: Conversation) -> None:
+        """Leave the transcript in the place of the panel."""
+        self.keep(conversation, WHOLE)
+        self._publish(1, {"text/plain": ""}, update=True)
+
+    def _publish(self, which: int, data: Mapping[str, Any], *, update: bool = False) -> None:
+        if not in_kernel():
+            if not update:
+                print(data["text/plain"])  # noqa: T201 - a shell shows a value so
+            return
+        publish_display_data(dict(data), transient={"display_id": self._ids[which]}, update=update)  # type: ignore[no-untyped-call]

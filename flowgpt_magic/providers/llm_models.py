@@ -1,0 +1,198 @@
+"""The models of Simon Willison's ``llm``: what its plug-ins have installed answers here too.
+
+``llm`` knows the models and their keys (``llm keys set NAME``); nothing of it is imported before it is needed. A
+plug-in of it from before llm 0.32 reads no messages, and so sees the system prompt and the last message only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import aclosing, closing, suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from flowgpt_magic.errors import (
+    FlowGptError,
+    MissingKeyError,
+    ModelNotSupportedError,
+    NotInstalledError,
+    OptionError,
+    PromptError,
+    ProviderError,
+    closest,
+)
+from flowgpt_magic.messages import Messages, Usage
+from flowgpt_magic.plain_text import one_line
+from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.secrecy import without_passwords
+
+if TYPE_CHECKING:
+    from flowgpt_magic.settings import Settings
+
+INSTALL = 'pip install --upgrade "flowgpt_magic[llm]"'
+END = object()
+
+
+def _library() -> Any:
+    try:
+        import llm
+    except ImportError as error:
+        raise NotInstalledError(f"llm cannot be imported ({error}); to install it: {INSTALL}") from None
+    if not hasattr(llm, "ConversationNotSupported"):  # came with 0.36, which is the first to close what it opens
+        raise NotInstalledError(f"this llm is older than 0.36; to install a newer one: {INSTALL}")
+    return llm
+
+
+def _registered() -> list[Any]:
+    """Every model with its async one and its aliases; loads the plug-ins, some of which ask a server."""
+    found: list[Any] = _library().get_models_with_aliases()
+    return found
+
+
+def _find(name: str) -> Any:
+    """The model of this name or alias: the async one, where there is one."""
+    known: list[str] = []
+    for each in _registered():
+        names = [(each.model or each.async_model).model_id, *each.aliases]
+        if name in names:
+            return each.async_model or each.model
+        known += names
+    raise ModelNotSupportedError(f"llm has no model {name!r}{closest(name, known)} Those it has: llm models")
+
+
+def _mapped(error: Exception, model: Any) -> FlowGptError:
+    """Our error for one of llm, of its plug-ins or of the libraries they use, without the model's key."""
+    if isinstance(error, FlowGptError):
+        return error
+    if isinstance(error, _library().NeedsKeyException):
+        return MissingKeyError(one_line(str(error)))
+    text, key = f"{type(error).__name__}: {error}", ""
+    if model is not None:
+        text = f"{model.model_id}: {text}"
+        with suppress(Exception):  # it has none, or foreign code fails
+            key = model.get_key() or ""
+    return ProviderError(one_line(without_passwords(text.replace(key, "***") if key else text))[:500])
+
+
+def _options(model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not None; raises ``OptionError`` for one that the model does not take."""
+    wanted = {name: value for name, value in given.items() if value is not None}
+    taken = model.Options.model_fields
+    for name in wanted:
+        if name not in taken:
+            takes = f"It takes {', '.join(sorted(taken))}." if taken else "It takes none."
+            raise OptionError(f"{model.model_id} has no option {name}{closest(name, taken)} {takes}")
+    return wanted
+
+
+def _response(model: Any, messages: Messages, options: Mapping[str, Any]) -> Any:
+    """What the model will answer; nothing is sent before it is read."""
+    if not messages:
+        raise PromptError("there is no message to send")
+    llm = _library()
+    kinds = {"system": llm.system, "user": llm.user, "assistant": llm.assistant}
+    said = [(str(message["role"]), str(message["content"])) for message in messages]
+    system = "\n".join(text for role, text in said if role == "system")
+    prompt = said.pop()[1] if said[-1][0] == "user" else None  # older plug-ins look for it here
+    earlier = [kinds[role](text) for role, text in said]
+    return model.prompt(prompt, system=system or None, messages=earlier, options=dict(options))
+
+
+async def _in_thread(read: Callable[[], Generator[Any, None, None]]) -> AsyncGenerator[Any, None]:
+    """The items of a generator that blocks, read in a thread; left early, it is closed when its next item comes."""
+    arrived: asyncio.Queue[Any] = asyncio.Queue()
+    loop, left = asyncio.get_running_loop(), threading.Event()
+
+    def tell(item: Any) -> None:
+        with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
+            loop.call_soon_threadsafe(arrived.put_nowait, item)
+
+    def run() -> None:
+        try:
+            with closing(read()) as items:
+                for item in items:
+                    if left.is_set():
+                        return
+                    tell(item)
+            tell(END)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the items gets it
+            tell(error if isinstance(error, Exception) else ProviderError(f"llm ended with {type(error).__name__}"))
+
+    threading.Thread(target=run, name="flowgpt_magic llm", daemon=True).start()
+    try:
+        while (item := await arrived.get()) is not END:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        left.set()
+
+
+async def _text(response: Any) -> AsyncGenerator[str, None]:
+    """The chunks of an async response; what it thinks and calls beside them is left out."""
+    async with aclosing(response.astream_events()) as events:
+        async for event in events:
+            if event.type == "text":
+                yield event.chunk
+
+
+class Llm(AsyncGeneratorProvider, ProviderModelMixin):
+    """Any model that ``llm models`` lists, by its name or alias; without one, the default model of llm."""
+
+    url = "https://llm.datasette.io"
+
+    @classmethod
+    def get_models(cls) -> list[str]:
+        """None: which there are, only llm knows; see ``list_models``."""
+        return []
+
+    @classmethod
+    async def list_models(cls, **settings: Any) -> list[str]:  # noqa: ARG003 - the contract's
+        """The names of the models that llm has now."""
+        async with aclosing(_in_thread(lambda: (each for each in _registered()))) as found:
+            return [(each.model or each.async_model).model_id async for each in found]
+
+    @classmethod
+    def get_model(cls, name: str | None) -> str:
+        """``name`` as it is: whether there is such a model is found out when the first chunk is asked for."""
+        return name or str(_library().get_default_model())
+
+    @classmethod
+    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the contract's
+        """Whether llm is installed."""
+        return "" if find_spec("llm") else f"not installed: {INSTALL}"
+
+    @classmethod
+    async def create_async_generator(
+        cls,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,  # noqa: ARG003 - llm and its plug-ins know none
+        temperature: float | None = None,
+        *,
+        max_tokens: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ARG003
+    ) -> AsyncGenerator[str | Usage, None]:
+        """The chunks of the reply, then a ``Usage`` with its token counts, where the model tells them.
+
+        ``options`` are the model's own, as ``llm models --options`` lists them; ``temperature`` and ``max_tokens`` are
+        two that most have. A model that is not async runs in a thread, and stops at its next chunk when it is left.
+        Raises ``NotInstalledError``, ``ModelNotSupportedError``, ``OptionError``, ``MissingKeyError``, and
+        ``ProviderError`` for whatever a plug-in raises.
+        """
+        found: Any = None
+        try:
+            async with aclosing(_in_thread(lambda: (_find(name) for name in [model]))) as models:
+                found = await anext(models)
+            given = {"temperature": temperature, "max_tokens": max_tokens, **(options or {})}
+            response = _response(found, messages, _options(found, given))
+            is_async = hasattr(response, "astream_events")
+            async with aclosing(_text(response) if is_async else _in_thread(lambda: iter(response))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises, it is one of ours from here on
+            raise _mapped(error, found) from None
+        yield Usage(prompt_tokens=response.input_tokens, completion_tokens=response.output_tokens)

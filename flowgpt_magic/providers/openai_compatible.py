@@ -1,0 +1,205 @@
+"""Any server that speaks OpenAI's chat completions, by its base URL, and with a key that is known by its name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any, ClassVar
+
+from flowgpt_magic import keys
+from flowgpt_magic.errors import (
+    ModelNotSupportedError,
+    ProviderError,
+    ProviderTimeoutError,
+    SettingError,
+    StreamInterruptedError,
+)
+from flowgpt_magic.messages import Messages, Usage
+from flowgpt_magic.providers import http, openai_requests
+from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.providers.http import BOM
+from flowgpt_magic.providers.openai_errors import Failures, RefusedFieldError
+from flowgpt_magic.providers.openai_replies import Answer, check_is_no_page, is_json, model_names
+from flowgpt_magic.providers.openai_servers import Server, headers
+from flowgpt_magic.providers.server_sent_events import EventSplitter
+from flowgpt_magic.settings import Settings, load
+
+NAME = "openai_compatible"
+MARKS = (BOM[:1], BOM[:2], BOM)  # a byte order mark that nothing stands behind yet
+
+
+class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
+    """Any OpenAI-compatible server: OpenAI, Ollama, llama.cpp, vLLM, LM Studio, LiteLLM, OpenRouter.
+
+    The setting ``openai_base_url`` says which one, ``openai_key`` the name of what holds the key for it. It has the
+    models that ``list_models`` lists, and none by default.
+    """
+
+    url: ClassVar[str] = "https://platform.openai.com/docs/api-reference/chat"
+    supports_images: ClassVar[bool] = True
+    supports_schema: ClassVar[bool] = True
+    address_setting: ClassVar[str] = "openai_base_url"
+    settings: ClassVar[tuple[str, ...]] = (
+        "openai_base_url",
+        "openai_key",
+        "trust_env",
+        "connect_timeout",
+        "read_timeout",
+        "line_limit",
+    )
+
+    @classmethod
+    def get_models(cls) -> list[str]:
+        """None: they are the server's to tell."""
+        return []
+
+    @classmethod
+    def get_model(cls, name: str | None) -> str:
+        """``name`` as it is; raises ``ModelNotSupportedError`` where it is empty."""
+        if name:
+            return name
+        raise ModelNotSupportedError(
+            f"{NAME} needs the name of a model, such as -m {NAME}:gpt-4o-mini; %flowgpt models {NAME} lists those that "
+            "its server has"
+        )
+
+    @classmethod
+    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the server decides
+        """Which server it hangs on, or which key is missing for that."""
+        try:
+            server = Server.chosen_by(chosen)
+        except SettingError as error:
+            return f"no: {error}"
+        if server.key_name and (reason := keys.missing(server.key_name)):
+            return f"no: {reason}"
+        return f"if the server at {server.url} does"
+
+    @classmethod
+    async def list_models(cls, **settings: Any) -> list[str]:
+        """The models that the server has now, in its order.
+
+        Raises ``SettingError``, ``MissingKeyError``, and kinds of ``ProviderError``, among them for a server that lists
+        none.
+        """
+        chosen = load(settings)
+        server = Server.chosen_by(chosen)
+        key = await server.read_key()
+        call, route = server.call("models"), server.route(chosen, key)
+        async with http.request("GET", call, headers(key), None, route, Failures({}).refused) as response:
+            content = await response.whole()
+            check_is_no_page(content, response.peer)
+            if found := model_names(content):
+                return found
+            raise ProviderError(f"{response.peer.host} lists no models; one that it has is asked as -m {NAME}:MODEL")
+
+    @classmethod
+    async def create_async_generator(
+        cls,
+        model: str,
+        messages: Messages,
+        proxy: str | None = None,
+        temperature: float | None = None,
+        *,
+        openai_base_url: str | None = None,
+        openai_key: str | None = None,
+        trust_env: bool | None = None,
+        connect_timeout: float | None = None,
+        read_timeout: float | None = None,
+        line_limit: int | None = None,
+        max_tokens: int | None = None,
+        max_completion_tokens: int | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        min_p: float | None = None,
+        seed: int | None = None,
+        stop: str | Iterable[str] | None = None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        logit_bias: Mapping[str, float] | None = None,
+        reasoning_effort: str | None = None,
+        verbosity: str | None = None,
+        service_tier: str | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ARG003 - the contract's
+    ) -> AsyncGenerator[str | Usage, None]:
+        """The chunks of the reply, each as its event arrives, then a ``Usage``; what is no text is told as notices.
+
+        The first six keyword arguments are the settings of the same names, and None means what is set there; so does a
+        ``proxy`` of None, while an empty one means a direct connection. Timeouts are in seconds, ``line_limit`` in
+        bytes. The others are fields of the request, which is sent without those that are None: what they mean, and
+        which are taken, is the server's to say. ``extra_body`` holds further ones. Text that fits the JSON Schema
+        ``schema`` is asked for in the way that servers have for it.
+
+        Raises ``SettingError``, ``ProxyError``, ``PromptError``, ``OptionError``, ``ModelNotSupportedError`` and
+        ``MissingKeyError`` before anything is sent, and kinds of ``ProviderError`` after.
+        """
+        given = {"openai_base_url": openai_base_url, "openai_key": openai_key, "proxy": proxy, "trust_env": trust_env}
+        limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
+        chosen = load({**given, **limits})
+        server = Server.chosen_by(chosen)
+        if schema is not None:
+            response_format = openai_requests.response_format(schema, response_format)
+        stops = openai_requests.stop_words(stop)
+        length = {"max_tokens": max_tokens, "max_completion_tokens": max_completion_tokens, "stop": stops}
+        sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
+        penalties = {"presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty}
+        manner = {"reasoning_effort": reasoning_effort, "verbosity": verbosity, "service_tier": service_tier}
+        fields = {**length, **sampling, **penalties, **manner, "logit_bias": logit_bias}
+        fields |= {"response_format": response_format, **openai_requests.extra_fields(extra_body)}
+        body = openai_requests.request_body(cls.get_model(model), messages, fields)
+        key = await server.read_key()
+        while True:
+            try:
+                async with aclosing(_chunks(server, chosen, key, body)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
+            except RefusedFieldError as error:  # nothing has come by then
+                body = openai_requests.without(body, error.field)
+
+
+async def _chunks(
+    server: Server, chosen: Settings, key: str, body: Mapping[str, Any]
+) -> AsyncGenerator[str | Usage, None]:
+    """The chunks of the reply to ``body``, and its ``Usage``."""
+    call, route, failures = server.call("chat/completions"), server.route(chosen, key), Failures(body)
+    async with http.request("POST", call, headers(key), body, route, failures.refused) as response:
+        answer = Answer(body, failures, response.peer)
+        begun = await _beginning(response)
+        check_is_no_page(begun, response.peer)
+        # What a server says of the type of its answer is not always so; one that does not stream sends one object.
+        if is_json(begun):
+            if text := answer.read_whole(await response.whole(begun)):
+                yield text
+        else:
+            splitter = EventSplitter(response.limit)
+            try:
+                async for events in http.Pieces(response.blocks, splitter, begun):
+                    for event in events:
+                        if text := answer.read(event):
+                            yield text
+                        elif answer.done:
+                            break
+                    if answer.done:
+                        break
+            except (StreamInterruptedError, ProviderTimeoutError):
+                if not answer.finished:
+                    raise
+            if not answer.done and (text := answer.read_unfinished(splitter.unfinished())):
+                yield text
+        if rest := answer.rest():
+            yield rest
+    answer.tell()
+    yield answer.usage()
+
+
+async def _beginning(response: http.Response) -> bytes:
+    """The first bytes of the body, up to the first block that holds more than white space."""
+    begun = bytearray()
+    while block := await response.blocks.next():
+        begun += block
+        if (block.strip() and bytes(begun[:4]) not in MARKS) or len(begun) > response.limit:
+            break
+    return bytes(begun)

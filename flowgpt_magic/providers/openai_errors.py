@@ -1,0 +1,163 @@
+"""What servers of the OpenAI protocol refuse, as our errors. They agree on the protocol, and hardly on its errors.
+
+A failure comes as an HTTP status, or inside a reply that began well. What it is stands in a code (``error.code`` or
+``error.type``) where a server has codes, and otherwise in its words alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flowgpt_magic.errors import (
+    AuthenticationError,
+    ContextLengthError,
+    ModelNotFoundError,
+    PermissionDeniedError,
+    ProviderError,
+    ProviderStatusError,
+    QuotaError,
+    RateLimitError,
+    SchemaNotSupportedError,
+)
+from flowgpt_magic.providers.http_connection import Peer
+from flowgpt_magic.providers.http_errors import (
+    SHOWN,
+    failure_text,
+    message_of,
+    report_of,
+    retry_delay,
+    status_error,
+)
+from flowgpt_magic.providers.openai_requests import OTHER_NAMES
+
+REFUSED = (400, 422)  # the request was understood, and not liked
+NO_QUOTA = {"insufficient_quota", "insufficient_balance", "insufficient_credits", "billing_hard_limit_reached"}
+NO_MODEL = {"model_not_found", "invalid_model", "unknown_model", "deploymentnotfound"}
+TOO_LONG = {"context_length_exceeded", "exceed_context_size_error", "context_window_exceeded"}
+STATUSES = {  # of codes that come without one
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "invalid_request_error": 400,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "overloaded_error": 503,
+}
+MODEL_WORDS = re.compile(
+    r"\bmodels?\b.*\b(not found|not exist|does not exist|not available|not a valid|unknown|invalid|not loaded|"
+    r"not supported|no such)|\b(invalid|unknown|unsupported|no such) model\b|\bnot a valid model\b",
+    re.IGNORECASE | re.DOTALL,
+)
+LENGTH_WORDS = re.compile(
+    r"context[ _](length|window|size)|prompt is too long|too many (input |prompt )?tokens|input is too long|"
+    r"reduce the length|exceeds? the (maximum|available|model).{0,40}(context|tokens)",
+    re.IGNORECASE | re.DOTALL,
+)
+SCHEMA_WORDS = re.compile(r"response_format|json[_ ]?schema|structured[_ ]outputs?|grammar|guided", re.IGNORECASE)
+# A server that was given a wrong key may repeat some of it: its first and last characters, with something between.
+MASKED = re.compile(r"[^\s\"']*\*{2,}[^\s\"',;]*|\b[\w-]+(?:\.{3}|…)[\w-]+")
+
+
+class RefusedFieldError(ProviderStatusError):
+    """The server does not take ``field`` of the body, and may take the rest."""
+
+    def __init__(self, message: str, status: int, field: str) -> None:
+        super().__init__(message, status)
+        self.field = field
+
+
+class Failures:
+    """Makes the error for what a server refuses or reports; ``body`` is what it was asked, empty for nothing."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self._body = body
+
+    def refused(self, status: int, headers: Mapping[str, str], content: bytes, peer: Peer) -> ProviderError:
+        """The error for an HTTP status that is no success."""
+        page = content.decode("utf-8", "replace")
+        error = status_error(status, headers, content, peer)
+        if status in (401, 403):
+            error.args = (MASKED.sub("***", str(error)),)
+        if status < 400 or status == 407:
+            return error
+        words = message_of(page)[:SHOWN]
+        found = self._told_apart(str(error), status, report_of(page), words, retry_delay(headers))
+        if found is None and status in (404, 405):
+            return ProviderStatusError(f"{error}. {path_advice(peer)}", status)
+        return found or error
+
+    def reported(self, report: Mapping[str, Any], peer: Peer) -> ProviderError:
+        """The error for a failure that is reported inside a reply."""
+        words, status = MASKED.sub("***", failure_text(report)), _status(report)
+        message = f"{peer.host} reports a failure: {words}"
+        found = self._told_apart(message, status, report, words, None)
+        if found is not None:
+            return found
+        if status == 429:
+            return RateLimitError(message, status)
+        if status is None:
+            return ProviderError(message)
+        return {401: AuthenticationError, 403: PermissionDeniedError}.get(status, ProviderStatusError)(message, status)
+
+    def _told_apart(
+        self, message: str, status: int | None, report: Mapping[str, Any], words: str, delay: float | None
+    ) -> ProviderError | None:
+        """The error that says more than its status does."""
+        codes = _codes(report)
+        if codes & NO_QUOTA or status == 402:
+            text = f"{message}. The quota or credit of this key is used up, and waiting does not help"
+            return QuotaError(text, status or 429, delay)
+        if status in (401, 429):
+            return None
+        if codes & TOO_LONG or LENGTH_WORDS.search(words):
+            text = "Shorten the prompt, or send fewer of the earlier turns along: %flowgpt set history_tokens 2000"
+            return ContextLengthError(f"{message}. {text}")
+        if codes & NO_MODEL or (status in (*REFUSED, 404, None) and self._names_model(words, status)):
+            advice = "%flowgpt models openai_compatible lists those it has"
+            return ModelNotFoundError(f"{message}. {advice}", status or 404)
+        return self._refused_field(message, status, f"{words} {report}")
+
+    def _names_model(self, words: str, status: int | None) -> bool:
+        named = str(self._body.get("model", "")).lower() in words.lower()
+        return bool(self._body and MODEL_WORDS.search(words) and (named or status == 404))
+
+    def _refused_field(self, message: str, status: int | None, words: str) -> ProviderError | None:
+        if status in REFUSED:
+            for field, other in OTHER_NAMES.items():
+                if field in self._body and re.search(rf"\b{field}\b", words) and other in words:
+                    return RefusedFieldError(message, status, field)
+        if status and "json_schema" in str(self._body.get("response_format", "")) and SCHEMA_WORDS.search(words):
+            return SchemaNotSupportedError(message, status)
+        return None
+
+
+def path_advice(peer: Peer) -> str:
+    """What to try when there is nothing at the address that was called, or something else."""
+    base = f"{peer.url.parent.parent if peer.url.name == 'completions' else peer.url.parent}".rstrip("/")
+    if "/v1" in base:
+        return f"Is {base} the right base URL (setting openai_base_url)?"
+    return f"The base URL {base} probably misses /v1 (setting openai_base_url)"
+
+
+def _error_of(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    error = report.get("error")
+    return error if isinstance(error, Mapping) else report
+
+
+def _codes(report: Mapping[str, Any]) -> set[str]:
+    found = [each.get(name) for each in (report, _error_of(report)) for name in ("code", "type")]
+    return {code.lower() for code in found if isinstance(code, str)}
+
+
+def _status(report: Mapping[str, Any]) -> int | None:
+    """The HTTP status that a report names, or that its code means."""
+    for each in (_error_of(report), report):
+        for name in ("code", "status", "status_code"):
+            if re.fullmatch("[45][0-9]{2}", text := str(each.get(name))):
+                return int(text)
+    return next((STATUSES[code] for code in _codes(report) if code in STATUSES), None)

@@ -1,0 +1,114 @@
+"""Which server of the OpenAI protocol is asked, with which key, and what to try when it does not answer."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from yarl import URL
+
+from flowgpt_magic import keys
+from flowgpt_magic.errors import MissingKeyError, SettingError
+from flowgpt_magic.messages import notice
+from flowgpt_magic.providers import http
+from flowgpt_magic.providers.http_connection import Route
+from flowgpt_magic.settings import Settings, variable
+
+OWN_HOST = "api.openai.com"
+OWN_KEY = "OPENAI_API_KEY"
+EXAMPLE = "http://127.0.0.1:11434/v1"
+CALLS = ("/chat/completions", "/completions", "/responses")  # what a base URL has behind it
+PROGRAMS = {  # what usually listens on a port of this machine, and how it is started
+    1234: "LM Studio (lms server start)",
+    4000: "LiteLLM (litellm --config FILE)",
+    8000: "vLLM (vllm serve MODEL)",
+    8080: "llama.cpp (llama-server -m FILE)",
+    11434: "Ollama (ollama serve)",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """The base URL of a server, and the name of what holds the key for it; an empty name means that it gets none."""
+
+    url: URL
+    key_name: str
+
+    @classmethod
+    def chosen_by(cls, chosen: Settings) -> Server:
+        """The server that the settings name. Raises ``SettingError`` for an address that is none.
+
+        OpenAI's own servers get the key of the variable they are known for; any other server gets the key that is
+        named for it, or none.
+        """
+        url = _base_url(chosen.openai_base_url, chosen.sources.get("openai_base_url", "default"))
+        host = url.host or ""
+        own = url.scheme == "https" and (host == OWN_HOST or host.endswith(f".{OWN_HOST}"))
+        return cls(url, chosen.openai_key or (OWN_KEY if own else ""))
+
+    def call(self, path: str) -> URL:
+        """The address of one call, such as ``chat/completions``."""
+        return self.url.joinpath(path)
+
+    async def read_key(self) -> str:
+        """The key, empty where none is named. Raises ``MissingKeyError`` that says where it should be."""
+        if not self.key_name:
+            return ""
+        try:
+            key = await keys.read_soon(self.key_name)
+        except MissingKeyError as error:
+            raise MissingKeyError(
+                f"there is no key for {self.url.host}: {error}. Set it, or name another one with the setting "
+                f"openai_key ({variable('openai_key')} in the environment)"
+            ) from None
+        http.check_token(key, keys.place(self.key_name))
+        if http.crosses_open_network(self.url):
+            notice(f"the key goes to {self.url.host} unencrypted; use https if that server can")
+        return key
+
+    def route(self, chosen: Settings, key: str) -> Route:
+        """How to reach it, and what the errors about that advise."""
+        address = f"The address is the setting openai_base_url, {variable('openai_base_url')} in the environment."
+        program = PROGRAMS.get(self.url.port or 0, "") if self._is_here else ""
+        usually = f"On port {self.url.port} there usually listens {program}. " if program else ""
+        if self.key_name:
+            unauthorized = f"The key came from {keys.place(self.key_name)} (setting openai_key): is it for this server?"
+        else:
+            unauthorized = (
+                "It was sent no key: the setting openai_key, set where openai_base_url is, names the environment "
+                "variable that holds one."
+            )
+        return Route.from_settings(chosen, token=key, unreachable=usually + address, unauthorized=unauthorized)
+
+    @property
+    def _is_here(self) -> bool:
+        """Is it on this machine?"""
+        host = self.url.host or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+
+def headers(key: str) -> dict[str, str]:
+    """The headers of one request. A body that is compressed may be held back until there is enough to compress."""
+    found = {
+        "User-Agent": "flowgpt_magic",
+        "Accept": "text/event-stream, application/json",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+    }
+    return {**found, "Authorization": f"Bearer {key}"} if key else found
+
+
+def _base_url(text: str, source: str) -> URL:
+    if "?" in text:
+        raise SettingError(
+            f"{source}: openai_base_url has no ?query; the address of Azure that needs none is "
+            "https://NAME.openai.azure.com/openai/v1"
+        )
+    url = http.check_base_url(text, source, EXAMPLE)
+    for call in CALLS:
+        if url.path.endswith(call):
+            raise SettingError(f"{source}: openai_base_url is written without {call}: what all calls begin with")
+    return url

@@ -1,0 +1,582 @@
+"""The chat panel as a user sees it in JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Lab, Notebook
+from tests.browser.panels import OPEN, Panel, in_cell
+from tests.browser.test_history_in_lab import choose, restart
+from tests.payloads import PAYLOADS
+
+MARKDOWN = """\
+## A heading
+
+It costs $5 and $7, **bold**, `code <b>`, and \\(e^{i\\pi} + 1 = 0\\).
+
+- [x] one
+- [ ] two
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+```python
+def reverse_string(text):
+    return text[::-1]
+```
+
+![a picture](https://pictures.example/x.png) and [a link](https://example.org).
+"""
+
+
+@pytest.fixture
+def faults(page: Page) -> Iterator[list[str]]:
+    """What the page complains of; nothing, at the end of the test."""
+    found: list[str] = []
+    page.on("pageerror", lambda error: found.append(str(error)))
+    yield found
+    assert found == []
+
+
+END_KERNEL = """
+async (name) => {
+  const told = await (await fetch("/api/sessions")).json();
+  const { id } = told.find((each) => each.path === name);
+  const token = document.cookie.match(/_xsrf=([^;]*)/)[1];
+  return (await fetch(`/api/sessions/${id}`, { method: "DELETE", headers: { "X-XSRFToken": token } })).status;
+}
+"""
+
+
+def pace(seconds: float) -> str:
+    return f"%config FlowGPT.pace = {seconds}"
+
+
+def test_a_prompt_is_sent_and_its_reply_seen_while_it_arrives(open_notebook, faults):
+    notebook = open_notebook(pace(0.03), OPEN, "%flowgpt history")
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+
+    panel.ask("many words here\n\n" * 30)
+    panel.reply(1).get_by_text("many").first.wait_for()
+    early = panel.send.get_attribute("aria-label")
+    panel.ended()
+
+    assert early == "Stop"
+    expect(panel.turn(1)).to_contain_text(re.compile(r"\d\.\d s"))
+    assert panel.reply(1).inner_text().count("many words here") == 30
+    assert "echo:words" in panel.turn(1).inner_text()
+    assert panel.status.inner_text() == "The reply is complete."
+    expect(panel.prompt).to_be_focused()
+    notebook.run(3)
+    assert "many words here" in notebook.output(3).locator("tbody").inner_text()
+
+
+def test_markdown_looks_right_and_an_image_is_fetched_on_a_click_only(open_notebook, page, faults):
+    fetched: list[str] = []
+    page.route("https://pictures.example/**", lambda route: (fetched.append(route.request.url), route.abort()))
+    panel = in_cell(open_notebook(OPEN), 1)
+
+    panel.answered(MARKDOWN)
+    reply = panel.reply(1)
+
+    expect(reply).to_contain_text("It costs $5 and $7")
+    assert reply.locator("strong").inner_text() == "bold"
+    assert reply.locator("td").all_inner_texts() == ["1", "2"]
+    assert reply.locator("math").count() == 1
+    assert reply.locator(".fg-language").inner_text() == "python"
+    assert reply.locator("pre code").inner_text().startswith("def reverse_string(text):\n    return")
+    assert reply.locator(".fg-keyword").first.inner_text().strip() == "def"
+    assert reply.locator("a").get_attribute("rel") == "noopener noreferrer"
+    assert (fetched, reply.locator("img").count()) == ([], 0)
+    reply.locator("button.fg-image").click()
+    reply.locator("img").wait_for(state="attached")
+    page.wait_for_timeout(0)
+    assert fetched == ["https://pictures.example/x.png"]
+
+
+def test_stop_works_before_the_first_chunk(open_notebook):
+    notebook = open_notebook(pace(60), OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    panel.ask("never comes")
+    expect(panel.send).to_have_attribute("aria-label", "Stop")
+
+    begun = time.monotonic()
+    panel.send.click()
+    panel.ended()
+    seconds = time.monotonic() - begun
+
+    print(f"Stop before the first chunk: {seconds * 1000:.0f} ms, click and look included")
+    expect(panel.turn(1)).to_contain_text("stopped")
+    expect(panel.status).to_have_text("The reply was stopped.")
+    assert seconds < 2
+
+
+def test_stop_keeps_what_came(open_notebook):
+    notebook = open_notebook(pace(0.05), OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    panel.ask("word " * 500)
+    panel.reply(1).get_by_text("word word").wait_for()
+
+    panel.send.click()
+    panel.ended()
+
+    words = panel.reply(1).inner_text().count("word")
+    assert 2 <= words < 500
+    expect(panel.turn(1)).to_contain_text("stopped")
+
+
+def test_stop_gets_through_while_a_cell_runs(open_notebook):
+    notebook = open_notebook(pace(0.05), OPEN, "import time; time.sleep(20)")
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    panel.ask("word " * 500)
+    panel.reply(1).get_by_text("word word").wait_for()
+    notebook.start(3)
+    notebook.cell(3).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for()
+    before = panel.reply(1).inner_text()
+    expect(panel.reply(1)).not_to_have_text(before)  # it goes on arriving beside the cell
+
+    begun = time.monotonic()
+    panel.send.click()
+    panel.ended()
+    seconds = time.monotonic() - begun
+
+    assert notebook.cell(3).locator(".jp-InputPrompt").inner_text() == "[*]:"
+    print(f"Stop while a cell runs: {seconds * 1000:.0f} ms, click and look included")
+    choose(notebook.page, "Kernel", "Interrupt Kernel")
+    notebook.finished(3)
+
+
+def test_a_prompt_can_be_asked_while_a_cell_runs(open_notebook):
+    notebook = open_notebook(OPEN, "import time; time.sleep(20)")
+    panel = in_cell(notebook, 1)
+    notebook.start(2)
+    notebook.cell(2).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for()
+
+    panel.answered("beside the cell")
+
+    expect(panel.reply(1)).to_have_text("beside the cell")
+    assert notebook.cell(2).locator(".jp-InputPrompt").inner_text() == "[*]:"
+    choose(notebook.page, "Kernel", "Interrupt Kernel")
+    notebook.finished(2)
+
+
+def test_a_turn_is_edited_retried_and_its_versions_turned_over(open_notebook, faults):
+    panel = in_cell(open_notebook(OPEN), 1)
+    panel.answered("one")
+    panel.answered("two")
+
+    panel.turn(1).hover()
+    panel.button("Edit and ask again", panel.turn(1)).click()
+    field = panel.turn(1).get_by_label("The prompt of this turn")
+    expect(field).to_be_focused()
+    field.fill("other")
+    field.press("Enter")
+    expect(panel.reply(1)).to_have_text("other")
+    panel.ended()
+    panel.button("Ask again", panel.turn(1)).click()
+    expect(panel.turn(1).locator(".fg-count")).to_have_text("3/3")
+    panel.ended()
+
+    panel.button("Earlier version", panel.turn(1)).click()
+    panel.button("Earlier version", panel.turn(1)).click()
+    expect(panel.reply(1)).to_have_text("one")
+    expect(panel.turn(1).locator(".fg-count")).to_have_text("1/3")
+    expect(panel.reply(2)).to_have_text("two")
+    panel.choose("Undo the last change")
+    expect(panel.turn(1).locator(".fg-count")).to_have_text("2/3")
+
+
+def test_conversations_are_begun_renamed_branched_and_switched(open_notebook, faults):
+    notebook = open_notebook(OPEN, "%flowgpt chats", "%%flowgpt\nfrom a cell")
+    panel = in_cell(notebook, 1)
+    panel.answered("in main")
+
+    panel.button("New conversation").click()
+    expect(panel.log).to_contain_text("Nothing was asked in chat 2 yet")
+    panel.button("Rename the conversation").click()
+    name = panel.root.get_by_label("New name of the conversation")
+    name.fill("plan")
+    name.press("Enter")
+    expect(panel.root.get_by_label("Conversation").first).to_have_value("plan")
+    notebook.run(3)
+    expect(panel.reply(1)).to_have_text("from a cell")
+    panel.button("Branch from here", panel.turn(1)).click()
+    expect(panel.root.locator("select").first).to_have_value("plan branch")
+
+    panel.root.locator("select").first.select_option("main")
+    expect(panel.reply(1)).to_have_text("in main")
+    notebook.run(2)
+    assert "main (in use)" in notebook.output(2).inner_text()
+
+
+def test_what_a_cell_says_shows_in_the_panel_while_it_arrives(open_notebook, faults):
+    notebook = open_notebook(pace(0.05), OPEN, "%%flowgpt\n" + "word " * 60, "%flowgpt undo", "%flowgpt redo")
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+
+    notebook.start(3)
+    panel.reply(1).get_by_text("word word").wait_for()
+    early = notebook.cell(3).locator(".jp-InputPrompt").inner_text()
+    notebook.finished(3)
+    expect(panel.turn(1)).to_contain_text("in a cell")
+    assert early == "[*]:"
+    assert panel.reply(1).inner_text().count("word") == 60
+
+    notebook.run(4)
+    expect(panel.root.get_by_role("article")).to_have_count(0)
+    notebook.run(5)
+    expect(panel.reply(1)).to_contain_text("word")
+
+
+def test_the_panel_stops_what_a_cell_asks(open_notebook):
+    notebook = open_notebook(pace(0.05), OPEN, "%%flowgpt\n" + "word " * 500)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    notebook.start(3)
+    panel.reply(1).get_by_text("word word").wait_for()
+
+    panel.send.click()
+    notebook.finished(3)
+
+    assert "Interrupted" in notebook.output(3).last.inner_text()
+    expect(panel.turn(1)).to_contain_text("stopped")
+
+
+def test_after_a_reload_the_panel_is_back_also_in_the_middle_of_a_reply(open_notebook, page, faults):
+    notebook = open_notebook(pace(0.05), OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    panel.answered("before")
+    panel.ask("word " * 300)
+    panel.reply(2).get_by_text("word word").wait_for()
+    panel.prompt.fill("a draft")
+    notebook.save()
+
+    page.reload()
+    panel = Panel(page)
+
+    expect(panel.reply(1)).to_have_text("before")
+    expect(panel.prompt).to_have_value("a draft")
+    panel.reply(2).get_by_text("word word").wait_for()
+    panel.ended()
+    assert panel.reply(2).inner_text().count("word") == 300
+
+
+def test_after_a_restart_the_panel_says_what_to_do_and_loses_nothing(open_notebook, faults):
+    notebook = open_notebook(OPEN)
+    panel = in_cell(notebook, 1)
+    panel.answered("before")
+    panel.prompt.fill("not sent yet")
+
+    restart(notebook)
+
+    expect(panel.note).to_contain_text("run this panel's cell again")
+    expect(panel.reply(1)).to_have_text("before")
+    panel.prompt.press("Enter")
+    expect(panel.note).to_contain_text("Nothing was sent")
+    expect(panel.prompt).to_have_value("not sent yet")
+    panel = in_cell(notebook, 1)
+    expect(panel.reply(1)).to_have_text("before")
+    expect(panel.prompt).to_have_value("not sent yet")
+    assert panel.root.get_by_role("article").count() == 1
+    panel.prompt.press("Enter")
+    expect(panel.reply(2)).to_have_text("not sent yet")
+
+
+def test_everything_is_done_with_the_keyboard_alone(open_notebook, page, faults):
+    notebook = open_notebook("table = [1, 2, 3]", OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    cells = notebook.page.locator(".jp-Notebook .jp-Cell").count()
+    panel.prompt.focus()
+
+    page.keyboard.type("first line")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("d d")  # in command mode this deletes the cell
+    page.keyboard.press("Enter")
+    expect(panel.reply(1)).to_have_text("first line d d", use_inner_text=False)
+    panel.ended()
+    page.keyboard.press("ArrowUp")
+    expect(panel.prompt).to_have_value("first line\nd d")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("what is {ta")
+    expect(panel.options.first).to_contain_text("table")
+    page.keyboard.press("Enter")
+    expect(panel.prompt).to_have_value("what is {table}")
+    page.keyboard.press("Enter")
+    expect(panel.reply(2)).to_contain_text("[1, 2, 3]")
+    panel.ended()
+    page.keyboard.type("/un")
+    expect(panel.options.first).to_contain_text("undo")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(panel.root.get_by_role("article")).to_have_count(1)
+
+    reached = set()
+    for _ in range(25):
+        page.keyboard.press("Shift+Tab")
+        reached.add(page.evaluate("() => document.activeElement.getAttribute('aria-label')"))
+    assert {"Conversation", "Model", "Search", "More", "New conversation", "Copy the reply", "Ask again"} <= reached
+    assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == cells
+
+
+def test_what_is_set_below_the_head_is_in_force(open_notebook, faults):
+    notebook = open_notebook(OPEN, "%flowgpt")
+    panel = in_cell(notebook, 1)
+
+    panel.root.get_by_label("Model", exact=True).focus()
+    panel.root.locator("option[value='echo:messages']").wait_for(state="attached")
+    panel.root.get_by_label("Model", exact=True).select_option("echo:messages")
+    panel.button("System prompt and temperature").click()
+    panel.root.get_by_label("System prompt", exact=True).fill("Be brief.")
+    panel.root.get_by_label("Temperature", exact=True).fill("0.4")
+    panel.button("Save").click()
+    panel.answered("hi")
+
+    expect(panel.reply(1)).to_contain_text("system: Be brief.")
+    notebook.run(2)
+    shown = notebook.output(2).inner_text()
+    assert "echo:messages" in shown
+    assert "0.4" in shown
+
+
+def test_words_are_found_and_gone_to(open_notebook, faults):
+    notebook = open_notebook(
+        "from flowgpt_magic import Conversation\nchat = Conversation()\n"
+        "for n in range(60): str(chat.ask(f'number {n} ' + 'word ' * 80))",
+        OPEN,
+    )
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    expect(panel.turn(60)).to_be_visible()
+    assert panel.turn(3).count() == 0
+
+    panel.button("Search").click()
+    panel.root.get_by_label("Words to look for").fill("number 2 word")
+    panel.root.get_by_role("group", name="Found").get_by_role("button").first.click()
+
+    expect(panel.turn(3)).to_be_in_viewport()
+    assert panel.turn(60).count() == 0
+    panel.button("To the end").click()
+    expect(panel.turn(60)).to_be_in_viewport()
+
+
+def test_values_are_attached_as_chips(open_notebook, faults):
+    notebook = open_notebook("numbers = [7, 8]", OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+
+    panel.button("Attach a value or a file").click()
+    panel.page.keyboard.type("numb")
+    panel.options.filter(has_text="numbers").first.click()
+    panel.page.keyboard.press("Enter")
+    expect(panel.root.get_by_role("group", name="Attached")).to_have_text("numbers")
+    panel.answered("what are these?")
+
+    expect(panel.turn(1).locator(".fg-question .fg-chip")).to_have_text("numbers")
+    expect(panel.reply(1)).to_contain_text("[7, 8]")
+
+
+def test_code_is_put_into_a_cell_below(open_notebook, faults):
+    notebook = open_notebook(OPEN, "'the last cell'")
+    panel = in_cell(notebook, 1)
+    panel.answered("```python\nx = 1 < 2\n```\n\nand\n\n```\ny = 2\n```")
+
+    panel.root.get_by_role("button", name="Insert a cell below with the code").nth(0).click()
+    panel.root.get_by_role("button", name="Insert a cell below with the code").nth(1).click()
+
+    expect(notebook.cell(2).locator(".cm-content")).to_have_text("x = 1 < 2")
+    expect(notebook.cell(3).locator(".cm-content")).to_have_text("y = 2")
+    expect(notebook.cell(4).locator(".cm-content")).to_have_text("'the last cell'")
+
+
+def test_two_panels_that_edit_at_once_lose_nothing_that_is_typed(open_notebook, faults):
+    notebook = open_notebook(OPEN, OPEN)
+    one = in_cell(notebook, 1)
+    one.answered("first")
+    notebook.run(2)
+    other = Panel(notebook.page, 1)
+    for panel in (one, other):
+        panel.button("Edit and ask again", panel.turn(1)).click()
+    one.turn(1).get_by_label("The prompt of this turn").fill("from one")
+    other.turn(1).get_by_label("The prompt of this turn").fill("from the other")
+
+    one.button("Ask", one.turn(1)).click()
+    expect(one.reply(1)).to_have_text("from one")
+    expect(other.turn(1)).to_contain_text("This turn was changed meanwhile")
+    expect(other.turn(1).get_by_label("The prompt of this turn")).to_have_value("from the other")
+    other.button("Ask", other.turn(1)).click()
+
+    expect(one.reply(1)).to_have_text("from the other")
+    expect(one.turn(1).locator(".fg-count")).to_have_text("3/3")
+
+
+def test_the_reader_is_not_moved_and_keeps_what_is_selected(open_notebook, page, faults):
+    notebook = open_notebook(pace(0.01), OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    panel.ask("select these words\n\n" + "word word word\n\n" * 150)
+    panel.reply(1).get_by_text("select these words").wait_for()
+    panel.reply(1).get_by_text("select these words").select_text()
+    panel.log.hover()
+    page.mouse.wheel(0, -4000)
+    panel.button("To the end").wait_for()
+    top = panel.log.evaluate("box => box.scrollTop")
+
+    panel.ended()
+
+    assert page.evaluate("() => document.getSelection().toString()").strip() == "select these words"
+    assert abs(panel.log.evaluate("box => box.scrollTop") - top) < 2
+    panel.button("To the end").click()
+    expect(panel.button("To the end")).to_be_hidden()
+    assert panel.log.evaluate("box => box.scrollHeight - box.scrollTop - box.clientHeight") < 4
+
+
+def test_a_saved_notebook_holds_a_transcript_beside_the_panel_and_in_its_place_when_closed(open_notebook, page, faults):
+    notebook = open_notebook(OPEN)
+    panel = in_cell(notebook, 1)
+    panel.answered("what is **kept**?")
+    assert not page.locator(".flowgpt-transcript").first.is_visible()
+    page.wait_for_function("() => document.querySelector('.flowgpt-transcript').textContent.includes('kept')")
+
+    saved = notebook.save()
+    transcript, widget = saved.cells[1].outputs
+    assert "what is \\*\\*kept" in transcript.data["text/markdown"] or "kept" in transcript.data["text/markdown"]
+    assert "<strong>kept</strong>" in transcript.data["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in widget.data
+
+    panel.choose("Close the panel")
+    page.locator(".flowgpt-transcript").wait_for()
+    saved = notebook.save()
+    assert "<strong>kept</strong>" in page.locator(".flowgpt-transcript").inner_html()
+    assert all("widget" not in kind for output in saved.cells[1].outputs for kind in output.data)
+
+
+def test_a_notebook_whose_kernel_is_gone_shows_the_transcript_and_no_dead_widget(open_notebook, page, lab: Lab, faults):
+    notebook = open_notebook(OPEN)
+    panel = in_cell(notebook, 1)
+    panel.answered("what was said")
+    page.wait_for_function("() => document.querySelector('.flowgpt-transcript').textContent.includes('what was said')")
+    notebook.save()
+    assert page.evaluate(END_KERNEL, notebook.path.name) == 204
+
+    again = Notebook(page, lab, notebook.path)  # with another kernel
+
+    again.page.locator(".flowgpt-transcript").wait_for()
+    assert "what was said" in again.output(1).first.inner_text()
+    expect(page.get_by_text("Error displaying widget")).to_be_hidden()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(open_notebook, lab: Lab, theme, page, faults):
+    lab.theme(theme)
+    notebook = open_notebook("table = [1]", OPEN)
+    lab.theme("light")
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    panel.answered(MARKDOWN)
+    panel.button("Attach a value or a file").click()
+    panel.root.get_by_label(re.compile("What to attach")).fill("table")
+    panel.button("Attach").click()
+    panel.button("Edit and ask again", panel.turn(1)).click()
+    panel.button("System prompt and temperature").click()
+    panel.button("Search").click()
+    panel.root.get_by_label("Words to look for").fill("heading")
+    panel.root.get_by_role("group", name="Found").get_by_role("button").first.wait_for()
+    panel.prompt.focus()
+    page.keyboard.type("{ta")
+    panel.options.first.wait_for()
+
+    found = Axe().run(page, context=".flowgpt-panel")
+
+    assert [(each["id"], each["nodes"][0]["html"][:300]) for each in found.response["violations"]] == []
+
+
+def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page, faults):
+    asked: list[str] = []
+    dialogs: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    one_by_one = (
+        f"import json\nfrom flowgpt_magic import Conversation\nfor payload in json.loads({json.dumps(PAYLOADS)!r}):\n"
+        "    str(Conversation().ask(payload))\n"
+    )
+    together = "\n\n".join(PAYLOADS).encode("utf-8", "replace").decode()
+    notebook = open_notebook(OPEN, one_by_one, pace(0.001))
+    panel = in_cell(notebook, 1)
+    page.evaluate("() => { window.ran = []; window.alert = window.pwned = (...given) => window.ran.push(given); }")
+    page.evaluate("() => pwned('seen')")
+    seen = page.evaluate("() => window.ran.pop()")
+    asked.clear()
+
+    notebook.run(2)
+    notebook.run(3)
+    panel.ask(together)  # as it arrives
+    expect(panel.prompt).to_have_value("")
+    panel.ended()
+    for _ in range(400):  # every turn into view
+        panel.log.evaluate("box => { box.scrollTop -= 400 }")
+        page.wait_for_timeout(15)
+        if panel.log.evaluate("box => box.scrollTop") <= 0:
+            break
+    page.mouse.move(300, 400)
+
+    foreign = [
+        url for url in asked if not url.startswith((notebook.lab.url, notebook.lab.url.replace("http", "ws"), "blob:"))
+    ]
+    assert seen == ["seen"]
+    assert (page.evaluate("() => window.ran"), dialogs, foreign) == ([], [], [])
+    expect(panel.turn(1)).to_be_visible()
+    for element in ("script", "iframe", "img", "object", "embed", "style", "link", "form", "input"):
+        assert panel.root.locator(f".fg-blocks {element}").count() == 0, element
+
+
+def test_a_hard_reply_is_shown(open_notebook, faults):
+    code = (
+        "from flowgpt_magic import Conversation\nchat = Conversation()\n"
+        "texts = '```\\nx\\n```\\n\\n' * 2000, 'w' * 200_000, 'a\\0b \\x1b[31mred\\x1b[0m', 'half ' + chr(0xd800)\n"
+        "for text in texts:\n"
+        "    str(chat.ask(text))"
+    )
+    notebook = open_notebook(code, OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+
+    expect(panel.reply(4)).to_contain_text("half")
+    panel.log.evaluate("box => { box.scrollTop = 0 }")
+    expect(panel.reply(1).locator(".fg-code").first).to_be_visible()
+    panel.answered("and it goes on")
+    expect(panel.reply(5)).to_have_text("and it goes on")
+    assert panel.root.evaluate("root => root.scrollWidth <= root.clientWidth")
+
+
+@pytest.mark.parametrize("width", [320, 640])
+def test_it_fits_into_a_narrow_place(open_notebook, page, width, faults):
+    panel = in_cell(open_notebook(OPEN), 1)
+    panel.answered(
+        MARKDOWN + "\n" + "long" * 200 + "\n\n| " + "wide | " * 30 + "\n|" + "---|" * 30 + "\n\nמה שלומך היום?"
+    )
+
+    panel.root.evaluate(f"root => {{ root.style.width = '{width}px' }}")
+    page.wait_for_timeout(100)
+
+    assert panel.root.evaluate("root => root.scrollWidth <= root.clientWidth")
+    assert panel.log.evaluate("box => box.scrollWidth <= box.clientWidth")
+    assert panel.reply(1).locator(".fg-scroll").last.evaluate("box => box.scrollWidth > box.clientWidth")
+    assert panel.reply(1).get_by_text("מה שלומך").evaluate("p => getComputedStyle(p).direction") == "rtl"
+    for control in ("Conversation", "Model", "Prompt"):
+        box = panel.root.get_by_label(control, exact=True).first.bounding_box()
+        whole = panel.root.bounding_box()
+        assert box["x"] + box["width"] <= whole["x"] + whole["width"] + 1

@@ -1,0 +1,110 @@
+"""The chat panel in Notebook 7, which is made of JupyterLab's parts but is no JupyterLab."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Lab, Notebook
+from tests.browser.panels import OPEN, Panel, in_cell
+
+
+class Notebook7(Notebook):
+    """A notebook open in Notebook 7, served beside JupyterLab."""
+
+    def __init__(self, page: Page, lab: Lab, name: str) -> None:
+        self.page, self.lab, self.path = page, lab, lab.folder / name
+        with page.expect_websocket(lambda socket: "/channels" in socket.url) as connected:
+            page.goto(f"{lab.url}/notebooks/{name}")
+        connected.value.wait_for_event("framereceived", lambda frame: b"kernel_info_reply" in frame)
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        self.wait_for_idle()
+
+    def wait_for_idle(self) -> None:
+        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for(timeout=60_000)
+
+
+@pytest.fixture
+def open_notebook(page: Page, lab: Lab, request: pytest.FixtureRequest) -> Callable[..., Notebook7]:
+    """Open a new notebook with these cells, the extension loaded by the first of them."""
+
+    def open_one(*cells: str) -> Notebook7:
+        name = f"seven-{request.node.name.split('[')[0][-50:]}-{time.monotonic_ns()}.ipynb"
+        lab.write(name, "%load_ext flowgpt_magic", *cells)
+        notebook = Notebook7(page, lab, name)
+        notebook.run(0)
+        return notebook
+
+    return open_one
+
+
+def test_ask_in_the_panel_and_in_a_cell(open_notebook):
+    notebook = open_notebook("%config FlowGPT.pace = 0.02", OPEN, "%%flowgpt\nfrom a cell")
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+
+    panel.answered("from the **panel**")
+    expect(panel.reply(1).locator("strong")).to_have_text("panel")
+    notebook.run(3)
+
+    expect(panel.reply(2)).to_have_text("from a cell")
+    assert not notebook.page.locator(".flowgpt-transcript").first.is_visible()
+
+
+def test_stop_before_the_first_chunk_and_while_a_cell_runs(open_notebook):
+    notebook = open_notebook("%config FlowGPT.pace = 60", OPEN, "import time; time.sleep(20)")
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    panel.ask("never comes")
+    panel.send.click()
+    panel.ended()
+    expect(panel.turn(1)).to_contain_text("stopped")
+    panel.ask("never comes either")
+    panel.turn(2).wait_for()
+    notebook.start(3)
+    notebook.cell(3).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for()
+
+    panel.send.click()
+    panel.ended()
+
+    expect(panel.turn(2)).to_contain_text("stopped")
+    assert notebook.cell(3).locator(".jp-InputPrompt").inner_text().strip() == "[*]:"
+
+
+def test_after_a_reload_the_panel_is_back(open_notebook, page):
+    notebook = open_notebook(OPEN)
+    panel = in_cell(notebook, 1)
+    panel.answered("before")
+    notebook.save()
+
+    page.reload()
+
+    expect(Panel(page).reply(1)).to_have_text("before")
+
+
+def test_code_is_put_into_a_cell_below(open_notebook):
+    notebook = open_notebook(OPEN)
+    panel = in_cell(notebook, 1)
+    panel.answered("```python\nx = 1\n```")
+
+    panel.root.get_by_role("button", name="Insert a cell below with the code").click()
+
+    expect(notebook.cell(2).locator(".cm-content")).to_have_text("x = 1")
+
+
+def test_shortcuts_of_the_notebook_stay_out(open_notebook, page):
+    notebook = open_notebook(OPEN)
+    panel = in_cell(notebook, 1)
+    panel.answered("one")
+    cells = notebook.page.locator(".jp-Notebook .jp-Cell").count()
+
+    panel.button("Copy the reply", panel.turn(1)).focus()
+    page.keyboard.type("ddbax")
+    panel.prompt.focus()
+    page.keyboard.type("two\n")
+
+    expect(panel.reply(2)).to_have_text("two")
+    assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == cells

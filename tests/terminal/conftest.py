@@ -1,0 +1,76 @@
+"""Terminal IPython under a pseudo-terminal, with the extension loaded and the echo provider as its default."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]|\x1b\(B|\r")
+COLUMNS = 100
+
+
+class Terminal:
+    """IPython as it is typed into: with its ``simple`` prompt, or with the one that people have."""
+
+    def __init__(self, folder: Path, *, simple: bool) -> None:
+        own = {"FLOWGPT_MODEL": "echo", "IPYTHONDIR": str(folder), "TERM": "xterm", "NO_COLOR": "1", "PAGER": "cat"}
+        own |= {"FLOWGPT_HISTORY": ":memory:", "FLOWGPT_DATA_DIR": str(folder), "XDG_CONFIG_HOME": str(folder)}
+        own |= {"PROMPT_TOOLKIT_NO_CPR": "1"}  # nobody would answer where the cursor is
+        arguments = ["-m", "IPython", "--no-banner", "--no-confirm-exit", "--colors=NoColor"]
+        self.child = pexpect.spawn(
+            sys.executable,
+            [*arguments, *(["--simple-prompt"] if simple else [])],
+            env={**os.environ, **own},
+            cwd=str(folder),
+            encoding="utf-8",
+            timeout=60,
+            echo=False,
+            dimensions=(40, COLUMNS),
+        )
+        self.end = "\n" if simple else "\r"
+        self.count = 0
+        self.next_prompt()
+        self.run("%load_ext flowgpt_magic")
+
+    def run(self, *lines: str) -> str:
+        """What comes out between typed lines and the next prompt."""
+        self.child.send("".join(f"{line}{self.end}" for line in lines))
+        return self.next_prompt()
+
+    def next_prompt(self) -> str:
+        self.count += 1
+        self.child.expect(rf"In \[{self.count}\]:")
+        return STEERING.sub("", self.child.before)
+
+    def close(self) -> None:
+        self.child.close(force=True)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """One of the test's own, with the simple prompt."""
+    started = Terminal(tmp_path, simple=True)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def simple(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    """One for all tests of a module that leave it as they found it, with the simple prompt."""
+    started = Terminal(tmp_path_factory.mktemp("simple"), simple=True)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    """The same with the prompt that people have, which completes and edits several lines."""
+    started = Terminal(tmp_path_factory.mktemp("real"), simple=False)
+    yield started
+    started.close()

@@ -1,0 +1,336 @@
+"""From a request to its reply: a schema on its way through a conversation, its attempts, and asking again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+
+from flowgpt_magic import Conversation, ask, journal
+from flowgpt_magic.errors import (
+    MismatchError,
+    OptionError,
+    ProviderConnectionError,
+    ProviderError,
+    SchemaError,
+    SettingError,
+)
+from flowgpt_magic.history import History
+from flowgpt_magic.messages import Usage
+from flowgpt_magic.models import Target
+from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+
+
+@dataclass
+class Count:
+    n: int
+
+
+class Parrot(AsyncGeneratorProvider, ProviderModelMixin):
+    """Says one text after the other, whatever it is asked."""
+
+    default_model = "grey"
+    models: ClassVar[list[str]] = ["grey"]
+    says: ClassVar[list[str | Exception]] = []
+    asked: ClassVar[list[Any]] = []
+
+    @classmethod
+    async def create_async_generator(
+        cls, model: str, messages: Any, proxy: str | None = None, temperature: float = 0.7, **kwargs: Any
+    ) -> AsyncGenerator[str | Usage, None]:
+        cls.asked.append((list(messages), kwargs))
+        text = cls.says.pop(0)
+        if isinstance(text, Exception):
+            raise text
+        yield text
+        yield Usage(completion_tokens=len(text))
+
+
+class Native(Parrot):
+    """One that takes a schema."""
+
+    supports_schema = True
+
+    @classmethod
+    def create_async_generator(cls, model: str, messages: Any, *, schema: Any = None, **kwargs: Any) -> Any:
+        return super().create_async_generator(model, messages, schema=schema, **kwargs)
+
+
+@pytest.fixture
+def parrot(monkeypatch) -> type[Parrot]:
+    kinds = {"": Parrot, "parrot:grey": Parrot, "native": Native, "native:grey": Native}
+    monkeypatch.setattr(Parrot, "says", [])
+    monkeypatch.setattr(Parrot, "asked", [])
+    for module in ("conversation", "aliases"):
+        monkeypatch.setattr(
+            f"flowgpt_magic.{module}.find_model",
+            lambda name, *_: Target(name.partition(":")[0] or "parrot", kinds[name], "grey"),
+            raising=False,
+        )
+    return Parrot
+
+
+@pytest.fixture
+def chat(parrot) -> Conversation:
+    return Conversation(configured=dict)
+
+
+def test_the_value_of_a_reply_that_fits_is_of_the_type_asked_for(chat, parrot):
+    parrot.says[:] = ['The count:\n```json\n{"n": 3}\n```']
+
+    reply = chat.ask("How many?", schema=Count)
+
+    assert reply.data == Count(3)
+    assert chat.turns[0].prompt == "How many?"
+    assert '"properties"' in parrot.asked[0][0][0]["content"]
+
+
+def test_every_attempt_is_kept_as_a_version_and_one_undo_takes_all_of_them_back(chat, parrot):
+    parrot.says[:] = ["first", "none", '{"n": "x"}', '{"n": 3}']
+    str(chat.ask("before"))
+
+    reply = chat.ask("How many?", schema=Count)
+
+    assert reply.data == Count(3)
+    assert [each.text for each in reply.attempts] == ["none", '{"n": "x"}']
+    turn = chat.turns[-1]
+    assert [(each.version, each.text, each.status, each.live) for each in chat.versions(turn)] == [
+        (1, "none", "failed", False),
+        (2, '{"n": "x"}', "failed", False),
+        (3, '{"n": 3}', "complete", True),
+    ]
+    assert [each.usage.completion_tokens for each in chat.versions(turn)] == [4, 10, 8]
+    assert chat.versions(turn)[0].error.startswith("the reply does not fit Count: ")
+    assert (reply.turn, turn.turn_id) == (turn, reply.turn_id)
+    assert chat.undo() == "ask"
+    assert [each.prompt for each in chat.turns] == ["before"]
+
+
+def test_the_attempts_are_in_the_file_too(chat, parrot, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWGPT_HISTORY", str(tmp_path / "history.sqlite3"))
+    parrot.says[:] = ["none", '{"n": 3}']
+    chat = Conversation(configured=dict)
+    _value = chat.ask("How many?", schema=Count).data
+    journal.forget()
+
+    history = History(tmp_path / "history.sqlite3")
+    (turn,) = history.turns(chat.record.conversation_id)
+    versions = history.versions(turn.conversation_id, turn.place)
+    history.close()
+
+    assert [(each.version, each.text, each.live) for each in versions] == [(1, "none", False), (2, '{"n": 3}', True)]
+
+
+def test_one_that_never_fits_fails_with_its_text_kept(chat, parrot):
+    parrot.says[:] = ["a", "b", "c"]
+    reply = chat.ask("How many?", schema=Count)
+
+    with pytest.raises(MismatchError, match="the reply does not fit Count after 3 tries"):
+        _value = reply.data
+
+    assert (reply.text, reply.status, chat.turns[-1].text) == ("c", "failed", "c")
+    with pytest.raises(MismatchError, match="after 3 tries"):
+        _value = reply.data
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_as_many_tries_are_made_as_are_set(chat, parrot, retries):
+    parrot.says[:] = ["a", "b", "c"]
+
+    with pytest.raises(MismatchError):
+        str(chat.ask("How many?", schema=Count, retries=retries))
+
+    assert len(parrot.asked) == retries + 1
+
+
+def test_a_failure_before_the_first_chunk_is_another_matter_than_a_value_that_does_not_fit(chat, parrot, monkeypatch):
+    monkeypatch.setattr("flowgpt_magic.attempts.FIRST_PAUSE", 0)
+    parrot.says[:] = [ProviderConnectionError("down"), "none", '{"n": 3}']
+
+    assert chat.ask("How many?", schema=Count, retries=1).data == Count(3)
+
+
+def test_a_provider_that_takes_a_schema_is_given_it(chat, parrot):
+    parrot.says[:] = ['{"n": 3}']
+
+    reply = chat.ask("How many?", model="native", schema=Count)
+
+    assert reply.data == Count(3)
+    ((messages, given),) = parrot.asked
+    assert (messages, given["schema"]["title"]) == ([{"role": "user", "content": "How many?"}], "Count")
+
+
+def test_asked_again_it_is_checked_again(chat, parrot):
+    parrot.says[:] = ['{"n": 3}', "none", '{"n": 4}']
+    str(chat.ask("How many?", schema=Count))
+
+    again = chat.retry()
+
+    assert again.data == {"n": 4}  # by the JSON Schema that was kept: the class is not
+    assert len(chat.turns) == 1
+
+
+def test_the_same_prompt_with_another_schema_is_another_request(chat, parrot):
+    parrot.says[:] = ['{"n": 3}', "free text"]
+    str(chat.ask("How many?", schema=Count, cache=True))
+    chat.clear()
+
+    assert str(chat.ask("How many?", cache=True)) == "free text"
+
+
+def test_a_bad_schema_is_refused_before_anything_is_sent(chat, parrot):
+    with pytest.raises(SchemaError):
+        chat.ask("How many?", schema="Count")
+
+    assert parrot.asked == []
+
+
+def test_a_property_that_is_called_like_a_secret_stays_in_the_schema_that_is_kept(chat, parrot):
+    parrot.says[:] = ['{"password": "x"}', "{}", '{"password": "y"}']
+    schema = {"type": "object", "properties": {"password": {"type": "string"}}, "required": ["password"]}
+    str(chat.ask("Make one up", schema=schema))
+
+    assert chat.retry().data == {"password": "y"}
+
+
+class TestMessagesInPlaceOfAPrompt:
+    MESSAGES: ClassVar[list[dict[str, str]]] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "A"},
+        {"role": "assistant", "content": "B"},
+        {"role": "user", "content": "C"},
+    ]
+
+    def test_they_are_what_is_sent_and_the_last_is_the_prompt(self, chat, parrot):
+        parrot.says[:] = ["one", "two", "three"]
+        str(chat.ask("earlier"))
+
+        reply = chat.ask(self.MESSAGES, system="Be long.")
+
+        assert str(reply) == "two"
+        assert parrot.asked[1][0] == self.MESSAGES
+        assert [turn.prompt for turn in chat.turns] == ["earlier", "C"]
+
+    def test_asked_again_they_are_sent_again(self, chat, parrot):
+        parrot.says[:] = ["one", "two"]
+        str(chat.ask(self.MESSAGES))
+
+        str(chat.retry())
+
+        assert parrot.asked[1][0] == self.MESSAGES
+
+    def test_without_a_system_message_the_system_prompt_goes_along(self, chat, parrot):
+        parrot.says[:] = ["one"]
+
+        str(chat.ask(self.MESSAGES[1:], system="Be long."))
+
+        assert parrot.asked[0][0] == [{"role": "system", "content": "Be long."}, *self.MESSAGES[1:]]
+
+
+def test_what_a_conversation_is_made_with_is_set_for_it_everywhere(parrot):
+    parrot.says[:] = ["one", "two"]
+    chat = Conversation("pirates", system="Talk like a pirate.", params={})
+
+    str(chat.ask("hi"))
+    str(Conversation("pirates").ask("again"))
+
+    assert [messages[0]["content"] for messages, _given in parrot.asked] == ["Talk like a pirate."] * 2
+    with pytest.raises(SettingError, match="no setting 'sytem'; did you mean system"):
+        Conversation("pirates", sytem="x")
+
+
+def test_parameters_given_with_the_conversation_go_with_each_prompt():
+    chat = Conversation(model="echo", params={"fail_after": 1})
+
+    with pytest.raises(ProviderError, match="after 1 chunks"):
+        str(chat.ask("two words"))
+    assert str(chat.ask("two words", params={"fail_after": 9})) == "two words"
+
+
+def test_ask_asks_in_the_main_conversation(parrot):
+    parrot.says[:] = ['{"n": 3}']
+
+    assert ask("How many?", schema=Count).data == Count(3)
+    assert [turn.prompt for turn in Conversation().turns] == ["How many?"]
+
+
+def test_a_conversation_shows_its_transcript(chat, parrot):
+    parrot.says[:] = ["Three."]
+    str(chat.ask("How many?"))
+
+    bundle = chat._repr_mimebundle_(include=None, exclude=None)
+
+    assert "How many?" in bundle["text/plain"]
+    assert "Three." in bundle["text/markdown"]
+    assert repr(chat) == "<Conversation 'main', 1 turn>"
+
+
+class Seeing(Parrot):
+    """One that takes images."""
+
+    supports_images = True
+
+
+class TestImages:
+    PNG = b"\x89PNG\r\n\x1a\nrest"
+
+    @pytest.fixture
+    def seeing(self, parrot, monkeypatch) -> type[Parrot]:
+        kinds = {"": Seeing, "parrot:grey": Seeing, "blind": Parrot}
+        monkeypatch.setattr(
+            "flowgpt_magic.conversation.find_model", lambda name, *_: Target("parrot", kinds[name], "grey")
+        )
+        return parrot
+
+    def test_they_go_along_are_kept_and_go_along_again_with_later_prompts(self, chat, seeing):
+        seeing.says[:] = ["a cat", "black"]
+        str(chat.ask("What is it?", images=[self.PNG]))
+
+        str(chat.ask("Its colour?"))
+
+        url = chat.turns[0].images[0]
+        assert url.startswith("data:image/png;base64,")
+        assert seeing.asked[0][0] == [{"role": "user", "content": "What is it?", "images": [url]}]
+        assert [message.get("images") for message in seeing.asked[1][0]] == [[url], None, None]
+
+    def test_they_are_in_the_file_too(self, seeing, tmp_path, monkeypatch):
+        monkeypatch.setenv("FLOWGPT_HISTORY", str(tmp_path / "history.sqlite3"))
+        seeing.says[:] = ["a cat"]
+        str(Conversation(configured=dict).ask("What is it?", images=self.PNG))
+        journal.forget()
+
+        history = History(tmp_path / "history.sqlite3")
+        (hit,) = history.search("cat")
+        history.close()
+
+        assert hit.turn.images[0].startswith("data:image/png;base64,")
+
+    def test_asked_again_they_go_along_where_they_can(self, chat, seeing):
+        seeing.says[:] = ["a cat", "a dog", "nothing"]
+        str(chat.ask("What is it?", images=[self.PNG]))
+
+        str(chat.retry())
+        str(chat.retry(model="blind"))
+
+        assert [bool(asked[-1].get("images")) for asked, _given in seeing.asked] == [True, True, False]
+
+    def test_a_provider_without_eyes_is_told_that_there_were_some(self, chat, seeing):
+        seeing.says[:] = ["a cat", "what?"]
+        str(chat.ask("What is it?", images=[self.PNG]))
+
+        str(chat.ask("And now?", model="blind"))
+
+        assert seeing.asked[1][0][0] == {"role": "user", "content": "What is it?\n\n[1 image]"}
+
+    def test_a_prompt_with_an_image_is_refused_where_none_is_taken(self, chat, seeing):
+        with pytest.raises(OptionError, match="parrot takes no images"):
+            chat.ask("What is it?", images=[self.PNG], model="blind")
+
+    def test_another_image_is_another_request(self, chat, seeing):
+        seeing.says[:] = ["a cat", "a dog"]
+        str(chat.ask("What is it?", images=[self.PNG], cache=True))
+        chat.clear()
+
+        assert str(chat.ask("What is it?", images=[self.PNG + b"!"], cache=True)) == "a dog"

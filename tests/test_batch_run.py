@@ -1,0 +1,356 @@
+"""The run of a batch: retries, pauses, an early stop, schemas, and what is saved meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from flowgpt_magic import attempts, batch_run, pacing
+from flowgpt_magic.errors import (
+    AuthenticationError,
+    BatchError,
+    MismatchError,
+    MissingKeyError,
+    NotInstalledError,
+    PermissionDeniedError,
+    ProtocolError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderStatusError,
+    ProviderTimeoutError,
+    QuotaError,
+    RateLimitError,
+    StreamInterruptedError,
+)
+from flowgpt_magic.messages import notice
+from tests.batches import Asked, batch_of, end, kernel
+
+
+@pytest.fixture
+def pauses(monkeypatch) -> list[float]:
+    """The pauses that would have been made before another try."""
+    made: list[float] = []
+
+    def pause_before(error: ProviderError, attempt: int) -> float | None:
+        pause = attempts.pause_before(error, attempt)
+        if pause is not None:
+            made.append(pause)
+        return None if pause is None else 0.0
+
+    monkeypatch.setattr(batch_run, "pause_before", pause_before)
+    return made
+
+
+class Failing:
+    """Fails so many times for each prompt, after a first chunk if wanted, and then answers it."""
+
+    def __init__(self, error: Exception, times: int = 1, *, after_a_chunk: bool = False) -> None:
+        self.error, self.times, self.after_a_chunk = error, times, after_a_chunk
+        self.tried: dict[str, int] = {}
+
+    async def __call__(self, prompt):
+        self.tried[prompt] = self.tried.get(prompt, 0) + 1
+        if self.tried[prompt] <= self.times:
+            if self.after_a_chunk:
+                yield f"half {self.tried[prompt]}"
+            raise self.error
+        yield prompt
+
+
+@pytest.mark.parametrize("after_a_chunk", [False, True])
+def test_one_that_fails_is_asked_again_as_a_whole(pauses, after_a_chunk):
+    answer = Failing(StreamInterruptedError("cut"), 2, after_a_chunk=after_a_chunk)
+
+    batch = batch_of(["one", "two"], answer, retries=2)
+
+    assert batch.texts == ["one", "two"]
+    assert batch.results[0].notices == ("asked again after StreamInterruptedError: cut",) * 2
+    assert len(pauses) == 4
+
+
+def test_the_pauses_grow(pauses):
+    batch_of(["one"], Failing(ProviderConnectionError("refused"), 9), retries=4).read()
+
+    assert all(one * 1.3 < other for one, other in pairwise(pauses[:4]))
+
+
+def test_after_its_retries_a_failure_is_the_result(pauses):
+    answer = Failing(ProviderStatusError("busy", 503), 9)
+
+    batch = batch_of(["one"], answer, retries=2)
+
+    assert (batch.failed[0].status, str(batch.failed[0].error), answer.tried) == ("failed", "busy", {"one": 3})
+
+
+@pytest.mark.parametrize("error", [ProtocolError("what?"), ProviderStatusError("no", 404), QuotaError("empty", 429)])
+def test_what_would_fail_again_is_not_asked_again(pauses, error):
+    answer = Failing(error, 9)
+
+    batch_of(["one"], answer, retries=5).read()
+
+    assert answer.tried == {"one": 1}
+
+
+def test_what_had_come_before_a_failure_is_kept_as_an_earlier_version(tmp_path, pauses):
+    journal = kernel(tmp_path)
+    batch = batch_of(["one"], Failing(StreamInterruptedError("cut"), 1, after_a_chunk=True), retries=1, journal=journal)
+    batch.read()
+
+    kept = journal.turn(batch.results[0].turn_id)
+    versions = journal.versions(kept.conversation_id, kept.place)
+
+    assert [(each.version, each.text, each.status, each.error) for each in versions] == [
+        (1, "half 1", "failed", "StreamInterruptedError: cut"),
+        (2, "one", "complete", ""),
+    ]
+    end(journal)
+
+
+def test_when_the_server_asks_to_wait_nobody_goes_on(monkeypatch, pauses):
+    paused: list[float] = []
+    monkeypatch.setattr(pacing.Pace, "pause", lambda _self, seconds: paused.append(seconds))
+
+    batch = batch_of(["one"], Failing(RateLimitError("slow down", 429, 7.5)), retries=1)
+
+    assert (batch.texts, paused, pauses) == (["one"], [7.5], [7.5])
+
+
+def test_every_try_takes_its_turn(monkeypatch, pauses):
+    turns: list[None] = []
+
+    async def turn(_self) -> None:
+        turns.append(None)
+
+    monkeypatch.setattr(pacing.Pace, "turn", turn)
+
+    batch_of(["one", "two"], Failing(ProviderTimeoutError("silent")), retries=1).read()
+
+    assert len(turns) == 4
+
+
+def test_a_server_that_answers_429_to_everything_is_a_failure_of_each_prompt(pauses):
+    answer = Failing(RateLimitError("slow down", 429), 99)
+
+    batch = batch_of([str(n) for n in range(30)], answer, retries=2)
+
+    assert [str(result.error) for result in batch.results] == ["slow down"] * 30
+    assert set(answer.tried.values()) == {3}
+    assert batch.status == "complete"
+
+
+FOR_ALL = [
+    AuthenticationError("no key", 401),
+    PermissionDeniedError("not you", 403),
+    ProviderConnectionError("refused"),
+    QuotaError("empty", 429),
+    RateLimitError("tomorrow", 429, 86400.0),
+    MissingKeyError("set KEY"),
+    NotInstalledError("pip install it"),
+]
+
+
+@pytest.mark.parametrize("error", FOR_ALL, ids=lambda error: type(error).__name__)
+def test_what_fails_all_stops_the_batch_and_the_rest_is_not_asked(error, pauses):
+    asked = Asked()
+    batch = batch_of([str(n) for n in range(100)], Failing(error, 99), asked=asked, concurrency=1)
+
+    with pytest.raises(BatchError, match=f"10 prompts in a row failed, so the others were not asked: {error}"):
+        batch.read()
+
+    assert batch.status == "failed"
+    assert [result.status for result in batch.results] == ["failed"] * 10 + [None] * 90
+    assert len(asked.prompts) == 10
+
+
+def test_what_is_done_before_an_early_stop_is_kept():
+    async def answer(prompt):
+        if int(prompt) >= 5:
+            raise AuthenticationError("the key has expired", 401)
+        yield prompt
+
+    batch, found = batch_of([str(n) for n in range(50)], answer, concurrency=1), []
+    with pytest.raises(BatchError, match="the key has expired"):
+        found.extend(batch)
+
+    assert [result.text for result in found[:5]] == ["0", "1", "2", "3", "4"]
+    assert [result.status for result in found[5:]] == ["failed"] * 10
+    assert batch.results[:15] == found
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ProviderError("own"), ProtocolError("what?"), RateLimitError("slow down", 429, 5.0), ValueError("plug-in")],
+)
+def test_what_may_be_the_prompts_own_fault_stops_nothing(error, monkeypatch):
+    monkeypatch.setattr(pacing.Pace, "pause", lambda _self, seconds: None)
+    batch = batch_of([str(n) for n in range(30)], Failing(error, 99), concurrency=1)
+
+    assert [result.status for result in batch.results] == ["failed"] * 30
+
+
+def test_one_good_reply_in_between_and_it_goes_on():
+    async def answer(prompt):
+        if int(prompt) % 10:
+            raise PermissionDeniedError("not this one", 403)
+        yield prompt
+
+    batch = batch_of([str(n) for n in range(50)], answer, concurrency=1)
+
+    assert len(batch.failed) == 45
+
+
+# Schemas
+
+NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def test_with_a_schema_each_result_has_its_value():
+    async def answer(prompt):
+        yield f'{{"n": {prompt[0]}}}'
+
+    batch = batch_of(["1", "2"], answer, options={"schema": NUMBER})
+
+    assert [result.data for result in batch.results] == [{"n": 1}, {"n": 2}]
+
+
+def test_a_schema_that_the_model_never_meets_is_a_failure_of_its_prompt_alone(tmp_path):
+    journal = kernel(tmp_path)
+
+    async def answer(prompt):
+        yield '{"n": 1}' if prompt.startswith("good") else "I will not"
+
+    batch = batch_of(["good", "bad", "good one"], answer, options={"schema": NUMBER}, retries=1, journal=journal)
+
+    assert [result.data for result in batch.results] == [{"n": 1}, None, {"n": 1}]
+    (failed,) = batch.failed
+    assert isinstance(failed.error, MismatchError)
+    assert failed.text == "I will not"
+    kept = journal.turn(failed.turn_id)
+    versions = journal.versions(kept.conversation_id, kept.place)
+    assert [(each.version, each.status) for each in versions] == [(1, "failed"), (2, "failed")]
+    end(journal)
+
+
+def test_a_value_comes_from_the_history_too(tmp_path):
+    journal, again = kernel(tmp_path), Asked()
+
+    async def answer(prompt):
+        yield '{"n": 1}'
+
+    batch_of(["one"], answer, options={"schema": NUMBER}, journal=journal).read()
+    batch = batch_of(["one"], answer, options={"schema": NUMBER}, asked=again, journal=journal)
+
+    assert (batch.results[0].data, batch.results[0].replayed, again.prompts) == ({"n": 1}, True, [])
+    end(journal)
+
+
+# What is measured, told and saved
+
+
+def test_notices_of_a_reply_go_with_its_result():
+    async def answer(prompt):
+        notice(f"about {prompt}")
+        yield prompt
+
+    assert [result.notices for result in batch_of(["one", "two"], answer)] == [("about one",), ("about two",)]
+
+
+def test_each_reply_has_its_own_times_and_counts():
+    (result,) = batch_of(["one"])
+
+    assert (result.usage.prompt_tokens, result.usage.completion_tokens, result.usage.chunks) == (1, 2, 1)
+    assert 0 < result.usage.first_chunk_seconds <= result.usage.seconds
+
+
+def test_a_provider_that_is_silent_for_too_long_is_given_up():
+    async def answer(prompt):
+        if prompt == "slow":
+            await asyncio.Event().wait()
+        yield prompt
+
+    batch = batch_of(["quick", "slow"], answer, options={"read_timeout": 0.05})
+
+    assert batch.texts == ["quick", None]
+    assert isinstance(batch.failed[0].error, ProviderTimeoutError)
+
+
+def test_waiting_for_a_turn_is_not_the_providers_silence(monkeypatch):
+    async def turn(_self) -> None:
+        await asyncio.sleep(0.1)
+
+    monkeypatch.setattr(pacing.Pace, "turn", turn)
+
+    assert batch_of(["one"], options={"read_timeout": 0.05}).texts == ["one"]
+
+
+def test_a_reply_that_takes_long_is_saved_while_it_grows(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_run, "GROWTH", 0.01)
+    monkeypatch.setattr(batch_run, "SAVING", 0.01)
+    journal, go_on = kernel(tmp_path), threading.Event()
+
+    async def answer(prompt):
+        yield "the first half "
+        await asyncio.to_thread(go_on.wait)
+        yield "and the rest"
+
+    batch = batch_of(["one"], answer, journal=journal)
+    reading = threading.Thread(target=batch.read)
+    reading.start()
+    kept: Any = None
+    while kept is None or not kept.text:
+        found = journal.read(lambda history: history._turns("WHERE prompt = ?", ("one",)), ())
+        kept = found[0] if found else None
+    go_on.set()
+    reading.join()
+
+    assert (kept.text, kept.status, kept.live) == ("the first half ", "streaming", False)
+    assert (journal.turn(kept.turn_id).text, journal.turn(kept.turn_id).status) == (
+        "the first half and the rest",
+        "complete",
+    )
+    end(journal)
+
+
+def test_what_was_stopped_is_kept_with_its_text_and_what_never_began_is_not(tmp_path):
+    journal = kernel(tmp_path)
+
+    async def answer(prompt):
+        if prompt == "begun":
+            yield "half a reply"
+        await asyncio.Event().wait()
+
+    batch = batch_of(["begun", "silent"], answer, journal=journal)
+    threading.Timer(0.1, batch.cancel).start()
+    batch.read()
+
+    kept = journal.read(lambda history: history._turns("ORDER BY place", ()), ())
+    assert [(turn.prompt, turn.text, turn.status) for turn in kept] == [("begun", "half a reply", "cancelled")]
+    end(journal)
+
+
+def test_a_failure_is_kept_with_its_error(tmp_path):
+    journal = kernel(tmp_path)
+    batch = batch_of(["one"], Failing(ProviderError("no"), 9), journal=journal)
+    batch.read()
+
+    turn = journal.turn(batch.results[0].turn_id)
+
+    assert (turn.status, turn.error, turn.place, turn.live) == ("failed", "ProviderError: no", 1, False)
+    end(journal)
+
+
+def test_an_error_in_the_result_holds_on_to_nothing_that_was_said():
+    (failed,) = batch_of(["one"], Failing(ProviderError("no"), 9)).results
+
+    assert (failed.error.__traceback__, failed.error.__context__) == (None, None)
+
+
+def test_replies_of_a_batch_are_in_the_log(caplog):
+    with caplog.at_level("INFO", logger="flowgpt_magic"):
+        batch_of(["one"]).read()
+
+    assert [record.message.split(",")[0] for record in caplog.records] == ["told:words asked", "told:words complete"]

@@ -1,0 +1,70 @@
+"""The output of a cell that shows a panel, and what stays of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.notebook import NO_CELL
+from flowgpt_magic.panel_output import REOPEN, Output, surroundings, transcript
+
+
+@pytest.fixture
+def conversation() -> Conversation:
+    return Conversation("a *name*", configured=lambda: {"model": "echo"})
+
+
+def ask(conversation: Conversation, prompt: str) -> None:
+    str(conversation.ask(prompt, cell=NO_CELL))
+
+
+def test_a_transcript_can_be_read_wherever_a_notebook_is_shown(conversation):
+    ask(conversation, "what is **bold**?")
+
+    kept = transcript(conversation)
+
+    assert "<strong>bold</strong>" in kept["text/html"]
+    assert "what is **bold**?" in kept["text/plain"]
+    assert "echo:words" in kept["text/plain"]
+    assert r"Conversation a \*name\*, 1 turn" in kept["text/markdown"]
+    assert all(REOPEN in text for text in kept.values())
+
+
+def test_nothing_of_a_prompt_or_reply_runs_in_a_transcript(conversation):
+    ask(conversation, "<script>pwned()</script> <img src=x onerror=pwned()> ![](https://evil.example/x)")
+
+    kept = transcript(conversation)
+
+    assert "<script" not in kept["text/html"]
+    assert "<img" not in kept["text/html"]
+    assert "<script" not in kept["text/markdown"].replace("\\<script", "").replace("`<script", "")
+
+
+def test_of_a_long_conversation_the_last_turns_are_kept_and_the_rest_is_named(conversation):
+    for number in range(6):
+        ask(conversation, f"prompt {number} " + "x" * 50)
+
+    kept = transcript(conversation, room=300)
+
+    assert "prompt 5" in kept["text/plain"]
+    assert "prompt 0" not in kept["text/plain"]
+    assert "earlier turns: %flowgpt history" in kept["text/plain"]
+
+
+def test_the_last_turn_is_kept_however_long_it_is(conversation):
+    ask(conversation, "x" * 1000)
+
+    assert "x" * 1000 in transcript(conversation, room=10)["text/plain"]
+
+
+def test_outside_a_kernel_the_transcript_is_printed(conversation, capsys):
+    ask(conversation, "hello")
+
+    shown = Output("name").show("model", conversation)
+
+    assert not shown
+    assert "hello" in capsys.readouterr().out
+
+
+def test_without_a_shell_a_prompt_can_refer_to_nothing():
+    assert dict(surroundings().names) == {}

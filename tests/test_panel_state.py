@@ -1,0 +1,309 @@
+"""What a panel knows and tells its pages."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from flowgpt_magic import bridge, journal
+from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.errors import ProviderError
+from flowgpt_magic.messages import Usage
+from flowgpt_magic.notebook import NO_CELL, Cell
+from flowgpt_magic.panel_state import PanelError
+from flowgpt_magic.providers.echo import Echo
+from tests.panel_page import Page
+
+
+@pytest.fixture(autouse=True)
+def echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWGPT_MODEL", "echo")
+
+
+@pytest.fixture
+def open_page() -> Iterator[Callable[..., Page]]:
+    """Open pages of the test's own; all of them are closed at its end."""
+    opened: list[Page] = []
+
+    def open_one(*args, **how) -> Page:
+        opened.append(Page(*args, **how))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.close()
+
+
+class Held:
+    """A provider's source that gives a chunk when the test says so."""
+
+    def __init__(self) -> None:
+        self.chunks: asyncio.Queue[str | None] = asyncio.Queue()
+        self.begun = threading.Event()
+
+    async def source(self):
+        self.begun.set()
+        while (chunk := await self.chunks.get()) is not None:
+            yield chunk
+        yield Usage()
+
+    def give(self, chunk: str | None) -> None:
+        bridge.worker().loop.call_soon_threadsafe(self.chunks.put_nowait, chunk)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    found = Held()
+    monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_how: found.source())
+    return found
+
+
+def ask(prompt: str, conversation: Conversation | None = None) -> None:
+    str((conversation or Conversation()).ask(prompt, cell=NO_CELL))
+
+
+def test_a_prompt_of_a_page_is_a_turn_like_any_other(open_page):
+    page = open_page()
+
+    told = page.tell("ask", text="one two")
+    page.settled()
+
+    (turn,) = Conversation().turns
+    assert (turn.turn_id, turn.prompt, turn.text, turn.status) == (told["turn"], "one two", "one two", "complete")
+    (shown,) = page.load()
+    assert "one two" in "".join(shown["blocks"])
+    assert (shown["prompt"], shown["model"], shown["status"]) == ("one two", "echo:words", "complete")
+
+
+def test_what_a_cell_asks_shows_while_it_arrives(open_page, held):
+    page = open_page()
+    reply = Conversation().ask("hi", cell=Cell("cell", "run"))
+    reader = reply.open()
+    page.wait(lambda: page.rows)
+    page.load()
+
+    held.give("one ")
+    page.wait(lambda: "one" in "".join(page.turns[reply.turn_id]["blocks"]))
+    held.give("two")
+    held.give(None)
+    page.settled()
+    page.wait(lambda: page.turns[reply.turn_id]["status"] == "complete")
+
+    assert "one two" in "".join(page.turns[reply.turn_id]["blocks"])
+    assert page.turns[reply.turn_id]["cell"]
+    assert [truth["status"] for truth in page.truths if truth["status"]] != []
+    reply.leave(reader)
+
+
+def test_two_panels_on_one_conversation_show_the_same(open_page):
+    one, other = open_page(name="a"), open_page(name="b")
+
+    one.tell("ask", text="from one")
+    other.settled()
+    other.tell("ask", text="from the other")
+    one.wait(lambda: len(one.rows) == 2)
+    one.settled()
+
+    assert one.rows == other.rows
+    assert [turn["prompt"] for turn in one.load()] == ["from one", "from the other"]
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        (lambda chat: chat.undo(), ["one"]),
+        (lambda chat: chat.clear(), []),
+        (lambda chat: str(chat.edit(1, "other")), ["other", "two"]),
+        (lambda chat: str(chat.retry(1)), ["one", "two"]),
+    ],
+    ids=["undo", "clear", "edit", "retry"],
+)
+def test_a_change_from_elsewhere_shows(open_page, change, left):
+    ask("one")
+    ask("two")
+    page = open_page()
+    before = list(page.rows)
+
+    change(Conversation())
+    page.wait(lambda: page.rows != before and len(page.rows) == len(left))
+    page.wait(lambda: not any("streaming" in status for status in page.statuses))
+
+    assert [turn["prompt"] for turn in page.load()] == left
+
+
+def test_a_stop_comes_through_though_no_chunk_has(open_page, held):
+    page = open_page()
+    page.tell("ask", text="hi")
+    assert held.begun.wait(10)
+
+    told = page.tell("stop")
+    page.settled()
+
+    assert told == {"stopped": 1}
+    assert page.statuses == ["cancelled 1/1"]
+
+
+def test_a_stop_right_behind_the_prompt_stops_it(open_page, held):
+    page = open_page()
+
+    page.tell("ask", text="hi")
+    page.tell("stop")
+    page.settled()
+
+    assert page.statuses == ["cancelled 1/1"]
+
+
+def test_a_page_that_opens_in_the_middle_has_what_came_before_and_follows(open_page, held):
+    first = open_page(name="a")
+    turn = first.tell("ask", text="hi")["turn"]
+    held.give("one ")
+    first.wait(lambda: first.rows)
+    first.load()
+    first.wait(lambda: "one" in "".join(first.turns[turn]["blocks"]))
+
+    first.open()  # a reload: the page has nothing any more
+    first.load()
+    assert "one" in "".join(first.turns[turn]["blocks"])
+    held.give("two")
+    held.give(None)
+    first.settled()
+    first.wait(lambda: first.turns[turn]["status"] == "complete")
+
+    assert "one two" in "".join(first.turns[turn]["blocks"])
+
+
+def test_the_panel_goes_with_the_cells_to_another_conversation_and_takes_them_along(open_page):
+    page = open_page()
+    ask("in main")
+
+    journal.here().current = "other"
+    page.wait(lambda: page.truth["name"] == "other")
+    assert page.rows == []
+
+    page.tell("ask", text="in other")
+    page.settled()
+    page.tell("use", name="main")
+    page.wait(lambda: page.truth["name"] == "main" and page.rows)
+
+    assert journal.here().current == "main"
+    assert page.truth["names"] == ["main", "other"]
+    assert [turn["prompt"] for turn in page.load()] == ["in main"]
+
+
+def test_a_panel_of_one_conversation_stays_with_it(open_page):
+    page = open_page(Conversation("mine"))
+
+    journal.here().current = "other"
+    page.tell("use", name="other")
+    journal.here().current = "main"
+    page.state.refresh()
+
+    assert page.truth["name"] == "other"
+    assert not page.state.follows
+
+
+def test_a_name_that_is_given_elsewhere_shows(open_page):
+    ask("one")
+    page = open_page()
+
+    Conversation().rename("better")
+    journal.here().current = "better"
+    page.wait(lambda: page.truth["name"] == "better")
+
+    assert len(page.rows) == 1
+
+
+def test_a_conversation_that_another_one_begins_is_in_the_list(open_page):
+    ask("one")
+    page = open_page()
+
+    Conversation().branch("side")
+    page.wait(lambda: "side" in page.truth["names"])
+
+
+def test_a_closed_panel_is_told_nothing_and_what_it_asked_goes_on(open_page, held):
+    page = open_page()
+    page.tell("ask", text="hi")
+    assert held.begun.wait(10)
+
+    page.close()
+    heard = len(page.messages)
+    reply = next(iter(journal.replies()))
+    held.give("kept")
+    held.give(None)
+
+    assert reply.text == "kept"
+    assert Conversation().turns[0].text == "kept"
+    assert len(page.messages) == heard
+    assert page.state.journal.listeners == []
+
+
+def test_a_turn_that_was_changed_meanwhile_is_named(open_page):
+    ask("one")
+    page = open_page()
+    old = Conversation().turns[0]
+    str(Conversation().edit(1, "two"))
+
+    with pytest.raises(PanelError, match="another version"):
+        page.state.turn(old.turn_id)
+    assert page.state.number(old.place) == 1
+    Conversation().clear()
+    with pytest.raises(PanelError, match="taken out"):
+        page.state.number(old.place)
+
+
+def test_a_model_that_there_is_not_is_said_and_the_rest_is_shown(open_page, monkeypatch):
+    ask("one")
+    monkeypatch.setenv("FLOWGPT_MODEL", "no such model")
+
+    page = open_page()
+
+    assert "no such model" in page.truth["trouble"]
+    assert page.truth["model"] == ""
+    assert len(page.rows) == 1
+
+
+def test_of_two_thousand_turns_only_the_outline_is_sent(open_page):
+    chat = Conversation()
+    one = str(chat.ask("prompt", cell=NO_CELL))
+    chat.begin_anew([chat.turns[0]] * 2000)
+
+    page = open_page()
+
+    assert (one, len(page.rows)) == ("prompt", 2000)
+    assert [message["kind"] for message in page.messages] == ["outline"]
+    page.tell("need", turns=[row[0] for row in page.rows[-5:]])
+    assert len(page.turns) == 5
+
+
+def test_a_long_reply_goes_out_in_portions(open_page):
+    ask("\n\n".join(f"paragraph {number} " + "x" * 1000 for number in range(600)))
+    page = open_page()
+
+    (turn,) = page.load()
+
+    assert len([each for each in page.messages if each["kind"] == "turn"]) > 2
+    assert len(turn["blocks"]) == turn["total"]
+    assert all(f"paragraph {number} " in "".join(turn["blocks"]) for number in range(600))
+
+
+def test_a_reply_that_leaves_no_turn_is_told_of_all_the_same(open_page, monkeypatch):
+    ask("one")
+    page = open_page()
+
+    async def failing():
+        raise ProviderError("http://ada:secret@host is down")
+        yield
+
+    monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_how: failing())
+
+    page.tell("edit", place=1, text="two")
+    page.wait(lambda: page.ends)
+    page.settled()
+
+    (end,) = page.ends
+    assert (end["status"], end["error"], end["empty"]) == ("failed", "ProviderError: http://***@host is down", True)
+    assert [turn["prompt"] for turn in page.load()] == ["one"]

@@ -1,0 +1,210 @@
+"""Requests that belong together hand their connection on, and read their settings once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from flowgpt_magic.errors import ProviderError, StreamInterruptedError
+from flowgpt_magic.providers import http_connection
+from flowgpt_magic.providers.flowgpt import FlowGpt
+from flowgpt_magic.providers.together import Together, once, shared
+from tests import servers
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+class Thing:
+    made = 0
+
+    def __init__(self) -> None:
+        self.closed = False
+        Thing.made += 1
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_what_is_shared_is_made_once_and_closed_at_the_end():
+    together = Together()
+    together.join()
+
+    one, other = shared(Thing), shared(Thing)
+    await together.close()
+
+    assert one is other
+    assert one.closed
+
+
+async def test_a_request_by_itself_shares_nothing():
+    assert shared(Thing) is None
+
+
+async def test_it_holds_for_the_task_and_those_begun_in_it_alone():
+    together = Together()
+
+    async def inside() -> Thing | None:
+        together.join()
+        return await asyncio.create_task(find())
+
+    async def find() -> Thing | None:
+        return shared(Thing)
+
+    assert await asyncio.create_task(inside()) is not None
+    assert await asyncio.create_task(find()) is None
+    await together.close()
+
+
+async def test_a_question_is_asked_once_for_the_same_values():
+    asked = []
+
+    def ask(given):
+        asked.append(dict(given))
+        return len(asked)
+
+    together = Together()
+    together.join()
+
+    assert [once(ask, {"a": 1}), once(ask, {"a": 1}), once(ask, {"a": 2}), once(ask, {"a": []})] == [1, 1, 2, 3]
+    assert [once(ask, {"a": []})] == [4]
+
+
+async def test_by_itself_each_asks():
+    asked = []
+
+    for _ in range(2):
+        once(asked.append, {"a": 1})
+
+    assert len(asked) == 2
+
+
+# Connections
+
+
+def keeping_open(*blocks: bytes):
+    """Answers each request of a connection with these chunks."""
+
+    async def handle(reader, writer):
+        while True:
+            server.requests.append(await servers.read_request(reader))
+            writer.write(servers.CHUNKED)
+            for block in blocks:
+                writer.write(servers.framed(block))
+                await writer.drain()
+            writer.write(servers.END)
+
+    server = servers.Server()
+    server.connections = 0
+
+    async def counted(reader, writer):
+        server.connections += 1
+        await handle(reader, writer)
+
+    return servers.listening(counted, server)
+
+
+async def asked_together(url: str, count: int = 3, at_once: int = 1) -> list[str]:
+    """Ask so often, together."""
+    together, seats = Together(), asyncio.Semaphore(at_once)
+
+    async def ask() -> str:
+        together.join()
+        async with seats:
+            return await FlowGpt.create_async("", MESSAGES, base_url=url)
+
+    try:
+        return list(await asyncio.gather(*(ask() for _ in range(count))))
+    finally:
+        await together.close()
+
+
+async def test_requests_that_belong_together_use_one_connection_after_the_other():
+    async with keeping_open(servers.line("hi"), servers.line(" there")) as server:
+        texts = await asked_together(server.url, 5)
+
+        assert texts == ["hi there"] * 5
+        assert (server.connections, len(server.requests)) == (1, 5)
+
+
+async def test_as_many_connections_as_there_are_requests_at_once():
+    async with keeping_open(servers.line("hi")) as server:
+        await asked_together(server.url, 40, at_once=4)
+
+        assert server.connections <= 4
+        assert len({request.headers["x-nonce"] for request in server.requests}) == 40
+
+
+async def test_by_themselves_each_has_its_own():
+    async with keeping_open(servers.line("hi")) as server:
+        for _ in range(3):
+            await FlowGpt.create_async("", MESSAGES, base_url=server.url)
+
+        assert server.connections == 3
+
+
+async def test_a_connection_that_is_left_in_the_middle_is_closed_and_not_handed_on():
+    async with servers.serving(servers.stalling(servers.CHUNKED, servers.framed(servers.line("first")))) as server:
+        together = Together()
+        together.join()
+        async with aclosing(FlowGpt.create_async_generator("", MESSAGES, base_url=server.url)) as chunks:
+            assert await anext(chunks) == "first"
+
+        await asyncio.wait_for(server.gone.wait(), 10)
+        await together.close()
+
+
+async def test_after_a_failure_the_others_go_on():
+    answers = iter([servers.whole(b"no", 500), servers.CHUNKED + servers.framed(servers.line("hi")) + servers.END])
+
+    async def answer(request, connection):
+        await connection.send(next(answers))
+
+    async with servers.serving(answer) as server:
+        together = Together()
+        together.join()
+        with pytest.raises(ProviderError, match="500"):
+            await FlowGpt.create_async("", MESSAGES, base_url=server.url)
+
+        assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
+        await together.close()
+
+
+async def test_broken_framing_on_a_connection_that_was_handed_on_is_told():
+    rounds = iter([servers.framed(servers.line("hi")) + servers.END, servers.framed(servers.line("hi")) + b"zz\r\n"])
+
+    async def handle(reader, writer):
+        for body in rounds:
+            await servers.read_request(reader)
+            writer.write(servers.CHUNKED)
+            await writer.drain()
+            writer.write(body)
+
+    async with servers.listening(handle, servers.Server()) as server:
+        together = Together()
+        together.join()
+        assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
+
+        with pytest.raises(StreamInterruptedError):
+            await asyncio.wait_for(FlowGpt.create_async("", MESSAGES, base_url=server.url), 10)
+        await together.close()
+
+
+async def test_what_one_request_drops_is_not_another_ones_connection():
+    async with keeping_open(servers.line("hi")) as server:
+        together = Together()
+        together.join()
+        chunks = FlowGpt.create_async_generator("", MESSAGES, base_url=server.url)
+        assert [chunk async for chunk in chunks] == ["hi"]
+        connector = shared(http_connection.Connector.for_many)
+        (waiting,) = (each for pool in connector._conns.values() for each, _since in pool)
+        line = http_connection.line_of_task.get()
+        waiting.transport.get_write_buffer_size = lambda: 1  # as if another request were being sent
+        mine = waiting.transport.get_protocol()
+        waiting.transport.set_protocol(http_connection.Wire(waiting.transport, mine, None))
+
+        line.drop_unsent()
+
+        assert not waiting.transport.is_closing()
+        await together.close()
