@@ -10,6 +10,7 @@ from pathlib import Path
 from flowgpt_magic.attachment_code import lines_of
 from flowgpt_magic.attachment_looks import Look, Shown, amount, not_all
 from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.images import ENDINGS
 from flowgpt_magic.references import secret_file
 
 CHARACTERS = 4  # of a token, about
@@ -62,4 +63,6 @@ def _decoded(data: bytes, path: Path, more: bool) -> tuple[str, str]:
             continue
         if not any(char < " " and char not in "\t\n\r\f\x1b" for char in text):
             return text.replace("\r\n", "\n"), encoding
-    raise AttachmentError(f"{path} is not a text file: only text can be sent along")
+    image = path.suffix.lower() in ENDINGS
+    only = "whoever is asked takes no images" if image else "only text can be sent along"
+    raise AttachmentError(f"{path} is not a text file: {only}")

@@ -35,6 +35,7 @@ from flowgpt_magic.attachment_looks import (
 )
 from flowgpt_magic.attachment_tables import array, table
 from flowgpt_magic.errors import FlowGptError, closest
+from flowgpt_magic.images import ENDINGS, image_url, is_image
 from flowgpt_magic.plain_text import cut, one_line
 from flowgpt_magic.references import look_up, names_secret, secret_file
 
@@ -43,11 +44,15 @@ AROUND = 90  # characters of the lines around a body, at most
 
 @dataclass(frozen=True)
 class Attachment:
-    """Something to send along; ``cut`` says whether ``text`` leaves something out."""
+    """Something to send along.
+
+    ``cut`` says whether ``text`` leaves something out; ``image`` is a URL that begins with ``data:image/``, if any.
+    """
 
     label: str
     text: str
     cut: bool
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,12 +150,15 @@ def attach(
     outputs: Mapping[int, object] = MappingProxyType({}),
     error: BaseException | None = None,
     folder: Path | None = None,
+    with_images: bool = False,
 ) -> list[Attachment]:
     """What ``specs`` ask for, each once, in at most ``budget`` tokens in all, and a line each that says what was cut.
 
     A spec is a reference such as ``frame`` or ``table["a"][0]``, ``cell:3`` or ``cell:-1``, ``out:3``, ``err``, or the
     path of a text file, from ``folder`` on. ``cells`` is IPython's ``In`` up to the cell before this one, so the first
-    is no cell. A secret is sent only if ``forced`` or its spec ends in ``!``. Raises ``AttachmentError``.
+    is no cell. A secret is sent only if ``forced`` or its spec ends in ``!``. ``with_images`` says that whoever is
+    asked can look at figures and the files of images. Raises ``AttachmentError``, and ``PromptError`` for an image that
+    cannot be sent.
     """
     sources = _Sources(names, cells, outputs, error, folder or Path())
     wanted = list(dict.fromkeys(spec.strip() for spec in specs if spec.strip()))
@@ -158,10 +166,21 @@ def attach(
     for number, spec in enumerate(wanted):
         name = spec.removesuffix("!").rstrip()
         meant = forced or name != spec
-        text, was_cut = _described(name, sources.find(name, meant), budget // (len(wanted) - number), meant)
+        value = sources.find(name, meant)
+        image = _image(value) if with_images else ""
+        if image and isinstance(value, Path):
+            found.append(Attachment(name, f"{name}: an image", cut=False, image=image))
+            continue
+        text, was_cut = _described(name, value, budget // (len(wanted) - number), meant)
         budget = max(0, budget - -(-len(text) // CHARACTERS))
-        found.append(Attachment(name, text, was_cut))
+        found.append(Attachment(name, text, was_cut, image))
     return found
+
+
+def _image(value: object) -> str:
+    """The URL of an image; empty for what is none."""
+    is_file = isinstance(value, Path) and value.suffix.lower() in ENDINGS and value.is_file()
+    return image_url(value) if is_file or is_image(value) else ""
 
 
 @dataclass(frozen=True)

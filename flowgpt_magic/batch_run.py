@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
 from flowgpt_magic import bridge
@@ -337,8 +337,8 @@ class Run:
                     raise FlowGptError(
                         f"{flight.request.target.provider} sent {type(chunk).__name__} where text was due"
                     )
-        seconds = time.monotonic() - flight.begun
-        flight.usage = replace(flight.usage, first_chunk_seconds=first, seconds=seconds, chunks=count)
+        told, seconds = flight.usage, time.monotonic() - flight.begun
+        flight.usage = Usage(told.prompt_tokens, told.completion_tokens, told.finish_reason, first, seconds, count)
 
     def _chunks(self, flight: Flight, watch: Watch) -> AsyncGenerator[str | Usage | Again, None]:
         """The chunks of one reply, or of several where the first ones do not fit the schema."""
@@ -380,7 +380,9 @@ class Run:
         self._in_a_row = self._in_a_row + 1 if _for_all(flight.error) else 0
         if self._in_a_row >= STOP_AFTER:
             failed = counted(self._in_a_row, "prompt")
-            self._end("failed", BatchError(f"{failed} in a row failed, so the others were not asked: {flight.error}"))
+            stopped = BatchError(f"{failed} in a row failed, so the others were not asked: {flight.error}")
+            stopped.__cause__ = flight.error
+            self._end("failed", stopped)
         self._go_on()
 
     # Saving what grows, and ending

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BITS = 26  # of a place in the filter, which is 8 MB large
 PLACES = 8  # that each text has in it: of a million texts, one in 40 million is taken for another
-TOGETHER = 32  # turns that are saved at once
+TOGETHER = 500  # turns that wait at most to be saved
 REMEMBERED = 10_000  # requests whose number is known without trying
 
 
@@ -183,24 +183,23 @@ class Turns:
 
     def begin_again(self, flight: Flight, why: str) -> None:
         """What has come will not do; it is kept as an earlier version."""
-        if flight.parts:
+        if self.kept is not None and flight.parts:
             self._save(replace(self._turn(flight, "failed"), turn_id=uuid4().hex, error=why))
             flight.version += 1
         flight.parts, flight.usage = [], Usage()
 
     def end(self, flight: Flight, status: Status) -> None:
         """It is over. One that was stopped before anything came, and that the history knows nothing of, is not kept."""
-        if flight.saved or flight.parts or status != "cancelled":
+        if self.kept is not None and (flight.saved or flight.parts or status != "cancelled"):
             self._save(self._turn(flight, status))
 
     def _save(self, turn: Turn) -> None:
-        if self.kept is not None:
-            self._ended.append(turn)
-            if len(self._ended) >= TOGETHER:
-                self.flush()
+        self._ended.append(turn)
+        if len(self._ended) >= TOGETHER:
+            self.flush()
 
     def flush(self) -> None:
-        """Save the turns that have ended: several at once, for each by itself would cost three times as much."""
+        """Save the turns that have ended: to wake who saves them for each of them would cost more than the saving."""
         if self.kept is not None and self._ended:
             if not self.kept.handed_over:
                 self.journal.save(self.kept)

@@ -128,6 +128,10 @@ class Conversation:
         """The settings in force for a call with these options; None means that an option is not given."""
         return aliases.apply(self._as_set(options), need_key=False)
 
+    def takes_images(self, **options: Any) -> bool:
+        """Does whoever is asked with these options look at images?"""
+        return find_model(self.settings(**options).model).provider_class.supports_images
+
     def _as_set(self, options: Mapping[str, Any]) -> Settings:
         own = {"model": self.record.model, "system": self.record.system, **self.record.parameters}
         given = {name: value for name, value in own.items() if value != ""}
@@ -299,6 +303,7 @@ class Conversation:
         options = dict(options)
         params = {**self._params, **options.pop("params", {})}
         images = options.pop("images", ())
+        images = getattr(given, "images", ()) or images
         schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
         chosen = aliases.apply(self._as_set(options))
         target = find_model(chosen.model)

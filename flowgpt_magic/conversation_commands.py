@@ -152,8 +152,14 @@ def edit(desk: Desk, rest: str) -> Shown:
         given["system"] = system_prompt(given["system"])
     conversation = desk.conversation()
     budget = conversation.settings(**given).attach_tokens
-    raw = "raw" in asked.switches
-    prompt = compose(asked.prompt, display.surroundings(), raw=raw, attached=asked.attached, budget=budget)
+    prompt = compose(
+        asked.prompt,
+        display.surroundings(),
+        raw="raw" in asked.switches,
+        attached=asked.attached,
+        budget=budget,
+        with_images=bool(asked.attached) and conversation.takes_images(**given),
+    )
     reply = conversation.edit(place, prompt, params=asked.params, **given)
     if asked.out:
         desk.names[asked.out] = reply

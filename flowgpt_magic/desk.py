@@ -114,6 +114,7 @@ class Desk:
             raw="raw" in switches,
             attached=asked.attached,
             budget=chosen.attach_tokens,
+            with_images=bool(asked.attached) and conversation.takes_images(**options),
         )
         history = "no-history" not in switches
         if "dry-run" in switches:

@@ -37,6 +37,7 @@ class DryRun:
         hidden = dict.fromkeys((n for n in given if n in TABLE and TABLE[n].metadata["secret"] and given[n]), "***")
         if request.native and request.schema:
             shown["schema"] = request.schema.json_schema
+        images = sum(len(message.get("images", ())) for message in self.messages)
         characters = sum(len(message["content"]) for message in self.messages)
         left_out = f"{counted(request.left_out, 'older message')} left out" if request.left_out else "nothing"
         return [
@@ -44,6 +45,7 @@ class DryRun:
             ("model", request.target.model),
             ("parameters", json.dumps({**shown, **hidden}, ensure_ascii=False)),
             ("messages", str(len(self.messages))),
+            *([("images", str(images))] if images else []),
             ("tokens", f"about {-(-characters // CHARACTERS_PER_TOKEN):,} ({characters:,} characters)"),
             ("trimmed", left_out),
         ]

@@ -40,7 +40,8 @@ class _OpenList:
 
     def has(self, line: str) -> bool:
         """Does this line begin where the text of the open item does?"""
-        return 0 < self._width <= len(line) - len(line.lstrip(" "))
+        indent = line[: len(line) - len(line.lstrip(" \t"))]
+        return 0 < self._width <= len(indent.expandtabs(4))
 
     def add(self, line: str) -> None:
         """Take a line."""

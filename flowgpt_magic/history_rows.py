@@ -89,7 +89,7 @@ def _values(record: object, names: Sequence[str]) -> dict[str, Any]:
 
 def _turn_values(turn: Turn) -> tuple[Any, ...]:
     """The row of a turn, in the order of ``TURN``."""
-    values = dict.fromkeys(TURN) | {name: getattr(turn, name) for name in TURN if hasattr(turn, name)}
+    values = {name: getattr(turn, name, None) for name in TURN}
     values |= _values(turn.usage, USAGE)
     values |= {
         "parameters": _json(without_secrets(turn.parameters)),

@@ -58,7 +58,7 @@ class OpenCode(OpenText):
         super().__init__()
         mark = fence[2] or fence[4]
         self._looks = looks
-        self._indent = re.compile(f" {{0,{len(fence[1])}}}")
+        self._indent = len(fence[1])
         self._end = re.compile(f" {{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*\n")
         self._half_end = re.compile(f" {{0,3}}{mark[0]}*[ \t]*")
         self._language = language_of(fence[3] or fence[5] or "")
@@ -70,11 +70,17 @@ class OpenCode(OpenText):
         if not self._in_line:
             if self._end.fullmatch(line):
                 return False
-            line = self._indent.sub("", line, count=1)
+            line = self._unindented(line)
         self._in_line = not line.endswith("\n")
         self._runs = Runs("") if self._in_line else self._runs  # lines so long are not highlighted
         self._runs.add(line)
         return super().add(line)
+
+    def _unindented(self, line: str) -> str:
+        """The line without as much white space as the fence has before it."""
+        for _ in range(self._indent):
+            line = "   " + line[1:] if line[:1] == "\t" else line[1:] if line[:1] == " " else line
+        return line
 
     def take_full(self) -> list[str]:
         if self._size < PART:
@@ -86,7 +92,7 @@ class OpenCode(OpenText):
 
     def shown(self, line: str) -> str:
         if not self._in_line:
-            line = "" if self._half_end.fullmatch(line) else self._indent.sub("", line, count=1)
+            line = "" if self._half_end.fullmatch(line) else self._unindented(line)
         return super().shown(line)
 
     def finish(self) -> list[str]:

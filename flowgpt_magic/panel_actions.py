@@ -87,7 +87,8 @@ def _attached(request: Facts) -> tuple[str, ...]:
 
 def _composed(panel: PanelState, typed: Typed) -> str:
     budget = panel.conversation.settings().attach_tokens
-    return compose(typed.text, surroundings(), attached=typed.attached, budget=budget)
+    sees = bool(typed.attached) and panel.conversation.takes_images()
+    return compose(typed.text, surroundings(), attached=typed.attached, budget=budget, with_images=sees)
 
 
 # Changing the conversation

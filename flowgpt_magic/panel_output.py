@@ -88,7 +88,8 @@ def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
         for turn in turns
     )
     told = "".join(f"<p><small>{html.escape(line)}</small></p>" for line in lines)
-    return f"<div class='flowgpt-transcript'>{told}{said}</div>{STYLE}"
+    # The formulas are there already: to MathJax, which JupyterLab sends through every output, $5 and $7 are another one.
+    return f"<div class='flowgpt-transcript mathjax_ignore tex2jax_ignore'>{told}{said}</div>{STYLE}"
 
 
 def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:

@@ -24,11 +24,31 @@ class Surroundings:
     error: BaseException | None = None
 
 
-def compose(prompt: str, around: Surroundings, *, raw: bool = False, attached: Sequence[str] = (), budget: int) -> str:
+class Composed(str):
+    """A prompt as it is sent; ``images`` are the URLs of those that go along."""
+
+    images: tuple[str, ...]
+
+    def __new__(cls, text: str, images: Sequence[str] = ()) -> Composed:
+        composed = super().__new__(cls, text)
+        composed.images = tuple(images)
+        return composed
+
+
+def compose(
+    prompt: str,
+    around: Surroundings,
+    *,
+    raw: bool = False,
+    attached: Sequence[str] = (),
+    budget: int,
+    with_images: bool = False,
+) -> Composed:
     """``prompt`` as it is sent: its references replaced unless ``raw``, and what is attached below it.
 
     ``budget`` is the number of tokens that one value may take. A reference that looks like a secret's stays as typed:
-    it may stand in code. Raises ``AttachmentError``.
+    it may stand in code. ``with_images`` says that figures and files of images are looked at. Raises
+    ``AttachmentError``.
     """
     text = prompt
     if not raw and "{" in prompt:
@@ -41,12 +61,19 @@ def compose(prompt: str, around: Surroundings, *, raw: bool = False, attached: S
 
         text = resolve(prompt, names, render).text
     if not attached:
-        return text
+        return Composed(text)
     whole = budget * len(attached)
     found = attach(
-        attached, around.names, budget=whole, cells=around.inputs, outputs=around.outputs, error=around.error
+        attached,
+        around.names,
+        budget=whole,
+        cells=around.inputs,
+        outputs=around.outputs,
+        error=around.error,
+        with_images=with_images,
     )
-    return "\n\n".join([text, *(_labelled(each) for each in found)])
+    images = [each.image for each in found if each.image]
+    return Composed("\n\n".join([text, *(_labelled(each) for each in found)]), images)
 
 
 def _labelled(attachment: Attachment) -> str:

@@ -25,7 +25,7 @@ class Block:
         self.html = ""  # without its end
         self.sources: list[str] = []
         self.size = 0  # characters
-        self.defined = 0  # references that were known when it was made
+        self.defined = 0  # references that were known when it began
         self._begin, self._inside, self.end = _FRAMES.get(kind, ("", "", ""))
 
     def add(self, source: str, size: int, looks: Looks, known: Known) -> str:
@@ -38,9 +38,10 @@ class Block:
                 return html
             start = html.find(self._inside) + len(self._inside) if self.html else 0
             self.html += html[start : len(html) - len(self.end)]
+        if not self.sources:
+            self.defined = len(known.references)
         self.sources.append(source)
         self.size += size
-        self.defined = len(known.references)
         return ""
 
     def with_open(self, html: str) -> str:

@@ -38,10 +38,10 @@ class TestFiles:
 
     @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0", b"abc\0", bytes(range(256))])
     def test_a_binary_file_is_refused(self, tmp_path, data):
-        path = tmp_path / "image.png"
+        path = tmp_path / "image.bin"
         path.write_bytes(data)
 
-        with pytest.raises(AttachmentError, match=r"image\.png is not a text file: only text can be sent along"):
+        with pytest.raises(AttachmentError, match=r"image\.bin is not a text file: only text can be sent along"):
             describe("it", path, 100)
 
     def test_a_folder_is_the_names_in_it(self, tmp_path):

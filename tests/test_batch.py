@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pandas
@@ -553,6 +556,33 @@ def test_after_a_restart_only_what_is_missing_is_asked(tmp_path):
     assert batch.texts == ["one", "two", "three", "four"]
     assert again.prompts == ["two", "four"]
     end(second)
+
+
+PROGRAM = """
+import sys
+from flowgpt_magic import map_prompts
+for result in map_prompts((f"prompt {n}" for n in range(int(sys.argv[1])))):
+    print(result.text, result.replayed, flush=True)
+    if len(sys.argv) > 2:
+        import os, signal, time
+        time.sleep(0.5)  # what has ended is saved within a quarter of a second
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_program_that_was_killed_goes_on_where_it_was_when_it_is_run_again(tmp_path):
+    env = {**os.environ, "FLOWGPT_HISTORY": str(tmp_path / "history.sqlite3"), "FLOWGPT_MODEL": "echo"}
+
+    def run(*words: str) -> list[str]:
+        ended = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, timeout=60, check=False, env=env
+        )
+        return ended.stdout.splitlines()
+
+    killed, again = run("10", "kill"), run("12")
+
+    assert killed == ["prompt 0 False"]
+    assert again == [f"prompt {n} {n < 10}" for n in range(12)]
 
 
 def test_after_an_error_of_the_generator_only_what_is_missing_is_asked(tmp_path):

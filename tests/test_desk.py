@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from matplotlib.figure import Figure
 
 from flowgpt_magic import display
 from flowgpt_magic.answers import INSTRUCTION
+from flowgpt_magic.attachments import AttachmentError
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.desk import Asked, Desk
 from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, SchemaError
 from flowgpt_magic.notebook import NO_CELL
+from flowgpt_magic.prompts import Surroundings
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.reply import Reply
+from tests.openai_servers import background, speaking
 
 
 @pytest.fixture
@@ -147,3 +153,51 @@ class TestASchema:
         self.ask(desk, "How many?", schema="number", **{"dry-run": True})
 
         assert INSTRUCTION in capsys.readouterr().out
+
+
+class TestImages:
+    PNG = b"\x89PNG\r\n\x1a\nrest"
+
+    @pytest.fixture
+    def asked(self, desk, monkeypatch, tmp_path) -> Iterator[list[Any]]:
+        (tmp_path / "plot.png").write_bytes(self.PNG)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(display, "surroundings", lambda _inside: Surroundings(desk.names))
+        with background(speaking("a cat")) as server:
+            monkeypatch.setenv("FLOWGPT_OPENAI_BASE_URL", f"http://127.0.0.1:{server.port}/v1")
+            yield server.requests
+
+    def test_an_attached_figure_or_file_is_sent_as_an_image_where_the_provider_takes_images(self, desk, asked):
+        desk.names["figure"] = Figure(figsize=(1, 1))
+        given = {"attach": ["figure", "plot.png"], "model": "openai_compatible:m", "no-history": True}
+
+        desk.ask(Asked.read("What is it?", given), own_cell=False)
+
+        text, drawn, file = json.loads(asked[-1].body)["messages"][-1]["content"]
+        assert text["text"].startswith("What is it?\n\nfigure: matplotlib figure")
+        assert "plot.png: an image" in text["text"]
+        assert drawn["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+        assert base64.b64decode(file["image_url"]["url"].partition(",")[2]) == self.PNG
+
+    def test_elsewhere_a_figure_is_described_and_a_file_of_one_refused(self, desk, asked, capsys):
+        desk.names["figure"] = Figure(figsize=(1, 1))
+
+        desk.ask(
+            Asked.read("What is it?", {"attach": ["figure"], "no-history": True}), own_cell=False, names=desk.names
+        )
+        with pytest.raises(AttachmentError, match=r"plot\.png is not a text file: whoever is asked takes no images"):
+            desk.ask(
+                Asked.read("What is it?", {"attach": ["plot.png"], "no-history": True}),
+                own_cell=False,
+                names=desk.names,
+            )
+
+        assert "figure: matplotlib figure" in capsys.readouterr().out
+
+    def test_a_dry_run_counts_them(self, desk, asked, capsys):
+        given = {"attach": ["plot.png"], "model": "openai_compatible:m", "dry-run": True}
+
+        desk.ask(Asked.read("What is it?", given), own_cell=False)
+
+        assert "images      1" in capsys.readouterr().out
+        assert asked == []

@@ -463,6 +463,16 @@ class TestReplay:
         assert history.find_replay("") is None
         assert history.find_replay("unknown") is None
 
+    def test_many_requests_are_looked_up_at_once_each_with_its_newest_answer(self, history, conversation):
+        turns = [ended(conversation, request_key=f"k{n % 3}", started=float(n), text=str(n)) for n in range(9)]
+        failed = ended(conversation, request_key="k0", started=99.0, status="failed")
+        history.save(*turns, failed, ended(conversation, request_key=""))
+
+        found = history.find_replays(["k0", "k2", "unknown", "", "k0"])
+
+        assert found == {"k0": turns[6], "k2": turns[8]}
+        assert history.find_replays([]) == {}
+
 
 @st.composite
 def filled(draw: st.DrawFn) -> tuple[History, NotebookRecord]:

@@ -171,6 +171,50 @@ async def test_after_a_failure_the_others_go_on():
         await together.close()
 
 
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_connection_that_the_server_has_closed_meanwhile_is_replaced_by_a_new_one(reset):
+    """It closes after each reply without having said so, as some do; once more than one of them is waiting."""
+    all_here = asyncio.Event()
+
+    async def answer(request, connection):
+        if len(server.requests) == 3:
+            all_here.set()
+        await all_here.wait()
+        await connection.send(servers.CHUNKED + servers.framed(servers.line("hi")) + servers.END)
+        if reset:
+            connection.reset()
+
+    async with servers.serving(answer) as server:
+        together = Together()
+        together.join()
+
+        async def ask() -> str:
+            return await FlowGpt.create_async("", MESSAGES, base_url=server.url)
+
+        first = await asyncio.gather(ask(), ask(), ask())
+        later = [await ask() for _ in range(20)]
+
+        assert first + later == ["hi"] * 23
+        await together.close()
+
+
+async def test_a_server_that_never_answers_is_asked_once_on_a_new_connection_and_then_given_up():
+    async def answer(request, connection):
+        if len(server.requests) == 1:
+            await connection.send(servers.CHUNKED + servers.framed(servers.line("hi")) + servers.END)
+
+    async with servers.serving(answer) as server:
+        together = Together()
+        together.join()
+        assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
+
+        with pytest.raises(StreamInterruptedError, match="without an answer"):
+            await FlowGpt.create_async("", MESSAGES, base_url=server.url)
+
+        assert len(server.requests) == 2
+        await together.close()
+
+
 async def test_broken_framing_on_a_connection_that_was_handed_on_is_told():
     rounds = iter([servers.framed(servers.line("hi")) + servers.END, servers.framed(servers.line("hi")) + b"zz\r\n"])
 

@@ -302,19 +302,23 @@ async def _send(
     if proxy.url is not None and peer.url.scheme == "http":
         headers = {**headers, **proxy.headers}  # the proxy is who reads this request; a tunnel is asked for by another
     line_of_task.set(line)
-    try:
-        return await session.request(
-            method,
-            peer.url,
-            data=data,
-            headers=headers,
-            proxy=proxy.url,
-            proxy_headers=proxy.headers,
-            allow_redirects=False,
-        )
-    except (aiohttp.ClientError, asyncio.TimeoutError, UnicodeError) as error:
-        # Their repr holds the request's headers, and with them the token and the proxy's password.
-        raise (timeout_error(peer) if line.timed_out else explain(error, peer)) from None
+    while True:
+        try:
+            return await session.request(
+                method,
+                peer.url,
+                data=data,
+                headers=headers,
+                proxy=proxy.url,
+                proxy_headers=proxy.headers,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, asyncio.TimeoutError, UnicodeError) as error:
+            if line.stale and isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
+                line.fresh = True
+                continue
+            # Their repr holds the request's headers, and with them the token and the proxy's password.
+            raise (timeout_error(peer) if line.timed_out else explain(error, peer)) from None
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

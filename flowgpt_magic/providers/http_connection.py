@@ -146,7 +146,7 @@ class Wire(asyncio.Protocol):
         self._lost = False
         self._content: aiohttp.StreamReader | None = None
         self._stalled: asyncio.TimerHandle | None = None
-        self.timed_out = False
+        self.timed_out = self.heard = False
 
     def watch(self, content: aiohttp.StreamReader) -> None:
         """Tell the reader ``content`` when the connection is lost before the body has ended."""
@@ -155,6 +155,7 @@ class Wire(asyncio.Protocol):
             self._tell_reader()
 
     def data_received(self, data: bytes) -> None:
+        self.heard = True
         if self._in_head:
             cut = data.find(END_OF_HEAD)
             if cut >= 0:
@@ -216,15 +217,21 @@ class Line:
     """What one request has of its connection; ``silence`` is in seconds, None for as long as it takes."""
 
     def __init__(self, silence: float | None) -> None:
+        self.fresh = False  # must it be a new one?
         self._silence = silence
         self._wire: Wire | None = None
+        self._handed_on = False
 
-    def take(self, connection: Connection) -> None:
-        """This is the connection."""
+    def take(self, connection: Connection) -> bool:
+        """Is this the connection? One that served another request is not, where a new one is wanted."""
         transport, parser = connection.transport, connection.protocol
+        self._handed_on = transport is not None and isinstance(transport.get_protocol(), Wire)
+        if self._handed_on and self.fresh:
+            return False
         if transport is not None and parser is not None:
             self._wire = Wire(transport, parser, self._silence)
             transport.set_protocol(self._wire)
+        return True
 
     def watch(self, content: aiohttp.StreamReader) -> None:
         """Tell the reader ``content`` when the connection is lost before the body has ended."""
@@ -241,6 +248,11 @@ class Line:
         """Was the connection given up because the server did not read the request?"""
         return self._wire is not None and self._wire.timed_out
 
+    @property
+    def stale(self) -> bool:
+        """Has it served another request, and this one with not a byte? Then the server had closed it, most likely."""
+        return self._handed_on and self._wire is not None and not (self._wire.heard or self._wire.timed_out)
+
 
 line_of_task: ContextVar[Line] = ContextVar("flowgpt_line")
 
@@ -249,9 +261,11 @@ class Connector(aiohttp.TCPConnector):
     """Makes connections; each is handed to the ``Line`` of the task that asks for it."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        line_of_task.get().take(connection)
-        return connection
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if line_of_task.get().take(connection):
+                return connection
+            connection.close()
 
     @classmethod
     def for_many(cls) -> Connector:

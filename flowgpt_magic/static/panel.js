@@ -630,6 +630,7 @@ class Log {
     const moved = scrollTop - this.put;
     if (!moved) return; // this was done here
     this.put = scrollTop;
+    if (clientHeight !== this.seen) return; // its place has changed, and all is arranged again
     if (scrollHeight - scrollTop - clientHeight < NEAR) this.pinned = true;
     else if (moved < 0) this.pinned = false; // by the reader: all that grows, grows below
     this.anchor = null;
@@ -941,9 +942,13 @@ class Composer {
     } catch { /* nothing that was ours */ }
   }
 
+  /** As high as what is typed; what is around stays as it is meanwhile, or else the transcript would be moved. */
   fit() {
-    this.field.style.height = "auto";
-    this.field.style.height = `${Math.min(this.field.scrollHeight + 2, 220)}px`;
+    const { element, field } = this;
+    element.style.minHeight = `${element.offsetHeight}px`;
+    field.style.height = "auto";
+    field.style.height = `${Math.min(field.scrollHeight + 2, 220)}px`;
+    element.style.minHeight = "";
   }
 
   /** Stop while something arrives, else send. */
@@ -1343,6 +1348,8 @@ class Panel {
       this.banner, this.composer.element, this.state);
     element.append(this.root);
     this.root.addEventListener("keydown", (event) => this.key(event));
+    // JupyterLab looks for the attribute from the focused element upwards, and for its own shortcuts at each of them.
+    this.root.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
     this.listen();
     this.told();
     this.link.tell("open");

@@ -1,6 +1,6 @@
 """What a batch costs: beside a bare gather of aiohttp, in memory, against the clock of a rate limit, and to stop.
 
-    python -m tests.benchmarks.batch [gather] [memory] [limit] [cancel] [resume]
+    python -m tests.benchmarks.batch [gather] [memory] [limit] [cancel] [open] [resume]
 
 The gateway runs as a process of its own, with the echo provider behind it.
 """
@@ -11,6 +11,7 @@ import asyncio
 import gc
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -18,11 +19,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
 import psutil
+
+from flowgpt_magic.bridge import Worker
+from tests import servers
+from tests.batches import kernel
 
 PROMPTS, AT_ONCE = 1_000, 100
 MANY = 100_000
@@ -134,32 +140,51 @@ def measure_memory() -> None:
         print(f"  the history has {sum(sizes) / 2**20:.0f} MB afterwards")
 
 
+class Clock:
+    """A server, on a thread of its own, that notes when each request arrives, and answers after a while."""
+
+    def __init__(self) -> None:
+        self.url, self.arrived = "", []
+        self._thread, self._stop = Worker(), asyncio.Event()
+
+    async def _answer(self, request: servers.Request, connection: servers.Connection) -> None:
+        self.arrived.append(time.monotonic())
+        await asyncio.sleep(random.uniform(0.0, 0.2))
+        await connection.send(servers.CHUNKED, servers.framed(servers.line("yes")), servers.END)
+
+    def __enter__(self) -> Clock:
+        address: Future[str] = Future()
+
+        async def serve() -> None:
+            async with servers.serving(self._answer) as found:
+                address.set_result(found.url)
+                await self._stop.wait()
+
+        self._serving = self._thread.submit(serve())
+        self.url = address.result(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.loop.call_soon_threadsafe(self._stop.set)
+        self._serving.result(10)
+        self._thread.close()
+
+
 def measure_limit() -> None:
-    from flowgpt_magic.pacing import SLACK, Pace
+    from flowgpt_magic import map_prompts
 
-    async def run(per_minute: float, seconds: float) -> list[float]:
-        pace, went = Pace(per_minute), []
-        until = time.monotonic() + seconds
-
-        async def ask() -> None:
-            while time.monotonic() < until:
-                await pace.turn()
-                went.append(time.monotonic())
-
-        await asyncio.gather(*(ask() for _ in range(50)))
-        return [moment for moment in sorted(went) if moment <= until]
-
+    seconds, window = 30, 10
     for per_minute in (60, 600, 6_000):
-        seconds = 20
-        went = asyncio.run(run(per_minute, seconds))
-        window = 10
-        most = max(
-            sum(1 for each in went if start <= each < start + window) for start in went[:: max(1, len(went) // 200)]
-        )
-        rate = (len(went) - 1) / (went[-1] - went[0]) * 60
+        with Clock() as server, history():
+            how = {"model": "flowgpt", "base_url": server.url, "concurrency": 50, "progress": False}
+            asked = prompts(per_minute * seconds // 60)
+            assert all(each.status == "complete" for each in map_prompts(asked, requests_per_minute=per_minute, **how))
+            came = sorted(server.arrived)
+        most = max(sum(1 for each in came if start <= each < start + window) for start in came)
+        rate = (len(came) - 1) / (came[-1] - came[0]) * 60
         print(
-            f"at {per_minute:,} requests a minute: {rate:,.1f} a minute over {seconds} s ({rate / per_minute:.1%}, "
-            f"{1 / SLACK:.1%} is meant), at most {most:,} in any {window} s, where {per_minute * window // 60:,} may go"
+            f"at {per_minute:,} requests a minute, as they arrive at a server: {rate:,.1f} a minute over {seconds} s "
+            f"({rate / per_minute:.1%}), at most {most:,} in any {window} s, where {per_minute * window // 60:,} may be"
         )
 
 
@@ -185,6 +210,29 @@ def measure_cancel() -> None:
                 f"cancel → the reader returns, {at_once} under way and no chunk yet: median "
                 f"{statistics.median(taken[-20:]):.1f} ms, worst {max(taken[-20:]):.1f} ms"
             )
+
+
+def measure_open() -> None:
+    from flowgpt_magic import Conversation
+
+    for count in (0, 10_000):
+        with tempfile.TemporaryDirectory() as folder:
+            first = kernel(Path(folder))
+            chat = Conversation(configured=lambda: {"model": "echo"}, journal=first)
+            str(chat.ask("a turn of the notebook"))
+            if count:
+                chat.map(prompts(count), concurrency=100, progress=False).read()
+            assert first.flush()
+            first.close()
+            taken = []
+            for _ in range(20):
+                again = kernel(Path(folder))
+                begun = time.perf_counter()
+                turns = Conversation(journal=again).turns
+                taken.append((time.perf_counter() - begun) * 1000)
+                assert len(turns) == 1
+                again.close()
+            print(f"a notebook with a batch of {count:,} opens in {statistics.median(taken):.1f} ms (median)")
 
 
 def measure_resume() -> None:
@@ -215,6 +263,7 @@ if __name__ == "__main__":
         "memory": measure_memory,
         "limit": measure_limit,
         "cancel": measure_cancel,
+        "open": measure_open,
         "resume": measure_resume,
     }
     for each in sys.argv[1:] or chosen:

@@ -161,7 +161,8 @@ def traced(page: Page) -> Iterator[None]:
     ]
     over = sum(1 for each in tasks if each > 50)
     print(
-        f"    processor time of its tasks: {over} over 50 ms, {max(tasks):.0f} ms the longest, {sum(tasks) / 1000:.1f} s"
+        f"    processor time of its tasks: {over} over 50 ms, the longest {max(tasks):.0f} ms, "
+        f"all {sum(tasks) / 1000:.1f} s"
     )
 
 

@@ -324,6 +324,9 @@ def test_everything_is_done_with_the_keyboard_alone(open_notebook, page, faults)
     page.keyboard.press("Enter")
     expect(panel.root.get_by_role("article")).to_have_count(1)
 
+    panel.button("Copy the reply", panel.turn(1)).focus()
+    page.keyboard.type("ddx")  # in command mode this takes cells away
+    panel.prompt.focus()
     reached = set()
     for _ in range(25):
         page.keyboard.press("Shift+Tab")
