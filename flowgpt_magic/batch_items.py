@@ -83,7 +83,7 @@ class Template:
         if isinstance(value, str):
             return value
         if is_missing(value):
-            raise PromptError(f"it has no value for {{{name}}}: it is {value!r}")
+            raise PromptError(f"it has no value for {{{name}}}: it is {value!r}" if name else _missing(value))
         try:
             return str(value)
         except Exception as error:  # foreign code: whatever it raises, it is this item's
@@ -96,6 +96,10 @@ class Template:
         if name in self._values:
             return self._values[name]
         raise _unknown(name, [*map(str, names), *self._values])
+
+
+def _missing(value: Any) -> str:
+    return f"it is missing ({value!r}); leave it out, with dropna() for instance"
 
 
 def _unknown(name: str, known: list[str]) -> PromptError:
@@ -221,7 +225,7 @@ class Items:
         if is_messages(value):
             return read_prompt(value)
         if is_missing(value):
-            raise PromptError(f"it is missing ({value!r}); leave it out, with dropna() for instance")
+            raise PromptError(_missing(value))
         raise PromptError(f"it is no text but {type(value).__name__}; with template='{{}}' it becomes one")
 
 

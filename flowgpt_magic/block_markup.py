@@ -284,4 +284,4 @@ def _env(text: str, looks: Looks, known: Known) -> Env:
 
 def plain_html(text: str) -> str:
     """Text as it was typed, in its lines."""
-    return cleaned(f'<pre class="fg-plain" dir="auto">{escaped(text)}</pre>')
+    return cleaned(f'<pre class="fg-plain" dir="auto"><code>{escaped(text)}</code></pre>')

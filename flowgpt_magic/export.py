@@ -71,6 +71,7 @@ class TranscriptTurn:
     turn_id: str = ""
     left_out: int = 0
     replayed: bool = False
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def _exported(turn: Turn) -> TranscriptTurn:
     values["usage"] = Usage(**_clean(asdict(turn.usage)))
     values["parameters"] = _clean(without_secrets(turn.parameters))
     values["notices"] = tuple(map(without_passwords, values["notices"]))
+    values["images"] = tuple(values["images"])
     return TranscriptTurn(**values | {"error": without_passwords(values["error"])})
 
 

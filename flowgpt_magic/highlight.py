@@ -7,9 +7,8 @@ whose ``data-runs`` says what its characters are, a run after the other from the
 
 A run is a capital letter, its kind (``KINDS``; X is plain), and how long it is: a number with lower-case digits in
 base 36 (``z`` is 35, ``10`` is 36), counted in UTF-16 code units as JavaScript does; no number means 1. White space
-counts to the run before it. What follows the last run is plain, and the last run may reach beyond the end by one. Here:
-``def `` is a keyword, ``f`` the name of a function, ``(x): `` plain, ``return `` a keyword and ``1`` a number. In the
-page::
+counts to the run before it. What follows the last run is plain. Here: ``def `` is a keyword, ``f`` the name of a
+function, ``(x): `` plain, ``return `` a keyword and ``1`` a number. In the page::
 
     let place = 0;
     for (const [, kind, length] of runs.matchAll(/([A-Z])([0-9a-z]*)/g)) {
@@ -100,10 +99,12 @@ class Runs:
         self._size = 0  # characters read
         self._written: list[str] = []
         self._kind, self._length = "", 0  # of the run that has no end yet, in code units
+        self._ends_line = False  # is a newline the last of it?
 
     def add(self, line: str) -> None:
         """Take the next line, with its end where it has one."""
         self._size += len(line)
+        self._ends_line = line.endswith("\n")
         if self._lexer is None:
             return
         if self._size > LONGEST_CODE:
@@ -119,10 +120,14 @@ class Runs:
 
     @property
     def written(self) -> str:
-        """All runs, or an empty string where the language is not known or the code too long."""
+        """All runs, or an empty string where the language is not known or the code too long.
+
+        The newline at the end of a code is not part of it.
+        """
         if self._lexer is None:
             return ""
-        last = "" if self._kind in ("", PLAIN) else self._kind + _base36(self._length)
+        length = self._length - self._ends_line
+        last = "" if self._kind == PLAIN or length < 1 else self._kind + _base36(length)
         return "".join(self._written) + last
 
     def _end_run(self) -> None:

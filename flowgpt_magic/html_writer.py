@@ -100,7 +100,7 @@ class Writer(RendererHTML):
 
     def image(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, env: Env) -> str:
         address = str(tokens[idx].attrGet("src") or "")
-        words = "".join(child.content or " " for child in tokens[idx].children or ())
+        words = "".join(child.content or " " * ("break" in child.type) for child in tokens[idx].children or ())
         env["spare"] -= 2 * len(address)
         return _image(address, words, env) if env["spare"] >= 0 and _PICTURE.fullmatch(address) else escaped(words)
 

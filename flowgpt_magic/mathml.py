@@ -71,8 +71,9 @@ def mathml(tex: str, displayed: bool) -> str | None:
         root = convert_to_element(_known(one_line), display="block" if displayed else "inline")
     except Exception:  # noqa: BLE001 - it raises whatever it stumbles over, IndexError and StopIteration among them
         return None
-    text = "".join(root.itertext())
-    if _stumbled(text, one_line):
+    if _stumbled("".join(root.itertext()), one_line) or any(
+        len(each) not in _PARTS.get(each.tag, (len(each),)) for each in root.iter()
+    ):
         return None
     inside = _children(root[0] if len(root) == 1 and root[0].tag == "mrow" else root)
     return f'<math display="block">{inside}</math>' if displayed else f"<math>{inside}</math>"
@@ -84,6 +85,13 @@ def _depth(tex: str) -> int:
         depth += {"{": 1, r"\begin": 1, r"\left": 1, "}": -1, r"\end": -1, r"\right": -1}.get(mark, 0)
         deepest = max(deepest, depth)
     return deepest
+
+
+# How many parts these elements have; a browser shows one with more or fewer as an error, or not at all.
+_PARTS = {
+    **dict.fromkeys(("mfrac", "mroot", "msub", "msup", "munder", "mover"), (2,)),
+    **dict.fromkeys(("msubsup", "munderover"), (3,)),
+}
 
 
 def _stumbled(text: str, tex: str) -> bool:
@@ -114,13 +122,14 @@ def _written(element: Element) -> str:
     inside = _children(element)
     if tag == "mrow" and len(element) == 1 and not element.text:
         return inside
-    if tag in ("mi", "mn", "mo") and (letters := _LETTERS.get(element.get("mathvariant", ""))):
-        inside = "".join(letters.get(letter, letter) for letter in inside)
     return f"<{tag}{_attributes(element)}>{inside}</{tag}>"
 
 
 def _children(element: Element) -> str:
-    parts = [html.escape(html.unescape(element.text or ""), quote=False)]
+    text = html.unescape(element.text or "")
+    letters = _LETTERS.get(element.get("mathvariant", "")) if element.tag in ("mi", "mn", "mo") else None
+    parts = ["".join(letters.get(letter, letter) for letter in text) if letters else text]
+    parts[0] = html.escape(parts[0], quote=False)
     for child in element:
         parts += [_written(child), html.escape(html.unescape(child.tail or ""), quote=False)]
     return "".join(parts)

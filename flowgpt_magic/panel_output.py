@@ -7,7 +7,9 @@ in a saved notebook, on a page of GitHub or after a restart, the transcript is w
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from IPython import get_ipython
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-ROOM = 100_000  # characters of replies that are kept in the output while the panel is open
+ROOM = 20_000  # characters that are kept in the output while the panel is open: a page reads all of it each time
 WHOLE = 1_000_000  # and when it is closed
 REOPEN = "Run this cell to open the chat panel."
 NO_WIDGETS = (
@@ -31,10 +33,10 @@ NO_WIDGETS = (
     "Here %%flowgpt asks in a cell, and %flowgpt history shows the conversation."
 )
 # A widget that is gone is an error message of the front end's; the transcript stands for it.
-STYLE = (
-    "<style>.jp-OutputArea-child:has(.flowgpt-transcript) + .jp-OutputArea-child:not(:has(.flowgpt-panel))"
-    "{display:none}</style>"
+HIDDEN = (
+    ".jp-OutputArea-child:has(.flowgpt-transcript) + .jp-OutputArea-child:not(:has(.flowgpt-panel)) {display: none}"
 )
+_HEADING = re.compile(r"<(/?)h[1-6]\b[^>]*>")
 
 
 def shell() -> Any:
@@ -51,9 +53,11 @@ def surroundings() -> Surroundings:
 
 
 def transcript(conversation: Conversation, room: int = WHOLE) -> dict[str, str]:
-    """The conversation to read: its last turns, as many as have ``room`` characters."""
+    """The conversation to read: its last turns, as many as have ``room`` characters, and no more of the last one."""
     turns = conversation.turns
-    shown = _last(turns, room)
+    shown = [
+        replace(turn, prompt=_begun(turn.prompt, room), text=_begun(turn.text, room)) for turn in _last(turns, room)
+    ]
     left_out = len(turns) - len(shown)
     lines = [f"Conversation {conversation.name}, {counted(len(turns), 'turn')}. {REOPEN}"]
     if left_out:
@@ -75,21 +79,23 @@ def _last(turns: Sequence[Turn], room: int) -> list[Turn]:
     return list(turns[len(turns) - kept :])
 
 
+def _begun(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[:room]} …\n\n(%flowgpt show shows all of it)"
+
+
 def _caption(turn: Turn) -> str:
     return " · ".join([f"{turn.provider}:{turn.model}", *([] if turn.status == "complete" else [turn.status])])
 
 
 def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
-    from flowgpt_magic.markup import static_blocks_of
+    from flowgpt_magic.transcript import STYLE, turns_html
 
-    said = "".join(
-        f"<blockquote style='white-space:pre-wrap'>{html.escape(turn.prompt)}</blockquote>"
-        f"{''.join(static_blocks_of(turn.text))}<p><small>{html.escape(_caption(turn))}</small></p>"
-        for turn in turns
-    )
-    told = "".join(f"<p><small>{html.escape(line)}</small></p>" for line in lines)
-    # The formulas are there already: to MathJax, which JupyterLab sends through every output, $5 and $7 are another one.
-    return f"<div class='flowgpt-transcript mathjax_ignore tex2jax_ignore'>{told}{said}</div>{STYLE}"
+    told = "".join(f"<p class='fg-caption'>{html.escape(line)}</p>" for line in lines)
+    # Headings become bold words: JupyterLab's table of contents lists those of outputs too, also of hidden ones.
+    said = _HEADING.sub(lambda found: "</strong></p>" if found[1] else "<p><strong>", turns_html(turns))
+    # The formulas are there already; to MathJax, which JupyterLab sends through every output, $5 and $7 would be one.
+    classes = "flowgpt-transcript fg-transcript mathjax_ignore tex2jax_ignore"
+    return f"<div class='{classes}'>{told}{said}</div><style>{STYLE if turns else ''}{HIDDEN}</style>"
 
 
 def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Told = list[Any]  # the first letters of a turn's id, the number of the change, keep, cut, what is added, whole blocks
 SHORT = 12  # letters of an id that tell it from those of the other turns that arrive
-FRAME = 0.04  # seconds between two messages
+FRAME = 0.05  # seconds between two messages
 AHEAD = 12  # messages that a page may be behind
 PATIENCE = 1.0  # seconds
 

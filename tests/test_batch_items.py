@@ -163,7 +163,7 @@ def test_a_value_that_cannot_be_made_text_is_that_items_error():
         Template("{}").fill(Broken())
 
 
-MISSING = [None, float("nan"), numpy.nan, pandas.NA, pandas.NaT, numpy.datetime64("NaT")]
+MISSING = [None, float("nan"), numpy.nan, pandas.NA, pandas.NaT, numpy.datetime64("NaT", "s")]
 
 
 @pytest.mark.parametrize("value", MISSING, ids=repr)
@@ -171,6 +171,8 @@ def test_what_tables_hold_where_nothing_is_known_is_missing(value):
     assert is_missing(value)
     with pytest.raises(PromptError, match=r"it has no value for \{name\}"):
         Template("{name}").fill({"name": value})
+    with pytest.raises(PromptError, match="it is missing"):
+        Template("<{}>").fill(value)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ TURNS = st.builds(
     cell_id=st.text("abc-", max_size=5),
     left_out=st.integers(0, 10),
     replayed=st.booleans(),
+    images=st.lists(st.sampled_from(["data:image/png;base64,AA==", "data:image/gif;base64,AB=="])).map(tuple),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flowgpt_magic import ChatPanel, Conversation
+from flowgpt_magic.desk import Desk
 from flowgpt_magic.notebook import NO_CELL
 from flowgpt_magic.panel import STATIC
 from flowgpt_magic.panel_state import PanelError
@@ -131,3 +132,9 @@ def test_asking_in_a_panel_is_seen_by_everybody_who_looks_at_the_conversation(pa
     chat = Conversation()
     assert str(chat.ask("and then?", cell=NO_CELL)) == "and then?"
     assert [turn.prompt for turn in chat.turns] == ["hello", "and then?"]
+
+
+def test_where_there_is_no_notebook_the_command_says_what_to_do_instead():
+    told = Desk(lambda: {"model": "echo"}, {}).panel()
+
+    assert "%flowgpt WORDS asks" in told

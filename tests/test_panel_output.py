@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from flowgpt_magic.conversation import Conversation
@@ -51,10 +53,21 @@ def test_of_a_long_conversation_the_last_turns_are_kept_and_the_rest_is_named(co
     assert "earlier turns: %flowgpt history" in kept["text/plain"]
 
 
-def test_the_last_turn_is_kept_however_long_it_is(conversation):
+def test_of_a_last_turn_that_is_too_long_the_beginning_is_kept(conversation):
     ask(conversation, "x" * 1000)
 
-    assert "x" * 1000 in transcript(conversation, room=10)["text/plain"]
+    assert "x" * 1000 in transcript(conversation, room=1000)["text/plain"]
+    assert "xxx …" in transcript(conversation, room=3)["text/plain"]
+
+
+def test_no_heading_of_a_transcript_is_in_the_table_of_contents_and_no_price_is_a_formula(conversation):
+    ask(conversation, "# A heading\n\n$5 and $7")
+
+    kept = transcript(conversation)["text/html"]
+
+    assert "<strong>A heading</strong>" in kept
+    assert not re.search("<h[1-6]", kept)
+    assert "mathjax_ignore" in kept
 
 
 def test_outside_a_kernel_the_transcript_is_printed(conversation, capsys):

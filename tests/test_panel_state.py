@@ -106,8 +106,8 @@ def test_two_panels_on_one_conversation_show_the_same(open_page):
     other.tell("ask", text="from the other")
     one.wait(lambda: len(one.rows) == 2)
     one.settled()
+    other.wait(lambda: one.rows == other.rows)
 
-    assert one.rows == other.rows
     assert [turn["prompt"] for turn in one.load()] == ["from one", "from the other"]
 
 

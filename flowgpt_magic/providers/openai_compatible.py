@@ -22,6 +22,7 @@ from flowgpt_magic.providers.openai_errors import Failures, RefusedFieldError
 from flowgpt_magic.providers.openai_replies import Answer, check_is_no_page, is_json, model_names
 from flowgpt_magic.providers.openai_servers import Server, headers
 from flowgpt_magic.providers.server_sent_events import EventSplitter
+from flowgpt_magic.providers.together import once
 from flowgpt_magic.settings import Settings, load
 
 NAME = "openai_compatible"
@@ -137,7 +138,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """
         given = {"openai_base_url": openai_base_url, "openai_key": openai_key, "proxy": proxy, "trust_env": trust_env}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
-        chosen = load({**given, **limits})
+        chosen = once(load, {**given, **limits})
         server = Server.chosen_by(chosen)
         if schema is not None:
             response_format = openai_requests.response_format(schema, response_format)

@@ -168,9 +168,10 @@ def traced(page: Page) -> Iterator[None]:
 
 def result(page: Page, notebook: Notebook, cell: int) -> None:
     """Print how far the page was behind when the reply had ended, and how long its main thread was held up."""
+    page.wait_for_timeout(3000)  # for what is done when a reply has ended
+    tasks = page.evaluate("() => window.tasks")
     notebook.run(cell)
     ended, seconds = map(float, notebook.output(cell).inner_text().split())
-    tasks = page.evaluate("() => window.tasks")
     shown = page.evaluate("() => window.ended") / 1000
     print(f"    the reply took {seconds:.1f} s; its end is on screen {shown - ended:.2f} s after its last chunk")
     print(
@@ -227,14 +228,14 @@ def measure_reference() -> None:
 
 SCROLL = """
 async () => {
-  const box = document.querySelector(".fg-log"); const found = []; let last = performance.now(); let most = 0;
+  const box = document.querySelector(".fg-log"); const found = []; let last = performance.now(); let most = 0; const begun = box.scrollTop;
   for (let n = 0; n < 200; n += 1) {
     box.scrollTop -= 300;
     await new Promise(requestAnimationFrame);
     const now = performance.now(); found.push(now - last); last = now;
     most = Math.max(most, document.querySelectorAll(".fg-turn").length);
   }
-  return [found, most];
+  return [found, most, begun - box.scrollTop];
 }
 """
 
@@ -256,10 +257,10 @@ def measure_open() -> None:
             f"loaded, the first turn {(shown - opened) / 1000:.2f} s and the last {(ended - opened) / 1000:.2f} s later"
         )
         page.evaluate("() => { window.tasks.length = 0 }")
-        frames, most = page.evaluate(SCROLL)
+        frames, most, way = page.evaluate(SCROLL)
         ordered, tasks = sorted(frames), page.evaluate("() => window.tasks")
         print(
-            f"    scrolling 300 pixels a frame: frames of {ordered[len(ordered) // 2]:.0f} ms in the middle, "
+            f"    scrolling {way:,.0f} pixels, 300 a frame: frames of {ordered[len(ordered) // 2]:.0f} ms in the middle, "
             f"{ordered[int(0.95 * len(ordered))]:.0f} ms at the 95th percentile, {ordered[-1]:.0f} ms the longest; "
             f"{len(tasks)} tasks over 50 ms; at most {most} turns in the page"
         )

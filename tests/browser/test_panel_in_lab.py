@@ -15,6 +15,7 @@ from tests.browser.conftest import Lab, Notebook
 from tests.browser.panels import OPEN, Panel, in_cell
 from tests.browser.test_history_in_lab import choose, restart
 from tests.payloads import PAYLOADS
+from tests.xss_payloads import NAMED
 
 MARKDOWN = """\
 ## A heading
@@ -46,6 +47,13 @@ def faults(page: Page) -> Iterator[list[str]]:
     assert found == []
 
 
+FORBIDDEN = """
+() => {
+  const names = "script, iframe, img, object, embed, style, link, form, input, svg:not(.fg-icon), [onerror], [onload]";
+  return [...document.querySelectorAll(".flowgpt-panel .fg-blocks")].map((each) => each.querySelector(names)?.outerHTML)
+    .filter(Boolean).join("\\n");
+}
+"""
 END_KERNEL = """
 async (name) => {
   const told = await (await fetch("/api/sessions")).json();
@@ -507,16 +515,19 @@ def test_axe_finds_nothing(open_notebook, lab: Lab, theme, page, faults):
     assert [(each["id"], each["nodes"][0]["html"][:300]) for each in found.response["violations"]] == []
 
 
-def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page, faults):
+def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page, lab: Lab, faults):
     asked: list[str] = []
     dialogs: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    payloads = [*PAYLOADS, *NAMED.values()]
+    assert len(payloads) >= 150
+    (lab.folder / "payloads.json").write_text(json.dumps(payloads))
     one_by_one = (
-        f"import json\nfrom flowgpt_magic import Conversation\nfor payload in json.loads({json.dumps(PAYLOADS)!r}):\n"
+        "import json\nfrom flowgpt_magic import Conversation\nfor payload in json.load(open('payloads.json')):\n"
         "    str(Conversation().ask(payload))\n"
     )
-    together = "\n\n".join(PAYLOADS).encode("utf-8", "replace").decode()
+    together = "\n\n".join(payloads).encode("utf-8", "replace").decode()
     notebook = open_notebook(OPEN, one_by_one, pace(0.001))
     panel = in_cell(notebook, 1)
     page.evaluate("() => { window.ran = []; window.alert = window.pwned = (...given) => window.ran.push(given); }")
@@ -529,11 +540,11 @@ def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page, faults)
     panel.ask(together)  # as it arrives
     expect(panel.prompt).to_have_value("")
     panel.ended()
-    for _ in range(400):  # every turn into view
+    found = [page.evaluate(FORBIDDEN)]
+    while panel.log.evaluate("box => box.scrollTop") > 0:  # every turn into view
         panel.log.evaluate("box => { box.scrollTop -= 400 }")
-        page.wait_for_timeout(15)
-        if panel.log.evaluate("box => box.scrollTop") <= 0:
-            break
+        page.wait_for_function("() => !document.querySelector('.flowgpt-panel .fg-loading')")
+        found.append(page.evaluate(FORBIDDEN))
     page.mouse.move(300, 400)
 
     foreign = [
@@ -542,8 +553,8 @@ def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page, faults)
     assert seen == ["seen"]
     assert (page.evaluate("() => window.ran"), dialogs, foreign) == ([], [], [])
     expect(panel.turn(1)).to_be_visible()
-    for element in ("script", "iframe", "img", "object", "embed", "style", "link", "form", "input"):
-        assert panel.root.locator(f".fg-blocks {element}").count() == 0, element
+    assert len(found) > 20
+    assert set(found) == {""}
 
 
 def test_a_hard_reply_is_shown(open_notebook, faults):

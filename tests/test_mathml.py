@@ -1,0 +1,111 @@
+"""Formulas become MathML that shows them, or stay what was typed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowgpt_magic.allowed_html import cleaned
+from flowgpt_magic.formulas import COMMANDS, ENVIRONMENTS
+from flowgpt_magic.mathml import DEEPEST, LONGEST, mathml
+from tests.shown import bad_in, text_of
+
+ORDINARY = [
+    ("x^2", "<msup><mi>x</mi><mn>2</mn></msup>"),
+    (r"\frac{a}{b}", "<mfrac><mi>a</mi><mi>b</mi></mfrac>"),
+    (r"\sqrt[3]{x}", "<mroot><mi>x</mi><mn>3</mn></mroot>"),
+    (r"x < y \le z", "<mi>x</mi><mo>&lt;</mo><mi>y</mi><mo>≤</mo><mi>z</mi>"),
+    (r"\mathbb{R}", "<mi>\N{DOUBLE-STRUCK CAPITAL R}</mi>"),
+    (r"\mathbf{12}", "<mn>\N{MATHEMATICAL BOLD DIGIT ONE}\N{MATHEMATICAL BOLD DIGIT TWO}</mn>"),
+    (r"\boldsymbol{\theta}", "<mi>𝜽</mi>"),
+    (r"\boxed{42}", '<mrow class="fg-boxed"><mn>42</mn></mrow>'),
+    (r"\color{red}x", '<mstyle mathcolor="red"><mi>x</mi></mstyle>'),
+    (r"90\degree", "<mn>90</mn><msup><mrow></mrow><mo>∘</mo></msup>"),
+    (r"x \tag{1}", '<mi>x</mi><mspace width="2em"></mspace><mtext>(1)</mtext>'),
+    (r"a \& b", "<mi>a</mi><mi>&amp;</mi><mi>b</mi>"),
+]
+
+
+@pytest.mark.parametrize(("tex", "inside"), ORDINARY, ids=[tex for tex, _ in ORDINARY])
+def test_a_formula_is_typeset(tex, inside):
+    assert mathml(tex, False) == f"<math>{inside}</math>"
+    assert mathml(tex, True) == f'<math display="block">{inside}</math>'
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRONMENTS - {"flalign", "flalign*", "rcases", "array", "eqnarray"}))
+def test_an_environment_is_a_table_of_its_cells(name):
+    arguments = "{2}" if name.startswith("alignat") or name == "alignedat" else "{c}" if name == "subarray" else ""
+    shown = mathml(rf"\begin{{{name}}}{arguments} a & b \\ c & d \end{{{name}}}", True)
+
+    if name.startswith("equation"):  # it has one line
+        assert shown is None
+        assert mathml(rf"\begin{{{name}}} a \end{{{name}}}", True) == '<math display="block"><mi>a</mi></math>'
+    else:
+        assert shown is not None
+        assert re.sub(r"[^a-d]", "", text_of(shown)) == "abcd"
+        assert (shown.count("<mtr>"), shown.count("</mtd>")) == (2, 4)
+
+
+def test_nearly_every_command_that_may_be_typeset_is():
+    def works(command: str) -> bool:
+        tries = (rf"\{command}", rf"\{command}{{x}}", rf"\{command}{{x}}{{y}}", rf"x \{command} y", rf"\{command}( x")
+        return any(mathml(tex, False) for tex in tries)
+
+    missing = {command for command in COMMANDS if not works(command)}
+
+    assert len(missing) < 0.03 * len(COMMANDS), missing
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
+        r"\href{javascript:pwned()}{x}",
+        r"\text{<img src=x onerror=pwned()>}",
+        r"\text{&lt;script&gt;}",
+        r"\unknown",
+        r"\frac{a}",
+        "{",
+        "a & b",
+        r"\left( x",
+        "x_1_2",
+        "",
+        " ",
+        "x" * (LONGEST + 1),
+        "{" * (DEEPEST + 1) + "x" + "}" * (DEEPEST + 1),
+        r"\def\x{y}\x",
+        r"\newcommand{\x}{y}\x",
+    ],
+)
+def test_a_formula_that_nobody_knows_is_not_typeset(tex):
+    assert mathml(tex, False) is None
+
+
+_PIECES = r"""
+    x 1 + = ( ) { } ^ _ & < > ' \\ \frac \sqrt \text \text{ \mathbf \mathrm{ \left( \right) \begin{align} \end{align}
+    \begin{cases} \end{cases} \sum \int \color{red} \boxed{ \, \{ \} \& \% \quad \hat \vec \operatorname{ \tag{1} &lt;
+    &#60; &amp; <b> </math> "
+"""
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from([*_PIECES.split(), " "]), max_size=25).map(" ".join))
+def test_no_mix_of_tex_is_anything_but_a_formula(tex):
+    shown = mathml(tex, False)
+
+    if shown is not None:
+        assert bad_in(shown) == []
+        assert cleaned(shown).replace("&nbsp;", "\xa0") == shown
+
+
+@settings(max_examples=300)
+@given(st.text(max_size=40))
+def test_no_text_stops_it(tex):
+    assert bad_in(mathml(tex, True) or "") == []
+
+
+def test_the_letters_of_a_text_are_never_html():
+    assert "<" not in text_of(mathml(r"\text{a \lt b}", False) or "")
+    assert (mathml(r"\text{a b}", False) or "").count("<") == 4
