@@ -21,6 +21,7 @@ import pytest
 from flowgpt_magic.errors import FlowGptWarning, HistoryDamagedError
 from flowgpt_magic.history import History
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.migrations import NEWEST
 from flowgpt_magic.saver import Saver
 from flowgpt_magic.writer import RECOVERIES, REMEMBERED
 from tests.records import change_record, conversation_record, notebook_record, turn_record
@@ -540,7 +541,7 @@ def test_a_file_that_a_newer_version_takes_over_while_it_is_open_is_left_to_it(m
 
     assert saver.read(turns) == {"one": "text", "two": ""}
     assert ["newer version" in line for line in told.lines] == [True]
-    sql(path, "PRAGMA user_version = 2")
+    sql(path, f"PRAGMA user_version = {NEWEST}")
     assert stored(path) == {"one": "text"}
 
 

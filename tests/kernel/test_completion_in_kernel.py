@@ -8,14 +8,7 @@ import pytest
 
 from tests.kernel.conftest import Kernel
 
-PANDAS = """
-import sys, types
-class DataFrame:
-    columns = ["price", "amount paid"]
-sys.modules["pandas"] = types.ModuleType("pandas")
-sys.modules["pandas"].DataFrame = DataFrame
-frame = DataFrame()
-"""
+PANDAS = "import pandas\nframe = pandas.DataFrame({'price': [1], 'amount paid': [2]})"
 
 
 @dataclass
