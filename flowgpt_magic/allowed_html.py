@@ -92,12 +92,17 @@ def _kept(tag: str, name: str, value: str) -> str | None:
     return value if allowed is not None and len(value) <= LONGEST_VALUE and allowed.fullmatch(value) else None
 
 
+# Its address was none that a browser can make something of.
+_LEADS_NOWHERE = re.compile(r'<a target="_blank" rel="noopener noreferrer">(.*?)</a>', re.DOTALL)
+
+
 def cleaned(fragment: str, *, images: bool = False) -> str:
     """The fragment of HTML with nothing in it that is not on the list; every link opens with ``noopener``.
 
     An image, which a page would fetch, stays only with ``images``.
     """
-    return _cleaner(images).clean(fragment)
+    shown = _cleaner(images).clean(fragment)
+    return _LEADS_NOWHERE.sub(r"\1", shown) if "<a target" in shown else shown
 
 
 def escaped(text: str) -> str:

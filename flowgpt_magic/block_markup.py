@@ -6,6 +6,7 @@ which has the last word.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -204,28 +205,35 @@ def parts_of(text: str) -> list[Part]:
 _READER = _reader()
 
 
-def markup_of(
-    text: str, looks: Looks, known: Known, *, is_open: bool = False, in_line: bool = False, number: int | None = None
-) -> str:
+def markup_of(text: str, looks: Looks, known: Known, *, number: int | None = None) -> str:
     """The HTML of a block of Markdown, or of several; nothing where there is nothing to see.
 
-    With ``is_open`` the text goes on, with ``in_line`` its last line does, and ``known`` stays as it is. An ordered
-    list begins with ``number``, where that is given.
+    An ordered list begins with ``number``, where that is given.
     """
     env = _env(text, looks, known)
-    env.update(shown=is_open, in_line=in_line)
-    if is_open and "]:" in text:
-        env["references"] = dict(known.references)
+    blocks = _blocks(text, env, number)
+    known.spend(env)
+    return "".join(blocks)
+
+
+def open_markup_of(text: str, looks: Looks, known: Known, *, in_line: bool, number: int | None = None) -> list[str]:
+    """The HTML of each block of a text that goes on, with ``in_line`` in its last line; ``known`` stays as it is."""
+    env = _env(text, looks, known)
+    env.update(shown=True, in_line=in_line, references=dict(known.references) if "]:" in text else known.references)
+    return _blocks(text, env, number)
+
+
+def _blocks(text: str, env: Env, number: int | None) -> list[str]:
     tokens = _READER.parse(text, env)
     if any(token.level >= DEEPEST - 1 for token in tokens):
-        return plain_html(text.strip("\n"))
+        return [plain_html(text.strip("\n"))]
     arrange(tokens)
     if number is not None and tokens and tokens[0].type == "ordered_list_open":
         tokens[0].attrs = {**({} if number == 1 else {"start": number}), "dir": "auto"}
-    written = cleaned(_READER.renderer.render(tokens, _READER.options, env), images=looks.images)
-    if not is_open:
-        known.spend(env)
-    return "" if written == EMPTY else written
+    starts = [place for place, token in enumerate(tokens) if token.level == 0 and token.nesting >= 0]
+    groups = [tokens[start:end] for start, end in itertools.pairwise([*starts, len(tokens)])]
+    written = [_READER.renderer.render(group, _READER.options, env) for group in groups]
+    return [html for each in written if (html := cleaned(each, images=env["looks"].images)) != EMPTY]
 
 
 def row_of(text: str, rule: str, looks: Looks, known: Known) -> str:

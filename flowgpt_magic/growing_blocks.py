@@ -12,7 +12,7 @@ import re
 from collections import deque
 
 from flowgpt_magic.arriving_text import ArrivingText
-from flowgpt_magic.block_markup import Known, Part, formula_of, half_formula_of, markup_of, parts_of
+from flowgpt_magic.block_markup import Known, Part, formula_of, half_formula_of, open_markup_of, parts_of
 from flowgpt_magic.half_open import HalfFormula, shown_line
 from flowgpt_magic.html_writer import Looks
 from flowgpt_magic.open_text import FENCE, OpenCode, OpenText
@@ -64,7 +64,7 @@ class GrowingBlocks:
 
     def __init__(self, looks: Looks) -> None:
         self.finished: list[str] = []  # the HTML of blocks that no longer change
-        self.open = ""  # that of the open end
+        self.open: list[str] = []  # and of those at the open end
         self.revised: dict[int, str] = {}  # finished blocks that changed when all was there, as they were before
         self._looks, self._known = looks, Known()
         self._arriving = ArrivingText()
@@ -74,7 +74,8 @@ class GrowingBlocks:
         self._size = 0  # characters in these lines
         self._seen = 0  # size when it was last seen what is finished
         self._check = LONGEST_BLOCK  # size at which to see that without being asked
-        self._drawn = 0  # characters of the open end when it was last made into HTML
+        self._shown: list[str] = []  # the open end, but for a formula or code
+        self._drawn = 0  # characters of it when it was last made into HTML
         self._settled: Block | None = None  # those items of the open list or table that no longer change
         self._verbatim: OpenText | None = None
         self._formula: HalfFormula | None = None  # a displayed formula, or what may become one
@@ -90,27 +91,27 @@ class GrowingBlocks:
     def draw(self) -> None:
         """Make the open end into HTML, unless it is long and has hardly grown."""
         if self._verbatim is not None:
-            self.open = self._verbatim.shown(self._rest)
+            self.open = [self._verbatim.shown(self._rest)]
             return
         formula = self._formula or self._formula_in(self._rest)
-        size = self._size + len(self._rest)
-        if formula is None and size >= SMALL and 0 <= size - self._drawn <= size // STEP:
-            return
+        line = "" if formula else self._rest
+        grown = self._size + len(line) - self._drawn
+        if self._size + len(line) < SMALL or not 0 <= grown <= self._drawn // STEP:
+            self._draw_lines(line)
+        self.open = self._shown
+        if formula is not None:
+            more = self._rest if formula is self._formula else ""
+            self.open = [*self._shown, half_formula_of(formula, more.rstrip("\\$"))]
+
+    def _draw_lines(self, line: str) -> None:
         if self._size != self._seen:
             self._settle()
-        self._drawn = self._size + len(self._rest)
-        if formula is None:
-            self.open = self._drawn_open(shown_line(self._rest))
-        else:
-            more = self._rest if formula is self._formula else ""
-            self.open = self._drawn_open("") + half_formula_of(formula, more.rstrip("\\$"))
-
-    def _drawn_open(self, line: str) -> str:
-        settled, text = self._settled or Block(), "".join(self._lines) + line
-        if not text.strip():
-            return settled.with_open("")
-        html = markup_of(text, self._looks, self._known, is_open=True, in_line=bool(line), number=settled.number)
-        return settled.with_open(html)
+        self._drawn = self._size + len(line)
+        settled, line = self._settled or Block(), shown_line(line)
+        first, *others = open_markup_of(
+            "".join(self._lines) + line, self._looks, self._known, in_line=bool(line), number=settled.number
+        ) or [""]
+        self._shown = [block for block in (settled.with_open(first), *others) if block]
 
     def finish(self) -> None:
         """No more text comes: everything is finished."""
@@ -127,7 +128,7 @@ class GrowingBlocks:
             self._verbatim = None
         self._end_all()
         self._revise()
-        self.open = ""
+        self.open = []
 
     # -- lines
 

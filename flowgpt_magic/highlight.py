@@ -45,9 +45,9 @@ class Kind(NamedTuple):
 # The first kind that has the longest part of a token's name is its kind; tokens that are nowhere are plain.
 KINDS = {
     "K": Kind("keyword", "keyword", "Keyword Operator.Word Comment.Preproc Comment.PreprocFile Generic.Subheading"),
-    "S": Kind("string", "string", "Literal.String Literal.Date Generic.Inserted"),
+    "S": Kind("string", "string", "Literal.String Literal.Date"),
     "C": Kind("comment", "comment", "Comment Generic.Prompt Generic.Output"),
-    "N": Kind("number", "number", "Literal.Number"),
+    "N": Kind("number", "number", "Literal.Number Generic.Inserted"),
     "F": Kind("function", "def", "Name.Function Name.Class Name.Namespace Generic.Heading"),
     "B": Kind("builtin", "builtin", "Name.Builtin Name.Exception Keyword.Type Name.Variable.Magic Name.Function.Magic"),
     "O": Kind("operator", "operator", "Operator"),
@@ -111,6 +111,8 @@ class Runs:
             self._lexer = None
             return
         for kind, text in self._kinds(line):
+            if not text:  # some lexers mark a place with a token of no length
+                continue
             units = len(text) if text.isascii() else len(text.encode("utf-16-le", "replace")) // 2
             if kind == self._kind or (text.isspace() and self._kind):
                 self._length += units

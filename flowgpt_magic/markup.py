@@ -75,8 +75,8 @@ class GrowingMarkup:
         self._growing = GrowingBlocks(Looks(images))
         self._pieces: list[str] = []
         self._ended = self._finished = False
-        self._kept = 0  # blocks the page has that do not change
-        self._open = ""  # and the one after them
+        self._kept = 0  # blocks of the page that do not change
+        self._open: list[str] = []  # and those after them
 
     def feed(self, text: str) -> None:
         """Take more text; it is read when somebody asks for the change."""
@@ -89,7 +89,7 @@ class GrowingMarkup:
     @property
     def blocks(self) -> list[str]:
         """The blocks of a page that has seen every change up to the last one."""
-        return self._growing.finished[: self._kept] + ([self._open] if self._open else [])
+        return self._growing.finished[: self._kept] + self._open
 
     def change(self) -> Change | None:
         """What is new since the last call, or None if nothing is.
@@ -110,18 +110,19 @@ class GrowingMarkup:
 
     def _difference(self) -> Change | None:
         finished, revised = self._growing.finished, self._growing.revised
-        keep, old = self._kept, self._open
-        if revised and min(revised) < keep:
-            keep = min(revised)
-            old = revised[keep]
-        blocks = [*finished[keep:], *([self._growing.open] if self._growing.open else [])]
+        keep = min([self._kept, *revised])
+        old = [revised.get(place, finished[place]) for place in range(keep, self._kept)] + self._open
+        new = finished[keep:] + self._growing.open
         self._kept, self._open = len(finished), self._growing.open
-        if blocks[:1] == [old] or not (old or blocks):
-            return Change(keep + 1, 0, "", tuple(blocks[1:])) if blocks[1:] else None
-        if not old or not blocks:
-            return Change(keep, 0, "", tuple(blocks))
-        same = _same(old, blocks[0])
-        return Change(keep, _units(old[:same]), blocks[0][same:], tuple(blocks[1:]))
+        same = next((place for place, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), None)
+        if same is None:
+            same = min(len(old), len(new))
+        if same == len(old) == len(new):
+            return None
+        if same == min(len(old), len(new)):
+            return Change(keep + same, 0, "", tuple(new[same:]))
+        stays = _same(old[same], new[same])
+        return Change(keep + same, _units(old[same][:stays]), new[same][stays:], tuple(new[same + 1 :]))
 
 
 def _same(one: str, other: str) -> int:

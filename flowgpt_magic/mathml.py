@@ -59,7 +59,7 @@ def _known(tex: str) -> str:
     return _NAMED.sub(lambda match: _NAMES[match[1]], tex)
 
 
-@functools.lru_cache(256)
+@functools.lru_cache(1024)
 def mathml(tex: str, displayed: bool) -> str | None:
     """The formula as a ``math`` element; None where it may not be typeset, or nobody here knows how."""
     one_line = harmless_formula(tex) if len(tex) <= LONGEST else None

@@ -31,8 +31,15 @@ class OpenText:
         return True
 
     def take_full(self) -> list[str]:
-        """The part that is full, if it is."""
-        return self.finish() if self._size >= PART else []
+        """The part that is full, if it is and something comes after it."""
+        if self._size - len(self._lines[-1]) < PART:
+            return []
+        *lines, last = self._lines
+        self._lines, self._size = [last], len(last)
+        return [self._full("".join(lines))]
+
+    def _full(self, text: str) -> str:
+        return self._html(text)
 
     def shown(self, line: str) -> str:
         """The open part, with a line that has no end yet."""
@@ -82,13 +89,10 @@ class OpenCode(OpenText):
             line = "   " + line[1:] if line[:1] == "\t" else line[1:] if line[:1] == " " else line
         return line
 
-    def take_full(self) -> list[str]:
-        if self._size < PART:
-            return []
-        part = cleaned(code_head(self._language, self._part) + escaped("".join(self._lines)) + code_tail(""))
+    def _full(self, text: str) -> str:
+        part = cleaned(code_head(self._language, self._part) + escaped(text) + code_tail(""))
         self._part += 1
-        self._lines, self._size = [], 0
-        return [part]
+        return part
 
     def shown(self, line: str) -> str:
         if not self._in_line:

@@ -65,6 +65,10 @@ def test_an_address_that_leads_elsewhere_is_no_address(address):
     assert "data-src" not in cleaned(f'<button data-src="{address}">x</button>')
 
 
+def test_a_link_to_nowhere_is_its_text():
+    assert cleaned('<a href="https://xn--" target="_blank">a <em>b</em></a> c') == "a <em>b</em> c"
+
+
 def test_an_image_stays_only_where_it_is_wanted():
     html = '<img src="https://a.b/c.png" alt="c">'
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from flowgpt_magic.block_markup import Known, markup_of
+from flowgpt_magic.block_markup import Known, open_markup_of
 from flowgpt_magic.half_open import MOST_COLUMNS, MOST_OPEN, HalfFormula, shown_end, shown_line
 from flowgpt_magic.html_writer import Looks
 from flowgpt_magic.markup import GrowingMarkup
@@ -15,7 +15,7 @@ from tests.shown import text_of
 
 def half(text: str) -> str:
     """The HTML of a text that goes on, without what each block has around it."""
-    html = markup_of(text, Looks(), Known(), is_open=True, in_line=not text.endswith("\n"))
+    html = "".join(open_markup_of(text, Looks(), Known(), in_line=not text.endswith("\n")))
     html = re.sub(' dir="(?:auto|ltr)"| data-language=""', "", html)
     return re.sub('</?p>|</?div>|<div class="fg-scroll">', "", html)
 

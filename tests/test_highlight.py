@@ -32,7 +32,7 @@ CODES = {
     "bash": ("for x in *; do echo $x; done # all\n", {"for ": "keyword", "$x": "variable", "# all\n": "comment"}),
     "html": ('<p class="x">text</p><!-- c -->\n', {"p ": "tag", "class": "attribute", "<!-- c -->\n": "comment"}),
     "sql": ("SELECT a FROM b WHERE c = 'd' -- e\n", {"SELECT ": "keyword", "'d' ": "string", "-- e\n": "comment"}),
-    "diff": ("-gone\n+come\n", {"-gone\n": "error", "+come\n": "string"}),
+    "diff": ("-gone\n+come\n", {"-gone\n": "error", "+come\n": "number"}),
 }
 
 
@@ -108,3 +108,7 @@ def test_no_language_is_told_wrongly_by_a_line_made_for_that():
     for language in sorted(LANGUAGES):
         for line in ("(" * 900, "'" * 900, "<" * 900, '"\\' * 400, "/*" * 400, "a=" * 400):
             assert "".join(words for words, _ in spans_of(line, runs_of(line, language))) == line
+
+
+def test_a_token_of_no_length_takes_no_character():
+    assert runs_of("// c\nconst a = 1", "js").startswith("C5K6")

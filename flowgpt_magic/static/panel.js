@@ -630,7 +630,7 @@ class Log {
     const moved = scrollTop - this.put;
     if (!moved) return; // this was done here
     this.put = scrollTop;
-    if (clientHeight !== this.seen) return; // its place has changed, and all is arranged again
+    if (Math.abs(clientHeight - this.seen) > 1) return; // its place has changed, and all is arranged again
     if (scrollHeight - scrollTop - clientHeight < NEAR) this.pinned = true;
     else if (moved < 0) this.pinned = false; // by the reader: all that grows, grows below
     this.anchor = null;

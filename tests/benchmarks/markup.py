@@ -15,14 +15,82 @@ import random
 import statistics
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 from flowgpt_magic.markup import Change, GrowingMarkup, blocks_of
 
-WORDS = (
-    "the of and to in is that it for as with was on are this be at by an which from or have one not what all were "
-    "when there can more if some these would other into has her than its who now people my over did down only way "
-    "find use may water long little very after called just where most know model data function value reply stream"
-).split()
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "that",
+    "it",
+    "for",
+    "as",
+    "with",
+    "was",
+    "on",
+    "are",
+    "this",
+    "be",
+    "at",
+    "by",
+    "an",
+    "which",
+    "from",
+    "or",
+    "have",
+    "one",
+    "not",
+    "what",
+    "all",
+    "were",
+    "when",
+    "there",
+    "can",
+    "more",
+    "if",
+    "some",
+    "these",
+    "would",
+    "other",
+    "into",
+    "has",
+    "her",
+    "than",
+    "its",
+    "who",
+    "now",
+    "people",
+    "my",
+    "over",
+    "did",
+    "down",
+    "only",
+    "way",
+    "find",
+    "use",
+    "may",
+    "water",
+    "long",
+    "little",
+    "very",
+    "after",
+    "called",
+    "just",
+    "where",
+    "most",
+    "know",
+    "model",
+    "data",
+    "function",
+    "value",
+    "reply",
+    "stream",
+]
 CODE = '''\
 import asyncio
 from collections import deque
@@ -66,7 +134,9 @@ def mixed_reply(size: int, seed: int = 1) -> str:
 
     def section() -> list[str]:
         yield_code = "\n".join(CODE.splitlines()[: chance.randint(8, 20)])
-        table = "\n".join(f"| {words(2)} | {chance.randint(1, 999)} | {words(4)} |" for _ in range(chance.randint(3, 8)))
+        table = "\n".join(
+            f"| {words(2)} | {chance.randint(1, 999)} | {words(4)} |" for _ in range(chance.randint(3, 8))
+        )
         return [
             f"## {words(5)}",
             words(60),
@@ -110,7 +180,7 @@ def sent(change: Change) -> int:
 def chunks_of(text: str, count: int) -> list[str]:
     """The text in so many pieces of almost the same length."""
     bounds = [len(text) * number // count for number in range(count + 1)]
-    return [text[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(bounds)]
 
 
 def growing(chunks: list[str], every: int) -> Figures:
@@ -149,7 +219,9 @@ def naive(chunks: list[str], every: int, one_in: int = 10) -> Figures:
 
 
 def _figures(size: int, text: str, messages: int, costs: list[float]) -> Figures:
-    return Figures(size / len(text.encode("utf-8", "surrogatepass")), messages, sum(costs), statistics.median(costs), max(costs))
+    return Figures(
+        size / len(text.encode("utf-8", "surrogatepass")), messages, sum(costs), statistics.median(costs), max(costs)
+    )
 
 
 COSTLY = {

@@ -228,7 +228,8 @@ def measure_reference() -> None:
 
 SCROLL = """
 async () => {
-  const box = document.querySelector(".fg-log"); const found = []; let last = performance.now(); let most = 0; const begun = box.scrollTop;
+  const box = document.querySelector(".fg-log"); const found = []; const begun = box.scrollTop;
+  let last = performance.now(); let most = 0;
   for (let n = 0; n < 200; n += 1) {
     box.scrollTop -= 300;
     await new Promise(requestAnimationFrame);
@@ -260,9 +261,9 @@ def measure_open() -> None:
         frames, most, way = page.evaluate(SCROLL)
         ordered, tasks = sorted(frames), page.evaluate("() => window.tasks")
         print(
-            f"    scrolling {way:,.0f} pixels, 300 a frame: frames of {ordered[len(ordered) // 2]:.0f} ms in the middle, "
-            f"{ordered[int(0.95 * len(ordered))]:.0f} ms at the 95th percentile, {ordered[-1]:.0f} ms the longest; "
-            f"{len(tasks)} tasks over 50 ms; at most {most} turns in the page"
+            f"    scrolling {way:,.0f} pixels, 300 a frame: frames of {ordered[len(ordered) // 2]:.0f} ms in the "
+            f"middle, {ordered[int(0.95 * len(ordered))]:.0f} ms at the 95th percentile, {ordered[-1]:.0f} ms "
+            f"the longest; {len(tasks)} tasks over 50 ms; at most {most} turns in the page"
         )
 
 

@@ -8,6 +8,9 @@ import pytest
 
 from tests.browser.conftest import Lab
 from tests.payloads import PAYLOADS
+from tests.xss_payloads import NAMED
+
+EVERYTHING = [*PAYLOADS, *NAMED.values()]
 
 MARKDOWN = """\
 ## A heading
@@ -69,10 +72,10 @@ def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page):
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     one_by_one = (
-        f"import json\nfrom IPython import get_ipython\nfor payload in json.loads({json.dumps(PAYLOADS)!r}):\n"
+        f"import json\nfrom IPython import get_ipython\nfor payload in json.loads({json.dumps(EVERYTHING)!r}):\n"
         "    get_ipython().run_line_magic('flowgpt', '-- ' + payload)\n"
     )
-    together = "\n\n".join(PAYLOADS).encode("utf-8", "replace").decode()  # a file cannot hold half a surrogate pair
+    together = "\n\n".join(EVERYTHING).encode("utf-8", "replace").decode()  # a file cannot hold half a surrogate pair
     notebook = open_notebook(one_by_one, f"%%flowgpt\n{together}")
     page.evaluate("() => { window.ran = []; window.alert = window.pwned = (...given) => window.ran.push(given); }")
     page.evaluate("() => pwned('seen')")
