@@ -86,7 +86,8 @@ class Transcript:
 def write(
     path: str | os.PathLike[str], conversation_name: str, system: str, turns: Sequence[Turn], *, overwrite: bool = False
 ) -> Path:
-    """Write the turns to ``path``, whose ending says how: ``.md``, ``.json`` or ``.ipynb``; returns where that is.
+    """Write the turns to ``path``, whose ending says how: ``.md``, ``.json``, ``.ipynb`` or ``.html``, a page for
+    readers, which is not read back; returns where that is.
 
     The file is there whole or not at all, and no key, token or password is among its parameters, errors and notices.
     Raises ``TranscriptError``, also where there is a file already, unless ``overwrite``.
@@ -147,7 +148,7 @@ def _place(path: str | os.PathLike[str]) -> Path:
     """The path with ``~`` as what it stands for. Raises ``TranscriptError`` for an ending that is none of ours."""
     place = Path(os.path.expanduser(path))
     if place.suffix.lower() not in FORMATS:
-        raise TranscriptError(f"{place} should end in .md, .json or .ipynb: the ending says what it is")
+        raise TranscriptError(f"{place} should end in .md, .json, .ipynb or .html: the ending says what it is")
     return place
 
 
@@ -446,8 +447,21 @@ def _joined(lines: Any) -> str:
 
 
 # How a transcript becomes a text, and a text the object of JSON that it stands for, or a ``ValueError``.
+def _to_page(transcript: Transcript) -> str:
+    from flowgpt_magic.transcript import page_of
+
+    return page_of(transcript)
+
+
+def _from_page(page: str) -> Facts:
+    from flowgpt_magic.transcript import not_read
+
+    return not_read(page)
+
+
 FORMATS: dict[str, tuple[Callable[[Transcript], str], Callable[[str], Facts]]] = {
     ".md": (_to_markdown, _from_markdown),
     ".json": (lambda transcript: _dumped(HEAD | asdict(transcript)), _parsed),
     ".ipynb": (_to_notebook, _from_notebook),
+    ".html": (_to_page, _from_page),
 }

@@ -14,7 +14,7 @@ OVERWRITE = "--overwrite"
 
 
 def write(desk: Desk, rest: str) -> str:
-    """Write this conversation to a file: ``export FILE [--overwrite]``, with ``.md``, ``.json`` or ``.ipynb``."""
+    """Write this conversation: ``export FILE [--overwrite]``, with ``.md``, ``.json``, ``.ipynb`` or ``.html``."""
     words = options.words(rest)
     names = [word for word in words if word != OVERWRITE]
     if len(names) != 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -29,6 +30,7 @@ from flowgpt_magic.magic import FlowGPT
 from flowgpt_magic.messages import Turn, Usage
 from flowgpt_magic.prompts import Surroundings, compose
 from flowgpt_magic.transforms import TRANSFORMERS
+from tests import xss_payloads
 from tests.payloads import PAYLOADS
 from tests.records import conversation_record, notebook_record, turn_record
 from tests.test_harmless import active_in
@@ -221,11 +223,11 @@ class TestTakenOver:
 
 
 class TestFiles:
-    def test_an_ending_that_is_none_of_the_three_is_refused(self, tmp_path):
+    def test_an_ending_that_is_none_of_ours_is_refused(self, tmp_path):
         for name in ("a.txt", "a", ".md"):
-            with pytest.raises(TranscriptError, match=r"should end in \.md, \.json or \.ipynb"):
+            with pytest.raises(TranscriptError, match=r"should end in \.md, \.json, \.ipynb or \.html"):
                 write(tmp_path / name, "main", "", [])
-            with pytest.raises(TranscriptError, match=r"should end in \.md, \.json or \.ipynb"):
+            with pytest.raises(TranscriptError, match=r"should end in \.md, \.json, \.ipynb or \.html"):
                 read(tmp_path / name)
         assert list(tmp_path.iterdir()) == []
 
@@ -718,3 +720,24 @@ def test_importing_it_loads_no_library():
     )
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+class TestAPage:
+    def test_it_has_what_was_said_and_nothing_in_it_runs_or_fetches(self, tmp_path):
+        turns = [
+            turn_of(f"prompt <b>{number}</b>", payload) for number, payload in enumerate(xss_payloads.NAMED.values())
+        ]
+
+        page = write(tmp_path / "talk.html", "talk", "Be brief.", turns).read_text("utf-8")
+
+        assert "prompt &lt;b&gt;0&lt;/b&gt;" in page
+        assert len(turns) >= 150
+        assert not re.search(r"<(script|iframe|object|embed|img|form|link|base|svg|video|audio)\b", page, re.IGNORECASE)
+        assert not re.search(r"<[a-z][^>]*\s(on\w+|srcset|style)\s*=", page.partition("<body>")[2], re.IGNORECASE)
+        assert not re.search(r"<[a-z][^>]*href=\"?\s*(javascript|data|vbscript):", page, re.IGNORECASE)
+
+    def test_it_is_not_read_back_and_says_what_is(self, tmp_path):
+        path = write(tmp_path / "talk.html", "talk", "", [turn_of()])
+
+        with pytest.raises(TranscriptError, match="a page is not read back"):
+            read(path)
