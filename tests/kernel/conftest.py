@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -139,8 +141,14 @@ def ipykernel_6() -> Path:
     """A folder that holds the older kernel, installed once beside the environment's own."""
     folder = Path(sys.prefix) / f"ipykernel-{IPYKERNEL_6}"
     if not (folder / "ipykernel").is_dir():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        # Several test runs may do this at once: the folder appears whole, and only one of them puts it there.
+        made = Path(tempfile.mkdtemp(dir=sys.prefix))
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(made)]
         subprocess.run([*command, f"ipykernel=={IPYKERNEL_6}", "nest-asyncio"], check=True)
+        try:
+            made.rename(folder)
+        except OSError:  # another one was quicker
+            shutil.rmtree(made)
     return folder
 
 
