@@ -143,10 +143,20 @@ class Notebook:
         before = self.path.stat().st_mtime_ns
         self.page.keyboard.press("Control+s")
         for _ in range(200):
-            if self.path.stat().st_mtime_ns != before:
+            if self.path.stat().st_mtime_ns != before and whole_json(self.path):
                 break
             self.page.wait_for_timeout(50)
         return nbformat.read(self.path, as_version=4)
+
+
+def whole_json(path: Path) -> str:
+    """What is in the file; nothing while it is being written."""
+    content = path.read_text("utf-8")
+    try:
+        json.loads(content)
+    except ValueError:
+        return ""
+    return content
 
 
 @pytest.fixture(scope="session")
