@@ -23,7 +23,7 @@ from markdown_it.token import Token
 from flowgpt_magic.allowed_html import cleaned, escaped
 from flowgpt_magic.formulas import find_formulas
 from flowgpt_magic.half_open import MOST_COLUMNS, HalfFormula, parse_inline, show_half_open
-from flowgpt_magic.harmless import DEEPEST, LONGEST_ADDRESS
+from flowgpt_magic.harmless import DEEPEST, LONGEST_ADDRESS, line_break
 from flowgpt_magic.html_writer import Env, Looks, Writer, affordable, arrange, displayed
 
 MOST_SPARE = 50_000  # characters
@@ -57,20 +57,8 @@ class Known:
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
-_LINE_BREAK = re.compile(r"<br {0,2}/?>", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"://[^\s<>\"'`|\\^{}\[\]\u3000-\u303f\uff00-\uffef]{1,2000}")
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])https?\Z", re.IGNORECASE)
-
-
-def _line_break(state: StateInline, silent: bool) -> bool:
-    """The one tag that is read as what it means: tables have no other way to break a line."""
-    match = _LINE_BREAK.match(state.src, state.pos) if state.src[state.pos] == "<" else None
-    if match is None:
-        return False
-    if not silent:
-        state.push("hardbreak", "br", 0)
-    state.pos = match.end()
-    return True
 
 
 def _bare_address(state: StateInline, silent: bool) -> bool:
@@ -157,7 +145,7 @@ def _reader() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST}, renderer_cls=Writer)
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     parser.validateLink = _may_be_link  # type: ignore[method-assign,assignment]
-    parser.inline.ruler.before("autolink", "line_break", _line_break)
+    parser.inline.ruler.before("autolink", "line_break", line_break)
     parser.inline.ruler.before("escape", "bare_address", _bare_address)
     parser.inline.ruler.at("link", _uncrowded(link))
     parser.inline.ruler.at("image", _uncrowded(image))

@@ -408,7 +408,7 @@ def _reader() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST})
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     parser.validateLink = _may_be_kept  # type: ignore[method-assign,assignment]
-    parser.inline.ruler.before("autolink", "line_break", _line_break_rule)
+    parser.inline.ruler.before("autolink", "line_break", line_break)
     find_formulas(parser)
     return parser
 
@@ -416,7 +416,7 @@ def _reader() -> MarkdownIt:
 _LINE_BREAK = re.compile(r"<br {0,2}/?>", re.IGNORECASE)
 
 
-def _line_break_rule(state: StateInline, silent: bool) -> bool:
+def line_break(state: StateInline, silent: bool) -> bool:
     """The one tag that is read as what it means: tables have no other way to break a line."""
     match = _LINE_BREAK.match(state.src, state.pos) if state.src[state.pos] == "<" else None
     if match is None:
