@@ -10,8 +10,9 @@ from flowgpt_magic import settings
 
 DEPTH = 20  # levels of a nested parameter that are kept
 
+_WORDS = "(?<!com)(?<!by)(?<!tres)(?<!sur)(?<!over)(?<!under)(?<!low)(?<!high)(?<!band)"  # that end in "pass" too
 _NAMES = (
-    r"key|token|passw|(?<![a-z])pass(?![a-z])|pwd|passphrase|secret|credential|auth(?!or)|authori[sz]ation|cookie|bearer|"
+    rf"key|token|passw|{_WORDS}pass(?![a-z])|pwd|passphrase|secret|credential|auth(?!or)|authori[sz]ation|cookie|bearer|"
     r"prox(?:y|ies)"
 )
 _NAME = re.compile(_NAMES, re.I)

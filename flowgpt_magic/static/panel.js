@@ -256,6 +256,11 @@ class Body {
     this.guesses.length = Math.min(this.guesses.length, from);
   }
 
+  resized() {
+    this.guesses = [];
+    this.heights = this.heights.map((height, number) => (this.shown.has(number) ? height : undefined));
+  }
+
   height(number) {
     return this.heights[number] ?? (this.guesses[number] ??= this.guess(this.blocks[number]));
   }
@@ -651,17 +656,26 @@ class Log {
       if (target === this.box) {
         changed = true;
         this.seen = height;
-        this.width = contentRect.width;
+        if (this.width !== contentRect.width) this.resized(contentRect.width);
       } else if (target.body) {
         if (height && target.body.heights[target.number] !== height) { target.body.heights[target.number] = height; changed = true; }
       } else if (height && (target.turn.height !== height || !target.turn.placed)) {
         target.turn.height = height;
-        target.turn.into = target.turn.body.element.offsetTop + target.turn.body.element.parentNode.offsetTop || target.turn.into;
+        target.turn.into = target.turn.body.element.offsetTop || target.turn.into; // the turn is the offset parent
         target.turn.placed = true;
         changed = true;
       }
     }
     if (changed) this.arrange();
+  }
+
+  /** At another width, what is not in the page has another height than it had. */
+  resized(width) {
+    this.width = width;
+    for (const turn of this.turns) {
+      if (!turn.element) turn.height = 0;
+      turn.body.resized();
+    }
   }
 
   tops() {
@@ -683,10 +697,8 @@ class Log {
     this.total = total;
     const top = this.pinned ? Math.max(0, total - seen) : Math.max(0, Math.min(this.anchorTop(), total - seen));
     this.mountAround(top, top + seen);
-    if (Math.abs(box.scrollTop - top) >= 1) {
-      box.scrollTop = top;
-      this.put = box.scrollTop;
-    }
+    if (Math.abs(box.scrollTop - top) >= 1) box.scrollTop = top;
+    this.put = box.scrollTop; // also where the page moved it, because there is less to scroll: that was not the reader
     const away = total - top - seen > NEAR && !this.pinned;
     if (this.toEnd.hidden === away) this.toEnd.hidden = !away;
   }
