@@ -15,7 +15,8 @@ from flowgpt_magic.settings import TABLE
 SECRET = "s3cr3t-v4lue"
 SECRET_NAMES = [
     *("api_key", "API-KEY", "apiKey", "x-goog-api-key", "token", "access_token", "hf_token", "password", "passwd"),
-    *("pass", "user_pass", "userPass", "dbpass", "pwd", "passphrase", "client_secret", "credentials", "Authorization", "authorisation"),
+    *("pass", "user_pass", "userPass", "dbpass", "pwd", "passphrase", "client_secret", "credentials"),
+    *("Authorization", "authorisation"),
     *("auth", "basic_auth", "httpAuth", "Cookie", "set-cookie", "bearer", "proxy", "proxies", "private_key"),
 ]
 HARMLESS_NAMES = [

@@ -435,8 +435,11 @@ class Turn {
     }
   }
 
-  choose(step) {
-    this.view.act("choose", { place: this.place, version: this.facts.version + step });
+  /** Two clicks are two steps, though the first has not been answered yet. */
+  async choose(step) {
+    const version = Math.min(this.facts.versions, Math.max(1, (this.chosen ?? this.facts.version) + step));
+    this.chosen = version;
+    if (!(await this.view.act("choose", { place: this.place, version }))) this.chosen = undefined;
   }
 
   /** The words around prompt and reply. */
@@ -765,6 +768,7 @@ class Log {
     if (!turn) return;
     if (!from) {
       turn.facts = facts;
+      turn.chosen = undefined;
       turn.number = facts.n;
       turn.reload = turn.stale = false;
       if (turn.element) turn.element.style.minHeight = "";

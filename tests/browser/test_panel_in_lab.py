@@ -73,14 +73,14 @@ def test_a_prompt_is_sent_and_its_reply_seen_while_it_arrives(open_notebook, fau
     notebook.run(1)
     panel = in_cell(notebook, 2)
 
-    panel.ask("many words here\n\n" * 30)
+    panel.ask("many words here\n\n" * 20)
     panel.reply(1).get_by_text("many").first.wait_for()
     early = panel.send.get_attribute("aria-label")
     panel.ended()
 
     assert early == "Stop"
     expect(panel.turn(1)).to_contain_text(re.compile(r"\d\.\d s"))
-    assert panel.reply(1).inner_text().count("many words here") == 30
+    assert panel.reply(1).inner_text().count("many words here") == 20
     assert "echo:words" in panel.turn(1).inner_text()
     assert panel.status.inner_text() == "The reply is complete."
     expect(panel.prompt).to_be_focused()
@@ -197,8 +197,7 @@ def test_a_turn_is_edited_retried_and_its_versions_turned_over(open_notebook, fa
     expect(panel.turn(1).locator(".fg-count")).to_have_text("3/3")
     panel.ended()
 
-    panel.button("Earlier version", panel.turn(1)).click()
-    panel.button("Earlier version", panel.turn(1)).click()
+    panel.button("Earlier version", panel.turn(1)).evaluate("it => { it.click(); it.click(); }")  # nobody waits between
     expect(panel.reply(1)).to_have_text("one")
     expect(panel.turn(1).locator(".fg-count")).to_have_text("1/3")
     expect(panel.reply(2)).to_have_text("two")
