@@ -7,6 +7,7 @@ traits, which a page has as soon as it shows the widget, and what happens goes o
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,7 @@ import traitlets
 
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.panel_actions import answer
-from flowgpt_magic.panel_output import Output
+from flowgpt_magic.panel_output import Output, shell
 from flowgpt_magic.panel_state import PanelError, PanelState
 from flowgpt_magic.panel_turns import Facts
 
@@ -57,6 +58,8 @@ class ChatPanel(anywidget.AnyWidget):
         self._state = PanelState(conversation, send=self._tell, show=self._set, settled=self._settle)
         self.on_msg(self._hear)
         _send_to_its_own_thread(self)
+        if shell() is not None:
+            shell().events.register("post_run_cell", self._cell_has_run)
 
     @property
     def conversation(self) -> Conversation:
@@ -80,6 +83,9 @@ class ChatPanel(anywidget.AnyWidget):
         if self.closed:
             return
         self._state.close()
+        if shell() is not None:
+            with suppress(ValueError):  # nobody listens any more: the shell was made anew
+                shell().events.unregister("post_run_cell", self._cell_has_run)
         if self._timer is not None:
             self._timer.cancel()
         self._set({"closed": True})
@@ -103,6 +109,10 @@ class ChatPanel(anywidget.AnyWidget):
         told = answer(self._state, request)
         if told is not None:
             self._tell({"kind": "answer", "page": request.get("page"), "id": request.get("id"), **told})
+
+    def _cell_has_run(self, _result: Any) -> None:
+        """A cell may have set something, such as the model, that nobody tells of."""
+        self._state.look()
 
     def _tell(self, message: Facts) -> None:
         self.send(message)

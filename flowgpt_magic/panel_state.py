@@ -125,6 +125,10 @@ class PanelState:
         self._told = True
         self._wake()
 
+    def look(self) -> None:
+        """See a moment later, on the worker, what has changed that nobody tells of."""
+        self._listen(None)
+
     # Asking
 
     def follow(self, reply: Reply, typed: Typed | None = None) -> str:
@@ -285,7 +289,8 @@ class PanelState:
     def _grow(self, changes: list[Told], **more: Any) -> None:
         if not len(self.pages):
             return
-        self._send({"kind": "grow", "number": self.pages.count(time.monotonic()), "turns": changes, **more})
+        told = {"kind": "grow", "number": self.pages.count(time.monotonic()), "revision": self._revision}
+        self._send({**told, "turns": changes, **more})
 
     # On the worker
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from flowgpt_magic import ChatPanel, Conversation
 from flowgpt_magic.desk import Desk
@@ -86,6 +89,27 @@ def test_a_closed_panel_hears_nothing_and_cannot_be_shown(panel, sent):
     assert Conversation().turns == []
     with pytest.raises(PanelError, match="%flowgpt panel opens another"):
         panel.show()
+
+
+def test_a_panel_looks_again_when_a_cell_has_run_until_it_is_closed(monkeypatch):
+    monkeypatch.setenv("FLOWGPT_MODEL", "echo")
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell.instance(config=config)
+    try:
+        panel = ChatPanel()
+        listening = list(shell.events.callbacks["post_run_cell"])
+        seen = threading.Event()
+        panel.observe(lambda _change: seen.set(), "model")
+
+        shell.run_cell("import os; os.environ['FLOWGPT_MODEL'] = 'echo:messages'")
+        assert seen.wait(20)
+        panel.close()
+
+        assert panel.model == "echo:messages"
+        assert len(shell.events.callbacks["post_run_cell"]) == len(listening) - 1
+    finally:
+        InteractiveShell.clear_instance()
 
 
 def test_what_is_no_request_is_left_alone(panel, sent):

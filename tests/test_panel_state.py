@@ -307,3 +307,17 @@ def test_a_reply_that_leaves_no_turn_is_told_of_all_the_same(open_page, monkeypa
     (end,) = page.ends
     assert (end["status"], end["error"], end["empty"]) == ("failed", "ProviderError: http://***@host is down", True)
     assert [turn["prompt"] for turn in page.load()] == ["one"]
+
+
+def test_new_text_comes_with_the_number_of_the_last_change_to_the_list_so_that_a_lost_one_is_missed(open_page, held):
+    page = open_page()
+    page.tell("ask", text="hi")
+    held.give("one ")
+    page.wait(lambda: [each for each in page.messages if each["kind"] == "grow"])
+    held.give(None)
+    page.wait(lambda: [each for each in page.messages if "end" in each])
+
+    told = [(each["kind"], each["revision"]) for each in page.messages if "revision" in each]
+    assert [kind for kind, _revision in told] == ["outline", "splice", "grow", "splice", "grow"]
+    first, begun, grown, ended, end = [revision for _kind, revision in told]
+    assert (begun, grown, ended, end) == (first + 1, first + 1, first + 2, first + 2)

@@ -386,6 +386,11 @@ class Turn {
     return this.mark.startsWith("streaming");
   }
 
+  /** Has the page all of it? A long one comes in parts. */
+  get loaded() {
+    return Boolean(this.facts) && this.body.blocks.length >= this.facts.total;
+  }
+
   guess(width) {
     return this.height || Math.min(20000, 96 + Math.ceil(this.size / Math.max(20, width / 7.5)) * 21);
   }
@@ -638,6 +643,7 @@ class Log {
     const moved = scrollTop - this.put;
     if (!moved) return; // this was done here
     this.put = scrollTop;
+    this.upwards = moved < 0;
     if (Math.abs(clientHeight - this.seen) > 1) return; // its place has changed, and all is arranged again
     if (scrollHeight - scrollTop - clientHeight < NEAR) this.pinned = true;
     else if (moved < 0) this.pinned = false; // by the reader: all that grows, grows below
@@ -711,6 +717,8 @@ class Log {
     const top = this.box.scrollTop;
     const turn = this.turns.find((each) => each.top !== undefined && each.top + each.guess(this.width) > top);
     if (!turn) return null;
+    const next = this.turns[turn.position + 1];
+    if (this.upwards && next && !turn.loaded) return { turn: next, block: -1, rest: top - next.top }; // whose height is a guess
     const inside = top - turn.top - turn.into;
     if (inside <= 0 || !turn.body.blocks.length) return { turn, block: -1, rest: top - turn.top };
     const block = turn.body.at(inside);
@@ -782,7 +790,7 @@ class Log {
     for (const [id, number, ...change] of told.turns) {
       const turn = this.turns.findLast((each) => each.id.startsWith(id));
       if (!turn || !turn.facts || number <= turn.number) continue; // not in this page: it gets the whole when it is
-      if (number !== turn.number + 1) { this.lookAgain(turn); continue; }
+      if (number !== turn.number + 1) { if (!turn.reload) this.lookAgain(turn); continue; }
       turn.grow(number, ...change);
       this.view.soon(turn);
     }
@@ -817,6 +825,7 @@ class Link {
     this.page = Array.from(crypto.getRandomValues(new Uint32Array(2)), (each) => each.toString(36)).join("");
     this.waiting = new Map();
     this.next = 1;
+    this.asked = 0; // what was asked before this number, and then the connection was lost
     this.alive = true;
     this.heard = (message) => {
       if (message.page && message.page !== this.page) return;
@@ -841,6 +850,16 @@ class Link {
       this.waiting.set(id, { yes, no });
       this.model.send({ kind, id, page: this.page, ...more });
     });
+  }
+
+  /** What was asked before the connection was lost is not answered any more. */
+  giveUp() {
+    for (const [id, { no }] of [...this.waiting]) {
+      if (id >= this.asked) continue;
+      this.waiting.delete(id);
+      no(new Error("The connection to the kernel was lost before it could answer: look whether this was done, or do it again."));
+    }
+    this.asked = 0;
   }
 
   lost(why) {
@@ -990,7 +1009,7 @@ class Composer {
     if (!text.trim() || view.pending) return;
     if (text.trim().startsWith("/search ")) { view.search.open(text.trim().slice(8)); this.clear(); return; }
     const command = text.startsWith("/") && !text.startsWith("//");
-    if (view.model.get("status") && !command) { view.note("A reply is still arriving: stop it first, or wait for its end."); return; }
+    if (view.model.get("status") && !command && view.kernel.reachable) { view.note("A reply is still arriving: stop it first, or wait for its end."); return; }
     view.pending = !command;
     this.field.readOnly = true;
     this.show();
@@ -1368,7 +1387,7 @@ class Panel {
     this.root.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
     this.listen();
     this.told();
-    this.link.tell("open");
+    this.open();
     this.reach();
   }
 
@@ -1429,8 +1448,23 @@ class Panel {
     if (this.model.get("closed")) this.leave("This panel was closed: run its cell to open it again.");
   }
 
+  /** Ask for everything, and again where that was lost on the way; a kernel that runs a cell may only be late. */
+  open() {
+    if (!this.link.alive || this.over) return;
+    if (!this.opening || (this.kernel.reachable && !this.kernel.busy)) this.link.tell("open");
+    clearTimeout(this.opening);
+    this.opening = setTimeout(() => this.open(), 3000);
+  }
+
+  opened() {
+    clearTimeout(this.opening);
+    this.opening = 0;
+    this.link.giveUp();
+  }
+
   hear(message) {
     if (message.kind === "outline") {
+      this.opened();
       this.revision = message.revision;
       this.toShow = this.shown = message.sent;
       this.log.set(message.rows);
@@ -1438,15 +1472,21 @@ class Panel {
       if (message.revision === this.revision + 1) {
         this.revision = message.revision;
         this.log.splice(message.at, message.gone, message.rows);
-      } else if (message.revision > this.revision) this.link.tell("open"); // something was lost on the way
+      } else this.missed(message.revision);
     } else if (message.kind === "turn") this.log.loaded(message);
     else if (message.kind === "ended") this.ended(message.turn); // also where no turn is left of it
     else if (message.kind === "grow") {
       this.toShow = message.number;
+      this.missed(message.revision);
       this.log.grow(message);
       if (document.hidden) this.word();
       this.later();
     }
+  }
+
+  /** A message that the list of turns was changed was lost on the way, if it was changed more often than is known here. */
+  missed(revision) {
+    if (revision > this.revision && !this.opening) this.open();
   }
 
   ended(facts) {
@@ -1538,7 +1578,9 @@ class Panel {
     } else if (this.kernel.gone && this.link.alive) this.leave(this.unreachable());
     if (reachable && this.wasReachable === false && this.link.alive) {
       this.note("");
-      this.link.tell("open"); // what came meanwhile is lost
+      this.link.asked = this.link.next; // what is not answered before the outline comes was lost with the connection
+      this.opening = 0;
+      this.open(); // what came meanwhile is lost
     }
     this.wasReachable = reachable;
   }
@@ -1623,6 +1665,7 @@ class Panel {
 
   close() {
     this.over = true;
+    clearTimeout(this.opening);
     cancelAnimationFrame(this.waiting);
     for (const each of this.undo) each();
     this.kernel.close();

@@ -556,25 +556,6 @@ def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page, lab: La
     assert set(found) == {""}
 
 
-def test_a_hard_reply_is_shown(open_notebook, faults):
-    code = (
-        "from flowgpt_magic import Conversation\nchat = Conversation()\n"
-        "texts = '```\\nx\\n```\\n\\n' * 2000, 'w' * 200_000, 'a\\0b \\x1b[31mred\\x1b[0m', 'half ' + chr(0xd800)\n"
-        "for text in texts:\n"
-        "    str(chat.ask(text))"
-    )
-    notebook = open_notebook(code, OPEN)
-    notebook.run(1)
-    panel = in_cell(notebook, 2)
-
-    expect(panel.reply(4)).to_contain_text("half")
-    panel.log.evaluate("box => { box.scrollTop = 0 }")
-    expect(panel.reply(1).locator(".fg-code").first).to_be_visible()
-    panel.answered("and it goes on")
-    expect(panel.reply(5)).to_have_text("and it goes on")
-    assert panel.root.evaluate("root => root.scrollWidth <= root.clientWidth")
-
-
 @pytest.mark.parametrize("width", [320, 640])
 def test_it_fits_into_a_narrow_place(open_notebook, width, faults):
     panel = in_cell(open_notebook(OPEN), 1)
