@@ -90,7 +90,7 @@ class ChatPanel(anywidget.AnyWidget):
             self._timer.cancel()
         self._set({"closed": True})
         if self._shown and transcript:
-            self._output.close(self.conversation)
+            self._tell({"kind": "kept", **self._output.close(self.conversation)})
         super().close()
 
     # From and to the pages
@@ -137,7 +137,7 @@ class ChatPanel(anywidget.AnyWidget):
 
     def _keep(self) -> None:
         if not self.closed:
-            self._output.keep(self.conversation)
+            self._tell({"kind": "kept", "metadata": self._output.keep(self.conversation)["metadata"]})
 
 
 def _send_to_its_own_thread(panel: ChatPanel) -> None:

@@ -16,7 +16,7 @@ from flowgpt_magic.errors import FlowGptError, ProviderNotFoundError
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook import NO_CELL
 from flowgpt_magic.panel_composer import command_in, complete, complete_attached, prompt_in
-from flowgpt_magic.panel_output import shell, surroundings
+from flowgpt_magic.panel_output import ROOM, marked, shell, surroundings, transcript
 from flowgpt_magic.panel_state import PanelError, PanelState, Typed
 from flowgpt_magic.panel_turns import Facts, fit
 from flowgpt_magic.plain_text import cut
@@ -280,6 +280,11 @@ def complete_(panel: PanelState, request: Facts) -> Facts:
     return complete(text, shell(), panel.journal.names(), lambda: named).told()
 
 
+def kept(panel: PanelState, _request: Facts) -> Facts:
+    """The output that stands in the notebook for what was said by now."""
+    return marked(transcript(panel.conversation, ROOM))
+
+
 def look(panel: PanelState, _request: Facts) -> Facts:
     """See what has changed that nobody tells of, such as a setting."""
     panel.refresh()
@@ -308,6 +313,7 @@ ACTIONS: dict[str, Action] = {
     "search": search,
     "export": export_,
     "complete": complete_,
+    "kept": kept,
     "look": look,
 }
 

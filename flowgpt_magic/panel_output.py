@@ -6,6 +6,7 @@ in a saved notebook, on a page of GitHub or after a restart, the transcript is w
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,16 @@ def transcript(conversation: Conversation, room: int = WHOLE) -> dict[str, str]:
         "text/markdown": _markdown(lines, shown),
         "text/plain": _plain(lines, shown),
     }
+
+
+def marked(data: Mapping[str, str]) -> dict[str, Any]:
+    """An output's ``data`` and ``metadata``, with a ``stamp`` in it that tells one transcript from another.
+
+    A page that was loaded again does not know the kernel's outputs any more, and the kernel cannot update them. By the
+    stamp it sees that what it would save is of another moment, and asks for this.
+    """
+    digest = hashlib.blake2s(data["text/markdown"].encode("utf-8", "surrogatepass"), digest_size=8)
+    return {"data": data, "metadata": {"flowgpt": {"stamp": digest.hexdigest()}}}
 
 
 def _last(turns: Sequence[Turn], room: int) -> list[Turn]:
@@ -138,18 +149,25 @@ class Output:
         self._publish(1, {VIEW: view, "text/plain": NO_WIDGETS})
         return True
 
-    def keep(self, conversation: Conversation, room: int = ROOM) -> None:
-        """Put what was said by now into the output."""
-        self._publish(0, transcript(conversation, room), update=True)
+    def keep(self, conversation: Conversation, room: int = ROOM) -> Mapping[str, Any]:
+        """Put what was said by now into the output, which is returned."""
+        kept = marked(transcript(conversation, room))
+        self._publish(0, **kept, update=True)
+        return kept
 
-    def close(self, conversation: Conversation) -> None:
-        """Leave the transcript in the place of the panel."""
-        self.keep(conversation, WHOLE)
+    def close(self, conversation: Conversation) -> Mapping[str, Any]:
+        """Leave the transcript in the place of the panel; it is returned."""
+        kept = self.keep(conversation, WHOLE)
         self._publish(1, {"text/plain": ""}, update=True)
+        return kept
 
-    def _publish(self, which: int, data: Mapping[str, Any], *, update: bool = False) -> None:
+    def _publish(
+        self, which: int, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None, *, update: bool = False
+    ) -> None:
         if not in_kernel():
             if not update:
                 print(data["text/plain"])  # noqa: T201 - a shell shows a value so
             return
-        publish_display_data(dict(data), transient={"display_id": self._ids[which]}, update=update)  # type: ignore[no-untyped-call]
+        publish_display_data(  # type: ignore[no-untyped-call]
+            dict(data), dict(metadata or {}), transient={"display_id": self._ids[which]}, update=update
+        )

@@ -8,7 +8,7 @@ import pytest
 
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.notebook import NO_CELL
-from flowgpt_magic.panel_output import REOPEN, Output, surroundings, transcript
+from flowgpt_magic.panel_output import REOPEN, Output, marked, surroundings, transcript
 
 
 @pytest.fixture
@@ -68,6 +68,16 @@ def test_no_heading_of_a_transcript_is_in_the_table_of_contents_and_no_price_is_
     assert "<strong>A heading</strong>" in kept
     assert not re.search("<h[1-6]", kept)
     assert "mathjax_ignore" in kept
+
+
+def test_a_stamp_tells_one_transcript_from_another(conversation):
+    ask(conversation, "half " + chr(0xD800))
+    first = marked(transcript(conversation))
+    same = marked(transcript(conversation))
+    ask(conversation, "more")
+
+    assert first == same
+    assert marked(transcript(conversation))["metadata"] != first["metadata"]
 
 
 def test_outside_a_kernel_the_transcript_is_printed(conversation, capsys):

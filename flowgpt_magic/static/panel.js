@@ -1475,6 +1475,7 @@ class Panel {
       } else this.missed(message.revision);
     } else if (message.kind === "turn") this.log.loaded(message);
     else if (message.kind === "ended") this.ended(message.turn); // also where no turn is left of it
+    else if (message.kind === "kept") this.keep(message);
     else if (message.kind === "grow") {
       this.toShow = message.number;
       this.missed(message.revision);
@@ -1652,15 +1653,47 @@ class Panel {
   cellNumber(notebook) {
     const mine = this.root.closest(".jp-Cell");
     const shown = [...(mine?.parentNode?.querySelectorAll(":scope > .jp-Cell") ?? [])];
-    const holds = (cell) => {
-      for (let number = 0; number < (cell.outputs?.length ?? 0); number += 1) {
-        const view = cell.outputs.get(number).data?.["application/vnd.jupyter.widget-view+json"];
-        if (view && view.model_id === this.model.get("_flowgpt_id")) return true;
-      }
-      return false;
-    };
-    for (let number = 0; number < notebook.cells.length; number += 1) if (holds(notebook.cells.get(number))) return number;
+    for (let number = 0; number < notebook.cells.length; number += 1) if (this.outputIn(notebook.cells.get(number)) >= 0) return number;
     return shown.length === notebook.cells.length ? shown.indexOf(mine) : -1;
+  }
+
+  /** Which output of a cell this panel is; -1 for none. */
+  outputIn(cell) {
+    for (let number = 0; number < (cell.outputs?.length ?? 0); number += 1) {
+      const view = cell.outputs.get(number).data?.["application/vnd.jupyter.widget-view+json"];
+      if (view && view.model_id === this.model.get("_flowgpt_id")) return number;
+    }
+    return -1;
+  }
+
+  /**
+   * The kernel has brought the outputs up to date that stand for the panel in a saved notebook. A front end that was
+   * loaded again does not know them for the kernel's any more: here they are written. With `data` the panel is closed.
+   */
+  async keep({ data, metadata }) {
+    if (!data && !this.stale(metadata)) return;
+    const kept = data ? { data, metadata } : await this.link.ask("kept").catch(() => null);
+    const found = kept && (data ? this.standing : this.stale(kept.metadata));
+    if (!found) return;
+    found.outputs.set(found.at - 1, { output_type: "display_data", data: kept.data, metadata: kept.metadata });
+    if (data) found.outputs.set(found.at, { output_type: "display_data", data: { "text/plain": "" }, metadata: {} });
+  }
+
+  /** Where this panel and its transcript stand, if that is another transcript than this. */
+  stale(metadata) {
+    const found = this.standing;
+    return found && found.outputs.get(found.at - 1).metadata?.flowgpt?.stamp !== metadata.flowgpt.stamp ? found : null;
+  }
+
+  /** The outputs of the panel's cell and its number among them, behind a transcript; null where a widget may not see that. */
+  get standing() {
+    const cells = this.kernel.manager?.context?.model?.cells;
+    for (let number = 0; number < (cells?.length ?? 0); number += 1) {
+      const { outputs } = cells.get(number);
+      const at = this.outputIn(cells.get(number));
+      if (at > 0 && String(outputs.get(at - 1).data["text/html"]).includes("flowgpt-transcript")) return { outputs, at };
+    }
+    return null;
   }
 
   close() {

@@ -474,6 +474,33 @@ def test_a_saved_notebook_holds_a_transcript_beside_the_panel_and_in_its_place_w
     assert all("widget" not in kind for output in saved.cells[1].outputs for kind in output.data)
 
 
+def test_a_page_that_was_loaded_again_saves_what_was_said_since_and_no_dead_widget(
+    open_notebook, page, lab: Lab, faults
+):
+    notebook = open_notebook(OPEN)
+    panel = in_cell(notebook, 1)
+    panel.answered("before it")
+    page.wait_for_function("() => document.querySelector('.flowgpt-transcript').textContent.includes('before it')")
+    notebook.save()
+
+    again = Notebook(page, lab, notebook.path)  # the kernel is the same
+    panel = Panel(page)
+    expect(panel.reply(1)).to_have_text("before it")
+    panel.answered("after it")
+    page.wait_for_function("() => document.querySelector('.flowgpt-transcript').textContent.includes('after it')")
+    expect(panel.reply(2)).to_have_text("after it")
+    transcript, widget = again.save().cells[1].outputs
+    assert all("before it" in text and "after it" in text for text in transcript.data.values())
+    assert "application/vnd.jupyter.widget-view+json" in widget.data
+
+    panel.choose("Close the panel")
+    page.locator(".flowgpt-transcript").wait_for()
+    expect(panel.root).to_have_count(0)
+    transcript, widget = again.save().cells[1].outputs
+    assert "after it" in transcript.data["text/markdown"]
+    assert widget.data == {"text/plain": ""}
+
+
 def test_a_notebook_whose_kernel_is_gone_shows_the_transcript_and_no_dead_widget(open_notebook, page, lab: Lab, faults):
     notebook = open_notebook(OPEN)
     panel = in_cell(notebook, 1)

@@ -201,9 +201,10 @@ def test_closing_the_panel_leaves_the_transcript(kernel):
     kernel.good("from flowgpt_magic import ChatPanel\npanel = ChatPanel()")
     run = kernel.good("display(panel)\npanel.close()")
 
-    transcript, widget = (output["data"] for output in run.outputs)
-    assert "hello" in transcript["text/plain"]
-    assert widget == {"text/plain": ""}
+    transcript, widget = run.outputs
+    assert "hello" in transcript["data"]["text/plain"]
+    assert len(transcript["metadata"]["flowgpt"]["stamp"]) == 16
+    assert widget["data"] == {"text/plain": ""}
 
 
 def test_a_panel_of_a_conversation_that_there_is_not_is_named(kernel):
