@@ -11,7 +11,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
 from flowgpt_magic import aliases as short_names
-from flowgpt_magic.errors import FlowGptError, FlowGptWarning, ModelNotSupportedError, ProviderNotFoundError, closest
+from flowgpt_magic.errors import (
+    FlowGptError,
+    FlowGptWarning,
+    ModelNotSupportedError,
+    ProviderNotFoundError,
+    ProviderTimeoutError,
+    closest,
+)
 from flowgpt_magic.settings import KEYS, TABLE, Settings
 
 if TYPE_CHECKING:
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
 
 
 GROUP = "flowgpt_magic.providers"
+PATIENCE = 5.0  # seconds that a server is waited for which is to list its models
 DEFAULTS = ("local", "flowgpt")  # who is asked where nothing is set: the first that misses nothing, or the last
 
 
@@ -147,6 +155,21 @@ def is_model(name: str, aliases: Mapping[str, str] | None = None) -> bool:
     if claims or name in _entry_points() or name in _names(name, aliases):
         return True
     return bool(_owners(name))
+
+
+async def listed(name: str, found: type[Provider], chosen: Settings) -> list[str]:
+    """The models that provider ``name`` has now, its server asked where there is one.
+
+    Raises what that answers, or ``ProviderTimeoutError``.
+    """
+    import asyncio
+
+    given = {each: getattr(chosen, each) for each in (*found.settings, "proxy")}
+    given |= {each: min(given[each], PATIENCE) for each in ("connect_timeout", "read_timeout") if each in given}
+    try:
+        return await asyncio.wait_for(found.list_models(**given), 2 * PATIENCE)
+    except asyncio.TimeoutError:
+        raise ProviderTimeoutError(f"{name} has not listed its models within {2 * PATIENCE:g} s") from None
 
 
 def _names(name: str, aliases: Mapping[str, str] | None) -> Collection[str]:

@@ -16,6 +16,7 @@ import anywidget
 import traitlets
 
 from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.log import logger
 from flowgpt_magic.panel_actions import answer
 from flowgpt_magic.panel_output import Output, shell
 from flowgpt_magic.panel_state import PanelError, PanelState
@@ -123,11 +124,17 @@ class ChatPanel(anywidget.AnyWidget):
             if changed:
                 with self.hold_sync():
                     for name, value in changed.items():
-                        self.set_trait(name, value)
+                        self._set_one(name, value)
+
+    def _set_one(self, name: str, value: Any) -> None:
+        try:
+            self.set_trait(name, value)
+        except Exception:  # noqa: BLE001 - an observer is foreign code; the trait is set, and the panel goes on
+            logger.exception("what observes %s of a chat panel failed", name)
 
     def _settle(self) -> None:
-        """Bring the output up to date a moment later, where the page does not show it."""
-        if not (self._shown and self._covered):
+        """Bring the output up to date a moment later, where a page shows the panel and not the output."""
+        if not (self._shown and self._covered and len(self._state.pages)):
             return
         if self._timer is not None:
             self._timer.cancel()

@@ -6,26 +6,25 @@ A request has a ``kind``, which names the action, and an ``id``, which the answe
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 from flowgpt_magic import export, models
-from flowgpt_magic.errors import FlowGptError, ProviderNotFoundError
+from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook import NO_CELL
 from flowgpt_magic.panel_composer import command_in, complete, complete_attached, prompt_in
 from flowgpt_magic.panel_output import ROOM, marked, shell, surroundings, transcript
 from flowgpt_magic.panel_state import PanelError, PanelState, Typed
 from flowgpt_magic.panel_turns import Facts, fit
-from flowgpt_magic.plain_text import cut
 from flowgpt_magic.prompts import compose
 from flowgpt_magic.secrecy import without_passwords
 
 AROUND = 40  # characters of a find before and behind it
 FOUND = 100  # finds that are shown
-UNABLE = ("not installed", "needs a key")  # why a model cannot be chosen
+SAID = {"system": "system prompt", "temperature": "temperature"}
 T = TypeVar("T")
 
 
@@ -167,7 +166,11 @@ def set_(panel: PanelState, request: Facts) -> Facts:
         chosen = models.chosen_name(chosen)
     panel.conversation.set(**{name: None if none else chosen})
     panel.refresh()
-    return {}
+    left = getattr(panel.conversation.settings(), name) if none else None
+    if left in ("", None) or name == "model":
+        return {}
+    shown = "is" if name == "system" else f"is {left:g},"
+    return {"said": f"the {SAID[name]} {shown} that of the settings again: %flowgpt config says where it comes from"}
 
 
 # Looking
@@ -189,42 +192,13 @@ def whole(panel: PanelState, request: Facts) -> Facts:
     return {"prompt": fit(turn.prompt), "text": fit(turn.text if reply is None else reply.text_so_far)}
 
 
-def choices(panel: PanelState, _request: Facts) -> Facts:
+def choices(panel: PanelState, request: Facts) -> Facts:
     """Whom this conversation can ask: names with what they would do, by provider."""
     found = [
-        {"name": fit(name), "group": fit(group), "note": fit(note), "able": bool(name) and note not in UNABLE}
-        for group, name, note in _models(panel)
+        {"name": fit(name), "group": fit(group), "note": fit(note), "able": able}
+        for group, name, note, able in panel.choices(anew=value(request, "anew", bool, False))
     ]
     return {"models": found, "chosen": fit(panel.conversation.record.model)}
-
-
-def _models(panel: PanelState) -> Iterator[tuple[str, str, str]]:
-    from flowgpt_magic import aliases
-    from flowgpt_magic.providers.local import installed
-
-    try:
-        for alias in aliases.load().values():
-            yield "aliases", alias.name, alias.target
-    except FlowGptError as error:
-        yield "aliases", "", cut(str(error), 80)
-    token = panel.conversation.settings().token
-    for name in models.provider_names():
-        try:
-            provider = models.find_provider(name)
-            known = provider.get_models()
-        except ProviderNotFoundError as error:
-            yield name, "", cut(str(error), 80)
-            continue
-        except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
-            yield name, "", f"cannot be asked: {type(error).__name__}"
-            continue
-        note = "" if provider.working else "may not answer"
-        if name == "local" and not installed():
-            note = UNABLE[0]
-        elif provider.needs_auth and not token:
-            note = UNABLE[1]
-        for model in known:
-            yield name, f"{name}:{model}", note
 
 
 def search(panel: PanelState, request: Facts) -> Facts:
@@ -276,7 +250,7 @@ def complete_(panel: PanelState, request: Facts) -> Facts:
     text = value(request, "text", str)
     if request.get("attach"):
         return complete_attached(text, shell()).told()
-    named = [name for _group, name, _note in _models(panel) if name] if text.startswith("/model ") else []
+    named = [each.name for each in panel.choices() if each.name] if text.startswith("/model ") else []
     return complete(text, shell(), panel.journal.names(), lambda: named).told()
 
 

@@ -33,9 +33,11 @@ NO_WIDGETS = (
     "This is a chat panel, which needs a front end with widgets, such as JupyterLab, Notebook 7 or VS Code. "
     "Here %%flowgpt asks in a cell, and %flowgpt history shows the conversation."
 )
-# A widget that is gone is an error message of the front end's; the transcript stands for it.
+# A widget that is gone is an error message of JupyterLab's widget manager; the transcript stands for it. Without that
+# manager the next output says what to do, and stays.
 HIDDEN = (
-    ".jp-OutputArea-child:has(.flowgpt-transcript) + .jp-OutputArea-child:not(:has(.flowgpt-panel)) {display: none}"
+    ".jp-OutputArea-child:has(.flowgpt-transcript) + "
+    ".jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.flowgpt-panel)) {display: none}"
 )
 _HEADING = re.compile(r"<(/?)h[1-6]\b[^>]*>")
 

@@ -21,7 +21,9 @@ from flowgpt_magic import bridge, models
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.journal import Journal, Kept, here
+from flowgpt_magic.log import logger
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.panel_models import Choices
 from flowgpt_magic.panel_stream import Pages, Stream, Told
 from flowgpt_magic.panel_turns import Facts, Row, facts, fit, parts, row, splice
 from flowgpt_magic.plain_text import cut
@@ -64,6 +66,7 @@ class PanelState:
     ) -> None:
         self.typed: dict[str, Typed] = {}  # by the turn's id
         self.pages = Pages()
+        self.choices = Choices(lambda: self.conversation, lambda: self._send({"kind": "models"}))
         self._own = conversation
         self._send_out, self._show, self._settled = send, show, settled
         self._lock = threading.RLock()
@@ -202,8 +205,13 @@ class PanelState:
 
     def _facts(self, turn: Turn) -> Facts:
         typed = self.typed.get(turn.turn_id)
-        told = facts(turn, self._versions(turn))
+        told = facts(turn, self._versions(turn), self._status(turn))
         return told | ({"typed": typed.text, "attached": list(typed.attached)} if typed else {})
+
+    def _status(self, turn: Turn) -> str:
+        """The turn's status; of one that arrives in another kernel nothing more is heard here."""
+        known = turn.turn_id in self._kept.replies or turn.turn_id in self._streams
+        return "elsewhere" if turn.status == "streaming" and not known else turn.status
 
     def _versions(self, turn: Turn) -> int:
         return self._kept.timeline.next_version(turn.place) - 1
@@ -242,12 +250,13 @@ class PanelState:
 
     def _refresh(self) -> None:
         self._told = False
-        self._bind()
+        with suppress(FlowGptError):  # the settings do not say any more which history it is: it stays the one it was
+            self._bind()
         turns = self._conversation.turns
-        rows = [row(turn, self._versions(turn)) for turn in turns]
+        arriving = {turn.turn_id: turn for turn in turns if self._status(turn) == "streaming"}
+        rows = [row(turn, self._versions(turn), self._status(turn)) for turn in turns]
         found = splice(self._rows, rows)
         self._rows = rows
-        arriving = {turn.turn_id: turn for turn in turns if turn.status == "streaming"}
         self._show(self._truth(arriving))
         if found is not None:
             self._revision += 1
@@ -302,7 +311,11 @@ class PanelState:
     async def _run(self) -> None:
         self._loop, self._awake = asyncio.get_running_loop(), asyncio.Event()
         while not self._closed:
-            pause = await asyncio.to_thread(self._step)  # not here: it would hold up the replies that arrive
+            try:
+                pause = await asyncio.to_thread(self._step)  # not here: it would hold up the replies that arrive
+            except Exception:  # noqa: BLE001 - whatever it was, the panel goes on; logged, as nobody waits for this
+                logger.exception("a chat panel could not be brought up to date")
+                pause = WAITING
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause)
             self._awake.clear()

@@ -23,9 +23,9 @@ def fit(text: str) -> str:
     return text if text.isascii() else _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def row(turn: Turn, versions: int) -> Row:
+def row(turn: Turn, versions: int, status: str) -> Row:
     """A turn as the page's list has it."""
-    return turn.turn_id, turn.place, len(turn.prompt) + len(turn.text), f"{turn.status} {turn.version}/{versions}"
+    return turn.turn_id, turn.place, len(turn.prompt) + len(turn.text), f"{status} {turn.version}/{versions}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def splice(before: Sequence[Row], after: Sequence[Row]) -> Splice | None:
     return Splice(start, len(before) - end - start, tuple(after[start : len(after) - end]))
 
 
-def facts(turn: Turn, versions: int) -> Facts:
+def facts(turn: Turn, versions: int, status: str) -> Facts:
     """What stands around a reply: the prompt, who answered, how it ended."""
     seconds = turn.usage.seconds
     return {
@@ -56,7 +56,7 @@ def facts(turn: Turn, versions: int) -> Facts:
         "prompt": fit(turn.prompt[:LONGEST_PROMPT]),
         "prompt_more": max(0, len(turn.prompt) - LONGEST_PROMPT),
         "model": fit(f"{turn.provider}:{turn.model}"),
-        "status": turn.status,
+        "status": status,
         "error": fit(without_passwords(turn.error)),
         "notices": [fit(each) for each in turn.notices],
         "version": turn.version,

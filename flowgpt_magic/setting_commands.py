@@ -6,7 +6,6 @@ with the name of a provider or an alias asks a server, for the models it has.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from flowgpt_magic import aliases as short_names
 from flowgpt_magic import bridge, keys, models, options, settings
 from flowgpt_magic.aliases import Alias
 from flowgpt_magic.desk import Desk
-from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundError, ProviderTimeoutError, closest
+from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundError, closest
 from flowgpt_magic.notebook import short_path
 from flowgpt_magic.plain_text import cut
 from flowgpt_magic.secrecy import without_passwords
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 Shown = str | Table
 Command = Callable[[Desk, str], Shown]
 NONE = "none"  # what takes a value back
-PATIENCE = 5.0  # seconds that a server is waited for which is to list its models
 FLAGS = {
     "--endpoint": "base_url",
     "-s": "system",
@@ -191,16 +189,7 @@ def _listed(name: str, found: type[Provider], chosen: settings.Settings) -> dict
 
     Raises what the provider's server answers, or that it does not in time.
     """
-    given = {each: getattr(chosen, each) for each in (*found.settings, "proxy")}
-    given |= {each: min(given[each], PATIENCE) for each in ("connect_timeout", "read_timeout") if each in given}
-
-    async def ask() -> list[str]:
-        return await asyncio.wait_for(found.list_models(**given), 2 * PATIENCE)
-
-    try:
-        listed = bridge.run(ask())
-    except asyncio.TimeoutError:
-        raise ProviderTimeoutError(f"{name} has not listed its models within {2 * PATIENCE:g} s") from None
+    listed = bridge.run(models.listed(name, found, chosen))
     unasked = found.get_models()
     return {model: (model in unasked and found.would_answer(chosen, model)) or "yes" for model in listed}
 

@@ -118,6 +118,7 @@ LAYERS = (
         "completion_values",
         "completion",
         "completion_matcher",
+        "panel_models",
         "panel_turns",
         "panel_stream",
         "panel_state",

@@ -91,6 +91,18 @@ def test_a_closed_panel_hears_nothing_and_cannot_be_shown(panel, sent):
         panel.show()
 
 
+def test_an_observer_that_fails_costs_nobody_anything(panel, caplog):
+    def fail(_change: object) -> None:
+        raise RuntimeError("not mine")
+
+    panel.observe(fail, ["model", "system"])
+    panel.conversation.set(model="echo:messages", system="Be brief.")
+    panel._state.refresh()
+
+    assert (panel.model, panel.system) == ("echo:messages", "Be brief.")
+    assert "what observes model of a chat panel failed" in caplog.text
+
+
 def test_a_panel_looks_again_when_a_cell_has_run_until_it_is_closed(monkeypatch):
     monkeypatch.setenv("FLOWGPT_MODEL", "echo")
     config = Config()

@@ -203,8 +203,21 @@ def test_an_ending_that_is_none_is_refused(page):
     assert ".md" in page.tell("export", format="exe")["error"]
 
 
+def test_what_was_set_elsewhere_cannot_be_taken_back_here_and_that_is_said(monkeypatch):
+    conversation = Conversation(configured=lambda: {"model": "echo", "system": "Be brief.", "temperature": 0.3})
+    page = Page(conversation)
+
+    told = [page.tell("set", setting=name, value="")["said"] for name in ("system", "temperature")]
+    page.tell("set", setting="system", value="Be long.")
+
+    assert told[0].startswith("the system prompt is that of the settings again: %flowgpt config")
+    assert told[1].startswith("the temperature is 0.3, that of the settings again")
+    assert page.truth["system"] == "Be long."
+    page.close()
+
+
 def test_the_models_that_can_be_asked_are_listed(page):
-    told = page.tell("models")
+    told = page.tell("models", anew=True)
 
     assert {"name": "echo:words", "group": "echo", "note": "", "able": True} in told["models"]
     assert all(set(each) == {"name", "group", "note", "able"} for each in told["models"])

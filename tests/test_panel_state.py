@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -321,3 +323,51 @@ def test_new_text_comes_with_the_number_of_the_last_change_to_the_list_so_that_a
     assert [kind for kind, _revision in told] == ["outline", "splice", "grow", "splice", "grow"]
     first, begun, grown, ended, end = [revision for _kind, revision in told]
     assert (begun, grown, ended, end) == (first + 1, first + 1, first + 2, first + 2)
+
+
+def test_whatever_goes_wrong_at_one_look_the_panel_goes_on_and_it_is_logged(open_page, monkeypatch, caplog):
+    page = open_page()
+    failing = [RuntimeError("at the first look")]
+    show = page.state._show
+
+    def learn(values: dict[str, object]) -> None:
+        if failing:
+            raise failing.pop()
+        show(values)
+
+    monkeypatch.setattr(page.state, "_show", learn)
+    page.state.look()
+    while failing:
+        time.sleep(0.001)
+    str(Conversation().ask("and then", cell=NO_CELL))
+
+    page.wait(lambda: page.statuses == ["complete 1/1"])
+    assert "a chat panel could not be brought up to date" in caplog.text
+
+
+def test_where_the_settings_are_wrong_a_reply_is_shown_to_its_end_all_the_same(open_page, held, monkeypatch):
+    page = open_page()
+    page.tell("ask", text="hi")
+    held.give("one ")
+    monkeypatch.setenv("FLOWGPT_TEMPERATURE", "hot")
+    held.give("two")
+    held.give(None)
+
+    page.wait(lambda: page.statuses == ["complete 1/1"])
+    page.wait(lambda: "FLOWGPT_TEMPERATURE" in page.truth["trouble"])
+
+
+def test_a_turn_that_another_kernel_asks_keeps_nobody_from_asking(open_page):
+    chat = Conversation()
+    str(chat.ask("here", cell=NO_CELL))
+    page = open_page()
+    kept = chat._kept
+    there = replace(kept.timeline.live[0], turn_id="there", place=2, status="streaming", kernel="another")
+    kept.timeline.know(there)
+    page.state.refresh()
+
+    assert page.statuses == ["complete 1/1", "elsewhere 1/1"]
+    assert page.truth["status"] == ""
+    assert page.load()[1]["status"] == "elsewhere"
+    page.tell("ask", text="here again")
+    page.wait(lambda: page.statuses[-1] == "complete 1/1")

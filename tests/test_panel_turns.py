@@ -46,7 +46,7 @@ def test_a_splice_of_one_changed_row_is_one_row(before, place):
 def test_a_turn_is_a_row_whose_mark_changes_with_its_status_and_versions():
     turn = turn_record(CONVERSATION, prompt="one", text="two!", place=3, version=2)
 
-    assert row(turn, 4) == (turn.turn_id, 3, 7, "streaming 2/4")
+    assert row(turn, 4, "streaming") == (turn.turn_id, 3, 7, "streaming 2/4")
 
 
 @given(st.text(st.characters()))
@@ -65,14 +65,14 @@ def test_what_stands_around_a_reply_has_no_password_in_it():
         cell_id="",
     )
 
-    told = facts(turn, 2)
+    told = facts(turn, 2, turn.status)
 
     assert told["error"] == "ProxyError: http://***@proxy:1 refused"
     assert (told["versions"], told["seconds"], told["cell"], told["empty"]) == (2, 1.3, False, True)
 
 
 def test_of_a_long_prompt_the_beginning_is_sent_and_how_much_more_there_is():
-    told = facts(turn_record(CONVERSATION, prompt="x" * (LONGEST_PROMPT + 5)), 1)
+    told = facts(turn_record(CONVERSATION, prompt="x" * (LONGEST_PROMPT + 5)), 1, "complete")
 
     assert (len(told["prompt"]), told["prompt_more"]) == (LONGEST_PROMPT, 5)
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flowgpt_magic import aliases, models, setting_commands, settings
+from flowgpt_magic import aliases, models, settings
 from flowgpt_magic.aliases import Alias, AliasError, load, save
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import (
@@ -438,7 +438,7 @@ def test_a_server_that_lists_nothing_says_why(run):
 
 
 def test_a_server_that_does_not_list_its_models_in_time_is_not_waited_for(run, monkeypatch):
-    monkeypatch.setattr(setting_commands, "PATIENCE", 0.05)
+    monkeypatch.setattr(models, "PATIENCE", 0.05)
     with background(stalling(head(Content_Type="application/json", Content_Length="9"))) as server:
         run(f"set openai_base_url {server.url}/v1")
 
@@ -447,7 +447,7 @@ def test_a_server_that_does_not_list_its_models_in_time_is_not_waited_for(run, m
 
 
 def test_a_plug_in_that_never_lists_its_models_is_not_waited_for(run, plug_ins, monkeypatch):
-    monkeypatch.setattr(setting_commands, "PATIENCE", 0.05)
+    monkeypatch.setattr(models, "PATIENCE", 0.05)
 
     with pytest.raises(ProviderTimeoutError, match=r"slow has not listed its models within 0\.1 s"):
         run("models slow")

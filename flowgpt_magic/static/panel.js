@@ -414,9 +414,9 @@ class Turn {
     this.newer = button("forth", "Later version", () => this.choose(1));
     this.count = make("span", { class: "fg-count" });
     this.versions = make("span", { class: "fg-versions", role: "group", "aria-label": "Versions" }, this.older, this.count, this.newer);
-    this.goOn = button("go", "Let the reply go on", () => view.act("continue", {}));
+    this.goOn = button("go", "Let the reply go on", () => view.arrives() || view.act("continue", {}));
     this.tools = make("div", { class: "fg-tools" }, this.versions,
-      button("retry", "Ask again", () => view.act("retry", { place: this.place })), this.goOn,
+      button("retry", "Ask again", () => view.arrives() || view.act("retry", { place: this.place })), this.goOn,
       button("copy", "Copy the reply", () => view.copied(this.whole("text"))),
       button("branch", "Branch from here", () => view.act("branch", { place: this.place })));
     this.element = make("article", { class: "fg-turn" }, this.question,
@@ -456,7 +456,7 @@ class Turn {
     this.prompt.textContent = this.full ?? facts.typed ?? facts.prompt;
     this.rest.hidden = Boolean(this.full) || facts.typed !== undefined || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((each) => make("span", { class: "fg-chip", text: each })));
-    const ended = { cancelled: "stopped", failed: "failed", streaming: "" }[facts.status] ?? "";
+    const ended = { cancelled: "stopped", failed: "failed", elsewhere: "asked in another kernel" }[facts.status] ?? "";
     const seconds = facts.seconds === null || this.arriving ? "" : `${facts.seconds.toFixed(1)} s`;
     this.model.textContent = [facts.model, seconds, facts.replayed ? "replayed" : "", ended, ...facts.notices].filter(Boolean).join(" · ");
     this.trouble.textContent = facts.status === "failed" ? facts.error : "";
@@ -533,6 +533,7 @@ class Turn {
       this.promptTools.firstChild.focus();
     };
     const send = async () => {
+      if (view.sending === this.place || view.arrives()) return;
       view.edits.delete(this.place); // the new turn is not edited
       view.sending = this.place;
       const done = await view.act("edit", { place: this.place, text: field.value });
@@ -541,7 +542,7 @@ class Turn {
         if (this.element?.contains(document.activeElement)) leave();
         view.composer.field.focus({ preventScroll: true });
       } else if (view.log.byId.has(this.id)) view.edits.set(this.place, edit);
-      else view.rescue(this.place, field.value);
+      else view.give(field.value);
     };
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
@@ -606,9 +607,7 @@ class Log {
     });
     for (const turn of known.values()) {
       this.byId.delete(turn.id);
-      const typed = this.view.edits.get(turn.place);
       this.drop(turn);
-      if (typed && !fresh.some((each) => each.place === turn.place)) this.view.rescue(turn.place, typed.text);
     }
     this.turns.splice(at, gone, ...fresh);
     for (const turn of fresh) this.byId.set(turn.id, turn);
@@ -635,6 +634,7 @@ class Log {
       turn.position = number;
     });
     this.empty.hidden = this.turns.length > 0;
+    this.view.rescue(new Set(this.turns.map((turn) => turn.place)));
     this.view.later();
   }
 
@@ -922,7 +922,9 @@ class Composer {
   constructor(view) {
     this.view = view;
     this.attached = [];
-    this.back = 0;
+    this.back = 0; // turns that ↑ has gone back
+    this.typing = 0; // counts what makes an answer late: something was typed, or another draft is here
+    this.recalls = Promise.resolve();
     this.list = make("div", { class: "fg-list", role: "listbox", id: view.id("list"), "aria-label": "Completions", hidden: true });
     this.chips = make("div", { class: "fg-chips", role: "group", "aria-label": "Attached", hidden: true });
     this.field = make("textarea", {
@@ -938,7 +940,7 @@ class Composer {
     this.hint = make("div", { class: "fg-hint", id: view.id("hint") });
     this.element = make("div", { class: "fg-composer" }, this.list, this.attachRow, this.chips,
       make("div", { class: "fg-input" }, this.clip, this.field, this.send), this.hint);
-    this.field.addEventListener("input", () => { this.back = 0; this.fit(); this.remember(); this.complete(this.field); });
+    this.field.addEventListener("input", () => { this.typing += 1; this.back = 0; this.fit(); this.remember(); this.complete(this.field); });
     this.field.addEventListener("keydown", (event) => this.key(event));
     this.field.addEventListener("focus", () => view.link.tell("look"));
     this.field.addEventListener("blur", () => this.offer(null));
@@ -954,27 +956,45 @@ class Composer {
   }
 
   get draft() {
-    return `flowgpt:${location.pathname}:${this.view.model.get("name")}`;
+    return this.draftOf(this.view.model.get("name"));
   }
 
-  remember() {
+  draftOf(name) {
+    return `flowgpt:${this.view.kernel.manager?.context?.path ?? location.pathname}:${name}`;
+  }
+
+  remember(draft = this.draft, text = this.field.value, attached = this.attached) {
     try {
-      const typed = this.field.value || this.attached.length ? JSON.stringify({ text: this.field.value, attached: this.attached }) : null;
-      if (typed) sessionStorage.setItem(this.draft, typed);
-      else sessionStorage.removeItem(this.draft);
+      if (text || attached.length) sessionStorage.setItem(draft, JSON.stringify({ text, attached }));
+      else sessionStorage.removeItem(draft);
     } catch { /* no storage here: then it lives as long as the panel */ }
   }
 
+  /** The draft of the conversation. Is there one? */
   restore() {
     try {
       const typed = JSON.parse(sessionStorage.getItem(this.draft) ?? "null");
-      if (typed && !this.field.value) {
-        this.field.value = String(typed.text);
-        this.attached = typed.attached.map(String);
-        this.showChips();
-        this.fit();
-      }
+      if (typed) this.put(String(typed.text), typed.attached.map(String));
+      return Boolean(typed);
     } catch { /* nothing that was ours */ }
+    return false;
+  }
+
+  /** Another conversation is here: its draft, or what is typed comes along. */
+  change(before) {
+    if (this.restore()) return;
+    this.remember(this.draftOf(before), "", []);
+    this.remember();
+  }
+
+  put(text, attached) {
+    this.typing += 1;
+    this.field.value = text;
+    this.attached = attached;
+    this.back = 0;
+    this.showChips();
+    this.fit();
+    this.offer(null);
   }
 
   /** As high as what is typed; what is around stays as it is meanwhile, or else the transcript would be moved. */
@@ -1007,29 +1027,29 @@ class Composer {
     const view = this.view;
     const text = this.field.value;
     if (!text.trim() || view.pending) return;
-    if (text.trim().startsWith("/search ")) { view.search.open(text.trim().slice(8)); this.clear(); return; }
+    if (text.trim().startsWith("/search ")) { view.search.open(text.trim().slice(8)); this.sent(this.draft, text, this.attached); return; }
     const command = text.startsWith("/") && !text.startsWith("//");
-    if (view.model.get("status") && !command && view.kernel.reachable) { view.note("A reply is still arriving: stop it first, or wait for its end."); return; }
+    if (!command && view.arrives()) return;
+    const { draft, attached } = this;
     view.pending = !command;
     this.field.readOnly = true;
     this.show();
     view.sent = true;
-    const done = await view.act("ask", { text, attached: this.attached });
+    const done = await view.act("ask", { text, attached });
     view.pending = false;
     this.field.readOnly = false;
-    if (done) this.clear();
+    if (done) this.sent(draft, text, command ? attached : []);
     else view.sent = false;
     this.show();
   }
 
-  clear() {
-    this.field.value = "";
-    this.attached = [];
-    this.back = 0;
-    this.showChips();
-    this.fit();
+  /** What was sent is no draft any more; a command leaves what is attached, and may have brought another draft. */
+  sent(draft, text, attached) {
+    const here = this.field.value === text;
+    if (draft !== this.draft) this.remember(draft, "", here ? [] : attached);
+    if (!here) return;
+    this.put("", attached);
     this.remember();
-    this.offer(null);
   }
 
   key(event) {
@@ -1045,7 +1065,8 @@ class Composer {
     else if (event.key === "ArrowDown" && this.back && this.field.selectionStart === this.field.value.length) { event.preventDefault(); this.recall(-1); }
   }
 
-  keyInList({ key }) {
+  keyInList({ key, shiftKey, altKey, ctrlKey, metaKey }) {
+    if (shiftKey || altKey || ctrlKey || metaKey || this.offered.field.selectionEnd < this.offered.start) { this.offer(null); return false; }
     const last = this.offered.items.length - 1;
     if (key === "ArrowDown") this.mark(this.marked === last ? 0 : this.marked + 1);
     else if (key === "ArrowUp") this.mark(this.marked ? this.marked - 1 : last);
@@ -1059,15 +1080,20 @@ class Composer {
     return true;
   }
 
-  /** ↑: the prompt before. */
-  async recall(step) {
+  /** ↑: the prompt before, one step after the other, until something is typed. */
+  recall(step) {
+    const { typing } = this;
+    this.recalls = this.recalls.then(() => this.typing === typing && this.recalled(step, typing));
+  }
+
+  async recalled(step, typing) {
     const back = Math.max(0, this.back + step);
-    if (!this.back && this.field.value && step > 0) this.kept = this.field.value;
-    let text = back ? undefined : this.kept ?? "";
+    if (!this.back) this.kept = this.field.value;
+    let text = back ? undefined : this.kept;
     if (back) {
       try { text = (await this.view.link.ask("recall", { back })).text; } catch (error) { this.view.note(error.message); }
     }
-    if (text === undefined) return;
+    if (text === undefined || this.typing !== typing || this.field.readOnly) return;
     this.field.value = text;
     this.back = back;
     this.fit();
@@ -1136,7 +1162,7 @@ class Composer {
 
   take(number) {
     const { field, start, items, close } = this.offered;
-    const end = field.selectionEnd;
+    const end = Math.max(start, field.selectionEnd);
     const closing = close && field.value[end] !== "}" ? "}" : "";
     field.setRangeText(items[number][0] + closing, start, end, "end");
     const place = field.selectionEnd - closing.length;
@@ -1156,12 +1182,14 @@ class Head {
     this.chats = make("select", { class: "fg-select", "aria-label": "Conversation", onchange: () => this.use() });
     this.name = make("input", { class: "fg-field fg-name", type: "text", "aria-label": "New name of the conversation", hidden: true });
     this.name.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") { event.preventDefault(); this.rename(true); }
-      if (event.key === "Escape") { event.preventDefault(); this.rename(false); }
+      if (!["Enter", "Escape"].includes(event.key) || event.isComposing) return;
+      event.preventDefault();
+      this.rename(event.key === "Enter");
+      this.pencil.focus();
     });
     this.name.addEventListener("blur", () => { if (!this.name.hidden) this.rename(this.name.value.trim() !== model.get("name")); });
     this.models = make("select", { class: "fg-select", "aria-label": "Model", onchange: () => view.act("set", { setting: "model", value: this.models.value }).then((done) => done || this.told()) });
-    this.models.addEventListener("focus", () => this.look());
+    this.models.addEventListener("focus", () => this.look(true));
     this.pencil = button("pencil", "Rename the conversation", () => this.beginRename());
     this.looking = button("search", "Search", () => view.search.toggle(), { "aria-expanded": "false" });
     this.tuning = button("sliders", "System prompt and temperature", () => view.tuning.toggle(), { "aria-expanded": "false" });
@@ -1175,7 +1203,7 @@ class Head {
       ["Close the panel", () => view.link.tell("close")],
     ]);
     this.element = make("div", { class: "fg-head" },
-      make("div", { class: "fg-group" }, this.chats, this.name, this.pencil, button("plus", "New conversation", () => view.act("new", {}))),
+      make("div", { class: "fg-group" }, this.chats, this.name, this.pencil, button("plus", "New conversation", ({ detail }) => detail > 1 || view.act("new", {}))),
       make("div", { class: "fg-group fg-right" }, this.models, this.looking, this.tuning, this.menu.element));
     this.told();
   }
@@ -1204,13 +1232,12 @@ class Head {
     const name = this.name.value;
     this.name.hidden = true;
     this.chats.hidden = false;
-    this.pencil.focus();
     if (really) await this.view.act("rename", { name });
   }
 
-  async look() {
+  async look(anew) {
     try {
-      const { models } = await this.view.link.ask("models");
+      const { models } = await this.view.link.ask("models", { anew });
       const told = JSON.stringify(models);
       if (told !== this.known) { this.known = told; this.list = models; this.fill(); }
     } catch { /* the model that is asked is there all the same */ }
@@ -1301,16 +1328,22 @@ class Tuning {
   toggle() {
     if (!this.drawer.toggle()) return;
     const { model } = this.view;
-    this.system.value = model.get("system");
-    this.temperature.value = model.get("temperature") ?? "";
+    this.name = model.get("name");
+    this.system.value = this.shown = model.get("system");
+    this.temperature.value = this.degrees = String(model.get("temperature") ?? "");
   }
 
+  /** Only what was changed here: somebody else may have set the rest meanwhile. */
   async save() {
-    const { view } = this;
-    const { model } = view;
-    if (this.system.value !== model.get("system") && !(await view.act("set", { setting: "system", value: this.system.value }))) return;
-    const own = model.get("temperature");
-    if (this.temperature.value !== String(own ?? "") && !(await view.act("set", { setting: "temperature", value: this.temperature.value }))) return;
+    const { view, system, temperature } = this;
+    const name = view.model.get("name");
+    if (name !== this.name) {
+      view.note(`This is another conversation now: Save again sets it for ${name}, or Cancel.`);
+      this.name = name;
+      return;
+    }
+    if (system.value !== this.shown && !(await view.act("set", { setting: "system", value: system.value }))) return;
+    if (temperature.value !== this.degrees && !(await view.act("set", { setting: "temperature", value: temperature.value }))) return;
     this.toggle();
   }
 }
@@ -1363,7 +1396,8 @@ class Panel {
   constructor(model, element) {
     this.model = model;
     this.number = ++panels;
-    this.edits = new Map(); // by the place of a turn what is typed there
+    this.editsOf = new Map(); // by conversation, and then by the place of a turn, what is typed there
+    this.doing = new Set(); // what the kernel has not answered yet
     this.work = new Set(); // turns that are not painted as they are
     this.revision = 0;
     this.toShow = this.shown = 0;
@@ -1400,13 +1434,8 @@ class Panel {
       this.model.on(name, run);
       this.undo.push(() => this.model.off(name, run));
     };
-    let draft = this.composer.draft;
     on("change", () => this.told());
-    on("change:name", () => {
-      if (draft === this.composer.draft) return;
-      draft = this.composer.draft; // what is typed stays, where the other conversation has no draft of its own
-      this.composer.restore();
-    });
+    on("change:name", () => this.renamed());
     const seen = () => { if (!document.hidden) this.later(); };
     document.addEventListener("visibilitychange", seen);
     this.undo.push(() => document.removeEventListener("visibilitychange", seen));
@@ -1430,6 +1459,26 @@ class Panel {
     event.stopPropagation();
   }
 
+  /** What is typed in the turns of the conversation. */
+  get edits() {
+    const name = this.model.get("name");
+    if (!this.editsOf.has(name)) this.editsOf.set(name, new Map());
+    return this.editsOf.get(name);
+  }
+
+  /** Another conversation is shown, or this one is called something else. */
+  renamed() {
+    const name = this.model.get("name");
+    const { name: before, names } = this.was;
+    if (!this.model.get("names").includes(before)) {
+      const typed = this.editsOf.get(before);
+      this.editsOf.delete(before);
+      if (typed && !names.includes(name)) this.editsOf.set(name, typed); // it is the same one
+      else for (const { text } of typed?.values() ?? []) this.give(text);
+    }
+    this.composer.change(before);
+  }
+
   get stoppable() {
     return this.pending || this.model.get("status") === "streaming";
   }
@@ -1437,6 +1486,7 @@ class Panel {
   /** What the traits say. */
   told() {
     const trouble = this.model.get("trouble");
+    this.was = { name: this.model.get("name"), names: this.model.get("names") };
     const status = this.model.get("status");
     if (status && !this.before) this.say("The reply begins.");
     this.before = status;
@@ -1476,6 +1526,7 @@ class Panel {
     } else if (message.kind === "turn") this.log.loaded(message);
     else if (message.kind === "ended") this.ended(message.turn); // also where no turn is left of it
     else if (message.kind === "kept") this.keep(message);
+    else if (message.kind === "models" && this.head.list) this.head.look(false);
     else if (message.kind === "grow") {
       this.toShow = message.number;
       this.missed(message.revision);
@@ -1529,8 +1580,18 @@ class Panel {
     else if (this.toShow - this.shown >= WORD || !this.model.get("status")) this.word();
   }
 
-  /** Ask the kernel to do something; says what went wrong. Was it done? */
+  /** Does a reply arrive, so that nothing can be asked? Then it says so. */
+  arrives() {
+    const arrives = this.stoppable && this.kernel.reachable;
+    if (arrives) this.note("A reply is still arriving: stop it first, or wait for its end.");
+    return arrives;
+  }
+
+  /** Ask the kernel to do something, once; says what went wrong. Was it done? */
   async act(kind, request) {
+    const doing = kind + JSON.stringify(request);
+    if (this.doing.has(doing)) return false;
+    this.doing.add(doing);
     this.note("");
     const slow = setTimeout(() => this.explain(kind), SLOW);
     try {
@@ -1542,6 +1603,7 @@ class Panel {
       this.note(error.message);
       return false;
     } finally {
+      this.doing.delete(doing);
       clearTimeout(slow);
       this.explained?.remove();
     }
@@ -1604,13 +1666,19 @@ class Panel {
     this.state.textContent = text;
   }
 
-  /** What was typed in the place of a turn that is gone. */
-  rescue(place, text) {
-    this.edits.delete(place);
-    const { field } = this.composer;
-    field.value = field.value ? `${field.value}\n\n${text}` : text;
-    this.composer.fit();
-    this.composer.remember();
+  /** What was typed in the place of a turn that is gone goes into the composer. */
+  rescue(places) {
+    for (const [place, { text }] of this.edits) {
+      if (places.has(place)) continue;
+      this.edits.delete(place);
+      this.give(text);
+    }
+  }
+
+  give(text) {
+    const { composer } = this;
+    composer.put([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached);
+    composer.remember();
     this.note("The turn you were editing was taken out of the conversation; what you typed is below.");
   }
 

@@ -443,6 +443,27 @@ def test_a_message_that_is_lost_on_the_way_is_missed_and_made_up_for(open_notebo
         assert wire.has_lost, what
 
 
+# A front end that shows no widgets
+
+
+def test_a_lab_without_the_widget_manager_says_what_to_do_and_shows_what_comes_below(page, tmp_path):
+    config = tmp_path / "jupyter_config_dir" / "labconfig"
+    config.mkdir(parents=True)
+    off = {"disabledExtensions": {"@jupyter-widgets/jupyterlab-manager": True}}
+    (config / "page_config.json").write_text(json.dumps(off))
+    lab = Lab(tmp_path)
+    try:
+        notebook = Notebook(page, lab, lab.write("plain.ipynb", LOAD, f"{OPEN}\nprint('below')"))
+        notebook.run(0)
+        notebook.run(1)
+
+        expect(notebook.output(1).nth(1)).to_be_visible()
+        expect(notebook.output(1).nth(1)).to_contain_text("needs a front end with widgets")
+        expect(notebook.output(1).nth(2)).to_have_text("below\n", use_inner_text=False)
+    finally:
+        lab.close()
+
+
 # What blocks the kernel
 
 
