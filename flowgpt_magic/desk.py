@@ -65,7 +65,7 @@ class Desk:
         self._replies: list[Reply] = []
         self._nesting: Nesting | None = None
         self._ai: AiAlias | None = None
-        self._panels: dict[str, ChatPanel] = {}  # by the cell's id
+        self._panels: dict[str, tuple[str, list[ChatPanel]]] = {}  # by the cell's id its last run, and those of it
         self._below: dict[str, str] = {}  # by the cell's id the code that was put below it
 
     @property
@@ -184,7 +184,7 @@ class Desk:
     def panel(self, name: str = "") -> str | None:
         """Open a chat panel in this cell; where no panel can be shown, returns what to do instead.
 
-        It takes the place of the one that the last run of this cell has shown.
+        It takes the place of those that the last run of this cell has shown.
         """
         from flowgpt_magic import display
 
@@ -192,12 +192,13 @@ class Desk:
             return "the panel needs a notebook; here %flowgpt WORDS asks, and %flowgpt history shows the conversation"
         from flowgpt_magic.panel import ChatPanel
 
-        cell_id = self.journal.running_cell().cell_id
-        if cell_id in self._panels:
-            self._panels.pop(cell_id).close(transcript=False)
+        cell = self.journal.running_cell()
+        run, shown = self._panels.get(cell.cell_id, ("", []))
+        for earlier in shown if run != cell.run else ():
+            earlier.close(transcript=False)
         panel = ChatPanel(self.conversation(name) if name else None)
-        if cell_id:
-            self._panels[cell_id] = panel
+        if cell.cell_id:
+            self._panels[cell.cell_id] = cell.run, [*(shown if run == cell.run else ()), panel]
         panel.show()
         return None
 

@@ -29,6 +29,10 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 ROOM = 20_000  # characters that are kept in the output while the panel is open: a page reads all of it each time
 WHOLE = 1_000_000  # and when it is closed
 REOPEN = "Run this cell to open the chat panel."
+NOT_OPENED = (
+    f"{REOPEN} Did it run, and none opened? Then the JupyterLab that you see misses a package: "
+    "pip install anywidget where that is installed, and reload the page."
+)
 NO_WIDGETS = (
     "This is a chat panel, which needs a front end with widgets, such as JupyterLab, Notebook 7 or VS Code. "
     "Here %%flowgpt asks in a cell, and %flowgpt history shows the conversation."
@@ -146,7 +150,8 @@ class Output:
             self._publish(0, transcript(conversation))
             return False
         # Where a front end does not hide it there is one line above the panel, until that is closed.
-        self._publish(0, {"text/html": _html([REOPEN], []), "text/markdown": f"*{REOPEN}*", "text/plain": REOPEN})
+        line = {"text/html": _html([NOT_OPENED], []), "text/markdown": f"*{_escaped(NOT_OPENED)}*"}
+        self._publish(0, {**line, "text/plain": NOT_OPENED})
         view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
         self._publish(1, {VIEW: view, "text/plain": NO_WIDGETS})
         return True

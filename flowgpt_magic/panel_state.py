@@ -176,6 +176,7 @@ class PanelState:
         with self._lock:
             self._refresh()
             self.pages.opened(page)
+            self._follow_streams()
             told = {"kind": "outline", "page": page, "revision": self._revision, "sent": self.pages.sent}
             self._send({**told, "rows": list(self._rows)})
         self._wake()
@@ -253,37 +254,41 @@ class PanelState:
         with suppress(FlowGptError):  # the settings do not say any more which history it is: it stays the one it was
             self._bind()
         turns = self._conversation.turns
-        arriving = {turn.turn_id: turn for turn in turns if self._status(turn) == "streaming"}
         rows = [row(turn, self._versions(turn), self._status(turn)) for turn in turns]
         found = splice(self._rows, rows)
         self._rows = rows
-        self._show(self._truth(arriving))
+        self._show(self._truth())
         if found is not None:
             self._revision += 1
             if len(self.pages):
                 about = {"kind": "splice", "revision": self._revision, "at": found.at, "gone": found.gone}
                 self._send({**about, "rows": list(found.rows)})
-        self._follow_streams(turns, arriving)
-        if found is not None and not arriving:
+        self._follow_streams()
+        if found is not None and not self._arriving():
             self._settled()
 
-    def _follow_streams(self, turns: list[Turn], arriving: dict[str, Turn]) -> None:
+    def _arriving(self) -> set[str]:
+        return {turn.turn_id for turn in self._conversation.turns if self._status(turn) == "streaming"}
+
+    def _follow_streams(self) -> None:
         """Begin to tell of the replies that arrive, and end with those that have ended."""
-        for turn_id in arriving.keys() - self._streams.keys():
+        arriving, pages = self._arriving(), len(self.pages)
+        for turn_id in arriving - self._streams.keys():
             reply = self._kept.replies.get(turn_id)
-            if reply is not None:  # else another kernel asked it
+            if reply is not None and pages:
                 self._streams[turn_id] = Stream(turn_id, reply, images=self._images())
-        for turn_id in self._streams.keys() - arriving.keys():
+        for turn_id in self._streams.keys() - arriving:
             stream = self._streams.pop(turn_id)
-            ended = next((turn for turn in turns if turn.turn_id == turn_id), None)
-            if ended is not None:
+            ended = next((turn for turn in self._conversation.turns if turn.turn_id == turn_id), None)
+            if ended is not None and pages:
                 change = stream.finish(ended.text)
                 self._keep(ended, stream.blocks)
                 told = {name: value for name, value in self._facts(ended).items() if name not in KNOWN}
                 self._grow([change] if change else [], end=told)
 
-    def _truth(self, arriving: dict[str, Turn]) -> Facts:
+    def _truth(self) -> Facts:
         """What is true of the conversation, for the widget's traits."""
+        arriving = any(isinstance(each, Reply) and not each.ended for each in list(self._kept.replies.values()))
         record, journal = self._conversation.record, self.journal
         names = [fit(name) for name in dict.fromkeys([*journal.names(), record.name])]
         told: Facts = {"name": fit(record.name), "names": names, "chosen": fit(record.model)}

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from flowgpt_magic import bridge, journal
+from flowgpt_magic import bridge, journal, panel_state
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.messages import Usage
@@ -323,6 +323,35 @@ def test_new_text_comes_with_the_number_of_the_last_change_to_the_list_so_that_a
     assert [kind for kind, _revision in told] == ["outline", "splice", "grow", "splice", "grow"]
     first, begun, grown, ended, end = [revision for _kind, revision in told]
     assert (begun, grown, ended, end) == (first + 1, first + 1, first + 2, first + 2)
+
+
+def test_a_reply_that_no_page_looks_at_is_not_rendered(open_page, held, monkeypatch):
+    page = open_page()
+    page.tell("gone")
+    with monkeypatch.context() as patch:
+        patch.setattr(panel_state, "Stream", None)
+        page.tell("ask", text="hi")
+        held.give("one ")
+        held.give(None)
+        page.wait(lambda: page.ends)
+    page.open()
+
+    assert page.load()[0]["blocks"] == ['<p dir="auto">one</p>']
+
+
+def test_a_page_that_comes_in_the_middle_of_a_reply_sees_the_rest(open_page, held):
+    page = open_page()
+    page.tell("gone")
+    page.tell("ask", text="hi")
+    held.give("one ")
+    held.begun.wait(20)
+    page.open()
+    assert page.load()[0]["status"] == "streaming"
+    held.give("two")
+    held.give(None)
+
+    page.wait(lambda: page.turns and next(iter(page.turns.values()))["status"] == "complete")
+    assert next(iter(page.turns.values()))["blocks"] == ['<p dir="auto">one two</p>']
 
 
 def test_whatever_goes_wrong_at_one_look_the_panel_goes_on_and_it_is_logged(open_page, monkeypatch, caplog):

@@ -469,6 +469,7 @@ class Turn {
     this.newer.disabled = facts.version >= facts.versions || this.arriving;
     this.tools.classList.toggle("fg-quiet", this.arriving);
     this.goOn.hidden = !this.last || facts.empty;
+    this.view.log.refocus(this);
   }
 
   filled() {
@@ -524,7 +525,7 @@ class Turn {
       field.style.height = "auto";
       field.style.height = `${Math.min(320, field.scrollHeight + 2)}px`;
     };
-    field.addEventListener("input", () => { edit.text = field.value; fit(); });
+    field.addEventListener("input", () => { edit.text = field.value; view.edits.remember(); fit(); });
     const leave = () => {
       view.edits.delete(this.place);
       this.editor?.replaceWith(this.prompt);
@@ -536,7 +537,9 @@ class Turn {
       if (view.sending === this.place || view.arrives()) return;
       view.edits.delete(this.place); // the new turn is not edited
       view.sending = this.place;
+      field.readOnly = true;
       const done = await view.act("edit", { place: this.place, text: field.value });
+      field.readOnly = false;
       view.sending = null;
       if (done) {
         if (this.element?.contains(document.activeElement)) leave();
@@ -576,8 +579,25 @@ class Log {
     this.box = make("div", { class: "fg-log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" }, this.empty, this.sheet);
     this.toEnd = make("button", { type: "button", class: "fg-down", title: "To the end", "aria-label": "To the end", hidden: true, onclick: () => this.follow() }, icon("down"));
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.box.addEventListener("keydown", (event) => this.key(event));
     this.sizes = new ResizeObserver((entries) => this.measured(entries)); // of the box, the turns and their blocks
     this.sizes.observe(this.box);
+  }
+
+  /**
+   * The keys that scroll, at one go: what comes into view is measured and arranged, and that would end the front end's
+   * smooth way to a place which lies elsewhere by then.
+   */
+  key(event) {
+    const { box } = this;
+    if (event.target !== box || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    const page = 0.9 * box.clientHeight;
+    const by = { PageUp: -page, PageDown: page, ArrowUp: -40, ArrowDown: 40, " ": page }[event.key];
+    if (event.key === "Home") box.scrollTop = 0;
+    else if (event.key === "End") this.follow();
+    else if (by) box.scrollTop += by;
+    else return;
+    event.preventDefault();
   }
 
   set(rows) {
@@ -615,6 +635,20 @@ class Log {
     this.counted();
   }
 
+  /** Put the focus back to where it was before a turn was changed, or as near to it as can be, when it is there. */
+  refocus(turn) {
+    const focused = this.focused;
+    if (focused?.place !== turn.place || !turn.element?.isConnected) return;
+    const found = [...turn.element.querySelectorAll("button[aria-label], textarea")];
+    const same = found.filter((each) => each.getAttribute("aria-label") === focused.label);
+    const near = found.filter((each) => each.closest(".fg-answer .fg-tools"));
+    for (const each of [...same, ...near]) {
+      if (document.activeElement !== this.box) break; // it is done, or somebody has gone on
+      each.focus({ preventScroll: true });
+    }
+    if (document.activeElement !== this.box) this.focused = null;
+  }
+
   lookAgain(turn) {
     turn.stale = false;
     this.asked.delete(turn.id);
@@ -623,6 +657,10 @@ class Log {
   }
 
   drop(turn) {
+    if (turn.element?.contains(document.activeElement)) {
+      this.focused = { place: turn.place, label: document.activeElement.getAttribute("aria-label") };
+      this.box.focus({ preventScroll: true }); // until its next version is here
+    }
     if (turn.element) this.sizes.unobserve(turn.element);
     turn.unmount();
   }
@@ -715,6 +753,7 @@ class Log {
   /** What the reader sees at the top, so that it stays there whatever becomes of the turns before it. */
   anchored() {
     const top = this.box.scrollTop;
+    if (top <= 0) return null; // the top stays the top
     const turn = this.turns.find((each) => each.top !== undefined && each.top + each.guess(this.width) > top);
     if (!turn) return null;
     const next = this.turns[turn.position + 1];
@@ -759,6 +798,7 @@ class Log {
     turn.put = turn.name = null;
     turn.placed = false;
     this.sizes.observe(element);
+    this.refocus(turn);
   }
 
   load(turns) {
@@ -891,6 +931,10 @@ class Kernel {
       changed();
     });
     connect(context?.connectionStatusChanged, () => changed());
+    connect(context?.kernelChanged, (_sender, { oldValue, newValue }) => {
+      if (oldValue && oldValue.id !== newValue?.id) this.gone = true;
+      changed();
+    });
     const live = () => {
       if (this.kernel && ["restarting", "autorestarting", "dead"].includes(this.kernel.status)) this.gone = true;
       changed();
@@ -917,6 +961,52 @@ class Kernel {
 }
 
 /* ---------- what is typed ---------- */
+
+/** Text of the person's that is not sent yet, by name; it outlives the page's widgets, and a reload. */
+const drafts = {
+  read(name) {
+    try { return JSON.parse(sessionStorage.getItem(name) ?? "null"); } catch { return null; }
+  },
+
+  write(name, draft) {
+    try {
+      if (draft) sessionStorage.setItem(name, JSON.stringify(draft));
+      else sessionStorage.removeItem(name);
+    } catch { /* no storage here: then it lives as long as the panel */ }
+  },
+};
+
+/** What is typed in the turns of a conversation: by the place of a turn the text, and which turn it was there. */
+class Edits extends Map {
+  constructor(name) {
+    super();
+    this.name = name;
+    for (const [place, edit] of drafts.read(name) ?? []) super.set(place, edit);
+  }
+
+  set(place, edit) {
+    super.set(place, edit);
+    this.remember();
+    return this;
+  }
+
+  delete(place) {
+    const was = super.delete(place);
+    this.remember();
+    return was;
+  }
+
+  remember() {
+    drafts.write(this.name, this.size ? [...this] : null);
+  }
+
+  /** The conversation is called something else. */
+  move(name) {
+    drafts.write(this.name, null);
+    this.name = name;
+    this.remember();
+  }
+}
 
 class Composer {
   constructor(view) {
@@ -959,25 +1049,19 @@ class Composer {
     return this.draftOf(this.view.model.get("name"));
   }
 
-  draftOf(name) {
-    return `flowgpt:${this.view.kernel.manager?.context?.path ?? location.pathname}:${name}`;
+  draftOf(name, kind = "prompt") {
+    return `flowgpt-${kind}:${this.view.kernel.manager?.context?.path ?? location.pathname}:${name}`;
   }
 
   remember(draft = this.draft, text = this.field.value, attached = this.attached) {
-    try {
-      if (text || attached.length) sessionStorage.setItem(draft, JSON.stringify({ text, attached }));
-      else sessionStorage.removeItem(draft);
-    } catch { /* no storage here: then it lives as long as the panel */ }
+    drafts.write(draft, text || attached.length ? { text, attached } : null);
   }
 
   /** The draft of the conversation. Is there one? */
   restore() {
-    try {
-      const typed = JSON.parse(sessionStorage.getItem(this.draft) ?? "null");
-      if (typed) this.put(String(typed.text), typed.attached.map(String));
-      return Boolean(typed);
-    } catch { /* nothing that was ours */ }
-    return false;
+    const typed = drafts.read(this.draft);
+    if (typed) this.put(String(typed.text), typed.attached.map(String));
+    return Boolean(typed);
   }
 
   /** Another conversation is here: its draft, or what is typed comes along. */
@@ -1200,6 +1284,7 @@ class Head {
       ["Export as Markdown", () => view.save("md")],
       ["Export as JSON", () => view.save("json")],
       ["Export as a notebook", () => view.save("ipynb")],
+      ["Export as a page", () => view.save("html")],
       ["Close the panel", () => view.link.tell("close")],
     ]);
     this.element = make("div", { class: "fg-head" },
@@ -1298,11 +1383,15 @@ class Drawer {
     this.opener = opener;
     this.first = first;
     this.element = make("div", { class: "fg-drawer", hidden: true }, ...inside);
+    this.element.addEventListener("fg-leave", () => this.toggle());
     this.element.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.preventDefault(); this.toggle(); } });
   }
 
   toggle() {
     const open = this.element.hidden;
+    for (const other of open ? this.element.parentNode.querySelectorAll(":scope > .fg-drawer:not([hidden])") : []) {
+      other.dispatchEvent(new CustomEvent("fg-leave")); // there is room for one
+    }
     this.element.hidden = !open;
     const opener = this.opener();
     opener.setAttribute("aria-expanded", String(open));
@@ -1320,14 +1409,18 @@ class Tuning {
       make("label", { for: view.id("system"), text: "System prompt" }), this.system,
       make("div", { class: "fg-row" }, make("label", { for: view.id("temperature"), text: "Temperature" }), this.temperature, make("span", { class: "fg-space" }),
         make("button", { type: "button", class: "fg-button fg-main", text: "Save", onclick: () => this.save() }),
-        make("button", { type: "button", class: "fg-button", text: "Cancel", onclick: () => this.toggle() })),
+        make("button", { type: "button", class: "fg-button", text: "Cancel", onclick: () => { this.typed = false; this.toggle(); } })),
     ], this.system);
+    this.typed = false; // something that was not saved
     this.element = this.drawer.element;
+    this.element.addEventListener("input", () => { this.typed = true; });
   }
 
   toggle() {
     if (!this.drawer.toggle()) return;
     const { model } = this.view;
+    if (this.typed && this.name === model.get("name")) return; // it was left, and not given up
+    this.typed = false;
     this.name = model.get("name");
     this.system.value = this.shown = model.get("system");
     this.temperature.value = this.degrees = String(model.get("temperature") ?? "");
@@ -1344,6 +1437,7 @@ class Tuning {
     }
     if (system.value !== this.shown && !(await view.act("set", { setting: "system", value: system.value }))) return;
     if (temperature.value !== this.degrees && !(await view.act("set", { setting: "temperature", value: temperature.value }))) return;
+    this.typed = false;
     this.toggle();
   }
 }
@@ -1391,12 +1485,13 @@ class Search {
 /* ---------- the whole ---------- */
 
 let panels = 0;
+const ARRIVES = "A reply is still arriving: stop it first, or wait for its end.";
 
 class Panel {
   constructor(model, element) {
     this.model = model;
     this.number = ++panels;
-    this.editsOf = new Map(); // by conversation, and then by the place of a turn, what is typed there
+    this.editsOf = new Map(); // by conversation what is typed in its turns
     this.doing = new Set(); // what the kernel has not answered yet
     this.work = new Set(); // turns that are not painted as they are
     this.revision = 0;
@@ -1462,7 +1557,7 @@ class Panel {
   /** What is typed in the turns of the conversation. */
   get edits() {
     const name = this.model.get("name");
-    if (!this.editsOf.has(name)) this.editsOf.set(name, new Map());
+    if (!this.editsOf.has(name)) this.editsOf.set(name, new Edits(this.composer.draftOf(name, "turns")));
     return this.editsOf.get(name);
   }
 
@@ -1473,8 +1568,10 @@ class Panel {
     if (!this.model.get("names").includes(before)) {
       const typed = this.editsOf.get(before);
       this.editsOf.delete(before);
-      if (typed && !names.includes(name)) this.editsOf.set(name, typed); // it is the same one
-      else for (const { text } of typed?.values() ?? []) this.give(text);
+      if (typed && !names.includes(name)) { // it is the same one
+        typed.move(this.composer.draftOf(name, "turns"));
+        this.editsOf.set(name, typed);
+      } else for (const [place, { text }] of [...(typed ?? [])]) { typed.delete(place); this.give(text); }
     }
     this.composer.change(before);
   }
@@ -1493,7 +1590,8 @@ class Panel {
     this.root.classList.toggle("fg-arriving", status === "streaming");
     this.head.told();
     this.composer.show();
-    this.composer.hint.textContent = trouble;
+    if (trouble !== this.trouble) this.composer.hint.textContent = this.trouble = trouble;
+    if (!this.stoppable && this.banner.textContent === ARRIVES) this.note("");
     this.log.empty.textContent = trouble ? "" : `Nothing was asked in ${this.model.get("name")} yet.`;
     if (this.model.get("closed")) this.leave("This panel was closed: run its cell to open it again.");
   }
@@ -1583,7 +1681,7 @@ class Panel {
   /** Does a reply arrive, so that nothing can be asked? Then it says so. */
   arrives() {
     const arrives = this.stoppable && this.kernel.reachable;
-    if (arrives) this.note("A reply is still arriving: stop it first, or wait for its end.");
+    if (arrives) this.note(ARRIVES);
     return arrives;
   }
 
@@ -1668,7 +1766,7 @@ class Panel {
 
   /** What was typed in the place of a turn that is gone goes into the composer. */
   rescue(places) {
-    for (const [place, { text }] of this.edits) {
+    for (const [place, { text }] of [...this.edits]) {
       if (places.has(place)) continue;
       this.edits.delete(place);
       this.give(text);

@@ -1,9 +1,10 @@
 """What the chat panel costs, in headless Chromium with JupyterLab: messages, main thread, time to open, typing.
 
-    python -m tests.benchmarks.panel [stream] [reference] [open]
+    python -m tests.benchmarks.panel [stream] [reference] [open] [stop]
 
 ``stream`` is a reply of 100 KB in 20,000 chunks at 1,000 chunks a second; ``reference`` the same reply, repainted as a
-whole in an ``ipywidgets.HTML`` 25 times a second; ``open`` a conversation of 2,000 turns.
+whole in an ``ipywidgets.HTML`` 25 times a second; ``open`` a conversation of 2,000 turns; ``stop`` replies that are
+stopped before their first chunk, with the kernel idle and while a cell runs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from playwright.sync_api import Page, WebSocket, sync_playwright
 
 from tests.benchmarks.cells import Server, markdown
 from tests.browser.conftest import FLAGS, Lab, Notebook, chromium
+from tests.browser.panels import Panel
 
 END = "THE-END-OF-IT"
 LENGTH, SIZE, RATE = 100_000, 5, 1000  # characters, of a chunk, chunks a second
@@ -267,10 +269,52 @@ def measure_open() -> None:
         )
 
 
+STOPPED = """
+() => {
+  const send = document.querySelector(".fg-send");
+  window.stopped = [];
+  let clicked = 0;
+  send.addEventListener("click", (event) => { clicked = event.timeStamp; }, true);
+  new MutationObserver(() => {
+    if (!clicked || send.getAttribute("aria-label") !== "Send") return;
+    stopped.push(performance.now() - clicked);
+    clicked = 0;
+  }).observe(send, { attributeFilter: ["aria-label"] });
+}
+"""
+
+
+def measure_stop() -> None:
+    with setting() as (page, lab, server, _traffic):
+        slow = "%config FlowGPT.model = 'echo'\n%config FlowGPT.pace = 600"
+        notebook = open_notebook(page, lab, server, slow, "%flowgpt panel", "import time\ntime.sleep(600)")
+        notebook.run(2)
+        notebook.run(3)
+        panel = Panel(page)
+        page.evaluate(STOPPED)
+        for state in ("idle", "running a cell"):
+            if state != "idle":
+                notebook.start(4)
+                notebook.cell(4).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for()
+            page.evaluate("() => { window.stopped.length = 0 }")
+            for _ in range(30):
+                panel.ask("never comes")
+                page.wait_for_function("() => document.querySelector('.fg-turn:last-child .fg-waiting')?.offsetParent")
+                panel.send.click()
+                panel.ended()
+            taken = sorted(page.evaluate("() => window.stopped"))
+            print(
+                f"Stop before the first chunk, {len(taken)} times, kernel {state}: the reply has ended in the page "
+                f"{taken[len(taken) // 2]:.0f} ms after the click (median), {taken[-1]:.0f} ms (most)"
+            )
+
+
+MEASURES = {"stream": measure_stream, "reference": measure_reference, "open": measure_open, "stop": measure_stop}
+
+
 def main() -> None:
-    wanted = sys.argv[1:] or ["stream", "reference", "open"]
-    for name in wanted:
-        {"stream": measure_stream, "reference": measure_reference, "open": measure_open}[name]()
+    for name in sys.argv[1:] or MEASURES:
+        MEASURES[name]()
 
 
 if __name__ == "__main__":

@@ -302,6 +302,37 @@ def test_after_a_restart_the_panel_says_what_to_do_and_loses_nothing(open_notebo
     expect(panel.reply(2)).to_have_text("not sent yet")
 
 
+def test_another_kernel_is_said_and_what_is_typed_is_kept(open_notebook, page, faults):
+    notebook = open_notebook(OPEN)
+    panel = in_cell(notebook, 1)
+    panel.answered("before")
+    panel.prompt.fill("not sent yet")
+
+    choose(page, "Kernel", "Change Kernel…")
+    page.locator(".jp-Dialog select").select_option(index=0)
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+
+    expect(panel.note).to_contain_text("run this panel's cell again")
+    panel.prompt.press("Enter")
+    expect(panel.note).to_contain_text("Nothing was sent")
+    expect(panel.prompt).to_have_value("not sent yet")
+
+
+def test_a_view_of_its_own_is_as_high_as_its_place(open_notebook, page, faults):
+    notebook = open_notebook(OPEN)
+    panel = in_cell(notebook, 1)
+    panel.answered("before")
+    panel.root.click(button="right", position={"x": 5, "y": 250})
+    page.locator(".lm-Menu-itemLabel", has_text="Create New View for Cell Output").click()
+
+    view = Panel(page, 1)
+    expect(view.reply(1)).to_have_text("before")
+    view.answered("there")
+    expect(panel.reply(2)).to_have_text("there")
+    place, own = page.locator(".jp-LinkedOutputView").bounding_box(), view.root.bounding_box()
+    assert 0.9 * place["height"] < own["height"] < place["height"]
+
+
 def test_everything_is_done_with_the_keyboard_alone(open_notebook, page, faults):
     notebook = open_notebook("table = [1, 2, 3]", OPEN)
     notebook.run(1)
@@ -381,6 +412,47 @@ def test_words_are_found_and_gone_to(open_notebook, faults):
     assert panel.turn(60).count() == 0
     panel.button("To the end").click()
     expect(panel.turn(60)).to_be_in_viewport()
+
+
+def test_the_keys_go_to_the_ends_of_a_long_conversation(open_notebook, page, faults):
+    notebook = open_notebook(
+        "from flowgpt_magic import Conversation\nchat = Conversation()\n"
+        "for n in range(60): str(chat.ask(f'number {n} ' + 'word ' * (30 + 90 * (n % 4))))",
+        OPEN,
+    )
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    expect(panel.turn(60)).to_be_in_viewport()
+    panel.log.focus()
+
+    page.keyboard.press("Home")
+    expect(panel.asked(1)).to_be_in_viewport()
+    expect(panel.reply(1)).to_contain_text("number 0")
+    assert panel.log.evaluate("box => box.scrollTop") == 0
+    page.keyboard.press("PageDown")
+    assert panel.log.evaluate("box => box.scrollTop / box.clientHeight") == pytest.approx(0.9, abs=0.02)
+    page.keyboard.press("PageUp")
+    assert panel.log.evaluate("box => box.scrollTop") == 0
+    page.keyboard.press("End")
+    expect(panel.turn(60)).to_be_in_viewport()
+    expect(panel.button("To the end")).to_be_hidden()
+    assert panel.log.evaluate("box => box.scrollHeight - box.scrollTop - box.clientHeight") < 4
+
+
+def test_prompt_reply_and_code_are_copied_as_they_were_written(open_notebook, page, lab: Lab, faults):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.url)
+    panel = in_cell(open_notebook(OPEN), 1)
+    text = "**bold** & <b>\n\n```python\nx = 1 < 2\n\ny = 2\n```"
+    panel.answered(text)
+
+    copied = []
+    for button in ("Copy the prompt", "Copy the reply", "Copy the code"):
+        panel.root.get_by_role("button", name=button, exact=True).click()
+        expect(panel.hint).to_have_text("Copied.")
+        copied.append(page.evaluate("() => navigator.clipboard.readText()"))
+        page.evaluate("() => { document.querySelector('.fg-composer > .fg-hint').textContent = '' }")
+
+    assert copied == [text, text, "x = 1 < 2\n\ny = 2"]
 
 
 def test_values_are_attached_as_chips(open_notebook, faults):
@@ -514,6 +586,44 @@ def test_a_notebook_whose_kernel_is_gone_shows_the_transcript_and_no_dead_widget
     again.page.locator(".flowgpt-transcript").wait_for()
     assert "what was said" in again.output(1).first.inner_text()
     expect(page.get_by_text("Error displaying widget")).to_be_hidden()
+
+
+def test_nothing_runs_or_is_fetched_in_a_trusted_notebook_that_is_opened_again(open_notebook, page, lab: Lab, faults):
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.add_init_script("window.ran = []; window.alert = window.pwned = (...given) => ran.push(given);")
+    (lab.folder / "payloads.json").write_text(json.dumps([*PAYLOADS, *NAMED.values()]))
+    ask = (
+        "import json\nfrom flowgpt_magic import Conversation\nchat = Conversation()\n"
+        "for text in json.load(open('payloads.json')): str(chat.ask(text))"
+    )
+    cell = "%%flowgpt\n" + "\n\n".join(text for text in NAMED.values() if text.isascii())
+    notebook = open_notebook(OPEN, ask, "%flowgpt history", "chat", cell)
+    for number in range(1, 6):
+        notebook.run(number)
+    panel = Panel(page)
+    expect(panel.turn(len(PAYLOADS) + len(NAMED) + 1)).to_be_attached()
+    panel.choose("Close the panel")
+    page.locator(".flowgpt-transcript").first.wait_for()
+    notebook.save()
+    assert page.evaluate(END_KERNEL, notebook.path.name) == 204
+
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url))
+    again = Notebook(page, lab, notebook.path)
+    outputs = page.locator(".jp-OutputArea-output")
+    expect(again.output(1).first).to_contain_text("Conversation main")
+    for number in range(outputs.count()):
+        outputs.nth(number).scroll_into_view_if_needed()
+    page.evaluate(
+        "() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 500))"
+    )  # what an image takes
+
+    found = again.cell(1).locator(".jp-RenderedHTMLCommon[data-mime-type='text/html']")
+    assert "jp-mod-trusted" in found.first.get_attribute("class")
+    assert (page.evaluate("() => ran"), dialogs) == ([], [])
+    own = lab.url, lab.url.replace("http", "ws"), "blob:", "data:"
+    assert [url for url in fetched if not url.startswith(own)] == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

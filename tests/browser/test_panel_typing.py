@@ -21,6 +21,10 @@ def late(panel, request):
     return prompt_before(panel, request)
 panel_actions.ACTIONS["recall"] = late
 """
+PACES = "%config FlowGPT.pace = 600", "%config FlowGPT.pace = 0"
+BELOW = """
+panel => panel.querySelector(".fg-composer").getBoundingClientRect().bottom - panel.getBoundingClientRect().bottom
+"""
 TWO_ENTERS = """
 it => { for (const n of [1, 2]) it.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true })) }
 """
@@ -30,7 +34,7 @@ IN_TIME = "panel_actions.ACTIONS['recall'] = prompt_before"
 @pytest.fixture(scope="module")
 def shared(browser: Browser, lab: Lab) -> Iterator[Notebook]:
     page = browser.new_page(viewport={"width": 1100, "height": 900})
-    notebook = Notebook(page, lab, lab.write("typing.ipynb", LOAD, OPEN, LATE, IN_TIME, "numbers = [7, 8]"))
+    notebook = Notebook(page, lab, lab.write("typing.ipynb", LOAD, OPEN, LATE, IN_TIME, "numbers = [7, 8]", *PACES))
     notebook.run(0)
     notebook.run(4)
     notebook.faults = []  # what the page complains of
@@ -126,7 +130,7 @@ def test_each_conversation_has_its_draft(panel):
     panel.prompt.fill("for the one again")
     panel.page.evaluate(
         "name => sessionStorage.setItem([...Object.keys(sessionStorage)].find((each) =>"
-        " each.startsWith('flowgpt:')).replace(/[^:]*$/, name), JSON.stringify({text: 'kept', attached: []}))",
+        " each.startsWith('flowgpt-prompt:')).replace(/[^:]*$/, name), JSON.stringify({text: 'kept', attached: []}))",
         other,
     )
 
@@ -248,3 +252,103 @@ def test_a_name_that_is_left_by_a_click_keeps_the_focus_where_it_was_put(panel):
 
     expect(panel.prompt).to_have_value("typed at once")
     expect(chats(panel)).to_have_value("left by a click")
+
+
+def test_what_is_typed_in_a_turn_outlives_the_page(panel, notebook):
+    panel.answered("one")
+    panel.button("Edit and ask again", panel.turn(1)).click()
+    edited(panel).fill("half typed")
+    notebook.save()
+
+    panel.page.reload()
+    panel = Panel(panel.page)
+    notebook.wait_for_idle()  # before that it says that it cannot reach the kernel
+    expect(edited(panel)).to_have_value("half typed")
+    edited(panel).press("Enter")
+    expect(panel.reply(1)).to_have_text("half typed")
+    panel.ended()
+    notebook.save()
+    panel.page.reload()
+    panel = Panel(panel.page)
+
+    expect(panel.reply(1)).to_have_text("half typed")
+    expect(edited(panel)).to_have_count(0)
+
+
+def test_the_focus_stays_at_the_button_that_was_pressed(panel):
+    for prompt in ("one", "two"):
+        panel.answered(prompt)
+    for name, then in [
+        ("Ask again", "Ask again"),
+        ("Earlier version", "Later version"),
+        ("Later version", "Earlier version"),
+        ("Let the reply go on", "Let the reply go on"),
+        ("Branch from here", "Branch from here"),
+    ]:
+        panel.button(name, panel.turn(2)).focus()
+        panel.page.keyboard.press("Enter")
+        panel.ended()
+        expect(panel.button(then, panel.turn(2))).to_be_focused()
+        panel.page.keyboard.type("dd")  # in command mode this deletes the cell
+
+
+def test_a_reply_whose_turn_was_set_aside_can_be_stopped(panel, notebook):
+    notebook.run(5)  # slow
+    panel.ask("never comes")
+    expect(panel.turn(1)).to_be_visible()
+    panel.prompt.fill("another")
+    panel.prompt.press("Enter")
+    expect(panel.note).to_contain_text("A reply is still arriving")
+    panel.prompt.fill("/clear")
+    panel.prompt.press("Escape")
+    panel.prompt.press("Enter")
+
+    expect(panel.log).to_contain_text("Nothing was asked in")
+    expect(panel.hint).to_contain_text("the turns are set aside")
+    expect(panel.send).to_have_attribute("aria-label", "Stop")
+    panel.send.click()
+    panel.ended()
+    notebook.run(6)
+
+
+def test_a_note_that_a_reply_arrives_goes_with_it(panel, notebook):
+    notebook.run(5)
+    panel.ask("never comes")
+    expect(panel.turn(1)).to_be_visible()
+    panel.prompt.fill("another")
+    panel.prompt.press("Enter")
+    expect(panel.note).to_contain_text("A reply is still arriving")
+
+    panel.send.click()
+    expect(panel.note).to_be_hidden()
+    expect(panel.prompt).to_have_value("another")
+    notebook.run(6)
+
+
+def test_one_drawer_is_open_at_a_time_and_the_composer_stays_in_view(panel):
+    panel.root.evaluate("root => { root.style.height = root.parentElement.style.width = '320px' }")
+    panel.button("System prompt and temperature").click()
+    panel.button("Search").click()
+
+    expect(panel.root.get_by_label("System prompt", exact=True)).to_be_hidden()
+    expect(panel.root.get_by_label("Words to look for")).to_be_focused()
+    panel.button("System prompt and temperature").click()
+    expect(panel.root.get_by_label("Words to look for")).to_be_hidden()
+    assert panel.root.evaluate(BELOW) <= 0
+    panel.button("Cancel").click()
+    panel.root.evaluate("root => { root.style.height = root.parentElement.style.width = '' }")
+
+
+def test_what_is_typed_below_the_head_is_there_again_unless_it_was_given_up(panel):
+    drawer, system = panel.button("System prompt and temperature"), panel.root.get_by_label("System prompt", exact=True)
+    drawer.click()
+    system.fill("a long system prompt")
+    system.press("Escape")
+    expect(system).to_be_hidden()
+    drawer.click()
+    expect(system).to_have_value("a long system prompt")
+
+    panel.button("Cancel").click()
+    drawer.click()
+    expect(system).to_have_value("")
+    panel.button("Cancel").click()

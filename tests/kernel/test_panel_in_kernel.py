@@ -186,6 +186,18 @@ def test_the_panel_of_the_same_cell_takes_the_place_of_its_last_one(kernel):
     assert closed
 
 
+def test_two_panels_of_one_run_of_a_cell_both_stay(kernel):
+    closed = []
+    run = kernel.collect(
+        kernel.send("%flowgpt panel\n%flowgpt panel", cell_id="a-cell"),
+        on_message=lambda message: closed.append(message) if message["msg_type"] == "comm_close" else None,
+    )
+
+    assert not closed
+    views = [output["data"][VIEW]["model_id"] for output in run.outputs if VIEW in output["data"]]
+    assert len(set(views)) == 2
+
+
 def test_a_run_that_nobody_looks_on_at_shows_the_transcript_alone(kernel):
     kernel.good("%%flowgpt\nhello")
 
