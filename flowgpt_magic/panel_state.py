@@ -353,7 +353,8 @@ class PanelState:
         finally:
             reply.leave(reader)
         error = "" if reply.error is None else fit(without_passwords(f"{type(reply.error).__name__}: {reply.error}"))
-        told = {"id": reply.turn_id, "status": reply.status, "error": error, "empty": not reply.text_so_far}
+        gone = all(turn.turn_id != reply.turn_id for turn in self._conversation.turns)
+        told = {"id": reply.turn_id, "status": reply.status, "error": error, "gone": gone}
         if not self._closed:
             self._send({"kind": "ended", "turn": told})
 

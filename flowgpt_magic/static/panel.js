@@ -1407,9 +1407,10 @@ class Tuning {
     this.temperature = make("input", { class: "fg-field fg-narrow", id: view.id("temperature"), type: "number", min: "0", max: "2", step: "0.1", placeholder: "own" });
     this.drawer = new Drawer(() => view.head.tuning, [
       make("label", { for: view.id("system"), text: "System prompt" }), this.system,
-      make("div", { class: "fg-row" }, make("label", { for: view.id("temperature"), text: "Temperature" }), this.temperature, make("span", { class: "fg-space" }),
-        make("button", { type: "button", class: "fg-button fg-main", text: "Save", onclick: () => this.save() }),
-        make("button", { type: "button", class: "fg-button", text: "Cancel", onclick: () => { this.typed = false; this.toggle(); } })),
+      make("div", { class: "fg-row" }, make("label", { for: view.id("temperature"), text: "Temperature" }), this.temperature,
+        make("div", { class: "fg-row fg-last" },
+          make("button", { type: "button", class: "fg-button fg-main", text: "Save", onclick: () => this.save() }),
+          make("button", { type: "button", class: "fg-button", text: "Cancel", onclick: () => { this.typed = false; this.toggle(); } }))),
     ], this.system);
     this.typed = false; // something that was not saved
     this.element = this.drawer.element;
@@ -1643,7 +1644,7 @@ class Panel {
     if (facts.id === this.lastEnded) return;
     this.lastEnded = facts.id;
     this.say({ complete: "The reply is complete.", cancelled: "The reply was stopped.", failed: "The reply failed." }[facts.status] ?? "");
-    if (facts.status === "failed" && facts.empty) this.note(facts.error);
+    if (facts.status === "failed" && facts.gone) this.note(facts.error);
   }
 
   /** Tell the kernel how far this page has come. */
