@@ -16,7 +16,8 @@ from uuid import uuid4
 from flowgpt_magic.batch_items import Item
 from flowgpt_magic.batch_results import Result
 from flowgpt_magic.errors import HistoryError, MismatchError
-from flowgpt_magic.journal import Journal, Kept
+from flowgpt_magic.journal import Journal
+from flowgpt_magic.kept import Kept
 from flowgpt_magic.messages import Message, Status, Turn, Usage
 from flowgpt_magic.records import OFF, ConversationRecord
 from flowgpt_magic.request import Request, build_messages, request_key

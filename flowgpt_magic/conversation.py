@@ -17,8 +17,9 @@ from flowgpt_magic.errors import (
     SettingError,
     TurnNotFoundError,
 )
-from flowgpt_magic.journal import CellRun, Journal, here
+from flowgpt_magic.journal import Journal, here
 from flowgpt_magic.keeping import Keeping
+from flowgpt_magic.kept import CellRun
 from flowgpt_magic.messages import Message, Turn
 from flowgpt_magic.models import find_model
 from flowgpt_magic.notebook import Cell

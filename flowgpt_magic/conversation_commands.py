@@ -228,8 +228,6 @@ def rename(desk: Desk, rest: str) -> Shown:
         raise OptionError("%flowgpt rename takes a new name, or an old one and a new one; quote names with spaces")
     before = words[0] if len(words) == 2 else desk.current
     known(desk, before).conversation(before).rename(words[-1])
-    if before == desk.current:
-        desk.current = words[-1]
     hint = f"; after a restart, %flowgpt use {words[-1]} goes on with it" if before == MAIN else ""
     return f"{before} is called {words[-1]} now{hint}"
 
@@ -238,8 +236,6 @@ def remove(desk: Desk, rest: str) -> Shown:
     """Take a conversation off the list: ``rm NAME``; ``use NAME`` brings it back."""
     name = _name("rm", rest)
     known(desk, name).conversation(name).remove()
-    if name == desk.current:
-        desk.current = MAIN
     return f"{name} is off the list, %flowgpt use brings it back; {_state(desk)}"
 
 

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +28,7 @@ from flowgpt_magic.errors import (
     TurnNotFoundError,
 )
 from flowgpt_magic.identity import FILE_KINDS, Found, find_notebook, moved, new_notebook
+from flowgpt_magic.kept import Kept
 from flowgpt_magic.kernels import this_kernel
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook import (
@@ -60,28 +61,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FILE = "history.sqlite3"
-
-
-@dataclass
-class CellRun:
-    """One run of a cell: the places its last run had turns at, and how many prompts it has asked by now."""
-
-    run: str
-    places: list[int]
-    asked: int = 0
-
-
-@dataclass
-class Kept:
-    """A conversation as this process knows it; every ``Conversation`` of one name shares it."""
-
-    record: ConversationRecord
-    timeline: Timeline
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    listed: bool = False  # is it in the history, or about to be?
-    handed_over: bool = False  # does this process's saver have the record?
-    runs: dict[str, CellRun] = field(default_factory=dict)  # by the cell's id
-    replies: dict[str, Reply] = field(default_factory=dict)  # those that arrive just now, by their turns' ids
 
 
 class Journal:
@@ -345,6 +324,8 @@ class Journal:
                 del self._kept[before]
             if not kept.record.removed:
                 self._kept[kept.record.name] = kept
+            if self._current == before:
+                self._current = MAIN if kept.record.removed else kept.record.name
         self.save(kept, changed=True)
 
     def restore(self, name: str) -> bool:

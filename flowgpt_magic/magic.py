@@ -26,6 +26,7 @@ from flowgpt_magic.errors import (
     FlowGptError,
     FlowGptWarning,
     ModelNotSupportedError,
+    OptionError,
     PromptError,
     ProviderNotFoundError,
     ReplyInterrupted,
@@ -222,18 +223,26 @@ def unload(shell: InteractiveShell) -> None:
 
 
 def _refuse_typo(first_line: str) -> None:
-    """Raise ``ModelNotSupportedError`` for a lone word above a prompt that is nearly somebody's name.
+    """Raise ``ModelNotSupportedError`` for a lone word above a prompt that is nearly somebody's name, or has options.
 
-    It would become a part of the prompt, and so would all options behind it, and the prompt would go to somebody else.
+    It would become a part of the prompt, and so would the options, and the prompt would go to somebody else.
     """
     from flowgpt_magic.models import find_model
 
     word, _space, rest = first_line.strip().partition(" ")
-    if not word or (rest and not rest.lstrip().startswith("-")):
+    if not word or (rest and not _nothing_but_options(rest)):
         return
     try:
         find_model(word)
     except (ModelNotSupportedError, ProviderNotFoundError) as error:
-        if "did you mean" in str(error):
+        if rest or "did you mean" in str(error):
             text = f"{error}; behind -- it is the first line of the prompt"
             raise ModelNotSupportedError(text) from None
+
+
+def _nothing_but_options(rest: str) -> bool:
+    try:
+        read = options.read_line(rest, lambda _word: False)
+    except OptionError:
+        return rest.lstrip().startswith("-")  # a mistake in one
+    return bool(read.options) and not read.prompt

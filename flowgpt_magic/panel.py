@@ -37,6 +37,7 @@ class ChatPanel(anywidget.AnyWidget):
     _esm = (STATIC / "panel.js").read_text("utf-8")
     _css = (STATIC / "panel.css").read_text("utf-8")
     name = traitlets.Unicode(help="the conversation's name").tag(sync=True)
+    conversation_id = traitlets.Unicode(help="which one that is, whatever it is called").tag(sync=True)
     names = traitlets.List(traitlets.Unicode(), help="the names of the notebook's conversations").tag(sync=True)
     model = traitlets.Unicode(help="who is asked: provider:model").tag(sync=True)
     chosen = traitlets.Unicode(help="what this conversation has set as its model").tag(sync=True)
@@ -52,7 +53,7 @@ class ChatPanel(anywidget.AnyWidget):
         if isinstance(conversation, str):
             conversation = Conversation(conversation)
         self._flowgpt_id = self.model_id
-        self._setting = threading.RLock()
+        self._setting, self._keeping = threading.RLock(), threading.Lock()
         self._output = Output(uuid4().hex[:12])
         self._shown = self._covered = False
         self._timer: threading.Timer | None = None
@@ -91,7 +92,8 @@ class ChatPanel(anywidget.AnyWidget):
             self._timer.cancel()
         self._set({"closed": True})
         if self._shown and transcript:
-            self._tell({"kind": "kept", **self._output.close(self.conversation)})
+            with self._keeping:
+                self._tell({"kind": "kept", **self._output.close(self.conversation)})
         super().close()
 
     # From and to the pages
@@ -143,8 +145,9 @@ class ChatPanel(anywidget.AnyWidget):
         self._timer.start()
 
     def _keep(self) -> None:
-        if not self.closed:
-            self._tell({"kind": "kept", "metadata": self._output.keep(self.conversation)["metadata"]})
+        with self._keeping:  # not behind what is kept when the panel is closed
+            if not self.closed:
+                self._tell({"kind": "kept", "metadata": self._output.keep(self.conversation)["metadata"]})
 
 
 def _send_to_its_own_thread(panel: ChatPanel) -> None:

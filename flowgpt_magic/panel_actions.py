@@ -15,7 +15,7 @@ from flowgpt_magic import export, models
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook import NO_CELL
-from flowgpt_magic.panel_composer import command_in, complete, complete_attached, prompt_in
+from flowgpt_magic.panel_composer import COMMANDS, command_in, complete, complete_attached, prompt_in
 from flowgpt_magic.panel_output import ROOM, marked, shell, surroundings, transcript
 from flowgpt_magic.panel_state import PanelError, PanelState, Typed
 from flowgpt_magic.panel_turns import Facts, fit
@@ -105,7 +105,8 @@ def branch(panel: PanelState, request: Facts) -> Facts:
     name = panel.journal.free_name(f"{panel.conversation.name} branch")
     panel.conversation.branch(name, number)
     panel.use(name)
-    return {"said": f"{name} begins with the turns up to here"}
+    too = ", and cells ask in it too" if panel.follows else ""
+    return {"said": f"{name} begins with the turns up to here{too}"}
 
 
 def undo(panel: PanelState, _request: Facts) -> Facts:
@@ -147,11 +148,9 @@ def new(panel: PanelState, request: Facts) -> Facts:
 
 def rename(panel: PanelState, request: Facts) -> Facts:
     """Call the conversation something else."""
-    before, name = panel.conversation.name, value(request, "name", str).strip()
-    if name != before:
+    name = value(request, "name", str).strip()
+    if name != panel.conversation.name:
         panel.conversation.rename(name)
-        if panel.journal.current == before:
-            panel.journal.current = name
         panel.refresh()
     return {}
 
@@ -259,6 +258,11 @@ def kept(panel: PanelState, _request: Facts) -> Facts:
     return marked(transcript(panel.conversation, ROOM))
 
 
+def help_(_panel: PanelState, _request: Facts) -> Facts:
+    """What can be typed behind a slash."""
+    return {"said": f"{', '.join(f'/{name}' for name in COMMANDS)}, /search; %flowgpt help shows what cells can do"}
+
+
 def look(panel: PanelState, _request: Facts) -> Facts:
     """See what has changed that nobody tells of, such as a setting."""
     panel.refresh()
@@ -286,6 +290,7 @@ ACTIONS: dict[str, Action] = {
     "models": choices,
     "search": search,
     "export": export_,
+    "help": help_,
     "complete": complete_,
     "kept": kept,
     "look": look,

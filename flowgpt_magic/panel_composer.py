@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "redo": Command("redo", "make it again"),
     "clear": Command("clear", "set the turns aside; /undo brings them back"),
     "stop": Command("stop", "stop the reply that arrives"),
+    "help": Command("help", "what can be typed behind a slash"),
 }
 
 

@@ -95,8 +95,10 @@ class Choices:
             found = await models.listed(name, provider, chosen)
         except Exception as error:  # noqa: BLE001 - a plug-in is foreign code; what it says is shown in the list
             found = _reason(error)
+        finally:
+            with self._lock:
+                self._asking.discard(key)
         with self._lock:
-            self._asking.discard(key)
             changed = self._listed.get(key) != found
             self._listed[key] = found
         if changed:

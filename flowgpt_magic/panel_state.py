@@ -20,7 +20,8 @@ from typing import Any
 from flowgpt_magic import bridge, models
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.journal import Journal, Kept, here
+from flowgpt_magic.journal import Journal, here
+from flowgpt_magic.kept import Kept
 from flowgpt_magic.log import logger
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.panel_models import Choices
@@ -34,6 +35,7 @@ RENDERED = 64  # turns whose HTML is kept, if none is longer than LONG character
 LONG = 100_000
 KNOWN = ("prompt", "prompt_more", "typed", "attached")  # what a page knows already when a reply ends
 LOOK = 0.02  # seconds between two looks at the replies that arrive
+AGAIN = 1.0  # seconds until the next look, where one has failed
 WAITING = 30.0  # seconds at most without a look, while none does
 
 
@@ -118,6 +120,7 @@ class PanelState:
             self._journal = journal
             journal.listeners.append(self._listen)
         self._conversation = self._own or Conversation(journal.current, journal=journal)
+        self._conversation._follow_setting()
         self._kept = self._conversation._kept
 
     def _journal_in_use(self) -> Journal:
@@ -194,7 +197,7 @@ class PanelState:
 
     def tell_turns(self, page: str, turn_ids: list[str]) -> None:
         """Tell a page what is in these turns, in messages that are not too long."""
-        live = {turn.turn_id: turn for turn in self._conversation.turns}
+        live = {turn.turn_id: turn for turn in self._turns()}
         for turn in (live[turn_id] for turn_id in turn_ids if turn_id in live):
             with self._lock:  # nothing of its stream goes out in between
                 stream = self._streams.get(turn.turn_id)
@@ -253,11 +256,10 @@ class PanelState:
         self._told = False
         with suppress(FlowGptError):  # the settings do not say any more which history it is: it stays the one it was
             self._bind()
-        turns = self._conversation.turns
-        rows = [row(turn, self._versions(turn), self._status(turn)) for turn in turns]
+        self._show(self._truth())
+        rows = [row(turn, self._versions(turn), self._status(turn)) for turn in self._turns()]
         found = splice(self._rows, rows)
         self._rows = rows
-        self._show(self._truth())
         if found is not None:
             self._revision += 1
             if len(self.pages):
@@ -267,8 +269,13 @@ class PanelState:
         if found is not None and not self._arriving():
             self._settled()
 
+    def _turns(self) -> list[Turn]:
+        """The turns that count; also where the settings are wrong, and nobody knows where they are kept."""
+        with self._kept.lock:
+            return self._kept.timeline.live
+
     def _arriving(self) -> set[str]:
-        return {turn.turn_id for turn in self._conversation.turns if self._status(turn) == "streaming"}
+        return {turn.turn_id for turn in self._turns() if self._status(turn) == "streaming"}
 
     def _follow_streams(self) -> None:
         """Begin to tell of the replies that arrive, and end with those that have ended."""
@@ -279,7 +286,7 @@ class PanelState:
                 self._streams[turn_id] = Stream(turn_id, reply, images=self._images())
         for turn_id in self._streams.keys() - arriving:
             stream = self._streams.pop(turn_id)
-            ended = next((turn for turn in self._conversation.turns if turn.turn_id == turn_id), None)
+            ended = next((turn for turn in self._turns() if turn.turn_id == turn_id), None)
             if ended is not None and pages:
                 change = stream.finish(ended.text)
                 self._keep(ended, stream.blocks)
@@ -292,6 +299,7 @@ class PanelState:
         record, journal = self._conversation.record, self.journal
         names = [fit(name) for name in dict.fromkeys([*journal.names(), record.name])]
         told: Facts = {"name": fit(record.name), "names": names, "chosen": fit(record.model)}
+        told |= {"conversation_id": record.conversation_id}
         told |= {"status": "streaming" if arriving else ""}
         try:
             chosen = self._conversation.settings()
@@ -320,7 +328,7 @@ class PanelState:
                 pause = await asyncio.to_thread(self._step)  # not here: it would hold up the replies that arrive
             except Exception:  # noqa: BLE001 - whatever it was, the panel goes on; logged, as nobody waits for this
                 logger.exception("a chat panel could not be brought up to date")
-                pause = WAITING
+                self._told, pause = True, AGAIN
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause)
             self._awake.clear()
@@ -353,7 +361,7 @@ class PanelState:
         finally:
             reply.leave(reader)
         error = "" if reply.error is None else fit(without_passwords(f"{type(reply.error).__name__}: {reply.error}"))
-        gone = all(turn.turn_id != reply.turn_id for turn in self._conversation.turns)
+        gone = all(turn.turn_id != reply.turn_id for turn in self._turns())
         told = {"id": reply.turn_id, "status": reply.status, "error": error, "gone": gone}
         if not self._closed:
             self._send({"kind": "ended", "turn": told})

@@ -67,8 +67,8 @@ _RULES = """
 .fg-transcript .fg-caption { color: var(--fg-faint); font-size: 0.85em; overflow-wrap: anywhere; }
 .fg-transcript .fg-reply { overflow-wrap: anywhere; }
 .fg-transcript pre, .fg-transcript .fg-scroll { overflow-x: auto; }
-.fg-transcript pre { background: var(--fg-code); padding: 0.6em 0.8em; }
-.fg-transcript pre[data-part] { margin-top: -1em; padding-top: 0; }
+.fg-transcript .fg-reply pre { background: var(--fg-code); margin: 0.6em 0; padding: 0.6em 0.8em; }
+.fg-transcript .fg-reply pre[data-part] { margin-top: -0.6em; padding-top: 0; }
 .fg-transcript code, .fg-transcript pre { font-family: ui-monospace, monospace; font-size: 0.93em; }
 .fg-transcript table { border-collapse: collapse; }
 .fg-transcript th, .fg-transcript td { border: 1px solid var(--fg-line); padding: 0.25em 0.6em; }

@@ -55,6 +55,7 @@ LAYERS = (
     {"writer", "saver"},
     {
         "timeline",
+        "kept",
         "identity",
         "replay",
         "journal",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -328,14 +327,16 @@ def test_new_text_comes_with_the_number_of_the_last_change_to_the_list_so_that_a
 def test_a_reply_that_no_page_looks_at_is_not_rendered(open_page, held, monkeypatch):
     page = open_page()
     page.tell("gone")
+    followed = []
     with monkeypatch.context() as patch:
-        patch.setattr(panel_state, "Stream", None)
+        patch.setattr(panel_state, "Stream", lambda *given, **_how: followed.append(given))
         page.tell("ask", text="hi")
         held.give("one ")
         held.give(None)
         page.wait(lambda: page.ends)
     page.open()
 
+    assert followed == []
     assert page.load()[0]["blocks"] == ['<p dir="auto">one</p>']
 
 
@@ -365,17 +366,17 @@ def test_whatever_goes_wrong_at_one_look_the_panel_goes_on_and_it_is_logged(open
         show(values)
 
     monkeypatch.setattr(page.state, "_show", learn)
-    page.state.look()
-    while failing:
-        time.sleep(0.001)
-    str(Conversation().ask("and then", cell=NO_CELL))
+    monkeypatch.setattr(panel_state, "AGAIN", 0.01)
+    str(Conversation().ask("what happens at the look that fails", cell=NO_CELL))
 
     page.wait(lambda: page.statuses == ["complete 1/1"])
+    assert not failing
     assert "a chat panel could not be brought up to date" in caplog.text
 
 
-def test_where_the_settings_are_wrong_a_reply_is_shown_to_its_end_all_the_same(open_page, held, monkeypatch):
-    page = open_page()
+@pytest.mark.parametrize("own", [False, True])
+def test_where_the_settings_are_wrong_a_reply_is_shown_to_its_end_all_the_same(open_page, held, monkeypatch, own):
+    page = open_page(Conversation("side") if own else None)
     page.tell("ask", text="hi")
     held.give("one ")
     monkeypatch.setenv("FLOWGPT_TEMPERATURE", "hot")
@@ -384,6 +385,19 @@ def test_where_the_settings_are_wrong_a_reply_is_shown_to_its_end_all_the_same(o
 
     page.wait(lambda: page.statuses == ["complete 1/1"])
     page.wait(lambda: "FLOWGPT_TEMPERATURE" in page.truth["trouble"])
+
+
+def test_a_conversation_that_is_renamed_is_never_out_of_sight(open_page):
+    str(Conversation("one").ask("hi", cell=NO_CELL))
+    page = open_page()
+    page.tell("use", name="one")
+    for number in range(30):
+        page.tell("rename", name=f"name {number}")
+
+    assert [told["name"] for told in page.truths if told["name"] != "main"][-1] == "name 29"
+    told = [len(message["rows"]) - message["gone"] for message in page.messages if message["kind"] == "splice"]
+    assert sum(told) == 1
+    assert min(told) >= 0
 
 
 def test_a_turn_that_another_kernel_asks_keeps_nobody_from_asking(open_page):

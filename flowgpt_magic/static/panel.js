@@ -423,7 +423,7 @@ class Turn {
       make("div", { class: "fg-answer" }, this.model, this.body.element, this.waiting, this.trouble, this.tools));
     this.element.turn = this;
     this.tell();
-    if (view.edits.has(this.place)) this.edit();
+    if (view.edits.has(this.place) && !view.edits.get(this.place).sent) this.edit();
     return this.element;
   }
 
@@ -495,7 +495,7 @@ class Turn {
   unmount() {
     this.body.clear();
     this.element?.remove();
-    this.element = null;
+    this.element = this.editor = null;
   }
 
   /** Is it kept in the page though it is out of view, because somebody is at work in it? */
@@ -535,21 +535,25 @@ class Turn {
     };
     const send = async () => {
       if (view.sending === this.place || view.arrives()) return;
-      view.edits.delete(this.place); // the new turn is not edited
+      const { edits } = view;
+      edit.sent = true; // the new turn is not edited
       view.sending = this.place;
       field.readOnly = true;
       const done = await view.act("edit", { place: this.place, text: field.value });
-      field.readOnly = false;
+      field.readOnly = edit.sent = false;
       view.sending = null;
       if (done) {
+        edits.delete(this.place);
         if (this.element?.contains(document.activeElement)) leave();
         view.composer.field.focus({ preventScroll: true });
-      } else if (view.log.byId.has(this.id)) view.edits.set(this.place, edit);
-      else view.give(field.value);
+      } else if (!view.log.byId.has(this.id)) {
+        edits.delete(this.place);
+        view.give(field.value);
+      }
     };
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
-      else if (event.key === "Escape") { event.preventDefault(); leave(); }
+      else if (event.key === "Escape") { event.preventDefault(); if (!field.readOnly) leave(); }
     });
     const changed = edit.id !== this.id && make("div", { class: "fg-hint", text: "This turn was changed meanwhile; asking again makes another version of it." });
     const editor = make("div", { class: "fg-editor" }, field, changed,
@@ -590,7 +594,9 @@ class Log {
    */
   key(event) {
     const { box } = this;
-    if (event.target !== box || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (event.target !== box) return;
+    this.focused = null; // who reads on is not taken back to a button
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     const page = 0.9 * box.clientHeight;
     const by = { PageUp: -page, PageDown: page, ArrowUp: -40, ArrowDown: 40, " ": page }[event.key];
     if (event.key === "Home") box.scrollTop = 0;
@@ -601,11 +607,14 @@ class Log {
   }
 
   set(rows) {
+    const reading = this.pinned ? null : this.anchored();
     for (const turn of this.turns) this.drop(turn);
     this.turns = rows.map((row) => new Turn(this.view, row));
     this.byId = new Map(this.turns.map((turn) => [turn.id, turn]));
     this.asked.clear();
-    this.pinned = true;
+    const read = reading && this.byId.get(reading.turn.id);
+    this.pinned = !read;
+    this.anchor = read ? { ...reading, turn: read, block: -1 } : null;
     this.counted();
   }
 
@@ -646,7 +655,10 @@ class Log {
       if (document.activeElement !== this.box) break; // it is done, or somebody has gone on
       each.focus({ preventScroll: true });
     }
-    if (document.activeElement !== this.box) this.focused = null;
+    const { activeElement: at } = document;
+    if (at === this.box) return;
+    this.focused = null;
+    if (found.includes(at) && at.matches("textarea")) at.setSelectionRange(focused.caret, focused.caret);
   }
 
   lookAgain(turn) {
@@ -658,7 +670,8 @@ class Log {
 
   drop(turn) {
     if (turn.element?.contains(document.activeElement)) {
-      this.focused = { place: turn.place, label: document.activeElement.getAttribute("aria-label") };
+      const { activeElement: at } = document;
+      this.focused = { place: turn.place, label: at.getAttribute("aria-label"), caret: at.selectionStart };
       this.box.focus({ preventScroll: true }); // until its next version is here
     }
     if (turn.element) this.sizes.unobserve(turn.element);
@@ -757,7 +770,7 @@ class Log {
     const turn = this.turns.find((each) => each.top !== undefined && each.top + each.guess(this.width) > top);
     if (!turn) return null;
     const next = this.turns[turn.position + 1];
-    if (this.upwards && next && !turn.loaded) return { turn: next, block: -1, rest: top - next.top }; // whose height is a guess
+    if (this.upwards && next?.top !== undefined && !turn.loaded) return { turn: next, block: -1, rest: top - next.top }; // whose height is a guess
     const inside = top - turn.top - turn.into;
     if (inside <= 0 || !turn.body.blocks.length) return { turn, block: -1, rest: top - turn.top };
     const block = turn.body.at(inside);
@@ -981,7 +994,7 @@ class Edits extends Map {
   constructor(name) {
     super();
     this.name = name;
-    for (const [place, edit] of drafts.read(name) ?? []) super.set(place, edit);
+    for (const [place, { text, id }] of drafts.read(name) ?? []) super.set(place, { text, id });
   }
 
   set(place, edit) {
@@ -1030,7 +1043,7 @@ class Composer {
     this.hint = make("div", { class: "fg-hint", id: view.id("hint") });
     this.element = make("div", { class: "fg-composer" }, this.list, this.attachRow, this.chips,
       make("div", { class: "fg-input" }, this.clip, this.field, this.send), this.hint);
-    this.field.addEventListener("input", () => { this.typing += 1; this.back = 0; this.fit(); this.remember(); this.complete(this.field); });
+    this.field.addEventListener("input", () => { this.typing += 1; this.back = 0; this.fit(); this.remember(); this.complete(this.field); view.passed(); });
     this.field.addEventListener("keydown", (event) => this.key(event));
     this.field.addEventListener("focus", () => view.link.tell("look"));
     this.field.addEventListener("blur", () => this.offer(null));
@@ -1057,6 +1070,12 @@ class Composer {
     drafts.write(draft, text || attached.length ? { text, attached } : null);
   }
 
+  /** The other conversations of the notebook that have a draft. */
+  elsewhere() {
+    const names = this.view.model.get("names");
+    return names.filter((name) => name !== this.view.model.get("name") && drafts.read(this.draftOf(name))?.text);
+  }
+
   /** The draft of the conversation. Is there one? */
   restore() {
     const typed = drafts.read(this.draft);
@@ -1064,9 +1083,9 @@ class Composer {
     return Boolean(typed);
   }
 
-  /** Another conversation is here: its draft, or what is typed comes along. */
-  change(before) {
-    if (this.restore()) return;
+  /** Another conversation is here: its draft, or what is typed comes along, as it does where it is the `same` one. */
+  change(before, same) {
+    if (!same && this.restore()) return;
     this.remember(this.draftOf(before), "", []);
     this.remember();
   }
@@ -1110,7 +1129,7 @@ class Composer {
   async submit() {
     const view = this.view;
     const text = this.field.value;
-    if (!text.trim() || view.pending) return;
+    if (!text.trim() || this.field.readOnly) return;
     if (text.trim().startsWith("/search ")) { view.search.open(text.trim().slice(8)); this.sent(this.draft, text, this.attached); return; }
     const command = text.startsWith("/") && !text.startsWith("//");
     if (!command && view.arrives()) return;
@@ -1122,7 +1141,7 @@ class Composer {
     const done = await view.act("ask", { text, attached });
     view.pending = false;
     this.field.readOnly = false;
-    if (done) this.sent(draft, text, command ? attached : []);
+    if (done) this.sent(draft, text, command ? this.attached : this.attached.filter((each) => !attached.includes(each)));
     else view.sent = false;
     this.show();
   }
@@ -1274,6 +1293,7 @@ class Head {
     this.name.addEventListener("blur", () => { if (!this.name.hidden) this.rename(this.name.value.trim() !== model.get("name")); });
     this.models = make("select", { class: "fg-select", "aria-label": "Model", onchange: () => view.act("set", { setting: "model", value: this.models.value }).then((done) => done || this.told()) });
     this.models.addEventListener("focus", () => this.look(true));
+    this.models.addEventListener("pointerenter", () => { if (!this.looked) this.look(false); }); // to be there in time
     this.pencil = button("pencil", "Rename the conversation", () => this.beginRename());
     this.looking = button("search", "Search", () => view.search.toggle(), { "aria-expanded": "false" });
     this.tuning = button("sliders", "System prompt and temperature", () => view.tuning.toggle(), { "aria-expanded": "false" });
@@ -1321,6 +1341,7 @@ class Head {
   }
 
   async look(anew) {
+    this.looked = true;
     try {
       const { models } = await this.view.link.ask("models", { anew });
       const told = JSON.stringify(models);
@@ -1519,6 +1540,8 @@ class Panel {
     this.told();
     this.open();
     this.reach();
+    const elsewhere = this.composer.field.value ? [] : this.composer.elsewhere();
+    if (elsewhere.length) this.note(`What you typed is kept in ${elsewhere.join(", ")}.`);
   }
 
   id(name) {
@@ -1565,16 +1588,17 @@ class Panel {
   /** Another conversation is shown, or this one is called something else. */
   renamed() {
     const name = this.model.get("name");
-    const { name: before, names } = this.was;
+    const { name: before, id } = this.was;
+    const same = id === this.model.get("conversation_id"); // it is called something else
+    this.composer.change(before, same);
     if (!this.model.get("names").includes(before)) {
       const typed = this.editsOf.get(before);
       this.editsOf.delete(before);
-      if (typed && !names.includes(name)) { // it is the same one
+      if (typed && same) {
         typed.move(this.composer.draftOf(name, "turns"));
         this.editsOf.set(name, typed);
       } else for (const [place, { text }] of [...(typed ?? [])]) { typed.delete(place); this.give(text); }
     }
-    this.composer.change(before);
   }
 
   get stoppable() {
@@ -1584,7 +1608,7 @@ class Panel {
   /** What the traits say. */
   told() {
     const trouble = this.model.get("trouble");
-    this.was = { name: this.model.get("name"), names: this.model.get("names") };
+    this.was = { name: this.model.get("name"), id: this.model.get("conversation_id") };
     const status = this.model.get("status");
     if (status && !this.before) this.say("The reply begins.");
     this.before = status;
@@ -1600,7 +1624,8 @@ class Panel {
   /** Ask for everything, and again where that was lost on the way; a kernel that runs a cell may only be late. */
   open() {
     if (!this.link.alive || this.over) return;
-    if (!this.opening || (this.kernel.reachable && !this.kernel.busy)) this.link.tell("open");
+    const lost = this.opening && this.kernel.kernel && this.kernel.reachable && !this.kernel.busy;
+    if (!this.opening || lost) this.link.tell("open");
     clearTimeout(this.opening);
     this.opening = setTimeout(() => this.open(), 3000);
   }
@@ -1625,11 +1650,12 @@ class Panel {
     } else if (message.kind === "turn") this.log.loaded(message);
     else if (message.kind === "ended") this.ended(message.turn); // also where no turn is left of it
     else if (message.kind === "kept") this.keep(message);
-    else if (message.kind === "models" && this.head.list) this.head.look(false);
+    else if (message.kind === "models" && this.head.looked) this.head.look(false);
     else if (message.kind === "grow") {
       this.toShow = message.number;
       this.missed(message.revision);
       this.log.grow(message);
+      if (message.end) this.said(message.end);
       if (document.hidden) this.word();
       this.later();
     }
@@ -1640,10 +1666,15 @@ class Panel {
     if (revision > this.revision && !this.opening) this.open();
   }
 
+  /** The end of a reply, whoever asked. */
+  said({ id, status }) {
+    if (id === this.lastEnded) return;
+    this.lastEnded = id;
+    this.say({ complete: "The reply is complete.", cancelled: "The reply was stopped.", failed: "The reply failed." }[status] ?? "");
+  }
+
   ended(facts) {
-    if (facts.id === this.lastEnded) return;
-    this.lastEnded = facts.id;
-    this.say({ complete: "The reply is complete.", cancelled: "The reply was stopped.", failed: "The reply failed." }[facts.status] ?? "");
+    this.said(facts);
     if (facts.status === "failed" && facts.gone) this.note(facts.error);
   }
 
@@ -1700,6 +1731,7 @@ class Panel {
       return true;
     } catch (error) {
       this.note(error.message);
+      this.passing = this.kernel.reachable && this.link.alive && error.message;
       return false;
     } finally {
       this.doing.delete(doing);
@@ -1727,7 +1759,7 @@ class Panel {
   }
 
   unreachable() {
-    return this.kernel.gone ? "The kernel was restarted or has ended: run this panel's cell again. What is typed here is kept." : "The connection to the kernel is lost. What is typed here is kept.";
+    return this.kernel.gone ? "The kernel was restarted or has ended: load the extension and run this panel's cell again. What is typed here is kept." : "The connection to the kernel is lost. What is typed here is kept.";
   }
 
   /** The kernel comes and goes. */
@@ -1754,6 +1786,12 @@ class Panel {
     this.root.classList.remove("fg-arriving");
   }
 
+  /** What could not be done is read by now. */
+  passed() {
+    if (this.passing && this.banner.textContent === this.passing) this.note("");
+    this.passing = "";
+  }
+
   /** A line above the composer; an empty one goes away. */
   note(text) {
     this.banner.textContent = text;
@@ -1768,7 +1806,7 @@ class Panel {
   /** What was typed in the place of a turn that is gone goes into the composer. */
   rescue(places) {
     for (const [place, { text }] of [...this.edits]) {
-      if (places.has(place)) continue;
+      if (places.has(place) || this.sending === place) continue;
       this.edits.delete(place);
       this.give(text);
     }

@@ -98,7 +98,11 @@ class Lab:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:  # a kernel does not end
+            self.process.kill()
+            self.process.wait()
 
 
 class Notebook:

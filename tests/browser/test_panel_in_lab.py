@@ -240,6 +240,7 @@ def test_what_a_cell_says_shows_in_the_panel_while_it_arrives(open_notebook, fau
     expect(panel.turn(1)).to_contain_text("in a cell")
     assert early == "[*]:"
     assert panel.reply(1).inner_text().count("word") == 60
+    expect(panel.status).to_have_text("The reply is complete.")
 
     notebook.run(4)
     expect(panel.root.get_by_role("article")).to_have_count(0)
@@ -409,6 +410,7 @@ def test_words_are_found_and_gone_to(open_notebook, faults):
     panel.root.get_by_role("group", name="Found").get_by_role("button").first.click()
 
     expect(panel.turn(3)).to_be_in_viewport()
+    assert panel.turn(3).evaluate("turn => getComputedStyle(turn).backgroundColor").endswith("0.14)")  # it can be read
     assert panel.turn(60).count() == 0
     panel.button("To the end").click()
     expect(panel.turn(60)).to_be_in_viewport()

@@ -25,6 +25,12 @@ PACES = "%config FlowGPT.pace = 600", "%config FlowGPT.pace = 0"
 BELOW = """
 panel => panel.querySelector(".fg-composer").getBoundingClientRect().bottom - panel.getBoundingClientRect().bottom
 """
+PUT_DRAFT = """
+name => {
+  const known = Object.keys(sessionStorage).find((each) => each.startsWith("flowgpt-prompt:"));
+  sessionStorage.setItem(known.replace(/[^:]*$/, name), JSON.stringify({ text: "kept", attached: [] }));
+}
+"""
 TWO_ENTERS = """
 it => { for (const n of [1, 2]) it.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true })) }
 """
@@ -34,7 +40,9 @@ IN_TIME = "panel_actions.ACTIONS['recall'] = prompt_before"
 @pytest.fixture(scope="module")
 def shared(browser: Browser, lab: Lab) -> Iterator[Notebook]:
     page = browser.new_page(viewport={"width": 1100, "height": 900})
-    notebook = Notebook(page, lab, lab.write("typing.ipynb", LOAD, OPEN, LATE, IN_TIME, "numbers = [7, 8]", *PACES))
+    notebook = Notebook(
+        page, lab, lab.write("typing.ipynb", LOAD, OPEN, LATE, IN_TIME, "numbers = [7, 8]", *PACES, "pass")
+    )
     notebook.run(0)
     notebook.run(4)
     notebook.faults = []  # what the page complains of
@@ -129,11 +137,7 @@ def test_each_conversation_has_its_draft(panel):
     go(panel, one)
     expect(panel.prompt).to_have_value("for the other")
     panel.prompt.fill("for the one again")
-    panel.page.evaluate(
-        "name => sessionStorage.setItem([...Object.keys(sessionStorage)].find((each) =>"
-        " each.startsWith('flowgpt-prompt:')).replace(/[^:]*$/, name), JSON.stringify({text: 'kept', attached: []}))",
-        other,
-    )
+    panel.page.evaluate(PUT_DRAFT, other)
 
     go(panel, other)
     expect(panel.prompt).to_have_value("kept")
@@ -265,7 +269,7 @@ def test_what_is_typed_in_a_turn_outlives_the_page(panel, notebook):
     panel = Panel(panel.page)
     notebook.wait_for_idle()  # before that it says that it cannot reach the kernel
     expect(edited(panel)).to_have_value("half typed")
-    edited(panel).press("Enter")
+    panel.button("Ask", panel.turn(1)).click()  # by now the front end may have taken the focus
     expect(panel.reply(1)).to_have_text("half typed")
     panel.ended()
     notebook.save()
@@ -291,6 +295,73 @@ def test_the_focus_stays_at_the_button_that_was_pressed(panel):
         panel.ended()
         expect(panel.button(then, panel.turn(2))).to_be_focused()
         panel.page.keyboard.type("dd")  # in command mode this deletes the cell
+
+
+def test_who_reads_on_while_it_is_asked_again_is_not_taken_back_to_the_button(panel, notebook):
+    panel.answered("word " * 400)
+    notebook.run(5)
+    panel.button("Ask again", panel.turn(1)).focus()
+    panel.page.keyboard.press("Enter")
+    expect(panel.log).to_be_focused()
+    panel.page.keyboard.press("Space")
+    panel.send.click()
+    panel.ended()
+    panel.log.focus()
+    notebook.run(6)
+    panel.log.focus()
+    panel.page.keyboard.press("Space")
+
+    panel.answered("and on")
+    expect(panel.turn(1).locator(".fg-count")).to_have_text("1/2")  # nothing had come of the second
+
+
+def test_an_edit_that_was_out_of_view_is_there_again(panel):
+    for number in range(8):
+        panel.answered(f"number {number} " + "word " * 200)
+    panel.log.focus()
+    panel.page.keyboard.press("Home")
+    panel.button("Edit and ask again", panel.turn(1)).click()
+    edited(panel).fill("half typed")
+    panel.log.focus()
+    panel.page.keyboard.press("End")
+    expect(panel.turn(1)).to_have_count(0)
+    panel.page.keyboard.press("Home")
+
+    expect(edited(panel)).to_be_visible()
+    expect(edited(panel)).to_have_value("half typed")
+
+
+def test_what_is_typed_in_a_conversation_that_is_removed_costs_no_other_its_draft(panel, notebook):
+    name = chats(panel).input_value()
+    panel.answered("one")
+    panel.prompt.fill("comes along")
+    panel.page.evaluate(PUT_DRAFT, "main")
+    panel.button("Edit and ask again", panel.turn(1)).click()
+    edited(panel).fill("half typed")
+
+    notebook.cell(7).locator(".cm-content").click()
+    panel.page.keyboard.press("Control+a")
+    panel.page.keyboard.type(f"%flowgpt rm '{name}'")
+    notebook.run(7)
+
+    expect(panel.prompt).to_have_value("kept\n\nhalf typed")
+    expect(chats(panel)).to_have_value("main")
+
+
+def test_a_draft_in_another_conversation_is_named_when_the_panel_is_opened(panel, notebook):
+    name = chats(panel).input_value()
+    panel.prompt.fill("half typed")
+    panel.page.evaluate(PUT_DRAFT, "another")
+    panel.prompt.fill("/new another")
+    panel.prompt.press("Escape")
+    panel.prompt.press("Enter")
+    expect(panel.prompt).to_have_value("kept")
+    panel.page.evaluate(PUT_DRAFT, name)
+    panel.answered("sent")
+
+    notebook.run(1)
+    panel = Panel(panel.page)
+    expect(panel.note).to_have_text(f"What you typed is kept in {name}.")
 
 
 def test_a_reply_whose_turn_was_set_aside_can_be_stopped(panel, notebook):
