@@ -203,7 +203,8 @@ def choices(panel: PanelState, request: Facts) -> Facts:
 def search(panel: PanelState, request: Facts) -> Facts:
     """Where words stand: in this conversation, and after that in the others of all notebooks."""
     words = value(request, "words", str).strip()
-    found = [hit for turn in reversed(panel.conversation.turns) if (hit := _find(turn, words))] if words else []
+    turns = list(enumerate(panel.conversation.turns, 1)) if words else []
+    found = [{**hit, "number": number} for number, turn in reversed(turns) if (hit := _find(turn, words))]
     own = panel.conversation.record.conversation_id
     others = [] if len(found) >= FOUND or not words else list(panel.journal.search(words))
     notebook = panel.journal.notebook.notebook_id

@@ -43,6 +43,8 @@ HIDDEN = (
     ".jp-OutputArea-child:has(.flowgpt-transcript) + "
     ".jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.flowgpt-panel)) {display: none}"
 )
+# As high as the panel was, so that closing it moves nothing; on paper all of it.
+FRAME = "@media screen {.flowgpt-transcript {max-height: 560px; overflow: auto}}"
 _HEADING = re.compile(r"<(/?)h[1-6]\b[^>]*>")
 
 
@@ -112,7 +114,7 @@ def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     said = _HEADING.sub(lambda found: "</strong></p>" if found[1] else "<p><strong>", turns_html(turns))
     # The formulas are there already; to MathJax, which JupyterLab sends through every output, $5 and $7 would be one.
     classes = "flowgpt-transcript fg-transcript mathjax_ignore tex2jax_ignore"
-    return f"<div class='{classes}'>{told}{said}</div><style>{STYLE if turns else ''}{HIDDEN}</style>"
+    return f"<div class='{classes}'>{told}{said}</div><style>{STYLE + FRAME if turns else ''}{HIDDEN}</style>"
 
 
 def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:

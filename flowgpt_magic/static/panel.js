@@ -414,11 +414,12 @@ class Turn {
     this.newer = button("forth", "Later version", () => this.choose(1));
     this.count = make("span", { class: "fg-count" });
     this.versions = make("span", { class: "fg-versions", role: "group", "aria-label": "Versions" }, this.older, this.count, this.newer);
+    this.ending = make("span", { class: "fg-who" }); // said above too, which may be far away
     this.goOn = button("go", "Let the reply go on", () => view.arrives() || view.act("continue", {}));
     this.tools = make("div", { class: "fg-tools" }, this.versions,
       button("retry", "Ask again", () => view.arrives() || view.act("retry", { place: this.place })), this.goOn,
       button("copy", "Copy the reply", () => view.copied(this.whole("text"))),
-      button("branch", "Branch from here", () => view.act("branch", { place: this.place })));
+      button("branch", "Branch from here", () => view.act("branch", { place: this.place })), this.ending);
     this.element = make("article", { class: "fg-turn" }, this.question,
       make("div", { class: "fg-answer" }, this.model, this.body.element, this.waiting, this.trouble, this.tools));
     this.element.turn = this;
@@ -459,6 +460,7 @@ class Turn {
     const ended = { cancelled: "stopped", failed: "failed", elsewhere: "asked in another kernel" }[facts.status] ?? "";
     const seconds = facts.seconds === null || this.arriving ? "" : `${facts.seconds.toFixed(1)} s`;
     this.model.textContent = [facts.model, seconds, facts.replayed ? "replayed" : "", ended, ...facts.notices].filter(Boolean).join(" · ");
+    this.ending.textContent = facts.status === "cancelled" ? "stopped here" : "";
     this.trouble.textContent = facts.status === "failed" ? facts.error : "";
     this.trouble.hidden = facts.status !== "failed" || !facts.error;
     this.filled();
@@ -1491,7 +1493,7 @@ class Search {
     let told = { found: [], elsewhere: [] };
     try { if (words.trim()) told = await this.view.link.ask("search", { words }); } catch (error) { this.view.note(error.message); return; }
     if (asked !== this.asked) return;
-    const here = told.found.map(({ turn, text }) => this.line("", text, () => this.view.log.show(turn)));
+    const here = told.found.map(({ turn, number, text }) => this.line(`turn ${number}`, text, () => this.view.log.show(turn)));
     const others = told.elsewhere.map(({ name, notebook, text, short }) => (notebook
       ? make("div", { class: "fg-find" }, make("span", { class: "fg-about", text: `${notebook} · ${name} · %flowgpt show #${short}` }), make("span", { text }))
       : this.line(name, text, () => this.view.act("use", { name }))));
