@@ -186,6 +186,15 @@ TOLD = "turn = Conversation('{name}').turns[-1]; print(turn.ended, turn.usage.se
 ASK = "from flowgpt_magic import Conversation, ChatPanel\nchat = Conversation('measured')\nChatPanel(chat)"
 
 
+def keys(page: Page) -> str:
+    """How late the keys were that were typed since this was asked last."""
+    lags, presented = page.evaluate("() => [window.lags.splice(0), window.presented.splice(0)]")
+    return (
+        f"{len(lags)} keys, at most {max(lags, default=0):.0f} ms until the page takes one, "
+        f"at most {max(presented, default=0):.0f} ms until it is on screen"
+    )
+
+
 def measure_stream() -> None:
     with setting() as (page, lab, server, traffic):
         plan(lab)
@@ -195,9 +204,14 @@ def measure_stream() -> None:
         notebook.run(2)
         page.evaluate(WATCH, END)
         traffic.messages.clear()
+        field = page.get_by_label("Prompt", exact=True)
+        field.focus()
+        for letter in "typed while nothing arrives " * 4:
+            page.keyboard.type(letter)
+            page.wait_for_timeout(60)
+        print(f"    nothing arrives: {keys(page)}")
         notebook.run(3)
         page.locator(".flowgpt-panel .fg-block").first.wait_for()
-        field = page.get_by_label("Prompt", exact=True)
         field.focus()
         typed = 0
         with traced(page):
@@ -206,12 +220,9 @@ def measure_stream() -> None:
                 typed += 1
                 page.wait_for_timeout(60)
         print(f"panel, {LENGTH:,} characters in chunks of {SIZE}, {RATE} a second: {traffic.told(LENGTH)}")
-        lags, presented = page.evaluate("() => [window.lags, window.presented]")
+        meanwhile = keys(page)
         result(page, notebook, 4)
-        print(
-            f"    {len(lags)} keys typed meanwhile: at most {max(lags, default=0):.0f} ms until the page takes one, "
-            f"at most {max(presented, default=0):.0f} ms until it is on screen"
-        )
+        print(f"    meanwhile: {meanwhile}")
 
 
 def measure_reference() -> None:
