@@ -391,7 +391,8 @@ def test_an_interrupt_that_comes_twice_ends_the_cell_and_nothing_else(start_kern
     kernel.good("Echo.create_async_generator = usual")
 
     assert run.status == "error"
-    assert "Interrupt" in run.error
+    # Where the second one comes while IPython shows the first, it says so on stderr instead.
+    assert "Interrupt" in run.error + run.complained
     assert kernel.good("print(r.status, r.text)").printed == "cancelled what had come \n"
     assert answer(kernel, "%%flowgpt\nstill here") == "still here"
 
