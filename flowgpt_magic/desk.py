@@ -193,12 +193,14 @@ class Desk:
         from flowgpt_magic.panel import ChatPanel
 
         cell = self.journal.running_cell()
-        run, shown = self._panels.get(cell.cell_id, ("", []))
-        for earlier in shown if run != cell.run else ():
-            earlier.close(transcript=False)
+        run, shown = self._panels.get(cell.cell_id, (cell.run, []))
+        if run != cell.run:
+            for earlier in shown:
+                earlier.close(transcript=False)
+            shown = []
         panel = ChatPanel(self.conversation(name) if name else None)
         if cell.cell_id:
-            self._panels[cell.cell_id] = cell.run, [*(shown if run == cell.run else ()), panel]
+            self._panels[cell.cell_id] = cell.run, [*shown, panel]
         panel.show()
         return None
 

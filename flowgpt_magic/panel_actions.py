@@ -24,7 +24,6 @@ from flowgpt_magic.secrecy import without_passwords
 
 AROUND = 40  # characters of a find before and behind it
 FOUND = 100  # finds that are shown
-SAID = {"system": "system prompt", "temperature": "temperature"}
 T = TypeVar("T")
 
 
@@ -168,8 +167,8 @@ def set_(panel: PanelState, request: Facts) -> Facts:
     left = getattr(panel.conversation.settings(), name) if none else None
     if left in ("", None) or name == "model":
         return {}
-    shown = "is" if name == "system" else f"is {left:g},"
-    return {"said": f"the {SAID[name]} {shown} that of the settings again: %flowgpt config says where it comes from"}
+    what = "system prompt is" if name == "system" else f"temperature is {left:g},"
+    return {"said": f"the {what} that of the settings again: %flowgpt config says where it comes from"}
 
 
 # Looking

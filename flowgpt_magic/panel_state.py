@@ -265,8 +265,7 @@ class PanelState:
             if len(self.pages):
                 about = {"kind": "splice", "revision": self._revision, "at": found.at, "gone": found.gone}
                 self._send({**about, "rows": list(found.rows)})
-        self._follow_streams()
-        if found is not None and not self._arriving():
+        if not self._follow_streams() and found is not None:
             self._settled()
 
     def _turns(self) -> list[Turn]:
@@ -274,24 +273,23 @@ class PanelState:
         with self._kept.lock:
             return self._kept.timeline.live
 
-    def _arriving(self) -> set[str]:
-        return {turn.turn_id for turn in self._turns() if self._status(turn) == "streaming"}
-
-    def _follow_streams(self) -> None:
-        """Begin to tell of the replies that arrive, and end with those that have ended."""
-        arriving, pages = self._arriving(), len(self.pages)
+    def _follow_streams(self) -> set[str]:
+        """Begin to tell of the replies that arrive, and end with those that have ended; the ids of the former."""
+        turns, pages = self._turns(), len(self.pages)
+        arriving = {turn.turn_id for turn in turns if self._status(turn) == "streaming"}
         for turn_id in arriving - self._streams.keys():
             reply = self._kept.replies.get(turn_id)
             if reply is not None and pages:
                 self._streams[turn_id] = Stream(turn_id, reply, images=self._images())
         for turn_id in self._streams.keys() - arriving:
             stream = self._streams.pop(turn_id)
-            ended = next((turn for turn in self._turns() if turn.turn_id == turn_id), None)
+            ended = next((turn for turn in turns if turn.turn_id == turn_id), None)
             if ended is not None and pages:
                 change = stream.finish(ended.text)
                 self._keep(ended, stream.blocks)
                 told = {name: value for name, value in self._facts(ended).items() if name not in KNOWN}
                 self._grow([change] if change else [], end=told)
+        return arriving
 
     def _truth(self) -> Facts:
         """What is true of the conversation, for the widget's traits."""

@@ -305,8 +305,7 @@ def measure_stop() -> None:
         page.evaluate(STOPPED)
         for state in ("idle", "running a cell"):
             if state != "idle":
-                notebook.start(4)
-                notebook.cell(4).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for()
+                notebook.begin(4)
             page.evaluate("() => { window.stopped.length = 0 }")
             for _ in range(30):
                 panel.ask("never comes")

@@ -128,6 +128,11 @@ class Notebook:
         self.cell(number).locator(".cm-content").click()
         self.page.keyboard.press("Control+Enter")
 
+    def begin(self, number: int) -> None:
+        """Run a cell, and wait until it runs."""
+        self.start(number)
+        self.cell(number).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for()
+
     def run(self, number: int) -> None:
         """Run a cell and wait until it has its number."""
         self.start(number)

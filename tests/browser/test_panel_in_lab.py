@@ -68,6 +68,14 @@ def pace(seconds: float) -> str:
     return f"%config FlowGPT.pace = {seconds}"
 
 
+def sixty_turns(words: str) -> str:
+    """What a cell runs to ask 60 prompts: ``words`` is how many words the one of number ``n`` has."""
+    return (
+        "from flowgpt_magic import Conversation\nchat = Conversation()\n"
+        f"for n in range(60): str(chat.ask(f'number {{n}} ' + 'word ' * ({words})))"
+    )
+
+
 def test_a_prompt_is_sent_and_its_reply_seen_while_it_arrives(open_notebook, faults):
     notebook = open_notebook(pace(0.03), OPEN, "%flowgpt history")
     notebook.run(1)
@@ -150,8 +158,7 @@ def test_stop_gets_through_while_a_cell_runs(open_notebook):
     panel = in_cell(notebook, 2)
     panel.ask("word " * 500)
     panel.reply(1).get_by_text("word word").wait_for()
-    notebook.start(3)
-    notebook.cell(3).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for()
+    notebook.begin(3)
     before = panel.reply(1).inner_text()
     expect(panel.reply(1)).not_to_have_text(before)  # it goes on arriving beside the cell
 
@@ -169,8 +176,7 @@ def test_stop_gets_through_while_a_cell_runs(open_notebook):
 def test_a_prompt_can_be_asked_while_a_cell_runs(open_notebook):
     notebook = open_notebook(OPEN, "import time; time.sleep(20)")
     panel = in_cell(notebook, 1)
-    notebook.start(2)
-    notebook.cell(2).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for()
+    notebook.begin(2)
 
     panel.answered("beside the cell")
 
@@ -395,11 +401,7 @@ def test_what_is_set_below_the_head_is_in_force(open_notebook, faults):
 
 
 def test_words_are_found_and_gone_to(open_notebook, faults):
-    notebook = open_notebook(
-        "from flowgpt_magic import Conversation\nchat = Conversation()\n"
-        "for n in range(60): str(chat.ask(f'number {n} ' + 'word ' * 80))",
-        OPEN,
-    )
+    notebook = open_notebook(sixty_turns("80"), OPEN)
     notebook.run(1)
     panel = in_cell(notebook, 2)
     expect(panel.turn(60)).to_be_visible()
@@ -417,11 +419,7 @@ def test_words_are_found_and_gone_to(open_notebook, faults):
 
 
 def test_the_keys_go_to_the_ends_of_a_long_conversation(open_notebook, page, faults):
-    notebook = open_notebook(
-        "from flowgpt_magic import Conversation\nchat = Conversation()\n"
-        "for n in range(60): str(chat.ask(f'number {n} ' + 'word ' * (30 + 90 * (n % 4))))",
-        OPEN,
-    )
+    notebook = open_notebook(sixty_turns("30 + 90 * (n % 4)"), OPEN)
     notebook.run(1)
     panel = in_cell(notebook, 2)
     expect(panel.turn(60)).to_be_in_viewport()

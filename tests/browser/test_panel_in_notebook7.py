@@ -64,8 +64,7 @@ def test_stop_before_the_first_chunk_and_while_a_cell_runs(open_notebook):
     expect(panel.turn(1)).to_contain_text("stopped")
     panel.ask("never comes either")
     panel.turn(2).wait_for()
-    notebook.start(3)
-    notebook.cell(3).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for()
+    notebook.begin(3)
 
     panel.send.click()
     panel.ended()

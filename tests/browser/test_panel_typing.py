@@ -95,11 +95,16 @@ def edited(panel: Panel) -> Locator:
     return panel.turn(1).get_by_label("The prompt of this turn")
 
 
+def edit(panel: Panel) -> None:
+    """Begin to edit the first turn."""
+    panel.button("Edit and ask again", panel.turn(1)).click()
+    edited(panel).fill("half typed")
+
+
 def test_a_prompt_that_is_edited_waits_in_its_own_conversation(panel):
     one = chats(panel).input_value()
     panel.answered("in one")
-    panel.button("Edit and ask again", panel.turn(1)).click()
-    edited(panel).fill("half typed")
+    edit(panel)
 
     begin(panel)
     panel.answered("in the other")
@@ -113,8 +118,7 @@ def test_a_prompt_that_is_edited_waits_in_its_own_conversation(panel):
 
 def test_a_renamed_conversation_keeps_what_is_typed_and_one_that_is_removed_gives_it_back(panel, notebook):
     panel.answered("one")
-    panel.button("Edit and ask again", panel.turn(1)).click()
-    edited(panel).fill("half typed")
+    edit(panel)
     panel.button("Rename the conversation").click()
     panel.root.get_by_label("New name of the conversation").fill("renamed just now")
     panel.root.get_by_label("New name of the conversation").press("Enter")
@@ -261,8 +265,7 @@ def test_a_name_that_is_left_by_a_click_keeps_the_focus_where_it_was_put(panel):
 
 def test_what_is_typed_in_a_turn_outlives_the_page(panel, notebook):
     panel.answered("one")
-    panel.button("Edit and ask again", panel.turn(1)).click()
-    edited(panel).fill("half typed")
+    edit(panel)
     notebook.save()
 
     panel.page.reload()
@@ -320,8 +323,7 @@ def test_an_edit_that_was_out_of_view_is_there_again(panel):
         panel.answered(f"number {number} " + "word " * 200)
     panel.log.focus()
     panel.page.keyboard.press("Home")
-    panel.button("Edit and ask again", panel.turn(1)).click()
-    edited(panel).fill("half typed")
+    edit(panel)
     panel.log.focus()
     panel.page.keyboard.press("End")
     expect(panel.turn(1)).to_have_count(0)
@@ -336,8 +338,7 @@ def test_what_is_typed_in_a_conversation_that_is_removed_costs_no_other_its_draf
     panel.answered("one")
     panel.prompt.fill("comes along")
     panel.page.evaluate(PUT_DRAFT, "main")
-    panel.button("Edit and ask again", panel.turn(1)).click()
-    edited(panel).fill("half typed")
+    edit(panel)
 
     notebook.cell(7).locator(".cm-content").click()
     panel.page.keyboard.press("Control+a")
