@@ -1415,10 +1415,12 @@ class Drawer {
     for (const other of open ? this.element.parentNode.querySelectorAll(":scope > .fg-drawer:not([hidden])") : []) {
       other.dispatchEvent(new CustomEvent("fg-leave")); // there is room for one
     }
+    const within = this.element.contains(document.activeElement); // else somebody has gone on
     this.element.hidden = !open;
     const opener = this.opener();
     opener.setAttribute("aria-expanded", String(open));
-    (open ? this.first : opener).focus();
+    if (open) this.first.focus();
+    else if (within) opener.focus();
     return open;
   }
 }
