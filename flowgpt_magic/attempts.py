@@ -48,18 +48,23 @@ async def persistent(ask: Callable[[], Chunks], *, retries: int, silence: float 
 
 
 def pause_before(error: ProviderError, attempt: int) -> float | None:
-    """Seconds to wait before another try after ``attempt`` earlier ones; None where it would fail the same way."""
+    """Seconds to wait before another try after ``attempt`` earlier ones; None where it would fail the same way.
+
+    The pause grows with every attempt. A longer wait that the server asks for replaces it; a shorter one, such as 0,
+    does not.
+    """
     if isinstance(error, QuotaError):
         return None
-    asked = error.retry_after if isinstance(error, RateLimitError) else None
-    if asked is not None:
-        return asked if asked <= LONGEST_WAIT else None
+    asked = error.retry_after if isinstance(error, ProviderStatusError) else None
+    if asked is not None and asked > LONGEST_WAIT:
+        return None
     if isinstance(error, ProviderStatusError):
         passing = error.status >= 500 or error.status in PASSING or isinstance(error, RateLimitError)
     else:
         passing = isinstance(error, (ProviderConnectionError, ProviderTimeoutError, StreamInterruptedError))
     # Not all at the same moment: whoever failed together would fail together again.
-    return min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.7, 1.0) if passing else None  # noqa: S311
+    growing = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.7, 1.0)  # noqa: S311
+    return max(asked or 0.0, growing) if passing else None
 
 
 async def listening(chunks: Chunks, silence: float | None) -> Chunks:

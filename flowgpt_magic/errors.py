@@ -121,16 +121,18 @@ class ProtocolError(ProviderError):
 class ProviderStatusError(ProviderError):
     """The server answered with an HTTP status of 400 or more, or with a redirect, which is never followed.
 
-    ``status`` is that number.
+    ``status`` is that number. ``retry_after`` is the number of seconds the server asks to wait before the next try, or
+    None when it does not say.
     """
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[object, ...]:
         """For a pickle: an exception would be made again of its message alone."""
-        return type(self), (str(self), self.status)
+        return type(self), (str(self), self.status, self.retry_after)
 
 
 class ModelNotFoundError(ProviderStatusError, ModelNotSupportedError):
@@ -142,18 +144,7 @@ class SchemaNotSupportedError(ProviderStatusError):
 
 
 class RateLimitError(ProviderStatusError):
-    """Too many requests, or the quota is used up.
-
-    ``retry_after`` is the number of seconds the server asks to wait, or None when it does not say.
-    """
-
-    def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
-        super().__init__(message, status)
-        self.retry_after = retry_after
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """For a pickle, as above."""
-        return type(self), (str(self), self.status, self.retry_after)
+    """Too many requests, or the quota is used up."""
 
 
 class QuotaError(RateLimitError):

@@ -114,13 +114,14 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
     if status == 403 and (headers.get("cf-mitigated") == "challenge" or any(mark in page for mark in CHALLENGES)):
         text = f"{peer.host} answered 403: a bot check stands in the way, which only a browser can pass"
         return PermissionDeniedError(_sentence(text, peer.route.unreachable), status)
-    shown = message_of(page)[:SHOWN]
+    shown, delay = message_of(page)[:SHOWN], retry_delay(headers)
     message = f"{peer.host} answered {status}" + (f": {shown}" if shown else "")
-    if status in (402, 429):
-        return _rate_limit_error(status, headers, message)
+    if delay is not None:
+        message += f"; it asks to wait {delay:.0f} s"
     if status == 401:
-        return AuthenticationError(_sentence(message, peer.route.unauthorized), status)
-    return (PermissionDeniedError if status == 403 else ProviderStatusError)(message, status)
+        return AuthenticationError(_sentence(message, peer.route.unauthorized), status, delay)
+    kinds = {402: RateLimitError, 403: PermissionDeniedError, 429: RateLimitError}
+    return kinds.get(status, ProviderStatusError)(message, status, delay)
 
 
 def _redirect_error(status: int, headers: Mapping[str, str], peer: Peer) -> ProviderStatusError:
@@ -130,12 +131,6 @@ def _redirect_error(status: int, headers: Mapping[str, str], peer: Peer) -> Prov
         "make it the base URL",
         status,
     )
-
-
-def _rate_limit_error(status: int, headers: Mapping[str, str], message: str) -> RateLimitError:
-    delay = retry_delay(headers)
-    wait = "" if delay is None else f"; it asks to wait {delay:.0f} s"
-    return RateLimitError(message + wait, status, delay)
 
 
 def retry_delay(headers: Mapping[str, str]) -> float | None:
