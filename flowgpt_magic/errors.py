@@ -143,6 +143,20 @@ class SchemaNotSupportedError(ProviderStatusError):
     """The server does not take a schema for its answer, or not this one; it can be asked for in words."""
 
 
+class ParameterRefusedError(ProviderStatusError):
+    """The server does not take a parameter of the request, or not this value of it.
+
+    ``parameter`` is its name in the body of the request, such as ``temperature``.
+    """
+
+    def __init__(self, message: str, status: int, parameter: str, retry_after: float | None = None) -> None:
+        super().__init__(message, status, retry_after)
+        self.parameter = parameter
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.status, self.parameter, self.retry_after)
+
+
 class RateLimitError(ProviderStatusError):
     """Too many requests, or the quota is used up."""
 

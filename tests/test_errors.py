@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,12 @@ def test_an_error_with_a_status_keeps_its_numbers():
 
     assert (str(error), error.status, error.retry_after) == ("wait a little", 429, 2.5)
     assert AuthenticationError("no key", 401).status == 401
+
+
+def test_a_refused_parameter_is_still_named_after_a_pickle():
+    error = pickle.loads(pickle.dumps(errors.ParameterRefusedError("not this", 400, "temperature", 1.5)))
+
+    assert (str(error), error.status, error.parameter, error.retry_after) == ("not this", 400, "temperature", 1.5)
 
 
 def test_a_notebook_shows_an_error_in_its_own_words_and_without_a_traceback():

@@ -27,6 +27,7 @@ from flowgpt_magic.errors import (
     ModelNotFoundError,
     ModelNotSupportedError,
     OptionError,
+    ParameterRefusedError,
     PromptError,
     ProtocolError,
     ProviderConnectionError,
@@ -435,7 +436,7 @@ async def test_a_field_that_was_set_is_not_left_out_in_silence():
     async with serving(not_taking("temperature")) as server:
         _chunks, error = await read(ask(server, temperature=0.5))
 
-    assert type(error) is ProviderStatusError
+    assert type(error) is ParameterRefusedError
     assert len(server.requests) == 1
 
 

@@ -16,6 +16,7 @@ from flowgpt_magic.errors import (
     FlowGptError,
     ModelNotFoundError,
     ModelNotSupportedError,
+    ParameterRefusedError,
     PermissionDeniedError,
     ProviderError,
     ProviderStatusError,
@@ -188,21 +189,44 @@ def test_a_field_that_a_server_does_not_take_is_named(status, report, field):
     found = refused(status, report)
 
     assert isinstance(found, RefusedFieldError)
-    assert (found.field, found.status) == (field, status)
+    assert (found.parameter, found.status) == (field, status)
     without = refused(status, report, {"model": "llama9"})
     assert type(without) is ProviderStatusError
 
 
 @pytest.mark.parametrize(
-    ("status", "report"),
+    ("status", "report", "parameter"),
     [
-        (400, error("max_tokens is too large: 200000. This model supports at most 16384 completion tokens")),
-        (500, error("stream_options: something broke")),
-        (400, error("Unsupported value: 'temperature' does not support 0.2 with this model.", param="temperature")),
+        (400, error("max_tokens is too large: 200000. This model supports at most 16384 tokens"), "max_tokens"),
+        (400, error("Unsupported value: 'temperature' does not support 0.2.", param="temperature"), "temperature"),
+        (400, error("Unsupported parameter: 'temperature' is not supported with this model."), "temperature"),
+        (400, error("`temperature` is deprecated for this model."), "temperature"),
+        (400, error("litellm.UnsupportedParamsError: azure does not support parameters: {'top_k': 4}"), "top_k"),
+        (400, error("temperature: range: -1..1", param="temperature"), "temperature"),
+        (400, error("No.", param="logit_bias.17"), "logit_bias"),
+        (422, {"detail": [{"loc": ["body", "top_k"], "msg": "Extra inputs are not permitted"}]}, "top_k"),
+        (422, {"detail": [{"loc": ["body", "temperature"], "msg": "Input should be less than 1"}]}, "temperature"),
+        (400, {"object": "error", "message": "temperature must be non-negative, got -1", "code": 400}, "temperature"),
     ],
 )
-def test_what_another_name_would_not_mend_is_an_error(status, report):
-    assert type(refused(status, report)) is ProviderStatusError
+def test_a_parameter_that_a_server_does_not_take_is_named(status, report, parameter):
+    found = refused(status, report, BODY | {"temperature": 0.2, "top_k": 4, "logit_bias": {}})
+
+    assert type(found) is ParameterRefusedError
+    assert (found.parameter, found.status) == (parameter, status)
+
+
+@pytest.mark.parametrize(
+    ("status", "report"),
+    [
+        (500, error("stream_options: something broke")),
+        (400, error("Invalid 'messages[0].content': empty", param="messages[0].content")),
+        (400, error("Unsupported parameter: 'seed'")),
+        (400, error("the temperature in Oslo is 7 degrees")),
+    ],
+)
+def test_what_is_said_of_no_parameter_of_the_request_is_the_error_of_its_status(status, report):
+    assert type(refused(status, report, BODY | {"temperature": 0.2})) is ProviderStatusError
 
 
 @pytest.mark.parametrize(

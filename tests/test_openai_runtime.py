@@ -20,6 +20,7 @@ from flowgpt_magic.desk import Asked, Desk
 from flowgpt_magic.errors import (
     AuthenticationError,
     ContextLengthError,
+    ParameterRefusedError,
     ProviderStatusError,
     SchemaNotSupportedError,
 )
@@ -144,7 +145,7 @@ async def test_a_reply_fits_the_schema_it_was_asked_with(base_url):
         ({"openai_key": "WRONG_KEY"}, AuthenticationError, "from the environment variable WRONG_KEY"),
         ({"openai_key": ""}, AuthenticationError, "It was sent no key"),
         ({"schema": {"type": "nonsense"}}, SchemaNotSupportedError, "nonsense"),
-        ({"extra_body": {"temperature": "hot"}}, ProviderStatusError, "answered"),
+        ({"extra_body": {"temperature": "hot"}}, ParameterRefusedError, "temperature"),
     ],
 )
 async def test_what_it_refuses_is_an_error_of_ours(base_url, monkeypatch, options, kind, said):

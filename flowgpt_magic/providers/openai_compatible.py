@@ -158,7 +158,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
                         yield chunk
                 return
             except RefusedFieldError as error:  # nothing has come by then
-                body = openai_requests.without(body, error.field)
+                body = openai_requests.without(body, error.parameter)
 
 
 async def _chunks(

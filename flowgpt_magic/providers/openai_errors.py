@@ -14,6 +14,7 @@ from flowgpt_magic.errors import (
     AuthenticationError,
     ContextLengthError,
     ModelNotFoundError,
+    ParameterRefusedError,
     PermissionDeniedError,
     ProviderError,
     ProviderStatusError,
@@ -32,6 +33,7 @@ from flowgpt_magic.providers.http_errors import (
 )
 from flowgpt_magic.providers.openai_requests import OTHER_NAMES
 
+PROMPT_FIELDS = ("model", "messages", "stream")  # what every request has, and is no parameter
 REFUSED = (400, 422)  # the request was understood, and not liked
 NO_QUOTA = {"insufficient_quota", "insufficient_balance", "insufficient_credits", "billing_hard_limit_reached"}
 NO_MODEL = {"model_not_found", "invalid_model", "unknown_model", "deploymentnotfound"}
@@ -63,12 +65,18 @@ SCHEMA_WORDS = re.compile(r"response_format|json[_ ]?schema|structured[_ ]output
 MASKED = re.compile(r"[^\s\"']*\*{2,}[^\s\"',;]*|\b[\w-]+(?:\.{3}|…)[\w-]+")
 
 
-class RefusedFieldError(ProviderStatusError):
-    """The server does not take ``field`` of the body, and may take the rest."""
+# What servers write about a parameter that they do not take. The name stands in ``param``, or next to these words.
+PARAMETER_WORDS = re.compile(
+    r"unsupported|not supported|not (?:be )?support|unrecognized|unknown|unexpected|extra (?:inputs|fields)|"
+    r"not permitted|not allowed|not (?:a )?valid|invalid|out of range|must be|should be|too (?:large|small|high|low)|"
+    r"at (?:most|least)|less than|greater than|cannot be|can't be|only .{0,40}(?:supported|allowed)|deprecated|"
+    r"does not (?:support|accept|take)|do(?:es)?n't support|UnsupportedParams",
+    re.IGNORECASE,
+)
 
-    def __init__(self, message: str, status: int, field: str) -> None:
-        super().__init__(message, status)
-        self.field = field
+
+class RefusedFieldError(ParameterRefusedError):
+    """The server does not take a parameter that has another name, or that the reply can do without."""
 
 
 class Failures:
@@ -120,20 +128,40 @@ class Failures:
         if codes & NO_MODEL or (status in (*REFUSED, 404, None) and self._names_model(words, status)):
             advice = "%flowgpt models openai_compatible lists those it has"
             return ModelNotFoundError(f"{message}. {advice}", status or 404)
-        return self._refused_field(message, status, f"{words} {report}")
+        return self._refused_field(message, status, report, words)
 
     def _names_model(self, words: str, status: int | None) -> bool:
         named = str(self._body.get("model", "")).lower() in words.lower()
         return bool(self._body and MODEL_WORDS.search(words) and (named or status == 404))
 
-    def _refused_field(self, message: str, status: int | None, words: str) -> ProviderError | None:
+    def _refused_field(
+        self, message: str, status: int | None, report: Mapping[str, Any], words: str
+    ) -> ProviderError | None:
         if status in REFUSED:
+            anywhere = f"{words} {report}"
             for field, other in OTHER_NAMES.items():
-                if field in self._body and re.search(rf"\b{field}\b", words) and other in words:
+                if field in self._body and re.search(rf"\b{field}\b", anywhere) and other in anywhere:
                     return RefusedFieldError(message, status, field)
-        if status and "json_schema" in str(self._body.get("response_format", "")) and SCHEMA_WORDS.search(words):
+        if (
+            status
+            and "json_schema" in str(self._body.get("response_format", ""))
+            and SCHEMA_WORDS.search(f"{words} {report}")
+        ):
             return SchemaNotSupportedError(message, status)
+        if status in REFUSED and (parameter := self._refused_parameter(report, words)):
+            return ParameterRefusedError(message, status, parameter)
         return None
+
+    def _refused_parameter(self, report: Mapping[str, Any], words: str) -> str:
+        """The field of the request that a refusal speaks of; empty where it speaks of none, or of the messages."""
+        ours = [name for name in self._body if name not in PROMPT_FIELDS]
+        named = str(_error_of(report).get("param") or "").partition(".")[0].partition("[")[0]
+        if named in ours:
+            return named
+        if not PARAMETER_WORDS.search(words):
+            return ""
+        places = {name: found.start() for name in ours if (found := re.search(rf"\b{re.escape(name)}\b", words))}
+        return min(places, key=lambda name: (places[name], -len(name)), default="")
 
 
 def path_advice(peer: Peer) -> str:
