@@ -65,6 +65,7 @@ def reply_to(request: Request, replays: Replays, keeping: Keeping | None, *, ref
         on_growth=keeping.grow if keeping else None,
         on_again=keeping.again if keeping else None,
         on_end=watch.end,
+        until_saved=keeping.until_saved if keeping else None,
     )
     if request.left_out:
         reply.left_out = request.left_out

@@ -91,6 +91,17 @@ def worker() -> Worker:
         return _workers[-1]
 
 
+def _forget_worker() -> None:
+    """In a forked child: the thread is not here, and the lock may be held by a thread that is not here either."""
+    global _starting
+    _starting = threading.Lock()
+    _workers.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_worker)
+
+
 @atexit.register
 def close_worker() -> None:
     """End the worker's thread: connections left open at exit print a page of warnings."""

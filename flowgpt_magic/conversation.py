@@ -78,7 +78,7 @@ class Conversation:
     def _bind(self, journal: Journal, name: str) -> None:
         self._journal = journal
         self._kept = journal.load(name)
-        self._lock, self._timeline = self._kept.lock, self._kept.timeline
+        self._timeline = self._kept.timeline
 
     def _follow_setting(self) -> None:
         """Go on in another history where that was set in the meantime: what is asked with it off is kept nowhere."""
@@ -108,13 +108,13 @@ class Conversation:
     def turns(self) -> list[Turn]:
         """The turns that count, in order."""
         self._follow_setting()
-        with self._lock:
+        with self._kept.lock:
             return self._timeline.live
 
     def versions(self, turn: Turn) -> list[Turn]:
         """All that was ever asked at the place of ``turn``, oldest first."""
         stored = self._journal.versions(self.record.conversation_id, turn.place)
-        with self._lock:
+        with self._kept.lock:
             known = {each.turn_id: each for each in stored}
             known |= {each.turn_id: each for each in self._timeline.versions(turn.place)}
         return sorted(known.values(), key=lambda each: (each.version, each.started))
@@ -122,7 +122,7 @@ class Conversation:
     def turn(self, number: int) -> Turn:
         """The turn with this number, from 1 on, -1 the last. Raises ``TurnNotFoundError``."""
         self._follow_setting()
-        with self._lock:
+        with self._kept.lock:
             return self._timeline.number(number)
 
     def settings(self, **options: Any) -> Settings:
@@ -245,7 +245,7 @@ class Conversation:
         """
         self._follow_setting()
         request = self._request("?", options, Spot(cell=self._journal.running_cell()), history=earlier)
-        with self._lock:
+        with self._kept.lock:
             before = self._timeline.live if earlier else []
         return request, turns_to_send(request.chosen, before)[0], self._journal
 
@@ -258,7 +258,7 @@ class Conversation:
         """This run of the cell: the prompts it asks take the places of those that its last run asked, in order."""
         if not cell.cell_id:
             return None
-        with self._lock:
+        with self._kept.lock:
             known = self._kept.runs.get(cell.cell_id)
             if known is None or known.run != cell.run:
                 earlier = self._timeline.of_cell(cell.cell_id)
@@ -312,7 +312,7 @@ class Conversation:
         images = read_images(images, target)
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
-        with self._lock:
+        with self._kept.lock:
             before = self._timeline.live if spot.place is None else self._timeline.before(spot.place)
         sent, left_out = turns_to_send(chosen, before if history and earlier is None else [])
         request = Request(prompt, target, chosen, [], "", spot, params, earlier, schema, images, left_out=2 * left_out)
@@ -328,7 +328,7 @@ class Conversation:
     def undo(self) -> str:
         """Take the last change back; returns what that was. Raises ``NothingToUndoError``."""
         self._fetch(redo=False)
-        with self._lock:
+        with self._kept.lock:
             change, saved = self._timeline.undo()
             self._journal.save(self._kept, *saved)
         return change.kind
@@ -336,7 +336,7 @@ class Conversation:
     def redo(self) -> str:
         """Make the change again that was undone last; returns what that was. Raises ``NothingToUndoError``."""
         self._fetch(redo=True)
-        with self._lock:
+        with self._kept.lock:
             change, saved = self._timeline.redo()
             self._journal.save(self._kept, *saved)
         return change.kind
@@ -350,7 +350,7 @@ class Conversation:
         found = next((each for each in self.versions(turn) if each.version == version), None)
         if found is None:
             raise TurnNotFoundError(f"turn {number} has no version {version}: %flowgpt show {number} lists them")
-        with self._lock:
+        with self._kept.lock:
             if not found.live:
                 self._timeline.know(found)
                 self._journal.save(self._kept, *self._timeline.change("choose", [found], [turn]))
@@ -358,16 +358,16 @@ class Conversation:
 
     def _fetch(self, *, redo: bool) -> None:
         """Read the turns that an undo, or redo, is about: only live ones are read when a conversation is opened."""
-        with self._lock:
+        with self._kept.lock:
             unknown = self._timeline.unknown(redo=redo)
         found = self._journal.turns(unknown)
-        with self._lock:
+        with self._kept.lock:
             for turn in found:
                 self._timeline.know(turn)
 
     def clear(self) -> int:
         """Begin anew; the turns are kept, and ``undo`` brings them back. Returns how many there were."""
-        with self._lock:
+        with self._kept.lock:
             live = self._timeline.live
             if live:
                 self._journal.save(self._kept, *self._timeline.change("clear", removed=live))
@@ -381,7 +381,7 @@ class Conversation:
         """
         if name == self.name:
             raise ConversationNameError(f"this is {name!r} already: give the branch another name")
-        with self._lock:
+        with self._kept.lock:
             turns = self._timeline.live
             if number is not None:
                 last = self._timeline.number(number)
@@ -397,7 +397,7 @@ class Conversation:
 
         The conversation is listed from now on, even with no turn in it.
         """
-        with self._lock:
+        with self._kept.lock:
             gone = self._timeline.live
             copies = self._copies(turns)
             saved = self._timeline.change(kind if copies else "new", copies, gone) if copies or gone else []
@@ -429,14 +429,14 @@ class Conversation:
         self._journal.renamed(self._kept, self.name)
 
     def _change_record(self, **values: Any) -> None:
-        with self._lock:
+        with self._kept.lock:
             self._kept.record = replace(self.record, changed=time.time(), **values)
 
     # For Keeping
 
     def begin_turn(self, turn: Turn, spot: Spot) -> Turn:
         """Give the turn its place and version, and make it live."""
-        with self._lock:
+        with self._kept.lock:
             place = self._timeline.next_place() if spot.place is None else spot.place
             turn = replace(turn, place=place, version=self._timeline.next_version(place))
             others = self._timeline.live_among({place, *spot.clears})
@@ -446,7 +446,7 @@ class Conversation:
 
     def begin_turn_again(self, turn: Turn, attempt: Turn) -> Turn:
         """The turn as the next version at its place, without a word yet; ``attempt`` is kept as the one before it."""
-        with self._lock:
+        with self._kept.lock:
             self._timeline.know(attempt)
             self._timeline.know(replace(turn, version=self._timeline.next_version(turn.place)))
             self._journal.save(self._kept, attempt, self._timeline.get(turn.turn_id))
@@ -454,7 +454,7 @@ class Conversation:
 
     def end_turn(self, turn: Turn, *, empty: bool) -> Turn:
         """Keep what has become of it. An ``empty`` reply that failed does not keep the place of an earlier one."""
-        with self._lock:
+        with self._kept.lock:
             self._timeline.know(turn)
             saved = self._timeline.withdraw(turn.turn_id) if empty and turn.status != "complete" else []
             run = self._kept.runs.get(turn.cell_id)

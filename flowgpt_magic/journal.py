@@ -6,6 +6,7 @@ Its place in the history follows the file, so that the next kernel finds it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -52,7 +53,7 @@ from flowgpt_magic.records import (
     Rekey,
 )
 from flowgpt_magic.replay import Replays
-from flowgpt_magic.saver import Saver
+from flowgpt_magic.saver import PATIENCE, Saver
 from flowgpt_magic.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FILE = "history.sqlite3"
+SAVED_WITHIN = PATIENCE + 0.5  # seconds a reply waits to be saved; the person is told shortly before that it is not
 
 
 class Journal:
@@ -139,9 +141,23 @@ class Journal:
         """Write what is not written yet."""
         self._saver.close()
 
+    def unlock(self) -> None:
+        """Begin with locks of this process after a fork, without the replies that arrive in the parent."""
+        self._lock = threading.RLock()
+        for kept in self._kept.values():
+            kept.lock = threading.RLock()
+            kept.replies.clear()
+
     def flush(self) -> bool:
         """Wait until everything is written; was it?"""
         return self._saver.flush()
+
+    async def until_saved(self, timeout: float = SAVED_WITHIN) -> bool:
+        """Wait until everything that was handed over before is in the file; was it, within ``timeout`` seconds?"""
+        saved = self._saver.saved()
+        if saved is not None:
+            await asyncio.wait({asyncio.wrap_future(saved)}, timeout=timeout)
+        return saved is None or saved.done()
 
     def read(self, ask: Callable[[History], T], otherwise: T) -> T:
         """What ``ask`` finds in the history; ``otherwise``, and a line for the person, where it cannot be read."""
@@ -367,20 +383,26 @@ class Journal:
     # Saving
 
     def save_notebook(self) -> None:
-        """Save which notebook this is."""
-        if not self._notebook_saved:
-            self._notebook_saved = True
-            self._saver.save(self.notebook)
+        """Save which notebook this is.
+
+        The mark is set after the record is handed over, and under the lock: a turn of another thread that finds the
+        mark must come behind the record in the saver's queue.
+        """
+        with self._lock:
+            if not self._notebook_saved:
+                self._saver.save(self.notebook)
+                self._notebook_saved = True
 
     def save(self, kept: Kept, *records: Turn | ChangeRecord, changed: bool = False) -> None:
         """Save turns and changes of a conversation, and before them what the saver does not have yet, or not as it is.
 
         ``changed`` says that the conversation's own record has changed.
         """
-        self.save_notebook()
-        if changed or not kept.handed_over:
-            kept.listed = kept.handed_over = True
-            self._saver.save(kept.record)
+        with self._lock:  # see save_notebook
+            self.save_notebook()
+            if changed or not kept.handed_over:
+                self._saver.save(kept.record)
+                kept.listed = kept.handed_over = True
         for record in records:
             self._saver.save(record)
         self.changed(kept)
@@ -460,6 +482,18 @@ def _begin(location: str, shell: ModuleType | None) -> Journal:
         find_path=shell.path_of_notebook,
         configured=shell.configured,
     )
+
+
+def _unlock() -> None:
+    """In a forked child: a thread of the parent may have held a lock, and is not here to release it."""
+    global _finding
+    _finding = threading.Lock()
+    for each in _journals:
+        each.unlock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def replies() -> list[Reply]:

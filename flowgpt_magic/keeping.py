@@ -88,6 +88,11 @@ class Keeping:
         turn = replace(_grown(self._turn, reply, status), error=error)
         reply.turn = self._conversation.end_turn(turn, empty=turn.text in ("", self._request.begins_with))
 
+    async def until_saved(self, reply: Reply) -> None:
+        """Wait until the turn is in the history's file, or the person is told why it is not."""
+        if self._turn is not None and not await self._journal.until_saved():
+            reply.notices += self._journal.take_troubles()
+
 
 def _grown(turn: Turn, reply: Reply, status: Status) -> Turn:
     """``turn`` as its reply is now."""

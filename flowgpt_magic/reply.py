@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -36,7 +36,10 @@ else:
 
 Source = Callable[[], AsyncGenerator[str | Usage | Again, None]]
 # What a pickle or a copy of a reply leaves behind.
-LIVING = ("schema", "_source", "_on_start", "_on_growth", "_on_again", "_on_end", "_readers", "_lock", "_task")
+LIVING = (
+    *("schema", "_source", "_on_start", "_on_growth", "_on_again", "_on_end", "_until_saved"),
+    *("_readers", "_lock", "_task"),
+)
 
 
 class CodeBlock(str):
@@ -193,6 +196,7 @@ class Reply(Generic[T]):
         on_growth: Callable[[Reply], None] | None = None,
         on_again: Callable[[Reply, str], None] | None = None,
         on_end: Callable[[Reply, Status], None] | None = None,
+        until_saved: Callable[[Reply], Awaitable[None]] | None = None,
     ) -> None:
         self.turn_id = uuid4().hex
         self.provider = provider
@@ -212,8 +216,9 @@ class Reply(Generic[T]):
         self._on_growth = on_growth
         self._on_again = on_again
         self._on_end = on_end
+        self._until_saved = until_saved
         self._status: Status | None = None
-        self._closed = False
+        self._closed = self._saving = False
         self._chunks: list[str] = []
         self._read: list[Any] = []  # the value in the text, once somebody has asked for it
         self._readers: list[Reader] = []
@@ -397,11 +402,11 @@ class Reply(Generic[T]):
     def cancel(self) -> None:
         """Stop it, from any thread. What has arrived stays, what comes after this does not; no effect after the end."""
         with self._lock:
-            if self._closed:  # its task may be closing a connection, which a second cancel would cut short
+            if self._closed and not self._saving:  # its task may be closing a connection, which this would cut short
                 return
             if self._status is None:
                 self._begun = time.monotonic()
-            self._end("cancelled")
+            self._end("cancelled")  # no effect on one that is only being saved
         if (task := self._task) is not None:
             with suppress(RuntimeError):  # the loop is closed, and its tasks with it
                 task.get_loop().call_soon_threadsafe(task.cancel)
@@ -417,6 +422,7 @@ class Reply(Generic[T]):
                         if self.ended:  # cancelled, and the provider did not listen
                             return
                         self._add(chunk)
+            await self._save()
         except SystemExit as error:  # it would end the worker's thread, and every other reply with it
             raise ProviderError(f"{self.provider} tried to end the process") from error
 
@@ -472,7 +478,20 @@ class Reply(Generic[T]):
         else:
             self._end("complete")
 
-    def _end(self, status: Status, error: BaseException | None = None) -> None:
+    async def _save(self) -> None:
+        """End as complete once the turn is in the history's file: a process that ends right then loses nothing."""
+        with self._lock:
+            if self._closed or self._until_saved is None:
+                return
+            self._saving = True
+        try:
+            self._end("complete", wait=True)
+            await self._until_saved(self)
+        finally:
+            self._settle("complete")
+
+    def _end(self, status: Status, error: BaseException | None = None, *, wait: bool = False) -> None:
+        """Record how it ended. With ``wait``, ``_settle`` tells its readers later."""
         with self._lock:
             if self._closed:
                 return
@@ -484,10 +503,15 @@ class Reply(Generic[T]):
                 if self._on_end is not None:
                     self._on_end(self, status)
             finally:
-                self._status = status
-                # They hold on to all that was said before, and a notebook keeps its replies.
-                self._on_start = self._on_growth = self._on_again = self._on_end = None
-                self._wake()
+                if not wait:
+                    self._settle(status)
+
+    def _settle(self, status: Status) -> None:
+        with self._lock:
+            self._status, self._saving = status, False
+            # They hold on to all that was said before, and a notebook keeps its replies.
+            self._on_start = self._on_growth = self._on_again = self._on_end = self._until_saved = None
+            self._wake()
 
     def _wake(self) -> None:
         for reader in self._readers:

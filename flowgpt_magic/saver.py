@@ -11,6 +11,7 @@ import atexit
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from flowgpt_magic import bridge
-from flowgpt_magic.errors import HistoryError, HistoryLockedError
+from flowgpt_magic.errors import FlowGptWarning, HistoryError, HistoryLockedError
 from flowgpt_magic.messages import Turn, notice
+from flowgpt_magic.plain_text import counted
 from flowgpt_magic.records import MEMORY, OFF, Record
 from flowgpt_magic.writer import Begun, Ended, Flush, Fork, Read, Stop, Writer
 
@@ -31,7 +33,7 @@ T = TypeVar("T")
 INTERVAL = 1.0  # seconds between two saves of a turn that grows
 PATIENCE = 5.0  # seconds a locked file is waited for before the person is told
 READ_TIMEOUT = 5.0  # seconds
-CLOSE_TIMEOUT = 2.0  # seconds the end of the process waits for what is not written yet
+CLOSE_TIMEOUT = 3.0  # seconds the end of the process waits for what is not written yet; Jupyter kills after 5
 FORK_TIMEOUT = 1.0  # seconds a fork waits for what is just being written
 
 
@@ -116,12 +118,23 @@ class Saver:
 
     def flush(self, timeout: float = READ_TIMEOUT) -> bool:
         """Has everything handed over before been written, within ``timeout`` seconds?"""
+        done = self._flushed(growth=True)
+        return done is None or self._wait(done, timeout)
+
+    def saved(self) -> Future[None] | None:
+        """A future that is done once everything handed over before is in the file; None where there is no file.
+
+        It stays pending while another process locks the file.
+        """
+        return None if self.location in (OFF, MEMORY) else self._flushed(growth=False)
+
+    def _flushed(self, *, growth: bool) -> Future[None] | None:
         writer = self._writer
         if writer is None or self._pid != os.getpid():
-            return True
+            return None
         done: Future[None] = Future()
-        writer.inbox.put(Flush(done))
-        return self._wait(done, timeout)
+        writer.inbox.put(Flush(done, growth))
+        return done
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
         """Write what was handed over and close the file; nothing is saved after that.
@@ -208,7 +221,11 @@ class Saver:
 
     def _close_at_exit(self) -> None:
         bridge.close_worker()  # replies end first, and are saved as they ended
-        self.close()
+        writer = self._writer
+        if not self.close() and writer is not None and (count := writer.unsaved):
+            lost = f"{counted(count, 'turn')} could not be saved before the program ended"
+            why = f"another process locks the history {self.location}, or the disk is slow"
+            warnings.warn(f"{lost}: {why}", FlowGptWarning, stacklevel=1)
 
 
 _running: set[Saver] = set()  # those with a thread

@@ -76,9 +76,10 @@ class Read:
 
 @dataclass(frozen=True)
 class Flush:
-    """Somebody waits until everything before this is written."""
+    """Somebody waits until everything before this is written; ``growth`` includes the text of turns that stream."""
 
     done: Future[None]
+    growth: bool = True
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,18 @@ class Known:
         """What turns belong to, in the order to save it in."""
         return [*self.notebooks.values(), *self.conversations.values()]
 
+    def parents_of(self, record: Record | Growth) -> list[Record]:
+        """The notebook and the conversation that ``record`` belongs to, as far as they are known, in that order."""
+        if isinstance(record, ConversationRecord):
+            parents: list[Record | None] = [self.notebooks.get(record.notebook_id)]
+        elif isinstance(record, (Turn, ChangeRecord)):
+            conversation = self.conversations.get(record.conversation_id)
+            notebook = self.notebooks.get(conversation.notebook_id) if conversation else None
+            parents = [notebook, conversation]
+        else:
+            parents = []
+        return [parent for parent in parents if parent is not None]
+
     def all(self) -> list[Record]:
         """Everything, in the order to save it in."""
         return [*self.parents(), *self.turns.values(), *self.changes.values()]
@@ -158,6 +171,12 @@ class Writer:
         self._recoveries = 0  # from damage
         self._told: set[str] = set()
         self._unindexed = self._stopping = False
+        self._with_parents: Record | Growth | None = None  # the record that is tried again behind its parents
+
+    @property
+    def unsaved(self) -> int:
+        """How many turns are not written yet; from any thread, about."""
+        return len({each.turn_id for each in list(self._pending) if isinstance(each, (Turn, Growth))})
 
     def run(self) -> None:
         """Until a ``Stop`` came and everything is written."""
@@ -221,7 +240,8 @@ class Writer:
         """Take the newest text of the turns whose moment has come; of all, where somebody waits for what is written."""
         if self._retry_at:  # texts that cannot be written would only pile up
             return
-        now, at_once = time.monotonic(), bool(self._reads or self._flushes or self._stopping)
+        flushes = any(flush.growth for flush in self._flushes)
+        now, at_once = time.monotonic(), bool(self._reads or flushes or self._stopping)
         for turn_id, moment in self._open_turns.items():
             if at_once or moment <= now:
                 self._open_turns[turn_id] = now + self._interval
@@ -337,12 +357,21 @@ class Writer:
         self._pending.extendleft(reversed(self.known.all()))
 
     def _find_record(self, error: HistoryRecordError) -> None:
-        """One of several cannot be stored: they are tried one by one, and that one is left out."""
+        """Try the records one by one. One that cannot be stored is tried once more behind its parents, then left out.
+
+        A turn is refused where its conversation is not in the file: without the second try, one lost record would
+        cost all turns that come after it.
+        """
         if self._together > 1:
             self._together = 1
-        else:
-            self._pending.popleft()
-            self._tell(str(error), f"{error}.")
+            return
+        record = self._pending[0]
+        if record is not self._with_parents and (parents := self.known.parents_of(record)):
+            self._with_parents = record
+            self._pending.extendleft(reversed(parents))
+            return
+        self._pending.popleft()
+        self._tell(str(error), f"{error}.")
 
     def _replace_damaged(self, error: HistoryDamagedError) -> None:
         """Begin a new file, or go on with that of another kernel which found the damage first."""

@@ -237,7 +237,7 @@ def test_a_module_says_what_it_is_for_and_can_be_read_in_one_go(module):
     source = MODULES[module].read_text("utf-8")
 
     assert ast.get_docstring(ast.parse(source))
-    assert len(source.splitlines()) <= 500
+    assert len(source.splitlines()) <= 600
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from flowgpt_magic.errors import ConversationNotFoundError, TurnNotFoundError
 from flowgpt_magic.history import History
 from flowgpt_magic.journal import Journal
 from flowgpt_magic.notebook import Cell, Place, place_of
+from flowgpt_magic.records import NotebookRecord
 
 PROGRAM = """
 from flowgpt_magic import Conversation
@@ -495,3 +496,104 @@ def test_a_program_begins_anew_each_time_and_is_kept(tmp_path):
     history = History(path)
     assert len(history.search("hello")) == 2
     history.close()
+
+
+# Threads and processes that end without a word
+
+
+THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from flowgpt_magic import Conversation
+sys.setswitchinterval(1e-6)  # as many changes of threads as can be
+with ThreadPoolExecutor(20) as pool:
+    list(pool.map(lambda number: Conversation(f"c{number % 4}").ask(f"question {number}").text, range(40)))
+"""
+
+CHILDREN = """
+import multiprocessing, os, sys
+from flowgpt_magic import Conversation, ask
+
+def child(number):
+    for each in range(5):
+        Conversation(f"child {number}").ask(f"question {number} {each}").text
+    os._exit(0)  # no atexit function runs
+
+if __name__ == "__main__":
+    ask("of the parent").text
+    context = multiprocessing.get_context(sys.argv[1])
+    children = [context.Process(target=child, args=(number,)) for number in range(4)]
+    for each in children:
+        each.start()
+    for each in children:
+        each.join()
+    assert [each.exitcode for each in children] == [0] * 4
+    os._exit(0)
+"""
+
+
+def run_program(folder: Path, program: str, *arguments: str) -> int:
+    """Run ``program`` from a file on the echo provider; the number of turns in its history afterwards."""
+    file, history = folder / "program.py", folder / "history.sqlite3"
+    file.write_text(program)
+    environment = {**os.environ, "FLOWGPT_MODEL": "echo", "FLOWGPT_HISTORY": str(history)}
+    done = subprocess.run(
+        [sys.executable, str(file), *arguments], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with contextlib.closing(sqlite3.connect(history)) as database:
+        return int(database.execute("SELECT count(*) FROM turns WHERE status = 'complete'").fetchone()[0])
+
+
+def test_threads_that_ask_as_the_first_thing_in_a_process_lose_no_turn(tmp_path):
+    assert run_program(tmp_path, THREADS) == 40
+
+
+def test_no_turn_comes_before_its_notebook_however_threads_change(kernel, tmp_path, monkeypatch):
+    here = kernel(save(tmp_path / "work.ipynb", *new_ids(2)))
+    kept = here.load("main")
+    handed_over: list[str] = []
+    other = threading.Thread(target=lambda: here.save(kept, changed=True))
+
+    def slow_save(record: object) -> None:
+        if isinstance(record, NotebookRecord) and not other.ident:
+            other.start()
+            other.join(0.2)  # it has to wait; without a lock it would be through by then
+        handed_over.append(type(record).__name__)
+
+    monkeypatch.setattr(here._saver, "save", slow_save)
+    here.save(kept)
+    other.join()
+
+    assert handed_over[:2] == ["NotebookRecord", "ConversationRecord"]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_that_ends_at_once_after_its_replies_were_complete_has_saved_them(tmp_path, method):
+    assert run_program(tmp_path, CHILDREN, method) == 21
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_that_was_forked_while_a_thread_held_the_locks_can_ask(tmp_path):
+    program = """
+import os, sys, threading
+from flowgpt_magic import Conversation, bridge, journal
+chat = Conversation()
+chat.ask("of the parent").text
+here = journal.here()
+held, over = threading.Event(), threading.Event()
+
+def hold():
+    with here._lock, chat._kept.lock, bridge._starting, journal._finding:
+        held.set()
+        over.wait()
+
+threading.Thread(target=hold).start()
+held.wait()
+if not os.fork():
+    chat.ask("of the child").text
+    os._exit(0)
+over.set()
+assert os.wait()[1] == 0
+"""
+    assert run_program(tmp_path, program) == 2

@@ -1086,3 +1086,81 @@ def test_an_interrupt_while_its_text_is_waited_for_is_one_line_and_keeps_the_tex
             str(reply)
 
     assert (reply.status, reply.text) == ("cancelled", "two words")
+
+
+# Saved before it is complete
+
+
+class Saving:
+    """What waits for a turn to be saved, until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.stopped = threading.Event(), threading.Event()
+        self.go_on: asyncio.Event | None = None
+
+    async def __call__(self, reply: Reply) -> None:
+        self.go_on = asyncio.Event()
+        self.begun.set()
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.stopped.set()
+            raise
+
+    def finish(self) -> None:
+        bridge.worker().loop.call_soon_threadsafe(self.go_on.set)
+
+
+def test_a_reply_is_complete_when_its_turn_is_saved_and_not_before():
+    saving = Saving()
+    reply = ask(Script("one", END), until_saved=saving)
+    reader = reply.open()
+
+    assert saving.begun.wait(LIMIT)
+    assert (reply.status, reply.text_so_far, reader.take()) == ("streaming", "one", ["one"])
+    saving.finish()
+
+    assert reader.take() == []
+    assert reply.status == "complete"
+
+
+def test_a_cancel_ends_the_wait_for_saving_and_the_whole_reply_stays_complete():
+    saving = Saving()
+    reply = ask(Script("one", END), until_saved=saving)
+    reader = reply.open()
+    assert saving.begun.wait(LIMIT)
+
+    reply.cancel()
+
+    assert saving.stopped.wait(LIMIT)
+    assert reader.take() == ["one"]
+    assert reader.take() == []
+    assert (reply.status, reply.error) == ("complete", None)
+
+
+def test_a_reply_whose_recording_fails_ends_all_the_same():
+    def fail(reply: Reply, status: Status) -> None:
+        raise RuntimeError("no room")
+
+    reply = ask(Script("one", END), on_end=fail, until_saved=Saving())
+
+    reply.open().take()
+    assert wait_until_ended(reply)
+
+
+def wait_until_ended(reply: Reply) -> bool:
+    return not reply.open().take(LIMIT) or reply.ended
+
+
+@pytest.mark.parametrize("line", [ProviderError("broken"), None])
+def test_only_a_complete_reply_waits_to_be_saved(line):
+    saving, script = Saving(), Script("one", *([line] if line else []))
+    reply = ask(script, until_saved=saving)
+    reader = reply.open()
+    take(reader, 1)
+    if line is None:
+        reply.cancel()
+
+    assert reader.take() == []
+    assert reply.status == ("failed" if line else "cancelled")
+    assert not saving.begun.is_set()

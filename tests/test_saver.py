@@ -63,6 +63,10 @@ def ended(turn: Turn, text: str) -> Turn:
     return replace(turn, text=text, status="complete", ended=turn.started + 1)
 
 
+def complete_turn(turn_id: str) -> Turn:
+    return turn_record(conversation, turn_id=turn_id, status="complete", ended=1.0)
+
+
 def stored(path: Path) -> dict[str, Turn]:
     """The turns that are in the file now, by their id."""
     with closing(History(path)) as history:
@@ -439,6 +443,44 @@ def test_a_reply_that_the_end_of_the_process_stops_is_saved_as_it_ended(path):
     )
 
     assert (stored(path)["one"].status, stored(path)["one"].text) == ("complete", "what came")
+
+
+def test_turns_that_cannot_be_written_before_the_program_ends_are_counted_in_a_warning(path):
+    process = start(
+        """
+        saver = begin(sys.argv[1])
+        saver.flush()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for number in range(3):
+            saver.end(complete(f"turn-{number}"))
+        """,
+        path,
+    )
+    assert process.stdout.readline() == "ready\n"
+    with locked(path):
+        _out, err = process.communicate("go on\n", timeout=LIMIT)
+
+    assert "FlowGptWarning: 3 turns could not be saved before the program ended" in err
+    assert str(path) in err
+
+
+def test_the_future_of_what_was_handed_over_is_done_when_it_is_in_the_file_and_not_before(make, path):
+    saver = make()
+    assert saver.flush(LIMIT)
+    with locked(path):
+        saver.end(complete_turn("one"))
+        saved = saver.saved()
+        assert saver.read(turns) == {}  # an answer comes after a try to write
+        assert not saved.done()
+    saved.result(LIMIT)
+
+    assert set(stored(path)) == {"one"}
+
+
+@pytest.mark.parametrize("location", [":memory:", "off"])
+def test_where_there_is_no_file_nothing_is_waited_for(make, location):
+    assert make(location).saved() is None
 
 
 # Several processes

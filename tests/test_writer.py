@@ -633,6 +633,20 @@ def test_of_a_record_that_cannot_be_saved_the_person_is_told_and_the_others_are_
     assert line.startswith("A turn could not be saved to the history: ")
 
 
+def test_a_turn_whose_conversation_is_not_in_the_file_is_saved_behind_it(path, told):
+    saver = Saver(path, warn=told, interval=SELDOM, patience=LIMIT)
+    saver.save(conversation)  # before its notebook: it is refused
+    assert saver.flush(LIMIT)
+    saver.save(notebook)
+    for number in range(3):
+        saver.end(complete(f"turn-{number}"))
+
+    assert saver.close(LIMIT)
+
+    assert sorted(stored(path)) == ["turn-0", "turn-1", "turn-2"]
+    assert len(told.lines) == 1  # of the conversation
+
+
 def test_the_same_trouble_is_told_once_and_another_one_too(make, told):
     saver = make()
     saver.end(complete("one", place=2**70))
