@@ -8,15 +8,14 @@ from contextlib import aclosing
 from typing import Any
 
 from flowgpt_magic.errors import MismatchError, SchemaNotSupportedError
-from flowgpt_magic.messages import Again, Message, Usage, notice
+from flowgpt_magic.messages import Again, Message, Usage, Waiting, notice
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.schemas import Schema
 
-Chunks = AsyncGenerator[str | Usage, None]
-CheckedChunks = AsyncGenerator[str | Usage | Again, None]
+Chunks = AsyncGenerator[str | Usage | Waiting, None]
+CheckedChunks = AsyncGenerator[str | Usage | Again | Waiting, None]
 Ask = Callable[[Sequence[Message], Mapping[str, Any]], Chunks]
 
-AGAIN = 2  # times a reply that does not fit is asked again, where nobody has set ``retries``
 INSTRUCTION = "Answer with JSON and nothing else. It must be one value that fits this JSON Schema:"
 
 

@@ -6,16 +6,16 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from flowgpt_magic.answers import AGAIN, checked
+from flowgpt_magic.answers import checked
 from flowgpt_magic.attempts import persistent
 from flowgpt_magic.keeping import Keeping
-from flowgpt_magic.messages import Again, LeftOut, Message, Usage
+from flowgpt_magic.messages import Again, LeftOut, Message, Usage, Waiting
 from flowgpt_magic.replay import Replays
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import Request
 from flowgpt_magic.tracing import Watch
 
-Chunks = AsyncGenerator[str | Usage | Again, None]
+Chunks = AsyncGenerator[str | Usage | Again | Waiting, None]
 
 
 def asked(request: Request, watch: Watch) -> Chunks:
@@ -24,21 +24,21 @@ def asked(request: Request, watch: Watch) -> Chunks:
     listens = "read_timeout" in provider.settings
     silence = None if listens or "read_timeout" not in chosen.sources else chosen.read_timeout
 
-    def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> AsyncGenerator[str | Usage, None]:
+    def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Waiting, None]:
         given = {**request.parameters, **further}
         return persistent(
             lambda: watch.asking(provider.create_async_generator(request.target.model, messages, **given)),
+            who=request.target.provider,
             retries=chosen.retries,
             silence=silence,
         )
 
     if request.schema is None:
         return _after(request.begins_with, ask(request.messages, {}))
-    tries = chosen.retries if "retries" in chosen.sources else AGAIN
-    return checked(ask, request.schema, request.messages, native=request.native, further_tries=tries)
+    return checked(ask, request.schema, request.messages, native=request.native, further_tries=chosen.retries)
 
 
-async def _after(begin: str, chunks: AsyncGenerator[str | Usage, None]) -> Chunks:
+async def _after(begin: str, chunks: AsyncGenerator[str | Usage | Waiting, None]) -> Chunks:
     async with aclosing(chunks):
         if begin:
             yield begin

@@ -37,7 +37,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     SettingError,
 )
-from flowgpt_magic.messages import Again, Message, Status, Usage, notices_to
+from flowgpt_magic.messages import Again, Message, Status, Usage, Waiting, notices_to
 from flowgpt_magic.pacing import Pace
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.providers.together import Together
@@ -340,7 +340,7 @@ class Run:
         told, seconds = flight.usage, time.monotonic() - flight.begun
         flight.usage = Usage(told.prompt_tokens, told.completion_tokens, told.finish_reason, first, seconds, count)
 
-    def _chunks(self, flight: Flight, watch: Watch) -> AsyncGenerator[str | Usage | Again, None]:
+    def _chunks(self, flight: Flight, watch: Watch) -> AsyncGenerator[str | Usage | Again | Waiting, None]:
         """The chunks of one reply, or of several where the first ones do not fit the schema."""
         request = flight.request
 

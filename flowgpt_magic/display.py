@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from flowgpt_magic.notebook import Cell, Place
     from flowgpt_magic.painting import Ending, Looks, Sink
     from flowgpt_magic.prompts import Surroundings
-    from flowgpt_magic.reply import Reader, Reply
+    from flowgpt_magic.reader import Reader
+    from flowgpt_magic.reply import Reply
     from flowgpt_magic.tables import Showable
 
 Extent = Literal["all", "end", "nothing"]

@@ -103,11 +103,22 @@ class ContextLengthError(ProviderError):
 
 
 class ProviderConnectionError(ProviderError):
-    """No connection came about; the message names the host, the cause and what to try."""
+    """No connection came about, so nothing was sent; the message names the host, the cause and what to try.
+
+    ``lasting`` is true where another try would end in the same way, as with a certificate that is refused.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class ProviderTimeoutError(ProviderError):
     """Nothing arrived for longer than the timeout."""
+
+
+class ConnectTimeoutError(ProviderConnectionError, ProviderTimeoutError):
+    """No connection came about within the setting ``connect_timeout``, so nothing was sent."""
 
 
 class StreamInterruptedError(ProviderError):

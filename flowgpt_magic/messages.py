@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -62,6 +64,26 @@ class Again:
     """What has come of a reply will not do, because of ``why``, and it is being asked for again."""
 
     why: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A pause before a request is made again.
+
+    ``why`` says who failed and how, in a few words. ``until`` is when the pause is over, in seconds of the clock
+    ``time.monotonic()``.
+    """
+
+    why: str
+    until: float
+
+    @property
+    def left(self) -> float:
+        """Seconds until the request is made again; 0 when that moment has come."""
+        return max(0.0, self.until - time.monotonic())
+
+    def __str__(self) -> str:
+        return f"{self.why}; asking again in {math.ceil(self.left)} s"
 
 
 @dataclass(frozen=True)

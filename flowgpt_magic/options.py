@@ -97,7 +97,7 @@ OPTIONS = (
     Option("next-cell", "", "", str, "put the code of the reply into the next cell"),
     Option("schema", "", "NAME", str, "check the reply by a pydantic model or JSON Schema: a variable, or @file.json"),
     Option("timeout", "", "SECONDS", number(0.001), "silence after which the reply has failed"),
-    Option("retries", "", "NUMBER", whole_number(0), "tries after a failure that came before the first chunk"),
+    Option("retries", "", "NUMBER", whole_number(0), "further tries after a failure that came before the first chunk"),
     Option("proxy", "", "URL", str, "an HTTP proxy for this turn"),
     Option("no-stream", "", "", str, "show only the end"),
     Option("quiet", "", "", str, "show nothing"),

@@ -28,7 +28,8 @@ from flowgpt_magic.panel_models import Choices
 from flowgpt_magic.panel_stream import Pages, Stream, Told
 from flowgpt_magic.panel_turns import Facts, Row, facts, fit, parts, row, splice
 from flowgpt_magic.plain_text import cut
-from flowgpt_magic.reply import Reader, Reply
+from flowgpt_magic.reader import Reader
+from flowgpt_magic.reply import Reply
 from flowgpt_magic.secrecy import without_passwords
 
 RENDERED = 64  # turns whose HTML is kept, if none is longer than LONG characters

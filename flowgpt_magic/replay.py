@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.errors import ProviderError
-from flowgpt_magic.messages import Again, Turn, Usage
+from flowgpt_magic.messages import Again, Turn, Usage, Waiting
 
 if TYPE_CHECKING:
     from flowgpt_magic.reply import Reply
 
-Chunks = AsyncGenerator[str | Usage | Again, None]
+Chunks = AsyncGenerator[str | Usage | Again | Waiting, None]
 
 
 class Replays:

@@ -8,7 +8,6 @@ cancelled and keeps its text.
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 import time
 from collections import deque
@@ -21,7 +20,8 @@ from uuid import uuid4
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, ReplyInterrupted
-from flowgpt_magic.messages import Again, Attempt, LeftOut, Message, Status, Turn, Usage, notices_to
+from flowgpt_magic.messages import Again, Attempt, LeftOut, Message, Status, Turn, Usage, Waiting, notices_to
+from flowgpt_magic.reader import Reader
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -34,7 +34,7 @@ else:
 
     T = TypeVar("T", covariant=True)
 
-Source = Callable[[], AsyncGenerator[str | Usage | Again, None]]
+Source = Callable[[], AsyncGenerator[str | Usage | Again | Waiting, None]]
 # What a pickle or a copy of a reply leaves behind.
 LIVING = (
     *("schema", "_source", "_on_start", "_on_growth", "_on_again", "_on_end", "_until_saved"),
@@ -51,82 +51,6 @@ class CodeBlock(str):
         block = super().__new__(cls, code)
         block.language = language
         return block
-
-
-class Reader:
-    """One reader's place in a reply: it takes what is new, and waits for more.
-
-    ``take`` is for synchronous code and ``take_async`` for coroutines on any loop; both return the chunks that came
-    since the last call, and an empty list only after a timeout or at the end. A reply that is asked again begins anew:
-    one who looks on is told so among the chunks, while one who ``waits`` gets nothing before it is known to stay.
-    """
-
-    def __init__(self, reply: Reply, *, waits: bool = False) -> None:
-        self._reply = reply
-        self._waits = waits
-        self._place = self._attempt = 0
-        # A queue and no threading.Event: an interrupt's handler cancels, and so wakes, in the middle of any line here.
-        self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._async_awake: asyncio.Event | None = None
-
-    def wake(self) -> None:
-        """Called by the reply, on the worker's thread or the canceller's, when there is something new."""
-        if not self._awake.empty():
-            return
-        self._awake.put(None)
-        if self._loop and self._async_awake:
-            with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
-                self._loop.call_soon_threadsafe(self._async_awake.set)
-
-    def _look(self) -> tuple[list[str], bool]:
-        """The new chunks, and whether the reply has ended.
-
-        The order matters. Wake-ups are forgotten before anything is looked at, so that no later one is lost, and the
-        end is looked at before the chunks, so that none of those is missed.
-        """
-        with suppress(queue.Empty):
-            self._awake.get_nowait()
-        ended = self._reply.ended
-        if self._waits and not ended:
-            return [], False
-        attempts = self._reply.attempts
-        said = [] if self._waits else [f"\n\n[{each.why}]\n\n" for each in attempts[self._attempt :]]
-        if len(attempts) > self._attempt:
-            self._attempt, self._place = len(attempts), 0
-        chunks = self._reply.chunks_from(self._place)
-        self._place += len(chunks)
-        return said + chunks, ended
-
-    @property
-    def done(self) -> bool:
-        """Has the reply ended, and all of it been taken?"""
-        taken = self._attempt == len(self._reply.attempts) and not self._reply.chunks_from(self._place)
-        return self._reply.ended and taken
-
-    def take(self, timeout: float | None = None) -> list[str]:
-        """The new chunks; waits at most ``timeout`` seconds for one, or as long as it takes."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            chunks, ended = self._look()
-            if chunks or ended:
-                return chunks
-            left = bridge.TICK if deadline is None else min(bridge.TICK, deadline - time.monotonic())
-            if left <= 0:
-                return []
-            with suppress(queue.Empty):
-                self._awake.get(timeout=left)
-
-    async def take_async(self) -> list[str]:
-        """The new chunks; waits for one as long as it takes."""
-        if self._async_awake is None:
-            self._loop, self._async_awake = asyncio.get_running_loop(), asyncio.Event()
-        while True:
-            self._async_awake.clear()
-            chunks, ended = self._look()
-            if chunks or ended:
-                return chunks
-            await self._async_awake.wait()
 
 
 class Chunks:
@@ -219,6 +143,7 @@ class Reply(Generic[T]):
         self._until_saved = until_saved
         self._status: Status | None = None
         self._closed = self._saving = False
+        self._waiting: Waiting | None = None
         self._chunks: list[str] = []
         self._read: list[Any] = []  # the value in the text, once somebody has asked for it
         self._readers: list[Reader] = []
@@ -237,6 +162,19 @@ class Reply(Generic[T]):
     def ended(self) -> bool:
         """Will nothing more arrive?"""
         return self._status not in (None, "streaming")
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """The pause before the next try, while it lasts: why it is made, and how long it still is; else None."""
+        waiting = self._waiting
+        return waiting if waiting is not None and waiting.left and not self.ended else None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was asked, until now or until its end; 0 before."""
+        if self.usage.seconds is not None:
+            return self.usage.seconds
+        return time.monotonic() - self._begun if self._status is not None else 0.0
 
     @property
     def text(self) -> str:
@@ -426,9 +364,12 @@ class Reply(Generic[T]):
         except SystemExit as error:  # it would end the worker's thread, and every other reply with it
             raise ProviderError(f"{self.provider} tried to end the process") from error
 
-    def _add(self, chunk: str | Usage | Again) -> None:
+    def _add(self, chunk: str | Usage | Again | Waiting) -> None:
         with self._lock:
             if self._closed:
+                return
+            if isinstance(chunk, Waiting):
+                self._waiting = chunk
                 return
             if isinstance(chunk, Again):
                 self._begin_again(chunk.why)

@@ -177,7 +177,7 @@ class Settings:
     )
     history_tokens: int = setting(0, whole_number(0), "tokens of earlier turns that are sent along, about; 0 for all")
     attach_tokens: int = setting(2000, whole_number(1), "tokens that a value in a prompt or an attachment may take")
-    retries: int = setting(0, whole_number(0), "tries after a failure that came before the first chunk")
+    retries: int = setting(2, whole_number(0), "further tries after a failure that came before the first chunk")
     cache: bool = setting(False, _switch, "answer from the history if the same request was answered before")
     pace: float = setting(0.0, number(0), "seconds the echo provider takes for a word")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -39,7 +39,7 @@ LAYERS = (
         "turn_text",
     },
     {"providers", "models", "aliases"},
-    {"reply"},
+    {"reader", "reply"},
     {"records", "kernels", "search", "references"},
     {
         "attachment_looks",

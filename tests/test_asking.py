@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +16,7 @@ from flowgpt_magic.errors import (
     OptionError,
     ProviderConnectionError,
     ProviderError,
+    RateLimitError,
     SchemaError,
     SettingError,
 )
@@ -21,6 +24,8 @@ from flowgpt_magic.history import History
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.models import Target
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.reader import Reader
+from flowgpt_magic.reply import Reply
 
 
 @dataclass
@@ -150,6 +155,91 @@ def test_a_failure_before_the_first_chunk_is_another_matter_than_a_value_that_do
     parrot.says[:] = [ProviderConnectionError("down"), "none", '{"n": 3}']
 
     assert chat.ask("How many?", schema=Count, retries=1).data == Count(3)
+
+
+class TestAskingAgain:
+    @pytest.fixture(autouse=True)
+    def no_pauses(self, monkeypatch) -> None:
+        monkeypatch.setattr("flowgpt_magic.attempts.FIRST_PAUSE", 0)
+
+    def test_where_nothing_is_set_there_are_two_further_tries(self, chat, parrot):
+        parrot.says[:] = [RateLimitError("slow down", 429), ProviderConnectionError("down"), "here"]
+
+        reply = chat.ask("hi")
+
+        assert reply.text == "here"
+        assert reply.notices == [
+            "asked again after RateLimitError: slow down",
+            "asked again after ProviderConnectionError: down",
+        ]
+
+    @pytest.mark.parametrize(("options", "asked"), [({}, 3), ({"retries": 0}, 1)])
+    def test_after_them_the_failure_is_the_reply_s(self, chat, parrot, options, asked):
+        parrot.says[:] = [RateLimitError("slow down", 429) for _ in range(9)]
+
+        reply = chat.ask("hi", **options)
+
+        with pytest.raises(RateLimitError, match="slow down"):
+            str(reply)
+        assert len(parrot.asked) == asked
+        assert reply.notices == ["asked again after RateLimitError: slow down"][: asked - 1]
+
+
+def until_it_pauses(reply: Reply, reader: Reader) -> None:
+    while reply.waiting is None and not reply.ended:
+        reader.take(0.01)
+
+
+class TestAPauseBeforeAnotherTry:
+    @pytest.fixture
+    def pausing(self, chat, parrot) -> Iterator[Reply]:
+        """A reply in a pause of a minute."""
+        parrot.says[:] = [RateLimitError("slow down", 429, 60), "never"]
+        reply = chat.ask("hi")
+        until_it_pauses(reply, reply.open())
+        yield reply
+        reply.cancel()
+
+    def test_it_can_be_seen(self, pausing):
+        assert pausing.waiting.why == "parrot answered 429"
+        assert 50 < pausing.waiting.left <= 60
+        assert str(pausing.waiting).startswith("parrot answered 429; asking again in ")
+
+    def test_a_reply_that_is_stopped_in_it_keeps_its_prompt(self, pausing, chat):
+        pausing.cancel()
+
+        assert (pausing.status, pausing.text, pausing.waiting) == ("cancelled", "", None)
+        assert [(turn.prompt, turn.status) for turn in chat.turns] == [("hi", "cancelled")]
+        assert chat.turns[0].notices == ("asked again after RateLimitError: slow down",)
+
+    def test_stopping_it_ends_what_waits_for_it(self, pausing):
+        with ThreadPoolExecutor() as pool:
+            reading = pool.submit(lambda: pausing.text)
+            pausing.cancel()
+
+            assert reading.result(10) == ""
+
+    async def test_a_coroutine_that_is_cancelled_in_it_stops_it(self, chat, parrot):
+        parrot.says[:] = [RateLimitError("slow down", 429, 60), "never"]
+        reply = chat.ask("hi")
+        reading = asyncio.ensure_future(reply._whole())
+        watching = reply.open()
+        await asyncio.to_thread(until_it_pauses, reply, watching)
+        reply.leave(watching)
+
+        reading.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert (reply.status, reply.waiting) == ("cancelled", None)
+
+    def test_it_is_over_when_its_time_has_come(self, chat, parrot, monkeypatch):
+        monkeypatch.setattr("flowgpt_magic.attempts.FIRST_PAUSE", 0.001)
+        parrot.says[:] = [RateLimitError("slow down", 429), "here"]
+
+        reply = chat.ask("hi")
+
+        assert (reply.text, reply.waiting) == ("here", None)
 
 
 def test_a_provider_that_takes_a_schema_is_given_it(chat, parrot):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,8 @@ from flowgpt_magic import attempts
 from flowgpt_magic.attempts import persistent
 from flowgpt_magic.errors import (
     AuthenticationError,
+    ConnectTimeoutError,
+    ModelNotFoundError,
     ProtocolError,
     ProviderConnectionError,
     ProviderError,
@@ -18,9 +21,10 @@ from flowgpt_magic.errors import (
     ProviderTimeoutError,
     QuotaError,
     RateLimitError,
+    SchemaNotSupportedError,
     StreamInterruptedError,
 )
-from flowgpt_magic.messages import notices_to
+from flowgpt_magic.messages import Waiting, notices_to
 
 
 class Failing:
@@ -53,15 +57,26 @@ def pauses(monkeypatch) -> list[float]:
     return made
 
 
-async def read(asked: Failing, retries: int = 3, silence: float | None = None) -> list[object]:
-    return [chunk async for chunk in persistent(asked, retries=retries, silence=silence)]
+async def read(
+    asked: Failing, retries: int = 3, silence: float | None = None, waits: list[Waiting] | None = None
+) -> list[object]:
+    """The chunks; the pauses that were told go into ``waits``."""
+    found: list[object] = []
+    async for chunk in persistent(asked, who="fake", retries=retries, silence=silence):
+        if isinstance(chunk, Waiting):
+            (found if waits is None else waits).append(chunk)
+        else:
+            found.append(chunk)
+    return [each for each in found if not isinstance(each, Waiting)]
 
 
 PASSING = [
     ProviderConnectionError("refused"),
-    ProviderTimeoutError("silent"),
+    ConnectTimeoutError("no connection"),
     StreamInterruptedError("cut"),
     ProviderStatusError("busy", 503),
+    ProviderStatusError("too slow", 408),
+    ProviderStatusError("conflict", 409),
     ProviderStatusError("too early", 425),
     RateLimitError("slow down", 429),
 ]
@@ -81,7 +96,18 @@ async def test_a_failure_that_may_pass_is_followed_by_another_try(error, pauses)
 
 @pytest.mark.parametrize(
     "error",
-    [AuthenticationError("no", 401), ProtocolError("what?"), ProviderStatusError("no", 404), QuotaError("empty", 429)],
+    [
+        AuthenticationError("no", 401),
+        ProtocolError("what?"),
+        ProviderStatusError("no", 404),
+        RateLimitError("pay first", 402),
+        QuotaError("empty", 429),
+        ModelNotFoundError("unknown", 500),
+        SchemaNotSupportedError("no schema", 500),
+        ProviderConnectionError("certificate refused", lasting=True),
+        ProviderTimeoutError("silent"),
+    ],
+    ids=lambda error: type(error).__name__ + str(getattr(error, "status", "")),
 )
 async def test_one_that_would_come_again_is_not(error, pauses):
     asked = Failing(error)
@@ -121,6 +147,54 @@ async def test_a_server_is_given_the_time_it_asks_for_but_not_any_time(pauses):
     assert (asked.asked, pauses) == (2, [7.5])
 
 
+async def test_the_longest_wait_is_still_waited_for(pauses):
+    asked = Failing(RateLimitError("wait", 429, attempts.LONGEST_WAIT))
+
+    with notices_to(lambda _text: None):
+        await read(asked)
+
+    assert pauses == [attempts.LONGEST_WAIT]
+
+
+@pytest.mark.parametrize("asked_for", [0.0, 0.001])
+async def test_a_wait_of_nothing_does_not_remove_the_growing_pause(asked_for, pauses):
+    asked = Failing(*(RateLimitError("wait", 429, asked_for) for _ in range(3)))
+
+    with notices_to(lambda _text: None):
+        await read(asked)
+
+    assert pauses[0] >= attempts.FIRST_PAUSE / 2
+    assert pauses[0] * 1.3 < pauses[1] < pauses[2]
+
+
+async def test_before_each_pause_it_says_why_and_until_when(pauses):
+    asked = Failing(RateLimitError("wait", 429, 7), ProviderConnectionError("refused"), StreamInterruptedError("cut"))
+    waits: list[Waiting] = []
+    begun = time.monotonic()
+
+    with notices_to(lambda _text: None):
+        await read(asked, waits=waits)
+
+    assert [each.why for each in waits] == [
+        "fake answered 429",
+        "fake could not be reached",
+        "fake closed the connection",
+    ]
+    assert str(waits[0]) == "fake answered 429; asking again in 7 s"
+    for waiting, pause in zip(waits, pauses, strict=True):
+        assert begun + pause <= waiting.until <= time.monotonic() + pause
+
+
+async def test_failures_are_told_once_each_and_the_last_one_is_raised(pauses):
+    asked = Failing(*(RateLimitError(text, 429) for text in ("busy", "busy", "full", "busy", "closed")))
+    told: list[str] = []
+
+    with notices_to(told.append), pytest.raises(RateLimitError, match="closed"):
+        await read(asked, retries=4)
+
+    assert told == ["asked again after RateLimitError: busy", "asked again after RateLimitError: full"]
+
+
 async def test_without_retries_it_is_asked_once(pauses):
     asked = Failing(ProviderConnectionError("refused"))
 
@@ -140,17 +214,17 @@ async def test_silence_is_a_failure_and_closes_what_was_asked():
         finally:
             closed.set()
 
-    chunks = persistent(silent, retries=3, silence=0.01)
+    chunks = persistent(silent, who="fake", retries=3, silence=0.01)
 
     assert await anext(chunks) == "first"
-    with pytest.raises(ProviderTimeoutError, match=r"no word for 0\.01 s"):
+    with pytest.raises(ProviderTimeoutError, match=r"no word for 0\.01 s: .*--timeout"):
         await anext(chunks)
     assert closed.is_set()
 
 
 async def test_leaving_early_closes_what_was_asked():
     asked = Failing(after=5)
-    chunks = persistent(asked, retries=0, silence=None)
+    chunks = persistent(asked, who="fake", retries=0, silence=None)
 
     await anext(chunks)
     await chunks.aclose()

@@ -127,7 +127,7 @@ def test_every_try_takes_its_turn(monkeypatch, pauses):
 
     monkeypatch.setattr(pacing.Pace, "turn", turn)
 
-    batch_of(["one", "two"], Failing(ProviderTimeoutError("silent")), retries=1).read()
+    batch_of(["one", "two"], Failing(StreamInterruptedError("cut")), retries=1).read()
 
     assert len(turns) == 4
 

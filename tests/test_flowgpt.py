@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.errors import (
     AuthenticationError,
+    ConnectTimeoutError,
     FlowGptError,
     FlowGptWarning,
     ModelNotSupportedError,
@@ -712,7 +713,7 @@ async def test_a_connection_that_does_not_come_about_is_a_timeout() -> None:
 
     async with listening(ignore, Server()) as server:
         _, error = await read(ask(server.url.replace("http:", "https:"), connect_timeout=0.2))
-    assert type(error) is ProviderTimeoutError
+    assert type(error) is ConnectTimeoutError
     assert "0.2 s" in str(error)
 
 

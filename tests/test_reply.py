@@ -25,7 +25,8 @@ from flowgpt_magic.errors import (
     ReplyInterrupted,
 )
 from flowgpt_magic.messages import Again, Attempt, Status, Usage, notice
-from flowgpt_magic.reply import Reader, Reply
+from flowgpt_magic.reader import Reader
+from flowgpt_magic.reply import Reply
 from flowgpt_magic.schemas import schema_of
 
 LIMIT = 30  # seconds after which a test has failed; none waits as long

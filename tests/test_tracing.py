@@ -325,7 +325,7 @@ async def test_a_failure_is_the_status_of_the_span(chat):
     busy = whole(b'{"message": "slow down"}', 429, Retry_After="7")
     async with serving(answering(busy)) as server:
         with pytest.raises(RateLimitError):
-            await chat.ask("a prompt that is nobody's business", model="flowgpt", base_url=server.url)
+            await chat.ask("a prompt that is nobody's business", model="flowgpt", base_url=server.url, retries=0)
 
     span = the_span()
     assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "RateLimitError")

@@ -18,6 +18,7 @@ from aiohttp.http import HttpProcessingError
 
 from flowgpt_magic.errors import (
     AuthenticationError,
+    ConnectTimeoutError,
     PermissionDeniedError,
     ProtocolError,
     ProviderConnectionError,
@@ -41,7 +42,7 @@ def explain(error: Exception, peer: Peer) -> ProviderError:
     """Our error for one of the HTTP library's, with the host, the cause and what to try."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         limit = f"within {peer.route.connect_timeout:g} s"
-        return ProviderTimeoutError(_sentence(f"no connection to {peer.host} {limit}", peer.route.unreachable))
+        return ConnectTimeoutError(_sentence(f"no connection to {peer.host} {limit}", peer.route.unreachable))
     if isinstance(error, asyncio.TimeoutError):
         return timeout_error(peer)
     if isinstance(error, aiohttp.ClientPayloadError | HttpProcessingError):
@@ -71,7 +72,8 @@ def _not_connected(error: Exception, peer: Peer) -> ProviderConnectionError:
             f"no connection to the proxy {peer.proxy.url} of {peer.host}: {cause}; {attempt}"
         )
     return ProviderConnectionError(
-        _sentence(f"no connection to {peer.host}: {cause}; {attempt}", peer.route.unreachable)
+        _sentence(f"no connection to {peer.host}: {cause}; {attempt}", peer.route.unreachable),
+        lasting=isinstance(error, aiohttp.ClientConnectorCertificateError | UnicodeError),
     )
 
 
@@ -101,7 +103,8 @@ def _cause_of_os_error(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
 def _proxy_refused(status: int, peer: Peer) -> ProviderConnectionError:
     attempt = "check its user and password" if status == 407 else "ask who runs it, or go without"
     text = f"the proxy {peer.proxy.url} refused to connect to {peer.host} ({status}); {attempt}"
-    return ProviderConnectionError(_sentence(text, peer.route.unreachable))
+    # A proxy may lock the account of whoever sends a wrong password several times.
+    return ProviderConnectionError(_sentence(text, peer.route.unreachable), lasting=status < 500)
 
 
 def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Peer) -> ProviderError:
