@@ -63,6 +63,7 @@ class Server:
     requests: list[Request] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    refuse_others: Callable[[], None] = lambda: None  # from now on, nobody listens
 
     @property
     def url(self) -> str:
@@ -97,6 +98,7 @@ async def listening(
 
     listener = await asyncio.start_server(run, "127.0.0.1", 0, limit=2**24, **options)
     server.port = listener.sockets[0].getsockname()[1]
+    server.refuse_others = listener.close
     try:
         yield server
     finally:

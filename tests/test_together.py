@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from types import SimpleNamespace
 
 import pytest
 
-from flowgpt_magic.errors import ProviderError, StreamInterruptedError
+from flowgpt_magic.errors import ProviderConnectionError, ProviderError, StreamInterruptedError
 from flowgpt_magic.providers import http_connection
 from flowgpt_magic.providers.flowgpt import FlowGpt
 from flowgpt_magic.providers.together import Together, once, shared
@@ -215,6 +216,34 @@ async def test_a_server_that_never_answers_is_asked_once_on_a_new_connection_and
         await together.close()
 
 
+async def test_a_server_that_has_gone_is_tried_once_more_and_then_the_refusal_is_told(monkeypatch):
+    tries: list[bool] = []
+    connect = http_connection.Connector.connect
+
+    async def counted(self, *args, **named):
+        tries.append(True)
+        return await connect(self, *args, **named)
+
+    monkeypatch.setattr(http_connection.Connector, "connect", counted)
+
+    async def answer_once(reader, writer):
+        await servers.read_request(reader)
+        writer.write(servers.CHUNKED + servers.framed(servers.line("hi")) + servers.END)
+        await servers.read_request(reader)
+        server.refuse_others()
+
+    async with servers.listening(answer_once, servers.Server()) as server:
+        together = Together()
+        together.join()
+        assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
+
+        with pytest.raises(ProviderConnectionError, match="connection refused"):
+            await asyncio.wait_for(FlowGpt.create_async("", MESSAGES, base_url=server.url), 10)
+
+        assert len(tries) == 3
+        await together.close()
+
+
 async def test_broken_framing_on_a_connection_that_was_handed_on_is_told():
     rounds = iter([servers.framed(servers.line("hi")) + servers.END, servers.framed(servers.line("hi")) + b"zz\r\n"])
 
@@ -245,10 +274,9 @@ async def test_what_one_request_drops_is_not_another_ones_connection():
         (waiting,) = (each for pool in connector._conns.values() for each, _since in pool)
         line = http_connection.line_of_task.get()
         waiting.transport.get_write_buffer_size = lambda: 1  # as if another request were being sent
-        mine = waiting.transport.get_protocol()
-        waiting.transport.set_protocol(http_connection.Wire(waiting.transport, mine, None))
+        assert http_connection.Line(None).take(SimpleNamespace(transport=waiting.transport, protocol=waiting))
 
-        line.drop_unsent()
+        line.drop()
 
         assert not waiting.transport.is_closing()
         await together.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import json
 import math
@@ -10,6 +11,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import takewhile
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -31,6 +33,7 @@ LOCAL_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 JSON_SPACE = " \t\r\n"
 QUOTED = 200  # characters of a line that is not the protocol, in the error about it
 MOST_READ_OF_ERROR = 2**16  # bytes of the body of an error status
+SILENT = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)  # what the system says of a connection gone silent
 ERROR_BODY_TIMEOUT = 5.0  # seconds; the status alone is worth reporting
 
 
@@ -253,14 +256,11 @@ async def request(
     ``ProviderError`` that name what went wrong.
     """
     data = None if body is None else encode_json(body)
-    proxy = find_proxy(url, route.proxy, route.trust_env)
-    peer = Peer(url, proxy, route)
-    line = Line(_seconds(route.read_timeout))
-    response: aiohttp.ClientResponse | None = None
+    peer = Peer(url, find_proxy(url, route.proxy, route.trust_env), route)
     async with _session(route) as session:
+        exchange = _Exchange(session, peer)
         try:
-            response = await _send(session, line, method, headers, data, peer)
-            line.watch(response.content)
+            response = await exchange.send(method, headers, data)
             if response.status >= 300:
                 raise refused(response.status, response.headers, await _error_body(response), peer)
             yield Response(response.content_type, Blocks(response.content, peer), peer, route.line_limit)
@@ -269,9 +269,7 @@ async def request(
             error.args = tuple(peer.hide_secrets(str(words)) for words in error.args)
             raise
         finally:
-            line.drop_unsent()
-            if response is not None:
-                response.close()  # of those that share their connections, each gives its own back
+            exchange.end()
 
 
 def _seconds(timeout: float) -> float | None:
@@ -290,35 +288,65 @@ def _session(route: Route) -> aiohttp.ClientSession:
     )
 
 
-async def _send(
-    session: aiohttp.ClientSession,
-    line: Line,
-    method: str,
-    headers: Mapping[str, str],
-    data: bytes | None,
-    peer: Peer,
-) -> aiohttp.ClientResponse:
-    proxy = peer.proxy
-    if proxy.url is not None and peer.url.scheme == "http":
-        headers = {**headers, **proxy.headers}  # the proxy is who reads this request; a tunnel is asked for by another
-    line_of_task.set(line)
-    while True:
+class _Exchange:
+    """One request, its response and their connection, which ``end`` gives back or closes."""
+
+    def __init__(self, session: aiohttp.ClientSession, peer: Peer) -> None:
+        self._session = session
+        self._peer = peer
+        self._line = Line(None)
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def send(
+        self, method: str, headers: Mapping[str, str], data: bytes | None, *, fresh: bool = False
+    ) -> aiohttp.ClientResponse:
+        """The response, of which the body is still to come.
+
+        Where the server had closed the connection of an earlier request, this one is sent again, once, on a ``fresh``
+        one. Raises kinds of ``ProviderError``.
+        """
+        self._line = Line(_seconds(self._peer.route.read_timeout), fresh=fresh)
         try:
-            return await session.request(
-                method,
-                peer.url,
-                data=data,
-                headers=headers,
-                proxy=proxy.url,
-                proxy_headers=proxy.headers,
-                allow_redirects=False,
-            )
+            self._response = await self._request(method, headers, data)
         except (aiohttp.ClientError, asyncio.TimeoutError, UnicodeError) as error:
-            if line.stale and isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
-                line.fresh = True
-                continue
-            # Their repr holds the request's headers, and with them the token and the proxy's password.
-            raise (timeout_error(peer) if line.timed_out else explain(error, peer)) from None
+            if fresh or not self._line.stale or not _closed_by_server(error):
+                failure = timeout_error(self._peer) if self._line.timed_out else explain(error, self._peer)
+                # Their repr holds the request's headers, and with them the token and the proxy's password.
+                raise failure from None
+        if self._response is None:
+            self._line.drop()
+            return await self.send(method, headers, data, fresh=True)
+        self._line.watch(self._response.content)
+        return self._response
+
+    async def _request(self, method: str, headers: Mapping[str, str], data: bytes | None) -> aiohttp.ClientResponse:
+        url, proxy = self._peer.url, self._peer.proxy
+        if proxy.url is not None and url.scheme == "http":
+            headers = {**headers, **proxy.headers}  # the proxy reads this request; a tunnel is asked for by another
+        line_of_task.set(self._line)
+        return await self._session.request(
+            method,
+            url,
+            # In pieces, each of which waits for the ones before it: a large one is then seen to move, over TLS too.
+            data=data if data is None else BytesIO(data),
+            headers=headers,
+            proxy=proxy.url,
+            proxy_headers=proxy.headers,
+            allow_redirects=False,
+        )
+
+    def end(self) -> None:
+        """Close the connection at once, or leave it to the next request where the requests share theirs."""
+        if self._response is not None:
+            self._response.close()
+        self._line.drop()
+
+
+def _closed_by_server(error: Exception) -> bool:
+    """Is it a connection that was closed, and not one that went silent? What was sent on that may have arrived."""
+    if isinstance(error, aiohttp.ClientOSError):
+        return error.errno not in SILENT
+    return isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError))
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

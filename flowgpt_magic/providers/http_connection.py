@@ -5,6 +5,11 @@ Each request has one of its own, but for those that are made together: they hand
 The HTTP library leaves its reader waiting for ever in three cases. After broken chunked framing it closes the
 connection without telling the reader. It drops a whole block, reply included, where the break comes in the same block
 as the headers. And its timeout for silence begins only when the request is sent to the last byte. ``Wire`` mends that.
+
+A TLS transport of asyncio that is closed twice forgets its connection: from then on most of its methods raise
+``AttributeError``, and ``abort`` does nothing. The server's end of the connection closes it a first time, the HTTP
+library a second time. ``Wire`` therefore aborts the transport as soon as either happens, and asks a transport that is
+closing nothing.
 """
 
 from __future__ import annotations
@@ -146,7 +151,7 @@ class Wire(asyncio.Protocol):
         self._lost = False
         self._content: aiohttp.StreamReader | None = None
         self._stalled: asyncio.TimerHandle | None = None
-        self.timed_out = self.heard = False
+        self.timed_out = self.heard = self.handed_on = False
 
     def watch(self, content: aiohttp.StreamReader) -> None:
         """Tell the reader ``content`` when the connection is lost before the body has ended."""
@@ -165,9 +170,14 @@ class Wire(asyncio.Protocol):
                 data = data[cut:]
         if data:
             self._parser.data_received(data)
+        if self._transport.is_closing():  # the parser has all it wanted, or has given up
+            self._transport.abort()
 
     def eof_received(self) -> bool | None:
-        return self._parser.eof_received()
+        self._parser.eof_received()
+        # Nothing can be answered any more. Closing would wait until the server has read the rest of the request.
+        self._transport.abort()
+        return None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._parser.connection_lost(cast("Exception | None", exc))
@@ -182,7 +192,7 @@ class Wire(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._parser.pause_writing()
-        self._watch_writing(self._transport.get_write_buffer_size())
+        self._watch_writing(self._unsent())
 
     def resume_writing(self) -> None:
         self._cancel_stalled()
@@ -194,18 +204,26 @@ class Wire(asyncio.Protocol):
             self._stalled = loop.call_later(self._silence, self._check_writing, unsent)
 
     def _check_writing(self, unsent_before: int) -> None:
-        unsent = self._transport.get_write_buffer_size()
+        unsent = self._unsent()
         if unsent < unsent_before:
             self._watch_writing(unsent)
             return
         self.timed_out = True
         self._transport.abort()
 
-    def drop_unsent(self) -> None:
-        """End the connection now where closing it would wait for the server to read the rest of the request."""
-        in_use = self._transport.get_protocol() is self  # or else another request has the connection by now
-        if in_use and not self._lost and self._transport.get_write_buffer_size():
+    def drop(self) -> None:
+        """End the connection now if it is closing, or would wait for the server to read the rest of the request.
+
+        One that waits for another request, or serves one, stays as it is.
+        """
+        if self.handed_on or self._lost:
+            return
+        if self._transport.is_closing() or self._unsent():
             self._transport.abort()
+
+    def _unsent(self) -> int:
+        """The bytes of the request that wait to be sent; none where the connection is closing."""
+        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
 
     def _cancel_stalled(self) -> None:
         if self._stalled is not None:
@@ -214,20 +232,26 @@ class Wire(asyncio.Protocol):
 
 
 class Line:
-    """What one request has of its connection; ``silence`` is in seconds, None for as long as it takes."""
+    """What one try of a request has of its connection.
 
-    def __init__(self, silence: float | None) -> None:
-        self.fresh = False  # must it be a new one?
+    ``silence`` is in seconds, None for as long as it takes. A ``fresh`` one has served no other request.
+    """
+
+    def __init__(self, silence: float | None, *, fresh: bool = False) -> None:
+        self._fresh = fresh
         self._silence = silence
         self._wire: Wire | None = None
-        self._handed_on = False
+        self._reused = False
 
     def take(self, connection: Connection) -> bool:
-        """Is this the connection? One that served another request is not, where a new one is wanted."""
+        """Is this the connection? One that served another request is not, where a fresh one is wanted."""
         transport, parser = connection.transport, connection.protocol
-        self._handed_on = transport is not None and isinstance(transport.get_protocol(), Wire)
-        if self._handed_on and self.fresh:
+        earlier = None if transport is None else transport.get_protocol()  # a connection in use is not closing
+        self._reused = isinstance(earlier, Wire)
+        if self._reused and self._fresh:
             return False
+        if isinstance(earlier, Wire):
+            earlier.handed_on = True
         if transport is not None and parser is not None:
             self._wire = Wire(transport, parser, self._silence)
             transport.set_protocol(self._wire)
@@ -238,10 +262,10 @@ class Line:
         if self._wire is not None:
             self._wire.watch(content)
 
-    def drop_unsent(self) -> None:
-        """End the connection now where closing it would wait for the server to read the rest of the request."""
+    def drop(self) -> None:
+        """End the connection now, unless it waits for another request or serves one."""
         if self._wire is not None:
-            self._wire.drop_unsent()
+            self._wire.drop()
 
     @property
     def timed_out(self) -> bool:
@@ -251,7 +275,7 @@ class Line:
     @property
     def stale(self) -> bool:
         """Has it served another request, and this one with not a byte? Then the server had closed it, most likely."""
-        return self._handed_on and self._wire is not None and not (self._wire.heard or self._wire.timed_out)
+        return self._reused and self._wire is not None and not (self._wire.heard or self._wire.timed_out)
 
 
 line_of_task: ContextVar[Line] = ContextVar("flowgpt_line")
