@@ -9,7 +9,16 @@ from itertools import takewhile
 from typing import Any
 
 CELL = re.compile(r"\s*%%(flowgpt|ai)(?![\w?])")
-QUESTION = re.compile(r"(\s*(?:[\w.,\[\] ]+=\s*)?)%(flowgpt|ai)[ \t](.*\?\s*)")
+# A statement that a magic may stand in: an assignment (chained, annotated, augmented), or one behind a colon. IPython
+# itself knows only the plain assignment.
+BEFORE = re.compile(
+    r"""\s*(?:
+        (?:(?:async\s+)?(?:if|elif|else|for|while|with|try|except|finally|def|class|case)\b[^#%]*:\s*)?
+        (?:[^#%]*[^\s#%=!<>]\s*=\s*)?
+    )""",
+    re.VERBOSE,
+)
+OTHER_MAGIC = re.compile(r"%([a-zA-Z_][\w.]*)[ \t]+(.*)", re.DOTALL)
 AUTOMAGIC = re.compile(r"(\s*)(flowgpt|ai)[ \t]+(?!=)(.*\?\s*)")
 TRIPLE_QUOTES = re.compile(r"\"{3}|'{3}")
 
@@ -32,15 +41,39 @@ def complete_cell(lines: list[str], name: str = "flowgpt") -> list[str]:
 
 
 def keep_question_marks(lines: list[str], name: str = "flowgpt") -> list[str]:
-    """An input transformer: IPython takes a line that ends with ``?`` for a call for help, and drops the rest of it."""
-    kept, quotes = [], 0
-    for line in lines:
-        found = QUESTION.fullmatch(line)
-        if found and found[2] == name and quotes % 2 == 0:  # and not in the middle of a string
-            line = f"{found[1]}get_ipython().run_line_magic({name!r}, {found[3].rstrip()!r})\n"
+    """An input transformer: IPython takes a line that ends with ``?`` for a call for help, and drops the rest of it.
+
+    The magic may stand behind an assignment, behind a colon (``if ready: %flowgpt why?``), or behind another magic
+    (``%time %flowgpt why?``), and its line may go on after a backslash.
+    """
+    kept, quotes, place = [], 0, 0
+    while place < len(lines):
+        line, count = lines[place], 1
+        if quotes % 2 == 0 and f"%{name}" in line:  # and not in the middle of a string
+            while line.endswith("\\\n") and place + count < len(lines):
+                line += lines[place + count]
+                count += 1
+            line = _as_call(line, name)
         quotes += len(TRIPLE_QUOTES.findall(line))
-        kept.append(line)
+        kept += line.splitlines(keepends=True) if count > 1 else [line]
+        place += count
     return kept
+
+
+def _as_call(line: str, name: str) -> str:
+    """The call of the magic on a line that ends with ``?``; any other line as it is."""
+    if not line.rstrip().endswith("?"):
+        return line
+    start = line.index("%")
+    before, magic = line[:start], OTHER_MAGIC.fullmatch(line[start:])
+    balanced = before.count("'") % 2 == before.count('"') % 2 == 0
+    if magic is None or not balanced or not BEFORE.fullmatch(before):
+        return line
+    if magic[1] != name and not re.search(rf"(?<!%)%{name}[ \t]", magic[2]):
+        return line
+    # IPython joins the lines of a magic in the same way.
+    argument = re.sub(r"\s*\\\n", " ", magic[2]).rstrip()
+    return f"{before}get_ipython().run_line_magic({magic[1]!r}, {argument!r})\n"
 
 
 def keep_automagic_question(lines: list[str], on: Callable[[str], bool]) -> list[str]:

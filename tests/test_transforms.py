@@ -59,6 +59,16 @@ def test_every_other_cell_stays_as_it_is(typed):
         ("r = %flowgpt why?  \n", "why?"),
         ('    %flowgpt it\'s "so"??\n', 'it\'s "so"??'),
         ("a, b[0] = %flowgpt echo:words which {x}?", "echo:words which {x}?"),
+        ("first = second = %flowgpt why?\n", "why?"),
+        ("reply: Reply[int] = %flowgpt why?\n", "why?"),
+        ("replies['one'] = %flowgpt why?\n", "why?"),
+        ("text += %flowgpt why?\n", "why?"),
+        ("if x == 'a': %flowgpt why?\n", "why?"),
+        ("else: %flowgpt why?\n", "why?"),
+        ("    for each in names: r = %flowgpt why?\n", "why?"),
+        ("async with it as x: %flowgpt why?\n", "why?"),
+        ("%flowgpt why %flowgpt?\n", "why %flowgpt?"),
+        ("%flowgpt what is C:\\?\n", "what is C:\\?"),
     ],
 )
 def test_a_question_reaches_the_model_with_its_mark(typed, prompt):
@@ -70,9 +80,38 @@ def test_a_question_reaches_the_model_with_its_mark(typed, prompt):
 
 
 @pytest.mark.parametrize(
+    ("typed", "call"),
+    [
+        ("%time %flowgpt -m echo why?\n", "get_ipython().run_line_magic('time', '%flowgpt -m echo why?')\n"),
+        ("r = %time %flowgpt why?\n", "r = get_ipython().run_line_magic('time', '%flowgpt why?')\n"),
+        ("%time r = %flowgpt why?\n", "get_ipython().run_line_magic('time', 'r = %flowgpt why?')\n"),
+        (
+            "%timeit -n1 -r1 %flowgpt why?\nx = 1\n",
+            "get_ipython().run_line_magic('timeit', '-n1 -r1 %flowgpt why?')\nx = 1\n",
+        ),
+        (
+            "r = %flowgpt why \\\n  is it \\\nso?\nx = 1\n",
+            "r = get_ipython().run_line_magic('flowgpt', 'why   is it so?')\nx = 1\n",
+        ),
+    ],
+)
+def test_a_question_behind_another_magic_or_over_several_lines_is_kept_whole(typed, call):
+    assert "".join(keep_question_marks(lines(typed))) == call
+
+
+@pytest.mark.parametrize(
     "typed",
     [
         "%flowgpt?\n",
+        "%time%flowgpt?\n",
+        "%time print?\n",
+        "# %flowgpt why?\n",
+        "!echo %flowgpt why?\n",
+        "x == %flowgpt why?\n",
+        "print(%flowgpt why?\n",
+        "'%flowgpt why?\n",
+        "%flowgpt why \\\n is it\n",
+        "%%time\n%%flowgpt?\n",
         "print?\n",
         "x = '%flowgpt why?'\n",
         '"""\n%flowgpt why?\n"""\n',
