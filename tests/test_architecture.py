@@ -26,6 +26,7 @@ LAYERS = (
         "keys",
         "settings",
         "secrecy",
+        "rate_limits",
         "bridge",
         "nested",
         "notebook",

@@ -24,6 +24,7 @@ from flowgpt_magic.plain_text import printable
 from flowgpt_magic.providers.http_connection import Connector, Line, Peer, Route, find_proxy, line_of_task
 from flowgpt_magic.providers.http_errors import explain, status_error, timeout_error
 from flowgpt_magic.providers.together import shared
+from flowgpt_magic.rate_limits import tell_allowances
 
 T = TypeVar("T")
 Refuse = Callable[[int, Mapping[str, str], bytes, Peer], ProviderError]
@@ -261,6 +262,7 @@ async def request(
         exchange = _Exchange(session, peer)
         try:
             response = await exchange.send(method, headers, data)
+            tell_allowances(response.headers)
             if response.status >= 300:
                 raise refused(response.status, response.headers, await _error_body(response), peer)
             yield Response(response.content_type, Blocks(response.content, peer), peer, route.line_limit)
