@@ -3,24 +3,31 @@
 A template is no program. ``{}`` stands for the item and ``{name}`` for one of its names: the column of a row, the key
 of a mapping, the field of a named tuple or a dataclass. Braces that are meant are written twice. What is inserted is
 never looked at again.
+
+A name that looks like the name of a key, a token or a password is treated as in a prompt: ``{api_key}`` stays as typed.
+``{api_key!}`` inserts the value.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from flowgpt_magic.errors import FlowGptError, PromptError, closest
-from flowgpt_magic.messages import Message
+from flowgpt_magic.messages import Message, notice
 from flowgpt_magic.plain_text import counted, cut
+from flowgpt_magic.references import secret_name
 from flowgpt_magic.request import read_prompt
 
 BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 DOUBLED = {"{{": "{", "}}": "}"}
+MEANT = "!"  # behind the name of a secret that is to be sent
+MASK = "***"
 NOTHING = "there are no prompts: the batch is empty"
 HAND = (list, tuple, dict, set, frozenset, range)  # kinds that hold their items and may be walked along twice
 
@@ -51,6 +58,8 @@ class Template:
         if not isinstance(text, str):
             raise PromptError(f"a template is text, not {type(text).__name__}")
         self._values = values or {}
+        self._held_back: set[str] = set()  # names of secrets, which stay as typed
+        self._meant: set[str] = set()  # names of secrets, with the mark that they are meant
         self._parts: list[tuple[str, str | None]] = []  # literal text, and the field behind it
         literal, place = "", 0
         for found in BRACES.finditer(text):
@@ -62,10 +71,20 @@ class Template:
                 raise PromptError(f"the template has a lone {found[0]}: write {found[0] * 2} for a brace that is meant")
             else:
                 self._parts.append((literal, found[1].strip()))
+                self._look_for_secret(found[1].strip())
                 literal = ""
         self._end = literal + text[place:]
         if not self._parts:
             raise PromptError("the template has no field, so all prompts would be the same: {} stands for the item")
+        for name in sorted(self._held_back):
+            notice(
+                f"{{{name}}} in the template looks like a secret, so it stays as typed; to send it: {{{name}{MEANT}}}"
+            )
+
+    def _look_for_secret(self, field: str) -> None:
+        plain = field.removesuffix(MEANT)
+        if field not in self._values and secret_name(plain):
+            (self._held_back if plain == field else self._meant).add(field)
 
     def fill(self, item: Any) -> str:
         """The prompt for ``item``. Raises ``PromptError`` for a name or a value that it does not have."""
@@ -74,12 +93,18 @@ class Template:
     def check_names(self, names: Collection[str]) -> None:
         """Raise ``PromptError`` for a field that is none of ``names``, which are those of every item."""
         known = [*names, *self._values]
-        for _literal, name in self._parts:
-            if name and name not in known:
+        for _literal, field in self._parts:
+            if field and (name := self._name(field)) not in known:
                 raise _unknown(name, known)
 
-    def _text(self, item: Any, name: str | None) -> str:
-        value = self._find(item, name) if name else item
+    def _name(self, field: str) -> str:
+        return field.removesuffix(MEANT) if field in self._meant else field
+
+    def _text(self, item: Any, field: str | None) -> str:
+        name = self._name(field) if field else ""
+        value = self._find(item, name) if name else _masked(item)
+        if field in self._held_back:
+            return f"{{{field}}}"
         if isinstance(value, str):
             return value
         if is_missing(value):
@@ -92,10 +117,32 @@ class Template:
     def _find(self, item: Any, name: str) -> Any:
         names = names_of(item)
         if name in names:
+            refuse_doubles(names, "the item")
             return item[name] if _has_keys(item) else getattr(item, name)
         if name in self._values:
             return self._values[name]
         raise _unknown(name, [*map(str, names), *self._values])
+
+
+def _masked(item: Any) -> Any:
+    """``item``; one that has names of secrets becomes a mapping in which their values are masked."""
+    names = names_of(item)
+    if not any(secret_name(str(name)) for name in names):
+        return item
+    return {
+        name: MASK if secret_name(str(name)) else item[name] if _has_keys(item) else getattr(item, name)
+        for name in names
+    }
+
+
+def refuse_doubles(names: Iterable[Any], owner: str) -> None:
+    """Raise ``PromptError`` where two of ``names`` are written in the same way: a field could mean either."""
+    if isinstance(names, Mapping):
+        return
+    counts = Counter(map(str, names))
+    if doubled := [name for name, count in counts.items() if count > 1]:
+        listed = cut(", ".join(doubled), 200)
+        raise PromptError(f"{owner} has several columns of one name: {listed}. Rename them, so that each has its own")
 
 
 def _missing(value: Any) -> str:
@@ -184,6 +231,7 @@ class Items:
         if is_frame(self.given):
             if self._template is None:
                 raise PromptError("a row of a table is no text: give a template, such as template='{column}'")
+            refuse_doubles(self.given.columns, "the table")
             self._template.check_names(list(map(str, self.given.columns)))
         if self.at_hand:
             wrong = [(item.label, item.error) for item in self if item.error is not None]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from collections import defaultdict, namedtuple
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy
 import pandas
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.batch_items import Items, Template, is_missing
-from flowgpt_magic.errors import PromptError
+from flowgpt_magic.errors import FlowGptWarning, PromptError
 
 Row = namedtuple("Row", "title year")
 
@@ -321,3 +323,80 @@ def test_what_tells_its_length_but_is_not_in_memory_is_not_walked_along_twice():
     items = Items(Dataset())
 
     assert (items.total, items.at_hand) == (2, False)
+
+
+# Tables whose columns share a name, and columns of secrets
+
+DOUBLED = {
+    "one name twice": pandas.DataFrame([["left", "right"]], columns=["text", "text"]),
+    "a number and its digits": pandas.DataFrame([["left", "right"]], columns=[1, "1"]),
+    "one of several levels": pandas.DataFrame(
+        [["left", "right"]], columns=pandas.MultiIndex.from_tuples([("a", "text"), ("a", "text")])
+    ),
+}
+
+
+@pytest.mark.parametrize("frame", DOUBLED.values(), ids=DOUBLED)
+@pytest.mark.parametrize("template", ["{}", "{text}"])
+def test_two_columns_of_one_name_are_refused_with_that_name(frame, template):
+    with pytest.raises(PromptError, match="the table has several columns of one name: ") as refused:
+        Items(frame, template)
+
+    assert str(frame.columns[0]) in str(refused.value)
+
+
+def test_columns_of_several_levels_can_be_asked_for():
+    frame = pandas.DataFrame([["left", "right"]], columns=pandas.MultiIndex.from_tuples([("a", "text"), ("b", "text")]))
+
+    assert prompts(frame, "{('b', 'text')} of {('a', 'text')}") == ["right of left"]
+
+
+def test_a_row_of_a_query_with_two_columns_of_one_name_is_refused():
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    (item,) = Items(iter(connection.execute("SELECT 'left' AS text, 'right' AS text")), "{text}")
+    connection.close()
+
+    assert "the item has several columns of one name: text" in str(item.error)
+
+
+@pytest.mark.parametrize("name", ["api_key", "API key", "password", "github_token", "clientSecret"])
+def test_a_column_named_like_a_secret_stays_as_typed_and_this_is_told(name):
+    frame = pandas.DataFrame({"user": ["ada"], name: ["s3cr3t"]})
+
+    with pytest.warns(FlowGptWarning, match="looks like a secret, so it stays as typed; to send it: "):
+        assert prompts(frame, f"{{user}}: {{{name}}}") == [f"ada: {{{name}}}"]
+
+
+def test_a_secret_that_is_meant_is_sent():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert prompts([{"token": "Haus", "monkey": "ape"}], "{token!} {monkey}") == ["Haus ape"]
+        assert Template("{key} {}", {"key": "C major"}).fill("x") == "C major x"
+
+
+def test_a_mark_behind_another_name_is_a_part_of_it():
+    assert Template("{really!}").fill({"really!": "yes"}) == "yes"
+
+
+def test_a_field_of_a_secret_that_is_not_there_is_an_error_too():
+    with pytest.warns(FlowGptWarning), pytest.raises(PromptError, match=r"asks for \{api_key\}"):
+        prompts(pandas.DataFrame({"user": ["ada"]}), "{user} {api_key}")
+
+
+class Account(NamedTuple):
+    user: str
+    password: str
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"user": "ada", "password": "s3cr3t"},
+        Account("ada", "s3cr3t"),
+        pandas.Series({"user": "ada", "password": "s3cr3t"}),
+    ],
+    ids=lambda item: type(item).__name__,
+)
+def test_a_whole_item_is_sent_with_its_secrets_masked(item):
+    assert Template("{}").fill(item) == "{'user': 'ada', 'password': '***'}"
