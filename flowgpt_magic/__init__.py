@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.batch import map_prompts
     from flowgpt_magic.conversation import Conversation, ask
     from flowgpt_magic.errors import FlowGptError
+    from flowgpt_magic.extras import Citation, Extras
     from flowgpt_magic.messages import Usage
     from flowgpt_magic.panel import ChatPanel
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncGeneratorProvider",
     "ChatPanel",
+    "Citation",
     "Conversation",
+    "Extras",
     "FlowGpt",
     "FlowGptError",
     "ProviderModelMixin",
@@ -39,7 +42,9 @@ __all__ = [
 _HOMES = {
     "AsyncGeneratorProvider": "providers.base",
     "ChatPanel": "panel",
+    "Citation": "extras",
     "Conversation": "conversation",
+    "Extras": "extras",
     "FlowGpt": "providers.flowgpt",
     "FlowGptError": "errors",
     "ProviderModelMixin": "providers.base",

@@ -8,12 +8,13 @@ from contextlib import aclosing
 from typing import Any
 
 from flowgpt_magic.errors import MismatchError, SchemaNotSupportedError
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Again, Message, Usage, Waiting, notice
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.schemas import Schema
 
-Chunks = AsyncGenerator[str | Usage | Waiting, None]
-CheckedChunks = AsyncGenerator[str | Usage | Again | Waiting, None]
+Chunks = AsyncGenerator[str | Usage | Extras | Waiting, None]
+CheckedChunks = AsyncGenerator[str | Usage | Extras | Again | Waiting, None]
 Ask = Callable[[Sequence[Message], Mapping[str, Any]], Chunks]
 
 INSTRUCTION = "Answer with JSON and nothing else. It must be one value that fits this JSON Schema:"

@@ -8,6 +8,7 @@ from typing import Any
 
 from flowgpt_magic.answers import checked
 from flowgpt_magic.attempts import persistent
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.keeping import Keeping
 from flowgpt_magic.messages import Again, LeftOut, Message, Usage, Waiting
 from flowgpt_magic.replay import Replays
@@ -15,7 +16,8 @@ from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import Request
 from flowgpt_magic.tracing import Watch
 
-Chunks = AsyncGenerator[str | Usage | Again | Waiting, None]
+Chunks = AsyncGenerator[str | Usage | Extras | Again | Waiting, None]
+TriedChunks = AsyncGenerator[str | Usage | Extras | Waiting, None]
 
 
 def asked(request: Request, watch: Watch) -> Chunks:
@@ -24,7 +26,9 @@ def asked(request: Request, watch: Watch) -> Chunks:
     listens = "read_timeout" in provider.settings
     silence = None if listens or "read_timeout" not in chosen.sources else chosen.read_timeout
 
-    def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Waiting, None]:
+    def ask(
+        messages: Sequence[Message], further: Mapping[str, Any]
+    ) -> AsyncGenerator[str | Usage | Extras | Waiting, None]:
         given = {**request.parameters, **further}
         return persistent(
             lambda: watch.asking(provider.create_async_generator(request.target.model, messages, **given)),
@@ -38,7 +42,7 @@ def asked(request: Request, watch: Watch) -> Chunks:
     return checked(ask, request.schema, request.messages, native=request.native, further_tries=chosen.retries)
 
 
-async def _after(begin: str, chunks: AsyncGenerator[str | Usage | Waiting, None]) -> Chunks:
+async def _after(begin: str, chunks: TriedChunks) -> Chunks:
     async with aclosing(chunks):
         if begin:
             yield begin

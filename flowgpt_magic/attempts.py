@@ -23,9 +23,10 @@ from flowgpt_magic.errors import (
     SchemaNotSupportedError,
     StreamInterruptedError,
 )
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Usage, Waiting, notice
 
-Chunks = AsyncGenerator[str | Usage, None]
+Chunks = AsyncGenerator[str | Usage | Extras, None]
 
 # Seconds. Each pause is twice the one before it. OpenAI's and Anthropic's own clients have the same two numbers.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
@@ -36,7 +37,7 @@ LASTING = (AuthenticationError, PermissionDeniedError, ModelNotFoundError, Quota
 
 async def persistent(
     ask: Callable[[], Chunks], *, who: str, retries: int, silence: float | None
-) -> AsyncGenerator[str | Usage | Waiting, None]:
+) -> AsyncGenerator[str | Usage | Extras | Waiting, None]:
     """The chunks of ``ask``, which is called again while it fails before its first chunk.
 
     ``who`` names the provider to the person who waits. ``retries`` is the number of further calls at most. ``silence``

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic.batch_items import is_frame
 from flowgpt_magic.errors import NotInstalledError
+from flowgpt_magic.extras import Extras, HasExtras
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.plain_text import counted, cut
 from flowgpt_magic.tables import Table
@@ -23,12 +24,13 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(HasExtras):
     """What has become of one item.
 
     ``index`` is its place in the batch, from 0, ``label`` its key or its index in a table. ``status`` is ``complete``,
     ``failed``, ``cancelled``, or None where it was not asked; ``error`` is what it failed with. ``text`` is what has
-    come, and ``data`` the value of a schema. A ``replayed`` one comes from the history.
+    come, and ``data`` the value of a schema. A ``replayed`` one comes from the history. What came beside the text is in
+    ``citations``, ``reasoning``, ``logprobs``, ``images``, ``audio`` and ``tool_calls``.
     """
 
     index: int
@@ -43,6 +45,10 @@ class Result:
     notices: tuple[str, ...] = ()
     turn_id: str = ""
     replayed: bool = False
+    extras: Extras = field(default=Extras(), repr=False)
+
+    def _whole_extras(self) -> Extras:
+        return self.extras
 
     def __str__(self) -> str:
         return self.text

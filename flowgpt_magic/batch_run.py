@@ -37,6 +37,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     SettingError,
 )
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Again, Message, Status, Usage, Waiting, notices_to
 from flowgpt_magic.pacing import Pace
 from flowgpt_magic.plain_text import counted
@@ -330,6 +331,9 @@ class Run:
                     parts.append(chunk)
                 elif isinstance(chunk, Usage):
                     flight.usage = chunk
+                elif isinstance(chunk, Extras):
+                    flight.extras = chunk
+                    flight.notices.extend(chunk.notices)
                 elif isinstance(chunk, Again):
                     self._turns.begin_again(flight, chunk.why)
                     parts, first, count = flight.parts, None, 0
@@ -340,11 +344,11 @@ class Run:
         told, seconds = flight.usage, time.monotonic() - flight.begun
         flight.usage = Usage(told.prompt_tokens, told.completion_tokens, told.finish_reason, first, seconds, count)
 
-    def _chunks(self, flight: Flight, watch: Watch) -> AsyncGenerator[str | Usage | Again | Waiting, None]:
+    def _chunks(self, flight: Flight, watch: Watch) -> AsyncGenerator[str | Usage | Extras | Again | Waiting, None]:
         """The chunks of one reply, or of several where the first ones do not fit the schema."""
         request = flight.request
 
-        def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> AsyncGenerator[str | Usage, None]:
+        def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Extras, None]:
             return self._once(flight, watch, messages, {**request.parameters, **further})
 
         if request.schema is None:
@@ -353,7 +357,7 @@ class Run:
 
     async def _once(
         self, flight: Flight, watch: Watch, messages: Sequence[Message], given: Mapping[str, Any]
-    ) -> AsyncGenerator[str | Usage, None]:
+    ) -> AsyncGenerator[str | Usage | Extras, None]:
         """The chunks of one request, when it is its turn."""
         await self._pace.turn()
         target, chosen = flight.request.target, flight.request.chosen

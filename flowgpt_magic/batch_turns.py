@@ -16,6 +16,7 @@ from uuid import uuid4
 from flowgpt_magic.batch_items import Item
 from flowgpt_magic.batch_results import Result
 from flowgpt_magic.errors import HistoryError, MismatchError
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.journal import Journal
 from flowgpt_magic.kept import Kept
 from flowgpt_magic.messages import Message, Status, Turn, Usage
@@ -68,7 +69,7 @@ class Flight:
     """One item while it is asked. To the log and to a tracer it is a reply."""
 
     __slots__ = (
-        *("item", "request", "turn_id", "parts", "usage", "notices", "error", "replayed", "version"),
+        *("item", "request", "turn_id", "parts", "usage", "notices", "error", "replayed", "version", "extras"),
         *("started", "begun", "saved", "task"),
     )
 
@@ -78,6 +79,7 @@ class Flight:
         self.turn_id = uuid4().hex
         self.parts: list[str] = []
         self.usage = Usage()
+        self.extras = Extras()
         self.notices: list[str] = []
         self.error: BaseException | None = None
         self.replayed = False
@@ -103,6 +105,7 @@ class Flight:
         return Result(
             *(item.index, item.label, item.value, item.prompt, self.text_so_far, data, status, self.error, self.usage),
             *(tuple(self.notices), self.turn_id),
+            extras=self.extras,
         )
 
 
@@ -164,6 +167,7 @@ class Turns:
 
     def _replay(self, flight: Flight, turn: Turn) -> Result:
         flight.parts, flight.turn_id, flight.usage = [turn.text], turn.turn_id, turn.usage
+        flight.extras, flight.notices = turn.extras, list(turn.extras.notices)
         return replace(flight.result("complete", self.value_of(flight)), replayed=True)
 
     def value_of(self, flight: Flight) -> Any:
@@ -187,7 +191,7 @@ class Turns:
         if self.kept is not None and flight.parts:
             self._save(replace(self._turn(flight, "failed"), turn_id=uuid4().hex, error=why))
             flight.version += 1
-        flight.parts, flight.usage = [], Usage()
+        flight.parts, flight.usage, flight.extras = [], Usage(), Extras()
 
     def end(self, flight: Flight, status: Status) -> None:
         """It is over. One that was stopped before anything came, and that the history knows nothing of, is not kept."""
@@ -231,6 +235,7 @@ class Turns:
             notices=tuple(flight.notices),
             left_out=request.left_out,
             replayed=False,
+            extras=flight.extras,
             kernel=self.journal.kernel,
             started=flight.started,
             ended=None if status == "streaming" else time.time(),

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from flowgpt_magic.errors import ModelNotSupportedError, ProviderNotFoundError
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.models import find_provider
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -76,11 +77,13 @@ class Case:
         name: str = self.provider.address_setting
         return name if name in self.provider.settings else ""
 
-    def ask(self, messages: Messages, **more: Any) -> AsyncGenerator[str | Usage, None]:
+    def ask(self, messages: Messages, **more: Any) -> AsyncGenerator[str | Usage | Extras, None]:
         """The chunks of an answer, not asked for yet; ``more`` goes before the settings, and may name a model."""
         given = {**self.settings, **more}
         model = given.pop("model", None) or self.provider.get_model(self.model)
-        chunks: AsyncGenerator[str | Usage, None] = self.provider.create_async_generator(model, messages, **given)
+        chunks: AsyncGenerator[str | Usage | Extras, None] = self.provider.create_async_generator(
+            model, messages, **given
+        )
         return chunks
 
     def prompted(self, more: str = "") -> list[dict[str, str]]:

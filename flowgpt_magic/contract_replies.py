@@ -15,6 +15,7 @@ from typing import Any
 
 from flowgpt_magic.contract import AT_ONCE, NOBODY, Case, NotKeptError, takes_any, told
 from flowgpt_magic.errors import FlowGptError, FlowGptWarning, SchemaNotSupportedError
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.secrecy import without_secrets
 from flowgpt_magic.unreachable import closed_address, silent_server
@@ -31,7 +32,7 @@ SCHEMA = {
 }
 
 
-async def _read(chunks: AsyncGenerator[str | Usage, None]) -> list[Any]:
+async def _read(chunks: AsyncGenerator[str | Usage | Extras, None]) -> list[Any]:
     async with aclosing(chunks):
         return [chunk async for chunk in chunks]
 
@@ -41,12 +42,16 @@ def _text(chunks: Sequence[Any]) -> str:
 
 
 def streams(case: Case) -> None:
-    """It answers in chunks of text, with at most one Usage after them."""
+    """It answers in chunks of text, with at most one Extras and one Usage after them."""
     chunks = case.run(lambda: _read(case.ask(case.prompted())), "read to its end")
     counts = [place for place, chunk in enumerate(chunks) if isinstance(chunk, Usage)]
-    wrong = [chunk for chunk in chunks if not isinstance(chunk, (str, Usage))]
+    wrong = [chunk for chunk in chunks if not isinstance(chunk, (str, Extras, Usage))]
     if wrong:
-        raise NotKeptError(f"it yields {wrong[0]!r}: yield text, and at most one Usage at the end")
+        raise NotKeptError(f"it yields {wrong[0]!r}: yield text, and at most one Extras and one Usage at the end")
+    beside = [place for place, chunk in enumerate(chunks) if isinstance(chunk, Extras)]
+    late = chunks[beside[0] + 1 :] if beside else []
+    if any(isinstance(chunk, (str, Extras)) for chunk in late):
+        raise NotKeptError("it yields text or a second Extras after an Extras: yield one, after the last chunk")
     if len(counts) > 1 or (counts and counts[0] != len(chunks) - 1):
         raise NotKeptError(
             f"it yields a Usage at place {counts[0] + 1} of {len(chunks)}: yield one, after the last chunk"

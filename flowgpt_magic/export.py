@@ -30,6 +30,7 @@ from zlib import crc32
 
 from flowgpt_magic import models, options
 from flowgpt_magic.errors import FlowGptError, OptionError
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Status, Turn, Usage
 from flowgpt_magic.plain_text import cut, one_line
 from flowgpt_magic.secrecy import without_passwords, without_secrets
@@ -72,6 +73,7 @@ class TranscriptTurn:
     left_out: int = 0
     replayed: bool = False
     images: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def as_turns(transcript: Transcript, conversation_id: str, kernel: str) -> list[
     for place, turn in enumerate(transcript.turns, 1):
         values = {each.name: getattr(turn, each.name) for each in fields(turn)}
         values["status"] = "cancelled" if turn.status == "streaming" else turn.status
+        values["extras"] = Extras.from_json(turn.extras)
         values["ended"] = turn.started if turn.ended is None else turn.ended
         values |= {"turn_id": uuid4().hex, "conversation_id": conversation_id, "place": place, "kernel": kernel}
         # No key: the cache answers with what was answered here, not with what a file says.
@@ -177,7 +180,7 @@ def _exported(turn: Turn) -> TranscriptTurn:
     values["usage"] = Usage(**_clean(asdict(turn.usage)))
     values["parameters"] = _clean(without_secrets(turn.parameters))
     values["notices"] = tuple(map(without_passwords, values["notices"]))
-    values["images"] = tuple(values["images"])
+    values["images"], values["extras"] = tuple(values["images"]), _clean(turn.extras.as_json())
     return TranscriptTurn(**values | {"error": without_passwords(values["error"])})
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.kernels import lives
 from flowgpt_magic.messages import Turn, Usage
 from flowgpt_magic.records import ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record, Rekey
@@ -24,7 +25,7 @@ USAGE = ("prompt_tokens", "completion_tokens", "finish_reason", "first_chunk_sec
 TURN = (
     *("turn_id", "conversation_id", "place", "version", "live", "cell_id", "run", "prompt", "text", "status", "error"),
     *("provider", "model", "system", "parameters", "request_key", *USAGE, "notices", "left_out", "replayed", "kernel"),
-    *("started", "ended", "grown", "images"),
+    *("started", "ended", "grown", "images", "extras"),
 )
 CHANGE = ("change_id", "conversation_id", "number", "kind", "added", "removed", "undone", "made")
 
@@ -97,6 +98,7 @@ def _turn_values(turn: Turn) -> tuple[Any, ...]:
         "error": without_passwords(turn.error),
         "grown": turn.ended or time.time(),
         "images": _json(turn.images),
+        "extras": _json(turn.extras.as_json()),
     }
     return tuple(values.values())
 
@@ -110,7 +112,7 @@ def turn_of(row: dict[str, Any]) -> Turn:
             row |= {"status": "cancelled", "ended": grown}
     row["usage"] = Usage(**{name: row.pop(name) for name in USAGE})
     row["parameters"], row["notices"] = json.loads(row["parameters"]), tuple(json.loads(row["notices"]))
-    row["images"] = tuple(json.loads(row["images"]))
+    row["images"], row["extras"] = tuple(json.loads(row["images"])), Extras.from_json(json.loads(row["extras"]))
     return Turn(**row | {"live": bool(row["live"]), "replayed": bool(row["replayed"])})
 
 

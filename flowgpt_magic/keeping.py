@@ -104,5 +104,6 @@ def _grown(turn: Turn, reply: Reply, status: Status) -> Turn:
         notices=tuple(reply.notices),
         left_out=reply.left_out,
         replayed=reply.replayed,
+        extras=reply.extras,
         ended=time.time(),
     )

@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypedDict
 
 from flowgpt_magic.errors import FlowGptWarning
+from flowgpt_magic.extras import Extras
 
 Role = Literal["system", "user", "assistant"]
 Status = Literal["streaming", "complete", "cancelled", "failed"]
@@ -126,6 +127,7 @@ class Turn:
     started: float
     ended: float | None
     images: tuple[str, ...] = ()
+    extras: Extras = field(default=Extras())
 
     @cached_property
     def messages(self) -> tuple[Message, Message]:

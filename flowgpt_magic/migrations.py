@@ -99,10 +99,16 @@ def images_of_turns(database: Connection) -> None:
     database.execute("ALTER TABLE turns ADD COLUMN images TEXT NOT NULL DEFAULT '[]'")
 
 
+def extras_of_turns(database: Connection) -> None:
+    """What came with a reply and is not its text, as an object in JSON."""
+    database.execute("ALTER TABLE turns ADD COLUMN extras TEXT NOT NULL DEFAULT '{}'")
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     notebooks_conversations_turns,
     words_of_turns,
     images_of_turns,
+    extras_of_turns,
 )
 NEWEST = len(MIGRATIONS)
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.errors import ProviderError
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Again, Turn, Usage, Waiting
 
 if TYPE_CHECKING:
     from flowgpt_magic.reply import Reply
 
-Chunks = AsyncGenerator[str | Usage | Again | Waiting, None]
+Chunks = AsyncGenerator[str | Usage | Extras | Again | Waiting, None]
 
 
 class Replays:
@@ -45,6 +46,7 @@ class Replays:
             if found is not None:
                 reply.replayed = True
                 yield found.text
+                yield found.extras
                 yield replace(found.usage, first_chunk_seconds=None, seconds=None)
                 return
             async with aclosing(ask()) as chunks:
@@ -60,5 +62,8 @@ async def _along_with(reply: Reply, other: Reply) -> Chunks:
     async for chunk in other:
         reply.replayed = True
         yield chunk
-    if reply.replayed and other.status != "complete":
+    if not reply.replayed:
+        return
+    yield other.extras
+    if other.status != "complete":
         raise ProviderError("the same request was being answered for another cell, and was stopped: run this again")

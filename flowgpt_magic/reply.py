@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, ReplyInterrupted
+from flowgpt_magic.extras import Extras, HasExtras
 from flowgpt_magic.messages import Again, Attempt, LeftOut, Message, Status, Turn, Usage, Waiting, notices_to
 from flowgpt_magic.reader import Reader
 
@@ -34,7 +35,7 @@ else:
 
     T = TypeVar("T", covariant=True)
 
-Source = Callable[[], AsyncGenerator[str | Usage | Again | Waiting, None]]
+Source = Callable[[], AsyncGenerator[str | Usage | Extras | Again | Waiting, None]]
 # What a pickle or a copy of a reply leaves behind.
 LIVING = (
     *("schema", "_source", "_on_start", "_on_growth", "_on_again", "_on_end", "_until_saved"),
@@ -97,7 +98,7 @@ class Chunks:
             self._reply.leave_soon(self.leave)
 
 
-class Reply(Generic[T]):
+class Reply(HasExtras, Generic[T]):
     """The answer of ``model`` of ``provider`` to ``messages``.
 
     Read it with ``await reply`` (the whole text), ``async for chunk in reply``, ``for chunk in reply``, ``str(reply)``,
@@ -106,7 +107,12 @@ class Reply(Generic[T]):
 
     One that was asked with a schema is checked at its end, and may be asked again: its chunks come when it is known
     that they stay, ``data`` is the value, and ``attempts`` are the replies that did not fit.
+
+    What a provider sends beside the text is in ``citations``, ``reasoning``, ``logprobs``, ``images``, ``audio`` and
+    ``tool_calls``, which read to the end first; ``extras`` has what arrived by now.
     """
+
+    extras = Extras()  # also of replies that were pickled before there were any
 
     def __init__(
         self,
@@ -213,6 +219,10 @@ class Reply(Generic[T]):
             self._read.append(json_of(text) if self.schema is None else self.schema.read(text))
         value: T = self._read[0]
         return value
+
+    def _whole_extras(self) -> Extras:
+        _text = self.text
+        return self.extras
 
     def chunks_from(self, place: int) -> list[str]:
         """The chunks that have arrived, without the first ``place`` ones."""
@@ -364,7 +374,7 @@ class Reply(Generic[T]):
         except SystemExit as error:  # it would end the worker's thread, and every other reply with it
             raise ProviderError(f"{self.provider} tried to end the process") from error
 
-    def _add(self, chunk: str | Usage | Again | Waiting) -> None:
+    def _add(self, chunk: str | Usage | Extras | Again | Waiting) -> None:
         with self._lock:
             if self._closed:
                 return
@@ -373,6 +383,11 @@ class Reply(Generic[T]):
                 return
             if isinstance(chunk, Again):
                 self._begin_again(chunk.why)
+                return
+            if isinstance(chunk, Extras):
+                self.extras = chunk
+                for text in chunk.notices:
+                    self._add_notice(text)
                 return
             if isinstance(chunk, Usage):
                 self.usage = replace(
@@ -401,7 +416,7 @@ class Reply(Generic[T]):
             self._on_again(self, why)
         self.attempts = [*self.attempts, Attempt("".join(self._chunks), why)]
         self._chunks.clear()
-        self.usage, self._begun = Usage(), time.monotonic()
+        self.usage, self.extras, self._begun = Usage(), Extras(), time.monotonic()
         self._wake()
 
     def _add_notice(self, text: str) -> None:

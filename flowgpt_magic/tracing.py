@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from flowgpt_magic import log
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import Request
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
-Chunks = AsyncGenerator[str | Usage, None]
+Chunks = AsyncGenerator[str | Usage | Extras, None]
 
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 ON_SPANS = ("true", "1", "yes", "span_only", "span_and_event")  # values that put prompts and replies onto spans

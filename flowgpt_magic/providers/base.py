@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import ModelNotSupportedError, closest
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ class AsyncGeneratorProvider:
         proxy: str | None = None,
         temperature: float = 0.7,
         **kwargs: Any,
-    ) -> AsyncGenerator[str | Usage, None]:
-        """The chunks of the reply to ``messages``, and after them at most one ``Usage``.
+    ) -> AsyncGenerator[str | Usage | Extras, None]:
+        """The chunks of the reply to ``messages``, then at most one ``Extras``, then at most one ``Usage``.
 
         Nothing is sent and no argument is judged before the first chunk is asked for. However the caller leaves, the
         generator closes what it opened, and it never changes ``messages``.

@@ -14,6 +14,7 @@ from flowgpt_magic.errors import (
     SettingError,
     StreamInterruptedError,
 )
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.providers import http, openai_requests
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -124,7 +125,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         schema: Mapping[str, Any] | None = None,
         extra_body: Mapping[str, Any] | None = None,
         **kwargs: Any,  # noqa: ARG003 - the contract's
-    ) -> AsyncGenerator[str | Usage, None]:
+    ) -> AsyncGenerator[str | Usage | Extras, None]:
         """The chunks of the reply, each as its event arrives, then a ``Usage``; what is no text is told as notices.
 
         The first six keyword arguments are the settings of the same names, and None means what is set there; so does a
@@ -163,7 +164,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
 async def _chunks(
     server: Server, chosen: Settings, key: str, body: Mapping[str, Any]
-) -> AsyncGenerator[str | Usage, None]:
+) -> AsyncGenerator[str | Usage | Extras, None]:
     """The chunks of the reply to ``body``, and its ``Usage``."""
     call, route, failures = server.call("chat/completions"), server.route(chosen, key), Failures(body)
     async with http.request("POST", call, headers(key), body, route, failures.refused) as response:
