@@ -24,7 +24,19 @@ Prompt = str | Sequence[Mapping[str, Any]]
 SCHEMA, EARLIER = "schema", "earlier"  # what a turn keeps of a request beside the provider's parameters, as JSON text
 CHARACTERS_PER_TOKEN = 4  # an estimate, for English; a provider that counts exactly does so itself
 # What does not change the answer is no part of what makes two requests the same.
-NO_PARAMETERS = {"token", "proxy", "trust_env", "connect_timeout", "read_timeout", "line_limit", "threads", "pace"}
+NO_PARAMETERS = {
+    "token",
+    "proxy",
+    "trust_env",
+    "ca_bundle",
+    "client_cert",
+    "client_key",
+    "connect_timeout",
+    "read_timeout",
+    "line_limit",
+    "threads",
+    "pace",
+}
 
 
 @dataclass(frozen=True)

@@ -166,8 +166,19 @@ class Settings:
     trust_env: bool = setting(
         False, _switch, "use the environment's proxy variables when no proxy is set", personal=True
     )
+    ca_bundle: str = setting(
+        "",
+        _text,
+        "file or folder of the certificate authorities (PEM) to trust over https; empty: SSL_CERT_FILE, "
+        "REQUESTS_CA_BUNDLE or the system's",
+        personal=True,
+    )
+    client_cert: str = setting("", _text, "file of the client certificate (PEM) that servers ask for", personal=True)
+    client_key: str = setting(
+        "", _text, "file of the private key (PEM) of client_cert, where that file does not hold it", personal=True
+    )
     connect_timeout: float = setting(10.0, number(0.001), "seconds to wait for a connection")
-    read_timeout: float = setting(60.0, number(0.001), "seconds of silence after which a reply has failed")
+    read_timeout: float = setting(600.0, number(0.001), "seconds without a byte after which a reply has failed")
     line_limit: int = setting(8 * 2**20, whole_number(1024), "bytes; a longer line of a stream is an error")
     context_size: int = setting(4096, whole_number(256), "tokens the embedded model can see: prompt and reply together")
     max_tokens: int = setting(1024, whole_number(1), "tokens at which the embedded model ends a reply")

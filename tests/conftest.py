@@ -15,7 +15,26 @@ settings.register_profile("flowgpt", deadline=None)
 settings.load_profile("flowgpt")
 
 KEPT = {"FLOWGPT_TEST_MODEL"}  # the path of weights, for tests that run the embedded model
-OUTSIDE = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "openai_api_key")  # in small letters or capitals
+OUTSIDE = (  # in small letters or capitals
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "openai_api_key",
+    "requests_ca_bundle",
+    "curl_ca_bundle",
+)
+
+
+@pytest.fixture(scope="module", params=["http", "https", "https, Connection: close"])
+def over_http_and_tls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The tests of a module that uses this run over each: their servers speak it, and their authority is trusted."""
+    from tests import certificates, servers  # only these tests need them
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(certificates.authority().bundle))
+        with servers.speaking_by(servers.Way("https" in request.param, "close" in request.param)):
+            yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,38 @@ import itertools
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
+from tests import certificates
+
+
+@dataclass
+class Way:
+    """How the servers of a test speak where the test does not say so itself.
+
+    With ``closing``, each response says ``Connection: close``.
+    """
+
+    tls: bool = False
+    closing: bool = False
+
+
+_way = Way()
+
+
+@contextmanager
+def speaking_by(way: Way) -> Iterator[None]:
+    """Let servers speak in this way while the context lasts."""
+    global _way
+    before, _way = _way, way
+    try:
+        yield
+    finally:
+        _way = before
 
 
 @dataclass
@@ -38,10 +63,15 @@ class Connection:
 
     async def send(self, *blocks: bytes) -> None:
         """Each block in a segment of its own, as far as the system allows."""
-        for block in blocks:
+        for block in map(self._said, blocks):
             self.writer.write(block)
             await self.writer.drain()
             await asyncio.sleep(0)
+
+    def _said(self, block: bytes) -> bytes:
+        if not (_way.closing and block.startswith(b"HTTP/1.1 ") and b"\nConnection:" not in block):
+            return block
+        return block.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
 
     def reset(self) -> None:
         """Close with RST."""
@@ -80,9 +110,19 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
 
 @asynccontextmanager
 async def listening(
-    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], server: Server, **options: Any
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    server: Server,
+    *,
+    tls: bool | ssl.SSLContext | None = None,
 ) -> AsyncIterator[Server]:
-    """Call ``handle`` for every connection while the context lasts; then close them all."""
+    """Call ``handle`` for every connection while the context lasts; then close them all.
+
+    With ``tls`` the server has a certificate of the trusted authority, or speaks with this context. By default the way
+    of the test decides.
+    """
+    tls = _way.tls if tls is None else tls
+    context = certificates.server_context() if tls is True else tls or None
+    server.scheme = "http" if context is None else "https"
     tasks: set[asyncio.Task[None]] = set()
 
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,7 +136,7 @@ async def listening(
             tasks.discard(task)
             writer.close()
 
-    listener = await asyncio.start_server(run, "127.0.0.1", 0, limit=2**24, **options)
+    listener = await asyncio.start_server(run, "127.0.0.1", 0, limit=2**24, ssl=context)
     server.port = listener.sockets[0].getsockname()[1]
     server.refuse_others = listener.close
     try:
@@ -110,9 +150,9 @@ async def listening(
 
 
 @asynccontextmanager
-async def serving(answer: Answer, *, tls: bool = False) -> AsyncIterator[Server]:
-    """A server that reads each request whole and leaves the rest to ``answer``."""
-    server = Server(scheme="https" if tls else "http")
+async def serving(answer: Answer, *, tls: bool | ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """A server that reads each request whole and leaves the rest to ``answer``; for ``tls`` see ``listening``."""
+    server = Server()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.requests.append(await read_request(reader))
@@ -123,7 +163,7 @@ async def serving(answer: Answer, *, tls: bool = False) -> AsyncIterator[Server]
         finally:
             watch.cancel()
 
-    async with listening(handle, server, **({"ssl": tls_context()} if tls else {})):
+    async with listening(handle, server, tls=tls):
         yield server
 
 
@@ -131,13 +171,6 @@ async def _watch(reader: asyncio.StreamReader, gone: asyncio.Event) -> None:
     with suppress(ConnectionError):
         await reader.read()
     gone.set()
-
-
-def tls_context() -> ssl.SSLContext:
-    """A certificate nobody trusts."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(CERTIFICATE)
-    return context
 
 
 def head(status: int = 200, **headers: str) -> bytes:
@@ -203,7 +236,7 @@ def resetting(*blocks: bytes) -> Answer:
 
 @asynccontextmanager
 async def proxying(refuse: int | None = None) -> AsyncIterator[Server]:
-    """An HTTP proxy; with ``refuse`` it answers this status to everyone."""
+    """An HTTP proxy, for tunnels too; with ``refuse`` it answers this status to everyone."""
     server = Server()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -213,6 +246,12 @@ async def proxying(refuse: int | None = None) -> AsyncIterator[Server]:
             await Connection(reader, writer).send(whole(b"no", refuse))
             return
         method, target, version = request.line.split(" ")
+        if method == "CONNECT":
+            host, port = target.split(":")
+            upwards = await asyncio.open_connection(host, int(port))
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await _joined((reader, writer), upwards)
+            return
         host, port = target.removeprefix("http://").split("/")[0].split(":")
         path = "/" + target.removeprefix("http://").partition("/")[2]
         headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items() if name[:5] != "Proxy")
@@ -223,8 +262,44 @@ async def proxying(refuse: int | None = None) -> AsyncIterator[Server]:
             await writer.drain()
         up_writer.close()
 
-    async with listening(handle, server):
+    async with listening(handle, server, tls=False):
         yield server
+
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _joined(one: Ends, other: Ends, latency: float = 0.0) -> None:
+    """Carry what each end says to the other, this many seconds later, until both have ended."""
+    loop = asyncio.get_running_loop()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        under_way: deque[bytes] = deque()
+        with suppress(ConnectionError):
+            while block := await reader.read(2**16):
+                under_way.append(block)
+                loop.call_later(latency, lambda: writer.write(under_way.popleft()))
+        await asyncio.sleep(latency)
+        writer.close()
+
+    try:
+        await asyncio.gather(carry(one[0], other[1]), carry(other[0], one[1]))
+        await other[1].wait_closed()
+    finally:
+        other[1].close()
+
+
+@asynccontextmanager
+async def relaying(server: Server, latency: float = 0.04) -> AsyncIterator[Server]:
+    """The server's address as seen from afar: each way takes ``latency`` seconds."""
+    relay = Server(requests=server.requests)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _joined((reader, writer), await asyncio.open_connection("127.0.0.1", server.port), latency)
+
+    async with listening(handle, relay, tls=False):
+        relay.scheme = server.scheme
+        yield relay
 
 
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:

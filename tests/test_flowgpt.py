@@ -44,6 +44,7 @@ from flowgpt_magic.errors import (
 from flowgpt_magic.messages import notices_to
 from flowgpt_magic.providers.flowgpt import FlowGpt, read_chunk
 from flowgpt_magic.providers.http import LineSplitter
+from tests import certificates
 from tests.servers import (
     CHUNKED,
     END,
@@ -74,6 +75,8 @@ MESSAGES = [
 SECRET = "s3cret-word"
 PROMPT = 5  # seconds in which a failure that must not hang has to be there
 AT_ONCE = 0.2  # seconds in which the server sees that the client has left
+
+pytestmark = pytest.mark.usefixtures("over_http_and_tls")
 
 
 def ask(server: Server | str, messages: Any = MESSAGES, model: str = "", **options: Any) -> AsyncGenerator[str, None]:
@@ -689,7 +692,7 @@ async def test_a_name_that_is_not_found_is_a_connection_error(host: str) -> None
 
 
 async def test_a_certificate_nobody_trusts_is_refused() -> None:
-    async with serving(replying(line("x")), tls=True) as server:
+    async with serving(replying(line("x")), tls=certificates.server_context("unknown")) as server:
         _, error = await read(ask(server))
     assert type(error) is ProviderConnectionError
     assert "certificate" in str(error)
@@ -701,7 +704,7 @@ async def test_a_server_that_does_not_speak_tls_is_a_connection_error() -> None:
         await reader.read(1)
         await Connection(reader, writer).send(whole(b"this is http", 400))
 
-    async with listening(complain, Server()) as server:
+    async with listening(complain, Server(), tls=False) as server:
         _, error = await read(ask(server.url.replace("http:", "https:")))
     assert type(error) is ProviderConnectionError
     assert "TLS" in str(error)
@@ -711,7 +714,7 @@ async def test_a_connection_that_does_not_come_about_is_a_timeout() -> None:
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
-    async with listening(ignore, Server()) as server:
+    async with listening(ignore, Server(), tls=False) as server:
         _, error = await read(ask(server.url.replace("http:", "https:"), connect_timeout=0.2))
     assert type(error) is ConnectTimeoutError
     assert "0.2 s" in str(error)
@@ -729,7 +732,7 @@ async def test_no_answer_of_the_public_service_says_what_else_there_is() -> None
 
 
 async def test_a_proxy_carries_the_request_and_learns_its_own_password_only() -> None:
-    async with proxying() as proxy, serving(replying(line("x"))) as server:
+    async with proxying() as proxy, serving(replying(line("x")), tls=False) as server:
         url = proxy.url.replace("//", f"//me:{SECRET}%C3%A9@")
         assert await read(ask(server, proxy=url)) == (["x"], None)
     sent = proxy.requests[0]
@@ -780,7 +783,7 @@ async def test_the_proxy_of_the_settings_is_used_unless_an_empty_one_is_given(mo
 
 async def test_the_environment_s_proxy_is_used_only_when_a_setting_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     async with proxying() as proxy, serving(replying(line("x"))) as server:
-        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv(f"{server.scheme}_proxy", proxy.url)
         await read(ask(server))
         assert proxy.requests == []
         await read(ask(server, trust_env=True))

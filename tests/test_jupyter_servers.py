@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import pytest
 
 from flowgpt_magic import jupyter_servers
 from flowgpt_magic.jupyter_servers import live_path
+from tests import certificates
 from tests.test_notebook import KERNEL
 
 
@@ -67,8 +67,7 @@ class Servers:
         server.answer, server.asked = answer, []
         self.started.append(server)
         if info.get("secure"):
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(Path(__file__).with_name("localhost.pem"))
+            context = certificates.server_context("unknown")
             server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         self.describe(port=server.server_address[1], **info)

@@ -78,7 +78,10 @@ PROMPT = 5  # seconds in which a failure that must not hang has to be there
 AT_ONCE = 0.2  # seconds in which the server sees that the client has left
 SCHEMA = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 
-pytestmark = pytest.mark.filterwarnings("ignore::flowgpt_magic.errors.FlowGptWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::flowgpt_magic.errors.FlowGptWarning"),
+    pytest.mark.usefixtures("over_http_and_tls"),
+]
 
 
 def ask(server: Server | str, messages: Any = MESSAGES, model: str = "m", **options: Any) -> AsyncGenerator[Any, None]:
@@ -474,7 +477,7 @@ async def test_a_schema_is_asked_for_and_a_server_that_takes_none_is_told_apart(
         ),
         (refusing(500, "<html><body>Oops</body></html>"), ProviderStatusError, "answered 500: Oops"),
         (answering(whole(b"", 307, Location="http://elsewhere/v1")), ProviderStatusError, "redirects to http://else"),
-        (answering(whole(b"<html><title>Log in</title></html>")), ProtocolError, "a web page: Log in. Is http://"),
+        (answering(whole(b"<html><title>Log in</title></html>")), ProtocolError, "a web page: Log in. Is http"),
         (answering(whole(b"{}", Content_Type="application/json")), ProtocolError, "no chat completion"),
         (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}"), StreamInterruptedError, "before the reply was"),
         (streaming(b"data: {broken\n\n"), ProtocolError, "a line that is not JSON: {broken"),
@@ -548,7 +551,7 @@ async def test_a_key_that_a_server_repeats_is_not_shown(monkeypatch, answer):
 
 async def test_a_proxy_is_used_and_learns_no_more_than_it_must(monkeypatch):
     monkeypatch.setenv("MINE", SECRET)
-    async with serving(speaking("a")) as server, proxying() as proxy:
+    async with serving(speaking("a"), tls=False) as server, proxying() as proxy:
         address = f"http://me:hunter2@127.0.0.1:{proxy.port}"
         (*chunks, _usage), error = await read(ask(server, openai_key="MINE", proxy=address))
 

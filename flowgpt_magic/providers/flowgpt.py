@@ -139,6 +139,9 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         "base_url",
         "token",
         "trust_env",
+        "ca_bundle",
+        "client_cert",
+        "client_key",
         "connect_timeout",
         "read_timeout",
         "line_limit",
@@ -179,6 +182,9 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         base_url: str | None = None,
         token: str | None = None,
         trust_env: bool | None = None,
+        ca_bundle: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
         connect_timeout: float | None = None,
         read_timeout: float | None = None,
         line_limit: int | None = None,
@@ -192,8 +198,9 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         is sent, and kinds of ``ProviderError`` after.
         """
         given = {"base_url": base_url, "token": token, "proxy": proxy, "trust_env": trust_env}
+        tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
-        chosen = once(load, {**given, **limits})
+        chosen = once(load, {**given, **tls, **limits})
         url = http.check_base_url(chosen.base_url, chosen.sources.get("base_url", "default"))
         token = http.check_token(chosen.token, chosen.sources.get("token", "default"))
         body = request_body(cls.get_model(model), messages, temperature)

@@ -296,6 +296,8 @@ class _Exchange:
     def __init__(self, session: aiohttp.ClientSession, peer: Peer) -> None:
         self._session = session
         self._peer = peer
+        encrypted = "https" in (peer.url.scheme, peer.proxy.url.scheme if peer.proxy.url else "")
+        self._tls = peer.route.tls.context() if encrypted else True
         self._line = Line(None)
         self._response: aiohttp.ClientResponse | None = None
 
@@ -334,14 +336,16 @@ class _Exchange:
             headers=headers,
             proxy=proxy.url,
             proxy_headers=proxy.headers,
+            ssl=self._tls,
             allow_redirects=False,
         )
 
     def end(self) -> None:
         """Close the connection at once, or leave it to the next request where the requests share theirs."""
+        self._line.drop()
         if self._response is not None:
             self._response.close()
-        self._line.drop()
+            self._line.drop()
 
 
 def _closed_by_server(error: Exception) -> bool:

@@ -8,8 +8,7 @@ as the headers. And its timeout for silence begins only when the request is sent
 
 A TLS transport of asyncio that is closed twice forgets its connection: from then on most of its methods raise
 ``AttributeError``, and ``abort`` does nothing. The server's end of the connection closes it a first time, the HTTP
-library a second time. ``Wire`` therefore aborts the transport as soon as either happens, and asks a transport that is
-closing nothing.
+library a second time. ``Wire`` therefore asks a transport that is closing nothing, and aborts it between the two.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ import aiohttp
 from yarl import URL
 
 from flowgpt_magic.errors import ProxyError
+from flowgpt_magic.providers.http_tls import TlsFiles
 from flowgpt_magic.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ class Route:
     proxy: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     trust_env: bool = False
+    tls: TlsFiles = field(default_factory=TlsFiles)
     connect_timeout: float = 10.0
-    read_timeout: float = 60.0
+    read_timeout: float = 600.0
     line_limit: int = 8 * 2**20
     unreachable: str = ""
     unauthorized: str = ""
@@ -64,6 +65,7 @@ class Route:
             proxy=chosen.proxy,
             token=token,
             trust_env=chosen.trust_env,
+            tls=TlsFiles(chosen.ca_bundle, chosen.client_cert, chosen.client_key),
             connect_timeout=chosen.connect_timeout,
             read_timeout=chosen.read_timeout,
             line_limit=chosen.line_limit,
@@ -171,13 +173,17 @@ class Wire(asyncio.Protocol):
         if data:
             self._parser.data_received(data)
         if self._transport.is_closing():  # the parser has all it wanted, or has given up
-            self._transport.abort()
+            self._abort_soon()
 
     def eof_received(self) -> bool | None:
         self._parser.eof_received()
         # Nothing can be answered any more. Closing would wait until the server has read the rest of the request.
-        self._transport.abort()
+        self._abort_soon()
         return None
+
+    def _abort_soon(self) -> None:
+        # Not now: asyncio may be reading the rest in the middle of closing TLS, and does not expect it.
+        asyncio.get_running_loop().call_soon(self._transport.abort)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._parser.connection_lost(cast("Exception | None", exc))

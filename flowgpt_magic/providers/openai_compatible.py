@@ -45,6 +45,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         "openai_base_url",
         "openai_key",
         "trust_env",
+        "ca_bundle",
+        "client_cert",
+        "client_key",
         "connect_timeout",
         "read_timeout",
         "line_limit",
@@ -105,6 +108,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         openai_base_url: str | None = None,
         openai_key: str | None = None,
         trust_env: bool | None = None,
+        ca_bundle: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
         connect_timeout: float | None = None,
         read_timeout: float | None = None,
         line_limit: int | None = None,
@@ -128,7 +134,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> AsyncGenerator[str | Usage | Extras, None]:
         """The chunks of the reply, each as its event arrives, then a ``Usage``; what is no text is told as notices.
 
-        The first six keyword arguments are the settings of the same names, and None means what is set there; so does a
+        The first nine keyword arguments are the settings of the same names, and None means what is set there; so does a
         ``proxy`` of None, while an empty one means a direct connection. Timeouts are in seconds, ``line_limit`` in
         bytes. The others are fields of the request, which is sent without those that are None: what they mean, and
         which are taken, is the server's to say. ``extra_body`` holds further ones. Text that fits the JSON Schema
@@ -138,8 +144,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         ``MissingKeyError`` before anything is sent, and kinds of ``ProviderError`` after.
         """
         given = {"openai_base_url": openai_base_url, "openai_key": openai_key, "proxy": proxy, "trust_env": trust_env}
+        tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
-        chosen = once(load, {**given, **limits})
+        chosen = once(load, {**given, **tls, **limits})
         server = Server.chosen_by(chosen)
         if schema is not None:
             response_format = openai_requests.response_format(schema, response_format)
