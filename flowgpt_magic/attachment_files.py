@@ -9,9 +9,10 @@ from pathlib import Path
 
 from flowgpt_magic.attachment_code import lines_of
 from flowgpt_magic.attachment_looks import Look, Shown, amount, not_all
-from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.errors import FileError, FlowGptError
 from flowgpt_magic.images import ENDINGS
 from flowgpt_magic.references import secret_file
+from flowgpt_magic.regular_files import read_beginning
 
 CHARACTERS = 4  # of a token, about
 FILES = 2_000  # of a folder that are looked at
@@ -36,19 +37,18 @@ def file_or_folder(value: object, look: Look) -> Shown | None:
         if stat.S_ISDIR(status.st_mode):
             names = sorted(each.name for each in islice(os.scandir(value), FILES))
             return lines_of(f"folder {value.name}", "\n".join(names), "", look.room)
-        if not stat.S_ISREG(status.st_mode):
-            raise AttachmentError(f"{value} is neither a file nor a folder")
-        with value.open("rb") as file:
-            data = file.read(look.room * CHARACTERS + 1)
+        data, size = read_beginning(value, look.room * CHARACTERS + 1)
+    except FileError as error:
+        raise AttachmentError(str(error)) from None
     except OSError as error:
         raise AttachmentError(f"{value} cannot be read: {error.strerror or error}") from None
     if look.masked and b"PRIVATE KEY-----" in data:
         raise refused(str(value))
-    text, encoding = _decoded(data, value, len(data) < status.st_size)
+    text, encoding = _decoded(data, value, len(data) < size)
     kept = text[: look.room]
-    whole = len(kept) == len(text) and len(data) == status.st_size
-    left_out = () if whole else not_all(len(kept.encode(encoding)), status.st_size, "byte")
-    return Shown(f"file {value.name}, {amount(status.st_size, 'byte')}", kept.rstrip("\n"), value.suffix[1:], left_out)
+    whole = len(kept) == len(text) and len(data) == size
+    left_out = () if whole else not_all(len(kept.encode(encoding)), size, "byte")
+    return Shown(f"file {value.name}, {amount(size, 'byte')}", kept.rstrip("\n"), value.suffix[1:], left_out)
 
 
 def _decoded(data: bytes, path: Path, more: bool) -> tuple[str, str]:

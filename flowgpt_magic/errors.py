@@ -38,6 +38,10 @@ class PromptError(FlowGptError):
     """The prompt cannot be sent as it is: empty, or not text."""
 
 
+class FileError(FlowGptError):
+    """A file that was named cannot be read: it is not there, not a regular file, or too large."""
+
+
 class NothingToUndoError(FlowGptError):
     """No change of the conversation is left to undo, or to redo."""
 

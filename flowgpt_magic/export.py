@@ -29,10 +29,11 @@ from uuid import uuid4
 from zlib import crc32
 
 from flowgpt_magic import models, options
-from flowgpt_magic.errors import FlowGptError, OptionError
+from flowgpt_magic.errors import FileError, FlowGptError, OptionError
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Status, Turn, Usage
 from flowgpt_magic.plain_text import cut, one_line
+from flowgpt_magic.regular_files import read_file
 from flowgpt_magic.secrecy import without_passwords, without_secrets
 
 VERSION = 1
@@ -117,15 +118,16 @@ def read(path: str | os.PathLike[str]) -> Transcript:
     """
     path = _place(path)
     try:
+        content = read_file(path, LARGEST)
         about = path.stat()
-        if about.st_size > LARGEST:
-            raise TranscriptError(f"{path} is too large: {about.st_size / 2**20:.0f} MB, and at most 64 are read")
-        found = FORMATS[path.suffix.lower()][1](path.read_bytes().decode("utf-8-sig"))
+        found = FORMATS[path.suffix.lower()][1](content.decode("utf-8-sig"))
         _check_format(found)
         turns = found.get("turns")
         if isinstance(turns, list):
             found["turns"] = [{"started": about.st_mtime} | turn if isinstance(turn, dict) else turn for turn in turns]
         return _made(Transcript, {"name": path.stem, "system": ""} | found)
+    except FileError as error:
+        raise TranscriptError(str(error)) from None
     except (OSError, ValueError, RecursionError) as error:
         raise TranscriptError(f"{path} cannot be read: {_cause(error)}") from None
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flowgpt_magic.errors import PromptError
+from flowgpt_magic.errors import FileError, PromptError
+from flowgpt_magic.regular_files import read_beginning
 
 LARGEST = 20 * 2**20  # bytes of an image; servers refuse larger ones
 # The first bytes of a file say what it is.
@@ -76,10 +77,9 @@ def _content(value: Any) -> bytes:
 
 def _file(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(LARGEST + 1)
-    except OSError as error:
-        raise PromptError(f"{path}: {error.strerror or 'it cannot be read'}") from None
+        return read_beginning(path, LARGEST + 1)[0]
+    except FileError as error:
+        raise PromptError(str(error)) from None
 
 
 def _figure(value: Any) -> Any:

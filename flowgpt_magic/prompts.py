@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowgpt_magic.attachments import Attachment, attach, describe
-from flowgpt_magic.errors import PromptError
+from flowgpt_magic.errors import FileError, PromptError
 from flowgpt_magic.references import names_secret, resolve
+from flowgpt_magic.regular_files import read_file
 
 LONGEST_FILE = 2**20  # bytes of a file with a system prompt
 SIMPLE = (str, int, float, complex, bool, type(None))  # what stands in a prompt as Python prints it
@@ -86,17 +87,12 @@ def system_prompt(value: str) -> str:
     """The text of ``-s``: ``value``, or what is in the file behind its ``@``. Raises ``PromptError``."""
     if not value.startswith("@"):
         return value
-    path = Path(value[1:]).expanduser()
     try:
-        with path.open("rb") as file:
-            content = file.read(LONGEST_FILE + 1)
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise PromptError(f"-s {value}: {error.strerror or 'it cannot be read'}") from None
+        text = read_file(Path(value[1:]).expanduser(), LONGEST_FILE).decode("utf-8-sig")
+    except FileError as error:
+        raise PromptError(f"-s {value}: {error}") from None
     except UnicodeDecodeError:
         raise PromptError(f"-s {value}: this is no text file") from None
     if "\0" in text:
         raise PromptError(f"-s {value}: this is no text file")
-    if len(content) > LONGEST_FILE:
-        raise PromptError(f"-s {value}: the file is longer than a megabyte")
     return text.strip("\n")

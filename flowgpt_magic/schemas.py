@@ -16,7 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
-from flowgpt_magic.errors import MismatchError, NotInstalledError, SchemaError
+from flowgpt_magic.errors import FileError, MismatchError, NotInstalledError, SchemaError
+from flowgpt_magic.regular_files import read_file
 
 INSTALL = 'pip install "flowgpt_magic[schema]"'
 KINDS = "a pydantic model, a dataclass, a TypedDict or a JSON Schema"
@@ -24,6 +25,7 @@ KINDS = "a pydantic model, a dataclass, a TypedDict or a JSON Schema"
 KEYWORDS = ("$ref", "allOf", "anyOf", "const", "enum", "items", "not", "oneOf", "prefixItems", "properties", "type")
 MOST_STARTS = 50  # places in a text at which a value is looked for
 LONGEST_WORD = 200  # characters of a text that may be meant as a string
+LARGEST_FILE = 16 * 2**20  # bytes of a file with a schema
 MOST_ERRORS = 5  # that are told about one value
 
 
@@ -126,9 +128,9 @@ def schema_of(given: Any) -> Schema:
 def read_schema_file(name: str) -> Schema:
     """The JSON Schema in a file. Raises ``SchemaError``."""
     try:
-        content = json.loads(Path(name).expanduser().read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise SchemaError(f"{name}: {error.strerror or 'it cannot be read'}") from None
+        content = json.loads(read_file(Path(name).expanduser(), LARGEST_FILE).decode("utf-8-sig"))
+    except FileError as error:
+        raise SchemaError(str(error)) from None
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"{name} is no JSON: {error}") from None
     return schema_of(content)

@@ -21,7 +21,7 @@ MODULES = {
 
 # From the bottom up. A module imports from its own layer and those before it.
 LAYERS = (
-    {"errors", "extras", "messages", "plain_text"},
+    {"errors", "extras", "messages", "plain_text", "regular_files"},
     {
         "keys",
         "settings",

@@ -54,7 +54,7 @@ class TestFiles:
     def test_a_pipe_is_not_waited_for(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
 
-        with pytest.raises(AttachmentError, match="is neither a file nor a folder"):
+        with pytest.raises(AttachmentError, match="is not a regular file"):
             describe("it", tmp_path / "pipe", 100)
 
     def test_a_broken_link_says_what_is_wrong(self, tmp_path):

@@ -132,7 +132,7 @@ class TestASchema:
         [
             ("numbr", "no variable numbr; did you mean number"),
             ("number.gone", "number has no gone"),
-            ("@gone", "gone: No"),
+            ("@gone", "gone cannot be read: No"),
         ],
     )
     def test_a_name_that_is_none_is_one_clear_error(self, desk, word, why):

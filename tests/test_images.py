@@ -83,7 +83,7 @@ def test_a_data_url_stays_as_it_is():
         (b"text", "bytes is no image: give a PNG"),
         (3, "int is no image"),
         (None, "NoneType is no image"),
-        ("gone.png", "gone.png: No such file"),
+        ("gone.png", "gone.png cannot be read: No such file"),
         (Drawn(None), "Drawn is no image"),
         (Drawn(ValueError("no pen")), "cannot show itself as an image: no pen"),
         (b"", "bytes is no image"),

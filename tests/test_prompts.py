@@ -83,7 +83,7 @@ class TestSystemPrompt:
             (None, "No such file"),
             (b"\xff\xfe\x00", "no text file"),
             (b"a\0b", "no text file"),
-            (b"x" * 2**21, "megabyte"),
+            (b"x" * 2**21, "longer than 1 MB"),
         ],
     )
     def test_a_file_that_is_none_is_one_clear_error(self, tmp_path, content, said):

@@ -132,7 +132,7 @@ class TestAFile:
             read_schema_file(str(tmp_path / "n.json"))
 
     def test_a_missing_file_is_named(self, tmp_path):
-        with pytest.raises(SchemaError, match=r"gone\.json: No such file"):
+        with pytest.raises(SchemaError, match=r"gone\.json cannot be read: No such file"):
             read_schema_file(str(tmp_path / "gone.json"))
 
 

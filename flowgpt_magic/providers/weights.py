@@ -26,7 +26,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from flowgpt_magic import settings
-from flowgpt_magic.errors import DownloadError, ModelNotSupportedError
+from flowgpt_magic.errors import DownloadError, FileError, ModelNotSupportedError
+from flowgpt_magic.regular_files import read_beginning
 
 GGUF_MAGIC = b"GGUF"
 ZIP_MAGIC = b"PK"
@@ -79,8 +80,8 @@ def check_gguf(file: Path) -> Path:
     """``file``, if it can be read and begins as a GGUF file does; raises ``ModelNotSupportedError`` if not."""
     try:
         magic = _first_bytes(file)
-    except OSError as error:
-        raise ModelNotSupportedError(f"{file} cannot be read: {error.strerror}") from None
+    except FileError as error:
+        raise ModelNotSupportedError(str(error)) from None
     if not magic.startswith(GGUF_MAGIC):
         raise ModelNotSupportedError(f"{file} is not a GGUF file, the only kind that can be used here")
     return file
@@ -104,6 +105,8 @@ def install(source: Path | None = None, *, say: Say, weights: Weights = SMOLLM2)
             _make(target, source, Path(folder), say, weights)
     except OSError as error:
         raise DownloadError(_why_not_written(error, target.parent)) from error
+    except FileError as error:
+        raise DownloadError(str(error)) from None
     say(f"{weights.filename} ({weights.licence} licence) is in {target.parent}\n")
     return target
 
@@ -282,8 +285,7 @@ def _bar(what: str, total: int, say: Say) -> Iterator[Callable[[int], None]]:
 
 
 def _first_bytes(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(len(GGUF_MAGIC))
+    return read_beginning(file, len(GGUF_MAGIC))[0]
 
 
 def _sha256(file: Path) -> str:
