@@ -11,6 +11,7 @@ from flowgpt_magic.errors import MismatchError, SchemaNotSupportedError
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Again, Message, Usage, Waiting, notice
 from flowgpt_magic.plain_text import counted
+from flowgpt_magic.reasoning_text import answer_of
 from flowgpt_magic.schemas import Schema
 
 Chunks = AsyncGenerator[str | Usage | Extras | Waiting, None]
@@ -28,9 +29,17 @@ def instructed(messages: Sequence[Message], schema: Schema) -> list[Message]:
 
 
 def corrected(messages: Sequence[Message], text: str, wrong: MismatchError) -> list[Message]:
-    """``messages``, the reply to them that does not fit, and what is wrong with it."""
+    """``messages``, the reply to them that does not fit, and what is wrong with it.
+
+    Of the reply goes along what is no reasoning. Where nothing else came, the last message says what was wrong: no
+    server takes a blank answer, or two messages of the user in a row.
+    """
     told = f"This does not fit the schema: {wrong}. Answer again, with JSON that fits and nothing else."
-    return [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": told}]
+    answer = answer_of(text)
+    if not answer.strip():
+        *earlier, last = messages
+        return [*earlier, {**last, "content": f"{last['content']}\n\nYour last reply held no answer. {told}"}]
+    return [*messages, {"role": "assistant", "content": answer}, {"role": "user", "content": told}]
 
 
 async def checked(

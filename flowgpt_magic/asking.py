@@ -8,6 +8,7 @@ from typing import Any
 
 from flowgpt_magic.answers import checked
 from flowgpt_magic.attempts import persistent
+from flowgpt_magic.continued_text import Continued
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.keeping import Keeping
 from flowgpt_magic.messages import Again, LeftOut, Message, Usage, Waiting
@@ -43,11 +44,19 @@ def asked(request: Request, watch: Watch) -> Chunks:
 
 
 async def _after(begin: str, chunks: TriedChunks) -> Chunks:
+    """``begin``, if there is one, and the chunks that go on with it; all reasoning in it stands at the start."""
     async with aclosing(chunks):
+        joined = Continued(begin)
         if begin:
-            yield begin
+            yield joined.begin()
         async for chunk in chunks:
-            yield chunk
+            if begin and isinstance(chunk, str):
+                for piece in joined.add(chunk):
+                    yield piece
+            else:
+                yield chunk
+        for piece in joined.finish() if begin else ():
+            yield piece
 
 
 def reply_to(request: Request, replays: Replays, keeping: Keeping | None, *, refresh: bool = False) -> Reply:

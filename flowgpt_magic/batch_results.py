@@ -11,6 +11,7 @@ from flowgpt_magic.errors import NotInstalledError
 from flowgpt_magic.extras import Extras, HasExtras
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.plain_text import counted, cut
+from flowgpt_magic.reply_code import CodeBlock, code_blocks_of
 from flowgpt_magic.tables import Table
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Result(HasExtras):
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def code_blocks(self) -> list[CodeBlock]:
+        """What of the text is shown as code, in order; what a model thought at its start is left out."""
+        return code_blocks_of(self.text)
 
 
 @dataclass

@@ -282,10 +282,11 @@ class Conversation:
     def continue_(self, **options: Any) -> Reply:
         """The last reply, gone on with where it stopped; the shorter one is kept as another version."""
         turn = self.turn(-1)
-        if not turn.text:
+        if not turn.text.strip():
             raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
         request = self._request(prompt_of(turn), self._as_asked(turn, options), Spot.of("continue", turn))
-        more: list[Message] = [{"role": "assistant", "content": turn.text}, {"role": "user", "content": CONTINUE}]
+        begun = turn.answer if turn.answer.strip() else turn.text  # it may have been cut before its answer began
+        more: list[Message] = [{"role": "assistant", "content": begun}, {"role": "user", "content": CONTINUE}]
         messages, key = [*request.messages, *more], f"{request.key} {turn.digest} continued"
         longer = replace(request, messages=messages, key=key, begins_with=turn.text, schema=None)
         return self._reply(longer, refresh=True)

@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flowgpt_magic.json_text import block_in
 from flowgpt_magic.markdown import code_blocks, harmless, plain
+from flowgpt_magic.reasoning_text import answer_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def _html(text: str, _images: bool) -> Shown:
     import nh3  # takes its time, and few replies need it
 
     blocks = [code for language, code in code_blocks(text) if language in ("html", "")]
-    page = blocks[0] if len(blocks) == 1 else text
+    page = blocks[0] if len(blocks) == 1 else answer_of(text)
     return Shown({"text/html": nh3.clean(plain(page), tags=nh3.ALLOWED_TAGS - FETCHING, attributes=_attributes())})
 
 
@@ -65,7 +67,7 @@ def _attributes() -> dict[str, set[str]]:
 
 def _math(text: str, images: bool) -> Shown:
     blocks = code_blocks(text)
-    formula = (blocks[0][1] if len(blocks) == 1 else text).strip()
+    formula = (blocks[0][1] if len(blocks) == 1 else answer_of(text)).strip()
     if re.search(r"\$|\\[\[(]", formula.strip("$")) or "\n\n" in formula:  # it is text with formulas in it
         return _markdown(text, images)
     return Shown({"text/markdown": harmless(f"$$\n{formula.strip('$').strip()}\n$$", images=False)})
@@ -89,15 +91,18 @@ def shown(text: str, form: str, *, images: bool = False) -> Shown:
 
 
 def read_json(text: str) -> tuple[object, str]:
-    """The JSON value that ``text`` is, or holds in its only code block; and, where there is none, what is wrong."""
-    blocks = code_blocks(text)
+    """The JSON value that the reply ``text`` is, or that stands alone in it; where there is none, what is wrong."""
+    answer = answer_of(text)
     try:
-        return json.loads(text), ""
+        return json.loads(answer), ""
     except (ValueError, RecursionError) as error:
         wrong = str(error)
+    if (block := block_in(text)) is not None:
+        return block.value, ""
+    blocks = code_blocks(text)
     if len(blocks) == 1:
         try:
-            return json.loads(blocks[0][1]), ""
+            json.loads(blocks[0][1])
         except (ValueError, RecursionError) as error:
             wrong = str(error)
     return None, wrong

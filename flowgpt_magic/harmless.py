@@ -447,12 +447,33 @@ def harmless(text: str, *, images: bool = False) -> str:
     """
     text = _clean(text)
     tokens = _READER.parse(text)
-    if any(token.level >= DEEPEST - 1 for token in tokens):
+    if _is_too_deep(tokens):
         return _as_plain_text(text)
     blocks = _Blocks(tokens, images, len(text))
     lines, _ = blocks.write(0, "")
     written = "\n".join(lines)
     return written if _holds(written, blocks.codes) else _as_plain_text(text)
+
+
+_MAY_BE_CODE = re.compile("`{3}|~{3}| {4}|\t")  # most texts without code are known to be so without being parsed
+
+
+def code_tokens(text: str, *, cleaned: bool = True) -> list[Token]:
+    """The tokens of the blocks of ``text`` that ``harmless`` shows as code: fenced ones and indented ones, in order.
+
+    Each has its code in ``content``, the words after its fence in ``info``, and in ``map`` the lines it takes. The code
+    is as it is shown, or where it is not ``cleaned``, as it came, with nothing but its line ends changed.
+    """
+    tokens: list[Token] = []
+    text = _clean(text) if cleaned else _NEWLINE.sub("\n", text)
+    if _MAY_BE_CODE.search(text) is None:
+        return []
+    _READER.block.parse(text, _READER, {}, tokens)
+    return [] if _is_too_deep(tokens) else [token for token in tokens if token.type in ("fence", "code_block")]
+
+
+def _is_too_deep(tokens: Sequence[Token]) -> bool:
+    return any(token.level >= DEEPEST - 1 for token in tokens)
 
 
 def _holds(written: str, codes: list[str]) -> bool:

@@ -86,7 +86,8 @@ class Keeping:
         reply.notices += self._journal.take_troubles()
         error = "" if reply.error is None else f"{type(reply.error).__name__}: {reply.error}"
         turn = replace(_grown(self._turn, reply, status), error=error)
-        reply.turn = self._conversation.end_turn(turn, empty=turn.text in ("", self._request.begins_with))
+        empty = not turn.answer.strip() or turn.text == self._request.begins_with
+        reply.turn = self._conversation.end_turn(turn, empty=empty)
 
     async def until_saved(self, reply: Reply) -> None:
         """Wait until the turn is in the history's file, or the person is told why it is not."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from markdown_it import MarkdownIt
-
-from flowgpt_magic.harmless import harmless, plain
+from flowgpt_magic.harmless import code_tokens, harmless, plain
+from flowgpt_magic.reasoning_text import answer_of
 
 __all__ = ["Block", "GrowingMarkdown", "code_blocks", "harmless", "plain"]
 
@@ -211,9 +210,8 @@ class GrowingMarkdown:
 
 
 def code_blocks(text: str) -> list[tuple[str, str]]:
-    """The fenced code blocks of ``text``, in order: the word after the fence, or an empty string, and the code."""
-    return [
-        ((token.info.split() or [""])[0], token.content)
-        for token in MarkdownIt("commonmark").parse(text)
-        if token.type == "fence"
-    ]
+    """What of the reply ``text`` is shown as code, in order: the word after the fence, if there is one, and the code.
+
+    Fenced and indented blocks count, also those in lists, in quotes and between tags; reasoning at the start does not.
+    """
+    return [((token.info.split() or [""])[0], token.content) for token in code_tokens(answer_of(text))]

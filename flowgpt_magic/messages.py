@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict
 
 from flowgpt_magic.errors import FlowGptWarning
 from flowgpt_magic.extras import Extras
+from flowgpt_magic.reasoning_text import answer_of
 
 Role = Literal["system", "user", "assistant"]
 Status = Literal["streaming", "complete", "cancelled", "failed"]
@@ -130,14 +131,19 @@ class Turn:
     extras: Extras = field(default=Extras())
 
     @cached_property
+    def answer(self) -> str:
+        """What of the reply is sent with later turns: its text without the reasoning at its start."""
+        return answer_of(self.text)
+
+    @cached_property
     def messages(self) -> tuple[Message, Message]:
         """The turn as it is sent with later ones; made once, however many replies hold on to it."""
-        return said(self.prompt, self.images), {"role": "assistant", "content": self.text}
+        return said(self.prompt, self.images), {"role": "assistant", "content": self.answer}
 
     @cached_property
     def digest(self) -> str:
-        """What makes two turns the same to a model: the SHA-256 of prompt, images and reply."""
-        return hashlib.sha256(json.dumps([self.prompt, self.text, *self.images]).encode()).hexdigest()
+        """What makes two turns the same to a model: the SHA-256 of prompt, images and answer, which are sent."""
+        return hashlib.sha256(json.dumps([self.prompt, self.answer, *self.images]).encode()).hexdigest()
 
 
 def said(prompt: str, images: Sequence[str] = ()) -> Message:

@@ -23,6 +23,8 @@ from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, Rep
 from flowgpt_magic.extras import Extras, HasExtras
 from flowgpt_magic.messages import Again, Attempt, LeftOut, Message, Status, Turn, Usage, Waiting, notices_to
 from flowgpt_magic.reader import Reader
+from flowgpt_magic.reasoning_text import answer_of
+from flowgpt_magic.reply_code import CodeBlock, code_blocks_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -41,17 +43,6 @@ LIVING = (
     *("schema", "_source", "_on_start", "_on_growth", "_on_again", "_on_end", "_until_saved"),
     *("_readers", "_lock", "_task"),
 )
-
-
-class CodeBlock(str):
-    """The text of a fenced code block; ``language`` is the word after the fence, or an empty string."""
-
-    language: str
-
-    def __new__(cls, code: str, language: str = "") -> CodeBlock:
-        block = super().__new__(cls, code)
-        block.language = language
-        return block
 
 
 class Chunks:
@@ -198,16 +189,15 @@ class Reply(HasExtras, Generic[T]):
 
     @property
     def code_blocks(self) -> list[CodeBlock]:
-        """The fenced code blocks of the text, in order."""
-        from flowgpt_magic.markdown import code_blocks
-
-        return [CodeBlock(code, language) for language, code in code_blocks(self.text)]
+        """What of the text is shown as code, in order; what a model thought at its start is left out."""
+        return code_blocks_of(self.text)
 
     @property
     def data(self) -> T:
-        """The value that the schema was asked for; without one, the JSON object or list in the text.
+        """The value that the schema was asked for; without one, the last JSON object or list that stands alone.
 
-        Reads to the end first. Raises ``MismatchError`` where there is no such value.
+        What a model thought at the start of the text is left out. Reads to the end first. Raises ``MismatchError``
+        where there is no such value.
         """
         from flowgpt_magic.schemas import json_of
 
@@ -312,8 +302,9 @@ class Reply(HasExtras, Generic[T]):
         return self.text
 
     def _repr_llm_(self) -> str:
-        """What a prompt gets that names this reply in braces."""
-        return self.text_so_far
+        """What a prompt gets that names this reply in braces: the answer, or what there is before one comes."""
+        text = self.text_so_far
+        return answer_of(text).strip() or text
 
     def __format__(self, spec: str) -> str:
         return format(self.text, spec)

@@ -151,13 +151,13 @@ def turns_to_send(chosen: settings.Settings, before: Sequence[Turn]) -> tuple[li
 
     Turns are left out whole and from the oldest on, where ``history_tokens`` limits them.
     """
-    # A prompt that got no answer would stand right beside the next one.
-    turns = [turn for turn in before if turn.text]
+    # A prompt that got no answer would stand right beside the next one, and servers refuse a blank answer.
+    turns = [turn for turn in before if turn.answer.strip()]
     if not chosen.history_tokens:
         return turns, 0
     room, kept = chosen.history_tokens * CHARACTERS_PER_TOKEN, 0
     for turn in reversed(turns):
-        room -= len(turn.prompt) + len(turn.text)
+        room -= len(turn.prompt) + len(turn.answer)
         if room < 0:
             break
         kept += 1
@@ -168,7 +168,8 @@ def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
     """System prompt, the turns or messages before, and the prompt."""
     before = [each for turn in turns for each in turn.messages] if request.earlier is None else list(request.earlier)
     own_system = any(message["role"] == "system" for message in before)
-    system: list[Message] = [{"role": "system", "content": request.chosen.system}] if request.chosen.system else []
+    words = request.chosen.system
+    system: list[Message] = [{"role": "system", "content": words}] if words.strip() else []
     if not request.target.provider_class.supports_images:
         before = [_without_images(message) for message in before]
     return [*([] if own_system else system), *before, said(request.prompt, request.images)]
@@ -223,7 +224,8 @@ def shaping(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def request_key(request: Request, turns: Sequence[Turn]) -> str:
     """The same for two requests exactly if provider, model, messages and parameters are."""
-    words = [request.chosen.system, *(turn.digest for turn in turns), request.prompt, *request.images]
+    system = request.chosen.system if request.chosen.system.strip() else ""
+    words = [system, *(turn.digest for turn in turns), request.prompt, *request.images]
     # Which key it was asked with changes nothing of the answer, by whatever name a turn knows it.
     shaped = {name: value for name, value in request.shaping.items() if name not in settings.KEYS.values()}
     try:

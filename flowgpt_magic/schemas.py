@@ -7,7 +7,6 @@ imported when a schema is used.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -17,13 +16,14 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 from flowgpt_magic.errors import FileError, MismatchError, NotInstalledError, SchemaError
+from flowgpt_magic.json_text import container_in, values_in
+from flowgpt_magic.reasoning_text import answer_of
 from flowgpt_magic.regular_files import read_file
 
 INSTALL = 'pip install "flowgpt_magic[schema]"'
 KINDS = "a pydantic model, a dataclass, a TypedDict or a JSON Schema"
 # One of these stands in every JSON Schema that says anything.
 KEYWORDS = ("$ref", "allOf", "anyOf", "const", "enum", "items", "not", "oneOf", "prefixItems", "properties", "type")
-MOST_STARTS = 50  # places in a text at which a value is looked for
 LONGEST_WORD = 200  # characters of a text that may be meant as a string
 LARGEST_FILE = 16 * 2**20  # bytes of a file with a schema
 MOST_ERRORS = 5  # that are told about one value
@@ -47,9 +47,9 @@ class Schema:
         return "type" not in self.json_schema or self.json_schema["type"] in ("object", "array")
 
     def read(self, text: str) -> Any:
-        """The value in ``text``: all of it, a code block, or what stands in prose.
+        """The value in the reply ``text``: all of it, a block that stands alone, or what stands in a sentence.
 
-        Where several stand there, the first that fits. Raises ``MismatchError``.
+        Where several stand there, the last that fits; reasoning at the start is left out. Raises ``MismatchError``.
         """
         wrong: MismatchError | None = None
         for value in values_in(text):
@@ -57,23 +57,10 @@ class Schema:
                 return self.accept(value)
             except MismatchError as error:
                 wrong = wrong or error
-        for word in _words(text):
+        for word in _words(answer_of(text)):
             with suppress(MismatchError):
                 return self.accept(word)
         raise wrong or MismatchError("there is no JSON in it")
-
-
-def values_in(text: str) -> Iterator[Any]:
-    """The JSON in ``text``, the likeliest to be meant first: all of it, code blocks, what stands in prose."""
-    from flowgpt_magic.markdown import code_blocks  # its parser takes a while to load
-
-    whole = text.strip()
-    for candidate in (whole, *(code for _language, code in code_blocks(text))):
-        try:
-            yield json.loads(candidate)
-        except (ValueError, RecursionError):
-            continue
-    yield from _in_prose(text)
 
 
 def _words(text: str) -> list[str]:
@@ -82,31 +69,20 @@ def _words(text: str) -> list[str]:
     return [whole, whole.strip("\"'`*").rstrip(".")] if len(whole) < LONGEST_WORD else []
 
 
-def _in_prose(text: str) -> Iterator[Any]:
-    """The objects and lists that stand somewhere in ``text``, outermost ones only."""
-    decode, end = json.JSONDecoder().raw_decode, 0
-    for start in islice(re.finditer(r"[{\[]", text), MOST_STARTS):
-        if start.start() < end:
-            continue
-        try:
-            value, end = decode(text, start.start())
-        except (ValueError, RecursionError):
-            continue
-        yield value
-
-
 ANYTHING = Schema("JSON", {}, lambda value: value)
 
 
 def json_of(text: str) -> Any:
-    """The JSON value of a reply that was asked without a schema; raises ``MismatchError`` where there is none."""
-    for value in values_in(text):
-        if isinstance(value, (dict, list)):
-            return value
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise MismatchError("there is no JSON in the reply; schema= asks for some") from None
+    """The JSON value of a reply that was asked without a schema.
+
+    That is all of the reply, or the last object or list that stands alone, or else the last in a sentence. Raises
+    ``MismatchError`` where there is none; a footnote such as ``[1]`` is none.
+    """
+    with suppress(ValueError, RecursionError):
+        return json.loads(answer_of(text).strip())
+    if (found := container_in(text)) is None:
+        raise MismatchError("there is no JSON in the reply; schema= asks for some")
+    return found
 
 
 def schema_of(given: Any) -> Schema:

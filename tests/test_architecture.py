@@ -21,7 +21,7 @@ MODULES = {
 
 # From the bottom up. A module imports from its own layer and those before it.
 LAYERS = (
-    {"errors", "extras", "messages", "plain_text", "regular_files"},
+    {"errors", "extras", "reasoning_text", "messages", "plain_text", "regular_files"},
     {
         "keys",
         "settings",
@@ -35,12 +35,13 @@ LAYERS = (
         "images",
         "harmless",
         "markdown",
+        "json_text",
         "schemas",
         "tables",
         "turn_text",
     },
     {"providers", "models", "aliases"},
-    {"reader", "reply"},
+    {"reader", "reply_code", "reply"},
     {"records", "kernels", "search", "references"},
     {
         "attachment_looks",
@@ -65,6 +66,7 @@ LAYERS = (
         "request",
         "prompts",
         "dry_run",
+        "continued_text",
         "log",
         "tracing",
         "pacing",

@@ -14,6 +14,7 @@ from flowgpt_magic import Conversation, ask, journal
 from flowgpt_magic.errors import (
     MismatchError,
     OptionError,
+    PromptError,
     ProviderConnectionError,
     ProviderError,
     RateLimitError,
@@ -26,6 +27,7 @@ from flowgpt_magic.models import Target
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.reader import Reader
 from flowgpt_magic.reply import Reply
+from tests.records import conversation_record, notebook_record, turn_record
 
 
 @dataclass
@@ -317,6 +319,89 @@ class TestMessagesInPlaceOfAPrompt:
         str(chat.ask(self.MESSAGES[1:], system="Be long."))
 
         assert parrot.asked[0][0] == [{"role": "system", "content": "Be long."}, *self.MESSAGES[1:]]
+
+
+class TestReasoning:
+    def test_it_stays_in_the_text_and_is_not_sent_with_later_prompts(self, chat, parrot):
+        parrot.says[:] = ["<think>\nhmm\n</think>\n\nOslo.", "Is it?\n</think>\nStockholm.", "Copenhagen."]
+
+        texts = [str(chat.ask(f"And of {country}?")) for country in ("Norway", "Sweden", "Denmark")]
+
+        assert texts[0] == chat.turns[0].text == "<think>\nhmm\n</think>\n\nOslo."
+        assert [message["content"] for message in parrot.asked[2][0]][1:4:2] == ["Oslo.", "Stockholm."]
+
+    def test_a_prompt_that_names_the_reply_gets_its_answer(self, chat, parrot):
+        parrot.says[:] = ["<think>hmm</think>\nOslo.", "<think>hmm"]
+
+        whole, cut = chat.ask("Where?"), chat.ask("Where?")
+        texts = [str(whole), str(cut)]
+
+        assert [whole._repr_llm_(), cut._repr_llm_()] == ["Oslo.", texts[1]]
+
+    def test_two_turns_that_differ_in_it_alone_are_the_same_to_a_model(self):
+        record = conversation_record(notebook_record())
+        one, other, plain = (turn_record(record, text=text) for text in ("<think>a</think>x", "<think>b</think>x", "x"))
+
+        assert one.digest == other.digest == plain.digest
+        assert one.digest != turn_record(record, text="y").digest
+
+    def test_a_value_is_not_looked_for_in_it_and_it_is_not_sent_back_with_what_is_wrong(self, chat, parrot):
+        parrot.says[:] = ['<think>{"n": 1}</think>{"n": "x"}', '<think>{"n": 1}', '<think>{"n": 2}</think>{"n": 3}']
+
+        reply = chat.ask("How many?", schema=Count)
+
+        assert reply.data == Count(3)
+        second, third = ([(m["role"], m["content"]) for m in messages] for messages, *_ in parrot.asked[1:])
+        assert second[1] == ("assistant", '{"n": "x"}')
+        assert [role for role, _content in third] == ["user", "assistant", "user"]
+        assert "Your last reply held no answer" in third[2][1]
+        assert all('"n": 1' not in content for _role, content in [*second, *third])
+
+    def test_a_reply_that_is_gone_on_with_has_it_at_its_start(self, chat, parrot):
+        parrot.says[:] = ["<think>a</think>One ", "<think>b</think>two", "Three."]
+        str(chat.ask("Count."))
+
+        more = chat.continue_()
+
+        assert str(more) == "<think>a</think><think>b</think>\n\nOne two"
+        assert parrot.asked[1][0][-2] == {"role": "assistant", "content": "One "}
+        str(chat.ask("And?"))
+        assert parrot.asked[2][0][1]["content"] == "One two"
+
+    def test_where_nothing_else_came_the_reply_goes_on_from_it(self, chat, parrot):
+        parrot.says[:] = ["<think>a", "b</think>One"]
+        str(chat.ask("Count."))
+
+        assert str(chat.continue_()) == "<think>ab</think>One"
+        assert parrot.asked[1][0][-2] == {"role": "assistant", "content": "<think>a"}
+
+
+class TestBlankMessages:
+    @pytest.mark.parametrize("blank", ["", "\n\n", " ", "<think>hmm</think>\n", "<think>hmm"])
+    def test_a_turn_without_an_answer_is_not_sent(self, chat, parrot, blank):
+        parrot.says[:] = ["one", blank, "two"]
+
+        for prompt in "abc":
+            str(chat.ask(prompt))
+
+        assert [message["content"] for message in parrot.asked[2][0]] == ["a", "one", "c"]
+        assert [turn.prompt for turn in chat.turns] == ["a", "b", "c"]
+
+    @pytest.mark.parametrize("blank", ["", "  ", "\n\t"])
+    def test_a_blank_system_prompt_is_not_sent_and_makes_no_other_request(self, chat, parrot, blank):
+        parrot.says[:] = ["one"]
+
+        str(chat.ask("a", system=blank))
+
+        assert parrot.asked[0][0] == [{"role": "user", "content": "a"}]
+        assert chat.preview("a", system=blank, history=False).key == chat.preview("a", history=False).key
+
+    def test_there_is_nothing_to_go_on_with_behind_a_blank_reply(self, chat, parrot):
+        parrot.says[:] = ["\n\n"]
+        str(chat.ask("a"))
+
+        with pytest.raises(PromptError, match="no reply to go on with"):
+            chat.continue_()
 
 
 def test_what_a_conversation_is_made_with_is_set_for_it_everywhere(parrot):

@@ -28,6 +28,12 @@ def test_a_list_becomes_a_table_with_a_row_for_each_prompt():
     assert frame["model"].tolist() == ["told:words"] * 2
 
 
+def test_the_code_of_a_result_is_that_of_its_text():
+    (block,) = Result(0, 0, "a", "a", "<think>```\ndraft\n```</think>\n```py\n1\n```").code_blocks
+
+    assert (block, block.language) == ("1\n", "py")
+
+
 def test_the_columns_have_the_same_types_whatever_is_in_them():
     good, bad = batch_of(["one"]).to_frame(), batch_of(["bad"], failing_at("bad")).to_frame()
 

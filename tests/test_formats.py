@@ -76,6 +76,22 @@ def test_any_json_is_read_also_out_of_a_code_block(value):
     assert read_json(f"Sure!\n\n```json\n{text}\n```") == (value, "")
 
 
+THOUGHT = "<think>\nMaybe [1] or\n```\n1\n```\n</think>\n\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "answer", "made"),
+    [
+        ("code", "```py\n2\n```", "```py\n2\n```"),
+        ("json", '{"a": 2}', '```json\n{\n  "a": 2\n}\n```'),
+        ("json", 'As in [3]:\n\n{"a": 2}\n', '```json\n{\n  "a": 2\n}\n```'),
+        ("math", "x^2", "$$x^2$$"),
+    ],
+)
+def test_what_a_model_thought_before_is_left_out(form, answer, made):
+    assert shown(THOUGHT + answer, form).data["text/markdown"].replace("$\n", "$").replace("\n$", "$") == made
+
+
 def test_mathematics_stands_between_dollars_once():
     for text in ("x^2", "$x^2$", "$$\nx^2\n$$", "```latex\nx^2\n```"):
         assert shown(text, "math").data == {"text/markdown": "$$x^2$$"}

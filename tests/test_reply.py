@@ -863,7 +863,9 @@ def test_every_reply_has_a_name_of_its_own_and_keeps_what_was_sent():
         ("1. list\n\n   ```py\n   1\n   ```", [("1\n", "py")]),
         ("> ```py\n> 1\n> ```", [("1\n", "py")]),
         ("```py\nnever closed", [("never closed", "py")]),
-        ("`inline` and\n\n    indented", []),
+        ("`inline` and\n\n    indented\n\nmore", [("indented\n", "")]),
+        ("<answer>\n```py\n1\n```\n</answer>", [("1\n", "py")]),
+        ("<think>\n```py\n1\n```\n</think>\n```py\n2\n```", [("2\n", "py")]),
         ("```c++\r\n1\r\n```", [("1\n", "c++")]),
     ],
 )

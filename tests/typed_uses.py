@@ -26,7 +26,7 @@ from flowgpt_magic.batch_results import Result
 from flowgpt_magic.errors import ProviderError, RateLimitError
 from flowgpt_magic.messages import Messages, Turn
 from flowgpt_magic.models import Target, find_model
-from flowgpt_magic.reply import CodeBlock
+from flowgpt_magic.reply_code import CodeBlock
 from flowgpt_magic.testing import ContractError, check_provider
 
 if TYPE_CHECKING:
