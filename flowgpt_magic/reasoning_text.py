@@ -62,7 +62,7 @@ def answer_of(text: str) -> str:
 
 def may_open(text: str) -> bool:
     """Can ``text``, the beginning of a reply, still become an opening tag?"""
-    begun = text.lstrip().lower()
+    begun = text.lstrip("\ufeff").strip().lower()
     return any(opening.startswith(begun) for opening in _OPENINGS)
 
 
