@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation, ask
     from flowgpt_magic.errors import FlowGptError
     from flowgpt_magic.extras import Citation, Extras
+    from flowgpt_magic.merging import merge_history
     from flowgpt_magic.messages import Usage
     from flowgpt_magic.panel import ChatPanel
+    from flowgpt_magic.partitions import map_partition
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
     from flowgpt_magic.providers.flowgpt import FlowGpt
     from flowgpt_magic.reply import Reply
@@ -35,7 +37,9 @@ __all__ = [
     "Usage",
     "ask",
     "load_ipython_extension",
+    "map_partition",
     "map_prompts",
+    "merge_history",
     "unload_ipython_extension",
 ]
 
@@ -51,7 +55,9 @@ _HOMES = {
     "Reply": "reply",
     "Usage": "messages",
     "ask": "conversation",
+    "map_partition": "partitions",
     "map_prompts": "batch",
+    "merge_history": "merging",
 }
 
 

@@ -20,11 +20,12 @@ from flowgpt_magic.batch_progress import Bar, NoBar, text_bar
 from flowgpt_magic.batch_reading import Reading
 from flowgpt_magic.batch_results import Result, table, to_frame
 from flowgpt_magic.batch_run import Limits, Order, Run, unasked
-from flowgpt_magic.batch_turns import Turns, record_for
+from flowgpt_magic.batch_turns import Answers, Turns, record_for
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import BatchError, SettingError
 from flowgpt_magic.journal import here
 from flowgpt_magic.messages import Status
+from flowgpt_magic.pacing import Pace
 from flowgpt_magic.settings import number, whole_number
 from flowgpt_magic.tables import Table
 
@@ -288,18 +289,23 @@ def batch_of(
     history: bool = True,
     earlier: bool = True,
     sample: str = "",
+    others: Answers | None = None,
+    pace: Pace | None = None,
     **options: Any,
 ) -> Batch:
-    """A batch of ``conversation``, see ``Conversation.map``; without ``earlier`` its turns are not sent along."""
+    """A batch of ``conversation``, see ``Conversation.map``; without ``earlier`` its turns are not sent along.
+
+    ``others`` ask parts of the same batch, and ``pace`` is kept together with other batches of this process.
+    """
     if options.pop("cache", True) is not True:
         raise SettingError("a batch takes what was answered before from the history: refresh=True asks everything anew")
-    limit = None if requests_per_minute is None else _checked("requests_per_minute", requests_per_minute, _above_zero)
-    at_once = _checked("concurrency", concurrency, whole_number(1))
+    limit = None if requests_per_minute is None else checked("requests_per_minute", requests_per_minute, above_zero)
+    at_once = checked("concurrency", concurrency, whole_number(1))
     request, sent, journal = conversation.without_prompt({**options, "retries": retries}, earlier=history and earlier)
     tries = request.chosen.retries if "retries" in request.chosen.sources else RETRIES
     kept = record_for(journal, conversation.name) if history else None
-    turns = Turns(request, sent, journal, kept, sample=str(sample), refresh=refresh)
-    items, limits = Items(prompts, template, values), Limits(at_once, limit, tries)
+    turns = Turns(request, sent, journal, kept, sample=str(sample), refresh=refresh, others=others)
+    items, limits = Items(prompts, template, values), Limits(at_once, limit, tries, pace)
     return Batch(items, turns, limits, progress=progress, arriving=conversation.arriving)
 
 
@@ -312,14 +318,16 @@ def map_prompts(prompts: Any, template: str | None = None, **how: Any) -> Batch:
     return batch_of(Conversation(here().current), prompts, template, earlier=False, **how)
 
 
-def _checked(name: str, value: Any, check: Callable[[Any], Any]) -> Any:
+def checked(name: str, value: Any, check: Callable[[Any], Any]) -> Any:
+    """``value`` as ``check`` takes it; raises ``SettingError`` that names it."""
     try:
         return check(value)
     except ValueError as error:
         raise SettingError(f"{name} is {value!r}; it {error}") from None
 
 
-def _above_zero(value: Any) -> float:
+def above_zero(value: Any) -> float:
+    """A check that takes a finite number above 0."""
     found = number(0)(value)
     if not 0 < found < float("inf"):
         raise ValueError("must be a number above 0")

@@ -63,11 +63,15 @@ FOR_ALL = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How many items are asked at once, how many requests go in a minute, how often one that failed is asked again."""
+    """How many items are asked at once, how many requests go in a minute, how often one that failed is asked again.
+
+    With a ``pace`` its limit holds for all runs that share it, in place of ``per_minute``.
+    """
 
     concurrency: int
     per_minute: float | None
     retries: int
+    pace: Pace | None = None
 
 
 class Run:
@@ -95,7 +99,7 @@ class Run:
         self._ready: deque[Result] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed, self._over = asyncio.Event(), asyncio.Event()
-        self._pace = Pace(limits.per_minute)
+        self._pace = limits.pace or Pace(limits.per_minute)
         self._together = Together()
         self._in_a_row = 0
         self._worker: bridge.Worker | None = None
@@ -242,11 +246,11 @@ class Run:
                     flights.append(self._turns.flight(item))
                 else:
                     self._put(unasked(item, "failed"))
-            known: Mapping[str, Result] = {}
+            known: Mapping[int, Result] = {}
             if self._turns.looks and flights:
                 known = await asyncio.to_thread(self._turns.known, flights)
             for flight in flights:
-                result = known.get(flight.request.key)
+                result = known.get(flight.item.index)
                 if result is None:
                     self._waiting.append(flight)
                 else:

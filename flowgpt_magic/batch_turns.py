@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from flowgpt_magic.batch_items import Item
@@ -65,6 +65,13 @@ class Seen:
         return new
 
 
+class Answers(Protocol):
+    """What others keep who ask parts of the same batch: workers, each in a process of its own."""
+
+    def find(self, request_keys: Collection[str]) -> Mapping[str, Turn]:
+        """The complete turns for these requests, by their keys. Raises ``HistoryError``."""
+
+
 class Flight:
     """One item while it is asked. To the log and to a tracer it is a reply."""
 
@@ -113,7 +120,9 @@ class Turns:
     """Makes the requests of a batch, and keeps their turns in ``journal``, or nowhere without ``kept``.
 
     ``request`` is one without a prompt, and ``sent`` are the turns before it. Another ``sample`` of the same prompts
-    is asked anew. With ``refresh`` nothing is taken from the history.
+    is asked anew. With ``refresh`` nothing is taken from the history. ``others`` have parts of the same batch: what
+    they keep counts as answered, each turn is saved as soon as it ends, and equal prompts may share one answer, since
+    nobody knows how many of them another one has.
     """
 
     def __init__(
@@ -125,8 +134,9 @@ class Turns:
         *,
         sample: str = "",
         refresh: bool = False,
+        others: Answers | None = None,
     ) -> None:
-        self.request, self._sent = request, sent
+        self.request, self._sent, self._others = request, sent, others
         self.journal, self.kept = journal, kept
         self.looks = kept is not None and not refresh
         self.asks_all = refresh
@@ -140,12 +150,13 @@ class Turns:
         key = request_key(request, self._sent)
         if self._sample:
             key = f"{key} {self._sample}"
-        if (number := self._seen.number(key)) > 1:  # as many replies as there are such prompts, again and again
+        # As many replies as there are such prompts, again and again.
+        if self._others is None and (number := self._seen.number(key)) > 1:
             key = f"{key} #{number}"
         return Flight(item, replace(request, key=key, messages=build_messages(request, self._sent)))
 
-    def known(self, flights: Sequence[Flight]) -> dict[str, Result]:
-        """What the history has for these, by the keys of their requests; takes a while.
+    def known(self, flights: Sequence[Flight]) -> dict[int, Result]:
+        """What the history has for these, by the indexes of their items; takes a while.
 
         Raises ``HistoryError`` where that cannot be found out: nothing is paid for twice without being told.
         """
@@ -156,11 +167,13 @@ class Turns:
                 "the history cannot be read, so nobody knows what was asked before: run the cell again; "
                 "with refresh=True it asks everything anew"
             )
+        if self._others is not None and (missing := [key for key in keys if key not in found]):
+            found = {**self._others.find(missing), **found}
         known = {}
         for flight in flights:
             if (turn := found.get(flight.request.key)) is not None:
                 try:
-                    known[flight.request.key] = self._replay(flight, turn)
+                    known[flight.item.index] = self._replay(flight, turn)
                 except MismatchError:  # kept by somebody who checked in another way
                     continue
         return known
@@ -200,7 +213,7 @@ class Turns:
 
     def _save(self, turn: Turn) -> None:
         self._ended.append(turn)
-        if len(self._ended) >= TOGETHER:
+        if len(self._ended) >= TOGETHER or self._others is not None:
             self.flush()
 
     def flush(self) -> None:

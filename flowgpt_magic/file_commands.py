@@ -28,11 +28,17 @@ def write(desk: Desk, rest: str) -> str:
 
 
 def read(desk: Desk, rest: str) -> str:
-    """Read a conversation from a file, under its own name or the next free one, and use it: ``import FILE``."""
+    """Read a conversation from a file, under its own name or the next free one, and use it: ``import FILE``.
+
+    A history file, or a folder of them, is merged into the history instead.
+    """
     names = options.words(rest)
     if len(names) != 1:
         raise OptionError("%flowgpt import takes the name of one file; quote a name with spaces")
-    from flowgpt_magic import export
+    from flowgpt_magic import export, merging
+
+    if merging.holds_histories(names[0]):
+        return str(merging.merge(desk.journal, names[0]))
 
     transcript = export.read(names[0])
     name = desk.journal.free_name(transcript.name)

@@ -76,6 +76,15 @@ class History:
             self._end_dead_turns()
 
     @classmethod
+    def read_only(cls, location: str | Path, *, patience: float = PATIENCE) -> History:
+        """The history in a file that exists, opened for reading alone: nothing in it is changed."""
+        history = cls.__new__(cls)
+        history.location = history_file.path_of(str(location))
+        history._database = history_file.open_read_only(history.location, patience)
+        history._file = history_file.file_number(history.location)
+        return history
+
+    @classmethod
     def copied_into_memory(cls, location: str | Path) -> History:
         """A history in memory that starts with what the file holds, where that can be read."""
         history = cls(MEMORY)
@@ -272,6 +281,18 @@ class History:
             "WHERE conversation_id = ? AND live IN (1, ?) ORDER BY place, version, started, turn_id",
             (conversation_id, int(live_only)),
         )
+
+    def all_turns(self, at_once: int = 500) -> Iterator[tuple[Turn, ...]]:
+        """Every turn, live or not, in the order in which they were first saved, ``at_once`` at a time."""
+        sql = f"SELECT number, {', '.join(TURN)} FROM turns WHERE number > ? ORDER BY number LIMIT ?"
+        last = 0
+        while rows := self._rows(("number", *TURN), sql, (last, at_once)):
+            last = [row.pop("number") for row in rows][-1]
+            yield tuple(map(turn_of, rows))
+
+    def all_conversations(self) -> tuple[ConversationRecord, ...]:
+        """The conversations of all notebooks, the removed ones too, the oldest first."""
+        return self._conversations("ORDER BY created, conversation_id", ())
 
     def versions(self, conversation_id: str, place: int) -> tuple[Turn, ...]:
         """Every turn that was asked at this place, the first one first."""

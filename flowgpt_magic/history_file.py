@@ -65,6 +65,42 @@ def open_file(location: str, patience: float) -> sqlite3.Connection:
         return database
 
 
+def open_read_only(location: str, patience: float) -> sqlite3.Connection:
+    """A connection that only reads the history at ``location``, which stays as it is, to the byte.
+
+    A history of an older version is read from a copy in memory that is brought up to date. Raises a ``HistoryError``
+    for a file that is missing, damaged, of a newer version, or none of ours.
+    """
+    refused: HistoryError | None = None
+    for way in ("mode=ro", "immutable=1"):  # the second for a folder where SQLite cannot make its files
+        try:
+            with named_errors(location):
+                return _read_only(location, way, patience)
+        except HistoryFileError as error:
+            refused = refused or error
+    raise refused or HistoryFileError(f"the history {location} cannot be read")
+
+
+def _read_only(location: str, way: str, patience: float) -> sqlite3.Connection:
+    if not os.path.isfile(location):
+        raise HistoryFileError(f"there is no history at {location}: give the path of an existing file")
+    uri = f"{Path(location).absolute().as_uri()}?{way}"
+    database = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
+    try:
+        migrations.check_owner(database, location)
+        if migrations.check_version(database, location) == migrations.NEWEST:
+            return database
+        copy = sqlite3.connect(MEMORY, isolation_level=None)
+        register(copy)
+        database.backup(copy)
+        migrations.migrate(copy, location)
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return copy
+
+
 def _make_file(path: Path) -> None:
     """Make the file where there is none, readable for its owner alone.
 

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from types import ModuleType
@@ -379,6 +379,22 @@ class Journal:
     def search(self, words: str, limit: int = 20) -> tuple[Hit, ...]:
         """The turns of all notebooks that have these words."""
         return self.read(lambda history: history.search(words, limit), ())
+
+    def take(self, parents: Sequence[Record], turns: Sequence[Turn], changes: Sequence[ChangeRecord] = ()) -> None:
+        """Save what another history has: notebooks and conversations, then their turns and changes.
+
+        Conversations that are open here and got something are read again.
+        """
+        records: list[Turn | ChangeRecord] = [*turns, *changes]
+        for parent in parents:
+            self._saver.save(parent)
+        for record in records:
+            self._saver.end(record) if isinstance(record, Turn) else self._saver.save(record)
+        touched = {record.conversation_id for record in records}
+        with self._lock:
+            for name in [each for each, kept in self._kept.items() if kept.record.conversation_id in touched]:
+                del self._kept[name]
+        self.changed()
 
     # Saving
 

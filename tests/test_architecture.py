@@ -61,6 +61,7 @@ LAYERS = (
         "identity",
         "replay",
         "journal",
+        "merging",
         "attempts",
         "answers",
         "request",
@@ -84,6 +85,7 @@ LAYERS = (
         "batch_reading",
         "batch",
     },
+    {"shared_answers", "shipping", "partition_tables", "partitions"},
     {
         "transforms",
         "painting",
