@@ -27,6 +27,7 @@ from flowgpt_magic.desk import Asked
 from flowgpt_magic.export import Transcript, TranscriptError, TranscriptTurn, as_turns, read, write
 from flowgpt_magic.harmless import plain
 from flowgpt_magic.magic import FlowGPT
+from flowgpt_magic.extras import Citation, Extras
 from flowgpt_magic.messages import Turn, Usage
 from flowgpt_magic.prompts import Surroundings, compose
 from flowgpt_magic.transforms import TRANSFORMERS
@@ -99,7 +100,8 @@ def turn_of(prompt: str = "what is it?", text: str = "a list", **values: Any) ->
 
 def facts_of(turn: Turn | TranscriptTurn) -> dict[str, Any]:
     """What a transcript has of a turn."""
-    return {each.name: getattr(turn, each.name) for each in fields(TranscriptTurn)}
+    facts = {each.name: getattr(turn, each.name) for each in fields(TranscriptTurn)}
+    return facts | {"extras": turn.extras.as_json() if isinstance(turn, Turn) else turn.extras}
 
 
 FIXED = turn_of(text="<b>", turn_id="turn", started=1.0, kernel="")
@@ -122,6 +124,12 @@ TURNS = st.builds(
     left_out=st.integers(0, 10),
     replayed=st.booleans(),
     images=st.lists(st.sampled_from(["data:image/png;base64,AA==", "data:image/gif;base64,AB=="])).map(tuple),
+    extras=st.builds(
+        Extras,
+        reasoning=TEXT,
+        citations=st.lists(st.builds(Citation, TEXT, TEXT), max_size=2).map(tuple),
+        logprobs=st.just(()) | st.just(({"token": "a", "logprob": -0.5, "top_logprobs": []},)),
+    ),
 )
 
 
