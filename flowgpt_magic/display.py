@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from flowgpt_magic.reader import Reader
     from flowgpt_magic.reply import Reply
     from flowgpt_magic.tables import Showable
+    from flowgpt_magic.waiting_line import Line
 
 Extent = Literal["all", "end", "nothing"]
-PATIENCE = 0.6  # seconds without a chunk after which the cell says whom it waits for
+GLANCE = 0.1  # seconds between two looks at how long nothing has come
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
 
@@ -246,18 +247,21 @@ def _sink(reply: Reply, form: str, *, images: bool, own_cell: bool, extent: Exte
     # Imported while the provider is at work: the Markdown parser takes longer to load than all the rest.
     from flowgpt_magic import painting
     from flowgpt_magic.formats import GROWING
+    from flowgpt_magic.waiting_line import OutputLine
 
     if extent == "nothing":
-        return painting.Nothing(lambda _ending: None)
+        return painting.AtEnd(lambda _ending: None)
     if not in_kernel():
         return _terminal_sink(form, extent)
-    if headless() or extent == "end":
-        return painting.Nothing(_publish)
-    if form == "text" or (form not in GROWING and own_cell):
-        return painting.Appended(_end_of_cell_text if own_cell else _end_of_text)
-    if form not in GROWING:
-        return painting.Nothing(_publish)
+    if headless():
+        return painting.AtEnd(_publish)
     name = f"flowgpt-{reply.turn_id[:12]}"
+    line = OutputLine(publish_display_data, name, _clear if own_cell else None)
+    appended = form == "text" or (form not in GROWING and own_cell)
+    if extent == "end" or not (appended or form in GROWING):
+        return painting.AtEnd(lambda ending: line.replace(ending.data, ending.metadata), line)
+    if appended:
+        return painting.Appended(_end_of_cell_text if own_cell else _end_of_text, line=line)
     if own_cell:
         return painting.Slots(publish_display_data, _clear, name, images=images)
     return painting.OneOutput(publish_display_data, name, images=images)
@@ -268,9 +272,20 @@ def _terminal_sink(form: str, extent: Extent) -> Sink:
     from flowgpt_magic import painting
     from flowgpt_magic.formats import GROWING
 
+    line = _terminal_line()
     if extent == "end" or form not in (*GROWING, "text"):
-        return painting.Nothing(lambda ending: _print_whole(ending, _looks("text" if form == "html" else "markdown")))
-    return painting.Appended(_end_of_text, _looks(form))
+        looks = _looks("text" if form == "html" else "markdown")
+        return painting.AtEnd(lambda ending: _print_whole(ending, looks, line), line)
+    return painting.Appended(_end_of_text, _looks(form), line)
+
+
+def _terminal_line() -> Line:
+    """Where a terminal says how long it has waited; what is captured or piped does not."""
+    from flowgpt_magic.waiting_line import NoLine, TerminalLine
+
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return NoLine()
+    return TerminalLine(shutil.get_terminal_size().columns)
 
 
 def _looks(form: str) -> Looks:
@@ -289,8 +304,9 @@ def _publish(ending: Ending) -> None:
     publish_display_data(ending.data, ending.metadata)  # type: ignore[no-untyped-call]
 
 
-def _print_whole(ending: Ending, looks: Looks) -> None:
+def _print_whole(ending: Ending, looks: Looks, line: Line) -> None:
     """A reply that is shown at its end only, in a terminal."""
+    line.remove()
     sys.stdout.write(looks.add(ending.body) + looks.finish())
     _end_of_text(ending)
 
@@ -301,11 +317,11 @@ def _clear() -> None:
 
 def _follow(reader: Reader, reply: Reply, sink: Sink) -> None:
     from flowgpt_magic.painting import Budget
+    from flowgpt_magic.waiting_line import WaitingLine
 
-    budget = Budget(time.monotonic())
-    waited = reader.take(PATIENCE)
-    if not (waited or reply.ended):
-        sink.promise(f"*{escaped(_caption(reply))} …*")
+    now = time.monotonic()
+    budget, line = Budget(now), WaitingLine(reply, now)
+    waited: list[str] = []
     while waited or not reader.done:
         now = time.monotonic()
         if waited:
@@ -317,6 +333,10 @@ def _follow(reader: Reader, reply: Reply, sink: Sink) -> None:
         if pause is not None and pause <= 0:
             budget.spent(*sink.paint(), now)
             pause = None
+        if sink.waits:
+            if changed := line.change(now):
+                sink.show_waiting(changed)
+            pause = GLANCE if pause is None else min(pause, GLANCE)
         waited = reader.take(pause)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flowgpt_magic.markdown import GrowingMarkdown, harmless, plain
+from flowgpt_magic.plain_text import escaped
+from flowgpt_magic.waiting_line import Line, NoLine
 
 FRAME = 0.055  # seconds between two repaints once a reply has been going for a while: 18 a second
 SLOW = 0.015  # seconds; chunks further apart than this are painted as they come, as long as BURST lasts
@@ -80,8 +82,12 @@ class Ending:
 class Sink(Protocol):
     """Where a reply is shown while it arrives."""
 
-    def promise(self, caption: str) -> None:
-        """Nothing has come for a while: say who is asked, where that does not stay."""
+    @property
+    def waits(self) -> bool:
+        """Is nothing of the reply shown yet, so that a line may say who is asked?"""
+
+    def show_waiting(self, line: str) -> None:
+        """Show this line until the reply takes its place."""
 
     def add(self, text: str) -> None:
         """Take new text; shows nothing yet."""
@@ -96,14 +102,25 @@ class Sink(Protocol):
         """Show the end: one output with the whole reply."""
 
 
-class Nothing:
-    """Shows the end only: for runs without a person in front, such as nbclient's."""
+class AtEnd:
+    """Shows the end only, and until then a line that says who is asked.
 
-    def __init__(self, close: Callable[[Ending], None]) -> None:
+    A run without a person in front, such as nbclient's, has no such line. ``close`` shows the end, in place of the
+    line.
+    """
+
+    def __init__(self, close: Callable[[Ending], None], line: Line | None = None) -> None:
         self._close = close
+        self._line = line or NoLine()
 
-    def promise(self, caption: str) -> None:
-        """Nothing: it would stay."""
+    @property
+    def waits(self) -> bool:
+        """Nothing is shown before the end."""
+        return True
+
+    def show_waiting(self, line: str) -> None:
+        """Stands until the end."""
+        self._line.show(line)
 
     def add(self, text: str) -> None:
         """Nothing to do: the end comes with all of it."""
@@ -146,17 +163,26 @@ class AsItIs:
 class Appended:
     """Text, appended to what the cell prints; in a notebook and in a terminal."""
 
-    def __init__(self, close: Callable[[Ending], None], looks: Looks | None = None) -> None:
+    def __init__(self, close: Callable[[Ending], None], looks: Looks | None = None, line: Line | None = None) -> None:
         self._new: list[str] = []
+        self._begun = False
         self._close = close
         self._looks = looks or AsItIs()
+        self._line = line or NoLine()
 
-    def promise(self, caption: str) -> None:
-        """Nothing: it would stay."""
+    @property
+    def waits(self) -> bool:
+        """Has no text come yet?"""
+        return not self._begun
+
+    def show_waiting(self, line: str) -> None:
+        """Stands until the first text comes."""
+        self._line.show(line)
 
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
         self._new.append(text)
+        self._begun = True
 
     def cost(self) -> int:
         """Only what is new is sent."""
@@ -165,6 +191,7 @@ class Appended:
     def paint(self) -> tuple[int, int]:
         """Print what is new."""
         text = self._looks.add("".join(self._new))
+        self._line.remove()
         sys.stdout.write(text)
         sys.stdout.flush()
         self._new.clear()
@@ -174,6 +201,7 @@ class Appended:
         """Print the rest, and what comes after it."""
         if self._new:
             self.paint()
+        self._line.remove()
         sys.stdout.write(self._looks.finish())
         self._close(ending)
 
@@ -189,9 +217,14 @@ class OneOutput:
         self._new = False
         self._shown = False
 
-    def promise(self, caption: str) -> None:
-        """Stands until the first chunk comes."""
-        self._send({"text/markdown": caption}, {})
+    @property
+    def waits(self) -> bool:
+        """Has no text come yet?"""
+        return not self._text
+
+    def show_waiting(self, line: str) -> None:
+        """Stands until the first text comes."""
+        self._send({"text/markdown": f"*{escaped(line)}*"}, {})
 
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
@@ -235,17 +268,22 @@ class Slots:
         self._pending: list[str] = []  # finished blocks in the last output, which has room for more
         self._sealed_size = self._pending_size = self._open_size = 0  # characters
         self._count = 0  # of outputs made
-        self._shown = self._new = False
+        self._shown = self._new = self._begun = False
 
-    def promise(self, caption: str) -> None:
-        """Stands until the first chunk comes."""
-        self._send(caption)
+    @property
+    def waits(self) -> bool:
+        """Has no text come yet?"""
+        return not self._begun
+
+    def show_waiting(self, line: str) -> None:
+        """Stands until the first text comes."""
+        self._send(f"*{escaped(line)}*")
 
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
         self._growing.add(text)
         self._open_size += len(text)
-        self._new = True
+        self._new = self._begun = True
 
     def cost(self) -> int:
         """The last output is sent."""

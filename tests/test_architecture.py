@@ -89,6 +89,7 @@ LAYERS = (
     {
         "transforms",
         "painting",
+        "waiting_line",
         "terminal_text",
         "terminal_blocks",
         "terminal_markdown",

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic import painting
-from flowgpt_magic.painting import BURST, FRAME, Appended, Budget, Ending, Nothing, OneOutput, Slots
+from flowgpt_magic.painting import BURST, FRAME, Appended, AtEnd, Budget, Ending, OneOutput, Slots
+from flowgpt_magic.waiting_line import OutputLine
 
 ENDING = Ending({"text/markdown": "the end", "text/plain": "the end"}, {"flowgpt": {}}, "echo:words")
 
@@ -203,11 +204,80 @@ def test_appended_text_is_printed_once_and_without_escape_sequences(capsys):
 
 def test_for_nobody_only_the_end_is_published():
     cell = Cell()
-    sink = Nothing(lambda ending: cell.publish(ending.data, ending.metadata))
-    sink.promise("echo …")
+    sink = AtEnd(lambda ending: cell.publish(ending.data, ending.metadata))
+    sink.show_waiting("echo · 1 s")
     sink.add("words")
 
     sink.finish(ENDING)
 
     assert cell.messages == 1
     assert sink.cost() == 0
+
+
+MAKERS = {
+    "slots": lambda cell: Slots(cell.publish, cell.clear, "x", images=False),
+    "one output": lambda cell: OneOutput(cell.publish, "x", images=False),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_line_that_says_who_is_asked_is_replaced_by_the_first_text(make):
+    cell = Cell()
+    sink = make(cell)
+    for second in ("1 s", "2 s"):
+        assert sink.waits
+        sink.show_waiting(f"some_model:*b* · {second}")
+    assert cell.text == "*some\\_model:\\*b\\* · 2 s*"
+
+    sink.add("words")
+
+    assert not sink.waits
+    sink.paint()
+    assert cell.text == "words"
+    sink.finish(ENDING)
+    assert [each["data"] for each in cell.outputs] == [ENDING.data]
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_it_is_replaced_by_the_end_of_a_reply_without_text(make):
+    cell = Cell()
+    sink = make(cell)
+    sink.show_waiting("echo · 1 s")
+
+    sink.finish(ENDING)
+
+    assert [each["data"] for each in cell.outputs] == [ENDING.data]
+
+
+def test_a_reply_that_is_shown_at_its_end_only_takes_the_place_of_the_line():
+    cell = Cell()
+    line = OutputLine(cell.publish, "x")
+    sink = AtEnd(lambda ending: line.replace(ending.data, ending.metadata), line)
+    for text in ("words", " and more"):
+        sink.show_waiting(f"echo · {len(text)} s")
+        sink.add(text)
+        assert sink.waits
+
+    sink.finish(ENDING)
+
+    assert [each["data"] for each in cell.outputs] == [ENDING.data]
+
+
+@pytest.mark.parametrize("own_cell", [True, False])
+def test_appended_text_is_printed_when_the_line_is_gone(own_cell, capsys):
+    cell = Cell()
+    sink = Appended(lambda _ending: None, line=OutputLine(cell.publish, "x", cell.clear if own_cell else None))
+    sink.show_waiting("echo · 1 s")
+    assert [each["data"] for each in cell.outputs] == [{"text/markdown": "*echo · 1 s*"}]
+
+    sink.add("words")
+    sink.paint()
+
+    assert (sink.waits, capsys.readouterr().out) == (False, "words")
+    assert cell._clear == own_cell
+    if not own_cell:
+        assert [each["data"] for each in cell.outputs] == [{"text/plain": ""}]
+    messages = cell.messages
+    sink.add(" and more")
+    sink.finish(ENDING)
+    assert cell.messages == messages

@@ -157,7 +157,7 @@ def start(folder: Path, extra_path: Path | None = None, setup: str = SETUP, **en
     own = {"FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data"), "FLOWGPT_HISTORY": ":memory:"}
     env = {**os.environ, **own, **environment}
     if extra_path:
-        env["PYTHONPATH"] = str(extra_path)
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(extra_path), os.environ.get("PYTHONPATH")]))
     manager = KernelManager(kernel_name="python3")
     manager.start_kernel(env=env, cwd=str(folder))
     kernel = Kernel(manager)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests import servers
 from tests.kernel.conftest import IPYKERNEL_6, Kernel, Run
 from tests.models_on_disk import weights_on_disk
 
@@ -219,6 +220,92 @@ def test_an_interrupt_before_the_first_chunk_ends_the_cell(kernel):
     assert run.status == "error"
     assert run.error == "Interrupted: nothing had come yet"
     assert shown(kernel.good("%%flowgpt\nstill here")) == "still here"
+
+
+def test_while_nothing_has_come_the_cell_counts_the_seconds(kernel):
+    kernel.good("%config FlowGPT.pace = 2.2")
+
+    run = kernel.good("%%flowgpt\nhello")
+
+    paints = [content["data"] for _when, content in run.of_type("display_data", "update_display_data")]
+    assert [each["text/markdown"] for each in paints[:2]] == ["*echo:words · 1 s*", "*echo:words · 2 s*"]
+    assert all("· 1 s" not in each.get("text/plain", "") for each in paints)
+    assert len(paints) <= 4
+    assert shown(run) == "hello"
+    assert "· 2 s" not in run.outputs[0]["data"]["text/markdown"]
+
+
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [
+        ("%%flowgpt -f text\nhello", "hello"),
+        ("%%flowgpt -f json\n[1]", "[1]"),
+        ("%%flowgpt --no-stream\nhello", ""),
+        ("x = %flowgpt -f json [1]\n", ""),
+        ("x = %flowgpt hello\n", ""),
+    ],
+)
+def test_nothing_of_that_line_stays(kernel, code, printed):
+    kernel.good("%config FlowGPT.pace = 1.2")
+
+    run = kernel.good(code)
+
+    assert "echo:words · 1 s" in str(run.of_type("display_data", "update_display_data"))
+    assert "echo:words · 1 s" not in str(run.outputs)
+    assert len(run.outputs) == 1
+    assert run.printed == printed
+
+
+def test_beside_other_output_text_leaves_an_empty_place_for_the_line(kernel):
+    kernel.good("%config FlowGPT.pace = 1.2")
+
+    run = kernel.good("print('before')\nx = %flowgpt -f text hello\nprint('after')")
+
+    assert run.printed.startswith("before\nhello\n[echo:words")
+    assert [each["data"] for each in run.outputs] == [{"text/plain": ""}]
+
+
+@pytest.mark.parametrize("how", [{"allow_stdin": False}, {}], ids=["headless", "captured"])
+def test_where_nobody_looks_on_there_is_no_such_line(kernel, how):
+    kernel.good("%config FlowGPT.pace = 1.2")
+    code = "%%flowgpt\nhello" if how else "%%capture kept\nx = %flowgpt hello\n"
+
+    run = kernel.good(code, **how)
+
+    assert "echo:words · 1 s" not in str(run.messages)
+    if not how:
+        assert "echo:words · 1 s" not in kernel.good("print(kept.stdout, kept.outputs[0].data)").printed
+
+
+def refusals(kernel: Kernel, serve) -> None:
+    """Let the provider flowgpt ask a server that wants a minute between two requests."""
+    url = serve(servers.answering(servers.whole(b"{}", 429, Retry_After="60")))
+    kernel.good(f"%config FlowGPT.base_url = '{url}'")
+
+
+def test_an_interrupt_ends_a_pause_before_another_try_and_keeps_the_prompt(kernel, serve):
+    refusals(kernel, serve)
+
+    run = start_and_interrupt(kernel, "%%flowgpt flowgpt -o r\nhello")
+    kernel.good("from flowgpt_magic import Conversation\nprompt = Conversation().turns[0].prompt")
+    after = kernel.good("print(r.status, r.waiting, prompt)")
+
+    paints = [content["data"]["text/markdown"] for _when, content in run.of_type("display_data")]
+    assert paints[0].startswith("*flowgpt answered 429; asking again in ")
+    assert run.error == "Interrupted: nothing had come yet"
+    assert run.outputs[0]["metadata"]["flowgpt"]["status"] == "cancelled"
+    assert "asking again in" not in str(run.outputs)
+    assert after.printed == "cancelled None hello\n"
+
+
+def test_stop_ends_a_pause_of_a_reply_that_no_cell_shows(kernel, serve):
+    refusals(kernel, serve)
+    kernel.good("from flowgpt_magic import Conversation\nr = Conversation().ask('hello', model='flowgpt')\nr.start()")
+    kernel.good("import time\nwhile r.waiting is None and not r.ended: time.sleep(0.01)")
+
+    kernel.good("%flowgpt stop")
+
+    assert kernel.good("print(r.status, r.waiting)").printed == "cancelled None\n"
 
 
 def test_an_interrupt_stops_run_all(kernel):

@@ -93,13 +93,13 @@ def test_a_variable_that_is_there_gets_the_reply_and_a_function_has_its_own(kern
 
 
 @newest
-def test_a_failure_before_the_first_chunk_is_tried_again_where_asked(kernel, serve):
+def test_a_failure_before_the_first_chunk_is_tried_again_unless_that_is_turned_off(kernel, serve):
     refused = servers.answering(servers.whole(b"{}", 429, Retry_After="0"))
     kernel.good(f"%config FlowGPT.base_url = '{serve(refused, servers.replying(servers.line('at last')))}'")
 
-    once = kernel.run("%%flowgpt flowgpt\nhi")
+    once = kernel.run("%%flowgpt flowgpt --retries 0\nhi")
     kernel.good(f"%config FlowGPT.base_url = '{serve(refused, servers.replying(servers.line('at last')))}'")
-    twice = kernel.good("%%flowgpt flowgpt --retries 1 -o r\nhi")
+    twice = kernel.good("%%flowgpt flowgpt -o r\nhi")
 
     assert once.error.startswith("RateLimitError: ")
     assert shown(twice) == "at last"

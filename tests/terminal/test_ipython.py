@@ -29,6 +29,38 @@ def test_words_are_printed_as_they_arrive_and_an_interrupt_keeps_them(terminal):
     assert "Traceback" not in shown
 
 
+@pytest.mark.parametrize("options", ["", "-f json "])
+def test_while_nothing_has_come_a_line_counts_the_seconds_and_is_erased(terminal, options):
+    terminal.run("%config FlowGPT.pace = 1.2")
+    terminal.child.sendline(f"%flowgpt {options}[1]")
+
+    terminal.child.expect(r"\x1b7[^\n]*echo:words · 1 s")
+    terminal.next_prompt()
+    after = terminal.child.before.rpartition("\x1b8\x1b[K")[2]
+
+    assert "echo:words · 1 s" not in after.replace("[echo:words", "")
+    assert "1" in STEERING.sub("", after).partition("[echo:words")[0]
+
+
+def test_what_is_captured_never_holds_that_line(terminal):
+    terminal.run("%config FlowGPT.pace = 1.2")
+    terminal.run("get_ipython().run_cell_magic('capture', 'kept', '%flowgpt hello')")
+
+    assert "'hello\\n[echo:words · 1.2 s]\\n'" in terminal.run("kept.stdout")
+
+
+def test_an_interrupt_ends_a_pause_before_another_try(terminal, refusing_server):
+    terminal.run(f"%config FlowGPT.base_url = '{refusing_server}'")
+    terminal.child.sendline("r = %flowgpt -m flowgpt hello")
+    terminal.child.expect(r"flowgpt answered 429; asking again in \d+ s")
+
+    terminal.child.sendintr()
+    shown = terminal.next_prompt()
+
+    assert "Interrupted: nothing had come yet" in shown
+    assert "Traceback" not in shown
+
+
 def test_a_reply_can_be_assigned_and_used(terminal):
     terminal.run("r = %flowgpt hello there")
 
