@@ -148,7 +148,7 @@ def test_with_a_schema_there_is_a_column_of_json():
         name: str
 
     frame = pandas.DataFrame({"text": ['{"name": "Oslo"}']})
-    for schema in (City, Place, {"type": "object"}):
+    for schema in (City, Place, {"type": "object", "required": ["name"]}):
         whole = map_partition(frame, "{text}", model="echo", schema=schema)
 
         assert list(whole.columns) == ["text", "reply_text", "data", "status", "error"]
