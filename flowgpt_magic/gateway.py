@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
+import math
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from aiohttp import web
@@ -35,10 +35,27 @@ from flowgpt_magic.errors import (
     NotInstalledError,
     PromptError,
     ProviderError,
+    ProviderStatusError,
     ProviderTimeoutError,
+    QuotaError,
     RateLimitError,
     SettingError,
+    closest,
 )
+from flowgpt_magic.gateway_connections import (
+    SERVER,
+    Connection,
+    ConnectionLimits,
+    Connections,
+    Listener,
+    TurnedAway,
+    descriptor_limit,
+    owner_of,
+    refusal,
+)
+from flowgpt_magic.gateway_log import RepeatedWarning, log_request, logger
+from flowgpt_magic.gateway_outlet import Outlet
+from flowgpt_magic.gateway_queue import FIRST_WAIT, Queue, wait_headers
 from flowgpt_magic.gateway_requests import (
     Doorkeeper,
     Question,
@@ -53,25 +70,34 @@ from flowgpt_magic.providers.flowgpt import PATH
 from flowgpt_magic.providers.http import check_token
 from flowgpt_magic.settings import load
 
-logger = logging.getLogger(__name__)
-
 TOKEN_VARIABLE = "FLOWGPT_GATEWAY_TOKEN"  # noqa: S105 - the name of a variable
 PORT = 8765
-RETRY_AFTER = 5  # seconds; how long replies take is not known
+HEALTH = "/health"
 HEARTBEAT = 10.0  # seconds without a chunk after which an empty line, which clients skip, shows that we are there
-WRITE_TIMEOUT = 60.0  # seconds for a client to read what it asked for
 STOPPING = "the gateway stops"
-GRACE = 5.0  # seconds for the replies in flight when the gateway stops
-CANNOT_BLOCK = 2**14  # bytes that a connection takes at once
 CLIENT_GONE = 499  # what the log shows for a reply nobody waited for
+BODY_LINGER = 5.0  # seconds to read and drop the rest of a refused body, so that its client can read why
+CUT_OFF = 1.0  # seconds for the connections to close when the gateway has stopped
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a gateway is run.
+    """How a gateway is run. Each field is also an option of the command line, and a keyword of ``start``.
 
-    ``concurrency`` replies are made at a time, ``queue`` more requests wait; beyond that the answer is 429.
-    ``max_body`` is in bytes, ``grace`` in seconds.
+    ``model`` is who answers: ``provider:model`` or a provider; empty means the default.
+    ``host`` is the name or address to listen on.
+    ``port`` is the port to listen on; 0 takes a free one.
+    ``token`` is what clients must bring; it may be empty only where ``host`` is loopback.
+    ``concurrency`` is the number of replies that are made at a time.
+    ``queue`` is the number of further requests that may wait; beyond that the answer is 429.
+    ``max_body`` is the largest body of a request, in bytes.
+    ``grace`` is the number of seconds that replies in flight get when the gateway stops.
+    ``connections`` is the number of open connections, of all clients together. It is never more than half of the
+    file descriptors that the process may have open (``ulimit -n``).
+    ``connections_per_address`` is the number of open connections of one client address, or of one IPv6 network
+    (64 bits).
+    ``head_timeout`` is the number of seconds a client gets to connect and send the head of a request.
+    ``idle_timeout`` is the number of seconds that a connection stays open between two requests.
     """
 
     model: str = ""
@@ -81,10 +107,24 @@ class Options:
     concurrency: int = 4
     queue: int = 32
     max_body: int = 4 * 2**20
-    grace: float = GRACE
+    grace: float = 5.0
+    connections: int = 1024
+    connections_per_address: int = 256
+    head_timeout: float = 10.0
+    idle_timeout: float = 30.0
+
+    @classmethod
+    def given(cls, model: str, **options: Any) -> Options:
+        """The options of a caller; raises ``SettingError`` for a name that is none, or a value of another type."""
+        known = [each.name for each in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise SettingError(f"a gateway has no option {name!r}{closest(name, known)}")
+        return cls(model, **options)
 
     def check(self) -> None:
         """Raises ``SettingError`` for what cannot be run, or must not be."""
+        self._check_types()
         check_token(self.token, "the gateway's token")
         if not self.token and not is_loopback(self.host):
             raise SettingError(
@@ -94,72 +134,24 @@ class Options:
             raise SettingError(f"port {self.port} is not from 0 to 65535")
         if self.concurrency < 1 or self.queue < 0 or self.max_body < 1:
             raise SettingError("concurrency and max_body must be at least 1, queue at least 0")
+        if self.connections < 1 or self.connections_per_address < 1:
+            raise SettingError("connections and connections_per_address must be at least 1")
+        if not (0 <= self.grace < math.inf and 0 < self.head_timeout < math.inf and 0 < self.idle_timeout < math.inf):
+            raise SettingError("grace must be at least 0 seconds, head_timeout and idle_timeout more than 0")
 
-
-class Outlet:
-    """The lines that go to one client. The HTTP status goes out with the first of them."""
-
-    def __init__(self, request: web.Request) -> None:
-        self._request = request
-        self._lock = asyncio.Lock()
-        self.response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream",
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",  # a reverse proxy must not collect chunks
-            }
-        )
-        self.model = "-"  # nobody yet
-        self.chunks = 0
-        self.lines = 0
-        self.lost = False  # is the client gone, or as good as gone?
-        self.status = 200  # how it ended, whatever the status that went out first
+    def _check_types(self) -> None:
+        for each in fields(self):
+            value, wanted = getattr(self, each.name), type(each.default)
+            fits = isinstance(value, (int, float) if wanted is float else wanted) and type(value) is not bool
+            if not fits:
+                kind = {str: "text", int: "a whole number", float: "a number"}[wanted]
+                raise SettingError(f"the option {each.name} of a gateway must be {kind}")
 
     @property
-    def begun(self) -> bool:
-        """Has anything gone out? Then the status has, too."""
-        return self.response.prepared
-
-    def say_who_answers(self, model: str) -> None:
-        """Let client and log see ``provider:model``."""
-        self.model = model
-        self.response.headers["X-FlowGPT-Model"] = model
-
-    async def send(self, event: dict[str, Any] | None) -> None:
-        """Send one event, or with None an empty line; raises ``ConnectionError`` when the client is gone."""
-        line = json.dumps(event).encode() + b"\n" if event is not None else b"\n"
-        async with self._lock:
-            await self._in_time(self._write(line), len(line))
-        self.lines += 1
-
-    async def finish(self) -> None:
-        """The reply is complete, or as complete as it will be."""
-        with suppress(ConnectionError):
-            await self._in_time(self.response.write_eof(), 0)
-
-    async def _write(self, line: bytes) -> None:
-        await self.response.prepare(self._request)
-        await self.response.write(line)
-
-    async def _in_time(self, writing: Coroutine[Any, Any, None], size: int) -> None:
-        transport = self._request.transport
-        try:
-            if transport is not None and transport.get_write_buffer_size() + size < CANNOT_BLOCK:
-                await writing
-            else:
-                await asyncio.wait_for(writing, WRITE_TIMEOUT)
-        except ConnectionError:
-            self.lost = True
-            raise
-        except asyncio.TimeoutError:
-            self.lost = True
-            if transport is not None:
-                transport.abort()
-            raise ConnectionError("the client does not read its reply") from None
-
-    async def send_chunk(self, chunk: str) -> None:
-        await self.send({"event": "text", "data": chunk})
-        self.chunks += 1
+    def limits(self) -> ConnectionLimits:
+        """The limits of the connections."""
+        total = min(self.connections, descriptor_limit() or self.connections)
+        return ConnectionLimits(total, self.connections_per_address, self.head_timeout, self.idle_timeout)
 
 
 class Gateway:
@@ -173,11 +165,12 @@ class Gateway:
         names = [name for name in self.target.provider_class.settings if name in chosen.sources]
         self._settings = {name: getattr(chosen, name) for name in names}
         self._doorkeeper = Doorkeeper(options.host, options.token)
-        self._seats = asyncio.Semaphore(options.concurrency)
-        self._present = 0  # requests that are answered or wait for it
+        self._queue = Queue(options.concurrency, options.queue)
         self._replies: set[asyncio.Task[None]] = set()
-        self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._server: web.Server | None = None
+        self._connections = Connections(options.limits)
+        self._listener = Listener(self._connections, self._connect)
+        self._crowded = RepeatedWarning()
         self._closing = False
 
     @property
@@ -186,36 +179,31 @@ class Gateway:
         host = self.options.host
         if host in ("0.0.0.0", "::", ""):  # noqa: S104 - every address of this machine; clients need one
             host = socket.gethostname()
-        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        return f"http://[{host}]:{self._listener.port}" if ":" in host else f"http://{host}:{self._listener.port}"
 
     async def open(self) -> None:
         """Begin to listen; raises ``SettingError`` where that address cannot be listened on."""
-        app = web.Application(client_max_size=self.options.max_body)
-        app.router.add_route("*", "/{anything:.*}", self._handle)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        # The name may stand for several addresses, which would get a port each.
+        self._server = web.Server(self._handle, handler_cancellation=True)
+        # The name may stand for several addresses.
         host = "127.0.0.1" if self.options.host == "localhost" else self.options.host
         try:
-            await web.TCPSite(self._runner, host, self.options.port).start()
+            await self._listener.open(host, self.options.port)
         except OSError as error:
-            await self._runner.cleanup()
             raise SettingError(f"cannot listen on {host} port {self.options.port}: {_reason(error)}") from None
-        self._port = self._runner.addresses[0][1]
 
     async def close(self) -> None:
         """Stop listening, give the replies in flight their grace, and cut off those that need longer."""
-        if self._runner is None:
+        if self._server is None:
             return
         self._closing = True
-        for site in list(self._runner.sites):
-            await site.stop()
+        await self._listener.close()
         if self._replies:
             await asyncio.wait(self._replies, timeout=self.options.grace)
         for reply in self._replies:
             reply.cancel()
-        await self._runner.cleanup()
-        self._runner = None
+        self._server.pre_shutdown()
+        await self._server.shutdown(CUT_OFF)
+        self._server = None
 
     def stop(self) -> None:
         """Close a gateway that ``start`` started."""
@@ -227,36 +215,78 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    def _connect(self, address: str) -> asyncio.Protocol:
+        """What serves a new connection from ``address``."""
+        owner = owner_of(address)
+        if self._server is None or not self._connections.make_room(owner):
+            self._crowded.log("there are too many connections, and all of them wait for a reply")
+            return TurnedAway(wait_headers(self._queue.next_wait())["Retry-After"])
+        idle = self.options.idle_timeout + self.options.head_timeout  # the library's own limit must not be the first
+        return Connection(
+            self._server,
+            owner,
+            self._connections,
+            access_log=None,
+            keepalive_timeout=idle,
+            lingering_time=BODY_LINGER,
+        )
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, refusals in the shape of the protocol, and log it."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)  # noqa: S101 - for the type checker
+        connection.head_arrived()
+        last = True
+        try:
+            if request.path == HEALTH:
+                response: web.StreamResponse = self._health(request)
+            else:
+                response = await self._answer_and_log(request, connection)
+            last = response.status >= 400
+            return response
+        finally:
+            connection.request_ended(last=last)
+
+    def _health(self, request: web.BaseRequest) -> web.Response:
+        """Whether the gateway takes requests; nothing is logged."""
+        try:
+            self._doorkeeper.check_host(request)
+            if request.method not in ("GET", "HEAD"):
+                raise RefusedError(405, "only GET and HEAD are answered", {"Allow": "GET, HEAD"})
+        except RefusedError as refused:
+            return refusal(refused.status, str(refused), refused.headers)
+        headers = {"Cache-Control": "no-store", **SERVER}
+        if self._closing:
+            return web.json_response({"status": "stopping"}, status=503, headers=headers)
+        return web.json_response({"status": "ok"}, headers=headers)
+
+    async def _answer_and_log(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         begun = asyncio.get_running_loop().time()
         outlet = Outlet(request)
         status = CLIENT_GONE
         try:
-            await self._answer(request, outlet)
+            await self._answer(request, connection, outlet)
             status = outlet.status
             return outlet.response
         except RefusedError as refused:
             status = refused.status
-            return _refusal(status, str(refused), refused.headers)
-        except web.HTTPException as refused:
-            status = refused.status
-            return _refusal(status, refused.reason, {})
+            return refusal(status, str(refused), refused.headers)
         finally:
             seconds = asyncio.get_running_loop().time() - begun
-            status = CLIENT_GONE if outlet.lost else status
-            logger.info("%d %s %d chunks %.2f s", status, outlet.model, outlet.chunks, seconds)
+            log_request(CLIENT_GONE if outlet.lost else status, outlet.model, outlet.chunks, seconds)
 
-    async def _answer(self, request: web.Request, outlet: Outlet) -> None:
+    async def _answer(self, request: web.BaseRequest, connection: Connection, outlet: Outlet) -> None:
         if request.path != PATH:
-            raise RefusedError(404, f"there is nothing here but {PATH}")
+            raise RefusedError(404, f"there is nothing here but {PATH} and {HEALTH}")
         if request.method != "POST":
             raise RefusedError(405, "only POST is answered", {"Allow": "POST"})
         if self._closing:
             raise RefusedError(503, STOPPING)
         self._doorkeeper.check(request)
-        async with self._place():
-            question = await read_question(request)
+        self._queue.check_room()
+        question = await read_question(request, self.options.max_body)
+        connection.request_arrived()
+        with self._queue.place():  # not before, or a body that does not come would hold one
             model = self._model(question)
             outlet.say_who_answers(f"{self.target.provider}:{model}")
             await self._reply(question, model, outlet)
@@ -268,16 +298,6 @@ class Gateway:
             return self.target.model
         choices = [*provider_class.get_models(), *provider_class.model_aliases]
         return provider_class.get_model(choose_model(question.model, self.target.model, choices))
-
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        if self._present >= self.options.concurrency + self.options.queue:
-            raise RefusedError(429, "too many requests at once", {"Retry-After": str(RETRY_AFTER)})
-        self._present += 1
-        try:
-            yield
-        finally:
-            self._present -= 1
 
     async def _reply(self, question: Question, model: str, outlet: Outlet) -> None:
         """Send the reply to its end, and whatever becomes of it; cancelled when the client goes away."""
@@ -307,7 +327,7 @@ class Gateway:
         if outlet.lost:
             return
         if failure is not None:
-            refused = as_refusal(failure)
+            refused = as_refusal(failure, self._queue.next_wait)
             if not outlet.begun:
                 raise refused
             outlet.status = refused.status
@@ -322,7 +342,7 @@ class Gateway:
             options["temperature"] = question.temperature
         async with AsyncExitStack() as stack:
             stack.enter_context(notices_to(logger.warning))  # the protocol has no place for them
-            await stack.enter_async_context(self._seats)
+            await stack.enter_async_context(self._queue.seat())
             source = self.target.provider_class.create_async_generator(model, question.messages, **options)
             chunks = await stack.enter_async_context(aclosing(source))
             async for chunk in chunks:
@@ -330,16 +350,19 @@ class Gateway:
                     await outlet.send_chunk(chunk)
 
 
-def as_refusal(failure: BaseException) -> RefusedError:
-    """The status and the text for what a provider raised; only our own errors are known to be fit to be told."""
+def as_refusal(failure: BaseException, next_wait: Callable[[], float]) -> RefusedError:
+    """The status and the text for what a provider raised; only our own errors are known to be fit to be told.
+
+    A wait that the provider asks for is passed on. Where it sets a limit without one, ``next_wait`` tells the seconds.
+    """
     if isinstance(failure, RefusedError):
         return failure
     if not isinstance(failure, FlowGptError):
         logger.error("the provider raised %s", type(failure).__name__)
         return RefusedError(500, "the provider failed")
-    if isinstance(failure, RateLimitError):
-        return RefusedError(429, str(failure), {"Retry-After": f"{failure.retry_after or RETRY_AFTER:.0f}"})
     by_kind: list[tuple[type[FlowGptError], int]] = [
+        (QuotaError, 402),  # waiting does not help
+        (RateLimitError, 429),
         (PromptError, 400),
         (ContextLengthError, 400),
         (ProviderTimeoutError, 504),
@@ -347,13 +370,13 @@ def as_refusal(failure: BaseException) -> RefusedError:
         (NotInstalledError, 503),
     ]
     status = next((status for kind, status in by_kind if isinstance(failure, kind)), 500)
-    return RefusedError(status, str(failure))
-
-
-def _refusal(status: int, text: str, headers: Mapping[str, str]) -> web.Response:
-    # What is left of a body nobody read would be taken for the next request.
-    headers = {**headers, "Connection": "close"}
-    return web.json_response({"statusCode": status, "message": text}, status=status, headers=headers)
+    wait = None
+    if isinstance(failure, ProviderStatusError):
+        status = 503 if failure.status == 503 else status
+        wait = failure.retry_after
+    if status == 429 and wait is None:
+        wait = max(FIRST_WAIT, next_wait())
+    return RefusedError(status, str(failure), {} if wait is None else wait_headers(wait))
 
 
 def _reason(error: OSError) -> str:
@@ -365,8 +388,13 @@ def _reason(error: OSError) -> str:
 
 @asynccontextmanager
 async def running(model: str = "", **options: Any) -> AsyncIterator[Gateway]:
-    """A gateway in front of ``model`` while the context lasts; ``options`` are the fields of ``Options``."""
-    server = Gateway(Options(model, **options))
+    """A gateway in front of ``model`` while the context lasts.
+
+    ``options`` are the fields of ``Options``, by name. Raises ``SettingError`` for options that cannot be used or an
+    address that cannot be listened on, ``ProviderNotFoundError`` and ``ModelNotSupportedError`` for a model that is
+    not known.
+    """
+    server = Gateway(Options.given(model, **options))
     await server.open()
     try:
         yield server
@@ -375,13 +403,14 @@ async def running(model: str = "", **options: Any) -> AsyncIterator[Gateway]:
 
 
 def start(model: str = "", **options: Any) -> Gateway:
-    """A gateway that runs beside synchronous code until its ``stop`` is called, or the ``with`` block ends.
+    """A gateway in front of ``model`` that runs beside synchronous code, such as the cells of a notebook.
 
-    ``options`` are the fields of ``Options``.
+    It runs until its ``stop`` is called, or the ``with`` block ends. ``options`` are the fields of ``Options``, by
+    name. Raises the errors of ``running``.
     """
 
     async def open_gateway() -> Gateway:
-        server = Gateway(Options(model, **options))
+        server = Gateway(Options.given(model, **options))
         await server.open()
         return server
 
@@ -389,33 +418,52 @@ def start(model: str = "", **options: Any) -> Gateway:
 
 
 async def serve(options: Options) -> None:
-    """Run a gateway until SIGINT or SIGTERM."""
+    """Run a gateway until SIGINT or SIGTERM; a second signal does not wait for the replies in flight."""
     server = Gateway(options)
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
         # Windows has no such handlers; there Ctrl-C cancels this coroutine.
         with suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+            loop.add_signal_handler(number, stopped.set)
     await server.open()
     try:
         sys.stdout.write(f"FLOWGPT_BASE_URL={server.url}\n")
         sys.stdout.flush()
         await stopped.wait()
     finally:
+        for number in signals:
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
         await server.close()
 
 
 def read_options(words: Sequence[str]) -> Options:
     """The options on the command line; the token is better kept in the environment, where others do not see it."""
     default = Options()
-    parser = argparse.ArgumentParser(prog="python -m flowgpt_magic.gateway", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default="", help="who answers: provider:model or a provider; else the default")
-    parser.add_argument("--host", default=default.host, help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=default.port, help="0 takes a free one (%(default)s)")
-    parser.add_argument("--token", default=os.environ.get(TOKEN_VARIABLE, ""), help=f"better set {TOKEN_VARIABLE}")
-    parser.add_argument("--concurrency", type=int, default=default.concurrency, help="replies at a time (%(default)s)")
-    parser.add_argument("--queue", type=int, default=default.queue, help="requests that may wait (%(default)s)")
-    parser.add_argument("--max-body", type=int, default=default.max_body, help="bytes of a request (%(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m flowgpt_magic.gateway",
+        description="A server that speaks the FlowGPT v3 protocol in front of any provider. It prints its address, "
+        f"answers {PATH}, and {HEALTH} for load balancers, until it is interrupted.",
+    )
+
+    def add(name: str, default: Any, metavar: str, text: str) -> None:
+        parser.add_argument(name, default=default, type=type(default), metavar=metavar, help=text)
+
+    add("--model", "", "MODEL", "who answers: provider:model or a provider (the default model)")
+    add("--host", default.host, "HOST", "name or address to listen on (%(default)s)")
+    add("--port", default.port, "PORT", "port to listen on; 0 takes a free one (%(default)s)")
+    token = f"what clients must bring; better set {TOKEN_VARIABLE} (none, which only loopback allows)"
+    add("--token", os.environ.get(TOKEN_VARIABLE, ""), "TOKEN", token)
+    add("--concurrency", default.concurrency, "N", "replies that are made at a time (%(default)s)")
+    add("--queue", default.queue, "N", "further requests that may wait; beyond that the answer is 429 (%(default)s)")
+    add("--max-body", default.max_body, "BYTES", "largest body of a request (%(default)s)")
+    add("--grace", default.grace, "SECONDS", "time for replies in flight when the gateway stops (%(default)g)")
+    add("--connections", default.connections, "N", "open connections of all clients together (%(default)s)")
+    per_address = "open connections of one client address (%(default)s)"
+    add("--connections-per-address", default.connections_per_address, "N", per_address)
+    add("--head-timeout", default.head_timeout, "SECONDS", "time to send the head of a request (%(default)g)")
+    add("--idle-timeout", default.idle_timeout, "SECONDS", "time between two requests of a connection (%(default)g)")
     found = parser.parse_args(words)
     return Options(**vars(found))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import hmac
 import ipaddress
 import json
@@ -12,14 +13,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from flowgpt_magic.messages import Message
 from flowgpt_magic.providers.flowgpt import GREETING, SYSTEM_PROMPT, sign
 
 CLOCK_SKEW = 300  # seconds between the client's clock and ours
-NONCES_KEPT = 10_000
+NONCES_KEPT = 200_000  # some 30 MB; a nonce is kept for as long as its timestamp is accepted
 BODY_TIMEOUT = 30.0  # seconds for the body to arrive
 HIGHEST_TEMPERATURE = 2
 SPEAKERS = ("system", "user", "assistant")
@@ -57,22 +59,27 @@ class Doorkeeper:
     def __init__(self, host: str, token: str) -> None:
         self._host = host
         self._token = token
-        self._nonces: dict[str, float] = {}  # by age: those that came last stand at the end
+        self._nonces: set[str] = set()
+        self._expiries: list[tuple[int, str]] = []  # a heap: when the timestamp of each nonce is no longer accepted
 
-    def check(self, request: web.Request) -> None:
+    def check(self, request: web.BaseRequest) -> None:
         """Raises ``RefusedError`` for a request that must not be answered."""
-        self._check_host(request)
+        self.check_host(request)
         self._check_token(request.headers.get("Authorization", ""))
         if request.content_type != "application/json":
             raise RefusedError(415, "the body must be application/json")
         self._check_signature(request.headers)
 
-    def _check_host(self, request: web.Request) -> None:
+    def check_host(self, request: web.BaseRequest) -> None:
         """A web page that makes its own name point here (DNS rebinding) is a stranger; with a token it has none."""
-        if self._token or not is_loopback(self._host):
+        named = request.headers.get("Host")
+        if named is None and request.version > HttpVersion10:
+            raise RefusedError(400, "the request has no Host")
+        # No browser leaves it out, as HTTP/1.0 allows.
+        if named is None or self._token or not is_loopback(self._host):
             return
         try:
-            host = URL(f"http://{request.host}").host or ""
+            host = URL(f"http://{named}").host or ""
         except ValueError:
             host = ""
         if not is_loopback(host):
@@ -95,30 +102,31 @@ class Doorkeeper:
         now = time.time()
         if abs(now - int(timestamp)) > CLOCK_SKEW:
             raise RefusedError(403, f"the clocks of client and gateway differ by {now - int(timestamp):+.0f} s")
-        self._check_nonce(nonce, now)
+        self._check_nonce(nonce, int(timestamp), now)
 
-    def _check_nonce(self, nonce: str, now: float) -> None:
-        for old in self._outdated(now):
-            del self._nonces[old]
+    def _check_nonce(self, nonce: str, timestamp: int, now: float) -> None:
+        """Refuse a nonce that was used; none is forgotten before its timestamp is refused anyway."""
+        while self._expiries and self._expiries[0][0] < now:
+            self._nonces.discard(heapq.heappop(self._expiries)[1])
         if nonce in self._nonces:
             raise RefusedError(403, "this request was made before")
-        self._nonces[nonce] = now
-
-    def _outdated(self, now: float) -> list[str]:
-        """Those too old to pass the check of the timestamp again, and the oldest where they are too many."""
-        surplus = len(self._nonces) - NONCES_KEPT
-        found = []
-        for index, (nonce, seen) in enumerate(self._nonces.items()):
-            if index > surplus and now - seen <= 2 * CLOCK_SKEW:
-                break
-            found.append(nonce)
-        return found
+        if len(self._nonces) >= NONCES_KEPT:
+            seconds = max(1, round(self._expiries[0][0] - now))
+            raise RefusedError(503, "too many requests in the last minutes", {"Retry-After": str(seconds)})
+        self._nonces.add(nonce)
+        heapq.heappush(self._expiries, (timestamp + CLOCK_SKEW, nonce))
 
 
-async def read_question(request: web.Request) -> Question:
-    """What the body asks; raises ``RefusedError`` where it is too large, too slow or not the protocol."""
+async def read_question(request: web.BaseRequest, max_body: int) -> Question:
+    """What the body asks; raises ``RefusedError`` where it is too large, too slow or not the protocol.
+
+    ``max_body`` is in bytes.
+    """
+    if (request.content_length or 0) > max_body:
+        raise _too_large(max_body)
+    await _invite_body(request)
     try:
-        body = await asyncio.wait_for(request.read(), BODY_TIMEOUT)
+        body = await asyncio.wait_for(_read_body(request, max_body), BODY_TIMEOUT)
     except asyncio.TimeoutError:
         raise RefusedError(408, f"the body did not arrive within {BODY_TIMEOUT:g} s") from None
     try:
@@ -131,6 +139,33 @@ async def read_question(request: web.Request) -> Question:
     if not isinstance(model, str):
         raise RefusedError(400, "model is not text")
     return Question(model, _messages(asked), _temperature(asked.get("temperature")))
+
+
+async def _invite_body(request: web.BaseRequest) -> None:
+    """Ask for the body where the client waits until it is asked to send it."""
+    expected = request.headers.get("Expect", "").lower()
+    if not expected or request.version < HttpVersion11:
+        return
+    if expected != "100-continue":
+        raise RefusedError(417, "of Expect only 100-continue is known")
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # this is not yet the reply
+
+
+async def _read_body(request: web.BaseRequest, max_body: int) -> bytes:
+    body = bytearray()
+    try:
+        while block := await request.content.readany():
+            body += block
+            if len(body) > max_body:
+                raise _too_large(max_body)
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise RefusedError(400, "the body is not framed or compressed as its headers say") from None
+    return bytes(body)
+
+
+def _too_large(max_body: int) -> RefusedError:
+    return RefusedError(413, f"the body is longer than {max_body} bytes")
 
 
 def _messages(asked: Mapping[str, Any]) -> list[Message]:

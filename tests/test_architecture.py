@@ -109,6 +109,10 @@ LAYERS = (
         "display",
         "display_batch",
         "gateway_requests",
+        "gateway_log",
+        "gateway_queue",
+        "gateway_outlet",
+        "gateway_connections",
         "gateway",
     },
     {

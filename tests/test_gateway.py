@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import Any
 
 import aiohttp
 import pytest
 
-from flowgpt_magic import gateway, gateway_requests, models
+from flowgpt_magic import gateway, gateway_outlet, gateway_requests, models
 from flowgpt_magic.errors import (
     AuthenticationError,
     ContextLengthError,
@@ -32,11 +35,13 @@ from flowgpt_magic.errors import (
     ProviderNotFoundError,
     ProviderStatusError,
     ProviderTimeoutError,
+    QuotaError,
     RateLimitError,
     SettingError,
     StreamInterruptedError,
 )
 from flowgpt_magic.gateway import Gateway, Options, running
+from flowgpt_magic.gateway_requests import RefusedError
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.flowgpt import PATH, FlowGpt, request_body, request_headers, sign
@@ -262,6 +267,9 @@ async def test_a_provider_that_takes_its_time_is_not_taken_for_a_dead_one(
         (NotInstalledError("overloaded"), 503, ProviderStatusError),
         (SettingError("overloaded"), 500, ProviderStatusError),
         (RateLimitError("overloaded", 429, 12), 429, RateLimitError),
+        (QuotaError("overloaded", 429), 402, RateLimitError),
+        (ProviderStatusError("overloaded", 500), 502, ProviderStatusError),
+        (ProviderStatusError("overloaded", 503, 12), 503, ProviderStatusError),
     ],
 )
 async def test_a_failure_before_the_first_chunk_is_a_status(
@@ -274,8 +282,27 @@ async def test_a_failure_before_the_first_chunk_is_a_status(
     assert type(error) is kind
     assert error.status == number
     assert "overloaded" in str(error)
-    if isinstance(error, RateLimitError):
-        assert error.retry_after == 12
+    assert error.retry_after == getattr(failure, "retry_after", None)
+
+
+@pytest.mark.parametrize("asked", [0.0, 0.25, 1.5])
+async def test_a_wait_that_the_provider_asks_for_is_passed_on_exactly(script: type[Script], asked: float) -> None:
+    script.steps = [RateLimitError("overloaded", 429, asked)]
+    async with running("script", port=0) as server, posted(server) as response:
+        assert int(response.headers["Retry-After"]) == max(1, math.ceil(asked))
+        assert int(response.headers["retry-after-ms"]) == max(1, asked * 1000)
+
+
+@pytest.mark.parametrize(("lately", "told"), [(90, 90), (0.01, 1)])
+async def test_where_the_provider_sets_a_limit_without_a_wait_the_queue_tells_one(
+    script: type[Script], lately: float, told: float
+) -> None:
+    script.steps = [RateLimitError("overloaded", 429)]
+    async with running("script", port=0, concurrency=1) as server:
+        server._queue._durations.append(lately)
+        _, error = await read(ask(server))
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after == pytest.approx(told, abs=0.1)
 
 
 async def test_a_failure_after_the_first_chunk_is_a_line_of_the_stream(script: type[Script]) -> None:
@@ -333,14 +360,30 @@ async def test_a_request_made_twice_is_refused_the_second_time() -> None:
     assert "before" in message
 
 
-def test_nonces_are_forgotten_when_they_are_old_or_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("off", [-299, 0, 299])
+def test_a_nonce_is_refused_for_as_long_as_its_timestamp_is_accepted(off: int) -> None:
     keeper = gateway_requests.Doorkeeper("127.0.0.1", "")
-    monkeypatch.setattr(gateway_requests, "NONCES_KEPT", 3)
-    for count in range(6):
-        keeper._check_nonce(f"nonce-{count}", now=1000.0 + count)
-    assert list(keeper._nonces) == ["nonce-3", "nonce-4", "nonce-5"]
-    keeper._check_nonce("late", now=5000.0)
-    assert list(keeper._nonces) == ["late"]
+    keeper._check_nonce("first", 1000 + off, now=1000)
+    for count in range(20_000):
+        keeper._check_nonce(f"nonce-{count}", 1000, now=1000)
+    with pytest.raises(RefusedError, match="before"):
+        keeper._check_nonce("first", 1000 + off, now=1000 + off + gateway_requests.CLOCK_SKEW)
+    keeper._check_nonce("other", 2000, now=2000)
+    assert keeper._nonces == {"other"}
+
+
+def test_where_too_many_nonces_are_kept_new_requests_wait_and_none_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway_requests, "NONCES_KEPT", 2)
+    keeper = gateway_requests.Doorkeeper("127.0.0.1", "")
+    keeper._check_nonce("one", 1000, now=1000)
+    keeper._check_nonce("two", 1000, now=1000)
+    with pytest.raises(RefusedError) as refused:
+        keeper._check_nonce("three", 1010, now=1010)
+    assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "290"})
+    with pytest.raises(RefusedError, match="before"):
+        keeper._check_nonce("one", 1010, now=1010)
 
 
 async def test_a_token_is_asked_for_where_there_is_one(caplog: pytest.LogCaptureFixture) -> None:
@@ -416,6 +459,52 @@ async def test_only_posts_are_answered() -> None:
                 assert not [name for name in response.headers if name.lower().startswith("access-control-")]
 
 
+async def test_its_health_is_told_to_everybody_and_nothing_else(
+    script: type[Script], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    script.steps = [None, "done"]
+    async with running("script", port=0, token=SECRET, grace=PROMPT) as server, aiohttp.ClientSession() as session:
+        async with session.get(server.url + "/health") as response:
+            assert (response.status, response.content_type) == (200, "application/json")
+            assert await response.json() == {"status": "ok"}
+        async with session.head(server.url + "/health") as response:
+            assert response.status == 200
+        async with session.post(server.url + "/health") as response:
+            assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
+        assert caplog.messages == []
+        client = asyncio.create_task(read(ask(server, token=SECRET)))
+        await asyncio.wait_for(script.started.wait(), PROMPT)
+        async with session.get(server.url + "/health") as response:
+            await response.read()
+        closing = asyncio.create_task(server.close())
+        await asyncio.sleep(0)
+        async with session.get(server.url + "/health") as response:  # on the connection that is open
+            assert (response.status, await response.json()) == (503, {"status": "stopping"})
+        script.go.set()
+        await client
+        await closing
+
+
+async def test_a_page_does_not_learn_whether_the_gateway_is_there() -> None:
+    async with (
+        running("echo", port=0) as server,
+        aiohttp.ClientSession() as session,
+        session.get(server.url + "/health", headers={"Host": "evil.example"}) as response,
+    ):
+        assert response.status == 403
+
+
+async def test_a_body_that_does_not_come_holds_no_place(script: type[Script]) -> None:
+    async with running("script", port=0, concurrency=1, queue=0) as server:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in request_headers("").items())
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n{lines}\r\n{{".encode())
+        await writer.drain()
+        assert await read(ask(server)) == (["one ", "two"], None)
+        writer.close()
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_requests, "BODY_TIMEOUT", 0.1)
     async with running("echo", port=0) as server:
@@ -435,10 +524,11 @@ async def test_beyond_the_queue_clients_are_asked_to_wait(script: type[Script]) 
         first = asyncio.create_task(read(ask(server)))
         await asyncio.wait_for(script.started.wait(), PROMPT)
         second = asyncio.create_task(read(ask(server)))
-        await until(lambda: server._present == 2)
+        await until(lambda: server._queue.present == 2)
         _, error = await read(ask(server))
         assert isinstance(error, RateLimitError)
-        assert error.retry_after == gateway.RETRY_AFTER
+        assert error.retry_after is not None
+        assert 1 <= error.retry_after <= 2
         assert len(script.calls) == 1
         script.go.set()
         assert await first == await second == (["done"], None)
@@ -451,9 +541,9 @@ async def test_a_client_that_leaves_the_queue_makes_room(script: type[Script]) -
         first = asyncio.create_task(read(ask(server)))
         await asyncio.wait_for(script.started.wait(), PROMPT)
         second = asyncio.create_task(read(ask(server)))
-        await until(lambda: server._present == 2)
+        await until(lambda: server._queue.present == 2)
         second.cancel()
-        await until(lambda: server._present == 1)
+        await until(lambda: server._queue.present == 1)
         third = asyncio.create_task(read(ask(server)))
         script.go.set()
         assert await first == await third == (["done"], None)
@@ -476,19 +566,19 @@ async def test_a_reply_stops_at_once_when_its_client_goes_away(
         await asyncio.sleep(0.01)
         client.cancel()
         await asyncio.wait_for(script.stopped.wait(), AT_ONCE)
-        await until(lambda: not server._present)
+        await until(lambda: not server._queue.present)
     assert "499 script:script" in caplog.text
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_a_client_that_stops_reading_is_given_up(script: type[Script], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "WRITE_TIMEOUT", 0.1)
+    monkeypatch.setattr(gateway_outlet, "WRITE_TIMEOUT", 0.1)
     script.steps = ["x" * 100_000] * 400
     async with running("script", port=0) as server:
         chunks = ask(server)
         await anext(chunks)
         await asyncio.wait_for(script.stopped.wait(), PROMPT)
-        await until(lambda: not server._present)
+        await until(lambda: not server._queue.present)
         _, error = await asyncio.wait_for(read(chunks), PROMPT)
     assert type(error) is StreamInterruptedError
 
@@ -570,11 +660,25 @@ async def test_the_log_has_one_line_a_request_and_no_word_of_the_prompt(
         ({"model": "echo", "queue": -1}, SettingError),
         ({"model": "echo", "token": "two words"}, SettingError),
         ({"model": "echo", "host": "no-such-host.invalid", "token": "x"}, SettingError),
+        ({"model": 5}, SettingError),
+        ({"model": "echo", "port": "8765"}, SettingError),
+        ({"model": "echo", "port": True}, SettingError),
+        ({"model": "echo", "token": None}, SettingError),
+        ({"model": "echo", "grace": -1}, SettingError),
+        ({"model": "echo", "grace": float("nan")}, SettingError),
+        ({"model": "echo", "idle_timeout": 0}, SettingError),
+        ({"model": "echo", "connections": 0}, SettingError),
     ],
 )
 async def test_what_cannot_be_run_is_an_error_at_the_start(options: dict[str, Any], kind: type[FlowGptError]) -> None:
     with pytest.raises(kind):
         async with running(**{"port": 0, **options}):
+            pass
+
+
+async def test_an_option_that_is_none_is_named_with_the_closest_one() -> None:
+    with pytest.raises(SettingError, match=r"no option 'prot'; did you mean port\?"):
+        async with running("echo", prot=0):
             pass
 
 
@@ -643,6 +747,41 @@ def test_the_token_comes_from_the_environment_or_the_command_line(monkeypatch: p
     monkeypatch.setenv("FLOWGPT_GATEWAY_TOKEN", SECRET)
     assert gateway.read_options([]) == Options(token=SECRET)
     assert gateway.read_options(["--token", "other", "--max-body", "10"]) == Options(token="other", max_body=10)
+
+
+def test_every_option_is_on_the_command_line_and_explained_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        gateway.read_options(["--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert SECRET not in shown
+    for each in fields(Options):
+        assert f"--{each.name.replace('_', '-')} " in shown
+        assert f"``{each.name}``" in (Options.__doc__ or "")
+    assert gateway.read_options(["--grace", "0.5", "--connections", "7"]) == Options(grace=0.5, connections=7)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("grace", "twice"), [("0", False), ("600", True)])
+def test_the_grace_is_as_long_as_told_and_a_second_signal_ends_it(grace: str, twice: bool) -> None:
+    program = run("--model", "echo:words", "--port", "0", "--grace", grace, FLOWGPT_PACE="30")
+    assert program.stdout is not None
+    url = program.stdout.readline().strip().partition("=")[2]
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
+        body = json.dumps(request_body("m", HELLO, 0.5))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in request_headers("").items())
+        client.sendall(
+            f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{lines}\r\n{body}".encode()
+        )
+        time.sleep(0.2)  # the reply has begun, and nothing tells so
+        program.send_signal(signal.SIGINT)
+        if twice:
+            with pytest.raises(subprocess.TimeoutExpired):
+                program.wait(0.5)
+            program.send_signal(signal.SIGINT)
+        _, log = program.communicate(timeout=PROMPT)
+    assert program.returncode == (130 if twice else 0)
+    assert "Traceback" not in log
 
 
 async def test_a_client_s_mistake_reads_well_in_its_error() -> None:
