@@ -14,7 +14,7 @@ from flowgpt_magic.images import ENDINGS
 from flowgpt_magic.references import secret_file
 from flowgpt_magic.regular_files import read_beginning
 
-CHARACTERS = 4  # of a token, about
+BYTES = 4  # of a character in UTF-8 and UTF-16, at most
 FILES = 2_000  # of a folder that are looked at
 
 
@@ -37,7 +37,7 @@ def file_or_folder(value: object, look: Look) -> Shown | None:
         if stat.S_ISDIR(status.st_mode):
             names = sorted(each.name for each in islice(os.scandir(value), FILES))
             return lines_of(f"folder {value.name}", "\n".join(names), "", look.room)
-        data, size = read_beginning(value, look.room * CHARACTERS + 1)
+        data, size = read_beginning(value, look.room * BYTES + 1)
     except FileError as error:
         raise AttachmentError(str(error)) from None
     except OSError as error:

@@ -20,7 +20,7 @@ from flowgpt_magic.attachment_code import code, lines_of
 from flowgpt_magic.attachment_containers import container, short
 from flowgpt_magic.attachment_errors import exception
 from flowgpt_magic.attachment_figures import figure
-from flowgpt_magic.attachment_files import CHARACTERS, FILES, AttachmentError, file_or_folder, refused
+from flowgpt_magic.attachment_files import FILES, AttachmentError, file_or_folder, refused
 from flowgpt_magic.attachment_looks import (
     Look,
     Shown,
@@ -38,8 +38,11 @@ from flowgpt_magic.errors import FlowGptError, closest
 from flowgpt_magic.images import ENDINGS, image_url, is_image
 from flowgpt_magic.plain_text import cut, one_line
 from flowgpt_magic.references import look_up, names_secret, secret_file
+from flowgpt_magic.token_estimate import characters_for, tokens_in
 
 AROUND = 90  # characters of the lines around a body, at most
+TRIES = 3  # times that a value is looked at again because it has too many tokens
+SHORTEST = 200  # characters that are never cut for that
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,20 @@ def describe(name: str, value: object, budget: int, *, forced: bool = False) -> 
 
 
 def _described(name: str, value: object, budget: int, forced: bool) -> tuple[str, bool]:
-    limit = max(0, budget) * CHARACTERS
-    look = Look(limit - min(AROUND + len(cut(name)), limit // 2), masked=not forced)
+    limit = characters_for(max(0, budget))
+    look = Look(0, masked=not forced)
+    text, was_cut = _looked_at(name, value, limit, look)
+    for _ in range(TRIES):  # of some texts fewer characters fit: of Chinese, of code, of figures
+        if tokens_in(text) <= budget or len(text) <= SHORTEST:
+            break
+        limit = min(characters_for(budget, text), limit) * 19 // 20
+        text, was_cut = _looked_at(name, value, limit, look)
+    return text, was_cut
+
+
+def _looked_at(name: str, value: object, limit: int, look: Look) -> tuple[str, bool]:
+    """The value in ``limit`` characters, and whether something is left out."""
+    look.room, look.fair, look.shortened = limit - min(AROUND + len(cut(name)), limit // 2), True, False
     try:
         shown = next(shown for kind in KINDS if (shown := kind(value, look)) is not None)
     except FlowGptError:
@@ -172,7 +187,7 @@ def attach(
             found.append(Attachment(name, f"{name}: an image", cut=False, image=image))
             continue
         text, was_cut = _described(name, value, budget // (len(wanted) - number), meant)
-        budget = max(0, budget - -(-len(text) // CHARACTERS))
+        budget = max(0, budget - tokens_in(text))
         found.append(Attachment(name, text, was_cut, image))
     return found
 

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 from flowgpt_magic import models, options
 from flowgpt_magic.errors import OptionError, closest, last_error
 from flowgpt_magic.references import leading, look_up, names_secret, steps
+from flowgpt_magic.token_estimate import characters_for
 
 if TYPE_CHECKING:
     from flowgpt_magic.commands import Command, Shown
     from flowgpt_magic.desk import Desk
 
-CHARACTERS = 4  # of a token, about
 CAUSES = 6  # errors of a chain whose cells are looked for
 MARKS = 60  # characters of the lines that say what an excerpt leaves out, at most
 WRONG = "This failed in my notebook. Say what is wrong and why, then give the corrected code, whole, in one code block."
@@ -52,9 +52,9 @@ def _failure(names: Mapping[str, Any], budget: int) -> str:
 
     error = last_error()
     cells = _cells(error, names) if error is not None else []
-    room = budget * CHARACTERS
+    room = characters_for(budget, "".join(cell.source for cell in cells))
     code = sum(len(cell.source) + MARKS for cell in cells)
-    text = describe("The error", error, max(room // 2, room - code) // CHARACTERS)
+    text = describe("The error", error, budget * max(room // 2, room - code) // max(1, room))
     room -= len(text)
     parts = []
     for number, cell in enumerate(cells):
@@ -160,7 +160,7 @@ def explain(desk: Desk, rest: str) -> Shown:
     read = options.Line(read.options | behind.options, behind.prompt)
     if not name:
         cell = _cell_before(desk.names)
-        return _ask(desk, lambda budget: block("The cell", cell, budget * CHARACTERS), WHAT, read)
+        return _ask(desk, lambda budget: block("The cell", cell, characters_for(budget, cell.source)), WHAT, read)
     meant, name = name.endswith("!"), name.removesuffix("!")
     value = _find(name, ChainMap(desk.names, vars(builtins)), meant=meant)
 

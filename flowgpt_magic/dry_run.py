@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from flowgpt_magic.answers import instructed
 from flowgpt_magic.messages import Message
 from flowgpt_magic.plain_text import counted
-from flowgpt_magic.request import CHARACTERS_PER_TOKEN, Request
+from flowgpt_magic.request import Request
 from flowgpt_magic.secrecy import without_secrets
 from flowgpt_magic.settings import TABLE
 from flowgpt_magic.tables import Table
+from flowgpt_magic.token_estimate import tokens_in
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class DryRun:
         if request.native and request.schema:
             shown["schema"] = request.schema.json_schema
         images = sum(len(message.get("images", ())) for message in self.messages)
-        characters = sum(len(message["content"]) for message in self.messages)
+        texts = [message["content"] for message in self.messages]
+        characters, tokens = sum(map(len, texts)), sum(map(tokens_in, texts))
         left_out = f"{counted(request.left_out, 'older message')} left out" if request.left_out else "nothing"
         return [
             ("provider", request.target.provider),
@@ -46,7 +48,7 @@ class DryRun:
             ("parameters", json.dumps({**shown, **hidden}, ensure_ascii=False)),
             ("messages", str(len(self.messages))),
             *([("images", str(images))] if images else []),
-            ("tokens", f"about {-(-characters // CHARACTERS_PER_TOKEN):,} ({characters:,} characters)"),
+            ("tokens", f"about {tokens:,} ({characters:,} characters)"),
             ("trimmed", left_out),
         ]
 

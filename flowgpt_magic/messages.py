@@ -17,6 +17,7 @@ from typing import Any, Literal, TypedDict
 from flowgpt_magic.errors import FlowGptWarning
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.reasoning_text import answer_of
+from flowgpt_magic.token_estimate import tokens_in
 
 Role = Literal["system", "user", "assistant"]
 Status = Literal["streaming", "complete", "cancelled", "failed"]
@@ -134,6 +135,11 @@ class Turn:
     def answer(self) -> str:
         """What of the reply is sent with later turns: its text without the reasoning at its start."""
         return answer_of(self.text)
+
+    @cached_property
+    def tokens(self) -> int:
+        """The tokens of what is sent of it, about; images are not counted."""
+        return tokens_in(self.prompt) + tokens_in(self.answer)
 
     @cached_property
     def messages(self) -> tuple[Message, Message]:

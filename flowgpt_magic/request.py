@@ -22,7 +22,6 @@ Prompt = str | Sequence[Mapping[str, Any]]
 """What can be asked: a text, or messages of which the last is the user's."""
 
 SCHEMA, EARLIER = "schema", "earlier"  # what a turn keeps of a request beside the provider's parameters, as JSON text
-CHARACTERS_PER_TOKEN = 4  # an estimate, for English; a provider that counts exactly does so itself
 # What does not change the answer is no part of what makes two requests the same.
 NO_PARAMETERS = {
     "token",
@@ -155,9 +154,9 @@ def turns_to_send(chosen: settings.Settings, before: Sequence[Turn]) -> tuple[li
     turns = [turn for turn in before if turn.answer.strip()]
     if not chosen.history_tokens:
         return turns, 0
-    room, kept = chosen.history_tokens * CHARACTERS_PER_TOKEN, 0
+    room, kept = chosen.history_tokens, 0
     for turn in reversed(turns):
-        room -= len(turn.prompt) + len(turn.answer)
+        room -= turn.tokens
         if room < 0:
             break
         kept += 1

@@ -21,7 +21,7 @@ MODULES = {
 
 # From the bottom up. A module imports from its own layer and those before it.
 LAYERS = (
-    {"errors", "extras", "reasoning_text", "messages", "plain_text", "regular_files"},
+    {"errors", "extras", "reasoning_text", "token_estimate", "messages", "plain_text", "regular_files"},
     {
         "keys",
         "settings",

@@ -49,7 +49,7 @@ class TestContainers:
         assert fits(text, 60)
 
     def test_a_dict_has_a_line_for_each_item(self):
-        text = describe("it", {f"name {n}": {"value": n, "list": list(range(n))} for n in range(30)}, 300)
+        text = describe("it", {f"name {n}": {"value": n, "list": list(range(n))} for n in range(30)}, 600)
 
         assert "\n 'name 2': {'value': 2, 'list': [0, 1]},\n" in text
         assert split(text)[1] == "… parts marked … are not shown"

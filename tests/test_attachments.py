@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.attachments import Attachment, AttachmentError, attach, describe
 from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.token_estimate import tokens_in
 from tests.described import TIMES, Broken, Color, Leaving, Plain, Point, fits, notice, split
 
 
@@ -31,6 +32,21 @@ class TestText:
 
     def test_a_long_text_is_cut_and_says_so(self):
         assert describe("it", "abc" * 1000, 10) == "abc" * 13 + "a\n… 2,960 of 3,000 characters are not shown"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "第一批船进港的时候港口还很安静" * 1000,
+            {"城市": ["奥斯陆", "卑尔根"] * 2000},
+            "".join(f"{n * 1.37:.4f};{n}\n" for n in range(5000)),
+            pd.DataFrame({"名称": ["奥斯陆市中心"] * 500, "x": [0.123456789] * 500}),
+        ],
+        ids=["text", "dict", "figures", "table"],
+    )
+    def test_it_is_cut_by_its_tokens_and_not_by_its_characters(self, value):
+        text, _notice = split(describe("it", value, 1000))
+
+        assert 200 < tokens_in(text) <= 1000
 
     def test_a_text_of_a_class_of_its_own_is_a_text(self):
         class Shout(str):

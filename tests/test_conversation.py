@@ -31,6 +31,7 @@ from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import Request, Spot, build_messages, parameters, turns_to_send
 from flowgpt_magic.settings import load
 from flowgpt_magic.timeline import Timeline
+from flowgpt_magic.token_estimate import tokens_in
 from tests.records import conversation_record, notebook_record, turn_record
 
 CONVERSATION = conversation_record(notebook_record())
@@ -512,8 +513,15 @@ class TestWhatIsLeftOut:
         assert (texts[0], texts[-1]) == ("be brief", "prompt")
         assert left_out == len(turns) - kept
         assert [len(text) for text in texts[2:-1:2]] == lengths[len(lengths) - kept :]
-        assert sum(lengths[len(lengths) - kept :]) + kept <= limit * 4
-        assert kept == len(turns) or sum(lengths[len(lengths) - kept - 1 :]) + kept + 1 > limit * 4
+        tokens = [tokens_in("p") + tokens_in("x" * length) for length in lengths]
+        assert sum(tokens[len(lengths) - kept :]) <= limit
+        assert kept == len(turns) or sum(tokens[len(lengths) - kept - 1 :]) > limit
+
+    def test_of_chinese_as_many_tokens_are_sent_as_of_english(self, conversation):
+        for _ in range(3):
+            str(conversation.ask("好" * 40))
+
+        assert len(sent(conversation.ask("last", history_tokens=170))) == 2 * 2 + 1
 
     def test_what_the_provider_left_out_is_counted_too(self, conversation):
         async def shortening():

@@ -31,6 +31,13 @@ def test_it_says_what_was_trimmed():
     assert dict(preview(history_tokens=1).facts())["trimmed"] == "2 older messages left out"
 
 
+def test_it_says_how_many_tokens_that_is_about():
+    chat = Conversation(configured=lambda: {"model": "echo"})
+
+    assert dict(DryRun(chat.preview("好" * 300)).facts())["tokens"] == "about 300 (300 characters)"
+    assert dict(DryRun(chat.preview("word " * 300)).facts())["tokens"] == "about 300 (1,500 characters)"
+
+
 def test_no_secret_is_shown():
     made = preview(model="flowgpt", token="very-secret", proxy="http://me:hidden@proxy:1")
 

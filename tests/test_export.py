@@ -25,9 +25,9 @@ from flowgpt_magic import export, options
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.desk import Asked
 from flowgpt_magic.export import Transcript, TranscriptError, TranscriptTurn, as_turns, read, write
+from flowgpt_magic.extras import Citation, Extras
 from flowgpt_magic.harmless import plain
 from flowgpt_magic.magic import FlowGPT
-from flowgpt_magic.extras import Citation, Extras
 from flowgpt_magic.messages import Turn, Usage
 from flowgpt_magic.prompts import Surroundings, compose
 from flowgpt_magic.transforms import TRANSFORMERS
