@@ -10,6 +10,7 @@ from flowgpt_magic import bridge
 from flowgpt_magic.errors import ModelNotSupportedError, closest
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage
+from flowgpt_magic.providers.arguments import check_model
 
 if TYPE_CHECKING:
     from flowgpt_magic.settings import Settings
@@ -40,8 +41,9 @@ class ProviderModelMixin:
     def get_model(cls, name: str | None) -> str:
         """The model meant by ``name``: nothing means the default, an alias its target.
 
-        Raises ``ModelNotSupportedError`` for any other name that is not in ``models``.
+        Raises ``ModelNotSupportedError`` for any other name that is not in ``models``, and for what is not text.
         """
+        name = check_model(name, cls.__name__)
         if not name:
             return cls.default_model
         if name in cls.model_aliases:

@@ -9,6 +9,7 @@ from typing import Any
 
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.messages import Messages, Usage
+from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.settings import load
 
@@ -31,7 +32,7 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
         model: str,
         messages: Messages,
         proxy: str | None = None,  # noqa: ARG003 - the contract's
-        temperature: float = 0.7,  # noqa: ARG003
+        temperature: float = 0.7,
         *,
         pace: float | None = None,
         fail_after: int | None = None,
@@ -42,6 +43,8 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
         ``pace`` is the number of seconds before each chunk, by default the setting of that name; after
         ``fail_after`` chunks it raises ``ProviderError``.
         """
+        check_messages(messages)
+        check_temperature(temperature)
         text = cls._answer(cls.get_model(model), messages)
         words = WORDS.findall(text)
         pause = load().pace if pace is None else pace

@@ -15,6 +15,7 @@ from yarl import URL
 from flowgpt_magic.errors import PromptError, ProviderError
 from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.providers import http
+from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.characters import WholeCharacters
 from flowgpt_magic.providers.http_connection import Route
@@ -73,7 +74,7 @@ def request_headers(token: str) -> dict[str, str]:
     }
 
 
-def request_body(model: str, messages: Messages, temperature: float) -> dict[str, Any]:
+def request_body(model: str, messages: Messages, temperature: float | None) -> dict[str, Any]:
     """What is asked, in the order of the protocol; raises ``PromptError`` for messages that are none."""
     if not messages:
         raise PromptError("there is no message to send")
@@ -177,7 +178,7 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         model: str,
         messages: Messages,
         proxy: str | None = None,
-        temperature: float = 0.7,
+        temperature: float | None = 0.7,
         *,
         base_url: str | None = None,
         token: str | None = None,
@@ -197,6 +198,8 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         bytes. Raises ``SettingError``, ``ProxyError``, ``PromptError`` and ``ModelNotSupportedError`` before anything
         is sent, and kinds of ``ProviderError`` after.
         """
+        check_messages(messages)
+        temperature = check_temperature(temperature)
         given = {"base_url": base_url, "token": token, "proxy": proxy, "trust_env": trust_env}
         tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}

@@ -25,6 +25,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.plain_text import one_line
+from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.secrecy import without_passwords
 
@@ -157,7 +158,7 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
     @classmethod
     def get_model(cls, name: str | None) -> str:
         """``name`` as it is: whether there is such a model is found out when the first chunk is asked for."""
-        return name or str(_library().get_default_model())
+        return check_model(name, cls.__name__) or str(_library().get_default_model())
 
     @classmethod
     def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the contract's
@@ -183,6 +184,9 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
         Raises ``NotInstalledError``, ``ModelNotSupportedError``, ``OptionError``, ``MissingKeyError``, and
         ``ProviderError`` for whatever a plug-in raises.
         """
+        check_messages(messages)
+        temperature = check_temperature(temperature)
+        model = cls.get_model(model)
         found: Any = None
         try:
             async with aclosing(_in_thread(lambda: (_find(name) for name in [model]))) as models:

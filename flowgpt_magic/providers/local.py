@@ -12,6 +12,7 @@ from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptError, NotInstalledError
 from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.providers import runtime, weights
+from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
 
         Whether there is such a file is found out when the first chunk is asked for.
         """
+        name = check_model(name, cls.__name__)
         return str(Path(name).expanduser().absolute()) if name and _is_path(name) else super().get_model(name)
 
     @classmethod
@@ -123,6 +125,8 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         ``NotInstalledError``, ``ModelNotSupportedError`` for a file that is no model, ``ContextLengthError``, and
         ``ProviderError``.
         """
+        check_messages(messages)
+        temperature = check_temperature(temperature)
         in_force = settings.load({"max_tokens": max_tokens, "context_size": context_size, "threads": threads})
         name = cls.get_model(model)
         source = runtime.Source(

@@ -17,6 +17,7 @@ from flowgpt_magic.errors import (
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.providers import http, openai_requests
+from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.http import BOM
 from flowgpt_magic.providers.openai_errors import Failures, RefusedFieldError
@@ -61,7 +62,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     @classmethod
     def get_model(cls, name: str | None) -> str:
         """``name`` as it is; raises ``ModelNotSupportedError`` where it is empty."""
-        if name:
+        if name := check_model(name, cls.__name__):
             return name
         raise ModelNotSupportedError(
             f"{NAME} needs the name of a model, such as -m {NAME}:gpt-4o-mini; %flowgpt models {NAME} lists those that "
@@ -143,6 +144,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         Raises ``SettingError``, ``ProxyError``, ``PromptError``, ``OptionError``, ``ModelNotSupportedError`` and
         ``MissingKeyError`` before anything is sent, and kinds of ``ProviderError`` after.
         """
+        check_messages(messages)
+        temperature = check_temperature(temperature)
         given = {"openai_base_url": openai_base_url, "openai_key": openai_key, "proxy": proxy, "trust_env": trust_env}
         tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}

@@ -1,0 +1,46 @@
+"""Are the arguments of a provider of the right type? Callers from Python get one clear error where they are not."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowgpt_magic.errors import ModelNotSupportedError, OptionError, PromptError
+from flowgpt_magic.messages import Messages
+from flowgpt_magic.plain_text import cut
+
+
+def check_model(name: Any, provider: str) -> str:
+    """The name of a model, empty for None; raises ``ModelNotSupportedError`` for what is not text."""
+    if name is None or isinstance(name, str):
+        return name or ""
+    raise ModelNotSupportedError(
+        f"{provider} has no model {cut(repr(name))}: the name of a model is text, not {type(name).__name__}."
+    )
+
+
+def check_messages(messages: Any) -> Messages:
+    """Raises ``PromptError`` for what is not a sequence of mappings, each with a role and a content."""
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
+        raise PromptError(
+            f"messages must be a list such as [{{'role': 'user', 'content': 'Hello'}}], not {type(messages).__name__}."
+        )
+    for message in messages:
+        if not isinstance(message, Mapping):
+            raise PromptError(f"a message must have a role and a content; it cannot be {type(message).__name__}.")
+        if not isinstance(message.get("role"), str):
+            raise PromptError("a message must have a role that is text, such as user.")
+        # Whether a list of parts will do is up to the provider.
+        if not isinstance(message.get("content"), (str, list, tuple)):
+            raise PromptError("a message must have a role, and a content that is text.")
+    return messages
+
+
+def check_temperature(temperature: Any) -> float | None:
+    """The temperature as a plain number, or None; raises ``OptionError`` for what is no number."""
+    if temperature is None or type(temperature) in (int, float):
+        return temperature  # type: ignore[no-any-return]
+    if isinstance(temperature, numbers.Real) and not isinstance(temperature, bool):
+        return float(temperature)
+    raise OptionError(f"temperature must be a number such as 0.7, not {cut(repr(temperature))}.")
