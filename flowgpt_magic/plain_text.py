@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+ENDED = re.compile(r"[?!…][\"')\]]*$|\.[\"')\]]+$")  # text that ends in a mark of its own
+
 
 def printable(text: str) -> str:
     """``text`` without the characters that would steer a terminal."""
@@ -19,6 +21,15 @@ def cut(text: str, limit: int = 60) -> str:
     """``text`` on one line of at most ``limit`` characters, with a mark where it goes on."""
     line = one_line(text)
     return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+
+
+def sentences(*parts: str) -> str:
+    """``parts`` as sentences, one behind the other: each ends in one full stop, or in its own ``?`` or ``!``.
+
+    Empty parts are left out. Several dots at the end of a part become one full stop.
+    """
+    found = (part.rstrip(" \t\r\n.") for part in parts)
+    return " ".join(part if ENDED.search(part) else f"{part}." for part in found if part)
 
 
 def escaped(line: str) -> str:

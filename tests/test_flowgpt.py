@@ -532,7 +532,7 @@ async def test_what_is_not_http_is_a_protocol_error() -> None:
 async def test_silence_ends_with_a_timeout(blocks: tuple[bytes, ...]) -> None:
     chunks, text = await fail(ProviderTimeoutError, stalling(*blocks), read_timeout=0.2)
     assert chunks == ["good"] * (len(blocks) == 2)
-    assert "0.2 s" in text
+    assert "was silent for 0.2 s; to wait longer, use --timeout SECONDS (setting read_timeout)." in text
 
 
 async def test_a_server_that_does_not_read_the_request_ends_with_a_timeout() -> None:
@@ -616,12 +616,12 @@ async def test_of_the_body_of_a_status_five_hundred_characters_are_shown() -> No
 async def test_an_html_page_is_shown_as_its_text() -> None:
     page = b"<html><head><style>x{}</style></head><body><h1>Oops</h1><p>try &amp; again</p></body></html>"
     _, text = await fail(ProviderStatusError, answering(whole(page, 502, Content_Type="text/html")))
-    assert text.endswith("502: Oops try & again")
+    assert text.endswith("502: Oops try & again.")
 
 
 async def test_a_status_with_a_json_report_shows_its_message() -> None:
     _, text = await fail(ProviderStatusError, answering(whole(b'{"statusCode": 400, "message": "no model"}', 400)))
-    assert text.endswith("400: no model")
+    assert text.endswith("400: no model.")
 
 
 @pytest.mark.parametrize("title", ["Just a moment...", "Attention Required! | Cloudflare"])
@@ -682,6 +682,29 @@ async def test_a_refused_connection_names_the_host_and_what_to_try() -> None:
     assert f"127.0.0.1:{port}" in str(error)
     assert "refused" in str(error)
     assert "FLOWGPT_BASE_URL" in str(error)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_a_failure_to_connect_names_the_proxy_of_the_environment(
+    trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = f"127.0.0.1:{closed_port()}"
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:{SECRET}@{proxy}")
+    _, error = await read(ask(f"http://127.0.0.1:{closed_port()}", trust_env=trusted))
+    assert type(error) is ProviderConnectionError
+    assert f"proxy http://{proxy}" in str(error)
+    assert "HTTP_PROXY in the environment" in str(error)
+    assert ("setting trust_env" in str(error)) is not trusted
+    assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize(
+    "answer", [answering(), answering(whole(b"Oops.", 500)), answering(whole(b"", 401)), replying(b"{broken")]
+)
+async def test_an_error_ends_in_one_full_stop(answer: Any) -> None:
+    async with serving(answer) as server:
+        _, error = await read(ask(server))
+    assert re.search(r"[^.]\.$", str(error))
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".invalid"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -22,7 +23,7 @@ from flowgpt_magic.providers.http import (
     encode_json,
     read_object,
 )
-from flowgpt_magic.providers.http_connection import find_proxy, read_proxy
+from flowgpt_magic.providers.http_connection import Peer, Proxy, Route, find_proxy, read_proxy
 from flowgpt_magic.providers.http_errors import failure_text, message_of, readable, report_of, retry_delay
 from tests.servers import cut
 
@@ -208,6 +209,32 @@ def test_the_environment_names_a_proxy_only_when_asked_to(monkeypatch: pytest.Mo
     assert find_proxy(url, "http://other:1", trust_env=True).url == URL("http://other:1")
 
 
+def test_a_proxy_of_the_environment_says_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, scheme in (("http_proxy", "http"), ("HTTPS_PROXY", "https")):
+        monkeypatch.setenv(name, f"http://me:{SECRET}@host:3128")
+        found = find_proxy(URL(f"{scheme}://example.invalid"), "", trust_env=True)
+        assert (found.url, found.source) == (URL("http://host:3128"), f"{name} in the environment")
+    assert read_proxy("http://host:3128").source == "setting proxy"
+
+
+@pytest.mark.parametrize(
+    ("value", "trust_env", "proxy", "named"),
+    [
+        (f"http://me:{SECRET}@host:3128", False, Proxy(), "http://host:3128"),
+        (f"http://me:{SECRET}@host:3128", True, Proxy(), None),
+        (f"http://me:{SECRET}@host:3128", False, Proxy(URL("http://other:1")), None),
+        (f"socks5://me:{SECRET}@host:3128", False, Proxy(), None),
+        ("", False, Proxy(), None),
+    ],
+)
+def test_a_proxy_of_the_environment_that_is_not_used_is_known(
+    monkeypatch: pytest.MonkeyPatch, value: str, trust_env: bool, proxy: Proxy, named: str | None
+) -> None:
+    monkeypatch.setenv("https_proxy", value)
+    peer = Peer(URL("https://example.invalid"), proxy, Route(trust_env=trust_env))
+    assert peer.unused_proxy.url == (URL(named) if named else None)
+
+
 def test_hosts_the_environment_excepts_are_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://host:3128")
     monkeypatch.setenv("no_proxy", "example.invalid")
@@ -216,7 +243,23 @@ def test_hosts_the_environment_excepts_are_reached_directly(monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7), ("0.5", 0.5), (" 3 ", 3), ("", None), ("soon", None), ("-1", None), ("nan", None), ("1e400", None)],
+    [
+        ("7", 7),
+        ("0.5", 0.5),
+        (" 5.5 ", 5.5),
+        ("7s", 7),
+        ("2 seconds", 2),
+        ("999999999", 999999999),
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e400", None),
+        ("9" * 400, None),
+        ("\u0663", None),
+        ("Thu, 99 Foo 99999 99:99:99 GMT", None),
+    ],
 )
 def test_retry_after_is_a_number_of_seconds(value: str, seconds: float | None) -> None:
     assert retry_delay({"Retry-After": value}) == seconds
@@ -225,14 +268,32 @@ def test_retry_after_is_a_number_of_seconds(value: str, seconds: float | None) -
 @pytest.mark.parametrize(
     ("value", "seconds"), [("1500", 1.5), (" 20.5 ", 0.0205), ("soon", 7), ("-1", 7), ("", 7), ("1e9", 7)]
 )
-def test_a_number_of_milliseconds_is_more_exact(value: str, seconds: float) -> None:
-    assert retry_delay({"retry-after-ms": value, "Retry-After": "7"}) == pytest.approx(seconds)
+@pytest.mark.parametrize("name", ["retry-after-ms", "x-ms-retry-after-ms"])
+def test_a_number_of_milliseconds_is_more_exact(name: str, value: str, seconds: float) -> None:
+    assert retry_delay({name: value, "Retry-After": "7"}) == pytest.approx(seconds)
 
 
 def test_retry_after_is_a_date() -> None:
     moment = datetime.now(timezone.utc) + timedelta(seconds=90)
     delay = retry_delay({"Retry-After": format_datetime(moment, usegmt=True)})
     assert delay == pytest.approx(90, abs=5)
+
+
+def test_retry_after_may_be_seconds_since_1970():
+    assert retry_delay({"Retry-After": f"{time.time() + 90:.0f}"}) == pytest.approx(90, abs=5)
+    assert retry_delay({"Retry-After": "1400000000"}) == 0
+
+
+def test_a_date_is_as_far_away_as_the_servers_own_clock_says():
+    dates = {"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    assert retry_delay(dates) == 30
+    assert retry_delay({**dates, "Date": "soon"}) == 0
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, ?-?[0-9]+ [A-Z][a-z]{2} [0-9]+ [0-9:]+ ?[+-]?[0-9]*"))
+def test_a_wait_is_a_number_of_at_least_0_or_none_at_all(value: str) -> None:
+    found = retry_delay({"Retry-After": value, "retry-after-ms": value, "Date": value})
+    assert found is None or 0 <= found < float("inf")
 
 
 def test_a_date_that_has_passed_asks_for_no_wait() -> None:

@@ -65,7 +65,7 @@ def test_a_model_the_server_does_not_have_is_told_with_the_way_to_list_them(stat
     assert isinstance(found, (ModelNotSupportedError))
     assert found.status == status
     assert str(found).startswith(f"host.example answered {status}: ")
-    assert str(found).endswith("%flowgpt models openai_compatible lists those it has")
+    assert str(found).endswith("%flowgpt models openai_compatible lists those it has.")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_an_address_with_nothing_there_is_told_with_what_it_probably_misses(url,
 def test_what_says_nothing_more_is_the_error_of_its_status():
     assert type(refused(500, error("boom"))) is ProviderStatusError
     assert str(refused(503, b"<html><body><h1>Service Unavailable</h1></body></html>")) == (
-        "host.example answered 503: Service Unavailable"
+        "host.example answered 503: Service Unavailable."
     )
     assert "redirects" in str(refused(307, b"", Location="https://elsewhere/"))
 

@@ -20,7 +20,7 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from flowgpt_magic.errors import PromptError, ProtocolError, ProviderError, SettingError
-from flowgpt_magic.plain_text import printable
+from flowgpt_magic.plain_text import printable, sentences
 from flowgpt_magic.providers.http_connection import Connector, Line, Peer, Route, find_proxy, line_of_task
 from flowgpt_magic.providers.http_errors import explain, status_error, timeout_error
 from flowgpt_magic.providers.together import shared
@@ -42,7 +42,7 @@ def check_base_url(base_url: str, source: str, example: str = "http://127.0.0.1:
     """The URL, ready to have a path put behind it; raises ``SettingError`` that names ``source``."""
     wanted = f"write scheme and host, such as {example}"
     if "@" in base_url:
-        raise SettingError(f"{source}: a base URL holds no user and password; a token is a setting of its own")
+        raise SettingError(f"{source}: a base URL holds no user and password; a token is a setting of its own.")
     try:
         url = URL(base_url.strip().rstrip("/"))
         complete = url.scheme in ("http", "https") and bool(url.host) and url.port not in (None, 0)
@@ -50,7 +50,7 @@ def check_base_url(base_url: str, source: str, example: str = "http://127.0.0.1:
         complete = False
     if not complete or url.query_string or url.fragment:
         shown = re.sub("[?#].*", "?…", base_url, flags=re.DOTALL)  # what follows may be a key
-        raise SettingError(f"{source}: {shown!r} is no base URL; {wanted}")
+        raise SettingError(f"{source}: {shown!r} is no base URL; {wanted}.")
     return url
 
 
@@ -69,7 +69,7 @@ def check_token(token: str, source: str) -> str:
     """The token, if a header can hold it; raises ``SettingError`` that does not show it."""
     if token.isascii() and token.isprintable() and " " not in token:
         return token
-    raise SettingError(f"{source}: the token holds a character that no token has, such as a space or a line break")
+    raise SettingError(f"{source}: the token holds a character that no token has, such as a space or a line break.")
 
 
 def encode_json(body: Any) -> bytes:
@@ -77,7 +77,7 @@ def encode_json(body: Any) -> bytes:
     try:
         return json.dumps(body, allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
-        raise PromptError(f"the prompt cannot be sent as JSON: {error}") from None
+        raise PromptError(sentences(f"the prompt cannot be sent as JSON: {error}")) from None
 
 
 def _refuse(constant: str) -> float:
@@ -106,7 +106,7 @@ def read_object(line: bytes) -> dict[str, Any]:
 def unexpected(line: bytes, what: str) -> ProtocolError:
     """The error that the server sent ``what``, with the beginning of the line that holds it."""
     quoted = str(line[: 4 * QUOTED], "utf-8", "replace").strip(JSON_SPACE)[:QUOTED]
-    return ProtocolError(f"the server sent {what}: {printable(quoted)}")
+    return ProtocolError(sentences(f"the server sent {what}: {printable(quoted)}"))
 
 
 class LineSplitter:
@@ -218,7 +218,7 @@ class Pieces(Generic[T]):
             if pieces := splitter.split(block) if block else splitter.last():
                 return pieces
         if splitter.too_long:
-            raise ProtocolError(f"the server sent a line longer than {splitter.limit} bytes (setting line_limit)")
+            raise ProtocolError(f"the server sent a line longer than {splitter.limit} bytes (setting line_limit).")
         raise StopAsyncIteration
 
 
@@ -241,7 +241,7 @@ class Response:
         while block:
             body += block
             if len(body) > self.limit:
-                raise ProtocolError(f"the server sent a body longer than {self.limit} bytes (setting line_limit)")
+                raise ProtocolError(f"the server sent a body longer than {self.limit} bytes (setting line_limit).")
             block = await self.blocks.next()
         return bytes(body)
 

@@ -14,6 +14,7 @@ library a second time. ``Wire`` therefore asks a transport that is closing nothi
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from base64 import b64encode
 from contextlib import suppress
@@ -76,9 +77,13 @@ class Route:
 
 @dataclass(frozen=True)
 class Proxy:
-    """An HTTP proxy; ``url`` is without user and password. Without a URL it means a direct connection."""
+    """An HTTP proxy; ``url`` is without user and password. Without a URL it means a direct connection.
+
+    ``source`` is what names it, as an error says that.
+    """
 
     url: URL | None = None
+    source: str = ""
     user: str = ""
     password: str = field(default="", repr=False)
 
@@ -91,30 +96,37 @@ class Proxy:
         return {"Proxy-Authorization": f"Basic {credentials}"}
 
 
-def read_proxy(text: str) -> Proxy:
+def read_proxy(text: str, source: str = "setting proxy") -> Proxy:
     """The proxy that the URL ``text`` names; raises ``ProxyError`` that never shows a password."""
     scheme = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*)://", text)
     if scheme is None:
-        raise ProxyError("the proxy has no scheme: write it as http://host:port or http://user:password@host:port")
+        raise ProxyError("the proxy has no scheme: write it as http://host:port or http://user:password@host:port.")
     if scheme[1].lower() not in ("http", "https"):
-        raise ProxyError(f"a proxy of kind {scheme[1]}:// cannot be used: only http:// and https:// ones can")
+        raise ProxyError(f"a proxy of kind {scheme[1]}:// cannot be used: only http:// and https:// ones can.")
     with suppress(ValueError):
         url = URL(text)
         if url.host and url.port and ":" not in (url.user or ""):  # Basic authentication ends the user at the colon
-            return Proxy(url.origin(), url.user or "", url.password or "")
-    raise ProxyError("the proxy URL cannot be read: write it as http://host:port or http://user:password@host:port")
+            return Proxy(url.origin(), source, url.user or "", url.password or "")
+    raise ProxyError("the proxy URL cannot be read: write it as http://host:port or http://user:password@host:port.")
 
 
 def find_proxy(url: URL, proxy: str, trust_env: bool) -> Proxy:
     """The proxy to reach ``url`` through: the given one, else with ``trust_env`` the one the environment names."""
     if proxy:
         return read_proxy(proxy)
-    if not trust_env or proxy_bypass(url.host or ""):
-        return Proxy()
+    return proxy_of_environment(url) if trust_env else Proxy()
+
+
+def proxy_of_environment(url: URL) -> Proxy:
+    """The proxy that the environment, or the system, names for ``url``; raises ``ProxyError`` like ``read_proxy``."""
     named = getproxies().get(url.scheme, "")
-    if named and "://" not in named:
-        named = f"http://{named}"  # as every other program reads these variables
-    return read_proxy(named) if named else Proxy()
+    if not named or proxy_bypass(url.host or ""):
+        return Proxy()
+    variables = (f"{url.scheme}_proxy", f"{url.scheme}_proxy".upper())
+    variable = next((name for name in variables if os.environ.get(name)), "")
+    # Without a scheme it is an address of HTTP, as every other program reads these variables.
+    full = named if "://" in named else f"http://{named}"
+    return read_proxy(full, f"{variable} in the environment" if variable else "the system's settings")
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,15 @@ class Peer:
     def host(self) -> str:
         """Host and port, as an error names them."""
         return self.url.authority if self.url.explicit_port else str(self.url.host)
+
+    @property
+    def unused_proxy(self) -> Proxy:
+        """The proxy that the environment names for this URL, where that is not used."""
+        if self.proxy.url is not None or self.route.trust_env:
+            return Proxy()
+        with suppress(ProxyError):
+            return proxy_of_environment(self.url)
+        return Proxy()
 
     @property
     def secrets(self) -> list[str]:

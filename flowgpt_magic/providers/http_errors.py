@@ -28,63 +28,104 @@ from flowgpt_magic.errors import (
     RateLimitError,
     StreamInterruptedError,
 )
-from flowgpt_magic.plain_text import one_line
+from flowgpt_magic.plain_text import one_line, sentences
 from flowgpt_magic.providers.http_connection import Peer
 
 SHOWN = 500  # characters of the body of an error status
 CHALLENGES = ("Just a moment...", "Attention Required! | Cloudflare")  # titles of the bot checks
 REPORTING = ("error", "message", "detail")  # what an object that reports a failure has
 EXPLAINING = ("message", "msg", "detail", "error")  # where in there the words are
+# OpenSSL's numbers (x509_vfy.h) for a certificate that is not valid yet or no more, and for one of another host.
+WRONG_TIME = (9, 10)
+WRONG_NAME = (62, 63, 64)
+CLIENT_CERTIFICATE = re.compile("ALERT_((BAD|NO|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_|UNKNOWN_CA)")
+NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+SECONDS = re.compile(rf"({NUMBER.pattern})\s*(?:s|secs?|seconds?)?", re.IGNORECASE | re.ASCII)
+EPOCH_SECONDS = 10**9  # a number as large as this is a time, in seconds since 1970, and no wait
 HIDDEN_ELEMENTS = ("script", "style", "template", "noscript")
 
 
 def explain(error: Exception, peer: Peer) -> ProviderError:
     """Our error for one of the HTTP library's, with the host, the cause and what to try."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        limit = f"within {peer.route.connect_timeout:g} s"
-        return ConnectTimeoutError(_sentence(f"no connection to {peer.host} {limit}", peer.route.unreachable))
+        limit = f"within {peer.route.connect_timeout:g} s (setting connect_timeout)"
+        return ConnectTimeoutError(sentences(f"no connection to {_place(peer)} {limit}", *_advice(peer)))
     if isinstance(error, asyncio.TimeoutError):
         return timeout_error(peer)
     if isinstance(error, aiohttp.ClientPayloadError | HttpProcessingError):
-        return StreamInterruptedError(f"{peer.host} ended the connection before the reply was complete")
+        return StreamInterruptedError(sentences(f"{peer.host} ended the connection before the reply was complete"))
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return _proxy_refused(error.status, peer)
+        return _proxy_refused(error.status, error.headers or {}, peer)
     if isinstance(error, aiohttp.ClientConnectorError | UnicodeError):
         return _not_connected(error, peer)
     if isinstance(error, aiohttp.ClientResponseError):
-        return ProtocolError(f"{peer.host} does not answer in HTTP as it should: {one_line(error.message)[:200]}")
+        said = one_line(error.message)[:200]
+        return ProtocolError(sentences(f"{peer.host} does not answer in HTTP as it should: {said}"))
+    if CLIENT_CERTIFICATE.search(str(error)):
+        refused = f"{peer.host} asks for a client certificate, or does not take the one it got"
+        text = sentences(f"{refused}; check the settings client_cert and client_key")
+        return ProviderConnectionError(text, lasting=True)
     if isinstance(error, aiohttp.ClientConnectionError):
-        return StreamInterruptedError(f"{peer.host} closed the connection without an answer")
+        text = f"{_place(peer)} closed the connection without an answer"
+        return StreamInterruptedError(sentences(text, _unused_proxy(peer)))
     return ProviderConnectionError(
-        _sentence(f"{peer.host} could not be asked: {type(error).__name__}", peer.route.unreachable)
+        sentences(f"{_place(peer)} could not be asked: {type(error).__name__}", *_advice(peer))
     )
 
 
 def timeout_error(peer: Peer) -> ProviderTimeoutError:
     """Nothing moved for longer than the read timeout."""
-    return ProviderTimeoutError(f"{peer.host} was silent for {peer.route.read_timeout:g} s (setting read_timeout)")
+    silent = f"{peer.host} was silent for {peer.route.read_timeout:g} s"
+    return ProviderTimeoutError(sentences(f"{silent}; to wait longer, use --timeout SECONDS (setting read_timeout)"))
+
+
+def _place(peer: Peer) -> str:
+    """The host, and the proxy on the way to it."""
+    if peer.proxy.url is None:
+        return peer.host
+    return f"{peer.host} through the proxy {peer.proxy.url} ({peer.proxy.source})"
+
+
+def _advice(peer: Peer) -> tuple[str, ...]:
+    """What to try where no connection came about."""
+    return _unused_proxy(peer), peer.route.unreachable
+
+
+def _unused_proxy(peer: Peer) -> str:
+    unused = peer.unused_proxy
+    if unused.url is None:
+        return ""
+    return f"The proxy {unused.url} ({unused.source}) was not used; the setting trust_env = on would use it"
 
 
 def _not_connected(error: Exception, peer: Peer) -> ProviderConnectionError:
-    cause, attempt = _cause(error)
+    cause, attempt = _cause(error, peer)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return ProviderConnectionError(
-            f"no connection to the proxy {peer.proxy.url} of {peer.host}: {cause}; {attempt}"
-        )
+        place = f"the proxy {peer.proxy.url} of {peer.host} ({peer.proxy.source})"
+        return ProviderConnectionError(sentences(f"no connection to {place}: {cause}; {attempt}"))
     return ProviderConnectionError(
-        _sentence(f"no connection to {peer.host}: {cause}; {attempt}", peer.route.unreachable),
+        sentences(f"no connection to {_place(peer)}: {cause}; {attempt}", *_advice(peer)),
         lasting=isinstance(error, aiohttp.ClientConnectorCertificateError | UnicodeError),
     )
 
 
-def _cause(error: Exception) -> tuple[str, str]:
+def _cause(error: Exception, peer: Peer) -> tuple[str, str]:
     """Why there is no connection, and what to try."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        reason = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
-        return f"TLS failed, its certificate was refused ({reason})", "check the address and this machine's clock"
+        return _cause_of_certificate(error.certificate_error, peer)
     if isinstance(error, aiohttp.ClientConnectorError):
         return _cause_of_os_error(error)
     return "this cannot be the name of a host", "check the address"
+
+
+def _cause_of_certificate(error: Exception, peer: Peer) -> tuple[str, str]:
+    reason = getattr(error, "verify_message", "") or "it is not valid"
+    code = getattr(error, "verify_code", 0)
+    if code in WRONG_TIME:
+        attempt = "check this machine's clock, or tell whoever runs the server"
+    else:
+        attempt = "check the address" if code in WRONG_NAME else peer.route.tls.advice
+    return f"TLS failed, its certificate was refused ({reason.rstrip('.')})", attempt
 
 
 def _cause_of_os_error(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
@@ -100,38 +141,41 @@ def _cause_of_os_error(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
     return one_line(text) or type(os_error).__name__, "check the address and the network"
 
 
-def _proxy_refused(status: int, peer: Peer) -> ProviderConnectionError:
+def _proxy_refused(status: int, headers: Mapping[str, str], peer: Peer) -> ProviderError:
     attempt = "check its user and password" if status == 407 else "ask who runs it, or go without"
-    text = f"the proxy {peer.proxy.url} refused to connect to {peer.host} ({status}); {attempt}"
+    text = f"the proxy {peer.proxy.url} ({peer.proxy.source}) refused to connect to {peer.host} ({status})"
+    delay = retry_delay(headers)
+    if delay is not None and status != 407:
+        return ProviderStatusError(sentences(f"{text}; it asks to wait {delay:.0f} s"), status, delay)
     # A proxy may lock the account of whoever sends a wrong password several times.
-    return ProviderConnectionError(_sentence(text, peer.route.unreachable), lasting=status < 500)
+    return ProviderConnectionError(sentences(f"{text}; {attempt}", peer.route.unreachable), lasting=status < 500)
 
 
 def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Peer) -> ProviderError:
     """The error for an HTTP status that is not a success; ``body`` is what came with it, or its beginning."""
     page = body.decode("utf-8", "replace")
     if status == 407 and peer.proxy.url:
-        return _proxy_refused(status, peer)
+        return _proxy_refused(status, headers, peer)
     if status < 400:
         return _redirect_error(status, headers, peer)
     if status == 403 and (headers.get("cf-mitigated") == "challenge" or any(mark in page for mark in CHALLENGES)):
         text = f"{peer.host} answered 403: a bot check stands in the way, which only a browser can pass"
-        return PermissionDeniedError(_sentence(text, peer.route.unreachable), status)
+        return PermissionDeniedError(sentences(text, peer.route.unreachable), status)
     shown, delay = message_of(page)[:SHOWN], retry_delay(headers)
     message = f"{peer.host} answered {status}" + (f": {shown}" if shown else "")
     if delay is not None:
         message += f"; it asks to wait {delay:.0f} s"
     if status == 401:
-        return AuthenticationError(_sentence(message, peer.route.unauthorized), status, delay)
+        return AuthenticationError(sentences(message, peer.route.unauthorized), status, delay)
     kinds = {402: RateLimitError, 403: PermissionDeniedError, 429: RateLimitError}
-    return kinds.get(status, ProviderStatusError)(message, status, delay)
+    return kinds.get(status, ProviderStatusError)(sentences(message), status, delay)
 
 
 def _redirect_error(status: int, headers: Mapping[str, str], peer: Peer) -> ProviderStatusError:
     target = one_line(headers.get("Location", ""))[:200] or "somewhere"
     return ProviderStatusError(
         f"{peer.host} answered {status}: it redirects to {target}, where nothing was sent; if you trust that address, "
-        "make it the base URL",
+        "make it the base URL.",
         status,
     )
 
@@ -139,21 +183,32 @@ def _redirect_error(status: int, headers: Mapping[str, str], peer: Peer) -> Prov
 def retry_delay(headers: Mapping[str, str]) -> float | None:
     """Seconds the server asks us to wait, or None when it does not say.
 
-    ``Retry-After`` is a number of seconds or an HTTP date (RFC 9110, section 10.2.3); some send ``retry-after-ms``,
-    a number of milliseconds, which is more exact.
+    ``Retry-After`` is a number of seconds or an HTTP date (RFC 9110, section 10.2.3). Some servers add a unit, or send
+    a time as seconds since 1970. OpenAI and Azure send ``retry-after-ms`` or ``x-ms-retry-after-ms``, a number of
+    milliseconds, which is more exact.
     """
-    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", exact := headers.get("retry-after-ms", "").strip()):
-        return float(exact) / 1000
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        if NUMBER.fullmatch(exact := headers.get(name, "").strip()):
+            return float(exact) / 1000
     value = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    if found := SECONDS.fullmatch(value):
+        seconds = float(found[1])
+        return seconds if seconds < EPOCH_SECONDS else max(0.0, seconds - datetime.now(timezone.utc).timestamp())
+    moment = _moment(value)
+    if moment is None:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+    # The server's own clock tells how far away that is; ours may be wrong.
+    now = _moment(headers.get("Date", "")) or datetime.now(timezone.utc)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
+    """The time that an HTTP date names; one without a zone is in UTC."""
+    try:
+        moment = parsedate_to_datetime(text.strip())
+        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
 
 
 def failure_text(report: Mapping[str, Any]) -> str:
@@ -202,10 +257,6 @@ def readable(page: str) -> str:
     reader.feed(page)
     reader.close()
     return one_line(" ".join(reader.texts))
-
-
-def _sentence(text: str, advice: str) -> str:
-    return f"{text}. {advice}" if advice else text
 
 
 class _TextReader(HTMLParser):

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn
 
-from flowgpt_magic.errors import SettingError
+from flowgpt_magic.errors import FileError, SettingError
 from flowgpt_magic.plain_text import one_line
+from flowgpt_magic.regular_files import read_beginning
 from flowgpt_magic.settings import variable
 
 OPENSSL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -98,8 +99,10 @@ def _context(
 def _trusting(bundle: str, named_by: str) -> ssl.SSLContext:
     file, folder = (None, bundle) if os.path.isdir(bundle) else (bundle, None)
     try:
+        if file:
+            read_beginning(file, 1)
         context = ssl.create_default_context(cafile=file, capath=folder)
-    except OSError as error:
+    except (OSError, FileError) as error:
         raise SettingError(
             f"{bundle} ({named_by}) cannot be used as certificate authorities: {_reason(error)}. "
             "Name a file that holds them in PEM format."
@@ -116,8 +119,10 @@ def _identify(context: ssl.SSLContext, certificate: str, key: str) -> None:
         )
 
     try:
+        for file in (certificate, key or certificate):
+            read_beginning(file, 1)
         context.load_cert_chain(certificate, key or None, refuse)
-    except OSError as error:
+    except (OSError, FileError) as error:
         names = f"{certificate} (setting client_cert)" + (f" and {key} (setting client_key)" if key else "")
         raise SettingError(
             f"{names} cannot be used as a client certificate: {_reason(error)}. "
@@ -125,7 +130,7 @@ def _identify(context: ssl.SSLContext, certificate: str, key: str) -> None:
         ) from None
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | FileError) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or "not in PEM format").lower().replace("_", " ")
-    return one_line(os.strerror(error.errno) if error.errno else str(error))
+    return one_line(str(error))

@@ -22,6 +22,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     SchemaNotSupportedError,
 )
+from flowgpt_magic.plain_text import sentences
 from flowgpt_magic.providers.http_connection import Peer
 from flowgpt_magic.providers.http_errors import (
     SHOWN,
@@ -96,13 +97,13 @@ class Failures:
         words = message_of(page)[:SHOWN]
         found = self._told_apart(str(error), status, report_of(page), words, retry_delay(headers))
         if found is None and status in (404, 405):
-            return ProviderStatusError(f"{error}. {path_advice(peer)}", status)
+            return ProviderStatusError(sentences(str(error), path_advice(peer)), status)
         return found or error
 
     def reported(self, report: Mapping[str, Any], peer: Peer) -> ProviderError:
         """The error for a failure that is reported inside a reply."""
         words, status = MASKED.sub("***", failure_text(report)), _status(report)
-        message = f"{peer.host} reports a failure: {words}"
+        message = sentences(f"{peer.host} reports a failure: {words}")
         found = self._told_apart(message, status, report, words, None)
         if found is not None:
             return found
@@ -118,16 +119,16 @@ class Failures:
         """The error that says more than its status does."""
         codes = _codes(report)
         if codes & NO_QUOTA or status == 402:
-            text = f"{message}. The quota or credit of this key is used up, and waiting does not help"
-            return QuotaError(text, status or 429, delay)
+            text = "The quota or credit of this key is used up, and waiting does not help"
+            return QuotaError(sentences(message, text), status or 429, delay)
         if status in (401, 429):
             return None
         if codes & TOO_LONG or LENGTH_WORDS.search(words):
             text = "Shorten the prompt, or send fewer of the earlier turns along: %flowgpt set history_tokens 2000"
-            return ContextLengthError(f"{message}. {text}")
+            return ContextLengthError(sentences(message, text))
         if codes & NO_MODEL or (status in (*REFUSED, 404, None) and self._names_model(words, status)):
             advice = "%flowgpt models openai_compatible lists those it has"
-            return ModelNotFoundError(f"{message}. {advice}", status or 404)
+            return ModelNotFoundError(sentences(message, advice), status or 404)
         return self._refused_field(message, status, report, words)
 
     def _names_model(self, words: str, status: int | None) -> bool:
