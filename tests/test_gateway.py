@@ -787,5 +787,5 @@ def test_the_grace_is_as_long_as_told_and_a_second_signal_ends_it(grace: str, tw
 async def test_a_client_s_mistake_reads_well_in_its_error() -> None:
     async with running("echo", port=0) as server:
         _, error = await read(ask(server, temperature=5))
-    assert str(error) == f"{server.url[7:]} answered 400: temperature must be a number from 0 to 2"
+    assert str(error) == f"{server.url[7:]} answered 400: temperature must be a number from 0 to 2."
     assert not isinstance(error, PermissionDeniedError | ProtocolError)

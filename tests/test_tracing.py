@@ -330,7 +330,7 @@ async def test_a_failure_is_the_status_of_the_span(chat):
     span = the_span()
     assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "RateLimitError")
     assert span.status.description.startswith("RateLimitError: 127.0.0.1")
-    assert span.status.description.endswith(" answered 429: slow down; it asks to wait 7 s")
+    assert span.status.description.endswith(" answered 429: slow down; it asks to wait 7 s.")
     assert span.attributes["flowgpt_magic.reply.status"] == "failed"
     assert not span.events  # an exception event would hold the message as it is
 
