@@ -26,7 +26,7 @@ from flowgpt_magic.log import logger
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.panel_models import Choices
 from flowgpt_magic.panel_stream import Pages, Stream, Told
-from flowgpt_magic.panel_turns import Facts, Row, facts, fit, parts, row, splice
+from flowgpt_magic.panel_turns import Facts, Row, facts, fit, parts, pause_facts, row, splice
 from flowgpt_magic.plain_text import cut
 from flowgpt_magic.reader import Reader
 from flowgpt_magic.reply import Reply
@@ -211,6 +211,10 @@ class PanelState:
     def _facts(self, turn: Turn) -> Facts:
         typed = self.typed.get(turn.turn_id)
         told = facts(turn, self._versions(turn), self._status(turn))
+        reply = self._kept.replies.get(turn.turn_id)
+        if reply is not None and turn.status == "streaming":
+            pause = reply.waiting
+            told |= {"elapsed": round(reply.elapsed, 2), "pause": pause_facts(pause) if pause else None}
         return told | ({"typed": typed.text, "attached": list(typed.attached)} if typed else {})
 
     def _status(self, turn: Turn) -> str:
@@ -341,6 +345,7 @@ class PanelState:
                 self._refresh()
             if not (self._streams and len(self.pages)):
                 return WAITING
+            self._tell_pauses()
             pause = self.pages.wait(time.monotonic())
             if pause > 0:
                 return pause
@@ -348,6 +353,11 @@ class PanelState:
             if changes:
                 self._grow(changes)
             return max(self.pages.wait(time.monotonic()), LOOK)
+
+    def _tell_pauses(self) -> None:
+        for stream in self._streams.values():
+            if (pause := stream.new_pause()) is not None:
+                self._send({"kind": "pause", "turn": stream.turn_id, "pause": pause_facts(pause)})
 
     async def _read(self, reply: Reply, reader: Reader) -> None:
         """Read a reply to its end: one that nobody reads is not asked for.

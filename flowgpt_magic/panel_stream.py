@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flowgpt_magic.panel_turns import fit
 
 if TYPE_CHECKING:
+    from flowgpt_magic.messages import Waiting
     from flowgpt_magic.reply import Reply
 
 Told = list[Any]  # the first letters of a turn's id, the number of the change, keep, cut, what is added, whole blocks
@@ -33,6 +34,7 @@ class Stream:
         self._reply = reply
         self._chunks = 0
         self._characters = 0
+        self._pause: Waiting | None = None
         self._markup = GrowingMarkup(images=images)
 
     @property
@@ -46,6 +48,14 @@ class Stream:
         self._chunks += len(chunks)
         self._feed("".join(chunks))
         return self._change() if chunks else None
+
+    def new_pause(self) -> Waiting | None:
+        """The pause before the next try, where it has begun since the last call; else None."""
+        pause = self._reply.waiting
+        if pause is None or pause is self._pause:
+            return None
+        self._pause = pause
+        return pause
 
     def finish(self, text: str) -> Told | None:
         """The rest, when the reply has ended with ``text``."""

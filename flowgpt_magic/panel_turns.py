@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages import Turn, Waiting
 from flowgpt_magic.secrecy import without_passwords
 
 Row = tuple[str, int, int, str]  # a turn's id, its place, the length of its texts, and a mark that changes with it
@@ -67,6 +67,14 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
         "cell": bool(turn.cell_id),
         "empty": not turn.text,
     }
+
+
+def pause_facts(pause: Waiting) -> Facts:
+    """A pause before the next try: why it is made, and the seconds that are left of it.
+
+    A page counts them down by itself; its clock may be another one than the kernel's.
+    """
+    return {"why": fit(without_passwords(pause.why)), "left": round(pause.left, 2)}
 
 
 def parts(blocks: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

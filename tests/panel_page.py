@@ -84,6 +84,10 @@ class Page:
         if "end" in told and told["end"]["id"] in self.turns:
             self.turns[told["end"]["id"]].update(told["end"])
 
+    def _pause(self, told: dict[str, Any]) -> None:
+        if told["turn"] in self.turns:
+            self.turns[told["turn"]]["pause"] = told["pause"]
+
     def load(self) -> list[dict[str, Any]]:
         """What is in all turns."""
         self.tell("need", turns=[row[0] for row in self.rows])

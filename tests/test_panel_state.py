@@ -11,7 +11,7 @@ import pytest
 
 from flowgpt_magic import bridge, journal, panel_state
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.errors import ProviderError
+from flowgpt_magic.errors import ProviderError, RateLimitError
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.notebook import NO_CELL, Cell
 from flowgpt_magic.panel_state import PanelError
@@ -97,6 +97,56 @@ def test_what_a_cell_asks_shows_while_it_arrives(open_page, held):
     assert page.turns[reply.turn_id]["cell"]
     assert [truth["status"] for truth in page.truths if truth["status"]] != []
     reply.leave(reader)
+
+
+class TestWhileNothingHasCome:
+    @pytest.fixture
+    def busy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A provider that asks for a minute before the next request."""
+
+        async def refuse():
+            raise RateLimitError("slow down", 429, 60)
+            yield
+
+        monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_how: refuse())
+
+    def test_a_page_knows_for_how_long(self, open_page, held):
+        page = open_page()
+        page.tell("ask", text="hi")
+        page.wait(lambda: page.rows)
+
+        (turn,) = page.load()
+        held.give(None)
+        page.settled()
+
+        assert 0 <= turn["elapsed"] < 60
+        assert turn["pause"] is None
+        assert "elapsed" not in page.load()[0]
+
+    def test_a_page_is_told_once_of_a_pause_before_another_try(self, open_page, busy):
+        page = open_page()
+        page.tell("ask", text="hi")
+        page.wait(lambda: page.rows)
+        page.load()
+        page.wait(lambda: (page.turns[page.rows[0][0]] or {}).get("pause"))
+
+        assert page.turns[page.rows[0][0]]["pause"]["why"] == "echo answered 429"
+        assert 0 < page.turns[page.rows[0][0]]["pause"]["left"] <= 60
+        assert len([each for each in page.messages if each["kind"] == "pause"]) <= 1
+
+    def test_one_that_opens_later_knows_of_it_too_and_can_stop_it(self, open_page, busy):
+        first = open_page(name="a")
+        reply = first.state.arriving(first.tell("ask", text="hi")["turn"])
+        first.wait(lambda: any(each["kind"] == "pause" for each in first.messages))
+
+        second = open_page(name="b")
+        (turn,) = second.load()
+        second.tell("stop")
+        second.settled()
+
+        assert turn["pause"]["why"] == "echo answered 429"
+        assert (reply.status, reply.waiting) == ("cancelled", None)
+        assert [(turn["prompt"], turn["status"]) for turn in second.load()] == [("hi", "cancelled")]
 
 
 def test_two_panels_on_one_conversation_show_the_same(open_page):

@@ -408,7 +408,8 @@ class Turn {
       button("copy", "Copy the prompt", () => view.copied(this.whole("prompt"))));
     this.question = make("div", { class: "fg-question" }, this.who, this.prompt, this.rest, this.chips, this.promptTools);
     this.model = make("div", { class: "fg-who" });
-    this.waiting = make("div", { class: "fg-waiting", "aria-hidden": "true" }, make("i"), make("i"), make("i"));
+    this.pausing = make("span", { class: "fg-who" });
+    this.waiting = make("div", { class: "fg-waiting", "aria-hidden": "true" }, make("i"), make("i"), make("i"), this.pausing);
     this.trouble = make("div", { class: "fg-trouble" });
     this.older = button("back", "Earlier version", () => this.choose(-1));
     this.newer = button("forth", "Later version", () => this.choose(1));
@@ -457,13 +458,11 @@ class Turn {
     this.prompt.textContent = this.full ?? facts.typed ?? facts.prompt;
     this.rest.hidden = Boolean(this.full) || facts.typed !== undefined || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((each) => make("span", { class: "fg-chip", text: each })));
-    const ended = { cancelled: "stopped", failed: "failed", elsewhere: "asked in another kernel" }[facts.status] ?? "";
-    const seconds = facts.seconds === null || this.arriving ? "" : `${facts.seconds.toFixed(1)} s`;
-    this.model.textContent = [facts.model, seconds, facts.replayed ? "replayed" : "", ended, ...facts.notices].filter(Boolean).join(" · ");
     this.ending.textContent = facts.status === "cancelled" ? "stopped here" : "";
     this.trouble.textContent = facts.status === "failed" ? facts.error : "";
     this.trouble.hidden = facts.status !== "failed" || !facts.error;
     this.filled();
+    this.tick();
     this.versions.hidden = facts.versions < 2;
     this.count.textContent = `${facts.version}/${facts.versions}`;
     this.count.setAttribute("aria-label", `version ${facts.version} of ${facts.versions}`);
@@ -476,8 +475,57 @@ class Turn {
 
   filled() {
     const { length } = this.body.blocks;
+    const waited = !this.waiting.hidden;
     this.waiting.hidden = !this.arriving || length > 0;
     this.body.element.hidden = !length;
+    if (waited !== !this.waiting.hidden) this.tick();
+  }
+
+  /** Who answers, how long it takes or took, and what else one should know. */
+  get answerer() {
+    const { facts } = this;
+    const ended = { cancelled: "stopped", failed: "failed", elsewhere: "asked in another kernel" }[facts.status] ?? "";
+    const seconds = facts.seconds === null || this.arriving ? this.waited() : `${facts.seconds.toFixed(1)} s`;
+    return [facts.model, seconds, facts.replayed ? "replayed" : "", ended, ...facts.notices].filter(Boolean).join(" · ");
+  }
+
+  /** For how many seconds nothing has come; empty in a pause before another try, and in the first moment. */
+  waited() {
+    const seconds = (performance.now() - this.begun) / 1000;
+    return this.waits && !this.paused && seconds >= 0.5 ? `${Math.max(1, Math.round(seconds))} s` : "";
+  }
+
+  /** Does it arrive here, and nothing has come yet? */
+  get waits() {
+    return this.arriving && this.begun !== undefined && !this.body.blocks.length;
+  }
+
+  /** Seconds that are left of a pause before another try. */
+  get paused() {
+    return this.pause && Math.max(0, Math.ceil((this.pause.until - performance.now()) / 1000));
+  }
+
+  /** When the reply was asked for, by the clock of this page. */
+  asked({ elapsed, pause }) {
+    this.begun = elapsed === undefined ? undefined : performance.now() - 1000 * elapsed;
+    this.pauses(pause);
+  }
+
+  /** It is asked again after a pause. */
+  pauses(pause) {
+    this.pause = pause && { why: pause.why, until: performance.now() + 1000 * pause.left };
+    this.tick();
+  }
+
+  /** Show how long nothing has come, or when it is asked again; once a second, while the turn is in the page. */
+  tick() {
+    clearTimeout(this.ticking);
+    if (!this.element || !this.facts) return;
+    this.model.textContent = this.answerer;
+    this.pausing.textContent = this.waits && this.paused ? `${this.pause.why}; asking again in ${this.paused} s` : "";
+    if (!this.waits) return;
+    const next = this.paused ? this.pause.until : this.begun + 500; // the seconds change at a half
+    this.ticking = setTimeout(() => this.tick(), 10 + ((((next - performance.now()) % 1000) + 1000) % 1000));
   }
 
   /** A change to the reply: of the block at `keep` the first `cut` letters stay, then it goes on. */
@@ -495,6 +543,7 @@ class Turn {
   }
 
   unmount() {
+    clearTimeout(this.ticking);
     this.body.clear();
     this.element?.remove();
     this.element = this.editor = null;
@@ -831,6 +880,7 @@ class Log {
     if (!turn) return;
     if (!from) {
       turn.facts = facts;
+      turn.asked(facts);
       turn.chosen = undefined;
       turn.number = facts.n;
       turn.reload = turn.stale = false;
@@ -1652,7 +1702,10 @@ class Panel {
         this.log.splice(message.at, message.gone, message.rows);
       } else this.missed(message.revision);
     } else if (message.kind === "turn") this.log.loaded(message);
-    else if (message.kind === "ended") this.ended(message.turn); // also where no turn is left of it
+    else if (message.kind === "pause") {
+      this.log.byId.get(message.turn)?.pauses(message.pause);
+      this.say(`${message.pause.why}; asking again in ${Math.ceil(message.pause.left)} s.`);
+    } else if (message.kind === "ended") this.ended(message.turn); // also where no turn is left of it
     else if (message.kind === "kept") this.keep(message);
     else if (message.kind === "models" && this.head.looked) this.head.look(false);
     else if (message.kind === "grow") {

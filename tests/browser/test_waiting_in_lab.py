@@ -1,0 +1,98 @@
+"""What a person sees while nothing of a reply has come, in a cell and in the panel."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+from playwright.sync_api import expect
+
+from flowgpt_magic.bridge import Worker
+from tests import servers
+from tests.browser.panels import OPEN, in_cell
+
+ASKING_AGAIN = re.compile(r"^flowgpt answered 429; asking again in \d+ s\s*$")
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """What a cell runs so that the provider flowgpt asks a server that wants a minute between two requests."""
+    thread, address = Worker(), Future[str]()
+    stop = asyncio.Event()
+
+    async def run() -> None:
+        async with servers.serving(servers.answering(servers.whole(b"{}", 429, Retry_After="60"))) as server:
+            address.set_result(server.url)
+            await stop.wait()
+
+    serving = thread.submit(run())
+    yield f"%config FlowGPT.base_url = '{address.result(10)}'\n%config FlowGPT.model = 'flowgpt'"
+    thread.loop.call_soon_threadsafe(stop.set)
+    serving.result(10)
+    thread.close()
+
+
+def test_a_cell_counts_the_seconds_until_the_first_text(open_notebook):
+    notebook = open_notebook("%config FlowGPT.pace = 2.6", "%%flowgpt\nhello")
+    notebook.run(1)
+
+    notebook.begin(2)
+
+    expect(notebook.output(2)).to_have_text("echo:words · 1 s")
+    expect(notebook.output(2)).to_have_text("echo:words · 2 s")
+    notebook.finished(2)
+    (output,) = notebook.save().cells[2].outputs
+    assert output.data["text/plain"] == "hello"
+    assert "· 2 s" not in str(output)
+
+
+def test_a_cell_says_when_it_is_asked_again_and_stop_ends_that(open_notebook, refusing):
+    notebook = open_notebook(refusing, "%%flowgpt\nhello")
+    notebook.run(1)
+    notebook.begin(2)
+    expect(notebook.output(2)).to_have_text(ASKING_AGAIN)
+
+    notebook.page.keyboard.press("Escape")
+    notebook.page.keyboard.press("i")
+    notebook.page.keyboard.press("i")
+
+    notebook.finished(2)
+    expect(notebook.output(2).last).to_contain_text("Interrupted: nothing had come yet")
+    assert "asking again in" not in str(notebook.save().cells[2])
+
+
+def test_a_panel_counts_the_seconds_until_the_first_text(open_notebook):
+    notebook = open_notebook("%config FlowGPT.pace = 2.6", OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+
+    panel.ask("hello")
+
+    who = panel.turn(1).locator(".fg-answer > .fg-who")
+    expect(who).to_have_text("echo:words · 1 s")
+    expect(who).to_have_text("echo:words · 2 s")
+    panel.ended()
+    expect(who).to_have_text(re.compile(r"^echo:words · 2\.\d s$"))
+    expect(panel.reply(1)).to_have_text("hello")
+
+
+def test_a_panel_says_when_it_is_asked_again_and_stop_ends_that(open_notebook, refusing):
+    notebook = open_notebook(refusing, OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+    panel.ask("hello")
+    waiting = panel.turn(1).locator(".fg-waiting")
+    expect(waiting).to_have_text(ASKING_AGAIN)
+    first = waiting.text_content()
+    expect(waiting).not_to_have_text(first)
+    expect(panel.status).to_have_text("flowgpt answered 429; asking again in 60 s.")
+
+    panel.send.click()
+
+    panel.ended()
+    expect(waiting).to_be_hidden()
+    expect(panel.turn(1)).to_contain_text("stopped here")
+    expect(panel.asked(1)).to_have_text("hello")
