@@ -19,7 +19,8 @@ from flowgpt_magic.batch_items import Items
 from flowgpt_magic.batch_progress import Bar, NoBar, text_bar
 from flowgpt_magic.batch_reading import Reading
 from flowgpt_magic.batch_results import Result, table, to_frame
-from flowgpt_magic.batch_run import Limits, Order, Run, unasked
+from flowgpt_magic.batch_run import Order, Run, unasked
+from flowgpt_magic.batch_server import Limits
 from flowgpt_magic.batch_turns import Answers, Turns, record_for
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import BatchError, SettingError
@@ -240,13 +241,7 @@ class Batch:
         """What an interrupt leaves, in words."""
         done = 0 if self._run is None else self._run.tally.complete
         of = "" if self.total is None else f" of {self.total:,}"
-        if self._turns.kept is None:
-            again = "they are in no history: run again, all are asked"
-        elif self._turns.asks_all:
-            again = "run again without refresh=True, only the others are asked"
-        else:
-            again = "run again, only the others are asked"
-        return f"Interrupted: {done:,}{of} prompts are done and kept; {again}"
+        return f"Interrupted: {done:,}{of} prompts are done and kept; {self._turns.asked_next_time}"
 
     def _raise_error(self) -> None:
         if self.error is not None:
@@ -284,6 +279,7 @@ def batch_of(
     concurrency: int = 8,
     requests_per_minute: float | None = None,
     retries: int | None = None,
+    patience: float | None = None,
     progress: bool = True,
     refresh: bool = False,
     history: bool = True,
@@ -305,7 +301,8 @@ def batch_of(
     tries = request.chosen.retries if "retries" in request.chosen.sources else RETRIES
     kept = record_for(journal, conversation.name) if history else None
     turns = Turns(request, sent, journal, kept, sample=str(sample), refresh=refresh, others=others)
-    items, limits = Items(prompts, template, values), Limits(at_once, limit, tries, pace)
+    waits = None if patience is None else _checked("patience", patience, number(0))
+    items, limits = Items(prompts, template, values), Limits(at_once, limit, tries, waits, pace)
     return Batch(items, turns, limits, progress=progress, arriving=conversation.arriving)
 
 

@@ -37,6 +37,7 @@ PATIENCE = 120.0  # seconds
 NOBODY_LISTENS = 20.0  # seconds; the patience with an address where no server is any more
 IN_A_ROW = 5  # prompts
 FIRST_PROBE, LONGEST_PROBE = 1.0, 15.0  # seconds before a probe; each pause is twice the one before it
+MEANT_WAIT = 1.0  # seconds; a server that asks for less than this, such as 0, has not thought about it
 REFUSED_PROBES = 2  # a key or a parameter that is refused is seldom mended by waiting
 
 Kind = Literal["answer", "unknown", "busy", "down", "refused", "final"]
@@ -155,7 +156,7 @@ class Breaker:
         """The server has answered a prompt. Was the breaker open?"""
         was_open = self.open
         self._in_a_row.clear()
-        self._opened, self._probes = None, 0
+        self._opened, self._probes, self.hopeless = None, 0, False
         return was_open
 
     def failed(self, prompt: int, error: BaseException, kind: Kind, *, probe: bool = False) -> bool:
@@ -173,11 +174,9 @@ class Breaker:
     def _plan(self, asked: float) -> None:
         """The moment of the next probe, or that there is none."""
         left = self.left
-        if self._kind == "final" or (self._kind == "refused" and self._probes >= REFUSED_PROBES):
-            self.hopeless = True
-        elif left <= 0 or asked > left:
-            self.hopeless = True
+        lasting = self._kind == "final" or (self._kind == "refused" and self._probes >= REFUSED_PROBES)
+        self.hopeless = lasting or left <= 0 or asked > left
         # Not at the same moment as other clients of this server.
         growing = min(FIRST_PROBE * 2**self._probes, LONGEST_PROBE) * random.uniform(0.75, 1.0)  # noqa: S311
-        pause = max(growing, asked * random.uniform(1.0, 1.1))  # noqa: S311
+        pause = asked * random.uniform(1.0, 1.1) if asked >= MEANT_WAIT else growing  # noqa: S311
         self._next = self._clock() + min(pause, max(left, asked))

@@ -14,6 +14,7 @@ from typing import Literal
 from flowgpt_magic.attempts import LONGEST_WAIT
 
 SPREAD = 0.1  # of a wait, by which it is longer at random: clients do not come back together
+SHORTEST_TRIAL = 0.05  # seconds
 
 Mode = Literal["unknown", "places", "rate"]
 
@@ -34,10 +35,14 @@ class Concurrency:
         self._mode: Mode = "unknown"
         self._wait = 0.0  # seconds that the server asks to wait, while it is being found out why
         self._refused_at = 0.0
+        self.trial_seconds = SHORTEST_TRIAL  # after which a request that was not refused has been taken
+        self._trying = False  # is the request under way that shows why the server refuses?
 
     @property
     def limit(self) -> int:
         """How many requests may be under way now."""
+        if self._trying:
+            return 0
         now = self._clock()
         left = [count for count, until in self._credits.values() if until > now]
         return min(int(self._limit), *left) if left else int(self._limit)
@@ -48,8 +53,10 @@ class Concurrency:
         now = self._clock()
         return max((until - now for count, until in self._credits.values() if count < 1 and until > now), default=0.0)
 
-    def answered(self) -> None:
-        """A reply has come: one more request may be under way, a little later."""
+    def answered(self, sent_at: float) -> None:
+        """A reply has come to a request that was sent at ``sent_at``: one more may be under way, a little later."""
+        if sent_at > self._refused_at:
+            self.taken()
         self._limit = min(float(self._most), self._limit + (1.0 if self._limit < self._steep else 1.0 / self._limit))
 
     def refused(self, under_way: int, wait: float, sent_at: float) -> float:
@@ -57,29 +64,39 @@ class Concurrency:
 
         ``wait`` is in seconds. Returns for how many seconds no request may go at all.
         """
-        trial = self._mode == "unknown" and self._wait > 0 and sent_at > self._refused_at
+        self.trial_seconds = max(SHORTEST_TRIAL, 3 * (self._clock() - sent_at))
+        if self._trying and sent_at > self._refused_at:
+            self._mode, self._trying = "rate", False
         self._steep = max(float(under_way), self._limit / 2)
         self._limit = max(1.0, min(self._limit, float(under_way)))
-        if trial:
-            self._mode = "rate"
         if not under_way and self._mode == "places":
             self._mode = "unknown"
         if not under_way or self._mode == "rate":
-            self._wait = 0.0
+            self._wait, self._trying = 0.0, False
             return wait
         if self._mode == "unknown" and wait > 0:
             self._wait, self._refused_at = wait, max(self._refused_at, self._clock())
         return 0.0
 
-    @property
-    def on_trial(self) -> bool:
-        """Is it being found out why the server refuses?"""
-        return self._mode == "unknown" and self._wait > 0
+    def sent(self) -> bool:
+        """A request goes out. Is it the one that shows why the server refuses? Then ``taken`` is to be told of it."""
+        self._trying = self._mode == "unknown" and self._wait > 0
+        return self._trying
 
-    def taken(self, sent_at: float) -> None:
-        """The request that was sent at ``sent_at`` has not been refused: the server had a place for it."""
-        if self.on_trial and sent_at > self._refused_at:
-            self._mode, self._wait = "places", 0.0
+    def taken(self) -> None:
+        """The request that shows it has not been refused: the server had a place for it."""
+        if self._trying:
+            self._mode, self._wait, self._trying = "places", 0.0, False
+
+    def lost(self, sent_at: float) -> None:
+        """The request that was sent at ``sent_at`` has failed in another way, and shows nothing."""
+        if sent_at > self._refused_at:
+            self._trying = False
+
+    @property
+    def heeds_waits(self) -> bool:
+        """Do the waits that the server asks for have to be heeded while replies are under way?"""
+        return self._mode != "places"
 
     def restart(self) -> None:
         """The server answers again after an outage: begin with one request, and soon have as many as before."""

@@ -1,4 +1,4 @@
-"""The prompts of a batch that are to be asked: new ones in order, and those that are asked again, each when it is due."""
+"""The prompts that a batch has to ask: new ones in order, and those that are asked again, each when it is due."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flowgpt_magic.batch_results import Tally
@@ -15,11 +16,33 @@ from flowgpt_magic.tables import Table
 PAUSE_SHOWN = 2.0  # seconds; a shorter pause that the server asks for is not worth a word
 
 
+@dataclass(frozen=True)
+class Pause:
+    """No request goes for ``seconds``.
+
+    ``patience`` is for how many seconds more a server is waited for that fails for all; None where the server only asks
+    to wait.
+    """
+
+    seconds: float
+    patience: float | None = None
+
+    def __str__(self) -> str:
+        if self.patience is None:
+            return f"waiting {self.seconds:.0f} s, as the server asks"
+        return f"the server fails: asked again in {self.seconds:.0f} s, for {self.patience:.0f} s more"
+
+    @property
+    def shown(self) -> bool:
+        """Is it worth a word?"""
+        return self.patience is not None or self.seconds > PAUSE_SHOWN
+
+
 class Bar(Protocol):
     """Shows how far a batch is."""
 
-    def show(self, tally: Tally, pausing: float = 0.0) -> None:
-        """So many have ended; the server has asked to wait for ``pausing`` more seconds."""
+    def show(self, tally: Tally, pause: Pause | None = None) -> None:
+        """So many have ended; at the moment there is this ``pause``."""
 
     def close(self, ending: Callable[[], Table]) -> None:
         """It is over; ``ending`` tells what has become of it."""
@@ -28,7 +51,7 @@ class Bar(Protocol):
 class NoBar:
     """Shows nothing."""
 
-    def show(self, tally: Tally, pausing: float = 0.0) -> None:
+    def show(self, tally: Tally, pause: Pause | None = None) -> None:
         """Nothing."""
 
     def close(self, ending: Callable[[], Table]) -> None:
@@ -43,22 +66,23 @@ class TextBar:
 
         self._bar = tqdm(total=total, unit=" prompts", file=sys.stderr, dynamic_ncols=True)
 
-    def show(self, tally: Tally, pausing: float = 0.0) -> None:
-        advance(self._bar, tally, pausing)
+    def show(self, tally: Tally, pause: Pause | None = None) -> None:
+        advance(self._bar, tally, pause)
 
     def close(self, ending: Callable[[], Table]) -> None:  # noqa: ARG002 # a terminal shows it where it is asked for
         self._bar.close()
 
 
-def advance(bar: Any, tally: Tally, pausing: float) -> None:
+def advance(bar: Any, tally: Tally, pause: Pause | None) -> None:
     """Let a bar of tqdm show ``tally``; it draws itself anew ten times a second at most."""
     parts = [f"{tally.failed:,} failed"] if tally.failed else []
     if tally.replayed:
         parts.append(f"{tally.replayed:,} from the history")
-    if pausing > PAUSE_SHOWN:
-        parts.append(f"waiting {pausing:.0f} s, as the server asks")
-    bar.set_postfix_str(", ".join(parts), refresh=False)
-    if not bar.update(tally.ended - bar.n) and pausing > PAUSE_SHOWN:
+    if pause is not None and pause.shown:
+        parts.append(str(pause))
+    before, words = bar.postfix or "", ", ".join(parts)
+    bar.set_postfix_str(words, refresh=False)
+    if not bar.update(tally.ended - bar.n) and words != before:
         bar.refresh()
 
 

@@ -80,7 +80,7 @@ class Reading:
 
     def look(self) -> None:
         """Show how far it is."""
-        self._bar.show(self._run.tally, self._run.pausing)
+        self._bar.show(self._run.tally, self._run.pause)
 
     def step(self) -> Coroutine[Any, Any, list[Result]]:
         """Fetch more prompts if they are wanted; returns what brings the next results, on the worker's loop."""

@@ -9,41 +9,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any, Literal, TypeVar, cast
 
 from flowgpt_magic import bridge
-from flowgpt_magic.answers import checked
-from flowgpt_magic.attempts import LONGEST_WAIT, listening, pause_before
+from flowgpt_magic.batch_asking import Asking
 from flowgpt_magic.batch_items import Item
+from flowgpt_magic.batch_line import Line
+from flowgpt_magic.batch_progress import Pause
 from flowgpt_magic.batch_results import Result, Tally
+from flowgpt_magic.batch_server import Limits, Server
 from flowgpt_magic.batch_turns import Flight, Turns
-from flowgpt_magic.errors import (
-    AuthenticationError,
-    BatchError,
-    FlowGptError,
-    MissingKeyError,
-    ModelNotSupportedError,
-    NotInstalledError,
-    PermissionDeniedError,
-    ProviderConnectionError,
-    ProviderError,
-    ProviderNotFoundError,
-    ProxyError,
-    QuotaError,
-    RateLimitError,
-    SettingError,
-)
-from flowgpt_magic.extras import Extras
-from flowgpt_magic.messages import Again, Message, Status, Usage, Waiting, notices_to
-from flowgpt_magic.pacing import Pace
+from flowgpt_magic.errors import BatchError, FlowGptError, ProviderError
+from flowgpt_magic.log import logger
+from flowgpt_magic.messages import Status, notices_to
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.providers.together import Together
+from flowgpt_magic.rate_limits import allowances_to
 from flowgpt_magic.reply import Reply
-from flowgpt_magic.tracing import Watch
 
 T = TypeVar("T")
 Order = Literal["in order", "as completed", "at the end"]
@@ -54,24 +39,7 @@ BLOCKED = 1000  # results that wait at most for one that stands before them
 GATHER = 0.002  # seconds in which results are gathered for their reader: waking it for each costs more than the result
 SAVING = 0.25  # seconds within which what has ended is saved
 GROWTH = 1.0  # seconds after which what has come of an item is saved, and after which it is saved again
-STOP_AFTER = 10  # items in a row that fail for a reason that all would fail for
-FOR_ALL = (
-    *(AuthenticationError, PermissionDeniedError, ProviderConnectionError, QuotaError, MissingKeyError),
-    *(NotInstalledError, ModelNotSupportedError, ProviderNotFoundError, ProxyError, SettingError),
-)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many items are asked at once, how many requests go in a minute, how often one that failed is asked again.
-
-    With a ``pace`` its limit holds for all runs that share it, in place of ``per_minute``.
-    """
-
-    concurrency: int
-    per_minute: float | None
-    retries: int
-    pace: Pace | None = None
+TARDY = 0.001  # seconds that an alarm is late, so that what it is for is due
 
 
 class Run:
@@ -92,16 +60,19 @@ class Run:
         self._items: deque[Item] = deque()  # handed over
         self._all_here = False  # are there no more?
         self._looking: asyncio.Task[None] | None = None
-        self._waiting: deque[Flight] = deque()  # to be asked
+        self._line = Line()  # to be asked
+        self._held: dict[int, Flight] = {}  # failed, and it is not clear yet whether that is the server's fault
         self._flights: dict[int, Flight] = {}  # under way
+        self._probe: Flight | None = None  # the only one that is asked, while the server fails for all
         self._blocked: dict[int, Result] = {}  # ended before one that stands before them
         self._next = 0  # the index of the result that is due
         self._ready: deque[Result] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed, self._over = asyncio.Event(), asyncio.Event()
-        self._pace = limits.pace or Pace(limits.per_minute)
+        self._server = Server(limits, self.tally)
+        self._asking = Asking(turns, self._server, limits.retries, on_trial=self._look_at_trial)
+        self._alarm: asyncio.TimerHandle | None = None  # when there is something to begin, by the clock
         self._together = Together()
-        self._in_a_row = 0
         self._worker: bridge.Worker | None = None
         self._begun_at = self._ended_at = 0.0
 
@@ -111,9 +82,9 @@ class Run:
         return self.status != "streaming"
 
     @property
-    def pausing(self) -> float:
-        """Seconds that are left of the pause the server has asked for."""
-        return self._pace.pausing
+    def pause(self) -> Pause | None:
+        """The pause that is being made, because the server asks for it or fails for all."""
+        return None if self.ended else self._server.pause
 
     @property
     def seconds(self) -> float:
@@ -162,7 +133,7 @@ class Run:
         """How many more items would be taken now."""
         if self.ended or self._all_here or self._held_up:
             return 0
-        return max(0, self._ahead - len(self._items) - len(self._waiting))
+        return max(0, self._ahead - len(self._items) - len(self._line))
 
     @property
     def _held_up(self) -> bool:
@@ -214,16 +185,48 @@ class Run:
         """Begin whatever can be begun."""
         if self.ended:
             return
-        if self._items and self._looking is None and len(self._waiting) < self._limits.concurrency:
+        if self._items and self._looking is None and len(self._line.new) < self._limits.concurrency:
             self._looking = self._begin(self._look_up())
-        while self._waiting and len(self._flights) < self._limits.concurrency and not self._held_up:
-            flight = self._waiting.popleft()
+        while (flight := self._next_flight()) is not None:
+            flight.error = None
             self._flights[flight.item.index] = flight
             flight.task = self._begin(self._fly(flight))
-        busy = self._items or self._looking or self._waiting or self._flights
+        busy = self._items or self._looking or self._line or self._flights
         if self._all_here and not busy:
+            self._settle_held()
             self._end("complete")
         self._changed.set()
+        self._set_alarm()
+
+    def _next_flight(self) -> Flight | None:
+        """The one that is asked next, if one may be asked now."""
+        server = self._server
+        if server.breaker.open:
+            if self._flights:
+                return None  # the probe, or what was sent before: their end tells more
+            if server.breaker.hopeless:
+                self._give_up()
+            if self.ended or server.breaker.due_in:
+                return None
+            self._probe = self._line.probe()
+            return self._probe
+        if len(self._flights) >= server.room:
+            return None
+        # What is asked again is never held up: others may be waiting for it.
+        return self._line.next(with_new=not self._held_up and len(self._line.again) < self._ahead)
+
+    def _set_alarm(self) -> None:
+        """Look again when there is something to begin by the clock."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self.ended or not self._line:
+            return
+        due = self._server.held_for
+        if not due and len(self._flights) < self._server.room:
+            due = self._line.due_in or 0.0
+        if due:
+            self._alarm = asyncio.get_running_loop().call_later(due + TARDY, self._go_on)
 
     def _begin(self, coroutine: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
@@ -252,7 +255,7 @@ class Run:
             for flight in flights:
                 result = known.get(flight.item.index)
                 if result is None:
-                    self._waiting.append(flight)
+                    self._line.new.append(flight)
                 else:
                     self._put(result)
         except FlowGptError as error:
@@ -282,116 +285,120 @@ class Run:
     # Asking
 
     async def _fly(self, flight: Flight) -> None:
+        """Ask once, and see what comes of it."""
         self._together.join()
-        watch = Watch(flight.request)
-        reply = cast("Reply", flight)  # as far as the log and a tracer look at it
-        watch.begin(reply)
-        status: Status = "cancelled"
+        failure: Exception | None = None
         data = None
+        if not flight.failures:
+            flight.watch.begin(cast("Reply", flight))  # as far as the log and a tracer look at it
         try:
-            with notices_to(flight.notices.append):
-                await self._ask(flight, watch)
-                data, status = self._turns.value_of(flight), "complete"
+            with notices_to(flight.notices.append), allowances_to(self._server.told):
+                await self._asking.read(flight)
+                data = self._turns.value_of(flight)
         except asyncio.CancelledError:
             if self.ended:
                 return
-            flight.error = ProviderError(f"{flight.request.target.provider} stopped by itself")
-            status = "failed"
+            failure = ProviderError(f"{flight.request.target.provider} stopped by itself")
         except SystemExit:  # it would end the worker's thread, and everything else with it
-            flight.error, status = ProviderError(f"{flight.request.target.provider} tried to end the process"), "failed"
+            failure = ProviderError(f"{flight.request.target.provider} tried to end the process")
         except FlowGptError as error:
             error.__traceback__ = error.__context__ = (
                 None  # they hold on to all that was said, for as long as the result
             )
-            flight.error, status = error, "failed"
+            failure = error
         except Exception as error:  # noqa: BLE001 # a provider may be foreign code: no other item fails by it
-            flight.error, status = error, "failed"
-        finally:
-            watch.end(reply, status)
-        self._land(flight, status, data)
+            failure = error
+        self._landed(flight, failure, data)
 
-    async def _ask(self, flight: Flight, watch: Watch) -> None:
-        """Read the whole reply; ask again where that may help."""
-        for attempt in range(self._limits.retries + 1):
-            try:
-                await self._read(flight, watch)
-                return
-            except ProviderError as error:
-                pause = None if isinstance(error, QuotaError) else pause_before(error, attempt)
-                if attempt == self._limits.retries or pause is None or self.ended:
-                    raise
-                flight.notices.append(f"asked again after {type(error).__name__}: {error}")
-                self._turns.begin_again(flight, f"{type(error).__name__}: {error}")
-            await asyncio.sleep(pause)
-
-    async def _read(self, flight: Flight, watch: Watch) -> None:
-        parts, first, count = flight.parts, None, 0
-        async with aclosing(self._chunks(flight, watch)) as chunks:
-            async for chunk in chunks:
-                if isinstance(chunk, str):
-                    if first is None:
-                        first = time.monotonic() - flight.begun
-                    count += 1
-                    parts.append(chunk)
-                elif isinstance(chunk, Usage):
-                    flight.usage = chunk
-                elif isinstance(chunk, Extras):
-                    flight.extras = chunk
-                    flight.notices.extend(chunk.notices)
-                elif isinstance(chunk, Again):
-                    self._turns.begin_again(flight, chunk.why)
-                    parts, first, count = flight.parts, None, 0
-                else:
-                    raise FlowGptError(
-                        f"{flight.request.target.provider} sent {type(chunk).__name__} where text was due"
-                    )
-        told, seconds = flight.usage, time.monotonic() - flight.begun
-        flight.usage = Usage(told.prompt_tokens, told.completion_tokens, told.finish_reason, first, seconds, count)
-
-    def _chunks(self, flight: Flight, watch: Watch) -> AsyncGenerator[str | Usage | Extras | Again | Waiting, None]:
-        """The chunks of one reply, or of several where the first ones do not fit the schema."""
-        request = flight.request
-
-        def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Extras, None]:
-            return self._once(flight, watch, messages, {**request.parameters, **further})
-
-        if request.schema is None:
-            return ask(request.messages, {})
-        return checked(ask, request.schema, request.messages, native=request.native, further_tries=self._limits.retries)
-
-    async def _once(
-        self, flight: Flight, watch: Watch, messages: Sequence[Message], given: Mapping[str, Any]
-    ) -> AsyncGenerator[str | Usage | Extras, None]:
-        """The chunks of one request, when it is its turn."""
-        await self._pace.turn()
-        target, chosen = flight.request.target, flight.request.chosen
-        flight.started, flight.begun = time.time(), time.monotonic()
-        asked = watch.asking(target.provider_class.create_async_generator(target.model, messages, **given))
-        if "read_timeout" in chosen.sources and "read_timeout" not in target.provider_class.settings:
-            asked = listening(asked, chosen.read_timeout)
-        try:
-            async with aclosing(asked) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        except RateLimitError as error:
-            if error.retry_after is not None and error.retry_after <= LONGEST_WAIT:
-                self._pace.pause(error.retry_after)  # or else the others would be told the same
-            raise
-
-    def _land(self, flight: Flight, status: Status, data: Any) -> None:
-        """An item is over."""
+    def _landed(self, flight: Flight, failure: Exception | None, data: Any) -> None:
+        """One request has ended, with a reply or with ``failure``."""
         if self.ended:
             return
-        del self._flights[flight.item.index]
+        self._flights.pop(flight.item.index)
+        flight.error = failure
+        if failure is None:
+            self._server_answered(flight)
+            self._close(flight, "complete", data)
+        else:
+            self._failed(flight, failure)
+        self._probe = None if self._probe is flight else self._probe
+        self._go_on()
+
+    def _server_answered(self, flight: Flight) -> None:
+        """The server works; so what is held has failed by itself, unless this is the end of an outage."""
+        heeded = self._server.concurrency.heeds_waits
+        if self._server.answered(flight.begun):
+            self._release_held()
+        self._settle_held()
+        if heeded and not self._server.concurrency.heeds_waits:
+            self._line.hurry()
+
+    def _failed(self, flight: Flight, failure: Exception) -> None:
+        server, was_open = self._server, self._server.breaker.open
+        outcome = server.failed(flight, failure, probe=self._probe is flight)
+        if server.kind(failure) == "answer":
+            self._server_answered(flight)
+        if outcome == "failed":
+            self._close(flight, "failed")
+            return
+        if outcome == "held":
+            self._held[flight.item.index] = flight
+        else:
+            self._ask_again(flight, outcome)
+        if server.breaker.open and not was_open:
+            logger.info("the batch pauses: %s in a row failed", counted(len(server.breaker.row), "prompt"))
+        if server.breaker.open:
+            self._release_held()
+
+    def _ask_again(self, flight: Flight, pause: float) -> None:
+        why = f"{type(flight.error).__name__}: {flight.error}"
+        if (told := f"asked again after {why}") not in flight.notices:
+            flight.notices.append(told)
+        self._turns.begin_again(flight, why)
+        self._line.put_back(flight, pause)
+
+    def _release_held(self) -> None:
+        """It is the server that fails: what is held is asked again."""
+        for flight in self._held.values():
+            self._ask_again(flight, 0.0)
+        self._held.clear()
+        self._line.hurry()
+        for flight in self._line.again.values():
+            flight.tries, flight.since = 0, None
+
+    def _settle_held(self) -> None:
+        """It is not the server that fails."""
+        for flight in self._held.values():
+            self._close(flight, "failed")
+        self._held.clear()
+
+    def _give_up(self) -> None:
+        """The server fails for all, and does not recover: the rest is not asked."""
+        for index, flight in sorted(self._line.again.items()):
+            if flight.error is not None and self._server.kind(flight.error) in ("refused", "final"):
+                self._close(flight, "failed")
+                del self._line.again[index]
+        stopped = BatchError(self._server.given_up(self._turns.asked_next_time))
+        stopped.__cause__ = self._server.breaker.error
+        self._end("failed", stopped)
+
+    def _look_at_trial(self, flight: Flight) -> None:
+        """The request of ``flight`` shows why the server refused others: it does so by not being refused soon."""
+        begun = flight.begun
+
+        def not_refused() -> None:
+            if not self.ended and flight.item.index in self._server.sent and flight.begun == begun:
+                self._server.concurrency.taken()
+                self._line.hurry()
+                self._go_on()
+
+        asyncio.get_running_loop().call_later(self._server.concurrency.trial_seconds, not_refused)
+
+    def _close(self, flight: Flight, status: Status, data: Any = None) -> None:
+        """An item is over."""
+        flight.watch.end(cast("Reply", flight), status)
         self._turns.end(flight, status)
         self._put(flight.result(status, data))
-        self._in_a_row = self._in_a_row + 1 if _for_all(flight.error) else 0
-        if self._in_a_row >= STOP_AFTER:
-            failed = counted(self._in_a_row, "prompt")
-            stopped = BatchError(f"{failed} in a row failed, so the others were not asked: {flight.error}")
-            stopped.__cause__ = flight.error
-            self._end("failed", stopped)
-        self._go_on()
 
     # Saving what grows, and ending
 
@@ -411,27 +418,25 @@ class Run:
         if self.ended:
             return
         for flight in self._flights.values():
+            flight.watch.end(cast("Reply", flight), "cancelled")
             if flight.begun:  # or else it has waited for its turn, and nothing was sent
                 self._turns.end(flight, "cancelled")
                 self._keep_result(flight.result("cancelled"))
             if flight.task is not None:
                 flight.task.cancel()
+        for flight in (*self._line.again.values(), *self._held.values()):
+            flight.watch.end(cast("Reply", flight), "cancelled")
+            self._turns.leave(flight)
         self._turns.flush()
         for index in sorted(self._blocked):  # nobody waits any more for what stands before them
             self._ready.append(self._blocked[index])
         self._ended_at = time.monotonic()
         self.error = self.error or error
         self.status = "failed" if self.error is not None and status == "complete" else status
+        self._set_alarm()
         self._changed.set()
         self._over.set()
         self._on_end()
-
-
-def _for_all(error: BaseException | None) -> bool:
-    """Would all others fail for the same reason?"""
-    if isinstance(error, RateLimitError):
-        return isinstance(error, QuotaError) or (error.retry_after or 0) > LONGEST_WAIT
-    return isinstance(error, FOR_ALL)
 
 
 def unasked(item: Item, status: Status | None = None) -> Result:

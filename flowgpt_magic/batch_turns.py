@@ -23,6 +23,7 @@ from flowgpt_magic.messages import Message, Status, Turn, Usage
 from flowgpt_magic.records import OFF, ConversationRecord
 from flowgpt_magic.request import Request, build_messages, request_key
 from flowgpt_magic.timeline import Timeline
+from flowgpt_magic.tracing import Watch
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -78,6 +79,7 @@ class Flight:
     __slots__ = (
         *("item", "request", "turn_id", "parts", "usage", "notices", "error", "replayed", "version", "extras"),
         *("started", "begun", "saved", "task"),
+        *("failures", "tries", "since", "due", "watch"),
     )
 
     def __init__(self, item: Item, request: Request) -> None:
@@ -95,6 +97,11 @@ class Flight:
         self.begun = 0.0  # the same, in monotonic time; 0 before anything was sent
         self.saved = False  # does the history know of it?
         self.task: Task[None] | None = None
+        self.failures = 0  # how often it was asked in vain
+        self.tries = 0  # the same, without those that the server is to blame for
+        self.since: float | None = None  # the first failure, in monotonic time
+        self.due = 0.0  # when it is asked again, in monotonic time
+        self.watch = Watch(request)
 
     @property
     def messages(self) -> list[Message]:
@@ -210,6 +217,20 @@ class Turns:
         """It is over. One that was stopped before anything came, and that the history knows nothing of, is not kept."""
         if self.kept is not None and (flight.saved or flight.parts or status != "cancelled"):
             self._save(self._turn(flight, status))
+
+    def leave(self, flight: Flight) -> None:
+        """It failed, and is not asked again in this run: the history shows it as failed, where it shows it at all."""
+        if self.kept is not None and flight.saved:
+            self._save(self._turn(flight, "failed"))
+
+    @property
+    def asked_next_time(self) -> str:
+        """What another run asks, in words."""
+        if self.kept is None:
+            return "run again, all are asked: they are in no history"
+        if self.asks_all:
+            return "run again without refresh=True, only the others are asked"
+        return "run again, only the others are asked"
 
     def _save(self, turn: Turn) -> None:
         self._ended.append(turn)

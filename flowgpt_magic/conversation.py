@@ -215,6 +215,7 @@ class Conversation:
         concurrency: int = 8,
         requests_per_minute: float | None = None,
         retries: int | None = None,
+        patience: float | None = None,
         progress: bool = True,
         refresh: bool = False,
         history: bool = True,
@@ -223,18 +224,37 @@ class Conversation:
     ) -> Batch:
         """Ask many prompts, each as if it were the next one; none of them becomes a turn of this conversation.
 
-        ``prompts`` is a list, a mapping, a column, a table, a generator, also an async one. With a ``template``, ``{}``
-        in it stands for the item and ``{name}`` for its column, key or field, or for one of ``values``. At most
-        ``concurrency`` are asked at once and ``requests_per_minute`` in any minute; one that fails is asked again up to
-        ``retries`` times, 2 unless that is set. ``options`` are those of ``ask``, ``schema`` among them.
+        Nothing is sent before the batch is read. Raises ``PromptError`` for prompts or a template that cannot be asked,
+        and what ``ask`` raises. Reading it raises ``BatchError`` where the server failed for all prompts.
 
-        Nothing is sent before the batch is read. What was answered before comes from the history, whether the batch was
-        interrupted, failed or complete: ``refresh`` asks everything anew, and another ``sample`` too, but only once.
-        Raises ``PromptError`` for prompts or a template that cannot be asked, and what ``ask`` raises.
+        Args:
+            prompts: A list, a mapping, a column, a table, or a generator, also an async one.
+            template: The text of each prompt: ``{}`` stands for the item, ``{name}`` for its column, key or field, or
+                for one of ``values``.
+            values: Names for the template that are the same for all items.
+            concurrency: How many prompts are asked at once. While the server refuses some because it is busy, there are
+                fewer.
+            requests_per_minute: The most requests in any minute; None for no limit.
+            retries: How often a prompt that failed is asked again; None for the setting. Being asked to wait is no
+                failure: a prompt is asked again for as long as five times ``patience`` after its first refusal.
+            patience: Seconds. When five prompts in a row fail for a reason that all share, the batch pauses and asks
+                the server with one request at a time, for so long; then it stops, and the rest is not asked. None means
+                120 s, and 20 s where no program listens at the address. A key, a model or a parameter that is refused
+                is tried three times at most.
+            progress: Show a bar.
+            refresh: Ask everything anew. Otherwise what was answered before comes from the history, whether that batch
+                was interrupted, failed or complete.
+            history: Keep the turns, and take answers from there.
+            sample: Another sample of the same prompts is asked anew, but only once.
+            options: Those of ``ask``, ``schema`` among them.
         """
         from flowgpt_magic.batch import batch_of
 
-        limits: dict[str, Any] = {"concurrency": concurrency, "requests_per_minute": requests_per_minute}
+        limits: dict[str, Any] = {
+            "concurrency": concurrency,
+            "requests_per_minute": requests_per_minute,
+            "patience": patience,
+        }
         how: dict[str, Any] = {"retries": retries, "progress": progress, "refresh": refresh, "history": history}
         return batch_of(self, prompts, template, values=values, sample=sample, **limits, **how, **options)
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 from IPython.display import publish_display_data
 
 from flowgpt_magic import display
-from flowgpt_magic.batch_progress import Bar, NoBar, advance, text_bar
+from flowgpt_magic.batch_progress import Bar, NoBar, Pause, advance, text_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +35,11 @@ class WidgetBar:
         self._shown_at = 0.0
         self._publish(self._bar.container._repr_mimebundle_(), update=False)
 
-    def show(self, tally: Tally, pausing: float = 0.0) -> None:
+    def show(self, tally: Tally, pause: Pause | None = None) -> None:
         """So many have ended."""
         if time.monotonic() - self._shown_at >= INTERVAL:
             self._shown_at = time.monotonic()
-            advance(self._bar, tally, pausing)
+            advance(self._bar, tally, pause)
 
     def close(self, ending: Callable[[], Table]) -> None:
         """A table takes its place, and the widgets go."""

@@ -109,12 +109,14 @@ class ContextLengthError(ProviderError):
 class ProviderConnectionError(ProviderError):
     """No connection came about, so nothing was sent; the message names the host, the cause and what to try.
 
-    ``lasting`` is true where another try would end in the same way, as with a certificate that is refused.
+    ``lasting`` is true where another try would end in the same way, as with a certificate that is refused. ``refused``
+    is true where the machine is there and no program listens at the port.
     """
 
-    def __init__(self, message: str, *, lasting: bool = False) -> None:
+    def __init__(self, message: str, *, lasting: bool = False, refused: bool = False) -> None:
         super().__init__(message)
         self.lasting = lasting
+        self.refused = refused
 
 
 class ProviderTimeoutError(ProviderError):

@@ -15,6 +15,7 @@ MINUTE = 60.0  # seconds
 SLACK = 1.01  # intervals are so much longer: what is late on its way to the server must not meet what follows it
 LATE = 0.1  # seconds of a delay that are made up for: a busy loop wakes nobody on time
 SPREAD = 1.0  # seconds over which those go on who have waited together
+LONGER = 0.1  # of a pause, by which it is longer at random: several clients of a server do not come back together
 
 
 class Pace:
@@ -37,7 +38,8 @@ class Pace:
 
     def pause(self, seconds: float) -> None:
         """Let nothing go for so long: the server asks for it."""
-        self._open = max(self._open, self._clock() + seconds)
+        longer = random.uniform(0, min(SPREAD, LONGER * seconds))  # noqa: S311
+        self._open = max(self._open, self._clock() + seconds + longer)
 
     @property
     def pausing(self) -> float:
@@ -54,8 +56,9 @@ class Pace:
                 # What was late is made up for, but no delay, however long, is followed by a crowd.
                 self._next = max(due, self._clock() - LATE) + self._interval
         elif self.pausing:
+            spread = min(SPREAD, LONGER * self.pausing)
             await self._wait_for(lambda: self._open)
-            await self._sleep(random.uniform(0, SPREAD))  # noqa: S311 # not all at the same moment
+            await self._sleep(random.uniform(0, spread))  # noqa: S311 # not all at the same moment
 
     async def _wait_for(self, moment: Callable[[], float]) -> None:
         """Until that moment has come, which may be put off meanwhile."""

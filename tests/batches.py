@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from flowgpt_magic.batch import Batch
 from flowgpt_magic.batch_items import Items
-from flowgpt_magic.batch_run import Limits
+from flowgpt_magic.batch_server import Limits
 from flowgpt_magic.batch_turns import Turns, record_for
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.journal import Journal
@@ -69,6 +69,7 @@ def batch_of(
     concurrency: int = 4,
     per_minute: float | None = None,
     retries: int = 0,
+    patience: float | None = None,
     options: Mapping[str, Any] | None = None,
     **how: Any,
 ) -> Batch:
@@ -77,7 +78,7 @@ def batch_of(
     request, sent, own = chat.without_prompt(dict(options or {}), earlier=True)
     told = Target("told", provider_of(answer, asked or Asked()), "words")
     turns = Turns(replace(request, target=told), sent, own, record_for(own, chat.name), **how)
-    return Batch(Items(prompts, template), turns, Limits(concurrency, per_minute, retries), progress=False)
+    return Batch(Items(prompts, template), turns, Limits(concurrency, per_minute, retries, patience), progress=False)
 
 
 def kernel(folder: Any, name: str = "a.ipynb") -> Journal:

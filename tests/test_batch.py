@@ -683,7 +683,7 @@ def test_with_the_history_off_it_says_that_nothing_is_kept(monkeypatch):
         await asyncio.Event().wait()
         yield prompt
 
-    with pytest.raises(ReplyInterrupted, match="they are in no history: run again, all are asked"):
+    with pytest.raises(ReplyInterrupted, match="run again, all are asked: they are in no history"):
         batch_of(["one"], answer).read()
 
 

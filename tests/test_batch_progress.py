@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flowgpt_magic.batch_progress import NoBar, TextBar, text_bar
+from flowgpt_magic.batch_progress import NoBar, Pause, TextBar, text_bar
 from flowgpt_magic.batch_results import Tally
 from flowgpt_magic.tables import Table
 from tests.batches import batch_of
@@ -55,10 +55,29 @@ def test_a_generator_of_unknown_length_has_a_bar_too(terminal):
 
 def test_a_long_pause_that_the_server_asks_for_is_told(terminal):
     bar = text_bar(10)
-    bar.show(Tally(), pausing=30)
+    bar.show(Tally(), Pause(30))
     bar.close(ending)
 
     assert "waiting 30 s, as the server asks" in terminal.getvalue()
+
+
+def test_a_short_pause_is_not_told(terminal):
+    bar = text_bar(10)
+    bar.show(Tally(), Pause(1.5))
+    bar.close(ending)
+
+    assert "waiting" not in terminal.getvalue()
+
+
+def test_a_server_that_fails_for_all_is_told_with_the_patience_that_is_left_and_that_it_is_over(terminal):
+    bar = text_bar(10)
+    bar.show(Tally(), Pause(1, patience=93))
+    told = terminal.getvalue()
+    bar.show(Tally(), None)
+    bar.close(ending)
+
+    assert "the server fails: asked again in 1 s, for 93 s more" in told
+    assert "the server fails" not in terminal.getvalue().rpartition("\r")[2]
 
 
 def test_a_log_gets_no_bar(monkeypatch):

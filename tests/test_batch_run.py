@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from flowgpt_magic import attempts, batch_run, pacing
+from flowgpt_magic import attempts, batch_breaker, batch_run, batch_server, pacing
 from flowgpt_magic.errors import (
     AuthenticationError,
     BatchError,
     MismatchError,
     MissingKeyError,
+    ModelNotFoundError,
     NotInstalledError,
+    ParameterRefusedError,
     PermissionDeniedError,
     ProtocolError,
     ProviderConnectionError,
@@ -41,7 +43,9 @@ def pauses(monkeypatch) -> list[float]:
             made.append(pause)
         return None if pause is None else 0.0
 
-    monkeypatch.setattr(batch_run, "pause_before", pause_before)
+    monkeypatch.setattr(batch_server, "pause_before", pause_before)
+    monkeypatch.setattr(batch_breaker, "FIRST_PROBE", 0.001)
+    monkeypatch.setattr(batch_breaker, "LONGEST_PROBE", 0.01)
     return made
 
 
@@ -68,7 +72,7 @@ def test_one_that_fails_is_asked_again_as_a_whole(pauses, after_a_chunk):
     batch = batch_of(["one", "two"], answer, retries=2)
 
     assert batch.texts == ["one", "two"]
-    assert batch.results[0].notices == ("asked again after StreamInterruptedError: cut",) * 2
+    assert batch.results[0].notices == ("asked again after StreamInterruptedError: cut",)
     assert len(pauses) == 4
 
 
@@ -114,9 +118,9 @@ def test_when_the_server_asks_to_wait_nobody_goes_on(monkeypatch, pauses):
     paused: list[float] = []
     monkeypatch.setattr(pacing.Pace, "pause", lambda _self, seconds: paused.append(seconds))
 
-    batch = batch_of(["one"], Failing(RateLimitError("slow down", 429, 7.5)), retries=1)
+    batch = batch_of(["one"], Failing(RateLimitError("slow down", 429, 0.05)), retries=0)
 
-    assert (batch.texts, paused, pauses) == (["one"], [7.5], [7.5])
+    assert (batch.texts, paused) == (["one"], [0.05])
 
 
 def test_every_try_takes_its_turn(monkeypatch, pauses):
@@ -132,20 +136,13 @@ def test_every_try_takes_its_turn(monkeypatch, pauses):
     assert len(turns) == 4
 
 
-def test_a_server_that_answers_429_to_everything_is_a_failure_of_each_prompt(pauses):
-    answer = Failing(RateLimitError("slow down", 429), 99)
-
-    batch = batch_of([str(n) for n in range(30)], answer, retries=2)
-
-    assert [str(result.error) for result in batch.results] == ["slow down"] * 30
-    assert set(answer.tried.values()) == {3}
-    assert batch.status == "complete"
-
-
 FOR_ALL = [
     AuthenticationError("no key", 401),
     PermissionDeniedError("not you", 403),
-    ProviderConnectionError("refused"),
+    ParameterRefusedError("no temperature", 400, "temperature"),
+    ModelNotFoundError("no such model", 404),
+    ProviderStatusError("nothing here", 404),
+    ProviderConnectionError("bad certificate", lasting=True),
     QuotaError("empty", 429),
     RateLimitError("tomorrow", 429, 86400.0),
     MissingKeyError("set KEY"),
@@ -153,20 +150,62 @@ FOR_ALL = [
 ]
 
 
-@pytest.mark.parametrize("error", FOR_ALL, ids=lambda error: type(error).__name__)
-def test_what_fails_all_stops_the_batch_and_the_rest_is_not_asked(error, pauses):
+@pytest.mark.parametrize("error", FOR_ALL, ids=lambda error: str(error))
+def test_what_is_refused_for_all_stops_the_batch_and_the_rest_is_not_asked(error, pauses):
     asked = Asked()
     batch = batch_of([str(n) for n in range(100)], Failing(error, 99), asked=asked, concurrency=1)
 
-    with pytest.raises(BatchError, match=f"10 prompts in a row failed, so the others were not asked: {error}"):
+    with pytest.raises(BatchError, match=f"so the others were not asked: {error}"):
         batch.read()
 
+    statuses = [result.status for result in batch.results]
     assert batch.status == "failed"
-    assert [result.status for result in batch.results] == ["failed"] * 10 + [None] * 90
-    assert len(asked.prompts) == 10
+    assert 5 <= statuses.count("failed") <= 5 + batch_breaker.REFUSED_PROBES
+    assert statuses.count(None) == 100 - statuses.count("failed")
+    assert len(asked.prompts) <= 5 + batch_breaker.REFUSED_PROBES
 
 
-def test_what_is_done_before_an_early_stop_is_kept():
+OUTAGES = [
+    ProviderConnectionError("no connection"),
+    ProviderConnectionError("nobody listens", refused=True),
+    StreamInterruptedError("closed"),
+    ProviderStatusError("error", 500),
+    ProviderStatusError("busy", 503),
+    RateLimitError("slow down", 429),
+]
+
+
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: str(error))
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_server_that_fails_for_all_burns_no_prompt(error, concurrency, pauses):
+    asked = Asked()
+    batch = batch_of(
+        [str(n) for n in range(300)], Failing(error, 999), asked=asked, concurrency=concurrency, patience=0.1, retries=2
+    )
+
+    with pytest.raises(BatchError, match=r"no prompt was answered for 0 s, so the others were not asked"):
+        batch.read()
+
+    assert {result.status for result in batch.results} == {None}
+    assert len(asked.prompts) < 100
+
+
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: str(error))
+def test_after_an_outage_every_prompt_is_answered_once(error, pauses):
+    asked, down = Asked(), iter(range(15))
+
+    async def answer(prompt):
+        if next(down, None) is not None:
+            raise error
+        yield prompt
+
+    batch = batch_of([str(n) for n in range(50)], answer, asked=asked, retries=0)
+
+    assert batch.texts == [str(n) for n in range(50)]
+    assert len(asked.prompts) == 65
+
+
+def test_what_is_done_before_an_early_stop_is_kept(pauses):
     async def answer(prompt):
         if int(prompt) >= 5:
             raise AuthenticationError("the key has expired", 401)
@@ -177,30 +216,49 @@ def test_what_is_done_before_an_early_stop_is_kept():
         found.extend(batch)
 
     assert [result.text for result in found[:5]] == ["0", "1", "2", "3", "4"]
-    assert [result.status for result in found[5:]] == ["failed"] * 10
-    assert batch.results[:15] == found
+    assert {result.status for result in found[5:]} == {"failed"}
+    assert batch.results[: len(found)] == found
 
 
 @pytest.mark.parametrize(
     "error",
-    [ProviderError("own"), ProtocolError("what?"), RateLimitError("slow down", 429, 5.0), ValueError("plug-in")],
+    [
+        ProviderError("own"),
+        ProtocolError("what?"),
+        ProviderStatusError("blocked by the content filter", 400),
+        PermissionDeniedError("your input was flagged", 403),
+        ValueError("plug-in"),
+    ],
+    ids=str,
 )
-def test_what_may_be_the_prompts_own_fault_stops_nothing(error, monkeypatch):
-    monkeypatch.setattr(pacing.Pace, "pause", lambda _self, seconds: None)
+def test_what_may_be_the_prompts_own_fault_stops_nothing(error):
     batch = batch_of([str(n) for n in range(30)], Failing(error, 99), concurrency=1)
 
     assert [result.status for result in batch.results] == ["failed"] * 30
 
 
-def test_one_good_reply_in_between_and_it_goes_on():
+def test_one_good_reply_in_between_and_it_goes_on(pauses):
     async def answer(prompt):
-        if int(prompt) % 10:
+        if int(prompt) % 5:
             raise PermissionDeniedError("not this one", 403)
         yield prompt
 
     batch = batch_of([str(n) for n in range(50)], answer, concurrency=1)
 
-    assert len(batch.failed) == 45
+    assert len(batch.failed) == 40
+
+
+def test_a_failure_of_one_prompt_is_its_own_when_others_are_answered(pauses):
+    answer = Failing(ProviderStatusError("it breaks the server", 500), 99)
+
+    async def one_bad(prompt):
+        async for chunk in answer(prompt) if prompt == "5" else Failing(ValueError(), 0)(prompt):
+            yield chunk
+
+    batch = batch_of([str(n) for n in range(50)], one_bad, concurrency=1, retries=2)
+
+    assert [result.prompt for result in batch.failed] == ["5"]
+    assert answer.tried == {"5": 3}
 
 
 # Schemas

@@ -106,6 +106,7 @@ def _not_connected(error: Exception, peer: Peer) -> ProviderConnectionError:
     return ProviderConnectionError(
         sentences(f"no connection to {_place(peer)}: {cause}; {attempt}", *_advice(peer)),
         lasting=isinstance(error, aiohttp.ClientConnectorCertificateError | UnicodeError),
+        refused=isinstance(getattr(error, "os_error", None), ConnectionRefusedError),
     )
 
 

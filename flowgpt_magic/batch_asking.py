@@ -1,0 +1,82 @@
+"""Make the requests for one prompt of a batch, and read the whole reply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from flowgpt_magic.answers import checked
+from flowgpt_magic.attempts import listening
+from flowgpt_magic.batch_server import Server
+from flowgpt_magic.batch_turns import Flight, Turns
+from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.extras import Extras
+from flowgpt_magic.messages import Again, Message, Usage, Waiting
+
+
+class Asking:
+    """Asks ``server``; a reply that does not fit its schema is asked again up to ``retries`` times.
+
+    ``on_trial`` is called with the flight whose request shows why the server refused others.
+    """
+
+    def __init__(self, turns: Turns, server: Server, retries: int, *, on_trial: Callable[[Flight], None]) -> None:
+        self._turns, self._server, self._retries, self._on_trial = turns, server, retries, on_trial
+
+    async def read(self, flight: Flight) -> None:
+        """Ask, and put what comes into ``flight``."""
+        parts, first, count = flight.parts, None, 0
+        async with aclosing(self._chunks(flight)) as chunks:
+            async for chunk in chunks:
+                if isinstance(chunk, str):
+                    if first is None:
+                        first = time.monotonic() - flight.begun
+                    count += 1
+                    parts.append(chunk)
+                elif isinstance(chunk, Usage):
+                    flight.usage = chunk
+                elif isinstance(chunk, Extras):
+                    flight.extras = chunk
+                    flight.notices.extend(chunk.notices)
+                elif isinstance(chunk, Again):
+                    self._turns.begin_again(flight, chunk.why)
+                    parts, first, count = flight.parts, None, 0
+                else:
+                    raise FlowGptError(
+                        f"{flight.request.target.provider} sent {type(chunk).__name__} where text was due"
+                    )
+        told, seconds = flight.usage, time.monotonic() - flight.begun
+        flight.usage = Usage(told.prompt_tokens, told.completion_tokens, told.finish_reason, first, seconds, count)
+
+    def _chunks(self, flight: Flight) -> AsyncGenerator[str | Usage | Extras | Again | Waiting, None]:
+        """The chunks of one reply, or of several where the first ones do not fit the schema."""
+        request = flight.request
+
+        def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Extras, None]:
+            return self._once(flight, messages, {**request.parameters, **further})
+
+        if request.schema is None:
+            return ask(request.messages, {})
+        return checked(ask, request.schema, request.messages, native=request.native, further_tries=self._retries)
+
+    async def _once(
+        self, flight: Flight, messages: Sequence[Message], given: Mapping[str, Any]
+    ) -> AsyncGenerator[str | Usage | Extras, None]:
+        """The chunks of one request, when it is its turn."""
+        await self._server.pace.turn()
+        flight.started, flight.begun = time.time(), time.monotonic()
+        self._server.sent.add(flight.item.index)
+        if self._server.concurrency.sent():
+            self._on_trial(flight)
+        target, chosen = flight.request.target, flight.request.chosen
+        asked = flight.watch.asking(target.provider_class.create_async_generator(target.model, messages, **given))
+        if "read_timeout" in chosen.sources and "read_timeout" not in target.provider_class.settings:
+            asked = listening(asked, chosen.read_timeout)
+        try:
+            async with aclosing(asked) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self._server.sent.discard(flight.item.index)

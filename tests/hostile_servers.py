@@ -1,0 +1,158 @@
+"""Servers that die, refuse and push back, and that count what they were asked and what they answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowgpt_magic import map_prompts
+from flowgpt_magic.batch import Batch
+from flowgpt_magic.bridge import Worker
+from tests.openai_servers import END, STREAM, reply
+from tests.servers import Connection, framed, read_request, whole
+
+BUSY = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A status with headers; ``report`` is the JSON of its body."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    report: Any = field(default_factory=lambda: BUSY)
+
+
+@dataclass(frozen=True)
+class Good:
+    """A whole reply, after ``seconds``; with ``cut`` the connection ends in the middle of it."""
+
+    seconds: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+
+
+RESET = "reset"  # the connection is reset without an answer
+Decision = Refusal | Good | str
+Decide = Callable[[str, int], Decision]
+
+
+class Hostile:
+    """``decide`` says what becomes of each request, by its prompt and its number, from 1."""
+
+    def __init__(self, decide: Decide) -> None:
+        self.decide = decide
+        self.asked: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.refused = 0
+        self.arrivals: list[float] = []
+        self.open = 0
+        self.port = 0
+        self._listener: asyncio.Server | None = None
+        self._worker = Worker()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def listen(self) -> None:
+        """Listen, again at the same port."""
+        self._worker.submit(self._listen()).result(10)
+
+    def die(self) -> None:
+        """Stop listening, and reset every connection."""
+        self._worker.submit(self._die()).result(10)
+
+    def close(self) -> None:
+        self.die()
+        self._worker.close()
+
+    async def _listen(self) -> None:
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=2**24)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def _die(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        connection = Connection(reader, writer)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._answer(connection)
+        except asyncio.CancelledError:
+            connection.reset()
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _answer(self, connection: Connection) -> None:
+        request = await read_request(connection.reader)
+        prompt = request.json["messages"][-1]["content"]
+        self.asked[prompt] += 1
+        self.arrivals.append(time.monotonic())
+        decision = self.decide(prompt, len(self.arrivals))
+        if isinstance(decision, Refusal):
+            self.refused += 1
+            body = json.dumps(decision.report).encode()
+            await connection.send(whole(body, decision.status, Content_Type="application/json", **_named(decision)))
+        elif isinstance(decision, Good):
+            self.open += 1
+            try:
+                await asyncio.sleep(decision.seconds)
+                await self._reply(prompt, decision, connection)
+            finally:
+                self.open -= 1
+        else:
+            connection.reset()
+
+    async def _reply(self, prompt: str, decision: Good, connection: Connection) -> None:
+        start = STREAM[:-2] + b"".join(f"{name}: {value}\r\n".encode() for name, value in decision.headers.items())
+        events = reply(f"answer to {prompt}")
+        if decision.cut:
+            await connection.send(start + b"\r\n", framed(events[: len(events) // 2]))
+            connection.reset()
+            return
+        await connection.send(start + b"\r\n", framed(events), END)
+        self.answered[prompt] += 1
+
+
+def _named(decision: Refusal) -> dict[str, str]:
+    return {name.replace("-", "_"): value for name, value in decision.headers.items()}
+
+
+@contextmanager
+def hostile(decide: Decide) -> Iterator[Hostile]:
+    """A server that does as it is told while the context lasts."""
+    server = Hostile(decide)
+    server.listen()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def words(count: int) -> list[str]:
+    """So many prompts."""
+    return [f"prompt number {number}" for number in range(count)]
+
+
+def batch_at(server: Hostile, prompts: Any, **how: Any) -> Batch:
+    """A batch that asks this server."""
+    given = {"progress": False, "openai_base_url": server.url, **how}
+    return map_prompts(prompts, model="openai_compatible:m", **given)
