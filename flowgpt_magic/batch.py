@@ -301,7 +301,7 @@ def batch_of(
     tries = request.chosen.retries if "retries" in request.chosen.sources else RETRIES
     kept = record_for(journal, conversation.name) if history else None
     turns = Turns(request, sent, journal, kept, sample=str(sample), refresh=refresh, others=others)
-    waits = None if patience is None else _checked("patience", patience, number(0))
+    waits = None if patience is None else checked("patience", patience, number(0))
     items, limits = Items(prompts, template, values), Limits(at_once, limit, tries, waits, pace)
     return Batch(items, turns, limits, progress=progress, arriving=conversation.arriving)
 

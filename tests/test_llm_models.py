@@ -409,7 +409,9 @@ def python(code: str) -> str:
     return ended.stdout.strip()
 
 
-@pytest.mark.parametrize("how", ["models.find_model('llm')", "bridge.run(Llm.create_async('x', [{'role': 'user', 'content': 'x'}]))"])
+@pytest.mark.parametrize(
+    "how", ["models.find_model('llm')", "bridge.run(Llm.create_async('x', [{'role': 'user', 'content': 'x'}]))"]
+)
 def test_where_it_is_not_installed_the_command_is_told(how):
     code = f"""
 import sys
