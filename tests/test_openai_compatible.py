@@ -40,6 +40,7 @@ from flowgpt_magic.errors import (
     SettingError,
     StreamInterruptedError,
 )
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Usage, notices_to
 from flowgpt_magic.notebook import NO_CELL
 from flowgpt_magic.providers.openai_compatible import OpenAICompatible
@@ -374,10 +375,10 @@ async def test_what_is_no_text_is_told_beside_it():
     with notices_to(told.append):
         found = await good(streaming(*stream), max_tokens=3)
 
-    assert found == (["a"], Usage(9, 12, "length"))
+    assert found == (["a", Extras(reasoning="hm")], Usage(9, 12, "length"))
     assert told == [
         "the reply was cut off at max_tokens = 3",
-        "the model reasoned before it answered: 2 characters, not shown",
+        "the model reasoned before it answered: 2 characters, in reply.reasoning",
     ]
 
 

@@ -33,7 +33,7 @@ UNAUTHORIZED = "The key came from the environment variable MY_KEY."
 
 
 def peer(url: str = "https://host.example/v1/chat/completions") -> Peer:
-    return Peer(URL(url), Proxy(), Route(unauthorized=UNAUTHORIZED))
+    return Peer(URL(url), Proxy(), Route(unauthorized=UNAUTHORIZED, token="a-key"))
 
 
 def refused(status: int, report: Any, body: dict[str, Any] = BODY, **headers: str) -> ProviderError:

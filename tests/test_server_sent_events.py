@@ -138,11 +138,17 @@ def test_a_lone_cr_at_the_end_of_a_block_ends_its_line_at_once() -> None:
 
 
 def test_what_was_begun_when_the_bytes_ended_is_no_event_but_can_be_looked_at() -> None:
-    for stream, left in ((b"data: a", b"a"), (b"data: a\n", b"a"), (b"data: a\ndata: b", b"a\nb"), (b": x", b"")):
+    for stream, left in (
+        (b"data: a", [Event(b"a")]),
+        (b"data: a\n", [Event(b"a")]),
+        (b"data: a\ndata: b", [Event(b"a\nb")]),
+        (b"event: error\ndata: a", [Event(b"a", "error")]),
+        (b": x", []),
+        (b"", []),
+    ):
         events, splitter = split_all([stream])
 
         assert (events, splitter.unfinished()) == ([], left)
-    assert EventSplitter(LIMIT).unfinished() == b""
 
 
 # What is too long

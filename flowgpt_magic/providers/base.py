@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from flowgpt_magic.settings import Settings
 
 
+class ListedModel(str):
+    """The name of a model in a list; ``context_length`` is how many tokens it sees, or None where that is not told."""
+
+    context_length: int | None
+
+    def __new__(cls, name: str, context_length: int | None = None) -> ListedModel:
+        model = super().__new__(cls, name)
+        model.context_length = context_length
+        return model
+
+
 class ProviderModelMixin:
     """Which models a provider has, and by which other names they go."""
 
@@ -33,7 +44,8 @@ class ProviderModelMixin:
         """The models one can ask for now, by default those that are known anyway.
 
         A provider whose server decides that asks it here. ``settings`` are those that the provider names, and
-        ``proxy``. Raises kinds of ``FlowGptError`` that say why there is no list.
+        ``proxy``. A name may be a ``ListedModel``, which also says how many tokens it sees. Raises kinds of
+        ``FlowGptError`` that say why there is no list.
         """
         return cls.get_models()
 

@@ -18,8 +18,8 @@ from flowgpt_magic.providers import http
 from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.characters import WholeCharacters
+from flowgpt_magic.providers.failure_reports import failure_text
 from flowgpt_magic.providers.http_connection import Route
-from flowgpt_magic.providers.http_errors import failure_text
 from flowgpt_magic.providers.together import once
 from flowgpt_magic.secrecy import without_passwords
 from flowgpt_magic.settings import TABLE, Settings, load, variable

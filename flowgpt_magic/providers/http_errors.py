@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import ssl
@@ -11,7 +10,6 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
-from typing import Any
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
@@ -29,12 +27,10 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.plain_text import one_line, sentences
+from flowgpt_magic.providers.failure_reports import SHOWN, WORDS, asked_wait, failure_text, refused_by_base, report_of
 from flowgpt_magic.providers.http_connection import Peer
 
-SHOWN = 500  # characters of the body of an error status
 CHALLENGES = ("Just a moment...", "Attention Required! | Cloudflare")  # titles of the bot checks
-REPORTING = ("error", "message", "detail")  # what an object that reports a failure has
-EXPLAINING = ("message", "msg", "detail", "error")  # where in there the words are
 # OpenSSL's numbers (x509_vfy.h) for a certificate that is not valid yet or no more, and for one of another host.
 WRONG_TIME = (9, 10)
 WRONG_NAME = (62, 63, 64)
@@ -163,9 +159,11 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
         text = f"{peer.host} answered 403: a bot check stands in the way, which only a browser can pass"
         return PermissionDeniedError(sentences(text, peer.route.unreachable), status)
     shown, delay = message_of(page)[:SHOWN], retry_delay(headers)
+    if delay is None:
+        delay = asked_wait(report_of(page), shown)
     message = f"{peer.host} answered {status}" + (f": {shown}" if shown else "")
     if delay is not None:
-        message += f"; it asks to wait {delay:.0f} s"
+        message = f"{message.rstrip('. ')}; it asks to wait {delay:.3g} s"
     if status == 401:
         return AuthenticationError(sentences(message, peer.route.unauthorized), status, delay)
     kinds = {402: RateLimitError, 403: PermissionDeniedError, 429: RateLimitError}
@@ -212,41 +210,12 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def failure_text(report: Mapping[str, Any]) -> str:
-    """What an object that reports a failure says, in a line of at most 500 characters."""
-    words: list[str] = []
-    for name in ("statusCode", "error", "message", "detail", "data"):
-        text = _words(report.get(name))
-        if text and text not in words:
-            words.append(text)
-    return one_line(": ".join(words))[:SHOWN] or "it does not say why"
-
-
-def _words(value: Any, depth: int = 4) -> str:
-    """The words of a value that explains a failure: a text, or an object or a list that holds one."""
-    if isinstance(value, Mapping) and depth:
-        text = next((_words(value[name], depth - 1) for name in EXPLAINING if value.get(name)), "")
-        place = ".".join(str(part) for part in value["loc"]) if isinstance(value.get("loc"), list) else ""
-        return f"{place}: {text}" if place and text else text or str(value)
-    if isinstance(value, list) and depth:
-        return ", ".join(_words(each, depth - 1) for each in value)
-    return str(value) if value else ""
-
-
-def report_of(page: str) -> dict[str, Any]:
-    """The object in the body of an error status; empty where there is none."""
-    try:
-        report = json.loads(page)
-    except (ValueError, RecursionError):
-        return {}
-    if isinstance(report, list) and report:
-        report = report[0]
-    return report if isinstance(report, dict) else {}
-
-
 def message_of(page: str) -> str:
     """What the body of an error status says: the message of an object that reports a failure, or all of its text."""
-    report = {name: value for name, value in report_of(page).items() if name in REPORTING and value}
+    found = report_of(page)
+    report = {name: value for name, value in found.items() if name in WORDS and value}
+    if refused_by_base(found):
+        report["base_resp"] = found["base_resp"]
     return failure_text(report) if report else readable(page)
 
 

@@ -20,10 +20,11 @@ from flowgpt_magic.providers import http, openai_requests
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.http import BOM
+from flowgpt_magic.providers.loose_events import JsonSplitter, LooseEventSplitter
 from flowgpt_magic.providers.openai_errors import Failures, RefusedFieldError
-from flowgpt_magic.providers.openai_replies import Answer, check_is_no_page, is_json, model_names
+from flowgpt_magic.providers.openai_models import listed_models
+from flowgpt_magic.providers.openai_replies import Answer, check_is_no_page, is_json
 from flowgpt_magic.providers.openai_servers import Server, headers
-from flowgpt_magic.providers.server_sent_events import EventSplitter
 from flowgpt_magic.providers.together import once
 from flowgpt_magic.settings import Settings, load
 
@@ -94,8 +95,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         async with http.request("GET", call, headers(key), None, route, Failures({}).refused) as response:
             content = await response.whole()
             check_is_no_page(content, response.peer)
-            if found := model_names(content):
-                return found
+            if found := listed_models(content, response.peer):
+                return [*found]
             raise ProviderError(f"{response.peer.host} lists no models; one that it has is asked as -m {NAME}:MODEL")
 
     @classmethod
@@ -178,32 +179,31 @@ async def _chunks(
     """The chunks of the reply to ``body``, and its ``Usage``."""
     call, route, failures = server.call("chat/completions"), server.route(chosen, key), Failures(body)
     async with http.request("POST", call, headers(key), body, route, failures.refused) as response:
-        answer = Answer(body, failures, response.peer)
         begun = await _beginning(response)
         check_is_no_page(begun, response.peer)
         # What a server says of the type of its answer is not always so; one that does not stream sends one object.
-        if is_json(begun):
-            if text := answer.read_whole(await response.whole(begun)):
-                yield text
-        else:
-            splitter = EventSplitter(response.limit)
-            try:
-                async for events in http.Pieces(response.blocks, splitter, begun):
-                    for event in events:
-                        if text := answer.read(event):
-                            yield text
-                        elif answer.done:
-                            break
-                    if answer.done:
+        framed = not is_json(begun)
+        answer = Answer(body, failures, response.peer, framed=framed)
+        splitter = LooseEventSplitter(response.limit) if framed else JsonSplitter(response.limit)
+        try:
+            async for events in http.Pieces(response.blocks, splitter, begun):
+                for event in events:
+                    if text := answer.read(event):
+                        yield text
+                    elif answer.done:
                         break
-            except (StreamInterruptedError, ProviderTimeoutError):
-                if not answer.finished:
-                    raise
-            if not answer.done and (text := answer.read_unfinished(splitter.unfinished())):
-                yield text
+                if answer.done:
+                    break
+        except (StreamInterruptedError, ProviderTimeoutError):
+            if not answer.finished:
+                raise
+        if not answer.done and (text := answer.read_unfinished(splitter.unfinished())):
+            yield text
         if rest := answer.rest():
             yield rest
     answer.tell()
+    if extras := answer.extras():
+        yield extras
     yield answer.usage()
 
 

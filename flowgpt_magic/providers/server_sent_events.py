@@ -68,11 +68,10 @@ class EventSplitter:
         """What the end of the bytes completes: nothing, says the standard."""
         return []
 
-    def unfinished(self) -> bytes:
-        """The data of the event that had begun when the bytes ended; it may be cut off."""
-        if self._line:
-            self._read(self._take_line())
-        return bytes(self._data[:-1])
+    def unfinished(self) -> list[Event]:
+        """The event that had begun when the bytes ended, as if its end stood there; it may be cut off."""
+        events = self._read(self._take_line()) if self._line else []
+        return events + self._read(b"")
 
     def _with_lf(self, block: bytes) -> bytes:
         """``block`` with an LF for every line end."""
