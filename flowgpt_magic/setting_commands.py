@@ -191,7 +191,15 @@ def _listed(name: str, found: type[Provider], chosen: settings.Settings) -> dict
     """
     listed = bridge.run(models.listed(name, found, chosen))
     unasked = found.get_models()
-    return {model: (model in unasked and found.would_answer(chosen, model)) or "yes" for model in listed}
+    return {
+        model: (model in unasked and found.would_answer(chosen, model)) or f"yes{_context(model)}" for model in listed
+    }
+
+
+def _context(model: str) -> str:
+    """How many tokens a model sees, where its server says so."""
+    length = getattr(model, "context_length", None)
+    return f"; it sees {length:,} tokens" if length else ""
 
 
 def _model_rows(

@@ -2,7 +2,7 @@
 
 A value is looked for in this order: an option of the call, the conversation's own, ``%config FlowGPT.name``, the
 environment variable ``FLOWGPT_NAME``, the table ``[tool.flowgpt_magic]`` of the nearest pyproject.toml, the user's
-settings file, the default written here.
+settings file, the default written here. Where ``openai_base_url`` is set in none of them, ``OPENAI_BASE_URL`` counts.
 
 A project may be somebody else's: what a prompt is sent to, with which key, and where it is kept is not its to say.
 """
@@ -110,6 +110,8 @@ def _or_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 temperature = number(0, 2)
 OPENAI = "https://api.openai.com/v1"
+OPENAI_KEY = "OPENAI_API_KEY"
+OPENAI_ADDRESSES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")  # what OpenAI's clients read; the second one is older
 FORMATS = ("markdown", "text", "code", "json", "html", "math", "md", "image")
 
 
@@ -312,14 +314,18 @@ def load(
     value a setting cannot have, a name there is no setting of, and what is not a project's to set.
     """
     file, project = path or settings_file(), project_file()
+    environment = {name: environ[variable(name)] for name in TABLE if variable(name) in environ}
     layers: list[tuple[str, Mapping[str, Any]]] = [
         (str(file), _file_values(file)),
         (str(project), _project_values(project) if project else {}),
-        ("environment", {name: environ[variable(name)] for name in TABLE if variable(name) in environ}),
+        ("environment", environment),
         ("%config", configured or {}),
         ("this conversation", conversation or {}),
         ("option", options or {}),
     ]
+    named = "" if any(layer.get("openai_base_url") for _, layer in layers) else _openai_server(environ)
+    if named:
+        environment["openai_base_url"] = environ[named].strip()
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     ranks: dict[str, int] = {}
@@ -327,13 +333,26 @@ def load(
         for name, value in layer.items():
             if value is None:
                 continue
-            label = f"environment variable {variable(name)}" if source == "environment" else source
+            own = named if named and name == "openai_base_url" else variable(name)
+            label = f"environment variable {own}" if source == "environment" else source
             values[name] = check(name, value, label)
             sources[name], ranks[name] = label, rank
     for key in _keys_of_others([layer for _, layer in layers], ranks):
         del values[key], ranks[key]
         sources[key] = f"default; {sources[key]} has one for another server"
+    if named:
+        del ranks["openai_base_url"]  # the address that an alias has comes before it
+        if "openai_key" not in values and environ.get(OPENAI_KEY):
+            values["openai_key"], sources["openai_key"] = OPENAI_KEY, sources["openai_base_url"]
     return Settings(**values, sources=sources, ranks=ranks)
+
+
+def _openai_server(environ: Mapping[str, str]) -> str:
+    """The variable by which OpenAI's clients are told their server; empty where there is none.
+
+    Whoever has set it means the key in ``OPENAI_API_KEY`` for that server.
+    """
+    return next((name for name in OPENAI_ADDRESSES if environ.get(name, "").strip()), "")
 
 
 def _keys_of_others(layers: Sequence[Mapping[str, Any]], ranks: Mapping[str, int]) -> list[str]:

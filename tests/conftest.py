@@ -21,6 +21,8 @@ OUTSIDE = (  # in small letters or capitals
     "all_proxy",
     "no_proxy",
     "openai_api_key",
+    "openai_base_url",
+    "openai_api_base",
     "requests_ca_bundle",
     "curl_ca_bundle",
 )

@@ -321,3 +321,131 @@ def test_any_report_is_some_error_of_ours(status, report, bare):
     assert str(found)
     if isinstance(report, dict):
         assert isinstance(Failures(BODY).reported(report, peer()), ProviderError)
+
+
+# What can be done about it
+
+
+@pytest.mark.parametrize(
+    ("status", "report"),
+    [
+        (
+            400,
+            [
+                {
+                    "error": {
+                        "code": 400,
+                        "message": "API key not valid. Please pass a valid API key.",
+                        "status": "INVALID_ARGUMENT",
+                        "details": [{"reason": "API_KEY_INVALID"}],
+                    }
+                }
+            ],
+        ),
+        (400, error("Invalid API key provided")),
+        (403, error("invalid api-key")),
+        (403, {"code": "InvalidApiKey", "message": "refused"}),
+        (422, {"detail": "Missing API key"}),
+    ],
+)
+def test_a_wrong_key_is_one_whatever_the_status(status, report):
+    found = refused(status, report)
+
+    assert type(found) is AuthenticationError
+    assert found.status == status
+    assert str(found).endswith(UNAUTHORIZED)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Model Not Exist",
+        "The model `llama9` has been decommissioned and is no longer supported.",
+        "Unable to access model llama9. Please visit the list of supported models.",
+        "Model llama9 not found, inaccessible, and/or not deployed",
+        "No models loaded. Please load a model in the developer page or use the CLI.",
+        'Invalid model identifier "llama9". Please specify a valid downloaded model.',
+        "There are no healthy deployments for this model: llama9",
+        "litellm.BadRequestError: LLM Provider NOT provided. You passed model=llama9",
+        "No endpoints found for llama9.",
+        "models/llama9 is not found for API version v1main, or is not supported for generateContent.",
+        "model: llama9",
+        "Unknown model: llama9",
+        "No such model llama9 or task",
+        "The provided model identifier is invalid.",
+        "Could not find the model llama9",
+        "The requested model 'llama9' is not supported by any provider you have enabled.",
+        "The model or endpoint llama9 does not exist or you do not have access to it.",
+        "no router for requested model: llama9 was not found",
+        "模型不存在，请检查模型代码。",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_wrong_model_is_recognised_by_the_words_of_each_server(status, words):
+    assert type(refused(status, error(words))) is ModelNotFoundError
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "llama9 is pinned to a provider that is not available for this model",
+        "No fixture matched the request for model llama9: not found",
+        "no fixtures for the model llama9 exist; unknown model",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 404])
+def test_words_about_routes_and_mocks_are_no_wrong_model(status, words):
+    assert not isinstance(refused(status, error(words)), ModelNotFoundError)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 429, 500, 503])
+def test_where_no_key_was_sent_every_status_says_so_once(status):
+    nobody = Peer(
+        URL("https://host.example/v1/chat/completions"), Proxy(), Route(unauthorized="It was sent no key: set it")
+    )
+    content = json.dumps(error("no")).encode()
+
+    assert str(Failures(BODY).refused(status, {}, content, nobody)).count("was sent no key") == 1
+    assert "was sent no key" not in str(refused(status, error("no")))
+    too_long = json.dumps(error("maximum context length is 8 tokens")).encode()
+    if status not in (401, 429):
+        assert "was sent no key" not in str(Failures(BODY).refused(status, {}, too_long, nobody))
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (error("maximum context length is 8192 tokens"), "(the model sees 8,192 tokens)"),
+        (error("maximum context length is 131,072 tokens"), "(the model sees 131,072 tokens)"),
+        (error("too long", type="exceed_context_size_error", n_ctx=4096), "(the model sees 4,096 tokens)"),
+        (error("prompt is too long: 210000 tokens > 200000 maximum"), "(the model sees 200,000 tokens)"),
+        (error("the context window is full"), "Shorten the prompt, or send fewer"),
+    ],
+)
+def test_how_much_the_model_sees_is_told_where_the_server_says_so(report, said):
+    assert said in str(refused(400, report))
+
+
+@pytest.mark.parametrize(
+    ("status", "report", "headers", "seconds"),
+    [
+        (429, error("Please try again in 7.66s."), {}, 7.66),
+        (503, error("busy, retry after 20 seconds"), {}, 20),
+        (500, b"wait 2 minutes", {}, 120),
+        (429, [{"error": {"message": "no", "details": [{"retryDelay": "34s"}]}}], {}, 34),
+        (402, error("none left, resets in 1h"), {}, 3600),
+        (401, error("try again in 250ms"), {}, 0.25),
+        (429, error("Please try again in 7.66s."), {"Retry-After": "3"}, 3),
+    ],
+)
+def test_a_wait_is_read_from_the_header_the_body_or_the_words_of_any_status(status, report, headers, seconds):
+    assert refused(status, report, **headers).retry_after == seconds
+
+
+@pytest.mark.parametrize("words", ["no", "no.", "no..", "no ", "no?", "no!", "no. "])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422, 429, 500, 503])
+def test_an_error_ends_in_one_full_stop(status, words):
+    for found in (refused(status, error(words)), Failures(BODY).reported(error(words, code=status), peer())):
+        assert str(found)[-1] in ".?!"
+        assert ".." not in str(found)
+        assert ". ." not in str(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from yarl import URL
 
+from flowgpt_magic import aliases
 from flowgpt_magic.errors import FlowGptWarning, MissingKeyError, SettingError
 from flowgpt_magic.messages import notices_to
 from flowgpt_magic.providers.openai_servers import Server, headers
@@ -160,3 +161,78 @@ def test_a_key_goes_into_its_header_and_without_one_there_is_none():
     assert headers(KEY)["Authorization"] == f"Bearer {KEY}"
     assert "Authorization" not in headers("")
     assert headers("")["Accept-Encoding"] == "identity"
+
+
+CORP = "http://gateway.example/v1"
+
+
+def in_environment(environ: dict[str, str], **options: str) -> Server:
+    return Server.chosen_by(load(options, environ=environ))
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "OPENAI_API_BASE"])
+def test_the_server_of_openais_clients_is_asked_where_no_other_is_set_and_gets_their_key(monkeypatch, name):
+    environ = {name: f" {CORP}/ ", "OPENAI_API_KEY": KEY}
+
+    assert in_environment(environ) == Server(URL(CORP), "OPENAI_API_KEY")
+    assert in_environment({name: CORP}) == Server(URL(CORP), "")
+    assert load(environ=environ).sources["openai_base_url"] == f"environment variable {name}"
+    assert load(environ=environ).sources["openai_key"] == f"environment variable {name}"
+
+
+def test_of_two_variables_the_newer_one_counts():
+    environ = {"OPENAI_API_BASE": "http://old.example/v1", "OPENAI_BASE_URL": CORP}
+
+    assert in_environment(environ).url == URL(CORP)
+    assert in_environment(environ | {"OPENAI_BASE_URL": " "}).url == URL("http://old.example/v1")
+
+
+def test_an_address_of_ours_comes_before_that_of_openais_clients_and_gets_no_key_of_theirs(tmp_path):
+    environ = {"OPENAI_BASE_URL": CORP, "OPENAI_API_KEY": KEY}
+    file = tmp_path / "settings.toml"
+    file.write_text('openai_base_url = "http://mine.example/v1"')
+
+    for chosen in (
+        load(environ=environ, path=file),
+        load({"openai_base_url": "http://mine.example/v1"}, environ=environ),
+        load(environ=environ | {"FLOWGPT_OPENAI_BASE_URL": "http://mine.example/v1"}),
+    ):
+        assert Server.chosen_by(chosen) == Server(URL("http://mine.example/v1"), "")
+
+
+def test_a_key_that_is_named_for_openai_does_not_go_to_the_server_of_a_variable(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('openai_key = "MINE"')
+    environ = {"OPENAI_BASE_URL": CORP, "OPENAI_API_KEY": KEY}
+
+    assert Server.chosen_by(load(environ=environ, path=file)) == Server(URL(CORP), "OPENAI_API_KEY")
+    assert in_environment(environ | {"FLOWGPT_OPENAI_KEY": "MINE"}).key_name == "MINE"
+    assert in_environment(environ, openai_key="MINE").key_name == "MINE"
+
+
+@pytest.mark.parametrize(
+    ("address", "key_name"),
+    [
+        (None, "OPENAI_API_KEY"),
+        ("https://api.openai.com/v1", "OPENAI_API_KEY"),
+        ("https://eu.api.openai.com/v1", "OPENAI_API_KEY"),
+        (CORP, ""),
+        ("gateway.example", ""),
+    ],
+)
+def test_openai_gets_no_key_that_is_meant_for_another_server(monkeypatch, address, key_name):
+    if address is not None:
+        monkeypatch.setenv("OPENAI_BASE_URL", address)
+    chosen = load({"openai_base_url": "https://api.openai.com/v1"})
+
+    assert Server.chosen_by(chosen).key_name == key_name
+    said = Server.chosen_by(chosen).route(chosen, "").unauthorized
+    assert ("OPENAI_API_KEY is for the server that OPENAI_BASE_URL names." in said) is (key_name == "")
+
+
+def test_an_alias_with_an_address_of_its_own_is_asked_there(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", CORP)
+    aliases.save(aliases.Alias("mine", "openai_compatible:m", base_url="http://mine.example/v1"))
+    monkeypatch.setenv("FLOWGPT_MODEL", "mine")
+
+    assert Server.chosen_by(aliases.apply(load())).url == URL("http://mine.example/v1")

@@ -33,7 +33,7 @@ from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.setting_commands import COMMANDS
 from flowgpt_magic.tables import Table
 from tests.openai_servers import background, speaking
-from tests.servers import closed_port, head, stalling
+from tests.servers import answering, closed_port, head, stalling, whole
 
 SERVER = "http://127.0.0.1:8765"
 PLUG_INS = """
@@ -416,6 +416,16 @@ def test_models_of_a_server_are_listed_by_asking_it(run):
         },
     }
     assert [request.line for request in server.requests] == ["GET /v1/models HTTP/1.1"]
+
+
+def test_how_many_tokens_a_model_sees_is_shown_where_its_server_says_so(run):
+    listed = b'{"data": [{"id": "a", "max_model_len": 8192}, {"id": "b"}]}'
+    with background(answering(whole(listed, Content_Type="application/json"))) as server:
+        run(f"set openai_base_url {server.url}/v1")
+
+        table = run("models openai_compatible")
+
+    assert {row[1]: row[3] for row in table.rows} == {"a": "yes; it sees 8,192 tokens", "b": "yes"}
 
 
 def test_models_of_an_aliass_server_are_listed_by_asking_that_with_its_key(run, monkeypatch):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from yarl import URL
@@ -12,10 +15,9 @@ from flowgpt_magic.errors import MissingKeyError, SettingError
 from flowgpt_magic.messages import notice
 from flowgpt_magic.providers import http
 from flowgpt_magic.providers.http_connection import Route
-from flowgpt_magic.settings import Settings, variable
+from flowgpt_magic.settings import OPENAI_ADDRESSES, OPENAI_KEY, Settings, variable
 
 OWN_HOST = "api.openai.com"
-OWN_KEY = "OPENAI_API_KEY"
 EXAMPLE = "http://127.0.0.1:11434/v1"
 CALLS = ("/chat/completions", "/completions", "/responses")  # what a base URL has behind it
 PROGRAMS = {  # what usually listens on a port of this machine, and how it is started
@@ -38,13 +40,12 @@ class Server:
     def chosen_by(cls, chosen: Settings) -> Server:
         """The server that the settings name. Raises ``SettingError`` for an address that is none.
 
-        OpenAI's own servers get the key of the variable they are known for; any other server gets the key that is
-        named for it, or none.
+        OpenAI's own servers get the key of the variable they are known for, unless ``OPENAI_BASE_URL`` says that it is
+        another server's; any other server gets the key that is named for it, or none.
         """
         url = _base_url(chosen.openai_base_url, chosen.sources.get("openai_base_url", "default"))
-        host = url.host or ""
-        own = url.scheme == "https" and (host == OWN_HOST or host.endswith(f".{OWN_HOST}"))
-        return cls(url, chosen.openai_key or (OWN_KEY if own else ""))
+        own = url.scheme == "https" and _is_openais(url.host or "") and not _meant_elsewhere(os.environ)
+        return cls(url, chosen.openai_key or (OPENAI_KEY if own else ""))
 
     def call(self, path: str) -> URL:
         """The address of one call, such as ``chat/completions``."""
@@ -78,6 +79,8 @@ class Server:
                 "It was sent no key: the setting openai_key, set where openai_base_url is, names the environment "
                 "variable that holds one."
             )
+            if _is_openais(self.url.host or "") and (elsewhere := _meant_elsewhere(os.environ)):
+                unauthorized += f" {OPENAI_KEY} is for the server that {elsewhere} names."
         return Route.from_settings(chosen, token=key, unreachable=usually + address, unauthorized=unauthorized)
 
     @property
@@ -88,6 +91,19 @@ class Server:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return host == "localhost"
+
+
+def _is_openais(host: str) -> bool:
+    return host == OWN_HOST or host.endswith(f".{OWN_HOST}")
+
+
+def _meant_elsewhere(environ: Mapping[str, str]) -> str:
+    """The variable that says that the key of OpenAI's clients is for another server than OpenAI's own."""
+    for name in OPENAI_ADDRESSES:
+        if address := environ.get(name, "").strip():
+            host = re.sub("^[a-z]+://", "", address.lower()).partition("/")[0].partition(":")[0]
+            return "" if _is_openais(host) else name
+    return ""
 
 
 def headers(key: str) -> dict[str, str]:
