@@ -16,6 +16,7 @@ from flowgpt_magic.history_rows import TURN, statement, turn_of
 from flowgpt_magic.messages import Again, Usage
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.reply import Reply
+from tests.openai_servers import DONE, background, event, streaming
 from tests.records import conversation_record, notebook_record, turn_record
 
 EXTRAS = Extras(
@@ -169,3 +170,19 @@ class TestAnsweredByAProviderThatSendsIt:
         (turn,) = export.as_turns(export.read(tmp_path / f"a.{ending}"), "two", "kernel")
 
         assert turn.extras == EXTRAS
+
+
+def test_what_a_server_sends_beside_the_text_is_with_the_turn_of_the_conversation(monkeypatch):
+    first = event(model="m", choices=[{"index": 0, "delta": {"content": "Oslo [1]"}}], citations=["https://a.example/"])
+    last = event(model="m", choices=[{"index": 0, "delta": {"reasoning": "hm"}, "finish_reason": "stop"}])
+    with background(streaming(first, last, DONE)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        chat = Conversation("one")
+        reply = chat.ask("hello", model="openai_compatible:m")
+
+        assert reply.text == "Oslo [1]"
+        assert reply.citations == (Citation("https://a.example/"),)
+        assert (reply.reasoning, reply.usage.finish_reason) == ("hm", "stop")
+        assert "sources: [1] https://a.example/" in reply.notices
+    assert chat.turns[-1].extras == reply.extras
+    assert "sources: [1] https://a.example/" in chat.turns[-1].notices
