@@ -136,7 +136,7 @@ class ProtocolError(ProviderError):
 
 
 class ProviderStatusError(ProviderError):
-    """The server answered with an HTTP status of 400 or more, or with a redirect, which is never followed.
+    """The server answered with an HTTP status of 400 or more, or with a redirect that is not followed.
 
     ``status`` is that number. ``retry_after`` is the number of seconds the server asks to wait before the next try, or
     None when it does not say.

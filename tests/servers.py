@@ -68,6 +68,10 @@ class Connection:
             await self.writer.drain()
             await asyncio.sleep(0)
 
+    def cut(self) -> None:
+        """End the connection without saying that this is the end: over TLS, without its notice that it closes."""
+        self.writer.transport.abort()
+
     def _said(self, block: bytes) -> bytes:
         if not (_way.closing and block.startswith(b"HTTP/1.1 ") and b"\nConnection:" not in block):
             return block
@@ -114,11 +118,12 @@ async def listening(
     server: Server,
     *,
     tls: bool | ssl.SSLContext | None = None,
+    limit: int = 2**24,
 ) -> AsyncIterator[Server]:
     """Call ``handle`` for every connection while the context lasts; then close them all.
 
-    With ``tls`` the server has a certificate of the trusted authority, or speaks with this context. By default the way
-    of the test decides.
+    A reader holds about twice ``limit`` bytes that nobody has asked for. With ``tls`` the server has a certificate of
+    the trusted authority, or speaks with this context. By default the way of the test decides.
     """
     tls = _way.tls if tls is None else tls
     context = certificates.server_context() if tls is True else tls or None
@@ -136,7 +141,7 @@ async def listening(
             tasks.discard(task)
             writer.close()
 
-    listener = await asyncio.start_server(run, "127.0.0.1", 0, limit=2**24, ssl=context)
+    listener = await asyncio.start_server(run, "127.0.0.1", 0, limit=limit, ssl=context)
     server.port = listener.sockets[0].getsockname()[1]
     server.refuse_others = listener.close
     try:
@@ -171,6 +176,11 @@ async def _watch(reader: asyncio.StreamReader, gone: asyncio.Event) -> None:
     with suppress(ConnectionError):
         await reader.read()
     gone.set()
+
+
+def way() -> Way:
+    """How servers speak where a test does not say so itself."""
+    return _way
 
 
 def head(status: int = 200, **headers: str) -> bytes:
@@ -230,6 +240,16 @@ def resetting(*blocks: bytes) -> Answer:
         await connection.send(*blocks)
         await asyncio.sleep(0.05)
         connection.reset()
+
+    return answer
+
+
+def cutting(*blocks: bytes) -> Answer:
+    """Send these bytes, and cut the connection off."""
+
+    async def answer(request: Request, connection: Connection) -> None:
+        await connection.send(*blocks)
+        connection.cut()
 
     return answer
 

@@ -6,14 +6,16 @@ import time
 import tracemalloc
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from flowgpt_magic.errors import PromptError, ProtocolError, ProxyError, SettingError
+from flowgpt_magic.errors import PromptError, ProtocolError, ProviderStatusError, ProxyError, SettingError
 from flowgpt_magic.plain_text import printable
+from flowgpt_magic.providers.flowgpt import FlowGpt
 from flowgpt_magic.providers.http import (
     BOM,
     LineSplitter,
@@ -25,9 +27,12 @@ from flowgpt_magic.providers.http import (
 )
 from flowgpt_magic.providers.http_connection import Peer, Proxy, Route, find_proxy, read_proxy
 from flowgpt_magic.providers.http_errors import failure_text, message_of, readable, report_of, retry_delay
-from tests.servers import cut
+from flowgpt_magic.providers.openai_compatible import OpenAICompatible
+from tests import openai_servers
+from tests.servers import Answer, Connection, Request, cut, line, serving, whole
 
 SECRET = "s3cret"
+MESSAGES = [{"role": "user", "content": "hello"}]
 
 
 def split_all(blocks: list[bytes], limit: int = 2**20) -> list[bytes]:
@@ -349,3 +354,72 @@ def test_a_report_of_a_failure_is_read_in_each_of_its_shapes(report: dict[str, o
 def test_the_body_of_an_error_status_is_read_whatever_it_is(page: str, report: dict[str, object], message: str) -> None:
     assert report_of(page) == report
     assert message_of(page) == message
+
+
+# Redirects
+
+
+def sending_on(location: str, status: int = 307, times: int = 1) -> Answer:
+    """A server that sends so many requests on, and answers the next one."""
+    left = iter(range(times))
+
+    async def answer(request: Request, connection: Connection) -> None:
+        if next(left, None) is None:
+            body = openai_servers.reply("hi") if "/v1/" in request.line else line("hi")
+            if request.line.startswith("GET"):
+                body = b'{"data": [{"id": "hi"}]}'
+            await connection.send(whole(body))
+        else:
+            await connection.send(whole(b"elsewhere", status, Location=location))
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("location", ["/elsewhere/", "http://127.0.0.1:{port}/elsewhere/#there", "../elsewhere/"])
+async def test_a_redirect_within_the_same_server_is_followed_with_method_body_and_token(
+    location: str, status: int
+) -> None:
+    async with serving(lambda request, connection: answer(request, connection)) as server:
+        answer = sending_on(location.format(port=server.port), status)
+        found = await FlowGpt.create_async("", MESSAGES, base_url=server.url, token=SECRET)
+
+    assert found == "hi"
+    first, second = server.requests
+    assert second.line == "POST /elsewhere/ HTTP/1.1"
+    assert second.body == first.body
+    assert second.headers == first.headers
+
+
+async def test_every_call_follows_it() -> None:
+    for call in (OpenAICompatible.list_models, partial(OpenAICompatible.create_async, "m", MESSAGES)):
+        async with serving(sending_on("/v1/elsewhere")) as server:
+            assert "hi" in await call(openai_base_url=f"{server.url}/v1")
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("location", ["/v3/chat-anonymous", "/another", "?again"])
+async def test_a_redirect_in_a_circle_ends(location: str) -> None:
+    async with serving(sending_on(location, times=99)) as server:
+        with pytest.raises(ProviderStatusError, match="answered 307: it redirects to"):
+            await FlowGpt.create_async("", MESSAGES, base_url=server.url)
+    assert len(server.requests) <= 5
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://127.0.0.1:{port}/x",
+        "http://localhost:{port}/x",
+        "http://me:pw@127.0.0.1:{port}/x",
+        "http://[",
+        "",
+        "//x",
+    ],
+)
+async def test_a_redirect_to_anywhere_else_is_not_followed(location: str) -> None:
+    async with serving(lambda request, connection: answer(request, connection)) as server:
+        answer = sending_on(location.format(port=server.port))
+        with pytest.raises(ProviderStatusError, match="where nothing was sent"):
+            await FlowGpt.create_async("", MESSAGES, base_url=server.url)
+    assert len(server.requests) == 1

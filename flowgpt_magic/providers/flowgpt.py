@@ -7,7 +7,6 @@ import secrets
 import string
 import time
 from collections.abc import AsyncGenerator, Mapping
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from yarl import URL
@@ -19,6 +18,7 @@ from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.characters import WholeCharacters
 from flowgpt_magic.providers.failure_reports import failure_text
+from flowgpt_magic.providers.http_body import ENCODINGS
 from flowgpt_magic.providers.http_connection import Route
 from flowgpt_magic.providers.together import once
 from flowgpt_magic.secrecy import without_passwords
@@ -30,7 +30,6 @@ SYSTEM_PROMPT = "You are helpful assistant. Follow the user's instructions caref
 PUBLIC_HOST = URL(str(TABLE["base_url"].default)).host
 FAILURE_MARKS = ("statusCode", "error", "message")  # an object without an event that says one of these is a failure
 DEVICE_CHARACTERS = string.ascii_lowercase + string.digits
-ENCODINGS = "gzip, deflate, br" if find_spec("brotli") or find_spec("brotlicffi") else "gzip, deflate"
 
 
 def sign(timestamp: str, nonce: str, authorization: str) -> str:

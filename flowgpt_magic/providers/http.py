@@ -10,17 +10,17 @@ import math
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import takewhile
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
 from yarl import URL
 
-from flowgpt_magic.errors import PromptError, ProtocolError, ProviderError, SettingError
+from flowgpt_magic.errors import PromptError, ProtocolError, ProviderError, SettingError, StreamInterruptedError
 from flowgpt_magic.plain_text import printable, sentences
+from flowgpt_magic.providers.http_body import Blocks
 from flowgpt_magic.providers.http_connection import Connector, Line, Peer, Route, find_proxy, line_of_task
 from flowgpt_magic.providers.http_errors import explain, status_error, timeout_error
 from flowgpt_magic.providers.together import shared
@@ -35,6 +35,7 @@ JSON_SPACE = " \t\r\n"
 QUOTED = 200  # characters of a line that is not the protocol, in the error about it
 MOST_READ_OF_ERROR = 2**16  # bytes of the body of an error status
 SILENT = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)  # what the system says of a connection gone silent
+MOST_REDIRECTS = 4  # of one request
 ERROR_BODY_TIMEOUT = 5.0  # seconds; the status alone is worth reporting
 
 
@@ -173,28 +174,6 @@ class Splitter(Protocol[T]):
         """The pieces that the end of the body completes."""
 
 
-class Blocks:
-    """The body of a response, in blocks as they arrive; a failure comes after the bytes that arrived before it."""
-
-    def __init__(self, content: aiohttp.StreamReader, peer: Peer) -> None:
-        self._content = content
-        self._peer = peer
-        self._failure: ProviderError | None = None
-
-    async def next(self) -> bytes:
-        """The next block; empty at the end. Raises the kind of ``ProviderError`` that names what went wrong."""
-        if self._failure is None:
-            try:
-                return await self._content.readany()
-            except (aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError) as error:
-                self._failure = explain(error, self._peer)
-            # The reader puts its exception before the bytes that came earlier; without it, it hands them out.
-            self._content.set_exception(cast("BaseException", None))
-            if block := self._content.read_nowait():
-                return block
-        raise self._failure
-
-
 class Pieces(Generic[T]):
     """The pieces of a response, in lists of those that arrived together.
 
@@ -236,14 +215,30 @@ class Response:
         return Pieces(self.blocks, LineSplitter(self.limit))
 
     async def whole(self, begun: bytes = b"") -> bytes:
-        """All of it, after ``begun``; raises ``ProtocolError`` where that is longer than the limit."""
+        """All of it, after ``begun``; raises ``ProtocolError`` where that is longer than the limit.
+
+        JSON tells itself whether it is whole, also where the server ends the connection without a word.
+        """
         body, block = bytearray(), begun or await self.blocks.next()
         while block:
             body += block
             if len(body) > self.limit:
                 raise ProtocolError(f"the server sent a body longer than {self.limit} bytes (setting line_limit).")
-            block = await self.blocks.next()
+            try:
+                block = await self.blocks.next()
+            except StreamInterruptedError:
+                if not (self.blocks.until_closed and _is_json(body)):
+                    raise
+                break
         return bytes(body)
+
+
+def _is_json(body: bytearray) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 @asynccontextmanager
@@ -252,20 +247,22 @@ async def request(
 ) -> AsyncIterator[Response]:
     """Send ``body`` as JSON, or nothing where it is None, and hand out the response; its connection closes with this.
 
-    A redirect is not followed: the prompt and the key go where their owner said, and nowhere else. ``refused`` makes
-    the error for a status that is no success. Raises ``PromptError``, ``ProxyError``, and the kinds of
-    ``ProviderError`` that name what went wrong.
+    A redirect is followed only where it keeps method and body (307 and 308) and stays on the same server: the prompt
+    and the key go where their owner said, and nowhere else. ``refused`` makes the error for a status that is no
+    success. Raises ``PromptError``, ``ProxyError``, ``SettingError`` for files of TLS that cannot be read, and the
+    kinds of ``ProviderError`` that name what went wrong.
     """
     data = None if body is None else encode_json(body)
     peer = Peer(url, find_proxy(url, route.proxy, route.trust_env), route)
     async with _session(route) as session:
         exchange = _Exchange(session, peer)
         try:
-            response = await exchange.send(method, headers, data)
+            response = await exchange.send_on(method, headers, data)
             tell_allowances(response.headers)
+            blocks = Blocks(response, peer)
             if response.status >= 300:
-                raise refused(response.status, response.headers, await _error_body(response), peer)
-            yield Response(response.content_type, Blocks(response.content, peer), peer, route.line_limit)
+                raise refused(response.status, response.headers, await _error_body(blocks), peer)
+            yield Response(response.content_type, blocks, peer, route.line_limit)
         except ProviderError as error:
             # A server may repeat what it was sent.
             error.args = tuple(peer.hide_secrets(str(words)) for words in error.args)
@@ -287,6 +284,7 @@ def _session(route: Route) -> aiohttp.ClientSession:
             total=None, connect=_seconds(route.connect_timeout), sock_read=_seconds(route.read_timeout)
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,  # see http_body
     )
 
 
@@ -300,6 +298,17 @@ class _Exchange:
         self._tls = peer.route.tls.context() if encrypted else True
         self._line = Line(None)
         self._response: aiohttp.ClientResponse | None = None
+
+    async def send_on(self, method: str, headers: Mapping[str, str], data: bytes | None) -> aiohttp.ClientResponse:
+        """The response, also to where the server sends the request on within itself, a few times."""
+        for _ in range(MOST_REDIRECTS):
+            response = await self.send(method, headers, data)
+            target = _target_of_redirect(response, self._peer.url)
+            if target is None:
+                return response
+            self.end()
+            self._peer = replace(self._peer, url=target)
+        return await self.send(method, headers, data)
 
     async def send(
         self, method: str, headers: Mapping[str, str], data: bytes | None, *, fresh: bool = False
@@ -320,7 +329,7 @@ class _Exchange:
         if self._response is None:
             self._line.drop()
             return await self.send(method, headers, data, fresh=True)
-        self._line.watch(self._response.content)
+        self._line.watch(self._response)
         return self._response
 
     async def _request(self, method: str, headers: Mapping[str, str], data: bytes | None) -> aiohttp.ClientResponse:
@@ -348,6 +357,17 @@ class _Exchange:
             self._line.drop()
 
 
+def _target_of_redirect(response: aiohttp.ClientResponse, asked: URL) -> URL | None:
+    """Where on the same server the same request is to be sent; None where it is not, or elsewhere."""
+    if response.status not in (307, 308):
+        return None
+    with suppress(ValueError):
+        target = asked.join(URL(response.headers.get("Location", ""))).with_fragment(None)
+        if target.origin() == asked.origin() and target.user is None and target.password is None and target != asked:
+            return target
+    return None
+
+
 def _closed_by_server(error: Exception) -> bool:
     """Is it a connection that was closed, and not one that went silent? What was sent on that may have arrived."""
     if isinstance(error, aiohttp.ClientOSError):
@@ -355,14 +375,14 @@ def _closed_by_server(error: Exception) -> bool:
     return isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError))
 
 
-async def _error_body(response: aiohttp.ClientResponse) -> bytes:
+async def _error_body(blocks: Blocks) -> bytes:
     """The beginning of the body, or as much of it as arrives in time and whole."""
     body = bytearray()
 
     async def read() -> None:
-        while len(body) < MOST_READ_OF_ERROR and (block := await response.content.readany()):
+        while len(body) < MOST_READ_OF_ERROR and (block := await blocks.next()):
             body.extend(block)
 
-    with suppress(aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError):
+    with suppress(ProviderError, asyncio.TimeoutError):
         await asyncio.wait_for(read(), ERROR_BODY_TIMEOUT)
     return bytes(body[:MOST_READ_OF_ERROR])

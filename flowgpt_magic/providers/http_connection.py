@@ -16,6 +16,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
+import ssl
 from base64 import b64encode
 from contextlib import suppress
 from contextvars import ContextVar
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
 END_OF_HEAD = b"\r\n\r\n"
+PROBED_AFTER = 45  # seconds of silence on a connection after which the system asks whether the other end is there
 KEPT_OPEN = 2.0  # seconds a connection waits for another request: less than any server does, which would close it first
 
 
@@ -163,6 +166,11 @@ class Peer:
         return text
 
 
+def ends_with_connection(response: aiohttp.ClientResponse) -> bool:
+    """Does nothing but the end of the connection tell where the body ends (RFC 9112, section 6.3)?"""
+    return "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers
+
+
 class Wire(asyncio.Protocol):
     """Stands between a transport and the HTTP parser, and passes on what happens."""
 
@@ -171,14 +179,18 @@ class Wire(asyncio.Protocol):
         self._parser = parser
         self._silence = silence
         self._in_head = True
-        self._lost = False
+        self._lost = self._until_closed = False
         self._content: aiohttp.StreamReader | None = None
+        # Over TLS the server says that it has sent all; a connection that ends without may have been cut by anybody.
+        self._tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        self._cut_off = False
         self._stalled: asyncio.TimerHandle | None = None
         self.timed_out = self.heard = self.handed_on = False
 
-    def watch(self, content: aiohttp.StreamReader) -> None:
-        """Tell the reader ``content`` when the connection is lost before the body has ended."""
-        self._content = content
+    def watch(self, response: aiohttp.ClientResponse) -> None:
+        """Tell the reader of this response's body when the connection is lost before that has ended."""
+        self._content = response.content
+        self._until_closed = ends_with_connection(response)
         if self._lost:
             self._tell_reader()
 
@@ -197,6 +209,7 @@ class Wire(asyncio.Protocol):
             self._abort_soon()
 
     def eof_received(self) -> bool | None:
+        self._cut_off = not self._has_said_all()
         self._parser.eof_received()
         # Nothing can be answered any more. Closing would wait until the server has read the rest of the request.
         self._abort_soon()
@@ -206,7 +219,16 @@ class Wire(asyncio.Protocol):
         # Not now: asyncio may be reading the rest in the middle of closing TLS, and does not expect it.
         asyncio.get_running_loop().call_soon(self._transport.abort)
 
+    def _has_said_all(self) -> bool:
+        if self._tls is None:
+            return True
+        try:
+            return not self._tls.read(1)
+        except ssl.SSLError as error:
+            return isinstance(error, ssl.SSLZeroReturnError)
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._cut_off = self._cut_off or exc is not None
         self._parser.connection_lost(cast("Exception | None", exc))
         self._lost = True
         self._cancel_stalled()
@@ -214,8 +236,11 @@ class Wire(asyncio.Protocol):
 
     def _tell_reader(self) -> None:
         content = self._content
-        if content is not None and not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError("the framing of the body is broken"))
+        if content is None or content.exception() is not None:
+            return
+        # The parser takes any loss of the connection for the end of a body without a length (RFC 9112, section 9.8).
+        if not content.is_eof() or (self._until_closed and self._cut_off):
+            content.set_exception(aiohttp.ClientPayloadError("the body is not whole"))
 
     def pause_writing(self) -> None:
         self._parser.pause_writing()
@@ -279,15 +304,17 @@ class Line:
             return False
         if isinstance(earlier, Wire):
             earlier.handed_on = True
+        elif transport is not None:
+            _keep_alive(transport)
         if transport is not None and parser is not None:
             self._wire = Wire(transport, parser, self._silence)
             transport.set_protocol(self._wire)
         return True
 
-    def watch(self, content: aiohttp.StreamReader) -> None:
-        """Tell the reader ``content`` when the connection is lost before the body has ended."""
+    def watch(self, response: aiohttp.ClientResponse) -> None:
+        """Tell the reader of this response's body when the connection is lost before that has ended."""
         if self._wire is not None:
-            self._wire.watch(content)
+            self._wire.watch(response)
 
     def drop(self) -> None:
         """End the connection now, unless it waits for another request or serves one."""
@@ -303,6 +330,15 @@ class Line:
     def stale(self) -> bool:
         """Has it served another request, and this one with not a byte? Then the server had closed it, most likely."""
         return self._reused and self._wire is not None and not (self._wire.heard or self._wire.timed_out)
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    """Let the system probe a silent connection: routers forget one after some minutes, and a model may think longer."""
+    connected = transport.get_extra_info("socket")
+    with suppress(OSError, AttributeError, NotImplementedError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBED_AFTER)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBED_AFTER)
 
 
 line_of_task: ContextVar[Line] = ContextVar("flowgpt_line")

@@ -49,7 +49,7 @@ def explain(error: Exception, peer: Peer) -> ProviderError:
     if isinstance(error, asyncio.TimeoutError):
         return timeout_error(peer)
     if isinstance(error, aiohttp.ClientPayloadError | HttpProcessingError):
-        return StreamInterruptedError(sentences(f"{peer.host} ended the connection before the reply was complete"))
+        return cut_off(peer)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return _proxy_refused(error.status, error.headers or {}, peer)
     if isinstance(error, aiohttp.ClientConnectorError | UnicodeError):
@@ -67,6 +67,11 @@ def explain(error: Exception, peer: Peer) -> ProviderError:
     return ProviderConnectionError(
         sentences(f"{_place(peer)} could not be asked: {type(error).__name__}", *_advice(peer))
     )
+
+
+def cut_off(peer: Peer) -> StreamInterruptedError:
+    """The body ended before it was whole."""
+    return StreamInterruptedError(sentences(f"{peer.host} ended the connection before the reply was complete"))
 
 
 def timeout_error(peer: Peer) -> ProviderTimeoutError:
@@ -172,11 +177,8 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
 
 def _redirect_error(status: int, headers: Mapping[str, str], peer: Peer) -> ProviderStatusError:
     target = one_line(headers.get("Location", ""))[:200] or "somewhere"
-    return ProviderStatusError(
-        f"{peer.host} answered {status}: it redirects to {target}, where nothing was sent; if you trust that address, "
-        "make it the base URL.",
-        status,
-    )
+    said = f"{peer.host} answered {status}: it redirects to {target}, where nothing was sent"
+    return ProviderStatusError(sentences(f"{said}; if you trust that address, make it the base URL"), status)
 
 
 def retry_delay(headers: Mapping[str, str]) -> float | None:
