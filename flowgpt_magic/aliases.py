@@ -12,18 +12,21 @@ import re
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flowgpt_magic import keys, settings
+from flowgpt_magic import extra_headers, keys, parameters, settings
 from flowgpt_magic.errors import FlowGptError, MissingKeyError
+from flowgpt_magic.parameters import Layer
 
 FILE = "aliases.json"
 VERSION = 1
 LONGEST_CHAIN = 3  # aliases, one pointing to the next
 LONGEST_NAME = 100  # characters
+TABLES = ("params", "extra_headers")  # settings that are merged, and so never taken or left as a whole
+TEXTS = ("target", "base_url", "system", "key_variable")
 _lock = threading.Lock()
 
 
@@ -41,6 +44,7 @@ class Alias:
 
     ``target`` is a provider and model, a provider, a model or another alias. ``base_url`` is its server, and
     ``key_variable`` the *name* of what holds the key for that: an environment variable, or ``keyring:SERVICE/USER``.
+    ``params`` are further parameters of the provider, and ``extra_headers`` headers for its server.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Alias:
     system: str = ""
     temperature: float | None = None
     key_variable: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    extra_headers: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def aliases_file() -> Path:
@@ -129,6 +135,9 @@ def as_options(alias: Alias, *, need_key: bool = True) -> dict[str, Any]:
         found["system"] = alias.system
     if alias.temperature is not None:
         found["temperature"] = alias.temperature
+    for name in TABLES:
+        if given := getattr(alias, name):
+            found[name] = dict(given)
     if alias.base_url or alias.key_variable:
         address, key = _address_and_key(alias)
         if alias.base_url:
@@ -165,6 +174,10 @@ def apply(chosen: settings.Settings, *, need_key: bool = True) -> settings.Setti
     if name not in known:
         return chosen
     implied, rank = as_options(known[name], need_key=need_key), chosen.ranks.get("model", -1)
+    source = f"alias {name}"
+    tables = {table: implied.pop(table, {}) for table in TABLES}
+    own = {each: value for each, value in tables["params"].items() if each in settings.TABLE}
+    implied |= {each: settings.check(each, value, source) for each, value in own.items()}
 
     def stays(setting: str) -> bool:
         return chosen.ranks.get(setting, -1) >= rank
@@ -173,14 +186,35 @@ def apply(chosen: settings.Settings, *, need_key: bool = True) -> settings.Setti
     for address, key in settings.KEYS.items():
         if key in implied and (address in taken or (address not in implied and not stays(key))):
             taken.add(key)
-    source = f"alias {name}"
     labels = {each: f"{source}, {chosen.sources.get(each, '')}" if each == "model" else source for each in taken}
-    return replace(
+    asked = replace(
         chosen,
         **{each: implied[each] for each in taken},
         sources={**chosen.sources, **labels},
         ranks={**chosen.ranks, **dict.fromkeys(taken, rank)},
     )
+    tables["params"] = {each: value for each, value in tables["params"].items() if each not in own}
+    server = str(implied.get(settings.SERVER, asked.openai_base_url))
+    return _with_tables(asked, tables, source, rank, server)
+
+
+def _with_tables(
+    chosen: settings.Settings, tables: Mapping[str, Any], source: str, rank: float, server: str
+) -> settings.Settings:
+    """``chosen`` with the tables of an alias merged in, just below what was set as near as the alias was.
+
+    - ``tables`` are what the alias gives, by the names of the settings.
+    - ``source`` is what the alias is called where a value's source is shown.
+    - ``rank`` is that of the setting that named the alias.
+    - ``server`` is the one that its headers go to.
+    """
+    layers, sources = dict(chosen.layers), dict(chosen.sources)
+    server = server.strip().rstrip("/")
+    for name, values in tables.items():
+        if values:
+            layers[name] = (*layers.get(name, ()), Layer(source, rank - 0.5, values, server))
+            sources.setdefault(name, source)
+    return settings.with_tables(replace(chosen, layers=layers, sources=sources))
 
 
 def key_for(address: str, server: str, chosen: settings.Settings, otherwise: str = "") -> str:
@@ -230,18 +264,45 @@ def _checked(alias: Alias) -> Alias:
     """``alias`` with its values as they are used; raises ``AliasError`` or ``SettingError`` that names it."""
     _check_form(alias.name)
     source = f"alias {alias.name}"
-    for each in fields(alias):
-        if each.name != "temperature" and not isinstance(getattr(alias, each.name), str):
-            raise AliasError(f"{source}: {each.name} must be text")
+    for name in TEXTS:
+        if not isinstance(getattr(alias, name), str):
+            raise AliasError(f"{source}: {name} must be text")
     if not alias.target.strip():
         raise AliasError(f"{source} needs a target: a provider, a model, provider:model or another alias")
     _check_key_variable(alias.key_variable, source)
+    params, headers = _checked_tables(alias, source)
+    temperature = alias.temperature
+    if "temperature" in params:
+        if temperature is not None:
+            raise AliasError(f"{source}: temperature is there twice, by itself and among the parameters")
+        temperature = params.pop("temperature")
     return replace(
         alias,
         target=alias.target.strip(),
         base_url=_base_url(alias.base_url, source),
-        temperature=settings.check("temperature", alias.temperature, source),
+        temperature=settings.check("temperature", temperature, source),
+        params=params,
+        extra_headers=headers,
     )
+
+
+def _checked_tables(alias: Alias, source: str) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """The parameters and headers of ``alias``; headers may be given among the parameters.
+
+    Raises ``SettingError`` for what cannot be one, and for what is the alias's in another way.
+    """
+    params = dict(settings.check("params", alias.params or None, source) or {})
+    for name, value in params.items():
+        known = settings.TABLE.get(name)
+        if name in (*settings.NO_PARAMETERS, *settings.KEYS) or (known and known.metadata["secret"]):
+            raise AliasError(f"{source}: {name} is no parameter that an alias keeps")
+        if name in settings.KEYS.values():
+            raise AliasError(f"{source}: {name} is no parameter; an alias names its key with --key-variable")
+        if known and value is not None:
+            params[name] = settings.check(name, value, source)
+    given = params.pop(extra_headers.NAME, None) or {}
+    headers = settings.check(extra_headers.NAME, alias.extra_headers or None, source) or {}
+    return params, extra_headers.joined(headers, given)
 
 
 def _base_url(text: str, source: str) -> str:
@@ -301,6 +362,8 @@ def _merged(alias: Alias, known: Mapping[str, Alias]) -> Alias:
             temperature=lower.temperature if found.temperature is None else found.temperature,
             # A key goes to no other server than the one it was given for.
             key_variable=found.key_variable or ("" if found.base_url else lower.key_variable),
+            extra_headers=extra_headers.joined({} if found.base_url else lower.extra_headers, found.extra_headers),
+            params=parameters.merged([Layer(name, 0, lower.params), Layer(found.name, 1, found.params)]),
         )
     return found
 
@@ -354,4 +417,4 @@ def _write(known: Mapping[str, Alias]) -> None:
 def _kept(alias: Alias) -> dict[str, Any]:
     values = asdict(alias)
     del values["name"]
-    return {name: value for name, value in values.items() if value not in ("", None)}
+    return {name: value for name, value in values.items() if value not in ("", None, {})}

@@ -10,6 +10,8 @@ from flowgpt_magic.answers import checked
 from flowgpt_magic.attempts import persistent
 from flowgpt_magic.continued_text import Continued
 from flowgpt_magic.extras import Extras
+from flowgpt_magic.fitting import Chunks as Asked
+from flowgpt_magic.fitting import fitting
 from flowgpt_magic.keeping import Keeping
 from flowgpt_magic.messages import Again, LeftOut, Message, Usage, Waiting
 from flowgpt_magic.replay import Replays
@@ -27,16 +29,16 @@ def asked(request: Request, watch: Watch) -> Chunks:
     listens = "read_timeout" in provider.settings
     silence = None if listens or "read_timeout" not in chosen.sources else chosen.read_timeout
 
-    def ask(
-        messages: Sequence[Message], further: Mapping[str, Any]
-    ) -> AsyncGenerator[str | Usage | Extras | Waiting, None]:
-        given = {**request.parameters, **further}
-        return persistent(
-            lambda: watch.asking(provider.create_async_generator(request.target.model, messages, **given)),
-            who=request.target.provider,
-            retries=chosen.retries,
-            silence=silence,
-        )
+    def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> Asked:
+        def with_parameters(given: Mapping[str, Any]) -> Asked:
+            return persistent(
+                lambda: watch.asking(provider.create_async_generator(request.target.model, messages, **given)),
+                who=request.target.provider,
+                retries=chosen.retries,
+                silence=silence,
+            )
+
+        return fitting(with_parameters, {**request.parameters, **further}, request)
 
     if request.schema is None:
         return _after(request.begins_with, ask(request.messages, {}))

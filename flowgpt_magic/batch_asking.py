@@ -13,6 +13,8 @@ from flowgpt_magic.batch_server import Server
 from flowgpt_magic.batch_turns import Flight, Turns
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.extras import Extras
+from flowgpt_magic.fitting import Chunks as Asked
+from flowgpt_magic.fitting import fitting
 from flowgpt_magic.messages import Again, Message, Usage, Waiting
 
 
@@ -54,8 +56,9 @@ class Asking:
         """The chunks of one reply, or of several where the first ones do not fit the schema."""
         request = flight.request
 
-        def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Extras, None]:
-            return self._once(flight, messages, {**request.parameters, **further})
+        def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> Asked:
+            given = {**request.parameters, **further}
+            return fitting(lambda fit: self._once(flight, messages, fit), given, request)
 
         if request.schema is None:
             return ask(request.messages, {})

@@ -98,6 +98,9 @@ options:
   %%flowgpt -s "Be brief." -f text %%flowgpt -a frame,err --next-cell
   Why is the sky blue?             Correct {{name}}, which made this error.
 
+  %%flowgpt -P stop=["END"]        %%flowgpt -P extra_body={{"repetition_penalty": 1.1}}
+  Count to ten, then say END.      Name ten rivers.
+
   %flowgpt fix                     %flowgpt explain my_function
   %flowgpt edit 2 another prompt   %flowgpt export talk.ipynb
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flowgpt_magic import options
@@ -44,6 +45,7 @@ _OPEN = re.compile(r""""[^"]*\Z|'[^']*\Z""")
 _CLAIM = re.compile(r"[\w.-]+[:/]\S+")
 _TO_ESCAPE = re.compile(r"""[\s"']|\\(?=[\\"' ])""")
 _PROBE = "flowgpt_probe"
+PARAM = options.BY_FLAG["-P"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def _on_line(text: str, place: int, cursor: int, known: Known, *, first: bool = 
         place, first = assigned.end(), False
     used: set[str] = set()
     option: options.Option | None = None
-    while (end := _end(text, place := _skip(text, place, cursor), cursor, value=option is not None)) < cursor:
+    while (
+        end := _end(text, place := _skip(text, place, cursor), cursor, value=option is not None, option=option)
+    ) < cursor:
         word = text[place:end]
         name, equals, _value = word.partition("=")
         if option:
@@ -130,13 +134,13 @@ def _argument(command: str, text: str, place: int, cursor: int, known: Known) ->
             return _on_line(text, end, cursor, known, first=False)
     bare, left = [], dict(takes.flags)
     flag: Source | None = None
-    while (end := _end(text, place, cursor, value=True)) < cursor:
+    while (end := _end(text, place, cursor, value=True, option=PARAM if flag is VALUES["param"] else None)) < cursor:
         word = text[place:end]
         name, equals, _value = word.partition("=")
         if flag:
             flag = None
         elif name in left:
-            source = left.pop(name)
+            source = left[name] if options.BY_FLAG.get(name) is PARAM else left.pop(name)
             flag = None if equals else source
         else:
             bare.append(word)
@@ -191,8 +195,16 @@ def _skip(text: str, place: int, cursor: int) -> int:
     return place
 
 
-def _end(text: str, place: int, cursor: int, *, value: bool) -> int:
-    """Where the word at ``place`` ends, at the latest at the cursor; in a ``value`` a quote may be open still."""
+def _end(text: str, place: int, cursor: int, *, value: bool, option: options.Option | None = None) -> int:
+    """Where the word at ``place`` ends, at the latest at the cursor; in a ``value`` a quote may be open still.
+
+    It may be JSON with spaces where it is the value of an ``option`` that takes that.
+    """
+    if option and option.json:
+        with suppress(ValueError):
+            closed = options.option_value(option, text[:cursor], place)[1]
+            return closed if _is_closed(text[place:closed]) else cursor
+        return cursor
     inner = re.compile(r"--[\w-]+=").match(text, place, cursor)
     start = inner.end() if inner else place
     if (value or inner) and _OPEN.match(text, start, cursor):
@@ -201,6 +213,11 @@ def _end(text: str, place: int, cursor: int, *, value: bool) -> int:
         return quoted.end()
     found = _WORD.match(text, place, cursor)
     return found.end() if found else cursor
+
+
+def _is_closed(value: str) -> bool:
+    """Is there no quote in it that is still open?"""
+    return value.replace('\\"', "").count('"') % 2 == 0
 
 
 def _is_model(word: str, known: Known) -> bool:

@@ -78,6 +78,7 @@ def _known(shell: Any, desk: Desk | None, magics: tuple[str, ...]) -> Known:
         lambda: list(os.environ),
         magics,
         bool(getattr(shell, "automagic", False)),
+        _all_parameters,
     )
 
 
@@ -112,6 +113,24 @@ def _all_models(*, wait: bool = True) -> Sequence[Item]:
         return [*found, *(owners[0] for owners in bare.values() if len(owners) == 1)]
 
     return _in_time("models", look, PATIENCE_TO_IMPORT if wait else PATIENCE)
+
+
+def _all_parameters() -> Sequence[Item]:
+    """What ``-P`` takes, of all providers."""
+
+    def look() -> Sequence[Item]:
+        from flowgpt_magic import models
+
+        found: dict[str, list[str]] = {}
+        for name in models.provider_names():
+            with suppress(Exception):  # a plug-in is foreign code
+                provider = models.find_provider(name)
+                connection = {"proxy", "schema", *provider.settings} - {"extra_headers"}
+                for each in sorted(models.taken_by(models.Target(name, provider, "")) - connection):
+                    found.setdefault(each, []).append(name)
+        return [Item(f"{each}=", f"parameter of {', '.join(owners)}") for each, owners in sorted(found.items())]
+
+    return _in_time("parameters", look, PATIENCE_TO_IMPORT)
 
 
 def _all_conversations(desk: Desk | None) -> Sequence[str]:

@@ -19,7 +19,7 @@ class Known:
 
     ``commands`` are the subcommands and what they do; ``models`` takes ``wait=False`` where there is something else to
     offer; ``files`` gives what is in a folder. ``magics`` are the names that are answered; ``automagic`` says that a
-    line may begin with one that has no ``%``.
+    line may begin with one that has no ``%``. ``parameters`` are those of all providers.
     """
 
     names: Mapping[str, object] = field(default_factory=dict)
@@ -31,6 +31,7 @@ class Known:
     environment: Callable[[], Iterable[str]] = tuple
     magics: tuple[str, ...] = ("flowgpt",)
     automagic: bool = False
+    parameters: Callable[[], Iterable[Item]] = tuple
 
 
 Source = Callable[[Known, str], Iterable[Item]]
@@ -94,6 +95,10 @@ def _settings(_known: Known, _typed: str) -> Iterable[Item]:
     return [Item(name, cut(row.metadata["help"], 60)) for name, row in settings.TABLE.items()]
 
 
+def _parameters(known: Known, _typed: str) -> Iterable[Item]:
+    return known.parameters()
+
+
 def _commands(known: Known, _typed: str) -> Iterable[Item]:
     return [Item(name, about) for name, about in known.commands().items()]
 
@@ -110,6 +115,7 @@ VALUES: dict[str, Source] = {
     "system": _system,
     "attach": attached,
     "schema": _variables,
+    "param": _parameters,
 }
 
 
@@ -131,6 +137,7 @@ _ALIAS: dict[str, Source | None] = {
     **dict.fromkeys(("-s", "--system"), _system),
     **dict.fromkeys(("-t", "--temperature"), nothing),
     "--key-variable": _environment,
+    **dict.fromkeys(("-P", "--param"), _parameters),
 }
 ARGUMENTS: dict[str, Takes] = {
     **dict.fromkeys(("use", "rm", "panel"), Takes((_conversations,), whole=True)),
@@ -148,7 +155,7 @@ ARGUMENTS: dict[str, Takes] = {
     **dict.fromkeys(("retry", "edit"), Takes((nothing,), asks=True)),
     **dict.fromkeys(("fix", "error"), Takes(asks=True)),
     "explain": Takes((_variables,), asks=True),
-    "set": Takes((_settings,)),
+    "set": Takes((_settings,), dict.fromkeys(("-P", "--param"), _parameters)),
     "help": Takes((_commands,)),
 }
 

@@ -23,20 +23,24 @@ from flowgpt_magic.kept import CellRun
 from flowgpt_magic.messages import Message, Turn
 from flowgpt_magic.models import find_model
 from flowgpt_magic.notebook import Cell
+from flowgpt_magic.parameters import over
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.records import ConversationRecord
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import (
+    TYPED,
     Prompt,
     Request,
     Spot,
     as_asked,
     build_messages,
     check_params,
+    given_for,
     prompt_of,
     read_images,
     read_prompt,
     request_key,
+    told_apart,
     turns_to_send,
 )
 from flowgpt_magic.schemas import schema_of
@@ -136,6 +140,7 @@ class Conversation:
     def _as_set(self, options: Mapping[str, Any]) -> Settings:
         own = {"model": self.record.model, "system": self.record.system, **self.record.parameters}
         given = {name: value for name, value in own.items() if value != ""}
+        given["params"] = over(given.get("params"), self._params)
         return settings.load(options, self._configured(), conversation=given)
 
     def set(self, **values: Any) -> None:
@@ -323,20 +328,22 @@ class Conversation:
     def _request(self, given: Prompt, options: Mapping[str, Any], spot: Spot, *, history: bool = True) -> Request:
         earlier, prompt = read_prompt(given)
         options = dict(options)
-        params = {**self._params, **options.pop("params", {})}
         images = options.pop("images", ())
         images = getattr(given, "images", ()) or images
         schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
-        chosen = aliases.apply(self._as_set(options))
+        typed = given_for(options.pop(TYPED, options))
+        known, params = told_apart(options)
+        chosen = aliases.apply(self._as_set({**known, "params": params or None}))
         target = find_model(chosen.model)
-        check_params(target, params)
+        check_params(target, {**self._params, **params}, by_name=options)
         images = read_images(images, target)
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         with self._kept.lock:
             before = self._timeline.live if spot.place is None else self._timeline.before(spot.place)
         sent, left_out = turns_to_send(chosen, before if history and earlier is None else [])
-        request = Request(prompt, target, chosen, [], "", spot, params, earlier, schema, images, left_out=2 * left_out)
+        count = 2 * left_out
+        request = Request(prompt, target, chosen, [], "", spot, earlier, schema, images, left_out=count, typed=typed)
         key = request_key(request, sent)
         return replace(request, key=key, messages=build_messages(request, sent))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping
@@ -19,6 +20,7 @@ from flowgpt_magic.errors import (
     ProviderTimeoutError,
     closest,
 )
+from flowgpt_magic.refusals import Refusals
 from flowgpt_magic.settings import KEYS, TABLE, Settings
 
 if TYPE_CHECKING:
@@ -50,6 +52,19 @@ def _entry_points() -> dict[str, EntryPoint]:
     """The installed providers by name; nobody takes the place of one of ours by using its name."""
     found = sorted(entry_points(group=GROUP), key=lambda point: point.value.startswith("flowgpt_magic."))
     return {point.name: point for point in found}
+
+
+def taken_by(target: Target) -> set[str]:
+    """The parameters that the provider names among its own."""
+    signature = inspect.signature(target.provider_class.create_async_generator)
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {name for name, each in signature.parameters.items() if each.kind in kinds} - {"model", "messages"}
+
+
+@cache
+def refusals() -> Refusals:
+    """What models have refused in this process: beside the providers, because it holds whoever asks them."""
+    return Refusals()
 
 
 def _installed(name: str) -> bool:

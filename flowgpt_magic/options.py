@@ -6,13 +6,13 @@ every space it was typed with.
 
 from __future__ import annotations
 
-import json
 import keyword
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowgpt_magic import written_parameters
 from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.settings import FORMATS, number, one_of, temperature, whole_number
 
@@ -31,6 +31,7 @@ class Option:
     check: Callable[[str], Any]
     text: str
     many: bool = False  # may it be there more than once?
+    json: bool = False  # may its value hold JSON, whose quotes and spaces belong to it?
 
 
 def variable_name(value: str) -> str:
@@ -42,17 +43,6 @@ def variable_name(value: str) -> str:
     raise ValueError(
         f"{value!r} cannot be a variable" + (f"; did you mean {better}?" if better.isidentifier() else ".")
     )
-
-
-def parameter(value: str) -> tuple[str, Any]:
-    """``name=value`` in two parts; the value is JSON where it is that, and text where it is not."""
-    name, equals, given = value.partition("=")
-    if not (equals and name.isidentifier()):
-        raise ValueError("must be name=value, such as top_p=0.9")
-    try:
-        return name, json.loads(given)
-    except (ValueError, RecursionError):
-        return name, given
 
 
 def names(value: str) -> list[str]:
@@ -72,9 +62,10 @@ OPTIONS = (
         "param",
         "P",
         "NAME=VALUE",
-        parameter,
-        "a further parameter of the provider; may be there several times",
+        written_parameters.read,
+        'a parameter of the provider: stop=["END"], extra_body={"top_a": 0.2}; as often as needed',
         many=True,
+        json=True,
     ),
     Option("system", "s", "TEXT", str, "system prompt for this turn: a text, or @file"),
     Option("chat", "c", "NAME", str, "the conversation; a new name begins one"),
@@ -174,39 +165,39 @@ def _nearest(flag: str) -> str:
     return f"; did you mean {' or '.join(begun)}?" if begun else closest(flag, BY_FLAG)
 
 
-def _read_option(line: str, result: Line, word: str, place: int) -> int:
-    """Take the option ``word`` and its value into ``result``; returns where the line goes on."""
-    name, value = _flag(word)
+def _read_option(line: str, result: Line, place: int) -> int:
+    """Take the option at ``place`` and its value into ``result``; returns where the line goes on."""
+    word, end = _word(line, place)
+    name, inline = _flag(word)
     option = BY_FLAG.get(name)
     if option is None:
         raise OptionError(f"there is no option {name}{_nearest(name)} -- ends the options; -h shows them")
     if option.name in result.options and not option.many:
         raise OptionError(f"{name} is there twice: which one do you mean?")
     if not option.value:
-        if value is not None:
+        if inline is not None:
             raise OptionError(f"{name} takes no value: it is there, or it is not")
         result.options[option.name] = True
-        return place
-    if value is None:
-        start = _skip_spaces(line, place)
-        value, place = _word(line, start) if start < len(line) else (None, start)
-    if value is None or (not value and option.name not in MAY_BE_EMPTY):
-        raise OptionError(f"{name} needs a value: {name} {option.value} ({option.text})")
+        return end
+    given = _GIVEN.match(line, place)
+    start = given.end() if given else _skip_spaces(line, end)
     try:
+        value, end = option_value(option, line, start) if start < len(line) else ("", start)
+        if not value and (option.name not in MAY_BE_EMPTY or (start == len(line) and not given)):
+            raise OptionError(f"{name} needs a value: {name} {option.value} ({option.text})")
         checked = option.check(value)
     except ValueError as error:
-        raise OptionError(f"{name} {value}: {error}") from None
+        shown = "" if option.json else f" {value}"
+        raise OptionError(f"{name}{shown}: {error}") from None
     if option.many:
         checked = [*result.options.get(option.name, []), *(checked if isinstance(checked, list) else [checked])]
     result.options[option.name] = checked
-    return place
+    return end
 
 
-def _check_once(result: Line) -> None:
-    """Raise ``OptionError`` where a parameter of the provider is there twice."""
-    given = [name for name, _value in result.options.get("param", ())]
-    if twice := next((name for name in given if given.count(name) > 1), ""):
-        raise OptionError(f"-P {twice}=… is there twice: which one do you mean?")
+def option_value(option: Option, line: str, place: int) -> tuple[str, int]:
+    """The value of ``option`` that begins at ``place``, without the shell's quotes, and where it ends."""
+    return written_parameters.cut(line, place, _word) if option.json else _word(line, place)
 
 
 def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
@@ -227,14 +218,14 @@ def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
             place = _skip_spaces(line, end)
             break
         if _looks_like_option(line[place:end]):
-            place = _read_option(line, result, word, end)
+            place = _read_option(line, result, place)
         elif "model" not in result.options and _is_name(line, place, word) and is_model(word):
             result.options["model"] = word
             place = end
         else:
             break
     result.prompt = line[place:]
-    _check_once(result)
+    written_parameters.together(result.options.get("param", ()))  # raises where one is there twice
     return result
 
 
@@ -248,6 +239,27 @@ def _checked_out(name: str) -> str:
         return variable_name(name)
     except ValueError as error:
         raise OptionError(f"{name} <<: {error}") from None
+
+
+def first_word(line: str) -> tuple[str, int]:
+    """The word that ``line`` begins with, cut as a shell would, and where it ends."""
+    return _word(line, 0)
+
+
+def value_at(flag: str, line: str, place: int) -> tuple[str, int]:
+    """The value of ``flag`` that begins at ``place``, and where it ends. Raises ``OptionError`` for broken JSON."""
+    try:
+        return option_value(BY_FLAG[flag], line, place) if flag in BY_FLAG else _word(line, place)
+    except ValueError as error:
+        raise OptionError(f"{flag}: {error}") from None
+
+
+def parameter(flag: str, value: str) -> tuple[str, Any]:
+    """``NAME=VALUE`` in two parts. Raises ``OptionError`` for what is none."""
+    try:
+        return written_parameters.read(value)
+    except ValueError as error:
+        raise OptionError(f"{flag}: {error}") from None
 
 
 def words(line: str) -> list[str]:

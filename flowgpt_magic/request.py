@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from flowgpt_magic import settings
+from flowgpt_magic import extra_headers, settings
 from flowgpt_magic.errors import FlowGptError, OptionError, PromptError, closest
 from flowgpt_magic.images import image_url
 from flowgpt_magic.messages import Message, Turn, said
-from flowgpt_magic.models import Target
+from flowgpt_magic.models import Target, taken_by
 from flowgpt_magic.notebook import NO_CELL, Cell
+from flowgpt_magic.parameters import BODY, PROTECTED, fields, origins, plain, without
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.schemas import Schema
 
@@ -22,6 +22,8 @@ Prompt = str | Sequence[Mapping[str, Any]]
 """What can be asked: a text, or messages of which the last is the user's."""
 
 SCHEMA, EARLIER = "schema", "earlier"  # what a turn keeps of a request beside the provider's parameters, as JSON text
+TYPED = "typed"  # among the options that ask again: those of them that were given for this very prompt
+LONGEST_SHOWN = 200  # characters of a value in an error
 # What does not change the answer is no part of what makes two requests the same.
 NO_PARAMETERS = {
     "token",
@@ -35,6 +37,7 @@ NO_PARAMETERS = {
     "line_limit",
     "threads",
     "pace",
+    extra_headers.NAME,
 }
 
 
@@ -63,8 +66,11 @@ def as_asked(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
     own = {"model": f"{turn.provider}:{turn.model}", "system": turn.system, **known}
     # What is asked of somebody else is asked in that one's own way.
     if "model" in options:
-        return {**({"system": turn.system} if turn.system else {}), **also, **options}
-    return {**own, **also, "params": others, **options}
+        return {**({"system": turn.system} if turn.system else {}), **also, **options, TYPED: options}
+    params = {**others, **(options.get("params") or {})}
+    own = {name: value for name, value in own.items() if name not in params}
+    others = {name: value for name, value in params.items() if name not in options}
+    return {**own, **also, **options, "params": others, TYPED: options}
 
 
 class ImagesBefore(tuple[str, ...]):
@@ -117,17 +123,17 @@ class Request:
     messages: list[Message]
     key: str
     spot: Spot
-    params: Mapping[str, Any] = field(default_factory=dict)
     earlier: Sequence[Message] | None = None  # what is sent in place of the turns before
     schema: Schema | None = None
     images: Sequence[str] = ()
     begins_with: str = ""
     left_out: int = 0
+    typed: frozenset[str] = frozenset()  # the fields that were given for this very prompt
 
     @property
     def parameters(self) -> dict[str, Any]:
         """What the provider is called with besides model and messages."""
-        return parameters(self.target, self.chosen, self.params)
+        return parameters(self.target, self.chosen)
 
     @property
     def native(self) -> bool:
@@ -195,25 +201,86 @@ def read_images(images: Sequence[Any], target: Target) -> list[str]:
     return [image_url(each) for each in (images if several else [images])]
 
 
-def parameters(target: Target, chosen: settings.Settings, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a provider is called with besides model and messages: what is set, of what it takes, and ``params``."""
+def parameters(target: Target, chosen: settings.Settings) -> dict[str, Any]:
+    """What a provider is called with besides model and messages: what is set, of what it takes."""
     found: dict[str, Any] = {name: getattr(chosen, name) for name in target.provider_class.settings}
     if chosen.proxy:
         found["proxy"] = chosen.proxy
     if chosen.temperature is not None:
         found["temperature"] = chosen.temperature
-    return {**found, **(params or {})}
+    if not chosen.params and "max_tokens" not in chosen.sources:
+        return found
+    taken = taken_by(target)
+    if "max_tokens" in chosen.sources and "max_tokens" in taken:
+        found["max_tokens"] = chosen.max_tokens
+    found |= {name: value for name, value in (chosen.params or {}).items() if name in taken}
+    return _nearest(found, chosen)
 
 
-def check_params(target: Target, params: Mapping[str, Any]) -> None:
-    """Raise ``OptionError`` for a parameter that the provider does not name among its own."""
-    signature = inspect.signature(target.provider_class.create_async_generator)
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    taken = {name for name, each in signature.parameters.items() if each.kind in kinds} - {"model", "messages"}
-    for name in params:
-        if name not in taken:
-            known = f" It takes {', '.join(sorted(taken - {'proxy'}))}."
-            raise OptionError(f"{target.provider} takes no parameter {name}{closest(name, taken)}{known}")
+def _nearest(found: Mapping[str, Any], chosen: settings.Settings) -> dict[str, Any]:
+    """``found`` with each field once, where one is a setting and stands in ``extra_body`` too."""
+    body, places = found.get(BODY) or {}, origins(chosen.layers.get("params", ()))
+    twice = [name for name in body if name in found and name in settings.TABLE]
+    nearer = {name for name in twice if chosen.ranks.get(name, -1) > places[f"{BODY}.{name}"].rank}
+    lower = {name: value for name, value in found.items() if name not in twice or name in nearer}
+    return {**lower, BODY: without(body, nearer)} if twice else dict(found)
+
+
+def told_apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings among ``options``, and the parameters: those in ``params``, and what is no setting.
+
+    Raises ``OptionError`` for a parameter that is there twice.
+    """
+    known = {name: value for name, value in options.items() if name in settings.TABLE and name != "params"}
+    further = {name: value for name, value in options.items() if name not in settings.TABLE}
+    params = dict(options.get("params") or {})
+    if twice := sorted(params.keys() & (further.keys() | {name for name, each in known.items() if each is not None})):
+        raise OptionError(f"{twice[0]} is there twice, by itself and in params: which one do you mean?")
+    return known, {**further, **params}
+
+
+def check_params(target: Target, params: Mapping[str, Any], *, by_name: Collection[str] = ()) -> None:
+    """Raise ``OptionError`` for a parameter that the provider does not name among its own.
+
+    The error says how a server is given it all the same, where the provider has ``extra_body`` for that. One that was
+    given ``by_name``, like a setting, may be a misspelt one: it is a ``SettingError`` that names the nearest.
+    """
+    taken = taken_by(target)
+    for name, value in params.items():
+        if name in PROTECTED:
+            raise OptionError(f"{name} is no parameter: {PROTECTED[name]}")
+        if name in taken:
+            continue
+        if name in by_name and (BODY not in taken or "did you mean" in closest(name, settings.TABLE)):
+            settings.check(name, value, "option")
+        advice = closest(name, taken)
+        if BODY in taken:
+            advice += f" For a server that takes it, write -P {BODY}={_shown({name: value})}, or {BODY}=… in Python."
+        known = ", ".join(sorted(each for each in taken if not _of_the_connection(each)))
+        raise OptionError(f"{target.provider} takes no parameter {name}{advice} It takes {known}.")
+
+
+def _of_the_connection(name: str) -> bool:
+    """Does it say how a server is reached, and nothing of the reply?"""
+    personal = name in settings.TABLE and settings.TABLE[name].metadata["personal"]
+    return name in ("schema", "connect_timeout", "line_limit") or (personal and name != extra_headers.NAME)
+
+
+def _shown(value: Any) -> str:
+    """``value`` as JSON, for an error that says how to write it."""
+    try:
+        text = json.dumps(plain(value, BODY), ensure_ascii=False)
+    except ValueError:
+        text = ""
+    return text if 0 < len(text) <= LONGEST_SHOWN else '{"NAME": VALUE}'
+
+
+def given_for(options: Mapping[str, Any]) -> frozenset[str]:
+    """The fields of the request that ``options`` give, those in ``params`` and ``extra_body`` among them."""
+    known, params = told_apart(options)
+    given = {**known, **params}
+    named = fields(given) if isinstance(given.get(BODY) or {}, Mapping) else given
+    return frozenset(name for name, value in named.items() if value is not None)
 
 
 def shaping(given: Mapping[str, Any]) -> dict[str, Any]:

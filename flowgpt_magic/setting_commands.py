@@ -6,18 +6,20 @@ with the name of a provider or an alias asks a server, for the models it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import aliases as short_names
-from flowgpt_magic import bridge, keys, models, options, settings
+from flowgpt_magic import bridge, keys, models, options, parameters, settings, written_parameters
 from flowgpt_magic.aliases import Alias
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundError, closest
 from flowgpt_magic.notebook import short_path
+from flowgpt_magic.parameter_commands import PARAM_FLAGS, rows_of, set_line, set_named
 from flowgpt_magic.plain_text import cut
-from flowgpt_magic.secrecy import without_passwords
+from flowgpt_magic.secrecy import without_passwords, without_secrets
 from flowgpt_magic.tables import Table
 
 if TYPE_CHECKING:
@@ -33,20 +35,27 @@ FLAGS = {
     "-t": "temperature",
     "--temperature": "temperature",
     "--key-variable": "key_variable",
+    "-P": "params",
+    "--param": "params",
 }
-USAGE = "NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME]"
+USAGE = "NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME] [-P NAME=VALUE …]"
 
 
 # Settings
 
 
 def set_(desk: Desk, rest: str) -> Shown:
-    """Show a setting, or set it for this conversation: ``set NAME [VALUE]``; ``none`` takes it back."""
+    """Show a setting, or set it here: ``set NAME [VALUE]``, ``set -P NAME=VALUE``; ``none`` takes it back.
+
+    It is set for this conversation. Parameters of the provider are set like settings, each beside the others.
+    """
+    if rest.startswith(PARAM_FLAGS):
+        return _told(desk, set_line(desk.conversation(), rest))
     name, value = _name_and_value(rest)
     if not name:
         raise OptionError("%flowgpt set takes the name of a setting and a value; %flowgpt config shows them all")
     if name not in settings.TABLE:
-        raise OptionError(f"there is no setting {name}{closest(name, settings.TABLE)} %flowgpt config shows them all")
+        return _told(desk, set_named(desk.conversation(), name, value))
     if not value:
         return _described(desk, name)
     if name == "history":
@@ -63,13 +72,13 @@ def config(desk: Desk, rest: str) -> Shown:
     """Every setting: its value, where that came from, what it does."""
     options.nothing_more("config", rest)
     chosen = _in_force(desk)
-    rows = tuple(
-        (name, _value(chosen, name), _source(chosen, name), str(each.metadata["help"]))
-        for name, each in settings.TABLE.items()
-    )
+    rows: list[tuple[str, ...]] = []
+    for name, each in settings.TABLE.items():
+        row = (name, _value(chosen, name), _source(chosen, name), str(each.metadata["help"]))
+        rows += rows_of(chosen, name) or [row]
     file, project = short_path(str(settings.settings_file())), settings.project_file()
     places = f"your settings file: {file}" + (f"; this project's: {short_path(str(project))}" if project else "")
-    return Table(("setting", "value", "from", "what it does"), rows, places)
+    return Table(("setting", "value", "from", "what it does"), tuple(rows), places)
 
 
 def _name_and_value(rest: str) -> tuple[str, str]:
@@ -99,12 +108,25 @@ def _described(desk: Desk, name: str) -> str:
     return f"{name}: {_value(chosen, name)} ({_source(chosen, name)}); {settings.TABLE[name].metadata['help']}"
 
 
+def _told(desk: Desk, names: Iterable[str]) -> str:
+    """What is in force now of some settings and parameters."""
+    chosen = _in_force(desk)
+    rows = {row[0]: row for row in rows_of(chosen, "params")}
+    further = {name: rows.get(f"params.{name}", ("", NONE, "default")) for name in names}
+    return "\n".join(
+        _described(desk, name) if name in settings.TABLE else f"{name}: {row[1]} ({row[2]})"
+        for name, row in further.items()
+    )
+
+
 def _value(chosen: settings.Settings, name: str) -> str:
     value = getattr(chosen, name)
     if value is None or value == "":
         return NONE
     if settings.TABLE[name].metadata["secret"]:
         return "***"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{row[0].partition('.')[2]} = {row[1]}" for row in rows_of(chosen, name)) or NONE
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else cut(without_passwords(short_path(str(value))))
@@ -260,7 +282,12 @@ def update(_desk: Desk, rest: str) -> Shown:
         raise OptionError(f"%flowgpt update takes {USAGE}, and of these only what changes; quote texts with spaces")
     if len(bare) == 2:
         given["target"] = bare[1]
-    made = replace(_known(bare[0]), **given)
+    before = _known(bare[0])
+    made = replace(before, **given)
+    if given.get("params") == {}:
+        made = replace(made, extra_headers={})
+    elif "params" in given:
+        made = replace(made, **_with_more(before, given["params"]))
     _keep(made)
     return _made(made)
 
@@ -293,36 +320,50 @@ def aliases(_desk: Desk, rest: str) -> Shown:
             cut(each.system),
             "" if each.temperature is None else f"{each.temperature:g}",
             _key_state(each.key_variable),
+            cut(_given(each)),
         )
         for name, each in known.items()
     )
-    columns = ("alias", "target", "asks", "endpoint", "system prompt", "temperature", "key variable")
+    columns = ("alias", "target", "asks", "endpoint", "system prompt", "temperature", "key variable", "parameters")
     return Table(columns, rows, f"they are kept in {short_path(str(short_names.aliases_file()))}")
 
 
 def _read_line(command: str, rest: str) -> tuple[list[str], dict[str, Any]]:
     """The bare words, and the fields of an alias that the options give."""
-    words, bare, given = iter(options.words(rest)), [], {}
-    for word in words:
-        flag, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
-        if flag not in FLAGS:
-            if word.startswith("-"):
-                raise OptionError(f"%flowgpt {command} has no option {flag}{closest(flag, FLAGS)} It takes {USAGE}")
+    bare: list[str] = []
+    given: dict[str, Any] = {}
+    params: list[tuple[str, Any]] = []
+    while rest := rest.lstrip():
+        word, end = options.first_word(rest)
+        flag, equals, _value = word.partition("=") if word.startswith("--") else (word, "", "")
+        if flag in FLAGS:
+            start = len(flag) + 1 if equals else len(rest) - len(rest[end:].lstrip())
+            value, end = options.value_at(flag, rest, start)
+            _take(flag, value, given, params)
+        elif word.startswith("-"):
+            raise OptionError(f"%flowgpt {command} has no option {flag}{closest(flag, FLAGS)} It takes {USAGE}")
+        else:
             bare.append(word)
-            continue
-        field = FLAGS[flag]
-        if field in given:
-            raise OptionError(f"{flag} is there twice: which one do you mean?")
-        value = value if equals else next(words, "")
-        if not value:
-            raise OptionError(f"{flag} needs a value; {NONE} takes it away")
+        rest = rest[end:]
+    return bare, given | ({"params": written_parameters.together(params)} if params else {})
+
+
+def _take(flag: str, value: str, given: dict[str, Any], params: list[tuple[str, Any]]) -> None:
+    """Put the value of ``flag`` into ``given``, or a parameter into ``params``."""
+    field = FLAGS[flag]
+    if field in given:
+        raise OptionError(f"{flag} is there twice: which one do you mean?")
+    if not value:
+        raise OptionError(f"{flag} needs a value; {NONE} takes it away")
+    if field == "params" and value.lower() != NONE:
+        params.append(options.parameter(flag, value))
+    else:
         given[field] = _field_value(field, value)
-    return bare, given
 
 
-def _field_value(field: str, value: str) -> str | float | None:
+def _field_value(field: str, value: str) -> Any:
     if value.lower() == NONE:
-        return None if field == "temperature" else ""
+        return {"temperature": None, "params": {}}.get(field, "")
     if field == "temperature":
         return float(settings.check("temperature", value, "-t"))
     if field == "system":
@@ -332,9 +373,21 @@ def _field_value(field: str, value: str) -> str | float | None:
     return value
 
 
+def _with_more(before: Alias, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an alias that has further parameters; None takes one away."""
+    params = {**before.params, **given}
+    if parameters.BODY in before.params and given.get(parameters.BODY):
+        params[parameters.BODY] = parameters.joined(before.params[parameters.BODY], given[parameters.BODY])
+    temperature = {"temperature": params.pop("temperature")} if "temperature" in params else {}
+    return {"params": {name: value for name, value in params.items() if value is not None}, **temperature}
+
+
 def _keep(made: Alias) -> None:
     """Save it, if it would ask somebody who takes what it gives."""
+    from flowgpt_magic.request import check_params
+
     target = models.find_model(made.target)
+    check_params(target, {**made.params, **({"extra_headers": made.extra_headers} if made.extra_headers else {})})
     address, key = models.address_and_key(made.target)
     given = {"--endpoint": (address, made.base_url), "--key-variable": (key, made.key_variable)}
     for flag, (name, value) in given.items():
@@ -348,6 +401,13 @@ def _known(name: str) -> Alias:
     if name not in known:
         raise OptionError(f"there is no alias {name}{closest(name, known)} %flowgpt aliases shows them")
     return known[name]
+
+
+def _given(made: Alias) -> str:
+    """The parameters and headers of an alias, as they are written."""
+    found = without_secrets(made.params)
+    headers = {"extra_headers": dict(made.extra_headers)} if made.extra_headers else {}
+    return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in {**found, **headers}.items())
 
 
 def _made(made: Alias) -> str:

@@ -2,7 +2,11 @@
 
 A value is looked for in this order: an option of the call, the conversation's own, ``%config FlowGPT.name``, the
 environment variable ``FLOWGPT_NAME``, the table ``[tool.flowgpt_magic]`` of the nearest pyproject.toml, the user's
-settings file, the default written here. Where ``openai_base_url`` is set in none of them, ``OPENAI_BASE_URL`` counts.
+settings file, the default written here. An alias stands where its name was given: just below what was set beside it.
+Where ``openai_base_url`` is set in none of them, ``OPENAI_BASE_URL`` counts.
+
+``params`` and ``extra_headers`` are tables. The places are merged name by name, and the nearest one counts for each. A
+parameter that is a setting too, such as ``temperature``, is that setting.
 
 A project may be somebody else's: what a prompt is sent to, with which key, and where it is kept is not its to say.
 """
@@ -13,14 +17,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import platformdirs
 
-from flowgpt_magic import keys
+from flowgpt_magic import extra_headers, keys, parameters
 from flowgpt_magic.errors import SettingError, closest
+from flowgpt_magic.parameters import Layer
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,7 +34,25 @@ else:
 
 APP = "flowgpt_magic"
 LARGEST_PROJECT = 1_000_000  # bytes; a longer pyproject.toml was not written by hand, and is not read
+CALL = 5  # the rank of what one call is given
+SERVER = "openai_base_url"  # the address of the server that takes headers of one's own
 SETTLED = 2.0  # seconds after which a file that changes again gets another time, on every file system
+
+# Settings that no provider is given, so that they stand in no table of parameters.
+NO_PARAMETERS = {
+    *(
+        "model",
+        "system",
+        "format",
+        "images",
+        "history",
+        "history_tokens",
+        "attach_tokens",
+        "retries",
+        "cache",
+        "params",
+    ),
+}
 
 T = TypeVar("T")
 
@@ -122,14 +145,17 @@ def setting(
     *,
     secret: bool = False,
     personal: bool = False,
+    table: bool = False,
     key_for: str = "",
 ) -> Any:
     """One row of the table below: its default, what values it takes, what it does.
 
-    A ``personal`` one is the user's own, and no project sets it; every secret is. ``key_for`` is the setting with the
-    address of the server that this is the key for: the key itself where it is a secret, else its name.
+    A ``personal`` one is the user's own, and no project sets it; every secret is. A ``table`` is merged over the places
+    that give it. ``key_for`` is the setting with the address of the server that this is the key for: the key itself
+    where it is a secret, else its name.
     """
     about = {"check": check, "help": text, "secret": secret, "personal": personal or secret, "key_for": key_for}
+    about["table"] = table
     return field(default=default, repr=not secret, metadata=about)
 
 
@@ -138,7 +164,8 @@ class Settings:
     """The values in force.
 
     ``sources`` says for each name where its value came from, and ``ranks`` how far up that is: where two places set a
-    value, the one with the higher number is in force.
+    value, the one with the higher number is in force. ``layers`` are what each place gives of a table, by the name of
+    the setting.
     """
 
     model: str = setting("", _text, "who answers: provider:model, a provider, a model or an alias")
@@ -183,7 +210,19 @@ class Settings:
     read_timeout: float = setting(600.0, number(0.001), "seconds without a byte after which a reply has failed")
     line_limit: int = setting(8 * 2**20, whole_number(1024), "bytes; a longer line of a stream is an error")
     context_size: int = setting(4096, whole_number(256), "tokens the embedded model can see: prompt and reply together")
-    max_tokens: int = setting(1024, whole_number(1), "tokens at which the embedded model ends a reply")
+    max_tokens: int = setting(
+        1024, whole_number(1), "tokens at which a reply ends; unless set, the embedded model's alone"
+    )
+    params: Mapping[str, Any] | None = setting(
+        None, parameters.checked, 'further parameters of the provider, such as {"top_p": 0.9}', table=True
+    )
+    extra_headers: Mapping[str, str | None] | None = setting(
+        None,
+        extra_headers.checked,
+        "own headers for the OpenAI-compatible server; $NAME in a value stands for an environment variable",
+        personal=True,
+        table=True,
+    )
     threads: int = setting(0, whole_number(0), "threads the embedded model computes on; 0 for half the processors")
     history: str = setting(
         "", _history, "file of the history, :memory:, or off; empty for the data folder's", personal=True
@@ -194,7 +233,8 @@ class Settings:
     cache: bool = setting(False, _switch, "answer from the history if the same request was answered before")
     pace: float = setting(0.0, number(0), "seconds the echo provider takes for a word")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
-    ranks: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    ranks: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
+    layers: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict, compare=False, repr=False)
 
 
 TABLE = {each.name: each for each in fields(Settings) if "check" in each.metadata}
@@ -225,7 +265,8 @@ def check(name: str, value: Any, source: str) -> Any:
     try:
         return TABLE[name].metadata["check"](value)
     except ValueError as error:
-        hidden = TABLE[name].metadata["secret"] or name in KEYS.values()  # what should be a key's name may be the key
+        # What should be a key's name may be the key, and so may what stands in a table.
+        hidden = TABLE[name].metadata["secret"] or TABLE[name].metadata["table"] or name in KEYS.values()
         shown = "" if hidden else f"is {value!r}; it "
         raise SettingError(f"{source}: {name} {shown}{error}") from None
 
@@ -293,7 +334,8 @@ def _project_values(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(table, dict):
         raise SettingError(f"{path}: [tool.{APP}] must be a table, with a line for each setting")
-    for name in table:
+    params = table.get("params")
+    for name in (*table, *(params if isinstance(params, dict) else ())):
         if name in TABLE and TABLE[name].metadata["personal"]:
             own = settings_file()
             raise SettingError(f"{path}: {name} is not a project's to set; put it into your own settings file, {own}")
@@ -323,13 +365,15 @@ def load(
         ("this conversation", conversation or {}),
         ("option", options or {}),
     ]
-    named = "" if any(layer.get("openai_base_url") for _, layer in layers) else _openai_server(environ)
+    labelled = [(source, _spread(source, layer)) for source, layer in layers]
+    named = "" if any(layer.get("openai_base_url") for _, layer in labelled) else _openai_server(environ)
     if named:
-        environment["openai_base_url"] = environ[named].strip()
+        dict(labelled)["environment"]["openai_base_url"] = environ[named].strip()
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    ranks: dict[str, int] = {}
-    for rank, (source, layer) in enumerate(layers):
+    ranks: dict[str, float] = {}
+    tables: dict[str, tuple[Layer, ...]] = {}
+    for rank, (source, layer) in enumerate(labelled):
         for name, value in layer.items():
             if value is None:
                 continue
@@ -337,14 +381,17 @@ def load(
             label = f"environment variable {own}" if source == "environment" else source
             values[name] = check(name, value, label)
             sources[name], ranks[name] = label, rank
-    for key in _keys_of_others([layer for _, layer in layers], ranks):
+            if TABLE[name].metadata["table"] and values[name] is not None:
+                server = _server([each for _, each in labelled], SERVER, rank)
+                tables[name] = (*tables.get(name, ()), Layer(label, rank, values[name], server))
+    for key in _keys_of_others([layer for _, layer in labelled], ranks):
         del values[key], ranks[key]
         sources[key] = f"default; {sources[key]} has one for another server"
     if named:
         del ranks["openai_base_url"]  # the address that an alias has comes before it
         if "openai_key" not in values and environ.get(OPENAI_KEY):
             values["openai_key"], sources["openai_key"] = OPENAI_KEY, sources["openai_base_url"]
-    return Settings(**values, sources=sources, ranks=ranks)
+    return with_tables(Settings(**values, sources=sources, ranks=ranks, layers=tables))
 
 
 def _openai_server(environ: Mapping[str, str]) -> str:
@@ -355,15 +402,53 @@ def _openai_server(environ: Mapping[str, str]) -> str:
     return next((name for name in OPENAI_ADDRESSES if environ.get(name, "").strip()), "")
 
 
-def _keys_of_others(layers: Sequence[Mapping[str, Any]], ranks: Mapping[str, int]) -> list[str]:
+def with_tables(chosen: Settings) -> Settings:
+    """``chosen`` with what its layers give together.
+
+    A header goes to the server that was in force where it was set, and to no other; one of this very call goes to the
+    server that is asked.
+    """
+    server = chosen.openai_base_url.strip().rstrip("/")
+    headers: dict[str, str | None] = {}
+    for layer in sorted(chosen.layers.get(extra_headers.NAME, ()), key=lambda each: each.rank):
+        if layer.server == server or layer.rank >= CALL:
+            headers = extra_headers.joined(headers, layer.values)
+    params = parameters.merged(chosen.layers.get("params", ()))
+    return replace(chosen, params=params or None, extra_headers=headers or None)
+
+
+def _spread(source: str, layer: Mapping[str, Any]) -> dict[str, Any]:
+    """``layer`` with those of its parameters that are settings in their own place."""
+    if layer.get("params") is None:
+        return dict(layer)
+    source = f"environment variable {variable('params')}" if source == "environment" else source
+    params = check("params", layer["params"], source) or {}
+    own = {name: value for name, value in params.items() if name in TABLE and value is not None}
+    for name in own:
+        if name in NO_PARAMETERS:
+            raise SettingError(f"{source}: {name} is a setting and no parameter; set it beside params, not in it")
+        if layer.get(name) is not None:
+            raise SettingError(f"{source}: {name} is there twice, as a setting and as a parameter: which one is meant?")
+    body = params.get(parameters.BODY) or {}
+    if twice := next((name for name in body if layer.get(name) is not None or name in own), ""):
+        raise SettingError(f"{source}: {twice} is there twice, as a setting and in {parameters.BODY}")
+    return {**layer, **own, "params": {name: value for name, value in params.items() if name not in own}}
+
+
+def _keys_of_others(layers: Sequence[Mapping[str, Any]], ranks: Mapping[str, float]) -> list[str]:
     """The settings that name a key for another server than the one that is asked.
 
     Such a key goes to the server that was in force where it was named, and to no other.
     """
 
-    def server(address: str, highest: int) -> str:
-        found = [layer[address] for layer in layers[: highest + 1] if layer.get(address) is not None]
-        return str(found[-1] if found else TABLE[address].default).strip().rstrip("/")
-
     named = {address: key for address, key in KEYS.items() if not TABLE[key].metadata["secret"] and key in ranks}
-    return [key for address, key in named.items() if server(address, ranks[key]) != server(address, len(layers))]
+    last = len(layers)
+    return [
+        key for address, key in named.items() if _server(layers, address, ranks[key]) != _server(layers, address, last)
+    ]
+
+
+def _server(layers: Sequence[Mapping[str, Any]], address: str, highest: float) -> str:
+    """The value of the setting ``address`` as the layers up to ``highest`` give it."""
+    found = [layer[address] for rank, layer in enumerate(layers) if rank <= highest and layer.get(address) is not None]
+    return str(found[-1] if found else TABLE[address].default).strip().rstrip("/")

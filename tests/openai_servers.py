@@ -87,3 +87,15 @@ def background(answer: Answer) -> Iterator[Server]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+def picky(*refused: str, words: str = "Unsupported parameter: '{}' is not supported with this model.") -> Answer:
+    """A server whose model takes none of these fields, and says so in these words."""
+
+    async def answer(request: Request, connection: Connection) -> None:
+        if (name := next((each for each in refused if each in request.json), None)) is None:
+            return await streaming(reply("fine"))(request, connection)
+        report = {"message": words.format(name), "type": "invalid_request_error", "param": name, "code": "unsupported"}
+        return await refusing(400, {"error": report})(request, connection)
+
+    return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 import threading
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from flowgpt_magic import aliases, settings
 from flowgpt_magic.aliases import Alias, AliasError, apply, as_options, key_for, load, remove, save
 from flowgpt_magic.errors import FlowGptError, MissingKeyError, SettingError
+from flowgpt_magic.parameters import origins
 
 POLLY = Alias("polly", "flowgpt:gemini", "http://127.0.0.1:8765", "Be brief.", 0.3, "POLLY_KEY")
 SERVER = "http://127.0.0.1:8765"
@@ -604,3 +606,94 @@ def test_a_key_may_be_an_entry_of_the_keyring():
 
     assert load() == {"fast": made}
     assert apply(settings.load({"model": "fast"})).openai_key == "keyring:openrouter/me"
+
+
+# Parameters and headers
+
+
+def test_an_alias_keeps_parameters_and_headers_by_the_names_of_variables():
+    given = {"top_p": 0.5, "extra_body": {"top_a": 0.1}, "extra_headers": {"api-key": "$GATE"}, "temperature": 0.3}
+    save(Alias("fast", "openai_compatible:m", params=given))
+
+    found = load()["fast"]
+    assert found.params == {"top_p": 0.5, "extra_body": {"top_a": 0.1}}
+    assert found.extra_headers == {"api-key": "$GATE"}
+    assert found.temperature == 0.3
+    kept = json.loads(aliases.aliases_file().read_text())["aliases"]["fast"]
+    assert kept["extra_headers"] == {"api-key": "$GATE"}
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"extra_headers": {"api-key": "hunter2"}}, "alias fast: extra_headers must give api-key the name of"),
+        ({"model": "x"}, "alias fast: params cannot give model"),
+        ({"system": "x"}, "alias fast: system is no parameter that an alias keeps"),
+        ({"proxy": "http://a:hunter2@b"}, "alias fast: proxy is no parameter that an alias keeps"),
+        ({"openai_base_url": "http://hunter2"}, "alias fast: openai_base_url is no parameter that an alias keeps"),
+        (
+            {"openai_key": "hunter2"},
+            "alias fast: openai_key is no parameter; an alias names its key with",
+        ),
+        ({"max_tokens": "many"}, "alias fast: max_tokens is 'many'"),
+        ({"top_p": float("nan")}, "alias fast: params top_p is nan"),
+    ],
+)
+def test_what_an_alias_does_not_keep_is_refused_without_being_shown(params, said):
+    with pytest.raises(FlowGptError, match=re.escape(said)) as caught:
+        save(Alias("fast", "openai_compatible:m", params=params))
+    assert "hunter2" not in str(caught.value)
+    assert load() == {}
+
+
+def test_a_temperature_that_is_there_twice_is_refused():
+    with pytest.raises(AliasError, match="temperature is there twice"):
+        save(Alias("fast", "openai_compatible:m", temperature=1.0, params={"temperature": 1}))
+
+
+def test_its_parameters_stand_just_below_what_was_set_beside_it():
+    save(
+        Alias(
+            "fast",
+            "openai_compatible:m",
+            params={"top_p": 0.5, "seed": 1, "max_tokens": 7, "extra_body": {"a": 1, "b": 1}},
+        )
+    )
+    model = {"model": "fast"}
+
+    far = apply(settings.load(model, {"params": {"top_p": 0.1, "stop": ["x"]}, "max_tokens": 1}))
+    near = apply(settings.load({**model, "params": {"top_p": 0.9, "extra_body": {"b": 2}}, "max_tokens": 9}))
+
+    assert far.params == {"stop": ["x"], "top_p": 0.5, "seed": 1, "extra_body": {"a": 1, "b": 1}}
+    assert (far.max_tokens, far.sources["max_tokens"]) == (7, "alias fast")
+    assert near.params == {"top_p": 0.9, "seed": 1, "extra_body": {"a": 1, "b": 2}}
+    assert near.max_tokens == 9
+    places = {name: each.source for name, each in origins(near.layers["params"]).items()}
+    assert (places["seed"], places["top_p"]) == ("alias fast", "option")
+
+
+def test_an_alias_of_an_alias_adds_to_its_parameters():
+    save(Alias("slow", "openai_compatible:m", SERVER, params={"top_p": 0.5, "seed": 1}, extra_headers={"X-A": "1"}))
+    save(Alias("fast", "slow", params={"top_p": 0.9}, extra_headers={"x-a": "2"}))
+    save(Alias("away", "slow", "http://other"))
+
+    assert as_options(load()["fast"])["params"] == {"top_p": 0.9, "seed": 1}
+    assert as_options(load()["fast"])["extra_headers"] == {"x-a": "2"}
+    assert as_options(load()["away"])["params"] == {"top_p": 0.5, "seed": 1}
+    assert "extra_headers" not in as_options(load()["away"])
+
+
+def test_headers_that_are_set_for_one_server_do_not_go_to_that_of_an_alias():
+    save(Alias("away", "openai_compatible:m", "http://away/v1", extra_headers={"X-Away": "1"}))
+    save(Alias("here", "openai_compatible:m", extra_headers={"X-Here": "1"}))
+    home = {"openai_base_url": "http://home/v1", "extra_headers": {"api-key": "$HOME_KEY"}}
+
+    away = apply(settings.load({"model": "away"}, home))
+    here = apply(settings.load({"model": "here"}, home))
+    conversation = apply(settings.load(None, {}, conversation={**home, "model": "away"}))
+    typed = apply(settings.load({"model": "away", "extra_headers": {"X-Typed": "1"}}, home))
+
+    assert (away.openai_base_url, away.extra_headers) == ("http://away/v1", {"X-Away": "1"})
+    assert here.extra_headers == {"api-key": "$HOME_KEY", "X-Here": "1"}
+    assert typed.extra_headers == {"X-Away": "1", "X-Typed": "1"}
+    assert (conversation.openai_base_url, conversation.extra_headers) == ("http://home/v1", {"api-key": "$HOME_KEY"})

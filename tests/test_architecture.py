@@ -25,6 +25,9 @@ LAYERS = (
     {
         "keys",
         "settings",
+        "parameters",
+        "extra_headers",
+        "refusals",
         "secrecy",
         "rate_limits",
         "bridge",
@@ -75,6 +78,7 @@ LAYERS = (
     # A conversation maps prompts, and a batch of them is asked in a conversation.
     {
         "keeping",
+        "fitting",
         "asking",
         "conversation",
         "batch_items",
@@ -121,7 +125,9 @@ LAYERS = (
         "gateway",
     },
     {
+        "written_parameters",
         "options",
+        "parameter_commands",
         "desk",
         "export",
         "usage_table",

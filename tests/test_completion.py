@@ -289,3 +289,17 @@ def test_large_numbers_of_names_cost_no_more_than_a_moment():
 def test_a_cursor_at_the_end_of_the_magic_offers_nothing_of_ours():
     assert complete("%%flowgpt", 9, KNOWN) is None
     assert complete("%%flowgpt \n", 11, KNOWN) == Found(11)
+
+
+def test_parameters_are_offered_behind_their_flag_and_json_is_one_value():
+    known = dataclasses.replace(KNOWN, parameters=lambda: [Item("extra_body=", ""), Item("stop=", "")])
+
+    assert tab("%%flowgpt -P |", known) == ["extra_body=", "stop="]
+    assert tab("%%flowgpt -P ex|", known) == ["extra_body="]
+    assert tab('%%flowgpt -P stop=["a b", "c"] -P ex|', known) == ["extra_body="]
+    assert tab('%%flowgpt -P extra_body={"a": {"b": 1}} -f ht|', known) == ["html"]
+    assert tab('%%flowgpt -P extra_body={"a": |', known) == []
+    assert tab('%%flowgpt -P stop="a |', known) == []
+    assert tab("%flowgpt set -P st|", known) == ["stop="]
+    assert tab('%flowgpt alias fast echo -P stop=["a b"] -P ex|', known) == ["extra_body="]
+    assert "extra_body=" not in tab("%%flowgpt -P stop=1 ex|", known)

@@ -99,3 +99,13 @@ def test_what_takes_long_is_there_the_next_time():
     go.clear()
     assert completion_matcher._in_time("slow", look, 0.01) == ["found"]
     go.set()
+
+
+def test_what_p_takes_is_that_of_all_providers():
+    found = {each.text: each.type for each in completion_matcher._all_parameters()}
+
+    assert "openai_compatible" in found["extra_body="]
+    assert "openai_compatible" in found["extra_headers="]
+    assert "openai_compatible, local" in found["top_p="] or "local, openai_compatible" in found["top_p="]
+    assert "echo" in found["fail_after="]
+    assert not {"openai_key=", "proxy=", "schema=", "read_timeout="} & found.keys()

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import inspect
 import json
+import re
 import traceback
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -15,10 +16,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flowgpt_magic import aliases
+from flowgpt_magic import aliases, settings
 from flowgpt_magic.aliases import Alias
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.desk import Asked, Desk
+from flowgpt_magic.dry_run import DryRun
 from flowgpt_magic.errors import (
     AuthenticationError,
     ContextLengthError,
@@ -748,3 +750,139 @@ def test_the_magic_asks_it_and_shows_who_answered(server, capsys):
     assert "Paris" in shown
     assert "openai_compatible:meta-llama/llama-3:free" in shown
     assert server.requests[0].json["model"] == "meta-llama/llama-3:free"
+
+
+# Parameters and headers
+
+
+def home(server: Any, **more: Any) -> Conversation:
+    return Conversation(
+        configured=lambda: {"openai_base_url": f"{server.url}/v1", "model": "openai_compatible:m", **more}
+    )
+
+
+@pytest.mark.parametrize("name", ["chat_template_kwargs", "structured_outputs", "repetition_penalty", "mirostat"])
+def test_the_error_about_an_unknown_parameter_says_how_to_send_it(server, name):
+    chat = home(server)
+
+    with pytest.raises(OptionError, match=re.escape(f'write -P extra_body={{"{name}": {{"a": 1.1}}}}')):
+        chat.ask("hi", params={name: {"a": 1.1}}, cell=NO_CELL)
+    with pytest.raises(OptionError, match=re.escape(f'-P extra_body={{"{name}": 2}}, or extra_body=… in Python')):
+        chat.ask("hi", **{name: 2}, cell=NO_CELL)
+    assert not server.requests
+    assert chat.ask("hi", extra_body={name: {"a": 1.1}}, cell=NO_CELL).text == "Paris"
+    assert server.requests[0].json[name] == {"a": 1.1}
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "stream_options", "n"])
+def test_what_makes_the_request_is_no_parameter(server, name):
+    chat = home(server)
+    ways: list[dict[str, Any]] = [{"params": {name: 1}}, {"extra_body": {name: 1}}]
+
+    for how in ways:
+        with pytest.raises(FlowGptError, match=f"{name}"):
+            chat.ask("hi", **how, cell=NO_CELL)
+    assert not server.requests
+
+
+def test_parameters_may_be_given_like_settings(server):
+    chat = home(server)
+
+    assert chat.ask("hi", top_p=0.5, stop=("a", "b"), extra_body={"top_a": 1}, cell=NO_CELL).text == "Paris"
+    body = server.requests[0].json
+    assert (body["top_p"], body["stop"], body["top_a"]) == (0.5, ["a", "b"], 1)
+    assert chat.retry().text == "Paris"
+    assert server.requests[1].json == body
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"temperature": 0.5, "params": {"temperature": 0.5}},
+        {"top_p": 0.5, "params": {"top_p": 0.5}},
+        {"temperature": 0.5, "extra_body": {"temperature": 0.5}},
+        {"params": {"top_p": 0.5, "extra_body": {"top_p": 0.5}}},
+    ],
+)
+def test_a_parameter_that_is_there_twice_is_refused(server, how):
+    with pytest.raises(FlowGptError, match="twice"):
+        home(server).ask("hi", **how, cell=NO_CELL)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("value", [{"a"}, float("nan"), object()])
+def test_a_parameter_that_json_does_not_have_is_refused_by_name(server, value):
+    with pytest.raises(SettingError, match="option: params seed is"):
+        home(server).ask("hi", params={"seed": value}, cell=NO_CELL)
+    assert not server.requests
+
+
+def test_the_nearer_place_wins_where_a_setting_stands_in_extra_body_too(server):
+    chat = home(server, params={"extra_body": {"temperature": 0.1, "top_a": 1}})
+
+    assert chat.ask("hi", temperature=0.9, cell=NO_CELL).text == "Paris"
+    assert (server.requests[0].json["temperature"], server.requests[0].json["top_a"]) == (0.9, 1)
+    chat = home(server, temperature=0.1)
+    assert chat.ask("hi", extra_body={"temperature": 0.9}, cell=NO_CELL).text == "Paris"
+    assert server.requests[1].json["temperature"] == 0.9
+
+
+def test_null_takes_back_what_the_settings_give(server):
+    chat = home(server, temperature=0.1, max_tokens=5, params={"top_p": 0.5, "extra_body": {"a": 1}})
+
+    again = {"temperature": None, "max_tokens": None, "top_p": None, "extra_body": None}
+    assert chat.ask("hi", params=again, cell=NO_CELL).text == "Paris"
+    assert not {*again, "a"} & server.requests[0].json.keys()
+
+
+def test_max_tokens_that_is_set_is_sent_and_the_embedded_models_default_is_not(server):
+    assert home(server).ask("hi", cell=NO_CELL).text == "Paris"
+    assert home(server, max_tokens=50).ask("hi", cell=NO_CELL).text == "Paris"
+
+    assert [request.json.get("max_tokens") for request in server.requests] == [None, 50]
+
+
+@pytest.mark.parametrize("place", ["settings file", "conversation", "option", "alias"])
+def test_headers_are_sent_and_written_down_nowhere(server, monkeypatch, tmp_path, caplog, place):
+    monkeypatch.setenv("GATE", SECRET)
+    given = {"HTTP-Referer": "https://a.b", "api-key": "$GATE"}
+    chat, how = home(server), {}
+    if place == "settings file":
+        path = settings.settings_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            f'openai_base_url = "{server.url}/v1"\n[extra_headers]\nHTTP-Referer = "https://a.b"\napi-key = "$GATE"\n'
+        )
+    elif place == "conversation":
+        chat.set(extra_headers=given)
+    elif place == "option":
+        how = {"params": {"extra_headers": given}}
+    else:
+        aliases.save(Alias("fast", "openai_compatible:m", f"{server.url}/v1", params={"extra_headers": given}))
+        how = {"model": "fast"}
+    with caplog.at_level("DEBUG"):
+        reply = chat.ask("hi", **how, cell=NO_CELL)
+        assert reply.text == "Paris"
+
+    sent = server.requests[0].headers
+    assert (sent["HTTP-Referer"], sent["api-key"]) == ("https://a.b", SECRET)
+    assert "extra_headers" not in chat.turns[0].parameters
+    assert SECRET not in repr(chat.turns[0]) + caplog.text + DryRun(chat.preview("hi", **how)).text()
+
+
+def test_a_secret_header_that_the_server_repeats_is_not_shown(monkeypatch):
+    monkeypatch.setenv("GATE", SECRET)
+    with background(refusing(403, {"error": {"message": f"wrong: {SECRET}"}})) as server:
+        reply = home(server, extra_headers={"api-key": "$GATE"}).ask("hi", cell=NO_CELL)
+        with pytest.raises(FlowGptError) as caught:
+            str(reply)
+        assert SECRET not in str(caught.value)
+        assert "wrong: ***" in str(caught.value)
+
+
+def test_the_models_are_listed_with_the_headers(monkeypatch):
+    monkeypatch.setenv("GATE", SECRET)
+    with background(speaking("hi")) as server:
+        chosen = {"openai_base_url": f"{server.url}/v1", "extra_headers": {"api-key": "$GATE"}}
+        assert asyncio.run(OpenAICompatible.list_models(**chosen)) == ["m"]
+        assert server.requests[0].headers["api-key"] == SECRET

@@ -236,3 +236,33 @@ def test_an_alias_with_an_address_of_its_own_is_asked_there(monkeypatch):
     monkeypatch.setenv("FLOWGPT_MODEL", "mine")
 
     assert Server.chosen_by(aliases.apply(load())).url == URL("http://mine.example/v1")
+
+
+def test_headers_of_ones_own_take_the_place_of_ours(monkeypatch):
+    monkeypatch.setenv("GATE", "hunter2")
+    own = server(openai_base_url="http://host/v1").own_headers({"user-agent": "me", "api-key": "$GATE", "X-Gone": None})
+
+    found = headers("key", own)
+
+    assert (found["user-agent"], found["api-key"], found["Authorization"]) == ("me", "hunter2", "Bearer key")
+    assert "User-Agent" not in found
+    assert "X-Gone" not in found
+    assert "hunter2" not in repr(own)
+    assert headers("", server().own_headers(None)) == headers("")
+
+
+def test_a_secret_header_that_anybody_on_the_way_could_read_is_told_of(monkeypatch):
+    monkeypatch.setenv("GATE", "hunter2")
+    told: list[str] = []
+
+    with notices_to(told.append):
+        server(openai_base_url="http://host.example/v1").own_headers({"X-Title": "mine"})
+        assert told == []
+        server(openai_base_url="http://host.example/v1").own_headers({"api-key": "$GATE"})
+
+    assert told == ["the extra_headers go to host.example unencrypted; use https if that server can"]
+
+
+def test_what_can_be_no_header_is_refused_at_the_server_too():
+    with pytest.raises(SettingError, match="extra_headers cannot set Authorization"):
+        server().own_headers({"Authorization": "hunter2"})

@@ -654,8 +654,8 @@ def test_aliases_shows_what_each_carries_and_never_a_key(run, monkeypatch):
     table = run("aliases")
 
     assert table.rows == (
-        ("polly", "gemini", "flowgpt:google-gemini", SERVER, "Be brief.", "0", "POLLY_KEY"),
-        ("short", "polly", "flowgpt:google-gemini", "", "", "", "OTHER_KEY (not set)"),
+        ("polly", "gemini", "flowgpt:google-gemini", SERVER, "Be brief.", "0", "POLLY_KEY", ""),
+        ("short", "polly", "flowgpt:google-gemini", "", "", "", "OTHER_KEY (not set)", ""),
     )
     assert "aliases.json" in table.note
     assert "hunter2" not in table.text()
@@ -692,3 +692,122 @@ def test_any_line_is_done_or_refused_with_a_message(desk, words):
             shown = str(error)
         assert shown
     assert os.path.basename(aliases.aliases_file()) == "aliases.json"
+
+
+# Parameters of the provider
+
+
+@pytest.fixture
+def openai(run) -> Callable[..., Any]:
+    run("set openai_base_url http://127.0.0.1:9/v1")
+    run("set model openai_compatible:m")
+    return run
+
+
+def test_parameters_are_set_like_settings_each_beside_the_others(openai):
+    assert openai("set top_p 0.5") == "top_p: 0.5 (this conversation)"
+    assert (
+        openai('set -P stop=["END", "a b"] -P seed=7')
+        == 'stop: ["END", "a b"] (this conversation)\nseed: 7 (this conversation)'
+    )
+    assert openai('set extra_body {"top_a": 0.2}') == 'extra_body: {"top_a": 0.2} (this conversation)'
+    assert openai("set seed") == "seed: 7 (this conversation)"
+    assert openai("set params").startswith(
+        'params: top_p = 0.5, stop = ["END", "a b"], seed = 7, extra_body = {"top_a": 0.2} ('
+    )
+
+    assert openai("set top_p none") == "top_p: none (default)"
+    assert openai("set -P seed=null") == "seed: none (default)"
+    assert openai("set params none").startswith("params: none (default)")
+    assert openai("set stop").startswith("stop: none")
+
+
+def test_a_parameter_that_is_a_setting_is_set_as_that(openai):
+    assert (
+        openai("set -P temperature=0.5 -P top_p=0.1").splitlines()[0].startswith("temperature: 0.5 (this conversation)")
+    )
+    assert openai("set temperature").startswith("temperature: 0.5")
+    assert openai("set -P max_tokens=9").startswith("max_tokens: 9 (this conversation)")
+
+
+def test_headers_are_set_and_shown_with_the_names_of_variables(openai):
+    openai('set extra_headers {"api-key": "$GATE", "X-Title": "mine"}')
+
+    rows = {row[0]: row[1:3] for row in openai("config").rows}
+    assert rows["extra_headers.api-key"] == ("$GATE", "this conversation")
+    assert rows["extra_headers.X-Title"] == ("mine", "this conversation")
+    assert "extra_headers" not in rows
+    with pytest.raises(SettingError, match="must give api-key the name of the environment variable") as caught:
+        openai('set extra_headers {"api-key": "hunter2"}')
+    assert "hunter2" not in str(caught.value)
+
+
+def test_config_shows_each_parameter_with_its_source(openai):
+    openai('set -P top_p=0.5 -P extra_body={"a": {"b": [1]}, "api_key": "hunter2"}')
+
+    rows = {row[0]: row[1:3] for row in openai("config").rows}
+    assert rows["params.top_p"] == ("0.5", "this conversation")
+    assert rows["params.extra_body"] == ('{"a": {"b": [1]}}', "this conversation")
+    assert "params" not in rows
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("set tpo_p 1", "there is no setting tpo_p; did you mean top_p?"),
+        ("set zzz 1", "%flowgpt set extra_body {…} takes further fields of the request"),
+        ("set -P zzz=1", 'write -P extra_body={"zzz": 1}'),
+        ("set -P model=x", "model is no parameter: -m"),
+        ('set extra_body {"stream": false}', "params cannot give extra_body.stream"),
+        ("set stop [END]", "%flowgpt set stop: is read as [END], which is no JSON"),
+        ("set -P top_p=1 more", "%flowgpt set -P takes NAME=VALUE and nothing more"),
+        ("set -P top_p=1 -t 1", "%flowgpt set -P takes NAME=VALUE and nothing more"),
+    ],
+)
+def test_a_parameter_that_cannot_be_set_is_refused(openai, line, said):
+    with pytest.raises(FlowGptError, match=re.escape(said)):
+        openai(line)
+
+
+def test_an_alias_is_made_with_parameters(run):
+    made = run(
+        "alias fast openai_compatible:m -P top_p=0.5 "
+        '-P extra_body={"chat_template_kwargs": {"enable_thinking": false}} '
+        '-P extra_headers={"HTTP-Referer": "https://a.b", "api-key": "$GATE"} -t 0.3 -s "be brief"'
+    )
+
+    assert made == "fast asks openai_compatible:m"
+    assert load()["fast"] == Alias(
+        "fast",
+        "openai_compatible:m",
+        system="be brief",
+        temperature=0.3,
+        params={"top_p": 0.5, "extra_body": {"chat_template_kwargs": {"enable_thinking": False}}},
+        extra_headers={"HTTP-Referer": "https://a.b", "api-key": "$GATE"},
+    )
+    assert run("aliases").rows[0][-1].startswith('top_p=0.5 extra_body={"chat_template_kwargs"')
+
+    run('update fast -P top_p=null -P seed=1 -P extra_body={"top_a": 1}')
+    assert load()["fast"].params == {
+        "seed": 1,
+        "extra_body": {"chat_template_kwargs": {"enable_thinking": False}, "top_a": 1},
+    }
+    assert load()["fast"].extra_headers
+    run("update fast -P none")
+    assert load()["fast"] == Alias("fast", "openai_compatible:m", system="be brief", temperature=0.3)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("alias fast echo -P top_p=1", "echo takes no parameter top_p"),
+        ("alias fast echo -P", "-P needs a value"),
+        ("alias fast openai_compatible:m -P top_p", "-P: must be name=value"),
+        ("alias fast openai_compatible:m -P top_p=1 -P top_p=2", "-P top_p=… is there twice"),
+        ("alias fast openai_compatible:m -P stop=[END]", 'write stop=["END"]'),
+    ],
+)
+def test_an_alias_with_a_wrong_parameter_is_not_made(run, line, said):
+    with pytest.raises(FlowGptError, match=re.escape(said)):
+        run(line)
+    assert load() == {}

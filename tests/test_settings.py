@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import SettingError
+from flowgpt_magic.parameters import origins
 from flowgpt_magic.settings import TABLE, Settings, load
 
 PLACES = ("default", "file", "project", "environment", "%config", "conversation", "option")
@@ -504,3 +505,118 @@ def test_a_key_goes_to_the_server_that_was_in_force_where_it_was_named(file, lay
     if not named:
         assert chosen.sources["openai_key"].startswith("default; ")
         assert "openai_key" not in chosen.ranks
+
+
+# Parameters and headers
+
+
+class TestTables:
+    """Settings that are tables: merged over the places that give them."""
+
+    def test_parameters_of_all_places_count_together(self, file, project):
+        file.write_text('[params]\ntop_p = 0.1\nseed = 1\nstop = ["a"]\n[params.extra_body]\ntop_a = 0.1\n')
+        path = project(table("[tool.flowgpt_magic.params]\nseed = 2\nextra_body = {mirostat = 2}"))
+
+        chosen = load(
+            {"params": {"top_p": 0.5}},
+            {"params": {"top_p": 0.3, "min_p": 0.1}},
+            {"FLOWGPT_PARAMS": '{"min_p": 0.2, "top_k": 5}'},
+            file,
+            {"params": {"extra_body": {"top_a": 0.9}}},
+        )
+
+        assert chosen.params == {
+            "stop": ["a"],
+            "seed": 2,
+            "min_p": 0.1,
+            "top_k": 5,
+            "top_p": 0.5,
+            "extra_body": {"top_a": 0.9, "mirostat": 2},
+        }
+        places = {name: each.source for name, each in origins(chosen.layers["params"]).items()}
+        assert places["stop"] == str(file)
+        assert places["seed"] == places["extra_body.mirostat"] == str(path)
+        assert places["top_k"] == "environment variable FLOWGPT_PARAMS"
+        assert (places["min_p"], places["top_p"]) == ("%config", "option")
+
+    def test_with_none_there_are_none(self, file):
+        assert load(environ={}, path=file).params is None
+        assert load({"params": {}}, environ={}, path=file).params is None
+
+    def test_a_parameter_that_is_a_setting_is_that_setting(self, file):
+        file.write_text("[params]\ntemperature = 0.1\nmax_tokens = 5\ntop_p = 1")
+
+        chosen = load(environ={"FLOWGPT_TEMPERATURE": "0.5"}, path=file)
+
+        assert (chosen.temperature, chosen.max_tokens, chosen.params) == (0.5, 5, {"top_p": 1})
+        assert chosen.sources["max_tokens"] == str(file)
+        assert load({"params": {"temperature": 0.9}}, environ={}, path=file).temperature == 0.9
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                "temperature = 1\n[params]\ntemperature = 1",
+                "temperature is there twice, as a setting and as",
+            ),
+            (
+                "temperature = 1\n[params.extra_body]\ntemperature = 1",
+                "temperature is there twice",
+            ),
+            ("[params]\nsystem = 'x'", "system is a setting and no parameter; set it beside params, not in it"),
+            ("[params]\nmodel = 'x'", "params cannot give model"),
+            ("[params]\ntemperature = 'hot'", "temperature is 'hot'; it must be a number from 0 to 2"),
+            ("params = 3", "params must be a table of names and values"),
+            ("[params]\nextra_body = 3", "params has an extra_body that is no table"),
+            ("[params]\ntop_p = nan", "params top_p is nan, a number that JSON does not have"),
+            ("[params]\nborn = 2000-01-01", "params born is a value of type date"),
+            (
+                "[extra_headers]\nAuthorization = 'hunter2'",
+                "extra_headers cannot set Authorization: the setting",
+            ),
+            ("[extra_headers]\napi-key = 'hunter2'", "extra_headers must give api-key the name of"),
+            (
+                "[params.extra_headers]\napi-key = 'hunter2'",
+                "extra_headers must give api-key the name of",
+            ),
+        ],
+    )
+    def test_a_mistake_names_the_file_and_shows_no_header(self, file, text, said):
+        file.write_text(text)
+
+        with pytest.raises(SettingError) as caught:
+            load(environ={}, path=file)
+
+        assert str(caught.value).startswith(f"{file}: ")
+        assert said in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+
+    def test_a_wrong_variable_is_named(self, file):
+        with pytest.raises(SettingError, match="environment variable FLOWGPT_PARAMS: params must be a JSON object"):
+            load(environ={"FLOWGPT_PARAMS": "top_p=1"}, path=file)
+
+    @pytest.mark.parametrize("name", ["extra_headers", "openai_base_url", "openai_key", "proxy", "token"])
+    def test_a_project_sets_parameters_but_neither_headers_nor_addresses(self, file, project, name):
+        project(table("[tool.flowgpt_magic.params]\ntop_p = 0.5"))
+        assert load(environ={}, path=file).params == {"top_p": 0.5}
+
+        project(table(f'[tool.flowgpt_magic.params]\n{name} = "hunter2"'), age=50)
+        with pytest.raises(SettingError, match=f"{name} is not a project's to set"):
+            load(environ={}, path=file)
+
+    def test_a_header_goes_to_the_server_it_was_set_for(self, file):
+        file.write_text('openai_base_url = "https://a/v1"\n[extra_headers]\napi-key = "$A_KEY"\nX-Title = "mine"')
+        other = {"openai_base_url": "https://b/v1"}
+
+        assert load(environ={}, path=file).extra_headers == {"api-key": "$A_KEY", "X-Title": "mine"}
+        assert load(other, environ={}, path=file).extra_headers is None
+        assert load(None, other, {}, file, {"extra_headers": {"X-B": "b"}}).extra_headers == {"X-B": "b"}
+        assert load({"extra_headers": {"X-B": "b"}}, other, {}, file).extra_headers == {"X-B": "b"}
+
+    def test_headers_are_merged_by_name_and_null_takes_one_back(self, file):
+        file.write_text('[extra_headers]\nX-A = "a"\nX-B = "b"')
+
+        chosen = load({"params": {"extra_headers": {"x-a": "2", "X-B": None}}}, environ={}, path=file)
+
+        assert chosen.extra_headers == {"x-a": "2", "X-B": None}
+        assert chosen.params is None

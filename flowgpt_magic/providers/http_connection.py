@@ -49,7 +49,8 @@ class Route:
 
     Timeouts are in seconds: ``connect_timeout`` until there is a connection, ``read_timeout`` without a byte; nothing
     limits the whole. ``line_limit`` is in bytes. An error that no connection came about ends with ``unreachable``, one
-    about a missing or wrong token with ``unauthorized``: what to try next.
+    about a missing or wrong token with ``unauthorized``: what to try next. ``secrets`` are what no error may show
+    besides the token and the proxy's password.
     """
 
     proxy: str = field(default="", repr=False)
@@ -61,6 +62,7 @@ class Route:
     line_limit: int = 8 * 2**20
     unreachable: str = ""
     unauthorized: str = ""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_settings(cls, chosen: Settings, *, token: str, unreachable: str = "", unauthorized: str = "") -> Route:
@@ -157,7 +159,7 @@ class Peer:
     @property
     def secrets(self) -> list[str]:
         """What no error may show, even if the server repeats it."""
-        return [secret for secret in (self.route.token, self.proxy.password) if secret]
+        return [secret for secret in (self.route.token, self.proxy.password, *self.route.secrets) if secret]
 
     def hide_secrets(self, text: str) -> str:
         """``text`` with asterisks in place of the token and the proxy's password."""

@@ -24,7 +24,7 @@ from flowgpt_magic.providers.loose_events import JsonSplitter, LooseEventSplitte
 from flowgpt_magic.providers.openai_errors import Failures, RefusedFieldError
 from flowgpt_magic.providers.openai_models import listed_models
 from flowgpt_magic.providers.openai_replies import Answer, check_is_no_page, is_json
-from flowgpt_magic.providers.openai_servers import Server, headers
+from flowgpt_magic.providers.openai_servers import OwnHeaders, Server, headers
 from flowgpt_magic.providers.together import once
 from flowgpt_magic.settings import Settings, load
 
@@ -46,6 +46,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     settings: ClassVar[tuple[str, ...]] = (
         "openai_base_url",
         "openai_key",
+        "extra_headers",
         "trust_env",
         "ca_bundle",
         "client_cert",
@@ -90,9 +91,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         """
         chosen = load(settings)
         server = Server.chosen_by(chosen)
-        key = await server.read_key()
-        call, route = server.call("models"), server.route(chosen, key)
-        async with http.request("GET", call, headers(key), None, route, Failures({}).refused) as response:
+        key, own = await server.read_key(), server.own_headers(chosen.extra_headers)
+        call, route = server.call("models"), server.route(chosen, key, own)
+        async with http.request("GET", call, headers(key, own), None, route, Failures({}).refused) as response:
             content = await response.whole()
             check_is_no_page(content, response.peer)
             if found := listed_models(content, response.peer):
@@ -109,6 +110,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         *,
         openai_base_url: str | None = None,
         openai_key: str | None = None,
+        extra_headers: Mapping[str, str | None] | None = None,
         trust_env: bool | None = None,
         ca_bundle: str | None = None,
         client_cert: str | None = None,
@@ -136,7 +138,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> AsyncGenerator[str | Usage | Extras, None]:
         """The chunks of the reply, each as its event arrives, then a ``Usage``; what is no text is told as notices.
 
-        The first nine keyword arguments are the settings of the same names, and None means what is set there; so does a
+        The first ten keyword arguments are the settings of the same names, and None means what is set there; so does a
         ``proxy`` of None, while an empty one means a direct connection. Timeouts are in seconds, ``line_limit`` in
         bytes. The others are fields of the request, which is sent without those that are None: what they mean, and
         which are taken, is the server's to say. ``extra_body`` holds further ones. Text that fits the JSON Schema
@@ -163,9 +165,10 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         fields |= {"response_format": response_format, **openai_requests.extra_fields(extra_body)}
         body = openai_requests.request_body(cls.get_model(model), messages, fields)
         key = await server.read_key()
+        own = server.own_headers(chosen.extra_headers if extra_headers is None else extra_headers)
         while True:
             try:
-                async with aclosing(_chunks(server, chosen, key, body)) as chunks:
+                async with aclosing(_chunks(server, chosen, key, own, body)) as chunks:
                     async for chunk in chunks:
                         yield chunk
                 return
@@ -174,11 +177,11 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
 
 async def _chunks(
-    server: Server, chosen: Settings, key: str, body: Mapping[str, Any]
+    server: Server, chosen: Settings, key: str, own: OwnHeaders, body: Mapping[str, Any]
 ) -> AsyncGenerator[str | Usage | Extras, None]:
     """The chunks of the reply to ``body``, and its ``Usage``."""
-    call, route, failures = server.call("chat/completions"), server.route(chosen, key), Failures(body)
-    async with http.request("POST", call, headers(key), body, route, failures.refused) as response:
+    call, route, failures = server.call("chat/completions"), server.route(chosen, key, own), Failures(body)
+    async with http.request("POST", call, headers(key, own), body, route, failures.refused) as response:
         begun = await _beginning(response)
         check_is_no_page(begun, response.peer)
         # What a server says of the type of its answer is not always so; one that does not stream sends one object.

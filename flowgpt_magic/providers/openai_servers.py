@@ -6,11 +6,11 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from yarl import URL
 
-from flowgpt_magic import keys
+from flowgpt_magic import extra_headers, keys
 from flowgpt_magic.errors import MissingKeyError, SettingError
 from flowgpt_magic.messages import notice
 from flowgpt_magic.providers import http
@@ -27,6 +27,17 @@ PROGRAMS = {  # what usually listens on a port of this machine, and how it is st
     8080: "llama.cpp (llama-server -m FILE)",
     11434: "Ollama (ollama serve)",
 }
+
+
+@dataclass(frozen=True)
+class OwnHeaders:
+    """Headers of the user's own as they are sent, and what of them no error may show."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+NO_HEADERS = OwnHeaders()
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,20 @@ class Server:
             notice(f"the key goes to {self.url.host} unencrypted; use https if that server can")
         return key
 
-    def route(self, chosen: Settings, key: str) -> Route:
+    def own_headers(self, given: Mapping[str, str | None] | None) -> OwnHeaders:
+        """The headers ``given``, with the values of the variables they name.
+
+        Raises ``SettingError`` for what can be no header, and ``MissingKeyError`` where a variable is not set.
+        """
+        try:
+            found, secrets = extra_headers.read(extra_headers.checked(given))
+        except ValueError as error:
+            raise SettingError(f"{extra_headers.NAME} {error}") from None
+        if secrets and http.crosses_open_network(self.url):
+            notice(f"the extra_headers go to {self.url.host} unencrypted; use https if that server can")
+        return OwnHeaders(found, tuple(secrets))
+
+    def route(self, chosen: Settings, key: str, own: OwnHeaders = NO_HEADERS) -> Route:
         """How to reach it, and what the errors about that advise."""
         address = f"The address is the setting openai_base_url, {variable('openai_base_url')} in the environment."
         program = PROGRAMS.get(self.url.port or 0, "") if self._is_here else ""
@@ -81,7 +105,8 @@ class Server:
             )
             if _is_openais(self.url.host or "") and (elsewhere := _meant_elsewhere(os.environ)):
                 unauthorized += f" {OPENAI_KEY} is for the server that {elsewhere} names."
-        return Route.from_settings(chosen, token=key, unreachable=usually + address, unauthorized=unauthorized)
+        advice = {"unreachable": usually + address, "unauthorized": unauthorized}
+        return replace(Route.from_settings(chosen, token=key, **advice), secrets=own.secrets)
 
     @property
     def _is_here(self) -> bool:
@@ -106,14 +131,19 @@ def _meant_elsewhere(environ: Mapping[str, str]) -> str:
     return ""
 
 
-def headers(key: str) -> dict[str, str]:
-    """The headers of one request. A body that is compressed may be held back until there is enough to compress."""
+def headers(key: str, own: OwnHeaders = NO_HEADERS) -> dict[str, str]:
+    """The headers of one request, ``own`` ones in the place of ours.
+
+    A compressed body is not asked for: it may be held back until there is enough to compress.
+    """
     found = {
         "User-Agent": "flowgpt_magic",
         "Accept": "text/event-stream, application/json",
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",
     }
+    given = {name.lower() for name in own.headers}
+    found = {name: value for name, value in found.items() if name.lower() not in given} | dict(own.headers)
     return {**found, "Authorization": f"Bearer {key}"} if key else found
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests import servers
 from tests.kernel.conftest import Kernel, Run
 from tests.kernel.test_cells import start_and_interrupt
+from tests.openai_servers import picky, reply, streaming
 from tests.payloads import PAYLOADS
 
 # Where it makes no difference which kernel it is.
@@ -536,3 +537,59 @@ def test_json_is_kept_as_it_came(kernel):
     (output,) = kernel.good('%%flowgpt -f json\n{"a": [1, {"b": null}]}').outputs
 
     assert json.loads(output["data"]["text/plain"]) == {"a": [1, {"b": None}]}
+
+
+LINES = [
+    ('-P stop=["END"]', {"stop": ["END"]}),
+    ('-P stop=["END", "two words"] -t 0', {"stop": ["END", "two words"], "temperature": 0}),
+    ("-P 'stop=[\"END\"]'", {"stop": ["END"]}),
+    ('-P stop="\\n\\n"', {"stop": ["\n\n"]}),
+    ("-P stop='it is'", {"stop": ["it is"]}),
+    ("-P 'logit_bias={\"50256\": -100}'", {"logit_bias": {"50256": -100}}),
+    ('-P logit_bias={"50256": -100}', {"logit_bias": {"50256": -100}}),
+    (
+        '-P extra_body={"chat_template_kwargs": {"enable_thinking": false}}',
+        {"chat_template_kwargs": {"enable_thinking": False}},
+    ),
+    (
+        '-P extra_body={"repetition_penalty": 1.1} -P extra_body={"priority": 2}',
+        {"repetition_penalty": 1.1, "priority": 2},
+    ),
+    ("-P max_tokens=1e3", {"max_tokens": 1000}),
+    ("--max-tokens 7 -P top_p=.5", {"max_tokens": 7, "top_p": 0.5}),
+    ('--param=response_format={"type": "json_object"}', {"response_format": {"type": "json_object"}}),
+]
+
+
+@newest
+def test_parameters_arrive_as_they_were_typed(kernel, serve):
+    sent: list[dict[str, object]] = []
+
+    async def answer(request, connection):
+        sent.append(request.json)
+        await streaming(reply("fine"))(request, connection)
+
+    kernel.good(f"%config FlowGPT.openai_base_url = '{serve(answer)}/v1'")
+    for line, fields in LINES:
+        assert shown(kernel.good(f"%%flowgpt openai_compatible:m {line}\nhi {{'x'}}")) == "fine"
+        assert {name: sent[-1].get(name) for name in fields} == fields
+    broken = kernel.run("%flowgpt openai_compatible:m -P stop=[END] hi")
+    assert "which is no JSON" in broken.error
+    assert 'write stop=["END"]' in broken.error
+    unknown = kernel.run('%flowgpt openai_compatible:m -P chat_template_kwargs={"enable_thinking": false} hi')
+    assert 'write -P extra_body={"chat_template_kwargs": {"enable_thinking": false}}' in unknown.error
+    assert len(sent) == len(LINES)
+
+
+@newest
+def test_a_temperature_of_the_settings_that_is_refused_is_left_out_and_a_typed_one_is_an_error(kernel, serve):
+    kernel.good(f"%config FlowGPT.openai_base_url = '{serve(picky('temperature'))}/v1'")
+    kernel.good("%flowgpt set -P temperature=0.5")
+
+    assert shown(kernel.good("%flowgpt openai_compatible:m -o first hi")) == "fine"
+    assert shown(kernel.good("%flowgpt openai_compatible:m -o second hi")) == "fine"
+    assert "was left out" in kernel.good("print(first.notices)").printed
+    assert kernel.good("print(second.notices)").printed == "[]\n"
+    typed = kernel.run("%flowgpt openai_compatible:m -t 0.5 hi")
+    assert typed.error.startswith("ParameterRefusedError: ")
+    assert "take -t (-P temperature, or temperature= in Python) away" in typed.error
