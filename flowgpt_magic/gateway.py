@@ -128,16 +128,16 @@ class Options:
         check_token(self.token, "the gateway's token")
         if not self.token and not is_loopback(self.host):
             raise SettingError(
-                f"listening on {self.host} lets others in, so the gateway needs a token: set {TOKEN_VARIABLE}"
+                f"listening on {self.host} lets others in, so the gateway needs a token: set {TOKEN_VARIABLE}."
             )
         if not 0 <= self.port <= 65535:
-            raise SettingError(f"port {self.port} is not from 0 to 65535")
+            raise SettingError(f"port {self.port} is not from 0 to 65535.")
         if self.concurrency < 1 or self.queue < 0 or self.max_body < 1:
-            raise SettingError("concurrency and max_body must be at least 1, queue at least 0")
+            raise SettingError("concurrency and max_body must be at least 1, queue at least 0.")
         if self.connections < 1 or self.connections_per_address < 1:
-            raise SettingError("connections and connections_per_address must be at least 1")
+            raise SettingError("connections and connections_per_address must be at least 1.")
         if not (0 <= self.grace < math.inf and 0 < self.head_timeout < math.inf and 0 < self.idle_timeout < math.inf):
-            raise SettingError("grace must be at least 0 seconds, head_timeout and idle_timeout more than 0")
+            raise SettingError("grace must be at least 0 seconds, head_timeout and idle_timeout more than 0.")
 
     def _check_types(self) -> None:
         for each in fields(self):
@@ -145,7 +145,7 @@ class Options:
             fits = isinstance(value, (int, float) if wanted is float else wanted) and type(value) is not bool
             if not fits:
                 kind = {str: "text", int: "a whole number", float: "a number"}[wanted]
-                raise SettingError(f"the option {each.name} of a gateway must be {kind}")
+                raise SettingError(f"the option {each.name} of a gateway must be {kind}.")
 
     @property
     def limits(self) -> ConnectionLimits:
@@ -189,7 +189,7 @@ class Gateway:
         try:
             await self._listener.open(host, self.options.port)
         except OSError as error:
-            raise SettingError(f"cannot listen on {host} port {self.options.port}: {_reason(error)}") from None
+            raise SettingError(f"cannot listen on {host} port {self.options.port}: {_reason(error)}.") from None
 
     async def close(self) -> None:
         """Stop listening, give the replies in flight their grace, and cut off those that need longer."""

@@ -29,6 +29,7 @@ ACCEPT_PAUSE = 0.1  # seconds until the next attempt where a connection could no
 LINGER = 2.0  # seconds to read and drop what a refused client still sends, so that it can read why
 SERVER = {"Server": "flowgpt_magic"}  # the library's own would tell the versions of it and of Python
 OTHERS = "Server: flowgpt_magic\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n"
+NO_HTTP = "the request is not HTTP as it should be"
 NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
@@ -158,7 +159,10 @@ class Connection(web.RequestHandler):
         if data and not self._head_begun and not self._ends:
             self._head_begun = True
             self._give(self._among.limits.head_timeout)
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        except ValueError:  # some releases of the library let it out where a URL is none
+            self._refuse("400 Bad Request", NO_HTTP)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is closed."""
@@ -201,8 +205,15 @@ class Connection(web.RequestHandler):
             transport.abort()
             return
         if self._head_begun:
-            log_request(408)
-            transport.write(_raw_refusal("408 Request Timeout", "the request did not arrive in time"))
+            self._refuse("408 Request Timeout", "the request did not arrive in time")
+        else:
+            self.force_close()
+
+    def _refuse(self, status: str, text: str) -> None:
+        """Refuse a request that the HTTP library has not made out, and close."""
+        log_request(int(status[:3]))
+        if self._open is not None and self.waiting_since is not None:  # or else it would go into the midst of a reply
+            self._open.write(_raw_refusal(status, text))
         self.force_close()
 
     def handle_error(
@@ -220,8 +231,7 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the reply has been sent")
         log_request(status)
-        text = "the request is not HTTP as it should be" if status < 500 else "the gateway failed"
-        return refusal(status, text)
+        return refusal(status, NO_HTTP if status < 500 else "the gateway failed")
 
     def log_exception(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - it may quote what the client sent
         """Log the kind of what the HTTP library did not expect; a body that it cannot read has been refused."""

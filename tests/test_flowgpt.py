@@ -42,7 +42,8 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.messages import notices_to
-from flowgpt_magic.providers.flowgpt import FlowGpt, read_chunk
+from flowgpt_magic.providers.flowgpt import FlowGpt
+from flowgpt_magic.providers.flowgpt_events import EventReader
 from flowgpt_magic.providers.http import LineSplitter
 from tests import certificates
 from tests.servers import (
@@ -367,7 +368,8 @@ def test_any_text_is_read_back_wherever_it_is_cut(texts: list[str], places: list
     data = b"\n".join(json.dumps(event, ensure_ascii=ascii_only).encode() for event in events)
     splitter = LineSplitter(2**20)
     lines = [found for block in cut(data, places) for found in splitter.split(block)] + splitter.last()
-    assert [read_chunk(found) for found in lines] == texts
+    reader = EventReader()
+    assert [reader.read(found) for found in lines] == [(text, None) for text in texts]
 
 
 async def test_half_a_character_that_stays_alone_becomes_a_sign_that_can_be_stored() -> None:

@@ -589,7 +589,7 @@ async def test_replies_in_flight_are_finished_when_the_gateway_stops(script: typ
         client = asyncio.create_task(read(ask(server)))
         await asyncio.wait_for(script.started.wait(), PROMPT)
         closing = asyncio.create_task(server.close())
-        await asyncio.sleep(0.01)
+        await until(lambda: not server._listener._sockets)
         _, error = await read(ask(server))
         assert type(error) is ProviderConnectionError
         script.go.set()

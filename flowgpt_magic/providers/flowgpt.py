@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 from yarl import URL
 
-from flowgpt_magic.errors import PromptError, ProviderError
+from flowgpt_magic.errors import PromptError
 from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.providers import http
 from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.characters import WholeCharacters
-from flowgpt_magic.providers.failure_reports import failure_text
+from flowgpt_magic.providers.flowgpt_events import EventReader
 from flowgpt_magic.providers.http_body import ENCODINGS
 from flowgpt_magic.providers.http_connection import Route
 from flowgpt_magic.providers.together import once
@@ -28,7 +28,6 @@ PATH = "/v3/chat-anonymous"
 GREETING = {"role": "assistant", "content": "Hello, how can I help you today?"}
 SYSTEM_PROMPT = "You are helpful assistant. Follow the user's instructions carefully."
 PUBLIC_HOST = URL(str(TABLE["base_url"].default)).host
-FAILURE_MARKS = ("statusCode", "error", "message")  # an object without an event that says one of these is a failure
 DEVICE_CHARACTERS = string.ascii_lowercase + string.digits
 
 
@@ -76,10 +75,10 @@ def request_headers(token: str) -> dict[str, str]:
 def request_body(model: str, messages: Messages, temperature: float | None) -> dict[str, Any]:
     """What is asked, in the order of the protocol; raises ``PromptError`` for messages that are none."""
     if not messages:
-        raise PromptError("there is no message to send")
+        raise PromptError("there is no message to send.")
     for message in messages:
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), str) or "role" not in message:
-            raise PromptError("a message must have a role, and a content that is text")
+            raise PromptError("a message must have a role, and a content that is text.")
     system = "\n".join(message["content"] for message in messages if message["role"] == "system")
     return {
         "model": model,
@@ -94,25 +93,6 @@ def request_body(model: str, messages: Messages, temperature: float | None) -> d
         "generateImage": False,
         "generateAudio": False,
     }
-
-
-def read_chunk(line: bytes) -> str:
-    """The text that one line of the reply brings; empty for the lines that bring none.
-
-    Raises ``ProtocolError`` for a line that is not the protocol, ``ProviderError`` for one that reports a failure.
-    """
-    if not line or line.isspace():
-        return ""
-    event = http.read_object(line)
-    kind = event.get("event")
-    if kind == "text":
-        data = event.get("data")
-        if type(data) is str:
-            return data
-        raise http.unexpected(line, "a text event without text")
-    if kind == "error" or (kind is None and any(event.get(mark) for mark in FAILURE_MARKS)):
-        raise ProviderError(f"the server reports a failure: {failure_text(event)}")
-    return ""
 
 
 def _route(url: URL, chosen: Settings) -> Route:
@@ -209,15 +189,20 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         if token and http.crosses_open_network(url):
             notice(f"the token goes to {url.host} unencrypted; use https if that server can")
         route = _route(url, chosen)
-        characters = WholeCharacters()
+        reader, characters = EventReader(), WholeCharacters()
         empty = True
         address, headers = url.joinpath(PATH.strip("/")), request_headers(token)
         async with http.request("POST", address, headers, body, route) as response:
             async for lines in response.lines():
                 for line in lines:
-                    if chunk := characters.mend(read_chunk(line)):
+                    text, failure = reader.read(line)
+                    if chunk := characters.mend(text):
                         empty = False
                         yield chunk
+                    if failure is not None:
+                        raise failure
+            if (failure := reader.end()) is not None:
+                raise failure
         if rest := characters.rest():
             yield rest
         elif empty:
