@@ -557,7 +557,7 @@ async def test_a_reply_may_take_longer_than_the_timeouts() -> None:
         await connection.send(END)
 
     async with serving(answer) as server:
-        chunks, error = await read(ask(server, read_timeout=0.4, connect_timeout=0.3))
+        chunks, error = await read(ask(server, read_timeout=0.5, connect_timeout=0.5))
     assert error is None
     assert len(chunks) == 6
 
