@@ -14,7 +14,6 @@ from contextlib import aclosing
 from flowgpt_magic.errors import (
     AuthenticationError,
     ModelNotFoundError,
-    PermissionDeniedError,
     ProviderConnectionError,
     ProviderError,
     ProviderStatusError,
@@ -32,7 +31,7 @@ Chunks = AsyncGenerator[str | Usage | Extras, None]
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 LONGEST_WAIT = 120.0  # seconds; a server that asks for a longer wait is not asked again
 PASSING = (408, 409, 425, 429)  # statuses below 500 that another try may not get
-LASTING = (AuthenticationError, PermissionDeniedError, ModelNotFoundError, QuotaError, SchemaNotSupportedError)
+LASTING = (AuthenticationError, ModelNotFoundError, QuotaError, SchemaNotSupportedError)
 
 
 async def persistent(
@@ -70,14 +69,15 @@ async def persistent(
 def may_pass(error: ProviderError) -> bool:
     """Might the same request be answered a moment later?
 
-    The statuses 408, 409, 425, 429 and those from 500 on may pass, and so may a failure to connect and a connection
-    that was closed without an answer. A quota that is used up does not pass. A request that was sent and met nothing
+    The statuses 408, 409, 425, 429 and those from 500 on may pass, and so may any other with which the server asks to
+    wait, a failure to connect, and a connection that was closed without an answer. A quota that is used up, a key that
+    is refused and a model that is not there do not pass. A request that was sent and met nothing
     but silence is not made again: the server may still work on it, and would do so, and charge for it, twice.
     """
     if isinstance(error, LASTING):
         return False
     if isinstance(error, ProviderStatusError):
-        return error.status >= 500 or error.status in PASSING
+        return error.status >= 500 or error.status in PASSING or bool(error.retry_after)
     if isinstance(error, ProviderConnectionError):
         return not error.lasting
     return isinstance(error, StreamInterruptedError)

@@ -104,6 +104,7 @@ class Reply(HasExtras, Generic[T]):
     """
 
     extras = Extras()  # also of replies that were pickled before there were any
+    _waiting: Waiting | None = None
 
     def __init__(
         self,
@@ -140,7 +141,6 @@ class Reply(HasExtras, Generic[T]):
         self._until_saved = until_saved
         self._status: Status | None = None
         self._closed = self._saving = False
-        self._waiting: Waiting | None = None
         self._chunks: list[str] = []
         self._read: list[Any] = []  # the value in the text, once somebody has asked for it
         self._readers: list[Reader] = []

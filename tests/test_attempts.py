@@ -14,6 +14,7 @@ from flowgpt_magic.errors import (
     AuthenticationError,
     ConnectTimeoutError,
     ModelNotFoundError,
+    PermissionDeniedError,
     ProtocolError,
     ProviderConnectionError,
     ProviderError,
@@ -79,6 +80,7 @@ PASSING = [
     ProviderStatusError("conflict", 409),
     ProviderStatusError("too early", 425),
     RateLimitError("slow down", 429),
+    PermissionDeniedError("too many requests at once", 403, 0.001),
 ]
 
 
@@ -97,7 +99,9 @@ async def test_a_failure_that_may_pass_is_followed_by_another_try(error, pauses)
 @pytest.mark.parametrize(
     "error",
     [
-        AuthenticationError("no", 401),
+        AuthenticationError("no", 401, 1.0),
+        PermissionDeniedError("no", 403),
+        PermissionDeniedError("no", 403, 0.0),
         ProtocolError("what?"),
         ProviderStatusError("no", 404),
         RateLimitError("pay first", 402),

@@ -449,3 +449,13 @@ def test_an_error_ends_in_one_full_stop(status, words):
         assert str(found)[-1] in ".?!"
         assert ".." not in str(found)
         assert ". ." not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"), [("3600", "3,600 s"), ("90", "90 s"), ("7.5", "7.5 s"), ("0.25", "0.25 s"), ("0", None)]
+)
+def test_a_wait_that_is_asked_for_stands_in_the_message(asked, words):
+    message = str(refused(429, {"error": {"message": "slow down"}}, **{"Retry-After": asked}))
+
+    assert ("it asks to wait" in message) == bool(words)
+    assert f"slow down; it asks to wait {words}." in message or not words

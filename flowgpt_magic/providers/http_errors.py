@@ -148,9 +148,13 @@ def _proxy_refused(status: int, headers: Mapping[str, str], peer: Peer) -> Provi
     text = f"the proxy {peer.proxy.url} ({peer.proxy.source}) refused to connect to {peer.host} ({status})"
     delay = retry_delay(headers)
     if delay is not None and status != 407:
-        return ProviderStatusError(sentences(f"{text}; it asks to wait {delay:.0f} s"), status, delay)
+        return ProviderStatusError(sentences(f"{text}; {_wait_text(delay)}"), status, delay)
     # A proxy may lock the account of whoever sends a wrong password several times.
     return ProviderConnectionError(sentences(f"{text}; {attempt}", peer.route.unreachable), lasting=status < 500)
+
+
+def _wait_text(seconds: float) -> str:
+    return f"it asks to wait {seconds:,.0f} s" if seconds >= 10 else f"it asks to wait {seconds:.2g} s"
 
 
 def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Peer) -> ProviderError:
@@ -167,8 +171,8 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
     if delay is None:
         delay = asked_wait(report_of(page), shown)
     message = f"{peer.host} answered {status}" + (f": {shown}" if shown else "")
-    if delay is not None:
-        message = f"{message.rstrip('. ')}; it asks to wait {delay:.3g} s"
+    if delay:
+        message = f"{message.rstrip('. ')}; {_wait_text(delay)}"
     if status == 401:
         return AuthenticationError(sentences(message, peer.route.unauthorized), status, delay)
     kinds = {402: RateLimitError, 403: PermissionDeniedError, 429: RateLimitError}
