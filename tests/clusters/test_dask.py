@@ -1,0 +1,94 @@
+"""Dask workers in front of Ray Serve: by hand, and with ``map_partition``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clusters.conftest import Cluster, Run
+from tests.clusters.engines import SETTINGS
+
+PROGRAM = """
+import dask, pandas
+import dask.bag, dask.dataframe
+from dask.distributed import Client, LocalCluster
+
+
+def main():
+    workers = int(os.environ["WORKERS"])
+    how = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+    with LocalCluster(**how) as cluster, Client(cluster) as client:
+        set_on_the_driver_alone()
+        frame = pandas.DataFrame({"q": ROWS})
+        table = dask.dataframe.from_pandas(frame, npartitions=workers)
+        print(json.dumps(ask(client, frame, table)))
+
+
+if __name__ == "__main__":
+    main()
+"""
+BY_HAND = {
+    "partitions of a table": """
+def ask(client, frame, table):
+    return table.map_partitions(lambda part: part.assign(t=texts(part.q)), meta={"q": str, "t": str}).compute().t.tolist()
+""",
+    "delayed": """
+def ask(client, frame, table):
+    return sum(dask.compute(dask.delayed(texts)(ROWS[:6]), dask.delayed(texts)(ROWS[6:])), [])
+""",
+    "submit": """
+def ask(client, frame, table):
+    return sum(client.gather([client.submit(texts, ROWS[:6]), client.submit(texts, ROWS[6:])]), [])
+""",
+    "map": """
+def ask(client, frame, table):
+    return sum(client.gather(client.map(texts, [[row] for row in ROWS])), [])
+""",
+    "a bag": """
+def ask(client, frame, table):
+    return dask.bag.from_sequence(ROWS, npartitions=2).map_partitions(lambda part: texts(list(part))).compute()
+""",
+}
+MAP_PARTITION = """
+def ask(client, frame, table):
+    from flowgpt_magic import map_partition
+
+    work = partial(map_partition, template="{q}", **json.loads(os.environ["HOW"]))
+    begun = time.monotonic()
+    whole = table.map_partitions(work, meta=work(table._meta)).compute()
+    return {
+        "seconds": time.monotonic() - begun,
+        "texts": whole.text.tolist(),
+        "statuses": sorted(set(whole.status)),
+        "index": whole.index.tolist(),
+    }
+"""
+
+
+def settings(cluster: Cluster, app: str, name: str, *, rows: int, workers: int = 2, how: str = "{}") -> dict[str, str]:
+    told = {"URL": cluster.base_url(app), "NAME": name, "ROWS": str(rows), "WORKERS": str(workers), "HOW": how}
+    return {**told, "DASK_DISTRIBUTED__WORKER__DAEMON": "True"}
+
+
+@pytest.mark.parametrize("way", BY_HAND)
+def test_map_prompts_works_in_a_worker_when_written_by_hand(cluster: Cluster, run: Run, way: str):
+    found = run(SETTINGS + BY_HAND[way] + PROGRAM, **settings(cluster, "two", f"dask {way}", rows=12))
+
+    assert found == [f"dask {way} {n}" for n in range(12)]
+
+
+def test_map_partition_asks_with_the_settings_of_the_driver_and_two_workers_are_almost_twice_as_fast(
+    cluster: Cluster, run: Run
+):
+    seconds = {}
+    for workers in (1, 2):
+        name = f"{workers} of dask"
+        told = settings(cluster, "wide", name, rows=64, workers=workers, how='{"concurrency": 4}')
+        found = run(SETTINGS + MAP_PARTITION + PROGRAM, **told)
+        assert found["texts"] == [f"{name} {n}" for n in range(64)]
+        assert found["statuses"] == ["complete"]
+        assert found["index"] == list(range(64))
+        assert cluster.record.count("asked", f"{name} ") == dict.fromkeys(found["texts"], 1)
+        seconds[workers] = found["seconds"]
+
+    print(f"Dask, 64 prompts of 200 ms, 4 at once in each worker: {seconds[1]:.2f} s, with two {seconds[2]:.2f} s")
+    assert seconds[1] / seconds[2] >= 1.8
