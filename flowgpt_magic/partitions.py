@@ -63,6 +63,7 @@ class MapPartition:
         requests_per_minute: float | None = None,
         concurrency: int = 8,
         retries: int | None = None,
+        patience: float | None = None,
         refresh: bool = False,
         sample: str = "",
         **options: Any,
@@ -89,6 +90,7 @@ class MapPartition:
                 of its partitions together.
             concurrency: how many prompts of this partition are asked at once.
             retries: how often one that failed is asked again, 2 unless that is set.
+            patience: seconds for which a server that is down is waited for, 120 by default.
             refresh: asks anew what ``history`` could answer.
             sample: another one of the same prompts is asked anew, but only once.
             **options: those of ``Conversation.ask``, such as ``model`` and ``temperature``. With a ``schema`` a column
@@ -102,7 +104,7 @@ class MapPartition:
         pace = self._pace(requests_per_minute, workers)
         shipped = self._shipped or ship()
         given = shipped.options(options)
-        limits: dict[str, Any] = {"concurrency": concurrency, "retries": retries}
+        limits: dict[str, Any] = {"concurrency": concurrency, "retries": retries, "patience": patience}
         how = {**limits, "values": values, "refresh": refresh, "sample": sample, "pace": pace, **given}
         with _conversation(shipped, history) as (chat, answers):
             shipped.check(chat.settings(**_for_settings(given)))

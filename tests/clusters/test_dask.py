@@ -29,7 +29,8 @@ if __name__ == "__main__":
 BY_HAND = {
     "partitions of a table": """
 def ask(client, frame, table):
-    return table.map_partitions(lambda part: part.assign(t=texts(part.q)), meta={"q": str, "t": str}).compute().t.tolist()
+    answered = table.map_partitions(lambda part: part.assign(t=texts(part.q)), meta={"q": str, "t": str})
+    return answered.compute().t.tolist()
 """,
     "delayed": """
 def ask(client, frame, table):

@@ -124,7 +124,7 @@ def _seconds(cluster: Cluster, app: str, part: int) -> float:
     prompts = [f"{app} {part} {n}" for n in range(80)]
     begun_at = time.monotonic()
     batch = map_prompts(
-        prompts, model="openai_compatible:m", openai_base_url=cluster.base_url(app), concurrency=16, progress=False
+        prompts, model="openai_compatible:m", openai_base_url=cluster.base_url(app), concurrency=8, progress=False
     )
     assert batch.texts == prompts
     return time.monotonic() - begun_at

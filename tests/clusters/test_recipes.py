@@ -26,7 +26,8 @@ spark = building.config("spark.driver.host", "127.0.0.1").config("spark.driver.b
 }
 TEXTS = """
 import pandas
-pandas.DataFrame({"id": range(8), "text": ["text %d of NAME" % n for n in range(8)]}).to_parquet("FOLDER/texts/one.parquet")
+texts = pandas.DataFrame({"id": range(8), "text": ["text %d of NAME" % n for n in range(8)]})
+texts.to_parquet("FOLDER/texts/one.parquet")
 """
 ANSWERS = """
 import json

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +71,17 @@ def test_one_of_two_backends_behind_litellm_is_killed(python, tmp_path):
     record, prompts = Record(tmp_path / "record.jsonl"), [f"prompt {n}" for n in range(300)]
     how = f'{{"record": "{record.path}", "seconds": 0.05}}'
     command, env = [sys.executable, "-m", "tests.clusters.backend", how], environment(tmp_path / "data")
-    with serving_process(command, env) as first, serving_process(command, env) as second:
-        with proxy(python, tmp_path, [first["port"], second["port"]]) as base_url:
-            begun = time.monotonic()
-            batch = map_prompts(
-                prompts, model="openai_compatible:qwen", openai_base_url=base_url, concurrency=16, progress=False
-            )
-            for number, _result in enumerate(batch.as_completed()):
-                if number == 100:
-                    os.kill(first["process"].pid, signal.SIGKILL)
-            seconds = time.monotonic() - begun
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(serving_process(command, env)) for _ in range(2))
+        base_url = stack.enter_context(proxy(python, tmp_path, [first["port"], second["port"]]))
+        begun = time.monotonic()
+        batch = map_prompts(
+            prompts, model="openai_compatible:qwen", openai_base_url=base_url, concurrency=16, progress=False
+        )
+        for number, _result in enumerate(batch.as_completed()):
+            if number == 100:
+                os.kill(first["process"].pid, signal.SIGKILL)
+        seconds = time.monotonic() - begun
 
     asked, answered = record.count("asked"), record.count("answered")
     print(f"300 prompts through LiteLLM, one of two backends killed: {seconds:.1f} s, ", end="")
