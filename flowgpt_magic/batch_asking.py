@@ -71,7 +71,7 @@ class Asking:
         await self._server.pace.turn()
         flight.started, flight.begun = time.time(), time.monotonic()
         self._server.sent.add(flight.item.index)
-        if self._server.concurrency.sent():
+        if self._server.concurrency.sent(flight.begun):
             self._on_trial(flight)
         target, chosen = flight.request.target, flight.request.chosen
         asked = flight.watch.asking(target.provider_class.create_async_generator(target.model, messages, **given))

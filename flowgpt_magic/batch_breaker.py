@@ -37,6 +37,7 @@ PATIENCE = 120.0  # seconds
 NOBODY_LISTENS = 20.0  # seconds; the patience with an address where no server is any more
 IN_A_ROW = 5  # prompts
 FIRST_PROBE, LONGEST_PROBE = 1.0, 15.0  # seconds before a probe; each pause is twice the one before it
+PROBE_SILENCE = 30.0  # seconds after which a probe that has got no answer is followed by another one
 MEANT_WAIT = 1.0  # seconds; a server that asks for less than this, such as 0, has not thought about it
 REFUSED_PROBES = 2  # a key or a parameter that is refused is seldom mended by waiting
 
@@ -151,6 +152,10 @@ class Breaker:
     def mends(self) -> bool:
         """Is the failure of a kind that passes by itself?"""
         return self._kind in ("busy", "down")
+
+    def probes(self) -> None:
+        """A probe goes out."""
+        self._next = self._clock() + PROBE_SILENCE
 
     def answered(self) -> bool:
         """The server has answered a prompt. Was the breaker open?"""

@@ -34,14 +34,13 @@ class Concurrency:
         self._credits: dict[str, tuple[int, float]] = {}  # what is left of each of the server's limits, and until when
         self._mode: Mode = "unknown"
         self._wait = 0.0  # seconds that the server asks to wait, while it is being found out why
-        self._refused_at = 0.0
+        self._trial: float | None = None  # when the request was sent that shows why the server refuses
         self.trial_seconds = SHORTEST_TRIAL  # after which a request that was not refused has been taken
-        self._trying = False  # is the request under way that shows why the server refuses?
 
     @property
     def limit(self) -> int:
         """How many requests may be under way now."""
-        if self._trying:
+        if self._trial is not None:
             return 0
         now = self._clock()
         left = [count for count, until in self._credits.values() if until > now]
@@ -55,8 +54,7 @@ class Concurrency:
 
     def answered(self, sent_at: float) -> None:
         """A reply has come to a request that was sent at ``sent_at``: one more may be under way, a little later."""
-        if sent_at > self._refused_at:
-            self.taken()
+        self.taken(sent_at)
         self._limit = min(float(self._most), self._limit + (1.0 if self._limit < self._steep else 1.0 / self._limit))
 
     def refused(self, under_way: int, wait: float, sent_at: float) -> float:
@@ -65,33 +63,35 @@ class Concurrency:
         ``wait`` is in seconds. Returns for how many seconds no request may go at all.
         """
         self.trial_seconds = max(SHORTEST_TRIAL, 3 * (self._clock() - sent_at))
-        if self._trying and sent_at > self._refused_at:
-            self._mode, self._trying = "rate", False
+        if self._trial == sent_at:
+            self._mode, self._trial = "rate", None
         self._steep = max(float(under_way), self._limit / 2)
         self._limit = max(1.0, min(self._limit, float(under_way)))
         if not under_way and self._mode == "places":
             self._mode = "unknown"
         if not under_way or self._mode == "rate":
-            self._wait, self._trying = 0.0, False
+            self._wait, self._trial = 0.0, None
             return wait
         if self._mode == "unknown" and wait > 0:
-            self._wait, self._refused_at = wait, max(self._refused_at, self._clock())
+            self._wait = wait
         return 0.0
 
-    def sent(self) -> bool:
-        """A request goes out. Is it the one that shows why the server refuses? Then ``taken`` is to be told of it."""
-        self._trying = self._mode == "unknown" and self._wait > 0
-        return self._trying
+    def sent(self, at: float) -> bool:
+        """A request goes out. Is it the one that shows why the server refuses? Then ``taken`` is to be called soon."""
+        if self._trial is not None or self._mode != "unknown" or not self._wait:
+            return False
+        self._trial = at
+        return True
 
-    def taken(self) -> None:
-        """The request that shows it has not been refused: the server had a place for it."""
-        if self._trying:
-            self._mode, self._wait, self._trying = "places", 0.0, False
+    def taken(self, sent_at: float) -> None:
+        """The request that was sent at ``sent_at`` was not refused: the server had a place for it."""
+        if self._trial == sent_at:
+            self._mode, self._wait, self._trial = "places", 0.0, None
 
     def lost(self, sent_at: float) -> None:
         """The request that was sent at ``sent_at`` has failed in another way, and shows nothing."""
-        if sent_at > self._refused_at:
-            self._trying = False
+        if self._trial == sent_at:
+            self._trial = None
 
     @property
     def heeds_waits(self) -> bool:

@@ -200,20 +200,26 @@ class Run:
 
     def _next_flight(self) -> Flight | None:
         """The one that is asked next, if one may be asked now."""
-        server = self._server
-        if server.breaker.open:
-            if self._flights:
-                return None  # the probe, or what was sent before: their end tells more
-            if server.breaker.hopeless:
-                self._give_up()
-            if self.ended or server.breaker.due_in:
-                return None
-            self._probe = self._line.probe()
-            return self._probe
-        if len(self._flights) >= server.room:
+        if self._server.breaker.open:
+            return self._next_probe()
+        if len(self._flights) >= self._server.room:
             return None
         # What is asked again is never held up: others may be waiting for it.
         return self._line.next(with_new=not self._held_up and len(self._line.again) < self._ahead)
+
+    def _next_probe(self) -> Flight | None:
+        """The one that shows whether the server answers again, if it is time for that."""
+        breaker = self._server.breaker
+        if breaker.hopeless or (self._probe is not None and not breaker.due_in and not breaker.left):
+            if not any(flight.parts for flight in self._flights.values()):  # a reply that arrives is read to its end
+                self._give_up()
+            return None
+        if breaker.due_in:
+            return None
+        self._probe = self._line.probe()
+        if self._probe is not None:
+            breaker.probes()
+        return self._probe
 
     def _set_alarm(self) -> None:
         """Look again when there is something to begin by the clock."""
@@ -326,12 +332,11 @@ class Run:
 
     def _server_answered(self, flight: Flight) -> None:
         """The server works; so what is held has failed by itself, unless this is the end of an outage."""
-        heeded = self._server.concurrency.heeds_waits
-        if self._server.answered(flight.begun):
+        was_down = self._server.breaker.open
+        self._hurry_after(lambda: self._server.answered(flight.begun))
+        if was_down:
             self._release_held()
         self._settle_held()
-        if heeded and not self._server.concurrency.heeds_waits:
-            self._line.hurry()
 
     def _failed(self, flight: Flight, failure: Exception) -> None:
         server, was_open = self._server, self._server.breaker.open
@@ -387,12 +392,18 @@ class Run:
         begun = flight.begun
 
         def not_refused() -> None:
-            if not self.ended and flight.item.index in self._server.sent and flight.begun == begun:
-                self._server.concurrency.taken()
-                self._line.hurry()
+            if not self.ended:
+                self._hurry_after(lambda: self._server.concurrency.taken(begun))
                 self._go_on()
 
         asyncio.get_running_loop().call_later(self._server.concurrency.trial_seconds, not_refused)
+
+    def _hurry_after(self, learn: Callable[[], object]) -> None:
+        """``learn`` something of the server; where its waits need no heed from then on, nobody waits any more."""
+        heeded = self._server.concurrency.heeds_waits
+        learn()
+        if heeded and not self._server.concurrency.heeds_waits:
+            self._line.hurry()
 
     def _close(self, flight: Flight, status: Status, data: Any = None) -> None:
         """An item is over."""

@@ -86,13 +86,12 @@ class Server:
         """What ``error`` says about the server."""
         return kind_of(error, max(LONGEST_WAIT, self._patience))
 
-    def answered(self, sent_at: float) -> bool:
-        """A reply has come to a request that was sent at ``sent_at``. Is this the end of an outage?"""
+    def answered(self, sent_at: float) -> None:
+        """A reply has come to a request that was sent at ``sent_at``; if there was an outage, it is over."""
         self._answered_at = self._clock()
         self.concurrency.answered(sent_at)
-        if was_open := self.breaker.answered():
+        if self.breaker.answered():
             self.concurrency.restart()
-        return was_open
 
     def failed(self, flight: Flight, error: BaseException, *, probe: bool) -> Outcome:
         """What becomes of ``flight``, whose request has ended with ``error``, as a ``probe`` or not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from flowgpt_magic.bridge import Worker
 from tests.openai_servers import END, STREAM, reply
 from tests.servers import Connection, framed, read_request, whole
 
-BUSY = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
+SLOW_DOWN = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Refusal:
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
-    report: Any = field(default_factory=lambda: BUSY)
+    report: Any = field(default_factory=lambda: SLOW_DOWN)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Hostile:
         self.arrivals: list[float] = []
         self.open = 0
         self.port = 0
-        self._listener: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._worker = Worker()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -75,31 +76,45 @@ class Hostile:
         self._worker.close()
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=2**24)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        # asyncio's own server may lose a connection that comes while it closes, and never close it.
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", self.port))
+        self._listener.listen(100)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._start(self._accept(self._listener))
+
+    def _start(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        while True:
+            accepted, _address = await asyncio.get_running_loop().sock_accept(listener)
+            self._start(self._serve(accepted))
 
     async def _die(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        connection = Connection(reader, writer)
+    async def _serve(self, accepted: socket.socket) -> None:
+        connection = Connection(*await asyncio.open_connection(sock=accepted, limit=2**24))
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self._answer(connection)
         except asyncio.CancelledError:
             connection.reset()
+            raise
         finally:
-            self._tasks.discard(task)
-            writer.close()
+            connection.writer.close()
 
     async def _answer(self, connection: Connection) -> None:
         request = await read_request(connection.reader)
