@@ -5,8 +5,9 @@ They may be huge or circular: only as much is looked at as is shown.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -26,7 +27,7 @@ from flowgpt_magic.attachment_looks import (
 )
 from flowgpt_magic.plain_text import one_line
 from flowgpt_magic.references import secret_name
-from flowgpt_magic.secrecy import without_passwords
+from flowgpt_magic.secrecy import environment_secret, without_known_values
 
 DEPTH = 6  # levels of nested containers that are shown
 LEAST = 24  # characters that an item of a container gets, however many there are
@@ -131,7 +132,7 @@ def _short_text(value: str | bytes | bytearray, room: int, look: Look) -> str:
     if not isinstance(value, str):
         return repr(bytes(value[: room + 1]))
     text = str.__getitem__(value, slice(room + 1000))  # a password is found by the sign that comes after it
-    return repr((without_passwords(text) if look.masked else text)[: room + 1])
+    return repr((without_known_values(text) if look.masked else text)[: room + 1])
 
 
 def _short_parts(found: Parts, room: int, look: Look, above: tuple[int, ...]) -> str:
@@ -167,9 +168,14 @@ def _entry(key: object, value: object, between: str, room: int, look: Look, abov
         return short(value, room, look, above)
     name = key.decode("latin-1") if isinstance(key, bytes) else key
     label = str(key) if between == "=" else short(key, room // 2, look, above)
-    if look.masked and isinstance(name, str) and secret_name(name) and not (value is None or isinstance(value, bool)):
+    if look.masked and isinstance(name, str) and _is_secret(name, value):
         return f"{label}{between}***"
     return f"{label}{between}{short(value, max(room - len(label) - len(between), 1), look, above)}"
+
+
+def _is_secret(name: str, value: object) -> bool:
+    by_name = secret_name(name) and not (value is None or isinstance(value, bool))
+    return by_name or environment_secret(name, value)
 
 
 def container(value: object, look: Look) -> Shown | None:
@@ -177,6 +183,8 @@ def container(value: object, look: Look) -> Shown | None:
     found = parts(value)
     if found is None:
         return None
+    if value is os.environ:  # whoever means one of its secrets names that one
+        look = replace(look, masked=True)
     look.fair = False
     line = short(value, min(look.room, LINE), look)
     if not look.shortened:

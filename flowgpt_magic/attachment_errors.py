@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic.attachment_looks import CELL, SHORTENED, Look, Shown, amount, not_all, said, type_name
 from flowgpt_magic.notebook import short_path
+from flowgpt_magic.secrecy import without_known_values
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -53,6 +54,7 @@ def _one_error(error: BaseException, room: int, look: Look) -> tuple[str, int, i
     from traceback import format_exception_only
 
     message = str(said(error, lambda: "".join(format_exception_only(type(error), error)), "message", look)).rstrip()
+    message = without_known_values(message) if look.masked else message
     if len(message) > max(room, CELL):
         message, look.shortened = f"{message[: max(room, CELL) - 1]}…", True
     frames, kept = list(_frames(error.__traceback__)), 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from re import findall
@@ -38,8 +38,10 @@ from flowgpt_magic.errors import FlowGptError, closest
 from flowgpt_magic.images import ENDINGS, image_url, is_image
 from flowgpt_magic.plain_text import cut, one_line
 from flowgpt_magic.references import look_up, names_secret, secret_file
+from flowgpt_magic.secrecy import without_known_values
 from flowgpt_magic.token_estimate import characters_for, tokens_in
 
+BEYOND = 1_000  # characters behind the room for a text in which secrets are looked for: one may begin inside
 AROUND = 90  # characters of the lines around a body, at most
 TRIES = 3  # times that a value is looked at again because it has too many tokens
 SHORTEST = 200  # characters that are never cut for that
@@ -94,10 +96,17 @@ def _looked_at(name: str, value: object, limit: int, look: Look) -> tuple[str, b
         raise
     except Exception:  # noqa: BLE001 - an object may do anything, and a library change; a repr might have secrets
         shown = Shown("", own_repr(value, look) if headline(value) else f"<{type_name(value)} that cannot be read>")
-    return _fitted(cut(name), shown, limit)
+    beyond = 0
+    if look.masked:
+        searched = 2 * limit + BEYOND  # what comes after that has no room, so it need not be searched for secrets
+        beyond = max(0, len(shown.body) - searched)
+        body = without_known_values(shown.body[:searched])
+        shown = replace(shown, headline=without_known_values(shown.headline), body=body)
+    return _fitted(cut(name), shown, limit, beyond)
 
 
-def _fitted(name: str, shown: Shown, limit: int) -> tuple[str, bool]:
+def _fitted(name: str, shown: Shown, limit: int, beyond: int) -> tuple[str, bool]:
+    """The text of ``shown`` in ``limit`` characters; its body goes on for ``beyond`` characters."""
     head, foot, left_out = "", "", list(shown.cut)
     if shown.headline:
         head = f"{name}: {one_line(shown.headline)}" + ("\n" if shown.body else "")
@@ -107,7 +116,7 @@ def _fitted(name: str, shown: Shown, limit: int) -> tuple[str, bool]:
         head, foot = f"{head}{fence}{shown.fence}\n", f"\n{fence}"
     room = limit - len(head) - len(foot)
     text = f"{head}{shown.body[: max(0, room)]}{foot}"
-    left_out += not_all(max(0, room), len(shown.body), "character")
+    left_out += not_all(min(max(0, room), len(shown.body)), len(shown.body) + beyond, "character")
     if room < 0:
         left_out, text = [*left_out, "the rest of this line"], text[:limit]
     return (f"{text}\n… {', '.join(left_out)} are not shown" if left_out else text), bool(left_out)

@@ -10,6 +10,7 @@ from flowgpt_magic.attachments import Attachment, attach, describe
 from flowgpt_magic.errors import FileError, PromptError
 from flowgpt_magic.references import names_secret, resolve
 from flowgpt_magic.regular_files import read_file
+from flowgpt_magic.secrecy import without_known_values
 
 LONGEST_FILE = 2**20  # bytes of a file with a system prompt
 SIMPLE = (str, int, float, complex, bool, type(None))  # what stands in a prompt as Python prints it
@@ -58,7 +59,7 @@ def compose(
         def render(reference: str, value: object) -> str:
             if names_secret(reference):
                 return f"{{{reference}}}"
-            return str(value) if type(value) in SIMPLE else describe(reference, value, budget)
+            return without_known_values(str(value)) if type(value) in SIMPLE else describe(reference, value, budget)
 
         text = resolve(prompt, names, render).text
     if not attached:

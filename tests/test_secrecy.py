@@ -9,7 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flowgpt_magic.secrecy import DEPTH, without_passwords, without_secrets
+from flowgpt_magic.secrecy import (
+    DEPTH,
+    environment_secret,
+    without_known_values,
+    without_passwords,
+    without_secrets,
+)
 from flowgpt_magic.settings import TABLE
 
 SECRET = "s3cr3t-v4lue"
@@ -178,3 +184,100 @@ class TestText:
         without_passwords("?" + part * 20_000)
 
         assert time.process_time() - begun < 2
+
+
+# Secrets by their form. They are put together here, so that nobody takes this file for one that leaks them.
+FORMS = [
+    "ghp_" + "SEKRET5x",
+    "github_pat_" + "11ABCDEFG0" + "_abcdefghijk",
+    "glpat-" + "abcdefghij0123456789",
+    "xoxb-" + "123456789012-abcdef",
+    "hooks.slack.com/services/" + "T0/B0/abcdef",
+    "discord.com/api/webhooks/" + "123/abc-def",
+    "AKIA" + "IOSFODNN7EXAMPLE",
+    "eyJ" + "hbGciOiJIUzI1NiJ9" + ".eyJ" + "zdWIiOiIxMjM0In0" + ".abc-_1",
+    "sk-" + "proj-abcdefghijklmnop1234",
+    "sk_live_" + "abcdefghij0123456789",
+    "hf_" + "abcdefghijklmnopqrst",
+    "gsk_" + "abcdefghijklmnopqrstu",
+    "AIza" + "SyA-abcdefghijklmnopqrstuvwxyz0123456",
+    "npm_" + "abcdefghijklmnopqrstuvwxyz0123",
+    "SG." + "abcdefghijklmnopqrst" + ".abcdefgh",
+    "AccountKey=" + "abcdefghijklmnopqrstuv/+==",
+]
+HARMLESS_TEXTS = [
+    "task-force-of-the-month-is-here",
+    "risk-averse-investors-win-again",
+    "a bearer of understanding-of-things",
+    "basic understanding-of-things-2",
+    "https://example.org/path@2x.png",
+    "mail me@example.org",
+    "eyJ",
+    "AKIASHORT",
+    "hf_model",
+    "sk-learn",
+]
+
+
+class TestForms:
+    @pytest.mark.parametrize("secret", FORMS)
+    @pytest.mark.parametrize("around", ["{}", "x = '{}'", "see {}, please", "https://x.org/{}", "a\n{}\nb"])
+    def test_a_secret_of_a_known_form_is_hidden_and_its_surroundings_stay(self, secret, around):
+        found = without_passwords(around.format(secret))
+
+        before, after = around.split("{}")
+        assert found.startswith(before)
+        assert found.endswith(f"***{after}")
+        assert secret[-6:] not in found
+
+    @pytest.mark.parametrize("text", HARMLESS_TEXTS)
+    def test_what_only_looks_alike_is_kept(self, text):
+        assert without_passwords(text) == text
+
+    @pytest.mark.parametrize("header", ["Authorization: Bearer {}", "authorization: bearer {}", "'Bearer {}'"])
+    def test_a_header_with_a_token_is_hidden(self, header):
+        assert without_passwords(header.format("abcdefghijklmnop1")) == header.format("***")
+
+    def test_a_private_key_is_hidden_also_where_its_end_is_cut_off(self):
+        begin, end = "-----BEGIN RSA PRIVATE" + " KEY-----", "-----END RSA PRIVATE" + " KEY-----"
+
+        assert without_passwords(f"a {begin}\nabc\n{end} b") == f"a {begin}*** b"
+        assert without_passwords(f"a {begin}\nabc") == f"a {begin}***"
+
+    @given(st.text())
+    def test_masking_twice_is_masking_once(self, text):
+        once = without_passwords(text)
+
+        assert without_passwords(once) == once
+
+    @pytest.mark.parametrize("part", ["eyJ", "?key", "?key=a", "http://a@", "sk-", "SG.", "gh", "Bearer ", "&token"])
+    def test_a_long_text_of_beginnings_costs_little(self, part):
+        begun = time.process_time()
+        without_passwords(part * (100_000 // len(part)))
+
+        assert time.process_time() - begun < 1
+
+
+class TestTheEnvironment:
+    def test_values_of_variables_with_secret_names_are_hidden_in_any_text(self):
+        environ = {"MY_API_KEY": "correct horse", "SHORT_KEY": "abc", "HOST": "example.org"}
+
+        assert without_known_values("a correct horse, abc, example.org", environ) == "a ***, abc, example.org"
+
+    @pytest.mark.parametrize(
+        ("value", "secret"),
+        [
+            ("a1b2c3d4e5f6a7b8", True),
+            ("Zm9vYmFyMTIz+/==", True),
+            ("example.org", False),
+            ("/usr/lib/python3.11/x", False),
+            ("2026-11-30T10:00", False),
+            ("short1", False),
+            ("a_long_name_without_figures", False),
+            ("1234567890123456", False),
+        ],
+    )
+    def test_a_value_that_looks_like_a_key_is_secret_under_any_name(self, value, secret):
+        assert environment_secret("ANY", value, {"ANY": value}) is secret
+        assert not environment_secret("ANY", value, {"ANY": "another"})
+        assert not environment_secret("OTHER", value, {"ANY": value})
