@@ -302,7 +302,9 @@ def batch_of(
     kept = record_for(journal, conversation.name) if history else None
     turns = Turns(request, sent, journal, kept, sample=str(sample), refresh=refresh, others=others)
     waits = None if patience is None else checked("patience", patience, number(0))
-    items, limits = Items(prompts, template, values), Limits(at_once, limit, tries, waits, pace)
+    takes_images = request.target.provider_class.supports_images
+    items = Items(prompts, template, values, images=takes_images)
+    limits = Limits(at_once, limit, tries, waits, pace)
     return Batch(items, turns, limits, progress=progress, arriving=conversation.arriving)
 
 

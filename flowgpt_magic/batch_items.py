@@ -199,8 +199,17 @@ class Items:
     is no prompt.
     """
 
-    def __init__(self, given: Any, template: str | None = None, values: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        given: Any,
+        template: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        *,
+        images: bool = True,
+    ) -> None:
+        """``images`` says whether whoever is asked takes any; an item with some is refused otherwise."""
         self.given = given
+        self._images = images
         self._template = None if template is None else Template(template, values)
         if values and self._template is None:
             raise PromptError("values are for the fields of a template: give template= too")
@@ -271,10 +280,17 @@ class Items:
                 raise PromptError("it is empty")
             return None, str.__str__(value)  # a plain one, also of a subclass
         if is_messages(value):
-            return read_prompt(value)
+            earlier, prompt = read_prompt(value)
+            if not self._images and any(_has_images(each) for each in (prompt, *(earlier or ()))):
+                raise PromptError("it holds an image, and whoever is asked takes none")
+            return earlier, prompt
         if is_missing(value):
             raise PromptError(_missing(value))
         raise PromptError(f"it is no text but {type(value).__name__}; with template='{{}}' it becomes one")
+
+
+def _has_images(said: str | Message) -> bool:
+    return bool(getattr(said, "images", ()) if isinstance(said, str) else said.get("images"))
 
 
 def is_frame(given: Any) -> bool:

@@ -153,7 +153,8 @@ class Turns:
 
     def flight(self, item: Item) -> Flight:
         """``item``, ready to be asked."""
-        request = replace(self.request, prompt=item.prompt, earlier=item.earlier)
+        images = [*getattr(item.prompt, "images", ()), *self.request.images]
+        request = replace(self.request, prompt=item.prompt, earlier=item.earlier, images=images)
         key = request_key(request, self._sent)
         if self._sample:
             key = f"{key} {self._sample}"
@@ -270,6 +271,7 @@ class Turns:
             left_out=request.left_out,
             replayed=False,
             extras=flight.extras,
+            images=tuple(request.images),
             kernel=self.journal.kernel,
             started=flight.started,
             ended=None if status == "streaming" else time.time(),

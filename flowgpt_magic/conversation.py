@@ -329,14 +329,13 @@ class Conversation:
         earlier, prompt = read_prompt(given)
         options = dict(options)
         images = options.pop("images", ())
-        images = getattr(given, "images", ()) or images
         schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
         typed = given_for(options.pop(TYPED, options))
         known, params = told_apart(options)
         chosen = aliases.apply(self._as_set({**known, "params": params or None}))
         target = find_model(chosen.model)
         check_params(target, {**self._params, **params}, by_name=options)
-        images = read_images(images, target)
+        images = read_images(images, target, prompt=prompt, earlier=earlier)
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         with self._kept.lock:

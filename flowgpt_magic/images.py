@@ -15,17 +15,18 @@ from flowgpt_magic.regular_files import read_beginning
 LARGEST = 20 * 2**20  # bytes of an image; servers refuse larger ones
 # The first bytes of a file say what it is.
 BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
+ADDRESSES = ("data:image/", "https://", "http://")  # how the URL of an image begins in a message
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 WANTED = "a PNG, JPEG, GIF or WebP file, its bytes, or a figure"
 
 
 def image_url(value: Any) -> str:
-    """``value`` as a URL that begins with ``data:image/``.
+    """``value`` as a URL that begins with ``data:image/``; the address of an image on the web as it is.
 
     It is the path of a file, the bytes of one, a figure or axes of matplotlib, an image of PIL, or anything else that
     shows itself as PNG or JPEG in a notebook. Raises ``PromptError`` for what is no image.
     """
-    if isinstance(value, str) and value.startswith("data:image/"):
+    if isinstance(value, str) and value.startswith(ADDRESSES):
         return value
     content = _content(value)
     kind = _kind(content)

@@ -29,13 +29,35 @@ class _Said(TypedDict):
 
 
 class Message(_Said, total=False):
-    """One thing said, with its speaker; ``images`` are URLs that begin with ``data:image/``."""
+    """One thing said, with its speaker; ``images`` are URLs, which begin with ``data:image/``, ``https://`` or ``http://``."""
 
     images: list[str]
 
 
 Messages = Sequence[Mapping[str, Any]]
-"""What a provider gets: mappings with at least ``role`` and ``content``, oldest first."""
+"""What a provider gets: mappings with at least ``role`` and ``content``, oldest first; ``content_parts`` reads them."""
+
+
+class Composed(str):
+    """A prompt as it is sent; ``images`` are the URLs of those that go along."""
+
+    images: tuple[str, ...]
+
+    def __new__(cls, text: str, images: Sequence[str] = ()) -> Composed:
+        composed = super().__new__(cls, text)
+        composed.images = tuple(images)
+        return composed
+
+
+class ImageUrl(str):
+    """The URL of an image that is to be looked at in this ``detail``: ``low``, ``high`` or ``auto``."""
+
+    detail: str
+
+    def __new__(cls, url: str, detail: str = "auto") -> ImageUrl:
+        found = super().__new__(cls, url)
+        found.detail = detail
+        return found
 
 
 @dataclass(frozen=True)

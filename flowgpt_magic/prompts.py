@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flowgpt_magic.attachments import Attachment, attach, describe
 from flowgpt_magic.errors import FileError, PromptError
+from flowgpt_magic.messages import Composed
 from flowgpt_magic.references import names_secret, resolve
 from flowgpt_magic.regular_files import read_file
 from flowgpt_magic.secrecy import without_known_values
@@ -24,17 +25,6 @@ class Surroundings:
     inputs: Sequence[str] = ()
     outputs: Mapping[int, object] = field(default_factory=dict)
     error: BaseException | None = None
-
-
-class Composed(str):
-    """A prompt as it is sent; ``images`` are the URLs of those that go along."""
-
-    images: tuple[str, ...]
-
-    def __new__(cls, text: str, images: Sequence[str] = ()) -> Composed:
-        composed = super().__new__(cls, text)
-        composed.images = tuple(images)
-        return composed
 
 
 def compose(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowgpt_magic import extra_headers, settings
+from flowgpt_magic.content_parts import prompt_of_message, read_messages
 from flowgpt_magic.errors import FlowGptError, OptionError, PromptError, closest
 from flowgpt_magic.images import image_url
 from flowgpt_magic.messages import Message, Turn, said
@@ -61,7 +62,7 @@ def as_asked(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
     known = {name: value for name, value in turn.parameters.items() if name in settings.TABLE}
     others = {n: value for n, value in turn.parameters.items() if n not in (*settings.TABLE, SCHEMA, EARLIER)}
     also: dict[str, Any] = {SCHEMA: json.loads(turn.parameters[SCHEMA])} if SCHEMA in turn.parameters else {}
-    if turn.images:
+    if turn.images or EARLIER in turn.parameters:
         also["images"] = ImagesBefore(turn.images)
     own = {"model": f"{turn.provider}:{turn.model}", "system": turn.system, **known}
     # What is asked of somebody else is asked in that one's own way.
@@ -82,35 +83,28 @@ class ImagesBefore(tuple[str, ...]):
 def prompt_of(turn: Turn) -> Prompt:
     """What was asked in ``turn``, as it was given."""
     if EARLIER not in turn.parameters:
-        return turn.prompt
-    return [*json.loads(turn.parameters[EARLIER]), said(turn.prompt)]
+        return turn.prompt if turn.prompt.strip() else [said(turn.prompt, turn.images)]
+    return [*json.loads(turn.parameters[EARLIER]), said(turn.prompt, turn.images)]
 
 
 def read_prompt(given: Prompt) -> tuple[list[Message] | None, str]:
     """The messages that stand before the prompt, None where a prompt alone was given, and the prompt.
 
-    Raises ``PromptError`` for what cannot be asked.
+    A prompt with images is a ``Composed``. Raises ``PromptError`` for what cannot be asked.
     """
     if isinstance(given, str):
         earlier, prompt = None, given
     elif isinstance(given, Sequence) and given and all(isinstance(each, Mapping) for each in given):
-        *before, last = [_message(each) for each in given if isinstance(each, Mapping)]
+        *before, last = read_messages([each for each in given if isinstance(each, Mapping)], images=True, who="")
         if last["role"] != "user":
             raise PromptError(f"the last message is the prompt: its role is user, not {last['role']}")
-        earlier, prompt = before, last["content"]
+        earlier, prompt = before, prompt_of_message(last)
     else:
         what = "an empty list" if given == [] else type(given).__name__
         raise PromptError(f"a prompt is text, or a list of messages with role and content, not {what}")
-    if not prompt.strip():
+    if not prompt.strip() and not getattr(prompt, "images", ()):
         raise PromptError("the prompt is empty: write what you want to ask")
     return earlier, prompt
-
-
-def _message(given: Mapping[str, Any]) -> Message:
-    role, content = given.get("role"), given.get("content")
-    if role not in ("system", "user", "assistant") or not isinstance(content, str):
-        raise PromptError("a message has a role (system, user or assistant) and a content that is text")
-    return {"role": role, "content": content}
 
 
 @dataclass(frozen=True)
@@ -187,18 +181,23 @@ def _without_images(message: Message) -> Message:
     return {"role": message["role"], "content": f"{message['content']}\n\n[{counted(len(message['images']), 'image')}]"}
 
 
-def read_images(images: Sequence[Any], target: Target) -> list[str]:
-    """The URLs of ``images``.
+def read_images(
+    images: Any, target: Target, *, prompt: str = "", earlier: Sequence[Message] | None = None
+) -> list[str]:
+    """The URLs of the images of ``prompt``, and of ``images``, which are given besides.
 
-    Raises ``OptionError`` where the provider takes none, ``PromptError`` for what is no image.
+    Raises ``OptionError`` where the provider takes none and there are some, also in the messages ``earlier``, and
+    ``PromptError`` for what is no image.
     """
-    takes = target.provider_class.supports_images
-    if (isinstance(images, ImagesBefore) and not takes) or not images:
+    takes, again = target.provider_class.supports_images, isinstance(images, ImagesBefore)
+    if again and not takes:
         return []
-    if not takes:
-        raise OptionError(f"{target.provider} takes no images: ask a provider that does, or leave them out")
     several = isinstance(images, Sequence) and not isinstance(images, (str, bytes))
-    return [image_url(each) for each in (images if several else [images])]
+    besides = [] if not images else list(images) if several else [images]
+    found = besides if again else [*getattr(prompt, "images", ()), *besides]
+    if not takes and (found or any(message.get("images") for message in earlier or ())):
+        raise OptionError(f"{target.provider} takes no images: ask a provider that does, or leave them out")
+    return [image_url(each) for each in found]
 
 
 def parameters(target: Target, chosen: settings.Settings) -> dict[str, Any]:

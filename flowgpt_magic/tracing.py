@@ -274,7 +274,8 @@ def _content(reply: Reply, status: Status) -> dict[str, str]:
 
 def _parts(message: Mapping[str, Any]) -> list[dict[str, str]]:
     """The text of a message, and of its images that they were there, and of which kind."""
-    images = [{"type": "image", "mime_type": url[5:].partition(";")[0]} for url in message.get("images", ())]
+    urls = [url for url in message.get("images", ()) if url.startswith("data:")]  # of others nobody knows the kind
+    images = [{"type": "image", "mime_type": url[5:].partition(";")[0]} for url in urls]
     return [_text(message["content"]), *images]
 
 

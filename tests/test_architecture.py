@@ -38,6 +38,7 @@ LAYERS = (
         "images",
         "harmless",
         "markdown",
+        "content_parts",
         "json_text",
         "schemas",
         "tables",

@@ -442,6 +442,10 @@ def test_a_conversation_shows_its_transcript(chat, parrot):
     assert repr(chat) == "<Conversation 'main', 1 turn>"
 
 
+URL = "data:image/png;base64,AAAA"
+WEB = "https://example.org/a.png"
+
+
 class Seeing(Parrot):
     """One that takes images."""
 
@@ -502,6 +506,54 @@ class TestImages:
     def test_a_prompt_with_an_image_is_refused_where_none_is_taken(self, chat, seeing):
         with pytest.raises(OptionError, match="parrot takes no images"):
             chat.ask("What is it?", images=[self.PNG], model="blind")
+
+    def test_those_in_the_parts_of_messages_go_along_are_kept_and_go_along_again(self, chat, seeing):
+        seeing.says[:] = ["one", "two", "three"]
+        parts = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": URL}}]
+        earlier = [{"role": "user", "content": parts}, {"role": "assistant", "content": "A dot."}]
+
+        str(chat.ask([*earlier, {"role": "user", "content": [*parts, {"type": "image_url", "image_url": WEB}]}]))
+        str(chat.retry())
+        str(chat.ask("And?"))
+
+        first = {"role": "user", "content": "What?", "images": [URL]}
+        last = {"role": "user", "content": "What?", "images": [URL, WEB]}
+        sent = [messages for messages, *_ in seeing.asked]
+        assert sent[0] == sent[1] == [first, earlier[1], last]
+        assert sent[2][:1] == [last]
+        assert chat.turns[0].images == (URL, WEB)
+
+    def test_an_image_without_words_can_be_asked_about_and_asked_again(self, chat, seeing):
+        seeing.says[:] = ["one", "two"]
+
+        str(chat.ask([{"role": "user", "content": [{"type": "image_url", "image_url": URL}]}]))
+        str(chat.retry())
+
+        assert seeing.asked[0][0] == seeing.asked[1][0] == [{"role": "user", "content": "", "images": [URL]}]
+
+    @pytest.mark.parametrize("place", [0, 2])
+    def test_one_in_the_parts_of_any_message_is_refused_where_none_is_taken(self, chat, parrot, place):
+        messages: list[dict[str, Any]] = [{"role": role, "content": "x"} for role in ("user", "assistant", "user")]
+        messages[place]["content"] = [{"type": "image_url", "image_url": URL}]
+
+        with pytest.raises(OptionError, match="parrot takes no images"):
+            chat.ask(messages)
+        with pytest.raises(PromptError, match="prompt 0: it holds an image, and whoever is asked takes none"):
+            chat.map([messages])
+
+    def test_those_of_a_batch_go_along_with_their_own_prompt(self, chat, seeing):
+        seeing.says[:] = ["one", "two"]
+        asked = [
+            [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": URL}]}],
+            "b",
+        ]
+
+        list(chat.map(asked, concurrency=1, progress=False))
+
+        assert [messages for messages, *_ in seeing.asked] == [
+            [{"role": "user", "content": "a", "images": [URL]}],
+            [{"role": "user", "content": "b"}],
+        ]
 
     def test_another_image_is_another_request(self, chat, seeing):
         seeing.says[:] = ["a cat", "a dog"]

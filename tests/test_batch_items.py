@@ -275,7 +275,7 @@ async def test_items_of_an_async_generator_come_one_after_the_other_and_it_is_cl
             "{title}",
             "prompt 1: it has no value for {title}: it is (None|nan)",
         ),
-        ([[{"role": "robot", "content": "x"}]], None, "prompt 0: a message has a role"),
+        ([[{"role": "robot", "content": "x"}]], None, "prompt 0: a message must have a role"),
     ],
 )
 def test_what_is_at_hand_and_cannot_be_asked_is_said_at_once(given, template, said):

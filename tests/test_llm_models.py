@@ -23,7 +23,7 @@ from flowgpt_magic.errors import (
     PromptError,
     ProviderError,
 )
-from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages import Usage, notices_to
 from flowgpt_magic.providers import llm_models
 from flowgpt_magic.providers.llm_models import Llm
 from flowgpt_magic.testing import STAGES, check_provider
@@ -108,6 +108,33 @@ class Old(llm.Model):
         yield f"{prompt.system} / {prompt.prompt}"
 
 
+def in_turns(prompt, conversation) -> str:
+    """What a plug-in from before there were messages reads of a conversation."""
+    before = [f"{each.prompt.prompt} > {each.text_or_raise()}" for each in conversation.responses]
+    return " / ".join([prompt.system or "", *before, prompt.prompt])
+
+
+class Responses(llm.Model):
+    model_id = "test/responses"
+
+    def execute(self, prompt, stream, response, conversation):
+        yield in_turns(prompt, conversation)
+
+
+class AsyncResponses(llm.AsyncModel):
+    model_id = "test/responses-async"
+
+    async def execute(self, prompt, stream, response, conversation):
+        yield in_turns(prompt, conversation)
+
+
+class SyncOfAsyncResponses(llm.Model):
+    model_id = "test/responses-async"
+
+    def execute(self, prompt, stream, response, conversation):
+        raise AssertionError("the async model was there")
+
+
 class Keyed(llm.KeyModel):
     model_id = "test/keyed"
     needs_key = "test"
@@ -138,6 +165,8 @@ class Plugin:
         register(Old())
         register(Keyed())
         register(Single())
+        register(Responses())
+        register(SyncOfAsyncResponses(), AsyncResponses())
 
 
 @pytest.fixture(autouse=True)
@@ -175,10 +204,6 @@ async def test_a_sync_model_answers_by_its_name_and_by_its_alias(name):
     assert chunks[:2] == ["system: ", "be "]
     assert "".join(chunks) == "system: be brief | user: one | assistant: two | user: three four "
     assert usage == Usage(prompt_tokens=7, completion_tokens=len(chunks))
-
-
-async def test_a_model_of_an_old_plug_in_gets_the_system_prompt_and_the_last_message():
-    assert (await heard("test/old"))[0] == "be brief / three four"
 
 
 async def test_messages_that_end_with_the_assistants_are_sent_as_they_are():
@@ -371,10 +396,45 @@ async def test_an_error_of_a_plug_in_is_ours_without_its_key(monkeypatch):
     assert caught.value.__suppress_context__
 
 
-async def test_a_model_that_takes_no_conversation_says_so():
-    with pytest.raises(ProviderError, match="does not support conversations"):
-        await heard("test/single")
-    assert (await heard("test/single", TALK[-1:]))[0] == "once"
+@pytest.mark.parametrize("model", ["test/single", "test/old"])
+async def test_a_model_that_reads_the_last_message_only_says_so(model):
+    told: list[str] = []
+    with notices_to(told.append):
+        whole = await heard(model)
+        assert told == [f"2 older messages were left out: {model} reads the last message only"]
+        await heard(model, [TALK[0], TALK[-1]])
+
+    assert whole[0] == {"test/single": "once", "test/old": "be brief / three four"}[model]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("model", ["test/responses", "test/responses-async"])
+async def test_a_plug_in_that_reads_the_responses_of_a_conversation_gets_the_earlier_turns(model):
+    told: list[str] = []
+    messages = [*TALK[:3], {"role": "user", "content": "a"}, {"role": "user", "content": "b"}, *TALK[2:]]
+    with notices_to(told.append):
+        text = (await heard(model, messages))[0]
+
+    assert text == "be brief / one > two / a\n\nb > two / three four"
+    assert told == []
+
+
+@pytest.mark.parametrize("model", ["test/responses", "test/responses-async", "test/sync", "test/async"])
+async def test_a_conversation_of_one_turn_leaves_nothing_out(model):
+    told: list[str] = []
+    with notices_to(told.append):
+        await heard(model, TALK[-1:])
+
+    assert told == []
+
+
+async def test_parts_of_a_message_are_read_and_an_image_is_refused():
+    parts = [{"type": "text", "text": "three"}, {"type": "text", "text": "four"}]
+    assert (await heard("test/old", [{"role": "user", "content": parts}]))[0] == " / three\nfour"
+
+    image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    with pytest.raises(PromptError, match="llm:test/old takes no images"):
+        await heard("test/old", [{"role": "user", "content": [image]}])
 
 
 async def test_a_plug_in_that_ends_the_process_does_not():

@@ -52,6 +52,8 @@ def test_images_go_along_as_parts_of_their_message():
     assert sent == [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, image, image]}]
     alone = request_body("m", [{"role": "user", "content": "", "images": (PNG,)}], {})["messages"]
     assert alone == [{"role": "user", "content": [image]}]
+    detailed = [{"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}]
+    assert request_body("m", [{"role": "user", "content": detailed}], {})["messages"][0]["content"] == detailed
     none = request_body("m", [{"role": "user", "content": "x", "images": []}], {})["messages"]
     assert none == [{"role": "user", "content": "x"}]
 
@@ -69,10 +71,10 @@ def test_half_a_character_is_sent_as_a_sign_for_one():
         (["hello"], "a message must have a role"),
         ([{"content": "x"}], "a message must have a role"),
         ([{"role": "user", "content": None}], "a content that is text"),
-        ([{"role": "user", "content": [{"type": "text", "text": "x"}]}], "a content that is text"),
-        ([{"role": "user", "content": "x", "images": PNG}], "a list of URLs that begin with data:image/"),
-        ([{"role": "user", "content": "x", "images": ["https://example.org/a.png"]}], "begin with data:image/"),
-        ([{"role": "user", "content": "x", "images": [b"png"]}], "begin with data:image/"),
+        ([{"role": "user", "content": [{"type": "video", "text": "x"}]}], "a part of the type 'video'"),
+        ([{"role": "user", "content": "x", "images": PNG}], "a list of URLs"),
+        ([{"role": "user", "content": "x", "images": ["a.png"]}], "begins with data:image/"),
+        ([{"role": "user", "content": "x", "images": [b"png"]}], "begins with data:image/"),
     ],
 )
 def test_messages_that_are_none_are_refused(messages, said):

@@ -31,8 +31,9 @@ def check_messages(messages: Any) -> Messages:
             raise PromptError(f"a message must have a role and a content; it cannot be {type(message).__name__}.")
         if not isinstance(message.get("role"), str):
             raise PromptError("a message must have a role that is text, such as user.")
-        # Whether a list of parts will do is up to the provider.
-        if not isinstance(message.get("content"), (str, list, tuple)):
+        # Which parts a list may hold is up to the provider. An assistant's None is a refusal, or nothing.
+        empty = message.get("content") is None and message["role"] == "assistant"
+        if not empty and not isinstance(message.get("content"), (str, list, tuple)):
             raise PromptError("a message must have a role, and a content that is text.")
     return messages
 

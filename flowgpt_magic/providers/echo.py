@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from flowgpt_magic.content_parts import read_message
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.providers.arguments import check_messages, check_temperature
@@ -45,6 +46,7 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
         """
         check_messages(messages)
         check_temperature(temperature)
+        messages = [read_message(message) for message in messages]
         text = cls._answer(cls.get_model(model), messages)
         words = WORDS.findall(text)
         pause = load().pace if pace is None else pace
@@ -53,7 +55,7 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
                 raise ProviderError(f"echo was told to fail after {fail_after} chunks")
             await asyncio.sleep(pause)
             yield word
-        prompt_words = sum(len(WORDS.findall(str(message["content"]))) for message in messages)
+        prompt_words = sum(len(WORDS.findall(message["content"])) for message in messages)
         yield Usage(prompt_tokens=prompt_words, completion_tokens=len(words), finish_reason="stop")
 
     @staticmethod

@@ -6,13 +6,13 @@ import hashlib
 import secrets
 import string
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, ClassVar
 
 from yarl import URL
 
-from flowgpt_magic.errors import PromptError
-from flowgpt_magic.messages import Messages, Usage, notice
+from flowgpt_magic.content_parts import read_messages
+from flowgpt_magic.messages import Message, Messages, Usage, notice
 from flowgpt_magic.providers import http
 from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -74,17 +74,13 @@ def request_headers(token: str) -> dict[str, str]:
 
 def request_body(model: str, messages: Messages, temperature: float | None) -> dict[str, Any]:
     """What is asked, in the order of the protocol; raises ``PromptError`` for messages that are none."""
-    if not messages:
-        raise PromptError("there is no message to send.")
-    for message in messages:
-        if not isinstance(message, Mapping) or not isinstance(message.get("content"), str) or "role" not in message:
-            raise PromptError("a message must have a role, and a content that is text.")
-    system = "\n".join(message["content"] for message in messages if message["role"] == "system")
+    said = read_messages(messages, images=False, who="FlowGPT")
+    system = "\n".join(message["content"] for message in said if message["role"] == "system")
     return {
         "model": model,
         "nsfw": False,
-        "question": messages[-1]["content"],
-        "history": [GREETING, *(dict(message) for message in messages[:-1] if message["role"] != "system")],
+        "question": said[-1]["content"],
+        "history": [GREETING, *(message for message in _whole(messages, said)[:-1] if message["role"] != "system")],
         "system": system or SYSTEM_PROMPT,
         "temperature": temperature,
         "promptId": f"model-{model}",
@@ -93,6 +89,13 @@ def request_body(model: str, messages: Messages, temperature: float | None) -> d
         "generateImage": False,
         "generateAudio": False,
     }
+
+
+def _whole(given: Messages, said: Sequence[Message]) -> list[dict[str, Any]]:
+    """``said``, each with the further fields that it was given, which the protocol passes on."""
+    if len(given) != len(said):
+        return [dict(message) for message in said]
+    return [{**one, **message} for one, message in zip(given, said, strict=True)]
 
 
 def _route(url: URL, chosen: Settings) -> Route:

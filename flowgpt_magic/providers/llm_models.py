@@ -1,7 +1,7 @@
 """The models of Simon Willison's ``llm``: what its plug-ins have installed answers here too.
 
-``llm`` knows the models and their keys (``llm keys set NAME``); nothing of it is imported before it is needed. A
-plug-in of it from before llm 0.32 reads no messages, and so sees the system prompt and the last message only.
+``llm`` knows the models and their keys (``llm keys set NAME``); nothing of it is imported before it is needed. The
+earlier turns of a conversation are given to a plug-in in both ways that llm has, see `llm_talk`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from flowgpt_magic.errors import (
     ModelNotSupportedError,
     NotInstalledError,
     OptionError,
-    PromptError,
     ProviderError,
     closest,
 )
-from flowgpt_magic.messages import Messages, Usage
+from flowgpt_magic.messages import LeftOut, Messages, Usage, notice
 from flowgpt_magic.plain_text import one_line
+from flowgpt_magic.providers import llm_talk
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.secrecy import without_passwords
@@ -86,19 +86,6 @@ def _options(model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
             takes = f"It takes {', '.join(sorted(taken))}." if taken else "It takes none."
             raise OptionError(f"{model.model_id} has no option {name}{closest(name, taken)} {takes}")
     return wanted
-
-
-def _response(model: Any, messages: Messages, options: Mapping[str, Any]) -> Any:
-    """What the model will answer; nothing is sent before it is read."""
-    if not messages:
-        raise PromptError("there is no message to send")
-    llm = _library()
-    kinds = {"system": llm.system, "user": llm.user, "assistant": llm.assistant}
-    said = [(str(message["role"]), str(message["content"])) for message in messages]
-    system = "\n".join(text for role, text in said if role == "system")
-    prompt = said.pop()[1] if said[-1][0] == "user" else None  # older plug-ins look for it here
-    earlier = [kinds[role](text) for role, text in said]
-    return model.prompt(prompt, system=system or None, messages=earlier, options=dict(options))
 
 
 async def _in_thread(read: Callable[[], Generator[Any, None, None]]) -> AsyncGenerator[Any, None]:
@@ -179,10 +166,11 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
     ) -> AsyncGenerator[str | Usage, None]:
         """The chunks of the reply, then a ``Usage`` with its token counts, where the model tells them.
 
-        ``options`` are the model's own, as ``llm models --options`` lists them; ``temperature`` and ``max_tokens`` are
-        two that most have. A model that is not async runs in a thread, and stops at its next chunk when it is left.
-        Raises ``NotInstalledError``, ``ModelNotSupportedError``, ``OptionError``, ``MissingKeyError``, and
-        ``ProviderError`` for whatever a plug-in raises.
+        A plug-in that reads neither messages nor the conversation sees the last message only; a notice then says how
+        many others it left out. ``options`` are the model's own, as ``llm models --options`` lists them;
+        ``temperature`` and ``max_tokens`` are two that most have. A model that is not async runs in a thread, and stops
+        at its next chunk when it is left. Raises ``NotInstalledError``, ``ModelNotSupportedError``, ``OptionError``,
+        ``MissingKeyError``, and ``ProviderError`` for whatever a plug-in raises.
         """
         check_messages(messages)
         temperature = check_temperature(temperature)
@@ -192,11 +180,14 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
             async with aclosing(_in_thread(lambda: (_find(name) for name in [model]))) as models:
                 found = await anext(models)
             given = {"temperature": temperature, "max_tokens": max_tokens, **(options or {})}
-            response = _response(found, messages, _options(found, given))
+            talk = await llm_talk.begin(found, messages, _options(found, given))
+            response = talk.response
             is_async = hasattr(response, "astream_events")
             async with aclosing(_text(response) if is_async else _in_thread(lambda: iter(response))) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises, it is one of ours from here on
             raise _mapped(error, found) from None
+        if unread := talk.unread:
+            notice(LeftOut(unread, f"{found.model_id} reads the last message only"))
         yield Usage(prompt_tokens=response.input_tokens, completion_tokens=response.output_tokens)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import settings
+from flowgpt_magic.content_parts import read_messages
 from flowgpt_magic.errors import FlowGptError, NotInstalledError
 from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.providers import runtime, weights
@@ -53,7 +54,8 @@ def _find_weights(model: str) -> Path:
 
 
 def _prompt(messages: Messages, embedded: bool) -> runtime.Prompt:
-    found = [{"role": str(each["role"]), "content": _readable(str(each["content"]))} for each in messages]
+    said = read_messages(messages, images=False, who="the embedded runtime")
+    found = [{"role": str(each["role"]), "content": _readable(each["content"])} for each in said]
     if embedded and not any(message["role"] == "system" for message in found):
         found.insert(0, {"role": "system", "content": SYSTEM})
     return found

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flowgpt_magic.errors import OptionError, PromptError
-from flowgpt_magic.messages import Messages
+from flowgpt_magic.content_parts import read_messages
+from flowgpt_magic.errors import OptionError
+from flowgpt_magic.messages import ImageUrl, Message, Messages
 from flowgpt_magic.providers.characters import whole
 
 OURS = ("model", "messages", "stream", "stream_options", "n")  # fields that nobody else sets
-IMAGE = "data:image/"
 VALUES = ("enum", "const", "default", "examples")  # what in a schema is no schema
 LONGEST_NAME = 64  # characters of a schema's name
 
@@ -24,33 +24,25 @@ def request_body(model: str, messages: Messages, parameters: Mapping[str, Any]) 
     given = {name: value for name, value in parameters.items() if value is not None}
     return {
         "model": model,
-        "messages": [_message(message) for message in _checked(messages)],
+        "messages": [_message(message) for message in read_messages(messages, images=True, who="")],
         "stream": True,
         "stream_options": {"include_usage": True},
         **given,
     }
 
 
-def _checked(messages: Messages) -> Messages:
-    if not messages:
-        raise PromptError("there is no message to send")
-    for message in messages:
-        if not isinstance(message, Mapping) or not isinstance(message.get("content"), str) or "role" not in message:
-            raise PromptError("a message must have a role, and a content that is text")
-    return messages
-
-
-def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+def _message(message: Message) -> dict[str, Any]:
     text = whole(message["content"])
     content = _parts(text, message["images"]) if message.get("images") else text
-    return {"role": str(message["role"]), "content": content}
+    return {"role": message["role"], "content": content}
 
 
-def _parts(text: str, images: Any) -> list[dict[str, Any]]:
+def _parts(text: str, images: Iterable[str]) -> list[dict[str, Any]]:
     """A content that is a text with images."""
-    if not isinstance(images, (list, tuple)) or not all(isinstance(i, str) and i.startswith(IMAGE) for i in images):
-        raise PromptError(f"the images of a message are a list of URLs that begin with {IMAGE}")
-    shown = [{"type": "image_url", "image_url": {"url": image}} for image in images]
+    shown = []
+    for image in images:
+        detail = {"detail": image.detail} if isinstance(image, ImageUrl) else {}
+        shown.append({"type": "image_url", "image_url": {"url": str(image), **detail}})
     return [{"type": "text", "text": text}, *shown] if text else shown
 
 
