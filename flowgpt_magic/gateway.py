@@ -331,7 +331,10 @@ class Gateway:
             if not outlet.begun:
                 raise refused
             outlet.status = refused.status
-            await outlet.send({"event": "error", "statusCode": refused.status, "message": str(refused)})
+            event = {"event": "error", "statusCode": refused.status, "message": str(refused)}
+            if wait := refused.headers.get("retry-after-ms"):
+                event["retryAfterMs"] = int(wait)  # there are no headers any more
+            await outlet.send(event)
         elif not outlet.begun:
             await outlet.send(None)
         await outlet.finish()
@@ -459,7 +462,12 @@ def read_options(words: Sequence[str]) -> Options:
     add("--queue", default.queue, "N", "further requests that may wait; beyond that the answer is 429 (%(default)s)")
     add("--max-body", default.max_body, "BYTES", "largest body of a request (%(default)s)")
     add("--grace", default.grace, "SECONDS", "time for replies in flight when the gateway stops (%(default)g)")
-    add("--connections", default.connections, "N", "open connections of all clients together (%(default)s)")
+    add(
+        "--connections",
+        default.connections,
+        "N",
+        "open connections of all clients together, at most half of the process's file descriptors (%(default)s)",
+    )
     per_address = "open connections of one client address (%(default)s)"
     add("--connections-per-address", default.connections_per_address, "N", per_address)
     add("--head-timeout", default.head_timeout, "SECONDS", "time to send the head of a request (%(default)g)")

@@ -642,7 +642,7 @@ async def test_a_status_whose_body_does_not_come_is_told_anyway(answer: Any) -> 
     assert "500: half" in text
 
 
-async def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else() -> None:
+async def test_a_redirect_to_another_server_is_not_followed_and_the_token_goes_nowhere_else() -> None:
     async with serving(replying(line("x"))) as other:
         for status in (301, 302, 303, 307, 308):
             async with serving(answering(whole(b"", status, Location=f"{other.url}/v3/chat-anonymous"))) as server:
@@ -650,6 +650,29 @@ async def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else() -> N
             assert type(error) is ProviderStatusError
             assert other.url in str(error)
     assert other.requests == []
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_redirect_within_the_server_is_followed_with_all_of_the_request(status: int) -> None:
+    async def answer(request: Request, connection: Connection) -> None:
+        moved = whole(b"", status, Location="/eu/v3/chat-anonymous?x=1")
+        await (answering(moved) if " /v3/" in request.line else replying(line("x")))(request, connection)
+
+    async with serving(answer) as server:
+        assert await read(ask(server, token=SECRET)) == (["x"], None)
+    first, second = server.requests
+    assert second.line == "POST /eu/v3/chat-anonymous?x=1 HTTP/1.1"
+    assert second.body == first.body
+    assert second.headers["Authorization"] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize("kept", [0, 4, 12, -9])
+async def test_a_compressed_reply_that_is_cut_is_never_whole(kept: int) -> None:
+    body = gzip.compress(line("one ") + line("two"))[:kept]
+    for answer in (replying(body, Content_Encoding="gzip"), answering(whole(body, Content_Encoding="gzip"))):
+        async with serving(answer) as server:
+            _, error = await read(ask(server))
+        assert type(error) is StreamInterruptedError
 
 
 async def test_a_token_the_server_repeats_is_not_shown() -> None:

@@ -315,6 +315,15 @@ async def test_a_failure_after_the_first_chunk_is_a_line_of_the_stream(script: t
     assert "overloaded" in str(error)
 
 
+async def test_a_wait_is_told_after_the_first_chunk_too(script: type[Script]) -> None:
+    script.steps = ["one", RateLimitError("overloaded", 429, 1.5)]
+    async with running("script", port=0) as server:
+        chunks, error = await read(ask(server))
+    assert chunks == ["one"]
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after == 1.5
+
+
 @pytest.mark.parametrize("before", [[], ["one"]])
 async def test_of_a_failure_that_is_not_ours_only_the_kind_is_told(
     script: type[Script], before: list[str], caplog: pytest.LogCaptureFixture

@@ -225,6 +225,16 @@ async def test_without_file_descriptors_it_logs_one_line_and_goes_on() -> None:
     assert log.decode().splitlines() == ["no connection can be accepted for now: Too many open files"]
 
 
+async def test_every_address_of_this_machine_is_listened_on_with_one_port() -> None:
+    async with running("echo:words", host="", token=SECRET, port=0) as server:
+        port = server.url.rpartition(":")[2]
+        families = [listening.family for listening in server._listener._sockets]
+        assert socket.AF_INET in families
+        for host in ["127.0.0.1", *["[::1]" for family in families if family == socket.AF_INET6]]:
+            url = f"http://{host}:{port}"
+            assert await FlowGpt.create_async("", HELLO, base_url=url, token=SECRET) == "hello big world"
+
+
 # What is no HTTP
 
 
