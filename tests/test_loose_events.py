@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import httpx
+import openai
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -189,3 +191,23 @@ def test_a_reply_that_was_cut_off_is_never_whole(pieces, place):
 
     assert isinstance(found[1], type), found
     assert issubclass(found[1], FlowGptError)
+
+
+PLAIN = [*PIECES[:3], PIECES[4], PIECES[9], PIECES[11], b": keepalive\n\n"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(PLAIN), max_size=6), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_where_openais_client_reads_a_whole_reply_the_text_is_the_same(pieces, end):
+    whole = b"".join([*pieces, PIECES[10], PIECES[11], b"data: [DONE]\n\n"]).replace(b"\n", end)
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=whole, headers={"Content-Type": "text/event-stream"})
+
+    http_client = httpx.Client(transport=httpx.MockTransport(answer))
+    with openai.OpenAI(api_key="x", base_url="http://127.0.0.1:1/v1", http_client=http_client) as client:
+        asked = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+        chunks = client.chat.completions.create(**asked, stream=True)
+        theirs = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+
+    assert outcome([whole], whole)[0] == theirs.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -88,6 +88,9 @@ DONE = Event(b"[DONE]")
         (delta(content=[{"text": "a"}, {"type": "text", "text": {"value": "b"}}]), "ab"),
         (delta(content={"type": "text", "text": "a"}), "a"),
         (delta(text="a"), "a"),
+        (delta(content=6), "6"),
+        (delta(content=0), "0"),
+        (delta(content=0.005), "0.005"),
         (said(choices=[{"delta": "a"}]), "a"),
         (said(choices=[{"message": {"role": "assistant", "content": "a"}}]), "a"),
         (said(choices=[{"delta": {}, "message": {"content": "a"}}]), "a"),
@@ -119,12 +122,12 @@ def test_the_server_says_when_it_is_done(data):
     [
         b'{"choices": "x"}',
         b'{"choices": [{"delta": {"content": "a"',
-        b'{"choices": [{"message": {"content": 7}}]}',
+        b'{"choices": [{"message": {"content": [true]}}]}',
         b'{"choices": [{"delta": {"tool_calls": [7]}}]}',
         b'{"choices": {"0": 1}}',
         b'{"choices": [7]}',
         b'{"choices": [{"delta": 7}]}',
-        b'{"choices": [{"delta": {"content": 7}}]}',
+        b'{"choices": [{"delta": {"content": true}}]}',
         b'{"choices": [{"delta": {"content": [7]}}]}',
         b'{"choices": [{"delta": {"tool_calls": 7}}]}',
         b'{"choices": [{"delta": {"refusal": 7}}]}',
@@ -332,7 +335,9 @@ def test_a_reply_is_whole_when_its_server_says_so(events):
     assert read(answer(), *events)[0] == "all"
 
 
-@pytest.mark.parametrize("reason", ["error", "abort", "network_error", "FAILED", "insufficient_system_resource"])
+@pytest.mark.parametrize(
+    "reason", ["error", "abort", "network_error", "FAILED", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL"]
+)
 def test_a_reply_that_ended_with_an_error_is_none(reason):
     reading = answer()
     reading.read(delta(reason, content="half"))

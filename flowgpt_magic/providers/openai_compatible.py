@@ -68,7 +68,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             return name
         raise ModelNotSupportedError(
             f"{NAME} needs the name of a model, such as -m {NAME}:gpt-4o-mini; %flowgpt models {NAME} lists those that "
-            "its server has"
+            "its server has."
         )
 
     @classmethod
@@ -98,7 +98,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             check_is_no_page(content, response.peer)
             if found := listed_models(content, response.peer):
                 return [*found]
-            raise ProviderError(f"{response.peer.host} lists no models; one that it has is asked as -m {NAME}:MODEL")
+            raise ProviderError(f"{response.peer.host} lists no models; one that it has is asked as -m {NAME}:MODEL.")
 
     @classmethod
     async def create_async_generator(

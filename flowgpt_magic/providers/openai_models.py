@@ -17,7 +17,7 @@ from flowgpt_magic.providers.http_connection import Peer
 from flowgpt_magic.providers.openai_errors import Failures
 
 LISTS = ("data", "models", "result", "items")
-NAMES = ("id", "name", "model", "model_name", "key")
+NAMES = ("id", "name", "model", "model_name", "modelId", "modelName", "slug", "key")
 CONTEXT = (  # what servers call the number of tokens that a model sees; what is in force comes before what could be
     *("loaded_context_length", "max_model_len", "n_ctx", "context_length", "context_window", "max_context_length"),
     *("max_context_tokens", "context_size", "max_input_tokens", "inputTokenLimit", "input_token_limit"),

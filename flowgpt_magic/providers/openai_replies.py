@@ -16,7 +16,7 @@ from typing import Any
 from flowgpt_magic.errors import ProtocolError, ProviderError, ProviderStatusError, StreamInterruptedError
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Usage, notice
-from flowgpt_magic.plain_text import cut
+from flowgpt_magic.plain_text import cut, sentences
 from flowgpt_magic.providers import http
 from flowgpt_magic.providers.characters import WholeCharacters
 from flowgpt_magic.providers.failure_reports import failure_text, refused_by_base, reports_failure
@@ -31,10 +31,14 @@ DONE = re.compile(rb"\s*[\"']?\[DONE\][\"']?\s*", re.IGNORECASE)
 SHOWN = 100  # characters of a web page, or of what is no JSON
 LIMITS = ("max_tokens", "max_completion_tokens")
 USUAL = {"role", "content"}  # in a delta
+TEXTS = ("content", "text", "parts")  # of a delta, or of a message
 PLACES = ("delta", "message", "text", "content")  # of a choice, where servers put what is said
 NO_REASON = ("", "null", "none")  # what some servers send where the protocol has null
-# Reasons for an end that are failures, as vLLM, SGLang, DeepSeek, Zhipu and OpenRouter call them.
-FAILED = ("error", "abort", "aborted", "cancelled", "canceled", "failed", "timeout", "network_error")
+# Reasons for an end that are failures, as vLLM, SGLang, DeepSeek, Zhipu, Gemini and OpenRouter call them.
+FAILED = (
+    *("error", "abort", "aborted", "cancelled", "canceled", "failed", "timeout", "network_error"),
+    "malformed_function_call",
+)
 BUSY = ("insufficient_system_resource", "overloaded", "server_error", "internal_error")
 FILTERED = ("content_filter", "sensitive", "safety", "recitation", "prohibited_content", "blocklist", "refusal")
 CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "model_length")
@@ -51,7 +55,7 @@ def check_is_no_page(content: bytes, peer: Peer) -> None:
     page = content.removeprefix(http.BOM).lstrip()
     if page.startswith(b"<"):
         shown = cut(readable(page.decode("utf-8", "replace")), SHOWN)
-        raise ProtocolError(f"{peer.host} answered with a web page: {shown}. {path_advice(peer)}")
+        raise ProtocolError(sentences(f"{peer.host} answered with a web page: {shown}", path_advice(peer)))
 
 
 class Answer:
@@ -170,18 +174,20 @@ class Answer:
         if isinstance(said, (str, list)):
             return self._parts(said)
         self._collected.of_delta(said)
-        text = self._parts(said.get("content") or said.get("text") or said.get("parts"))
+        text = next((text for place in TEXTS if (text := self._parts(said.get(place)))), "")
         refusal = said.get("refusal") or ""
         if not isinstance(refusal, str):
             raise TypeError(refusal)
         return text + refusal
 
     def _parts(self, content: Any) -> str:
-        """The text of a content: a text, or parts that are texts or objects."""
-        if not content:
-            return ""
+        """The text of a content: a text, or parts that are texts or objects. Cloudflare sends digits as a number."""
         if isinstance(content, str):
             return content
+        if type(content) in (int, float):
+            return json.dumps(content)
+        if not content:
+            return ""
         parts = [content] if isinstance(content, dict) else content
         return "".join(part if isinstance(part, str) else self._collected.of_part(part) for part in parts)
 
@@ -248,19 +254,19 @@ class Answer:
         host, reason = self._peer.host, self._finish_reason.lower()
         something = not self._empty or bool(self.extras())
         if reason in BUSY:
-            raise ProviderStatusError(f"{host} ended the reply before it was complete ({reason})", 503)
+            raise ProviderStatusError(f"{host} ended the reply before it was complete ({reason}).", 503)
         if reason in FAILED:
-            raise ProviderError(f"{host} ended the reply with an error ({reason}), and does not say which")
+            raise ProviderError(f"{host} ended the reply with an error ({reason}), and does not say which.")
         if reason in FILTERED and not something:
-            raise ProviderError(f"the content filter of {host} stopped the reply before its first word ({reason})")
+            raise ProviderError(f"the content filter of {host} stopped the reply before its first word ({reason}).")
         if not (reason or (self._is_one_object and self._chunks == 1)):
             quoted = cut(self._unread.decode("utf-8", "replace"), SHOWN)
             after = f"; the last thing it sent: {quoted}" if quoted else ""
             if quoted and not self._chunks:
                 error = http.unexpected(self._unread, "an answer that is no chat completion")
-                raise ProtocolError(f"{error}. {path_advice(self._peer)}")
+                raise ProtocolError(sentences(str(error), path_advice(self._peer)))
             if not self.done or quoted or not something:
-                raise StreamInterruptedError(f"{host} ended the reply before it was complete{after}")
+                raise StreamInterruptedError(sentences(f"{host} ended the reply before it was complete{after}"))
         return self._characters.rest() or self._from_reasoning()
 
     def _from_reasoning(self) -> str:
