@@ -81,6 +81,11 @@ DONE = Event(b"[DONE]")
         (said(choices=[{"delta": {"content": "a"}}, {"index": 1, "delta": {"content": "b"}}]), "a"),
         (said(choices=[{"index": 1, "delta": {"content": "b"}}, {"index": 0, "delta": {"content": "a"}}]), "a"),
         (said(choices=[{"index": 1, "delta": {"content": "b"}}]), ""),
+        (said(choices=[{"index": "0", "delta": {"content": "a"}}]), "a"),
+        (
+            Event(b'{"choices": [{"delta": {"content": "a"}}]}\n{"choices": [{"delta": {"content": "b"}}]}\n[DONE]'),
+            "ab",
+        ),
         (said(error=None, choices=[{"delta": {"content": "a"}}]), "a"),
         (delta(refusal="I cannot help with that."), "I cannot help with that."),
         (delta(content=[{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}]), "a"),
@@ -380,8 +385,12 @@ def test_after_its_end_nothing_makes_a_reply_a_failure(tail):
     assert read(answer(), delta(content="all"), END, tail, DONE) == ("all", [])
 
 
-def test_what_came_after_the_end_is_left_out_and_told():
-    text, told = read(answer(), delta("stop", content="all"), delta(content=" and more"), said(error="boom"))
+@pytest.mark.parametrize(
+    "failure",
+    [said(error="boom"), said(detail="boom"), said(choices=[{"index": 0, "delta": {}, "error": {"message": "boom"}}])],
+)
+def test_what_came_after_the_end_is_left_out_and_told(failure):
+    text, told = read(answer(), delta("stop", content="all"), delta(content=" and more"), failure)
 
     assert text == "all"
     assert told == [

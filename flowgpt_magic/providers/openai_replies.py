@@ -89,6 +89,12 @@ class Answer:
         """Has the server said that nothing of the text is missing?"""
         return self.done or bool(self._finish_reason)
 
+    @property
+    def _ended(self) -> bool:
+        """Has the text ended well? What comes after that is no part of it."""
+        reason = self._finish_reason.lower()
+        return bool(reason) and not self._empty and reason not in (*FAILED, *BUSY)
+
     def read(self, event: Event) -> str:
         """The text that an event brings.
 
@@ -108,6 +114,8 @@ class Answer:
             error = http.unexpected(data, "a chunk that is not of the OpenAI protocol")
         except ProtocolError as found:
             error = found
+            if b"\n" in data:  # events that no blank line stands between
+                return "".join(self.read(Event(line, event.type, event.id)) for line in data.split(b"\n"))
         if self._finish_reason:
             return ""
         raise error
@@ -132,19 +140,20 @@ class Answer:
             self._collected.of_chunk(chunk)
         choice = choices[0]
         if len(choices) > 1 or choice.get("index"):
-            self._other_choices = True
-            choice = next((each for each in choices if not each.get("index")), None)
+            choice = self._first(choices)
             if choice is None:
                 return ""
         self._answered_by = self._answered_by or chunk.get("model") or "?"
         self._unread = b""
         self._chunks += 1
-        ended = self._finish_reason and not self._empty
+        ended = self._ended
         reason = choice.get("finish_reason") or choice.get("finishReason")
         if reason:
             self._end(reason)
         if choice.get("error"):
-            raise self._failures.reported(choice, self._peer)
+            if not ended:
+                raise self._failures.reported(choice, self._peer)
+            self._late = self._late or failure_text(choice)
         if choice.get("logprobs") or not choice.keys() <= OF_CHOICE:
             self._collected.of_choice(choice)
         delta = choice.get("delta")
@@ -158,6 +167,12 @@ class Answer:
             return ""
         self._empty = False
         return self._characters.mend(text)
+
+    def _first(self, choices: Any) -> Any:
+        """The first of several choices, or None where a chunk has others only."""
+        first = [each for each in choices if each.get("index") in (None, 0, "0")]
+        self._other_choices = self._other_choices or len(first) < len(choices)
+        return first[0] if first else None
 
     def _elsewhere(self, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
         """The text of a choice that has it in another place than ``delta.content``, or more than that."""
@@ -194,25 +209,24 @@ class Answer:
     def _read_unusual(self, chunk: Mapping[str, Any], event: Event) -> str:
         """An object without choices: a failure, a count of tokens, Ollama's own shape, or a sign of life."""
         choices = chunk.get("choices")
-        if self._finish_reason and self._finish_reason not in (*FAILED, *BUSY):
-            if reports_failure(chunk) and not choices:
-                self._late = self._late or failure_text(chunk)
-            elif choices:
-                return self._read_choice(chunk, choices)
-        elif chunk.get("error") or refused_by_base(chunk):
+        named = event.type not in (MESSAGE, UNFRAMED)
+        if (chunk.get("error") or refused_by_base(chunk)) and not self._ended:
             raise self._failures.reported(chunk, self._peer, begun=self._chunks > 0)
-        elif choices:
+        if choices:
             return self._read_choice(chunk, choices)
         if isinstance(chunk.get("message"), Mapping) and ("done" in chunk or "role" in chunk["message"]):
             return self._read_ollama(chunk)
-        if event.type in (MESSAGE, UNFRAMED) and not self._finish_reason and reports_failure(chunk):
-            raise self._failures.reported(chunk, self._peer, begun=self._chunks > 0)
+        if not named and reports_failure(chunk):
+            if not self._ended:
+                raise self._failures.reported(chunk, self._peer, begun=self._chunks > 0)
+            self._late = self._late or failure_text(chunk)
+            return ""
         if counts := chunk.get("usage"):
             self._counts = counts
         if not chunk.keys() <= OF_CHUNK:
             self._collected.of_chunk(chunk)
         unknown = "choices" not in chunk and not counts and chunk.keys().isdisjoint(SOURCES)
-        if unknown and event.type in (MESSAGE, UNFRAMED):
+        if unknown and not named:
             self._unread = self._unread or event.data
         return ""
 
@@ -234,7 +248,7 @@ class Answer:
         if DONE.fullmatch(said):
             self.done = True
             return ""
-        if event.type == ERROR and said and not self._finish_reason:
+        if event.type == ERROR and said and not self._ended:
             raise self._failures.reported(_failure_in(said), self._peer, begun=self._chunks > 0)
         if said.startswith(b"[{") and (found := _objects(said)):
             return "".join(self.read(Event(json.dumps(each).encode(), event.type, event.id)) for each in found)
