@@ -228,13 +228,15 @@ def _nearest(found: Mapping[str, Any], chosen: settings.Settings) -> dict[str, A
 def told_apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings among ``options``, and the parameters: those in ``params``, and what is no setting.
 
-    Raises ``OptionError`` for a parameter that is there twice.
+    Raises ``OptionError`` for a parameter that is there twice, and for what is none.
     """
     known = {name: value for name, value in options.items() if name in settings.TABLE and name != "params"}
     further = {name: value for name, value in options.items() if name not in settings.TABLE}
     params = dict(options.get("params") or {})
     if twice := sorted(params.keys() & (further.keys() | {name for name, each in known.items() if each is not None})):
         raise OptionError(f"{twice[0]} is there twice, by itself and in params: which one do you mean?")
+    if wrong := next((name for name in (*further, *params) if name in PROTECTED), ""):
+        raise OptionError(f"{wrong} is no parameter: {PROTECTED[wrong]}")
     return known, {**further, **params}
 
 

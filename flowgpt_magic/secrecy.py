@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from flowgpt_magic import settings
+from flowgpt_magic import extra_headers, settings
 
 DEPTH = 20  # levels of a nested parameter that are kept
 
@@ -64,9 +65,11 @@ def without_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """``parameters`` as they may be written down, in values that JSON has.
 
     Left out are secret settings and whatever is named like a key, a token or a password, at any depth; in URLs the user
-    and password are. A value that JSON does not have is there as the name of its type.
+    and password are. A header stays that names the variable of what is secret. A value that JSON does not have is there
+    as the name of its type.
     """
-    return {str(name): _harmless(value, DEPTH) for name, value in parameters.items() if not _secret(str(name), value)}
+    found: dict[str, Any] = _harmless(parameters, DEPTH + 1)
+    return found
 
 
 def without_passwords(text: str) -> str:
@@ -115,13 +118,26 @@ def _secret(name: str, value: Any) -> bool:
     return bool(_NAME.search(name))
 
 
+def _headers(given: Any) -> dict[str, str | None]:
+    """Those headers that can be set as they are written: a secret one names its variable."""
+    found: dict[str, str | None] = {}
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        with suppress(ValueError):
+            found |= extra_headers.checked({name: value}) or {}
+    return {name: value and without_passwords(value) for name, value in found.items()}
+
+
 def _harmless(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
         return without_passwords(value)
     if depth and isinstance(value, Mapping):
-        return {str(name): _harmless(each, depth - 1) for name, each in value.items() if not _secret(str(name), each)}
+        return {
+            str(name): _headers(each) if name == extra_headers.NAME else _harmless(each, depth - 1)
+            for name, each in value.items()
+            if not _secret(str(name), each)
+        }
     if depth and isinstance(value, (list, tuple)):
         return [_harmless(each, depth - 1) for each in value]
     return f"<{type(value).__name__}>"

@@ -11,7 +11,7 @@ import pytest
 from flowgpt_magic import aliases, settings
 from flowgpt_magic.aliases import Alias
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.errors import ParameterRefusedError
+from flowgpt_magic.errors import ParameterRefusedError, ProviderError
 from flowgpt_magic.notebook import NO_CELL
 from tests.openai_servers import background, chunk, picky, refusing, reply, streaming
 
@@ -145,6 +145,27 @@ def test_max_tokens_goes_by_its_other_name_and_is_left_out_where_that_is_refused
         assert reply.text == "fine"
         assert reply.notices[0].startswith("max_tokens (from %config) was left out")
         assert not {"max_tokens", "max_completion_tokens"} & bodies(server)[-1].keys()
+
+
+def test_a_field_that_goes_by_another_name_is_refused_once():
+    words = "Unsupported parameter: '{}' is not supported with this model. Use 'max_completion_tokens' instead."
+    with background(picky("max_tokens", words=words)) as server:
+        chat = conversation(server)
+        for _time in range(3):
+            assert chat.ask("hi", params={"max_tokens": 7}, cell=NO_CELL).text == "fine"
+
+        assert [body.get("max_tokens") for body in bodies(server)] == [7, None, None, None]
+        assert [body.get("max_completion_tokens") for body in bodies(server)] == [None, 7, 7, 7]
+
+
+def test_a_field_is_not_taken_for_refused_where_the_request_fails_without_it_too():
+    with background(refusing(400, {"error": {"message": "the stream of requests is broken"}})) as server:
+        chat = conversation(server)
+        for _time in range(2):
+            with pytest.raises(ProviderError):
+                str(chat.ask("hi", cell=NO_CELL))
+
+        assert ["stream" in body for body in bodies(server)] == [True, False, True, False]
 
 
 def test_a_value_that_is_too_large_is_left_out_and_a_smaller_one_is_sent():

@@ -780,7 +780,7 @@ def test_what_makes_the_request_is_no_parameter(server, name):
     ways: list[dict[str, Any]] = [{"params": {name: 1}}, {"extra_body": {name: 1}}]
 
     for how in ways:
-        with pytest.raises(FlowGptError, match=f"{name}"):
+        with pytest.raises(FlowGptError, match=name):
             chat.ask("hi", **how, cell=NO_CELL)
     assert not server.requests
 

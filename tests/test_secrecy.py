@@ -93,6 +93,15 @@ class TestParameters:
     def test_a_number_of_tokens_is_no_secret_and_a_text_under_that_name_may_be_one(self):
         assert without_secrets({"max_new_tokens": 5, "tokens": SECRET}) == {"max_new_tokens": 5}
 
+    def test_of_headers_those_are_kept_that_name_the_variable_of_what_is_secret(self):
+        headers = {"api-key": "$GATE", "X-Token": SECRET, "X-Title": "mine", "Referer": f"https://me:{SECRET}@host"}
+
+        for parameters in ({"extra_headers": headers}, {"params": {"extra_headers": headers}}):
+            kept = without_secrets(parameters)
+            assert kept.get("params", kept) == {
+                "extra_headers": {"api-key": "$GATE", "X-Title": "mine", "Referer": "https://***@host"}
+            }
+
     def test_urls_lose_their_user_and_password(self):
         kept = without_secrets({"hosts": [{"url": f"https://me:{SECRET}@host/v1"}]})
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, ClassVar
 
-from flowgpt_magic import keys
+from flowgpt_magic import keys, models
 from flowgpt_magic.errors import (
     ModelNotSupportedError,
     ProviderError,
@@ -29,6 +29,7 @@ from flowgpt_magic.providers.together import once
 from flowgpt_magic.settings import Settings, load
 
 NAME = "openai_compatible"
+FIELDS = "fields of the request"  # in place of a provider: what a server takes by another name, or not at all
 MARKS = (BOM[:1], BOM[:2], BOM)  # a byte order mark that nothing stands behind yet
 
 
@@ -166,14 +167,21 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         body = openai_requests.request_body(cls.get_model(model), messages, fields)
         key = await server.read_key()
         own = server.own_headers(chosen.extra_headers if extra_headers is None else extra_headers)
+        known, place = models.refusals(), (str(server.url), FIELDS, model)
+        refused = known.known(place, body)
         while True:
+            for field in refused:
+                body = openai_requests.without(body, field) if field in body else body
             try:
                 async with aclosing(_chunks(server, chosen, key, own, body)) as chunks:
                     async for chunk in chunks:
                         yield chunk
-                return
             except RefusedFieldError as error:  # nothing has come by then
-                body = openai_requests.without(body, error.parameter)
+                refused.append(error.parameter)
+            else:
+                for field in refused:
+                    known.learn(place, field, None, "")
+                return
 
 
 async def _chunks(
