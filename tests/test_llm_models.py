@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import httpx2 as httpx
 import llm
 import pytest
 from llm.parts import StreamEvent
@@ -15,13 +16,19 @@ from llm.plugins import pm
 from pydantic import Field
 
 from flowgpt_magic import Conversation, bridge, models
+from flowgpt_magic.attempts import may_pass
 from flowgpt_magic.errors import (
+    ConnectTimeoutError,
     MissingKeyError,
     ModelNotSupportedError,
     NotInstalledError,
     OptionError,
     PromptError,
+    ProviderConnectionError,
     ProviderError,
+    ProviderStatusError,
+    RateLimitError,
+    StreamInterruptedError,
 )
 from flowgpt_magic.messages import Usage, notices_to
 from flowgpt_magic.providers import llm_models
@@ -435,6 +442,46 @@ async def test_parts_of_a_message_are_read_and_an_image_is_refused():
     image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
     with pytest.raises(PromptError, match="llm:test/old takes no images"):
         await heard("test/old", [{"role": "user", "content": [image]}])
+
+
+def httpx_error(status: int, **headers: str) -> Exception:
+    request = httpx.Request("POST", "http://host")
+    return httpx.HTTPStatusError(f"{status}", request=request, response=httpx.Response(status, headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx_error(429, **{"Retry-After": "7"}), RateLimitError),
+        (httpx_error(503), ProviderStatusError),
+        (httpx.ConnectError("refused"), ProviderConnectionError),
+        (httpx.ConnectTimeout("late"), ConnectTimeoutError),
+        (httpx.RemoteProtocolError("cut"), StreamInterruptedError),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_request_of_a_plug_in_that_failed_for_a_moment_may_be_made_again(error, kind, monkeypatch):
+    monkeypatch.setenv("LLM_TEST_KEY", KEY)
+    Keyed.error = error
+
+    with pytest.raises(ProviderError) as caught:
+        await heard("test/keyed")
+
+    assert type(caught.value) is kind
+    assert may_pass(caught.value)
+    if kind is RateLimitError:
+        assert (caught.value.status, caught.value.retry_after) == (429, 7)
+
+
+@pytest.mark.parametrize("error", [httpx.ReadTimeout("silent"), httpx_error(400), TimeoutError("silent")])
+async def test_one_that_would_fail_again_or_was_repeated_already_is_not(error, monkeypatch):
+    monkeypatch.setenv("LLM_TEST_KEY", KEY)
+    Keyed.error = error
+
+    with pytest.raises(ProviderError) as caught:
+        await heard("test/keyed")
+
+    assert not may_pass(caught.value)
 
 
 async def test_a_plug_in_that_ends_the_process_does_not():

@@ -14,12 +14,17 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic.errors import (
+    ConnectTimeoutError,
     FlowGptError,
     MissingKeyError,
     ModelNotSupportedError,
     NotInstalledError,
     OptionError,
+    ProviderConnectionError,
     ProviderError,
+    ProviderStatusError,
+    RateLimitError,
+    StreamInterruptedError,
     closest,
 )
 from flowgpt_magic.messages import LeftOut, Messages, Usage, notice
@@ -74,7 +79,28 @@ def _mapped(error: Exception, model: Any) -> FlowGptError:
         text = f"{model.model_id}: {text}"
         with suppress(Exception):  # it has none, or foreign code fails
             key = model.get_key() or ""
-    return ProviderError(one_line(without_passwords(text.replace(key, "***") if key else text))[:500])
+    message = one_line(without_passwords(text.replace(key, "***") if key else text))[:500]
+    return _of_httpx(error, message) or ProviderError(message)
+
+
+def _of_httpx(error: Exception, message: str) -> ProviderError | None:
+    """Our error, one that may pass, for a request that a plug-in has made with httpx; None for another one.
+
+    The clients of OpenAI and Anthropic, which other plug-ins use, have tried three times before they fail, and raise
+    errors of their own. Those stay plain ones, and are not tried again.
+    """
+    if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2"):
+        return None
+    response = getattr(error, "response", None)
+    if isinstance(status := getattr(response, "status_code", None), int):
+        from flowgpt_magic.providers.http_errors import retry_delay  # loads an HTTP library of its own
+
+        kind = RateLimitError if status == 429 else ProviderStatusError
+        return kind(message, status, retry_delay(getattr(response, "headers", {})))
+    kinds = {"ConnectError": ProviderConnectionError, "ConnectTimeout": ConnectTimeoutError}
+    interrupted = dict.fromkeys(("ReadError", "RemoteProtocolError"), StreamInterruptedError)
+    found = {**kinds, **interrupted}.get(type(error).__name__)
+    return found(message) if found else None
 
 
 def _options(model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
