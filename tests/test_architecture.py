@@ -123,6 +123,7 @@ LAYERS = (
         "gateway_queue",
         "gateway_outlet",
         "gateway_connections",
+        "gateway_options",
         "gateway",
     },
     {

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import fields
 from typing import Any
 
 import aiohttp
@@ -40,7 +39,7 @@ from flowgpt_magic.errors import (
     SettingError,
     StreamInterruptedError,
 )
-from flowgpt_magic.gateway import Gateway, Options, running
+from flowgpt_magic.gateway import Gateway, running
 from flowgpt_magic.gateway_requests import RefusedError
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -750,24 +749,6 @@ def test_the_program_says_in_one_line_why_it_cannot_run(words: list[str]) -> Non
     assert shown == ""
     assert len(problem.splitlines()) == 1
     assert problem.strip()
-
-
-def test_the_token_comes_from_the_environment_or_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLOWGPT_GATEWAY_TOKEN", SECRET)
-    assert gateway.read_options([]) == Options(token=SECRET)
-    assert gateway.read_options(["--token", "other", "--max-body", "10"]) == Options(token="other", max_body=10)
-
-
-def test_every_option_is_on_the_command_line_and_explained_there(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        gateway.read_options(["--help"])
-    shown = capsys.readouterr().out
-    assert ended.value.code == 0
-    assert SECRET not in shown
-    for each in fields(Options):
-        assert f"--{each.name.replace('_', '-')} " in shown
-        assert f"``{each.name}``" in (Options.__doc__ or "")
-    assert gateway.read_options(["--grace", "0.5", "--connections", "7"]) == Options(grace=0.5, connections=7)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

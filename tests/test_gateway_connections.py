@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from flowgpt_magic.gateway import HEALTH, Gateway, running
+from flowgpt_magic.gateway import Gateway, running
 from flowgpt_magic.gateway_connections import descriptor_limit, owner_of
+from flowgpt_magic.gateway_options import HEALTH
 from flowgpt_magic.providers.flowgpt import PATH, FlowGpt, request_body, request_headers
 
 HELLO = [{"role": "user", "content": "hello big world"}]
