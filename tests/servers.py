@@ -108,7 +108,8 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.rstrip("\r\n").split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
-    body = await reader.readexactly(int(headers.get("Content-Length", 0)))
+    length = next((value for name, value in headers.items() if name.lower() == "content-length"), "0")
+    body = await reader.readexactly(int(length))
     return Request(first, headers, body)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -22,6 +23,8 @@ from tests.clusters.recipes import README, recipe
 from tests.models_on_disk import weights_on_disk
 from tests.servers import closed_port
 from tests.test_openai_runtime import KEY, SERVE
+
+PROXY_KEY = f"sk-{uuid4().hex}"
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
@@ -61,13 +64,14 @@ def proxy(python: str, folder: Path, backends: list[int]) -> Iterator[str]:
     command = [str(Path(python).with_name("litellm")), "--config", "litellm.yaml", "--port", str(port)]
     with open(folder / "litellm.log", "wb") as log:
         how: dict[str, Any] = {"stdout": log, "stderr": subprocess.STDOUT, "cwd": folder}
-        env = environment(folder / "data", NO_PROXY="*")
+        env = environment(folder / "data", NO_PROXY="*", LITELLM_MASTER_KEY=PROXY_KEY)
         with ended(subprocess.Popen([*command, "--host", "127.0.0.1"], env=env, **how)) as process:
             wait_until(lambda: listens(port), process)
             yield f"http://127.0.0.1:{port}/v1"
 
 
-def test_one_of_two_backends_behind_litellm_is_killed(python, tmp_path):
+def test_one_of_two_backends_behind_litellm_is_killed(python, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLUSTER_KEY", PROXY_KEY)
     record, prompts = Record(tmp_path / "record.jsonl"), [f"prompt {n}" for n in range(300)]
     how = f'{{"record": "{record.path}", "seconds": 0.05}}'
     command, env = [sys.executable, "-m", "tests.clusters.backend", how], environment(tmp_path / "data")
@@ -75,9 +79,8 @@ def test_one_of_two_backends_behind_litellm_is_killed(python, tmp_path):
         first, second = (stack.enter_context(serving_process(command, env)) for _ in range(2))
         base_url = stack.enter_context(proxy(python, tmp_path, [first["port"], second["port"]]))
         begun = time.monotonic()
-        batch = map_prompts(
-            prompts, model="openai_compatible:qwen", openai_base_url=base_url, concurrency=16, progress=False
-        )
+        given = {"openai_base_url": base_url, "openai_key": "CLUSTER_KEY"}
+        batch = map_prompts(prompts, model="openai_compatible:qwen", concurrency=16, progress=False, **given)
         for number, _result in enumerate(batch.as_completed()):
             if number == 100:
                 os.kill(first["process"].pid, signal.SIGKILL)
