@@ -25,6 +25,7 @@ from flowgpt_magic.models import find_model
 from flowgpt_magic.notebook import Cell
 from flowgpt_magic.parameters import over
 from flowgpt_magic.plain_text import counted
+from flowgpt_magic.project_choice import told, with_project_model
 from flowgpt_magic.records import ConversationRecord
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import (
@@ -141,7 +142,7 @@ class Conversation:
         own = {"model": self.record.model, "system": self.record.system, **self.record.parameters}
         given = {name: value for name, value in own.items() if value != ""}
         given["params"] = over(given.get("params"), self._params)
-        return settings.load(options, self._configured(), conversation=given)
+        return with_project_model(settings.load(options, self._configured(), conversation=given))
 
     def set(self, **values: Any) -> None:
         """Set ``model``, ``system`` or other settings for this conversation; None takes one back.
@@ -333,6 +334,8 @@ class Conversation:
         typed = given_for(options.pop(TYPED, options))
         known, params = told_apart(options)
         chosen = aliases.apply(self._as_set({**known, "params": params or None}))
+        if text := told(chosen):
+            self._journal.tell(text)
         target = find_model(chosen.model)
         check_params(target, {**self._params, **params}, by_name=options)
         images = read_images(images, target, prompt=prompt, earlier=earlier)

@@ -93,7 +93,7 @@ class Journal:
         self._looking = False  # for the notebook's file
         self._troubles: deque[str] = deque()  # what the person has not been told yet
         self._told: set[str] = set()
-        self._saver = Saver(location, warn=self._tell)
+        self._saver = Saver(location, warn=self.tell)
         self._notebook: NotebookRecord | None = None
         self._notebook_saved = False
         self._kept: dict[str, Kept] = {}
@@ -127,7 +127,7 @@ class Journal:
             taken.append(self._troubles.popleft())
         return taken
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         """Have the person told, once: below the next reply, or in a program by a warning."""
         if text in self._told:
             return
@@ -166,7 +166,7 @@ class Journal:
         try:
             return self._saver.read(ask)
         except HistoryError as error:
-            self._tell(str(error))
+            self.tell(str(error))
             return otherwise
 
     # The notebook
@@ -183,7 +183,7 @@ class Journal:
                 for record in found.records:
                     self._saver.save(record)
                 if found.text:
-                    self._tell(found.text)
+                    self.tell(found.text)
             return self._notebook
 
     def adopt(self, path: str) -> str:
@@ -263,7 +263,7 @@ class Journal:
                 found = self._settle(name, self.read(lambda history: self._load(history, notebook_id, name), nothing))
                 if found and self.place.kind in ("terminal", "folder") and (turns := len(found.timeline.live)):
                     told = f"{name} goes on with {counted(turns, 'turn')} of {self.place.label}"
-                    self._tell(f"{told}; %flowgpt clear begins anew")
+                    self.tell(f"{told}; %flowgpt clear begins anew")
                 self._kept[name] = found or Kept(
                     record := self._new_conversation(name), Timeline(record.conversation_id)
                 )
@@ -292,7 +292,7 @@ class Journal:
         for other in others:
             other.record = replace(other.record, name=_free(name, set(self.names())), changed=time.time())
             self.save(other, changed=True)
-            self._tell(f"another conversation was called {name} too: it is called {other.record.name} now")
+            self.tell(f"another conversation was called {name} too: it is called {other.record.name} now")
         if spread := kept.timeline.spread():
             self.save(kept, *spread)
         return kept

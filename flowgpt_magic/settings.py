@@ -33,6 +33,9 @@ else:
     import tomli as tomllib
 
 APP = "flowgpt_magic"
+PROJECT = 1  # the rank of a project's settings: above the settings file, below the environment
+NOT_A_PROJECTS = ("model", "system")  # a project may ask for them: see `project_choice`
+TOOLS = ("tools", "tool_choice", "functions", "web_search_options")  # parameters a project never sets
 LARGEST_PROJECT = 1_000_000  # bytes; a longer pyproject.toml was not written by hand, and is not read
 CALL = 5  # the rank of what one call is given
 SERVER = "openai_base_url"  # the address of the server that takes headers of one's own
@@ -160,6 +163,21 @@ def setting(
 
 
 @dataclass(frozen=True)
+class Project:
+    """What the pyproject.toml at ``path`` sets.
+
+    ``names`` are the settings that are in force unless something nearer to the prompt sets them. ``model`` and whether
+    there is a ``system`` prompt are for `project_choice`. ``rank`` is its place among the others, as in ``ranks``.
+    """
+
+    path: str = ""
+    names: tuple[str, ...] = ()
+    model: str = ""
+    system: bool = False
+    rank: int = PROJECT
+
+
+@dataclass(frozen=True)
 class Settings:
     """The values in force.
 
@@ -235,6 +253,7 @@ class Settings:
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
     ranks: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
     layers: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict, compare=False, repr=False)
+    project: Project = field(default=Project(), compare=False, repr=False)
 
 
 TABLE = {each.name: each for each in fields(Settings) if "check" in each.metadata}
@@ -335,8 +354,10 @@ def _project_values(path: Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise SettingError(f"{path}: [tool.{APP}] must be a table, with a line for each setting")
     params = table.get("params")
-    for name in (*table, *(params if isinstance(params, dict) else ())):
-        if name in TABLE and TABLE[name].metadata["personal"]:
+    params = params if isinstance(params, dict) else {}
+    extra = params.get("extra_body")
+    for name in (*table, *params, *(extra if isinstance(extra, dict) else ())):
+        if name in TOOLS or (name in TABLE and TABLE[name].metadata["personal"]):
             own = settings_file()
             raise SettingError(f"{path}: {name} is not a project's to set; put it into your own settings file, {own}")
     return table
@@ -357,9 +378,10 @@ def load(
     """
     file, project = path or settings_file(), project_file()
     environment = {name: environ[variable(name)] for name in TABLE if variable(name) in environ}
+    table = _project_values(project) if project else {}
     layers: list[tuple[str, Mapping[str, Any]]] = [
         (str(file), _file_values(file)),
-        (str(project), _project_values(project) if project else {}),
+        (str(project), {name: value for name, value in table.items() if name not in NOT_A_PROJECTS}),
         ("environment", environment),
         ("%config", configured or {}),
         ("this conversation", conversation or {}),
@@ -391,7 +413,14 @@ def load(
         del ranks["openai_base_url"]  # the address that an alias has comes before it
         if "openai_key" not in values and environ.get(OPENAI_KEY):
             values["openai_key"], sources["openai_key"] = OPENAI_KEY, sources["openai_base_url"]
-    return with_tables(Settings(**values, sources=sources, ranks=ranks, layers=tables))
+    of_project = _of_project(str(project), table)
+    return with_tables(Settings(**values, sources=sources, ranks=ranks, layers=tables, project=of_project))
+
+
+def _of_project(path: str, table: Mapping[str, Any]) -> Project:
+    checked = {name: check(name, table[name], path) for name in NOT_A_PROJECTS if table.get(name) is not None}
+    names = tuple(name for name in table if name in TABLE and name not in NOT_A_PROJECTS)
+    return Project(path, names, checked.get("model", ""), bool(checked.get("system")))
 
 
 def _openai_server(environ: Mapping[str, str]) -> str:

@@ -44,7 +44,7 @@ LAYERS = (
         "tables",
         "turn_text",
     },
-    {"providers", "models", "aliases"},
+    {"providers", "models", "aliases", "project_choice"},
     {"reader", "reply_code", "reply"},
     {"records", "kernels", "search", "references"},
     {
