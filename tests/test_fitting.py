@@ -147,6 +147,53 @@ def test_max_tokens_goes_by_its_other_name_and_is_left_out_where_that_is_refused
         assert not {"max_tokens", "max_completion_tokens"} & bodies(server)[-1].keys()
 
 
+@pytest.mark.parametrize(
+    ("status", "report"),
+    [
+        (400, {"error": {"message": "Unsupported value: 'temperature' does not support 0.5 with this model."}}),
+        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "temperature"], "msg": "Extra inputs"}]}),
+        (400, {"object": "error", "message": "[{'loc': ('body', 'temperature'), 'msg': 'Extra inputs'}]"}),
+        (400, {"error": {"message": "UnsupportedParamsError: m does not support parameters: ['temperature']"}}),
+        (400, {"error": {"message": "`temperature` and `top_p` cannot both be specified."}}),
+        (400, {"error": "invalid option provided: temperature"}),
+        (400, "temperature: unsupported parameter"),
+    ],
+)
+def test_a_refusal_is_one_in_whichever_shape_it_is_told(status, report):
+    async def answer(request: Any, connection: Any) -> None:
+        refused = "temperature" in request.json
+        await (refusing(status, report) if refused else streaming(reply("fine")))(request, connection)
+
+    with background(answer) as server:
+        chat = conversation(server, temperature=0.5, params={"top_p": 0.5})
+
+        assert chat.ask("hi", cell=NO_CELL).text == "fine"
+        assert ["temperature" in body for body in bodies(server)] == [True, False]
+        assert bodies(server)[1]["top_p"] == 0.5
+
+
+def test_a_batch_that_asks_one_at_a_time_is_refused_once_and_told_once():
+    with background(picky("temperature")) as server:
+        batch = conversation(server, temperature=0.5).map(["a", "b", "c"], concurrency=1, progress=False)
+
+        told = [notice for result in batch.results for notice in result.notices]
+
+        assert len(told) == 1
+        assert "temperature" in told[0]
+        assert len(server.requests) == 4
+
+
+def test_an_edit_keeps_the_parameters_of_its_turn_and_takes_further_ones():
+    with background(picky()) as server:
+        chat = conversation(server)
+        str(chat.ask("hi", top_p=0.5, extra_body={"top_a": 1}, cell=NO_CELL))
+
+        str(chat.edit(1, "ho", params={"seed": 3, "top_p": 0.9}))
+
+        body = bodies(server)[1]
+        assert (body["top_p"], body["top_a"], body["seed"]) == (0.9, 1, 3)
+
+
 def test_a_field_that_goes_by_another_name_is_refused_once():
     words = "Unsupported parameter: '{}' is not supported with this model. Use 'max_completion_tokens' instead."
     with background(picky("max_tokens", words=words)) as server:

@@ -99,8 +99,8 @@ PATH_WORDS = re.compile(
 PARAMETER_WORDS = re.compile(
     r"unsupported|not supported|not (?:be )?support|unrecognized|unknown|unexpected|extra (?:inputs|fields)|"
     r"not permitted|not allowed|not (?:a )?valid|invalid|out of range|must be|should be|too (?:large|small|high|low)|"
-    r"at (?:most|least)|less than|greater than|cannot be|can't be|only .{0,40}(?:supported|allowed)|deprecated|"
-    r"does not (?:support|accept|take)|do(?:es)?n't support|UnsupportedParams",
+    r"at (?:most|least)|less than|greater than|cannot (?:both )?be|can't be|deprecated|"
+    r"only .{0,40}(?:supported|allowed)|does not (?:support|accept|take)|do(?:es)?n't support|UnsupportedParams",
     re.IGNORECASE,
 )
 # A server that was given a wrong key may repeat some of it: its first and last characters, with something between.
