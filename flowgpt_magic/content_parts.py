@@ -33,7 +33,7 @@ def read_messages(given: Messages, *, images: bool, who: str) -> list[Message]:
     for each in given:
         message = read_message(each)
         if not images and message.get("images"):
-            raise PromptError(f"{who} takes no images: ask a provider that does, or leave the image out")
+            raise PromptError(f"{who} takes no images: ask a provider that does, or leave the image out.")
         if message["role"] != "user" and not message["content"].strip() and not message.get("images"):
             dropped = True
         elif dropped and found and found[-1]["role"] == message["role"] == "user":
@@ -42,22 +42,22 @@ def read_messages(given: Messages, *, images: bool, who: str) -> list[Message]:
             found.append(message)
             dropped = False
     if not found:
-        raise PromptError("there is no message to send")
+        raise PromptError("there is no message to send.")
     return found
 
 
 def read_message(given: Any) -> Message:
     """One message: its role, its text and its images. Raises ``PromptError`` that names what cannot be sent."""
     if not isinstance(given, Mapping) or "role" not in given:
-        raise PromptError(WANTED)
+        raise PromptError(f"{WANTED}.")
     role = given["role"]
     if role in ("tool", "function"):
-        raise PromptError(f"a message of the role {role} cannot be sent: tools are not called here")
+        raise PromptError(f"a message of the role {role} cannot be sent: tools are not called here.")
     if not isinstance(role, str) or role not in ROLES:
-        raise PromptError(f"{WANTED}; its role is not {role!r}")
+        raise PromptError(f"{WANTED}; its role is not {role!r}.")
     for field in REFUSED:
         if given.get(field):
-            raise PromptError(f"{field} of a message is not sent: leave it out, or put it into the content")
+            raise PromptError(f"{field} of a message is not sent: leave it out, or put it into the content.")
     text, images = _content(given, ROLES[role])
     images += _addresses(given.get("images"))
     message: Message = {"role": ROLES[role], "content": text}
@@ -85,13 +85,13 @@ def _content(given: Mapping[str, Any], role: Role) -> tuple[str, list[str]]:
     if content is None and role == "assistant":  # as a client gives back a refusal
         return str(given.get("refusal") or ""), []
     if not isinstance(content, Sequence) or isinstance(content, (bytes, bytearray)):
-        raise PromptError(WANTED)
+        raise PromptError(f"{WANTED}.")
     texts: list[str] = []
     images: list[str] = []
     for part in content:
         kind, value = _part(part)
         (images if kind in IMAGES else texts).append(value)
-    return "\n".join(texts), images
+    return "\n".join(filter(None, texts)), images
 
 
 def _part(part: Any) -> tuple[str, str]:
@@ -101,12 +101,12 @@ def _part(part: Any) -> tuple[str, str]:
     fields: Mapping[str, Any] = part if isinstance(part, Mapping) else {"type": type(part).__name__}
     kind = fields.get("type")
     if kind not in (*TEXTS, *IMAGES):
-        raise PromptError(f"a message cannot hold a part of the type {kind!r}: its parts are text and image_url")
+        raise PromptError(f"a message cannot hold a part of the type {kind!r}: its parts are text and image_url.")
     if kind in IMAGES:
         return kind, _image(fields.get("image_url"), fields.get("detail"))
     text = fields.get(TEXTS[kind])
     if not isinstance(text, str):
-        raise PromptError(f"a part of the type {kind} needs its text in {TEXTS[kind]!r}")
+        raise PromptError(f"a part of the type {kind} needs its text in {TEXTS[kind]!r}.")
     return kind, text
 
 
@@ -114,7 +114,7 @@ def _image(value: Any, detail: Any) -> str:
     if isinstance(value, Mapping):
         value, detail = value.get("url"), value.get("detail", detail)
     if not isinstance(value, str) or not value.startswith(ADDRESSES):
-        raise PromptError(f"the url of an image begins with {', '.join(ADDRESSES[:-1])} or {ADDRESSES[-1]}")
+        raise PromptError(f"the url of an image begins with {', '.join(ADDRESSES[:-1])} or {ADDRESSES[-1]}.")
     return ImageUrl(value, detail) if isinstance(detail, str) and detail else value
 
 
@@ -123,5 +123,5 @@ def _addresses(given: Any) -> list[str]:
     if given is None:
         return []
     if not isinstance(given, (list, tuple)):
-        raise PromptError("the images of a message are a list of URLs")
+        raise PromptError("the images of a message are a list of URLs.")
     return [_image(each, getattr(each, "detail", None)) for each in given]

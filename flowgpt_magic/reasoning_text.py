@@ -2,23 +2,25 @@
 
 Reasoning models write their thoughts between tags at the very start of a reply. Some chat templates put the opening tag
 into the prompt, so that only the closing one arrives. The tags are those of DeepSeek, Qwen and others (``<think>``),
-Claude prompts (``<thinking>``), Gemini (``<thought>``), Seed-OSS (``<seed:think>``), Magistral (``[THINK]``) and Kimi
-(``◁think▷``). A reply that mentions such a tag in a sentence or in code holds no reasoning.
+Claude prompts (``<thinking>``), Gemini (``<thought>``), Seed-OSS (``<seed:think>``), MiniMax (``<mm:think>``),
+Magistral (``[THINK]``) and Kimi (``◁think▷``). A reply that mentions such a tag in a sentence or in code holds no
+reasoning.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 _PAIRS = {
     "angle": (r"<(?:think|thinking|thought)[ \t]*>", r"</(?:think|thinking|thought)[ \t]*>"),
-    "seed": (r"<seed:think>", r"</seed:think>"),
+    "named": (r"<(?:seed|mm):think>", r"</(?:seed|mm):think>"),
     "square": (r"\[THINK\]", r"\[/THINK\]"),
     "triangle": ("◁think▷", "◁/think▷"),
 }
-_OPENINGS = ("<think>", "<thinking>", "<thought>", "<seed:think>", "[think]", "◁think▷")
+_OPENINGS = ("<think>", "<thinking>", "<thought>", "<seed:think>", "<mm:think>", "[think]", "◁think▷")
 _FENCE = r"^ {0,3}(?P<fence>`{3,}|~{3,})(?=(?P<info>[^\n]*)$)"  # a tag may stand behind it
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _OPENING = re.compile(
@@ -83,8 +85,15 @@ def _end_of_reasoning(text: str) -> int:
         closing, fences = _closing(text, opening, fences)
         if closing is None:
             return len(text)
-        place = closing
+        place = _behind_further(text, closing, _CLOSINGS[opening.lastgroup or ""])
     return place or _end_before_bare_closing(text)
+
+
+def _behind_further(text: str, place: int, closings: re.Pattern[str]) -> int:
+    """The place behind closing tags that follow directly: those of blocks in which another one stood."""
+    while (found := closings.match(text, place)) and found["tag"]:
+        place = _after(text, found)
+    return place
 
 
 def _closing(text: str, opening: re.Match[str], fences: bool) -> tuple[int | None, bool]:
@@ -105,13 +114,28 @@ def _closing(text: str, opening: re.Match[str], fences: bool) -> tuple[int | Non
 
 
 def _end_before_bare_closing(text: str) -> int:
-    """Where the answer begins after a closing tag that nothing opens; 0 where there is none, or a sentence about it."""
+    """Where the answer begins after a closing tag that nothing opens; 0 where there is none, or a sentence about it.
+
+    A tag in a reply that is JSON stands in one of its texts.
+    """
+    if _CLOSING_TAG.search(text) is None or _is_json(text):
+        return 0
     for found, fenced in _marks(_ANY, text, 0):
         tag = found["opening"] or found["tag"]
         if not tag or fenced or _in_code_span(text, found) or _is_quoted(text, found):
             continue
         return _after(text, found) if found["tag"] and _stands_between(text, found) else 0
     return 0
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _marks(pattern: re.Pattern[str], text: str, place: int) -> Iterator[tuple[re.Match[str], bool]]:

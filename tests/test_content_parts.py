@@ -27,6 +27,7 @@ def user(content: object) -> dict[str, object]:
         ("What?", "What?", []),
         ([], "", []),
         ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "a\nb", []),
+        ([{"type": "text", "text": ""}, {"type": "text", "text": "b"}], "b", []),
         (["a", {"type": "input_text", "text": "b"}], "a\nb", []),
         ([{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": PNG}}], "What?", [PNG]),
         ([{"type": "image_url", "image_url": WEB}], "", [WEB]),

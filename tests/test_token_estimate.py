@@ -43,6 +43,10 @@ def test_so_many_characters_have_about_so_many_tokens(sample, tokens):
     assert abs(tokens_in((text * 3)[: characters_for(tokens, text)]) - tokens) <= tokens / 2 + 1
 
 
+def test_a_chinese_word_has_about_a_token_for_each_character():
+    assert tokens_in("你好世界") == 4
+
+
 def test_without_a_text_like_it_the_characters_are_those_of_english():
     assert characters_for(10) == characters_for(10, "") == 40
 
