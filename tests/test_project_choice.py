@@ -83,7 +83,7 @@ def test_a_project_chooses_no_provider_and_no_model_file(own, project, mine, the
 
 
 def test_an_alias_of_the_person_stays_with_its_own_model(own, project):
-    aliases.save(aliases.Alias("fast", "openai_compatible:gpt-4o", endpoint="https://example.org/v1"))
+    aliases.save(aliases.Alias("fast", "openai_compatible:gpt-4o", base_url="https://example.org/v1"))
     own('model = "fast"')
     write(project, 'model = "gpt-4o-mini"')
 
