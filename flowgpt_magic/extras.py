@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from flowgpt_magic.plain_text import cut
+
 MOST_SOURCES = 10  # that a notice lists
+LONGEST_SOURCE = 200  # characters of one of them
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Extras:
         """What a person should know of it: where the text comes from, and what else came that is not shown."""
         told = []
         if self.citations:
-            numbered = [f"[{number}] {each}" for number, each in enumerate(self.citations, 1)]
+            numbered = [f"[{number}] {cut(str(each), LONGEST_SOURCE)}" for number, each in enumerate(self.citations, 1)]
             further = len(numbered) - MOST_SOURCES
             more = [f"and {further} more in reply.citations"] if further > 0 else []
             told.append(f"sources: {', '.join([*numbered[:MOST_SOURCES], *more])}")

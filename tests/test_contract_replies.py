@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from flowgpt_magic.errors import ProviderError, SchemaNotSupportedError
+from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.testing import check_provider
 from tests.contracts import POINTS, broken, provider, the_broken
@@ -49,6 +50,17 @@ async def exits(cls, model, messages, **kwargs):
     yield ""
 
 
+async def extras_first(cls, model, messages, **kwargs):
+    yield Extras(reasoning="hm")
+    yield "one two"
+
+
+async def extras_twice(cls, model, messages, **kwargs):
+    yield "one two"
+    yield Extras(reasoning="hm")
+    yield Extras(reasoning="hm")
+
+
 async def cancels_itself(cls, model, messages, **kwargs):
     raise asyncio.CancelledError
     yield ""
@@ -59,6 +71,8 @@ async def cancels_itself(cls, model, messages, **kwargs):
     [
         (yields_bytes, "it yields b'two': yield text"),
         (yields_nothing, "is empty: check it, or give it another prompt"),
+        (extras_first, "it yields text or a second Extras after an Extras"),
+        (extras_twice, "it yields text or a second Extras after an Extras"),
         (counts_first, "it yields a Usage at place 1 of 2"),
         (counts_twice, "it yields a Usage at place 2 of 3"),
         (fails, "it raises ProviderError: the model is overloaded"),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic import Conversation, export, map_prompts
+from flowgpt_magic.errors import StreamInterruptedError
 from flowgpt_magic.extras import Citation, Extras
 from flowgpt_magic.history_rows import TURN, statement, turn_of
 from flowgpt_magic.messages import Again, Usage
@@ -97,6 +98,13 @@ def test_what_is_not_shown_is_told():
         "the model also made audio: 1 in reply.audio",
         "the server also sent what is not shown: search_results in reply.extras.others",
     ]
+
+
+def test_a_long_title_of_a_source_is_cut():
+    (told,) = Extras(citations=(Citation("https://a.example", "word\n" * 1000),)).notices
+
+    assert len(told) < 250
+    assert "\n" not in told
 
 
 def test_of_many_sources_the_first_ones_are_told():
@@ -186,3 +194,15 @@ def test_what_a_server_sends_beside_the_text_is_with_the_turn_of_the_conversatio
         assert "sources: [1] https://a.example/" in reply.notices
     assert chat.turns[-1].extras == reply.extras
     assert "sources: [1] https://a.example/" in chat.turns[-1].notices
+
+
+def test_what_came_beside_half_a_reply_is_kept_with_it(monkeypatch):
+    first = event(model="m", choices=[{"index": 0, "delta": {"content": "Os", "reasoning": "hm"}}])
+    with background(streaming(first)) as server:
+        chat = Conversation("one")
+        reply = chat.ask("hello", model="openai_compatible:m", openai_base_url=f"{server.url}/v1")
+
+        with pytest.raises(StreamInterruptedError):
+            str(reply)
+    assert (reply.status, reply.text, reply.reasoning) == ("failed", "Os", "hm")
+    assert chat.turns[-1].extras.reasoning == "hm"

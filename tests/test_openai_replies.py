@@ -226,6 +226,7 @@ def test_any_json_is_text_or_an_error_of_ours(chunks):
         said(choices=[{"error": "boom"}]),
         Event(b'[{"error": {"code": 503, "message": "boom", "status": "UNAVAILABLE"}}]'),
         Event(b'{"error": {"message": "boom"}}', UNFRAMED),
+        said(choices=[], x_groq={"id": "x", "error": "boom"}),
         said(error={"message": "Provider returned error", "metadata": {"raw": '{"detail": "boom"}'}}),
         said(error={"message": '{"error": {"code": 400, "message": "boom"}}'}),
     ],
@@ -574,6 +575,16 @@ def test_an_error_about_another_server_at_that_address_says_that_v1_is_missing()
         reading = Answer({"model": "m"}, Failures({"model": "m"}), peer)
         with pytest.raises(ProviderError, match=r"The base URL http://127\.0\.0\.1:1234 probably misses /v1"):
             read_json(reading, content)
+
+
+def test_an_empty_answer_of_another_server_says_that_v1_is_missing():
+    peer = Peer(URL("http://127.0.0.1:1234/chat/completions"), Proxy(), Route())
+
+    with pytest.raises(StreamInterruptedError, match="probably misses /v1"):
+        Answer({"model": "m"}, Failures({"model": "m"}), peer).rest()
+    with pytest.raises(StreamInterruptedError) as caught:
+        answer().rest()
+    assert "/v1" not in str(caught.value)
 
 
 def test_a_failure_in_the_middle_of_a_reply_says_nothing_of_the_address():

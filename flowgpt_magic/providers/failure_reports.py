@@ -1,7 +1,7 @@
 """How servers report failures in JSON: is this object a failure, what does it say, how long does it ask to wait?
 
 Servers agree on little here. The shapes are those of OpenAI, Azure, Google, Anthropic, OpenRouter, FastAPI, MiniMax,
-SiliconFlow, DashScope, Ollama and llama.cpp.
+SiliconFlow, DashScope, Groq, Ollama and llama.cpp.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ EXPLAINING = (  # where the words of a failure are, the best place first
 )
 TOLD = (  # what of an object is said, in this order
     *("statusCode", "error", "errors", "message", "msg", "detail", "error_message", "errorMessage", "error_msg"),
-    *("errmsg", "errMsg", "base_resp", "status_msg", "statusText", "status_message", "reason", "data"),
+    *("errmsg", "errMsg", "base_resp", "status_msg", "statusText", "status_message", "reason", "data", "x_groq"),
 )
-WORDS = frozenset(TOLD) - {"statusCode", "base_resp", "reason", "data"}  # the fields that only failures have
+WORDS = frozenset(TOLD) - {"statusCode", "base_resp", "reason", "data", "x_groq"}  # the fields that only failures have
 NUMBERS = ("code", "status", "status_code", "statusCode", "error_code", "errorCode", "errcode")
 FINE = ("", "0", "ok", "success", "succeeded", "none", "null", "true")  # codes and statuses that are no failure
 FAILED = ("error", "failed", "failure", "fail")
@@ -47,6 +47,8 @@ WAIT_FIELDS = ("retrydelay", "retryafter", "retryafterseconds", "retryaftersecs"
 def reports_failure(found: Mapping[str, Any]) -> bool:
     """Does this object report a failure, whatever the status of the response was? It has no ``choices``."""
     if found.get("error") or found.get("errors") or "error" in (found.get("object"), found.get("type")):
+        return True
+    if isinstance(inner := found.get("x_groq"), Mapping) and inner.get("error"):
         return True
     if refused_by_base(found) or str(found.get("success", found.get("ok"))).lower() == "false":
         return True

@@ -197,25 +197,39 @@ async def _chunks(
         answer = Answer(body, failures, response.peer, framed=framed)
         splitter = LooseEventSplitter(response.limit) if framed else JsonSplitter(response.limit)
         try:
-            async for events in http.Pieces(response.blocks, splitter, begun):
-                for event in events:
-                    if text := answer.read(event):
-                        yield text
-                    elif answer.done:
-                        break
-                if answer.done:
-                    break
-        except (StreamInterruptedError, ProviderTimeoutError):
-            if not answer.finished:
-                raise
-        if not answer.done and (text := answer.read_unfinished(splitter.unfinished())):
-            yield text
-        if rest := answer.rest():
-            yield rest
+            async with aclosing(_read(response, splitter, begun, answer)) as texts:
+                async for text in texts:
+                    yield text
+        except ProviderError:
+            if answer.begun and (extras := answer.extras()):  # kept with the text so far
+                yield extras
+            raise
     answer.tell()
     if extras := answer.extras():
         yield extras
     yield answer.usage()
+
+
+async def _read(
+    response: http.Response, splitter: LooseEventSplitter | JsonSplitter, begun: bytes, answer: Answer
+) -> AsyncGenerator[str, None]:
+    """The texts of the events, up to the end of the reply. Raises what is missing of one that is not whole."""
+    try:
+        async for events in http.Pieces(response.blocks, splitter, begun):
+            for event in events:
+                if text := answer.read(event):
+                    yield text
+                elif answer.done:
+                    break
+            if answer.done:
+                break
+    except (StreamInterruptedError, ProviderTimeoutError):
+        if not answer.finished:
+            raise
+    if not answer.done and (text := answer.read_unfinished(splitter.unfinished())):
+        yield text
+    if rest := answer.rest():
+        yield rest
 
 
 async def _beginning(response: http.Response) -> bytes:

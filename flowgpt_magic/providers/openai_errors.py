@@ -143,7 +143,7 @@ class Failures:
             return found
         if status == 401:
             return AuthenticationError(_joined(message, peer.route.unauthorized), status, delay)
-        if not begun and status in (None, 400, 404, 405) and (PATH_WORDS.search(words) or not _has_version(peer)):
+        if not begun and status in (None, 400, 404, 405) and (PATH_WORDS.search(words) or misses_version(peer)):
             message = f"{message} {path_advice(peer)}"
         if status is None:
             return ProviderError(message)
@@ -208,19 +208,20 @@ class Failures:
         return min(places, key=lambda name: (places[name], -len(name)), default="")
 
 
+def misses_version(peer: Peer) -> bool:
+    """Has the base URL no ``/v1`` or the like? Nearly every server has one."""
+    return re.search(r"/v[0-9]", _base(peer)) is None
+
+
 def path_advice(peer: Peer) -> str:
     """What to try when there is nothing at the address that was called, or something else."""
-    if _has_version(peer):
-        return f"Is {_base(peer)} the right base URL (setting openai_base_url)?"
-    return f"The base URL {_base(peer)} probably misses /v1 (setting openai_base_url)."
+    if misses_version(peer):
+        return f"The base URL {_base(peer)} probably misses /v1 (setting openai_base_url)."
+    return f"Is {_base(peer)} the right base URL (setting openai_base_url)?"
 
 
 def _base(peer: Peer) -> str:
     return f"{peer.url.parent.parent if peer.url.name == 'completions' else peer.url.parent}".rstrip("/")
-
-
-def _has_version(peer: Peer) -> bool:
-    return re.search(r"/v[0-9]", _base(peer)) is not None
 
 
 def _joined(message: str, advice: str) -> str:

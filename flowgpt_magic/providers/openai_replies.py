@@ -23,7 +23,7 @@ from flowgpt_magic.providers.failure_reports import failure_text, refused_by_bas
 from flowgpt_magic.providers.http_connection import Peer
 from flowgpt_magic.providers.http_errors import readable
 from flowgpt_magic.providers.loose_events import ERROR, UNFRAMED
-from flowgpt_magic.providers.openai_errors import Failures, path_advice
+from flowgpt_magic.providers.openai_errors import Failures, misses_version, path_advice
 from flowgpt_magic.providers.openai_extras import OF_CHOICE, OF_CHUNK, SOURCES, Collected
 from flowgpt_magic.providers.server_sent_events import MESSAGE, Event
 
@@ -83,6 +83,11 @@ class Answer:
         self._late = ""  # a failure that was reported after the end
         self._late_text = 0  # characters
         self._other_choices = False
+
+    @property
+    def begun(self) -> bool:
+        """Has any text come?"""
+        return not self._empty
 
     @property
     def finished(self) -> bool:
@@ -280,7 +285,8 @@ class Answer:
                 error = http.unexpected(self._unread, "an answer that is no chat completion")
                 raise ProtocolError(sentences(str(error), path_advice(self._peer)))
             if not self.done or quoted or not something:
-                raise StreamInterruptedError(sentences(f"{host} ended the reply before it was complete{after}"))
+                advice = path_advice(self._peer) if not self._chunks and misses_version(self._peer) else ""
+                raise StreamInterruptedError(sentences(f"{host} ended the reply before it was complete{after}", advice))
         return self._characters.rest() or self._from_reasoning()
 
     def _from_reasoning(self) -> str:
