@@ -333,7 +333,7 @@ def _follow(reader: Reader, reply: Reply, sink: Sink) -> None:
         if pause is not None and pause <= 0:
             budget.spent(*sink.paint(), now)
             pause = None
-        if sink.waits:
+        if sink.at_end or not reply.usage.chunks:  # or those of an attempt before this one
             if changed := line.change(now):
                 sink.show_waiting(changed)
             pause = GLANCE if pause is None else min(pause, GLANCE)

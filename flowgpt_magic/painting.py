@@ -83,11 +83,11 @@ class Sink(Protocol):
     """Where a reply is shown while it arrives."""
 
     @property
-    def waits(self) -> bool:
-        """Is nothing of the reply shown yet, so that a line may say who is asked?"""
+    def at_end(self) -> bool:
+        """Is nothing of the reply shown before its end?"""
 
     def show_waiting(self, line: str) -> None:
-        """Show this line until the reply takes its place."""
+        """Show this line, behind an attempt that is shown already, until the next text takes its place."""
 
     def add(self, text: str) -> None:
         """Take new text; shows nothing yet."""
@@ -114,7 +114,7 @@ class AtEnd:
         self._line = line or NoLine()
 
     @property
-    def waits(self) -> bool:
+    def at_end(self) -> bool:
         """Nothing is shown before the end."""
         return True
 
@@ -171,13 +171,14 @@ class Appended:
         self._line = line or NoLine()
 
     @property
-    def waits(self) -> bool:
-        """Has no text come yet?"""
-        return not self._begun
+    def at_end(self) -> bool:
+        """Text is shown as it comes."""
+        return False
 
     def show_waiting(self, line: str) -> None:
-        """Stands until the first text comes."""
-        self._line.show(line)
+        """Stands until the next text comes; nothing where it could stand before the first text only."""
+        if not self._begun or self._line.behind_text:
+            self._line.show(line)
 
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
@@ -218,13 +219,14 @@ class OneOutput:
         self._shown = False
 
     @property
-    def waits(self) -> bool:
-        """Has no text come yet?"""
-        return not self._text
+    def at_end(self) -> bool:
+        """Text is shown as it comes."""
+        return False
 
     def show_waiting(self, line: str) -> None:
-        """Stands until the first text comes."""
-        self._send({"text/markdown": f"*{escaped(line)}*"}, {})
+        """Stands behind the text, if there is some, until the next text comes."""
+        shown = harmless(self._text, images=self._images)
+        self._send({"text/markdown": f"{shown}\n\n*{escaped(line)}*".lstrip("\n")}, {})
 
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
@@ -268,22 +270,22 @@ class Slots:
         self._pending: list[str] = []  # finished blocks in the last output, which has room for more
         self._sealed_size = self._pending_size = self._open_size = 0  # characters
         self._count = 0  # of outputs made
-        self._shown = self._new = self._begun = False
+        self._shown = self._new = False
 
     @property
-    def waits(self) -> bool:
-        """Has no text come yet?"""
-        return not self._begun
+    def at_end(self) -> bool:
+        """Text is shown as it comes."""
+        return False
 
     def show_waiting(self, line: str) -> None:
-        """Stands until the first text comes."""
-        self._send(f"*{escaped(line)}*")
+        """Stands behind what the last output shows, if there is something, until the next text comes."""
+        self._send("\n\n".join([*self._last_output(), f"*{escaped(line)}*"]))
 
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
         self._growing.add(text)
         self._open_size += len(text)
-        self._new = self._begun = True
+        self._new = True
 
     def cost(self) -> int:
         """The last output is sent."""
@@ -297,11 +299,14 @@ class Slots:
         messages, size = 0, 0
         if self._pending_size >= slot_size:
             messages, size = self._seal()
-        shown = "\n\n".join([*self._pending, *filter(None, [self._growing.open_shown])])
+        shown = "\n\n".join(self._last_output())
         if shown:
             self._send(shown)
             messages, size = messages + 1, size + len(shown) + MESSAGE
         return messages, size
+
+    def _last_output(self) -> list[str]:
+        return [*self._pending, *filter(None, [self._growing.open_shown])]
 
     def _take_finished(self, slot_size: int) -> None:
         blocks = self._growing.take_finished()

@@ -43,7 +43,7 @@ class WaitingLine:
 
     def change(self, now: float) -> str:
         """The line, where it is another one than before; else empty."""
-        if now - self._begun < SHOWN_AFTER and self._reply.waiting is None:
+        if min(now - self._begun, self._reply.elapsed) < SHOWN_AFTER and self._reply.waiting is None:
             return ""
         text = waiting_text(self._reply)
         if text == self._shown:
@@ -53,7 +53,9 @@ class WaitingLine:
 
 
 class Line(Protocol):
-    """Where the line is shown."""
+    """Where the line is shown; ``behind_text`` says whether that can be behind text that stays."""
+
+    behind_text: bool
 
     def show(self, text: str) -> None:
         """Show ``text`` in place of what was shown before."""
@@ -65,6 +67,8 @@ class Line(Protocol):
 class NoLine:
     """Where nothing can be taken back, nothing is shown."""
 
+    behind_text = False
+
     def show(self, text: str) -> None:
         """Nothing: it would stay."""
 
@@ -74,6 +78,8 @@ class NoLine:
 
 class TerminalLine:
     """Behind the cursor of a terminal that is ``columns`` wide; the cursor is where it was when the line is gone."""
+
+    behind_text = True
 
     def __init__(self, columns: int) -> None:
         self._columns = columns
@@ -103,6 +109,8 @@ class OutputLine:
     ``clear`` clears the cell before its next output, where the cell shows nothing else; without it, the output stays
     and is empty in the end.
     """
+
+    behind_text = False
 
     def __init__(self, publish: Publish, name: str, clear: Callable[[], None] | None = None) -> None:
         self._publish, self._name, self._clear = publish, name, clear

@@ -225,14 +225,12 @@ def test_a_line_that_says_who_is_asked_is_replaced_by_the_first_text(make):
     cell = Cell()
     sink = make(cell)
     for second in ("1 s", "2 s"):
-        assert sink.waits
         sink.show_waiting(f"some_model:*b* · {second}")
     assert cell.text == "*some\\_model:\\*b\\* · 2 s*"
 
     sink.add("words")
-
-    assert not sink.waits
     sink.paint()
+
     assert cell.text == "words"
     sink.finish(ENDING)
     assert [each["data"] for each in cell.outputs] == [ENDING.data]
@@ -256,7 +254,6 @@ def test_a_reply_that_is_shown_at_its_end_only_takes_the_place_of_the_line():
     for text in ("words", " and more"):
         sink.show_waiting(f"echo · {len(text)} s")
         sink.add(text)
-        assert sink.waits
 
     sink.finish(ENDING)
 
@@ -273,11 +270,30 @@ def test_appended_text_is_printed_when_the_line_is_gone(own_cell, capsys):
     sink.add("words")
     sink.paint()
 
-    assert (sink.waits, capsys.readouterr().out) == (False, "words")
+    assert capsys.readouterr().out == "words"
     assert cell._clear == own_cell
     if not own_cell:
         assert [each["data"] for each in cell.outputs] == [{"text/plain": ""}]
     messages = cell.messages
+    sink.show_waiting("echo · 2 s")
     sink.add(" and more")
     sink.finish(ENDING)
     assert cell.messages == messages
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_the_line_of_a_further_attempt_stands_behind_the_one_before(make):
+    cell = Cell()
+    sink = make(cell)
+    sink.add("none\n\n[it does not fit]\n\n")
+    sink.paint()
+    before = cell.text
+
+    sink.show_waiting("echo · 1 s")
+    sink.show_waiting("echo · 2 s")
+    assert cell.text == f"{before.rstrip()}\n\n*echo · 2 s*"
+    sink.add("3")
+    sink.paint()
+
+    assert "· 2 s" not in cell.text
+    assert cell.text.endswith("3")

@@ -24,7 +24,7 @@ from flowgpt_magic import (
 from flowgpt_magic.batch import Batch
 from flowgpt_magic.batch_results import Result
 from flowgpt_magic.errors import ProviderError, RateLimitError
-from flowgpt_magic.messages import Messages, Turn
+from flowgpt_magic.messages import Messages, Turn, Waiting
 from flowgpt_magic.models import Target, find_model
 from flowgpt_magic.reply_code import CodeBlock
 from flowgpt_magic.testing import ContractError, check_provider
@@ -55,6 +55,8 @@ def ask_and_read() -> str:
     assert_type(reply.usage.first_chunk_seconds, float | None)
     assert_type(reply.usage.prompt_tokens, int | None)
     assert_type(reply.ended, bool)
+    assert_type(reply.elapsed, float)
+    assert_type(reply.waiting, Waiting | None)
     assert_type(reply.error, BaseException | None)
     assert_type(reply.notices, list[str])
     reply.cancel()

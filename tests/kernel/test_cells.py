@@ -298,6 +298,25 @@ def test_an_interrupt_ends_a_pause_before_another_try_and_keeps_the_prompt(kerne
     assert after.printed == "cancelled None hello\n"
 
 
+def test_a_pause_is_seen_behind_an_attempt_that_does_not_fit(kernel, serve):
+    refused = servers.answering(servers.whole(b"{}", 429, Retry_After="60"))
+    kernel.good(f"%config FlowGPT.base_url = '{serve(servers.replying(servers.line('none')), refused)}'")
+    interrupted = []
+
+    def interrupt_once(message):
+        if "asking again in" in str(message["content"]) and not interrupted:
+            interrupted.append(message["content"]["data"]["text/markdown"])
+            kernel.interrupt()
+
+    kernel.good("number = {'type': 'number'}")
+    run = kernel.collect(kernel.send("%%flowgpt flowgpt --schema number\nhello"), on_message=interrupt_once)
+
+    assert run.error.startswith("Interrupted")
+    assert "does not fit the schema" in interrupted[0]
+    assert "\n\n*flowgpt answered 429; asking again in " in interrupted[0]
+    assert "asking again in" not in str(run.outputs)
+
+
 def test_stop_ends_a_pause_of_a_reply_that_no_cell_shows(kernel, serve):
     refusals(kernel, serve)
     kernel.good("from flowgpt_magic import Conversation\nr = Conversation().ask('hello', model='flowgpt')\nr.start()")
