@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.errors import ModelNotSupportedError, OptionError, PromptError
-from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
+from flowgpt_magic.errors import ModelNotSupportedError, OptionError, PromptError, SettingError
+from flowgpt_magic.providers.arguments import check_messages, check_model, check_stop, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.flowgpt import FlowGpt
@@ -73,6 +73,30 @@ def test_any_kind_of_number_is_a_temperature_and_becomes_a_plain_one(temperature
     found = check_temperature(temperature)
     assert found == temperature
     assert type(found) in (int, float, type(None))
+
+
+@pytest.mark.parametrize("stop", [5, b"END", [1], {"END": 1}, ["END", None], True])
+async def test_words_that_end_a_reply_are_texts(stop: Any) -> None:
+    for provider, model in ((OpenAICompatible, "m"), (Local, __file__ + ".gguf")):
+        with pytest.raises(OptionError, match="stop must be"):
+            await _asked(provider, model, stop=stop)
+    assert check_stop(("a", "b")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("schema", [5, "object", [], int])
+async def test_a_schema_is_a_mapping(schema: Any) -> None:
+    for provider, model in ((OpenAICompatible, "m"), (Local, __file__ + ".gguf")):
+        with pytest.raises(OptionError, match="schema must be"):
+            await _asked(provider, model, schema=schema)
+
+
+async def test_the_pace_of_the_echo_is_a_number() -> None:
+    with pytest.raises(SettingError, match="pace"):
+        await Echo.create_async("", HELLO, pace="slow")
+
+
+async def _asked(provider: type[AsyncGeneratorProvider], model: str, **options: Any) -> str:
+    return await provider.create_async(model, HELLO, openai_base_url="http://127.0.0.1:1", openai_key="", **options)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text() | st.binary(), st.lists) | st.from_type(type))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flowgpt_magic.errors import OptionError, PromptError
-from flowgpt_magic.providers.openai_requests import extra_fields, request_body, response_format, stop_words, without
+from flowgpt_magic.providers.arguments import check_stop
+from flowgpt_magic.providers.openai_requests import extra_fields, request_body, response_format, without
 
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
@@ -84,7 +85,7 @@ def test_messages_that_are_none_are_refused(messages, said):
 
 @pytest.mark.parametrize(("stop", "sent"), [(None, None), ("x", ["x"]), (["x", "y"], ["x", "y"]), (("x",), ["x"])])
 def test_what_ends_a_reply_is_one_text_or_several(stop, sent):
-    assert stop_words(stop) == sent
+    assert check_stop(stop) == sent
 
 
 def test_further_fields_go_along_by_the_servers_own_names():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flowgpt_magic.errors import ModelNotSupportedError, OptionError, PromptError
@@ -45,3 +45,20 @@ def check_temperature(temperature: Any) -> float | None:
     if isinstance(temperature, numbers.Real) and not isinstance(temperature, bool):
         return float(temperature)
     raise OptionError(f"temperature must be a number such as 0.7, not {cut(repr(temperature))}.")
+
+
+def check_stop(stop: Any) -> list[str] | None:
+    """One text that ends the reply, or several, as a list; raises ``OptionError`` for anything else."""
+    if stop is None or isinstance(stop, str):
+        return None if stop is None else [stop]
+    words: list[Any] = list(stop) if isinstance(stop, Iterable) and not isinstance(stop, (bytes, Mapping)) else [None]
+    if all(isinstance(word, str) for word in words):
+        return words
+    raise OptionError(f"stop must be a text that ends the reply, or a list of them, not {cut(repr(stop))}.")
+
+
+def check_schema(schema: Any) -> Mapping[str, Any]:
+    """Raises ``OptionError`` for what cannot be a JSON Schema."""
+    if isinstance(schema, Mapping):
+        return schema
+    raise OptionError(f"schema must be a JSON Schema such as {{'type': 'object'}}, not {cut(repr(schema))}.")

@@ -49,7 +49,7 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
         messages = [read_message(message) for message in messages]
         text = cls._answer(cls.get_model(model), messages)
         words = WORDS.findall(text)
-        pause = load().pace if pace is None else pace
+        pause = load({"pace": pace}).pace
         for count, word in enumerate(words):
             if count == fail_after:
                 raise ProviderError(f"echo was told to fail after {fail_after} chunks")

@@ -13,7 +13,7 @@ from flowgpt_magic.content_parts import read_messages
 from flowgpt_magic.errors import FlowGptError, NotInstalledError
 from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.providers import runtime, weights
-from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
+from flowgpt_magic.providers.arguments import check_messages, check_model, check_schema, check_stop, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         ``ProviderError``.
         """
         check_messages(messages)
-        temperature = check_temperature(temperature)
+        temperature, stops = check_temperature(temperature), check_stop(stop)
+        wanted = None if schema is None else _format(check_schema(schema))
         in_force = settings.load({"max_tokens": max_tokens, "context_size": context_size, "threads": threads})
         name = cls.get_model(model)
         source = runtime.Source(
@@ -138,8 +139,8 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
             "temperature": TEMPERATURE if temperature is None else temperature,
             "top_p": TOP_P if top_p is None else top_p,
             **({} if seed is None else {"seed": seed}),
-            **({} if stop is None else {"stop": [stop] if isinstance(stop, str) else list(stop)}),
-            **({} if schema is None else {"response_format": _format(schema)}),
+            **({} if stops is None else {"stop": stops}),
+            **({} if wanted is None else {"response_format": wanted}),
         }
         request = runtime.Request(source, _prompt(messages, name == cls.default_model), in_force.max_tokens, options)
         job = runtime.Job(request, asyncio.get_running_loop())

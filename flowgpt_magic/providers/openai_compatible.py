@@ -17,7 +17,7 @@ from flowgpt_magic.errors import (
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.providers import http, openai_requests
-from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
+from flowgpt_magic.providers.arguments import check_messages, check_model, check_stop, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.http import BOM
 from flowgpt_magic.providers.loose_events import JsonSplitter, LooseEventSplitter
@@ -157,7 +157,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         server = Server.chosen_by(chosen)
         if schema is not None:
             response_format = openai_requests.response_format(schema, response_format)
-        stops = openai_requests.stop_words(stop)
+        stops = check_stop(stop)
         length = {"max_tokens": max_tokens, "max_completion_tokens": max_completion_tokens, "stop": stops}
         sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
         penalties = {"presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty}

@@ -9,6 +9,7 @@ from typing import Any
 from flowgpt_magic.content_parts import read_messages
 from flowgpt_magic.errors import OptionError
 from flowgpt_magic.messages import ImageUrl, Message, Messages
+from flowgpt_magic.providers.arguments import check_schema
 from flowgpt_magic.providers.characters import whole
 
 OURS = ("model", "messages", "stream", "stream_options", "n")  # fields that nobody else sets
@@ -46,11 +47,6 @@ def _parts(text: str, images: Iterable[str]) -> list[dict[str, Any]]:
     return [{"type": "text", "text": text}, *shown] if text else shown
 
 
-def stop_words(stop: str | Iterable[str] | None) -> list[str] | None:
-    """One text that ends the reply, or several, as a list."""
-    return None if stop is None else [stop] if isinstance(stop, str) else list(stop)
-
-
 def extra_fields(given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Further fields of the body, as the server calls them; raises ``OptionError`` for those that are not theirs."""
     if given is None:
@@ -66,6 +62,7 @@ def response_format(schema: Mapping[str, Any], otherwise: Any) -> dict[str, Any]
     """The field that asks for a reply which fits ``schema``; raises ``OptionError`` where one is given besides."""
     if otherwise is not None:
         raise OptionError("give either schema or response_format, not both")
+    schema = check_schema(schema)
     name = re.sub("[^A-Za-z0-9_-]+", "_", str(schema.get("title", "")))[:LONGEST_NAME].strip("_") or "reply"
     described = {"name": name, "schema": dict(schema), "strict": _is_strict(schema)}
     return {"type": "json_schema", "json_schema": described}
