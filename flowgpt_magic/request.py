@@ -23,7 +23,7 @@ Prompt = str | Sequence[Mapping[str, Any]]
 """What can be asked: a text, or messages of which the last is the user's."""
 
 SCHEMA, EARLIER = "schema", "earlier"  # what a turn keeps of a request beside the provider's parameters, as JSON text
-TYPED = "typed"  # among the options that ask again: those of them that were given for this very prompt
+TYPED = "given for this prompt"  # among the options that ask again: those of them that were given for this very prompt
 LONGEST_SHOWN = 200  # characters of a value in an error
 # What does not change the answer is no part of what makes two requests the same.
 NO_PARAMETERS = {
@@ -234,7 +234,7 @@ def told_apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, An
     further = {name: value for name, value in options.items() if name not in settings.TABLE}
     params = dict(options.get("params") or {})
     if twice := sorted(params.keys() & (further.keys() | {name for name, each in known.items() if each is not None})):
-        raise OptionError(f"{twice[0]} is there twice, by itself and in params: which one do you mean?")
+        raise OptionError(f"{twice[0]} is there twice, as an option and as a parameter: which one do you mean?")
     if wrong := next((name for name in (*further, *params) if name in PROTECTED), ""):
         raise OptionError(f"{wrong} is no parameter: {PROTECTED[wrong]}")
     return known, {**further, **params}

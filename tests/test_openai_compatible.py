@@ -827,6 +827,13 @@ def test_the_nearer_place_wins_where_a_setting_stands_in_extra_body_too(server):
     assert server.requests[1].json["temperature"] == 0.9
 
 
+@pytest.mark.parametrize("name", ["typed", "temprature", "retrys"])
+def test_a_name_that_is_neither_setting_nor_parameter_is_refused(server, name):
+    with pytest.raises(FlowGptError, match=name):
+        home(server).ask("hi", **{name: 3}, cell=NO_CELL)
+    assert not server.requests
+
+
 def test_null_takes_back_what_the_settings_give(server):
     chat = home(server, temperature=0.1, max_tokens=5, params={"top_p": 0.5, "extra_body": {"a": 1}})
 
