@@ -159,7 +159,7 @@ class Single(llm.Model):
     supports_conversation = False
 
     def execute(self, prompt, stream, response, conversation):
-        yield "once"
+        yield f"once: {said(prompt)}"
 
 
 class Plugin:
@@ -411,7 +411,10 @@ async def test_a_model_that_reads_the_last_message_only_says_so(model):
         assert told == [f"2 older messages were left out: {model} reads the last message only"]
         await heard(model, [TALK[0], TALK[-1]])
 
-    assert whole[0] == {"test/single": "once", "test/old": "be brief / three four"}[model]
+    assert (
+        whole[0]
+        == {"test/single": "once: system: be brief | user: three four", "test/old": "be brief / three four"}[model]
+    )
     assert len(told) == 1
 
 

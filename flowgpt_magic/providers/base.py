@@ -74,7 +74,9 @@ class AsyncGeneratorProvider:
     those that the user has set. ``address_setting`` is the one among them that says which server is asked: what an
     alias's endpoint stands for, while its key stands for the setting of that server's key (see ``settings.KEYS``).
 
-    ``supports_images``: a message may have a key ``images``, a list of URLs that begin with ``data:image/``.
+    ``supports_images``: a message may have a key ``images``, a list of URLs that begin with ``data:image/``, or with
+    ``https://`` or ``http://`` where the person gave the address of an image. `content_parts.read_messages` makes
+    messages of all shapes such as these.
     ``supports_schema``: ``create_async_generator`` takes ``schema``, a JSON Schema (a dict) that the text of the reply,
     read as JSON, will fit; it raises ``SchemaNotSupportedError`` where the model or the server cannot do that.
     """

@@ -34,16 +34,21 @@ class Responses(list[Any]):
 
 @dataclass
 class Talk:
-    """A response that has not been asked for yet, and what a plug-in may read of the ``earlier`` messages."""
+    """A response that has not been asked for yet, and what a plug-in may read of the ``earlier`` messages.
+
+    They are ``dropped`` where the model says that it takes no conversations.
+    """
 
     response: Any
     earlier: int
+    dropped: bool
     responses: Responses = field(default_factory=Responses)
 
     @property
     def unread(self) -> int:
         """How many of the earlier messages the plug-in did not look at: all or none."""
-        return 0 if self.responses.was_read or self.response.prompt.was_read else self.earlier
+        was_read = self.responses.was_read or self.response.prompt.was_read
+        return 0 if was_read and not self.dropped else self.earlier
 
 
 async def begin(model: Any, messages: Messages, options: Mapping[str, Any]) -> Talk:
@@ -58,8 +63,10 @@ async def begin(model: Any, messages: Messages, options: Mapping[str, Any]) -> T
     kinds = {"system": llm.system, "user": llm.user, "assistant": llm.assistant}
     prompt = said.pop()["content"] if said[-1]["role"] == "user" else None  # older plug-ins look for it here
     turns = [message for message in said if message["role"] != "system"]
-    before = said if model.supports_conversation or prompt is None else [m for m in said if m["role"] == "system"]
-    responses = Responses([await _past(each, system, is_async=_is_async(model)) for each in _pairs(turns)])
+    dropped = not model.supports_conversation and prompt is not None
+    before = [message for message in said if message["role"] == "system"] if dropped else said
+    pairs = [] if dropped else _pairs(turns)
+    responses = Responses([await _past(each, system, is_async=_is_async(model)) for each in pairs])
     conversation = model.conversation()
     conversation.responses = responses
     response = conversation.prompt(
@@ -70,7 +77,7 @@ async def begin(model: Any, messages: Messages, options: Mapping[str, Any]) -> T
     )
     response.prompt = _watched(response.prompt)
     responses.was_read = False
-    return Talk(response, len(turns), responses)
+    return Talk(response, len(turns), dropped, responses)
 
 
 def _is_async(model: Any) -> bool:
