@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -164,10 +165,12 @@ async def test_a_client_certificate_is_shown_to_a_server_that_asks_for_it(bundle
         assert await ask(server, ca_bundle=bundle, client_cert=str(both)) == "x"
 
 
-async def shake_hands(reader, writer) -> None:
+async def shake_hands(reader, writer, newest: ssl.TLSVersion) -> None:
     """Refuse a client's certificate as OpenSSL's programs do: with an alert, which asyncio's servers do not send."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    spoken = secured(clients="of clients").wrap_bio(incoming, outgoing, server_side=True)
+    context = secured(clients="of clients")
+    context.maximum_version = newest
+    spoken = context.wrap_bio(incoming, outgoing, server_side=True)
     refused = False
     while block := await reader.read(2**16):
         incoming.write(block)
@@ -184,14 +187,15 @@ async def shake_hands(reader, writer) -> None:
     await reader.read()  # what the client sent meanwhile; a connection closed before that would lose the alert
 
 
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("signed_by", ["", "unknown"])
-async def test_a_client_certificate_that_is_missing_or_not_trusted_is_told_with_the_settings(bundle, signed_by):
+async def test_a_client_certificate_that_is_missing_or_not_trusted_is_told_with_the_settings(bundle, signed_by, newest):
     files = certificates.authority(signed_by).certificate("me") if signed_by else ("", "")
     given = dict(zip(("client_cert", "client_key"), map(str, files), strict=True))
 
-    async with listening(shake_hands, Server(), tls=False) as server:
+    async with listening(partial(shake_hands, newest=newest), Server(), tls=False) as server:
         server.scheme = "https"
-        with pytest.raises(ProviderConnectionError, match=r"client certificate.*client_cert and client_key"):
+        with pytest.raises(ProviderConnectionError, match=r"settings client_cert(,| and) client_key"):
             await ask(server, ca_bundle=bundle, **given)
 
 

@@ -34,6 +34,9 @@ CHALLENGES = ("Just a moment...", "Attention Required! | Cloudflare")  # titles 
 # OpenSSL's numbers (x509_vfy.h) for a certificate that is not valid yet or no more, and for one of another host.
 WRONG_TIME = (9, 10)
 WRONG_NAME = (62, 63, 64)
+HANDSHAKE_ADVICE = {
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server may ask for a client certificate (settings client_cert, client_key)"
+}
 CLIENT_CERTIFICATE = re.compile("ALERT_((BAD|NO|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_|UNKNOWN_CA)")
 NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 SECONDS = re.compile(rf"({NUMBER.pattern})\s*(?:s|secs?|seconds?)?", re.IGNORECASE | re.ASCII)
@@ -136,7 +139,9 @@ def _cause_of_os_error(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
         return "its name was not found", "check the address and the network"
     if isinstance(error, aiohttp.ClientSSLError) or isinstance(os_error, ssl.SSLError):
         reason = getattr(os_error, "reason", None) or "no handshake"
-        return f"TLS failed ({reason})", "check whether the server speaks https or http"
+        if CLIENT_CERTIFICATE.search(reason):
+            return f"TLS failed ({reason})", "check the settings client_cert and client_key"
+        return f"TLS failed ({reason})", HANDSHAKE_ADVICE.get(reason, "check whether the server speaks https or http")
     if isinstance(os_error, ConnectionRefusedError):
         return "connection refused", "check that the server runs and the port is right"
     text = os.strerror(os_error.errno) if os_error.errno else str(os_error)
