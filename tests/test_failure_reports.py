@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,17 @@ def test_a_body_says_in_a_field_how_long_to_wait(report, seconds):
     assert asked_wait(report) == seconds
 
 
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_a_body_says_until_when_to_wait(unit):
+    reset = str(int((time.time() + 90) * unit))
+
+    report = {"error": {"code": 429, "metadata": {"headers": {"X-RateLimit-Reset": reset}}}}
+
+    assert asked_wait(report) == pytest.approx(90, abs=10)
+    assert asked_wait({"X-RateLimit-Reset": str(10**9 + 1)}) == 0
+    assert asked_wait({"X-RateLimit-Reset": "7"}) is None
+
+
 @pytest.mark.parametrize(
     ("words", "seconds"),
     [
@@ -63,6 +76,8 @@ def test_a_body_says_in_a_field_how_long_to_wait(report, seconds):
         ("Try again later. A key may ask 60 times in 60 seconds.", None),
         ("retry after 20 tokens", None),
         ("timed out waiting 60 seconds", None),
+        ("lock wait timeout of 60 seconds", None),
+        ("connection reset after 30s", None),
         ("maximum of 5 retries within 10 s", None),
         ("try again", None),
         ("", None),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ WORDS = frozenset(TOLD) - {"statusCode", "base_resp", "reason", "data", "x_groq"
 NUMBERS = ("code", "status", "status_code", "statusCode", "error_code", "errorCode", "errcode")
 FINE = ("", "0", "ok", "success", "succeeded", "none", "null", "true")  # codes and statuses that are no failure
 FAILED = ("error", "failed", "failure", "fail")
+EPOCH_SECONDS = 10**9  # a number as large as this is a time, in seconds or milliseconds since 1970, and no wait
+LARGEST_NUMBER = 10**13
 MOST_DEEP = 6  # levels of an object that are looked through
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 PART = (
@@ -34,7 +37,9 @@ PART = (
 )
 DURATION = re.compile(PART, re.IGNORECASE)
 WAIT = re.compile(
-    r"\b(?:retry|retrying|wait|again|resets?|available)\b[^0-9.\n]{0,40}((?:" + PART + r"[\s,]*(?:and\s+)?)+)",
+    r"\b(?:retry|retrying|wait(?! time)|again|resets? in|available)\b[^0-9.\n]{0,40}((?:"
+    + PART
+    + r"[\s,]*(?:and\s+)?)+)",
     re.IGNORECASE,
 )
 BARE_WAIT = re.compile(
@@ -116,15 +121,17 @@ def report_of(page: str) -> dict[str, Any]:
 def asked_wait(report: Mapping[str, Any], words: str = "") -> float | None:
     """Seconds that a failure asks to wait in its body or in its words; None where it does not say.
 
-    A body says it in a field such as Google's ``retryDelay`` (``"34s"``) or ``retry_after``, a number of seconds. Words
-    say it as in "try again in 1m2s" or "retry after 20 seconds".
+    A body says it in a field such as Google's ``retryDelay`` (``"34s"``), ``retry_after``, a number of seconds, or
+    OpenRouter's ``X-RateLimit-Reset``, a time. Words say it as in "try again in 1m2s" or "retry after 20 seconds".
     """
     for name, value in _fields(report):
         short = re.sub("[^a-z]", "", name.lower())
         if short in ("retryafterms", "retryaftermilliseconds") and (seconds := _seconds(value)) is not None:
             return seconds / 1000
-        if short in WAIT_FIELDS and (seconds := _seconds(value)) is not None:
+        if short in WAIT_FIELDS and (seconds := _seconds(value)) is not None and seconds < EPOCH_SECONDS:
             return seconds
+        if short == "xratelimitreset" and (moment := _seconds(value)) is not None and moment > EPOCH_SECONDS:
+            return max(0.0, (moment / 1000 if moment > EPOCH_SECONDS * 1000 else moment) - time.time())
     if (found := WAIT.search(words)) is not None:
         return duration(found[1])
     return float(bare[1]) if (bare := BARE_WAIT.search(words)) is not None else None
@@ -146,9 +153,9 @@ def _seconds(value: Any) -> float | None:
     if isinstance(value, Mapping):
         whole, rest = (_seconds(value.get(name, 0)) for name in ("seconds", "nanos"))
         return None if whole is None or rest is None else whole + rest / 1e9
-    if isinstance(value, str) and not re.fullmatch(r"\s*[0-9]{1,12}(\.[0-9]{1,9})?\s*", value):
+    if isinstance(value, str) and not re.fullmatch(r"\s*[0-9]{1,13}(\.[0-9]{1,9})?\s*", value):
         return duration(value)
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool) and 0 <= float(value) < 10**9:
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool) and 0 <= float(value) < LARGEST_NUMBER:
         return float(value)
     return None
 

@@ -137,7 +137,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         extra_body: Mapping[str, Any] | None = None,
         **kwargs: Any,  # noqa: ARG003 - the contract's
     ) -> AsyncGenerator[str | Usage | Extras, None]:
-        """The chunks of the reply, each as its event arrives, then a ``Usage``; what is no text is told as notices.
+        """The chunks of the reply as their events arrive, then ``Extras`` where more came than text, then a ``Usage``.
 
         The first ten keyword arguments are the settings of the same names, and None means what is set there; so does a
         ``proxy`` of None, while an empty one means a direct connection. Timeouts are in seconds, ``line_limit`` in
