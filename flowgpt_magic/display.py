@@ -332,6 +332,7 @@ def _follow(reader: Reader, reply: Reply, sink: Sink) -> None:
         pause = budget.wait(cost, now) if cost else None
         if pause is not None and pause <= 0:
             budget.spent(*sink.paint(), now)
+            line.replaced()
             pause = None
         if sink.at_end or not reply.usage.chunks:  # or those of an attempt before this one
             if changed := line.change(now):

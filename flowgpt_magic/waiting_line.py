@@ -51,6 +51,10 @@ class WaitingLine:
         self._shown = text
         return text
 
+    def replaced(self) -> None:
+        """Text has taken the place of the line, which is shown anew if somebody still waits."""
+        self._shown = ""
+
 
 class Line(Protocol):
     """Where the line is shown; ``behind_text`` says whether that can be behind text that stays."""

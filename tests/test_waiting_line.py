@@ -87,6 +87,15 @@ def test_it_comes_after_half_a_second_and_changes_once_a_second():
     assert [text for _, text in shown] == ["1 s", "2 s", "3 s", "4 s"]
 
 
+def test_where_text_has_taken_its_place_it_is_shown_anew():
+    line = WaitingLine(Asked(3), 0.0)
+
+    assert line.change(3.0) == "openai_compatible:o3 · 3 s"
+    assert line.change(3.0) == ""
+    line.replaced()
+    assert line.change(3.0) == "openai_compatible:o3 · 3 s"
+
+
 def test_a_pause_is_shown_at_once():
     reply = Asked(0)
     line = WaitingLine(reply, 0.0)
