@@ -125,6 +125,19 @@ async def test_a_connection_is_used_again_after_every_kind_of_answer():
             assert server.connections <= (10 if way().closing else 4)
 
 
+async def test_a_request_that_is_sent_on_reaches_a_server_that_closes_connections_in_silence():
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.requests.append(await read_request(reader))
+        if len(server.requests) == 1:
+            await Connection(reader, writer).send(whole(b"", 307, Location="/there"))
+            await read_request(reader)  # and no answer
+        else:
+            await Connection(reader, writer).send(CHUNKED, framed(line("hi")), END)
+
+    async with listening(handle, Server()) as server, together():
+        assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
+
+
 async def test_an_answer_to_a_request_that_was_not_read_is_told_at_once_and_the_connection_ends():
     gone = asyncio.Event()
 

@@ -318,7 +318,7 @@ class _Exchange:
         Where the server had closed the connection of an earlier request, this one is sent again, once, on a ``fresh``
         one. Raises kinds of ``ProviderError``.
         """
-        self._line = Line(_seconds(self._peer.route.read_timeout), fresh=fresh)
+        self._line, self._response = Line(_seconds(self._peer.route.read_timeout), fresh=fresh), None
         try:
             self._response = await self._request(method, headers, data)
         except (aiohttp.ClientError, asyncio.TimeoutError, UnicodeError) as error:
