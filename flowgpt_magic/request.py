@@ -26,20 +26,7 @@ SCHEMA, EARLIER = "schema", "earlier"  # what a turn keeps of a request beside t
 TYPED = "given for this prompt"  # among the options that ask again: those of them that were given for this very prompt
 LONGEST_SHOWN = 200  # characters of a value in an error
 # What does not change the answer is no part of what makes two requests the same.
-NO_PARAMETERS = {
-    "token",
-    "proxy",
-    "trust_env",
-    "ca_bundle",
-    "client_cert",
-    "client_key",
-    "connect_timeout",
-    "read_timeout",
-    "line_limit",
-    "threads",
-    "pace",
-    extra_headers.NAME,
-}
+NO_PARAMETERS = {"token", "proxy", *settings.CONNECTION, "threads", "pace", extra_headers.NAME}
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,8 @@ class Settings:
     project: Project = field(default=Project(), compare=False, repr=False)
 
 
+CONNECTION = ("trust_env", "ca_bundle", "client_cert", "client_key", "connect_timeout", "read_timeout", "line_limit")
+"""How any server is reached; none of these changes an answer."""
 TABLE = {each.name: each for each in fields(Settings) if "check" in each.metadata}
 KEYS = {each.metadata["key_for"]: name for name, each in TABLE.items() if each.metadata["key_for"]}
 """By the setting of an address the one of its key."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import tracemalloc
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from flowgpt_magic.providers.flowgpt import FlowGpt
 from flowgpt_magic.providers.http import (
     BOM,
     LineSplitter,
+    _closed_by_server,
     check_base_url,
     check_token,
     crosses_open_network,
@@ -354,6 +357,21 @@ def test_a_report_of_a_failure_is_read_in_each_of_its_shapes(report: dict[str, o
 def test_the_body_of_an_error_status_is_read_whatever_it_is(page: str, report: dict[str, object], message: str) -> None:
     assert report_of(page) == report
     assert message_of(page) == message
+
+
+@pytest.mark.parametrize(
+    ("failure", "closed"),
+    [
+        (aiohttp.ServerDisconnectedError(), True),
+        (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), True),
+        (aiohttp.ClientOSError(errno.EPIPE, "broken pipe"), True),
+        (aiohttp.ClientConnectionResetError("cannot write"), True),
+        (aiohttp.ClientOSError(errno.ETIMEDOUT, "an upload that timed out"), False),
+        (aiohttp.ServerTimeoutError(), False),
+    ],
+)
+def test_only_what_a_closed_connection_says_is_sent_again(failure: Exception, closed: bool) -> None:
+    assert _closed_by_server(failure) is closed
 
 
 # Redirects

@@ -22,7 +22,7 @@ from flowgpt_magic.providers.http_body import ENCODINGS
 from flowgpt_magic.providers.http_connection import Route
 from flowgpt_magic.providers.together import once
 from flowgpt_magic.secrecy import without_passwords
-from flowgpt_magic.settings import TABLE, Settings, load, variable
+from flowgpt_magic.settings import CONNECTION, TABLE, Settings, load, variable
 
 PATH = "/v3/chat-anonymous"
 GREETING = {"role": "assistant", "content": "Hello, how can I help you today?"}
@@ -118,17 +118,7 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
 
     url: ClassVar[str] = "https://flowgpt.com/chat"
     working: ClassVar[bool] = False
-    settings: ClassVar[tuple[str, ...]] = (
-        "base_url",
-        "token",
-        "trust_env",
-        "ca_bundle",
-        "client_cert",
-        "client_key",
-        "connect_timeout",
-        "read_timeout",
-        "line_limit",
-    )
+    settings: ClassVar[tuple[str, ...]] = ("base_url", "token", *CONNECTION)
     default_model: ClassVar[str] = "gpt-3.5-turbo"
     models: ClassVar[list[str]] = [
         "gpt-3.5-turbo",

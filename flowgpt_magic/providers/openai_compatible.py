@@ -26,7 +26,7 @@ from flowgpt_magic.providers.openai_models import listed_models
 from flowgpt_magic.providers.openai_replies import Answer, check_is_no_page, is_json
 from flowgpt_magic.providers.openai_servers import OwnHeaders, Server, headers
 from flowgpt_magic.providers.together import once
-from flowgpt_magic.settings import Settings, load
+from flowgpt_magic.settings import CONNECTION, Settings, load
 
 NAME = "openai_compatible"
 FIELDS = "fields of the request"  # in place of a provider: what a server takes by another name, or not at all
@@ -44,18 +44,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     supports_images: ClassVar[bool] = True
     supports_schema: ClassVar[bool] = True
     address_setting: ClassVar[str] = "openai_base_url"
-    settings: ClassVar[tuple[str, ...]] = (
-        "openai_base_url",
-        "openai_key",
-        "extra_headers",
-        "trust_env",
-        "ca_bundle",
-        "client_cert",
-        "client_key",
-        "connect_timeout",
-        "read_timeout",
-        "line_limit",
-    )
+    settings: ClassVar[tuple[str, ...]] = ("openai_base_url", "openai_key", "extra_headers", *CONNECTION)
 
     @classmethod
     def get_models(cls) -> list[str]:
