@@ -113,6 +113,7 @@ class Breaker:
     def __init__(self, patience: float | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.error: BaseException | None = None  # the last failure that all share
         self.hopeless = False  # is there no reason to ask again?
+        self.probing = False  # is a probe under way, as far as is known?
         self._patience, self._clock = patience, clock
         self._in_a_row: set[int] = set()
         self._opened: float | None = None
@@ -155,13 +156,14 @@ class Breaker:
 
     def probes(self) -> None:
         """A probe goes out."""
+        self.probing = True
         self._next = self._clock() + PROBE_SILENCE
 
     def answered(self) -> bool:
         """The server has answered a prompt. Was the breaker open?"""
         was_open = self.open
         self._in_a_row.clear()
-        self._opened, self._probes, self.hopeless = None, 0, False
+        self._opened, self._probes, self.hopeless, self.probing = None, 0, False, False
         return was_open
 
     def failed(self, prompt: int, error: BaseException, kind: Kind, *, probe: bool = False) -> bool:
@@ -172,6 +174,7 @@ class Breaker:
         if opens:
             self._opened = self._clock()
         if opens or probe:
+            self.probing = False
             self._probes += probe
             self._plan(asked_wait(error))
         return opens
@@ -183,5 +186,5 @@ class Breaker:
         self.hopeless = lasting or left <= 0 or asked > left
         # Not at the same moment as other clients of this server.
         growing = min(FIRST_PROBE * 2**self._probes, LONGEST_PROBE) * random.uniform(0.75, 1.0)  # noqa: S311
-        pause = asked * random.uniform(1.0, 1.1) if asked >= MEANT_WAIT else growing  # noqa: S311
+        pause = asked * random.uniform(1.0, 1.05) if asked >= MEANT_WAIT else growing  # noqa: S311
         self._next = self._clock() + min(pause, max(left, asked))

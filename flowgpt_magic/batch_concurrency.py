@@ -13,7 +13,7 @@ from typing import Literal
 
 from flowgpt_magic.attempts import LONGEST_WAIT
 
-SPREAD = 0.1  # of a wait, by which it is longer at random: clients do not come back together
+SPREAD = 0.05  # of a wait, by which it is longer at random: clients do not come back together
 SHORTEST_TRIAL = 0.05  # seconds
 
 Mode = Literal["unknown", "places", "rate"]
@@ -42,6 +42,8 @@ class Concurrency:
         """How many requests may be under way now."""
         if self._trial is not None:
             return 0
+        if not self._credits:
+            return int(self._limit)
         now = self._clock()
         left = [count for count, until in self._credits.values() if until > now]
         return min(int(self._limit), *left) if left else int(self._limit)
@@ -49,6 +51,8 @@ class Concurrency:
     @property
     def held_for(self) -> float:
         """Seconds until the server takes a request again, by its own headers; 0 where it takes some now."""
+        if not self._credits:
+            return 0.0
         now = self._clock()
         return max((until - now for count, until in self._credits.values() if count < 1 and until > now), default=0.0)
 
@@ -111,5 +115,5 @@ class Concurrency:
         if seconds is None or seconds > LONGEST_WAIT:
             self._credits.pop(dimension, None)
             return
-        seconds += random.uniform(0, SPREAD * min(seconds, 1 / SPREAD))  # noqa: S311
+        seconds += random.uniform(0, min(1.0, SPREAD * seconds))  # noqa: S311
         self._credits[dimension] = (int(left), self._clock() + seconds)

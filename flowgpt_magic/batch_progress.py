@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ PAUSE_SHOWN = 2.0  # seconds; a shorter pause that the server asks for is not wo
 
 @dataclass(frozen=True)
 class Pause:
-    """No request goes for ``seconds``.
+    """No request goes for ``seconds``; 0 while one is under way that shows whether the server answers again.
 
     ``patience`` is for how many seconds more a server is waited for that fails for all; None where the server only asks
     to wait.
@@ -29,8 +30,9 @@ class Pause:
 
     def __str__(self) -> str:
         if self.patience is None:
-            return f"waiting {self.seconds:.0f} s, as the server asks"
-        return f"the server fails: asked again in {self.seconds:.0f} s, for {self.patience:.0f} s more"
+            return f"waiting {math.ceil(self.seconds)} s, as the server asks"
+        when = f"asked again in {math.ceil(self.seconds)} s" if self.seconds else "it is being asked again"
+        return f"the server fails: {when}, for {math.ceil(self.patience)} s more"
 
     @property
     def shown(self) -> bool:

@@ -79,7 +79,7 @@ class Server:
     def pause(self) -> Pause | None:
         """The pause that is being made, if one is."""
         if self.breaker.open:
-            return Pause(self.breaker.due_in, self.breaker.left)
+            return Pause(0.0 if self.breaker.probing else self.breaker.due_in, self.breaker.left)
         return Pause(self.held_for) if self.held_for else None
 
     def kind(self, error: BaseException) -> Kind:

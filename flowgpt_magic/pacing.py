@@ -15,7 +15,7 @@ MINUTE = 60.0  # seconds
 SLACK = 1.01  # intervals are so much longer: what is late on its way to the server must not meet what follows it
 LATE = 0.1  # seconds of a delay that are made up for: a busy loop wakes nobody on time
 SPREAD = 1.0  # seconds over which those go on who have waited together
-LONGER = 0.1  # of a pause, by which it is longer at random: several clients of a server do not come back together
+LONGER = 0.05  # of a pause, by which it is longer at random: several clients of a server do not come back together
 
 
 class Pace:
@@ -44,7 +44,7 @@ class Pace:
     @property
     def pausing(self) -> float:
         """Seconds that are left of the pause the server has asked for."""
-        return max(0.0, self._open - self._clock())
+        return max(0.0, self._open - self._clock()) if self._open else 0.0
 
     async def turn(self) -> None:
         """Return when one more request may be made; those who wait go in the order in which they came."""

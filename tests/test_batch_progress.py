@@ -80,6 +80,10 @@ def test_a_server_that_fails_for_all_is_told_with_the_patience_that_is_left_and_
     assert "the server fails" not in terminal.getvalue().rpartition("\r")[2]
 
 
+def test_while_the_server_is_asked_again_this_is_told():
+    assert str(Pause(0.0, patience=12.2)) == "the server fails: it is being asked again, for 13 s more"
+
+
 def test_a_log_gets_no_bar(monkeypatch):
     monkeypatch.setattr("flowgpt_magic.batch_progress.sys", SimpleNamespace(stderr=io.StringIO()))
 

@@ -1,6 +1,6 @@
 """What a batch costs: beside a bare gather of aiohttp, in memory, against the clock of a rate limit, and to stop.
 
-    python -m tests.benchmarks.batch [gather] [memory] [limit] [cancel] [open] [resume]
+    python -m tests.benchmarks.batch [gather] [memory] [limit] [cancel] [open] [resume] [busy] [queue] [rate] [dead]
 
 The gateway runs as a process of its own, with the echo provider behind it.
 """
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ import aiohttp
 import psutil
 
 from flowgpt_magic.bridge import Worker
-from tests import servers
+from tests import hostile_servers, servers
 from tests.batches import kernel
 
 PROMPTS, AT_ONCE = 1_000, 100
@@ -256,6 +257,99 @@ def measure_resume() -> None:
         )
 
 
+def tell(name: str, batch, server, ideal: float, seconds: float) -> None:
+    lost = sum(result.status != "complete" for result in batch.results)
+    doubled = "" if server is None else f", {sum(n > 1 for n in server.answered.values())} answered twice"
+    refused = "" if server is None else f", {server.refused} requests refused"
+    print(
+        f"{name}: {lost} of {len(batch.results)} lost{doubled}{refused}; "
+        f"{seconds:.2f} s where the server allows {ideal:.2f} s ({ideal / seconds:.2f})"
+    )
+
+
+def measure_busy() -> None:
+    """The gateway takes 4 requests at a time and 32 in its queue, and refuses the others."""
+    from flowgpt_magic import map_prompts
+
+    command = [sys.executable, "-m", "flowgpt_magic.gateway", "--model", "echo", "--port", "0"]
+    taken = {}
+    for at_once in (4, 36, 64):
+        paced = {**os.environ, "FLOWGPT_PACE": "0.05"}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=paced)
+        try:
+            url = process.stdout.readline().strip().partition("=")[2]
+            with history():
+                begun = time.perf_counter()
+                asked = [f"a b c {number}" for number in range(200)]
+                batch = map_prompts(asked, model="flowgpt", base_url=url, concurrency=at_once, progress=False)
+                batch.read()
+                taken[at_once] = time.perf_counter() - begun
+                tell(f"the gateway, {at_once} at once", batch, None, min(taken.values()), taken[at_once])
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def measure_queue() -> None:
+    """Five replies of 0.2 s at a time, five requests in a queue, 503 without a wait for the rest, as Ray Serve does."""
+    for at_once in (8, 64):
+        places = [0.0] * 5
+
+        def decide(_prompt: str, _number: int, places=places):
+            if server.open >= 10:
+                return hostile_servers.Refusal(503, report="Request dropped due to backpressure")
+            place = min(range(5), key=places.__getitem__)
+            places[place] = max(time.monotonic(), places[place]) + 0.2
+            return hostile_servers.Good(places[place] - time.monotonic())
+
+        with hostile_servers.hostile(decide) as server, history():
+            begun = time.perf_counter()
+            batch = hostile_servers.batch_at(server, prompts(200), concurrency=at_once)
+            batch.read()
+            tell(f"a full queue, {at_once} at once", batch, server, 8.0, time.perf_counter() - begun)
+
+
+def measure_rate() -> None:
+    """40 requests a minute, and a wait of 5 s for the others; three times as fast, so that it takes 20 s."""
+    for at_once in (8, 64):
+        window, arrived, counts = 20.0, [], Counter()
+
+        def decide(_prompt: str, _number: int, window=window, arrived=arrived, counts=counts):
+            arrived.append(time.monotonic())
+            place = int((arrived[-1] - arrived[0]) / window)
+            if counts[place] >= 40:
+                return hostile_servers.Refusal(429, {"retry-after-ms": "1667"})
+            counts[place] += 1
+            return hostile_servers.Good(0.05)
+
+        with hostile_servers.hostile(decide) as server, history():
+            begun = time.perf_counter()
+            batch = hostile_servers.batch_at(server, prompts(80), concurrency=at_once)
+            batch.read()
+            tell(f"40 requests in 20 s, {at_once} at once", batch, server, window, time.perf_counter() - begun)
+
+
+def measure_dead() -> None:
+    """A server that answers 503 to everything, and one that is not there."""
+    from flowgpt_magic.errors import BatchError
+
+    refusing = hostile_servers.Refusal(503)
+    for at_once in (1, 16, 100):
+        with hostile_servers.hostile(lambda _prompt, _number: refusing) as server, history():
+            begun, processor = time.perf_counter(), time.process_time()
+            batch = hostile_servers.batch_at(server, prompts(300), concurrency=at_once, patience=10)
+            try:
+                batch.read()
+            except BatchError as error:
+                told = str(error)
+            failed = sum(result.status == "failed" for result in batch.results)
+            print(
+                f"503 for all, 300 prompts, {at_once} at once, 10 s of patience: {len(server.arrivals)} requests, "
+                f"{failed} failed, {time.perf_counter() - begun:.1f} s, {time.process_time() - processor:.2f} s of CPU"
+            )
+    print(f"  {told}")
+
+
 if __name__ == "__main__":
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     chosen = {
@@ -265,6 +359,10 @@ if __name__ == "__main__":
         "cancel": measure_cancel,
         "open": measure_open,
         "resume": measure_resume,
+        "busy": measure_busy,
+        "queue": measure_queue,
+        "rate": measure_rate,
+        "dead": measure_dead,
     }
     for each in sys.argv[1:] or chosen:
         chosen[each]()

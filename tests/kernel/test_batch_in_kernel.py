@@ -235,10 +235,12 @@ def test_in_an_async_cell_it_is_awaited(kernel):
 def test_a_batch_that_is_stopped_says_why_and_shows_how_far_it_came(kernel):
     run = kernel.run(
         "from flowgpt_magic import map_prompts\n"
-        "map_prompts([f'prompt {n}' for n in range(50)], model='flowgpt', base_url='http://127.0.0.1:9', retries=0)"
+        "map_prompts([f'prompt {n}' for n in range(50)], model='flowgpt', base_url='http://127.0.0.1:9', patience=1)"
     )
 
-    assert "10 prompts in a row failed, so the others were not asked: no connection to 127.0.0.1:9" in run.error
+    told = [str(content["data"]).replace(r"\u2007", " ") for _when, content in run.of_type("comm_msg")]
+    assert any("the server fails: asked again in" in each for each in told)
+    assert "no prompt was answered for 1 s, so the others were not asked: no connection to 127.0.0.1:9" in run.error
     assert "Traceback" not in run.error
     assert "not asked" in run.outputs[0]["data"]["text/plain"]
 
