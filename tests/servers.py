@@ -9,10 +9,12 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowgpt_magic.bridge import Worker
 from tests import certificates
 
 
@@ -327,6 +329,23 @@ def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
     """``data`` in pieces, cut at these places."""
     borders = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     return [data[start:end] for start, end in itertools.pairwise(borders)]
+
+
+@contextmanager
+def served(answer: Answer) -> Iterator[str]:
+    """A server on a thread of its own, for code that is not async; its address."""
+    thread, address, stop = Worker(), Future[str](), asyncio.Event()
+
+    async def run() -> None:
+        async with serving(answer) as server:
+            address.set_result(server.url)
+            await stop.wait()
+
+    ended = thread.submit(run())
+    yield address.result(10)
+    thread.loop.call_soon_threadsafe(stop.set)
+    ended.result(10)
+    thread.close()
 
 
 def closed_port() -> int:

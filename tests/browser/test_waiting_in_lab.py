@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
-from concurrent.futures import Future
 
 import pytest
 from playwright.sync_api import expect
 
-from flowgpt_magic.bridge import Worker
 from tests import servers
 from tests.browser.panels import OPEN, in_cell
 
@@ -20,19 +17,8 @@ ASKING_AGAIN = re.compile(r"^flowgpt answered 429; asking again in \d+ s\s*$")
 @pytest.fixture
 def refusing() -> Iterator[str]:
     """What a cell runs so that the provider flowgpt asks a server that wants a minute between two requests."""
-    thread, address = Worker(), Future[str]()
-    stop = asyncio.Event()
-
-    async def run() -> None:
-        async with servers.serving(servers.answering(servers.whole(b"{}", 429, Retry_After="60"))) as server:
-            address.set_result(server.url)
-            await stop.wait()
-
-    serving = thread.submit(run())
-    yield f"%config FlowGPT.base_url = '{address.result(10)}'\n%config FlowGPT.model = 'flowgpt'"
-    thread.loop.call_soon_threadsafe(stop.set)
-    serving.result(10)
-    thread.close()
+    with servers.served(servers.answering(servers.whole(b"{}", 429, Retry_After="60"))) as url:
+        yield f"%config FlowGPT.base_url = '{url}'\n%config FlowGPT.model = 'flowgpt'"
 
 
 def test_a_cell_counts_the_seconds_until_the_first_text(open_notebook):

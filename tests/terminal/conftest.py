@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pexpect
 import pytest
 
-from flowgpt_magic.bridge import Worker
 from tests import servers
 
 STEERING = re.compile(r"\x1b[78]|\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]|\x1b\(B|\r")
@@ -84,16 +81,5 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 @pytest.fixture
 def refusing_server() -> Iterator[str]:
     """The address of a server that wants a minute between two requests."""
-    thread, address = Worker(), Future[str]()
-    stop = asyncio.Event()
-
-    async def run() -> None:
-        async with servers.serving(servers.answering(servers.whole(b"{}", 429, Retry_After="60"))) as server:
-            address.set_result(server.url)
-            await stop.wait()
-
-    serving = thread.submit(run())
-    yield address.result(10)
-    thread.loop.call_soon_threadsafe(stop.set)
-    serving.result(10)
-    thread.close()
+    with servers.served(servers.answering(servers.whole(b"{}", 429, Retry_After="60"))) as url:
+        yield url
