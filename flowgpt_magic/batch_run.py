@@ -352,7 +352,7 @@ class Run:
             self._ask_again(flight, outcome)
         if server.breaker.open and not was_open:
             logger.info("the batch pauses: %s in a row failed", counted(len(server.breaker.row), "prompt"))
-        if server.breaker.open:
+        if server.breaker.open and not server.breaker.hopeless:
             self._release_held()
 
     def _ask_again(self, flight: Flight, pause: float) -> None:
@@ -379,10 +379,11 @@ class Run:
 
     def _give_up(self) -> None:
         """The server fails for all, and does not recover: the rest is not asked."""
-        for index, flight in sorted(self._line.again.items()):
-            if flight.error is not None and self._server.kind(flight.error) in ("refused", "final"):
-                self._close(flight, "failed")
-                del self._line.again[index]
+        for flights in (self._line.again, self._held):
+            for index, flight in sorted(flights.items()):
+                if flight.error is not None and self._server.kind(flight.error) in ("refused", "final"):
+                    self._close(flight, "failed")
+                    del flights[index]
         stopped = BatchError(self._server.given_up(self._turns.asked_next_time))
         stopped.__cause__ = self._server.breaker.error
         self._end("failed", stopped)

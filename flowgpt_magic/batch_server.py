@@ -154,10 +154,10 @@ class Server:
         """Why the batch stops; ``again`` says what another run asks."""
         error, left_out = self.breaker.error, "so the others were not asked"
         why = str(error).rstrip(".")
-        if error is not None and (wait := asked_wait(error)) > self.breaker.left:
+        if error is not None and (wait := asked_wait(error)) > self.breaker.patience:
             return f"the server asks to wait {wait:,.0f} s, {left_out}: {why}. Later, {again}."
         if self.breaker.mends:
-            waited = f"no prompt was answered for {self.breaker.patience:,.0f} s"
+            waited = f"no prompt was answered for {self.breaker.patience - self.breaker.left:,.0f} s"
             return f"{waited}, {left_out}: {why}. When the server answers, {again}; a larger patience= waits longer."
         failed = counted(len(self.breaker.row), "prompt")
         return f"{failed} in a row failed, {left_out}: {why}. When that is mended, {again}."

@@ -389,3 +389,26 @@ def test_patience_is_checked_like_other_limits():
     for wrong in (-1, "long", float("nan")):
         with pytest.raises(Exception, match="patience"):
             map_prompts(["one"], patience=wrong)
+
+
+def test_a_server_that_is_killed_and_stays_away_is_not_connected_to_in_a_loop(monkeypatch):
+    monkeypatch.setattr(batch_breaker, "NOBODY_LISTENS", 0.5)
+    killed = threading.Event()
+
+    def decide(_prompt: str, number: int) -> Good:
+        if number == 30:
+            killed.set()
+        return GOOD if number < 30 else Good(60)
+
+    with hostile(decide) as server:
+        killing = threading.Thread(target=lambda: killed.wait(30) and server.die())
+        killing.start()
+        batch = batch_at(server, words(300), concurrency=16)
+        processor = time.process_time()
+        with pytest.raises(BatchError, match="connection refused"):
+            batch.read()
+        killing.join()
+
+        assert Counter(result.status for result in batch.results) == {"complete": 29, None: 271}
+        assert time.process_time() - processor < 5
+        assert len(server.arrivals) < 60
