@@ -29,6 +29,7 @@ from flowgpt_magic.messages import Status
 from flowgpt_magic.pacing import Pace
 from flowgpt_magic.settings import number, whole_number
 from flowgpt_magic.tables import Table
+from flowgpt_magic.task_steps import RunsAsTask
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 RETRIES = 2  # further tries after a failure, where nobody has set them
 
 
-class Batch:
+class Batch(RunsAsTask[list[Result]]):
     """Many prompts, and what has become of them; nothing is asked before it is read.
 
     Read it with ``for result in batch`` or ``async for`` (in the order of the prompts, each as soon as it may come),
@@ -116,9 +117,9 @@ class Batch:
         return AsCompleted(self)
 
     def __await__(self) -> Generator[Any, None, list[Result]]:
-        return self._all().__await__()
+        return self._steps().__await__()
 
-    async def _all(self) -> list[Result]:
+    async def _steps(self) -> list[Result]:
         async for _result in self._walk_async("at the end"):
             pass
         return self.results

@@ -32,6 +32,7 @@ class Worker:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
+        self._submitted: set[Future[Any]] = set()
         self.unfinished: set[asyncio.Task[Any]] = set()  # kept, or else the garbage collector complains of them
         self.thread = threading.Thread(target=self._run, name="flowgpt_magic", daemon=True)
         self.thread.start()
@@ -50,7 +51,10 @@ class Worker:
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Start ``coroutine`` on the worker's loop; cancelling the future cancels its task."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        self._submitted.add(future)  # and with it the task, which a loop holds only weakly
+        future.add_done_callback(self._submitted.discard)
+        return future
 
     def close(self) -> None:
         """Cancel what runs, let it close its connections, and end the thread.

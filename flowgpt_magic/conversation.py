@@ -45,6 +45,7 @@ from flowgpt_magic.request import (
     turns_to_send,
 )
 from flowgpt_magic.schemas import schema_of
+from flowgpt_magic.secrecy import without_secrets
 from flowgpt_magic.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,6 +90,20 @@ class Conversation:
         """Go on in another history where that was set in the meantime: what is asked with it off is kept nowhere."""
         if self._fixed is None and (journal := here()) is not self._journal:
             self._bind(journal, self.name)
+
+    def __copy__(self) -> Conversation:
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self), _params=dict(self._params))
+        return copied
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Conversation:
+        """The same as a copy: the turns are the history's, and stay where they are."""
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a pickle: its name, what is set for it, and its parameters, without secrets; the history stays here."""
+        own = {"model": self.record.model, "system": self.record.system, **without_secrets(self.record.parameters)}
+        return _reopened, (self.name, {name: value for name, value in own.items() if value != ""}, self._params)
 
     def __repr__(self) -> str:
         return f"<Conversation {self.name!r}, {counted(len(self.turns), 'turn')}>"
@@ -493,6 +508,11 @@ class Conversation:
             turn = self._timeline.get(turn.turn_id)
             self._journal.end(self._kept, turn, saved)
         return turn
+
+
+def _reopened(name: str, values: Mapping[str, Any], params: Mapping[str, Any]) -> Conversation:
+    """The conversation of this name in this process, with what was set for it where it was pickled."""
+    return Conversation(name, params=params, **values)
 
 
 @overload

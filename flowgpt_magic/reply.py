@@ -17,6 +17,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, ReplyInterrupted
@@ -25,6 +26,7 @@ from flowgpt_magic.messages import Again, Attempt, LeftOut, Message, Status, Tur
 from flowgpt_magic.reader import Reader
 from flowgpt_magic.reasoning_text import answer_of
 from flowgpt_magic.reply_code import CodeBlock, code_blocks_of
+from flowgpt_magic.task_steps import RunsAsTask
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -41,7 +43,7 @@ Source = Callable[[], AsyncGenerator[str | Usage | Extras | Again | Waiting, Non
 # What a pickle or a copy of a reply leaves behind.
 LIVING = (
     *("schema", "_source", "_on_start", "_on_growth", "_on_again", "_on_end", "_until_saved"),
-    *("_readers", "_lock", "_task"),
+    *("_readers", "_lock", "_task", "_running"),
 )
 
 
@@ -89,12 +91,13 @@ class Chunks:
             self._reply.leave_soon(self.leave)
 
 
-class Reply(HasExtras, Generic[T]):
+class Reply(HasExtras, RunsAsTask[str], Generic[T]):
     """The answer of ``model`` of ``provider`` to ``messages``.
 
-    Read it with ``await reply`` (the whole text), ``async for chunk in reply``, ``for chunk in reply``, ``str(reply)``,
-    or leave it as the last line of a cell. Whoever waits for its end gets the error it ended with; a reply that has
-    ended is a value, and ``text`` is what arrived.
+    Read it with ``reply.text`` or ``await reply`` (the whole text), ``for chunk in reply``, ``async for chunk in
+    reply``, or leave it as the last line of a cell. Each of these asks; looking at it (``repr``, ``str``, copying) does
+    not. Whoever waits for its end gets the error it ended with; a reply that has ended is a value, and ``text`` is what
+    arrived.
 
     One that was asked with a schema is checked at its end, and may be asked again: its chunks come when it is known
     that they stay, ``data`` is the value, and ``attempts`` are the replies that did not fit.
@@ -286,9 +289,9 @@ class Reply(HasExtras, Generic[T]):
         return Chunks(self)
 
     def __await__(self) -> Generator[Any, None, str]:
-        return self._whole().__await__()
+        return self._steps().__await__()
 
-    async def _whole(self) -> str:
+    async def _steps(self) -> str:
         reader = self.open()
         try:
             while await reader.take_async():
@@ -299,7 +302,8 @@ class Reply(HasExtras, Generic[T]):
         return self.text_so_far
 
     def __str__(self) -> str:
-        return self.text
+        """The text received so far. It asks nothing and waits for nothing: debuggers and hovers call it."""
+        return repr(self) if self._status is None else self.text_so_far
 
     def _repr_llm_(self) -> str:
         """What a prompt gets that names this reply in braces: the answer, or what there is before one comes."""
@@ -307,11 +311,12 @@ class Reply(HasExtras, Generic[T]):
         return answer_of(text).strip() or text
 
     def __format__(self, spec: str) -> str:
-        return format(self.text, spec)
+        return format(str(self), spec)
 
     def __repr__(self) -> str:
-        status = self.status or "not asked yet"
-        return f"<Reply of {self.provider}:{self.model}, {status}, {len(self.text_so_far)} characters>"
+        if self._status is None:
+            return f"<Reply of {self.provider}:{self.model}, not asked yet: reply.text asks>"
+        return f"<Reply of {self.provider}:{self.model}, {self._status}, {len(self.text_so_far)} characters>"
 
     def _ipython_display_(self) -> None:
         # Imported when IPython asks, never before: the display knows the reply, not the other way round.
@@ -322,14 +327,14 @@ class Reply(HasExtras, Generic[T]):
     def __getstate__(self) -> dict[str, Any]:
         """Its values, for a pickle or a copy; the value a schema made of the text goes along, the schema does not."""
         if not self.ended:
-            raise TypeError("a reply can be pickled and copied when it has ended")
+            raise TypeError("this reply has not ended: read it first (reply.text), then it can be pickled and copied")
         if self.schema is not None and self.status == "complete":
             _value = self.data
         return {name: value for name, value in vars(self).items() if name not in LIVING}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(dict.fromkeys(LIVING), **state)
-        self._readers, self._lock = [], threading.RLock()
+        self._readers, self._lock, self._running = [], threading.RLock(), WeakKeyDictionary()
 
     def raise_error(self) -> None:
         """Raise what the reply failed with, if it did."""

@@ -22,7 +22,7 @@ def run_line(desk: Desk, line: str) -> commands.Shown:
 
 def ask(desk: Desk, *asked: str, name: str = "") -> None:
     for prompt in asked:
-        str(desk.conversation(name).ask(prompt, cell=NO_CELL))
+        list(desk.conversation(name).ask(prompt, cell=NO_CELL))
 
 
 def prompts(desk: Desk, name: str = "") -> list[str]:

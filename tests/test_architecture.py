@@ -31,6 +31,7 @@ LAYERS = (
         "secrecy",
         "rate_limits",
         "bridge",
+        "task_steps",
         "nested",
         "notebook",
         "jupyter_servers",

@@ -209,7 +209,7 @@ def test_a_batch_runs_once_and_is_a_value_afterwards():
 
 async def test_a_batch_is_read_by_one_reader_at_a_time():
     batch = batch_of(["one"], wait_for_ever)
-    reading = asyncio.create_task(batch._all())
+    reading = asyncio.create_task(batch._steps())
     await asyncio.sleep(0)
 
     with pytest.raises(BatchError, match="is being read already"):
@@ -238,7 +238,7 @@ def test_a_batch_can_be_asked_about_another_one(chat):
 
 def test_each_prompt_is_asked_as_if_it_were_the_next_one(chat):
     chat.set(system="be brief")
-    str(chat.ask("my name is Ada"))
+    list(chat.ask("my name is Ada"))
 
     batch = chat.map(["who am I?", "who are you?"], model="echo:messages")
 
@@ -253,20 +253,20 @@ def test_each_prompt_is_asked_as_if_it_were_the_next_one(chat):
 
 def test_the_turns_are_those_of_the_call_though_it_is_read_later(chat):
     batch = chat.map(["hi"], model="echo:messages")
-    str(chat.ask("something else"))
+    list(chat.ask("something else"))
 
     assert batch.texts == ["user: hi"]
 
 
 def test_map_prompts_sends_nothing_of_what_was_said(monkeypatch):
     monkeypatch.setenv("FLOWGPT_MODEL", "echo:messages")
-    str(Conversation().ask("my name is Ada"))
+    list(Conversation().ask("my name is Ada"))
 
     assert map_prompts(["who am I?"], system="be brief").texts == ["system: be brief\nuser: who am I?"]
 
 
 def test_a_list_of_messages_is_sent_instead_of_the_turns(chat):
-    str(chat.ask("one"))
+    list(chat.ask("one"))
     said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
 
     assert chat.map([said], model="echo:messages").texts == ["user: a\nassistant: b\nuser: c"]
@@ -515,7 +515,7 @@ async def test_a_reader_that_is_cancelled_stops_the_batch():
             await asyncio.Event().wait()
 
     batch = batch_of(["one", "stop"], answer, concurrency=1)
-    reading = asyncio.create_task(batch._all())
+    reading = asyncio.create_task(batch._steps())
     await begun.wait()
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -662,7 +662,7 @@ def test_a_cell_with_cache_knows_what_a_batch_has_asked(chat):
 
 
 def test_a_batch_knows_what_a_cell_has_asked(chat):
-    str(chat.ask("one"))
+    list(chat.ask("one"))
     chat.clear()
 
     assert [result.replayed for result in chat.map(["one", "two"])] == [True, False]
@@ -703,7 +703,7 @@ def test_where_the_history_cannot_be_read_nothing_is_paid_for_twice(tmp_path, mo
 
 
 def test_a_batch_is_no_turn_and_on_no_list_and_still_found(chat):
-    str(chat.ask("a real turn"))
+    list(chat.ask("a real turn"))
     chat.map([f"batched {n}" for n in range(50)]).read()
     journal = here()
 

@@ -55,7 +55,7 @@ def turns_of(journal: Journal, **how) -> Turns:
 def test_a_request_of_a_batch_is_the_one_that_ask_would_make(tmp_path):
     journal = kernel(tmp_path)
     chat = Conversation(configured=lambda: {"model": "echo"}, journal=journal)
-    str(chat.ask("earlier"))
+    list(chat.ask("earlier"))
 
     made = turns_of(journal).flight(Item(0, 0, "one", "one")).request
     asked = chat.preview("one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import linecache
 import os
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from collections.abc import AsyncGenerator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -430,3 +432,24 @@ def test_after_a_fork_the_child_has_a_worker_of_its_own():
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "one  two\n" * 3
+
+
+def test_a_task_that_nobody_holds_on_to_runs_to_its_end():
+    begun, ended = threading.Event(), threading.Event()
+    waiting: list[weakref.ref[asyncio.Event]] = []
+
+    async def wait() -> None:
+        event = asyncio.Event()
+        waiting.append(weakref.ref(event))
+        begun.set()
+        await event.wait()
+        ended.set()
+
+    bridge.worker().submit(wait())
+    assert begun.wait(LIMIT)
+    gc.collect()
+
+    event = waiting[0]()
+    assert event is not None
+    bridge.worker().loop.call_soon_threadsafe(event.set)
+    assert ended.wait(LIMIT)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import threading
 from typing import Any, ClassVar
 
@@ -125,11 +127,11 @@ def test_the_turn_is_remembered_before_a_reader_comes_to_the_end(conversation):
 def test_a_reply_read_twice_is_one_turn(conversation):
     reply = conversation.ask("one")
 
-    assert (str(reply), str(reply), len(conversation.turns)) == ("one", "one", 1)
+    assert (reply.text, str(reply), len(conversation.turns)) == ("one", "one", 1)
 
 
 def test_cleared_turns_are_not_sent(conversation):
-    str(conversation.ask("one"))
+    list(conversation.ask("one"))
 
     conversation.clear()
 
@@ -170,7 +172,7 @@ def test_an_option_goes_before_what_is_configured(conversation):
 def test_what_is_configured_is_looked_up_for_each_prompt():
     configured = {"model": "echo"}
     conversation = Conversation(configured=lambda: configured)
-    str(conversation.ask("one"))
+    list(conversation.ask("one"))
 
     configured["model"] = "echo:messages"
 
@@ -179,7 +181,7 @@ def test_what_is_configured_is_looked_up_for_each_prompt():
 
 def test_two_conversations_know_nothing_of_each_other():
     one, other = (Conversation(name, configured=lambda: {"model": "echo"}) for name in ("one", "other"))
-    str(one.ask("secret"))
+    list(one.ask("secret"))
 
     assert other.ask("hi").messages == [{"role": "user", "content": "hi"}]
 
@@ -200,7 +202,7 @@ def test_a_provider_gets_what_it_takes_and_what_was_set():
 
 
 def test_a_conversation_shows_its_name_and_length(conversation):
-    str(conversation.ask("one"))
+    list(conversation.ask("one"))
 
     assert repr(conversation) == "<Conversation 'main', 1 turn>"
 
@@ -253,7 +255,7 @@ class TestReplay:
 
     def test_refresh_asks_again_and_its_answer_is_the_one_replayed_from_then_on(self, counting):
         for name in "ab":
-            str(Conversation(name).ask("hello", cache=True, refresh=name == "b"))
+            list(Conversation(name).ask("hello", cache=True, refresh=name == "b"))
 
         assert Conversation("c").ask("hello", cache=True).text == "2: hello"
 
@@ -262,7 +264,7 @@ class TestReplay:
     )
     def test_another_request_is_asked(self, other):
         conversation = [Conversation(name, configured=lambda: {"model": "echo", "cache": True}) for name in "ab"]
-        str(conversation[0].ask("hello"))
+        list(conversation[0].ask("hello"))
 
         reply = conversation[1].ask(**{"prompt": "hello", **other})
 
@@ -271,7 +273,7 @@ class TestReplay:
     @pytest.mark.parametrize("same", [{"pace": 0.001}, {"read_timeout": 5}, {"token": "another"}])
     def test_what_does_not_change_the_answer_does_not_make_another_request(self, same):
         conversation = [Conversation(name, configured=lambda: {"model": "echo", "cache": True}) for name in "ab"]
-        str(conversation[0].ask("hello"))
+        list(conversation[0].ask("hello"))
         reply = conversation[1].ask("hello", **same)
 
         assert (reply.text, reply.replayed) == ("hello", True)
@@ -332,7 +334,7 @@ class TestCells:
             cell, replies = Cell(cell_id, next(runs)), []
             for prompt in prompts:
                 replies.append(conversation.ask(prompt, cell=cell, **how))
-                str(replies[-1])
+                list(replies[-1])
             return [sent(reply) for reply in replies]
 
         return run_cell
@@ -384,8 +386,8 @@ class TestCells:
 
     def test_a_turn_that_is_edited_or_retried_stays_with_its_cell(self, conversation, run):
         run("a", "one")
-        str(conversation.edit(1, "edited"))
-        str(conversation.retry())
+        list(conversation.edit(1, "edited"))
+        list(conversation.retry())
 
         run("a", "again")
 
@@ -422,7 +424,7 @@ class TestCells:
         with pytest.raises(ProviderError):
             list(broken)
 
-        str(conversation.ask("one", cell=cell))
+        list(conversation.ask("one", cell=cell))
 
         assert self.prompts(conversation) == ["one", "later"]
 
@@ -432,7 +434,7 @@ class TestCells:
         kept[0].__class__ = type("OfAnotherKernel", (Journal,), {"kernel": "1 2 elsewhere"})
         for each, prompt in zip(kept, ("one", "two"), strict=True):
             chat = Conversation(configured=lambda: {"model": "echo"}, journal=each)
-            str(chat.ask(prompt, cell=Cell("W1", prompt)))
+            list(chat.ask(prompt, cell=Cell("W1", prompt)))
             each.close()
 
         assert [turn.prompt for turn in chat.turns] == ["one", "two"]
@@ -466,7 +468,7 @@ class TestInterruptedAtTheStart:
 
 class TestGoingOn:
     def test_one_that_fails_at_once_leaves_the_reply_as_it_was(self, conversation):
-        str(conversation.ask("one two"))
+        list(conversation.ask("one two"))
         more = conversation.continue_()
         more._source = lambda: failing_after(more, "one two")
 
@@ -476,7 +478,7 @@ class TestGoingOn:
         assert [(turn.text, turn.status) for turn in conversation.turns] == [("one two", "complete")]
 
     def test_the_reply_goes_on_where_it_stopped(self, conversation):
-        str(conversation.ask("one two"))
+        list(conversation.ask("one two"))
 
         more = conversation.continue_()
 
@@ -492,13 +494,13 @@ class TestGoingOn:
 class TestWhatIsLeftOut:
     def test_the_oldest_turns_go_whole_and_the_reply_says_how_many_messages(self, conversation):
         for letter in "abc":
-            str(conversation.ask(letter * 40))
+            list(conversation.ask(letter * 40))
 
         reply = conversation.ask("last", history_tokens=45)
 
         assert sent(reply) == ["b" * 40, "b" * 40, "c" * 40, "c" * 40, "last"]
         assert (reply.left_out, reply.notices) == (2, ["2 older messages were left out: history_tokens = 45"])
-        assert (str(reply), conversation.turns[-1].left_out) == ("last", 2)
+        assert (reply.text, conversation.turns[-1].left_out) == ("last", 2)
 
     @given(lengths=st.lists(st.integers(1, 200), max_size=12), limit=st.integers(1, 300))
     def test_what_is_sent_is_the_longest_end_that_fits_with_the_system_prompt(self, lengths, limit):
@@ -519,7 +521,7 @@ class TestWhatIsLeftOut:
 
     def test_of_chinese_as_many_tokens_are_sent_as_of_english(self, conversation):
         for _ in range(3):
-            str(conversation.ask("好" * 40))
+            list(conversation.ask("好" * 40))
 
         assert len(sent(conversation.ask("last", history_tokens=170))) == 2 * 2 + 1
 
@@ -531,7 +533,7 @@ class TestWhatIsLeftOut:
         reply = conversation.ask("hi")
         reply._source = shortening
 
-        assert (str(reply), reply.left_out, conversation.turns[-1].left_out) == ("short", 4, 4)
+        assert (reply.text, reply.left_out, conversation.turns[-1].left_out) == ("short", 4, 4)
 
 
 class TestSettingsOfItsOwn:
@@ -559,7 +561,7 @@ class TestNames:
     @pytest.mark.parametrize("name", ["naïve", "a b", "'\";--", "☃", "../..", "%s{x}", "a\nb", "\ud83d", "x" * 5000])
     def test_any_characters_do(self, name):
         chat = Conversation(name, configured=lambda: {"model": "echo"})
-        str(chat.ask("hi"))
+        list(chat.ask("hi"))
 
         journal.forget()
         assert Conversation(name).name == name
@@ -570,7 +572,7 @@ class TestNames:
             Conversation(name)
 
     def test_a_renamed_conversation_keeps_its_turns_and_its_old_name_is_free(self, conversation):
-        str(conversation.ask("one"))
+        list(conversation.ask("one"))
 
         conversation.rename("other")
 
@@ -578,15 +580,15 @@ class TestNames:
         assert Conversation("main").turns == []
 
     def test_a_name_that_is_taken_is_refused(self, conversation):
-        str(conversation.ask("one"))
+        list(conversation.ask("one"))
         other = Conversation("other", configured=lambda: {"model": "echo"})
-        str(other.ask("one"))
+        list(other.ask("one"))
 
         with pytest.raises(ConversationNameError, match="there is a conversation 'main' already"):
             other.rename("main")
 
     def test_a_removed_conversation_leaves_the_list_and_its_name(self, conversation):
-        str(conversation.ask("one"))
+        list(conversation.ask("one"))
 
         conversation.remove()
 
@@ -597,17 +599,17 @@ class TestNames:
 class TestBranching:
     def test_a_branch_begins_with_the_turns_so_far_and_the_two_go_their_ways(self, conversation):
         for prompt in ("one", "two", "three"):
-            str(conversation.ask(prompt))
+            list(conversation.ask(prompt))
 
         branch = conversation.branch("idea", 2)
-        str(branch.ask("other"))
+        list(branch.ask("other"))
 
         assert [turn.prompt for turn in branch.turns] == ["one", "two", "other"]
         assert [turn.prompt for turn in conversation.turns] == ["one", "two", "three"]
 
     def test_branching_again_sets_the_earlier_branch_aside(self, conversation):
-        str(conversation.ask("one"))
-        str(conversation.branch("idea").ask("old"))
+        list(conversation.ask("one"))
+        list(conversation.branch("idea").ask("old"))
 
         branch = conversation.branch("idea")
 
@@ -625,7 +627,7 @@ class TestBranching:
         assert conversation.branch("idea").settings().system == "be kind"
 
     def test_what_still_streams_is_not_taken_along(self, conversation):
-        str(conversation.ask("one"))
+        list(conversation.ask("one"))
         reply = conversation.ask("two three", pace=3600)
         reply.open()
 
@@ -637,7 +639,7 @@ class TestBranching:
 
 class TestWhereItIsKept:
     def test_a_removed_conversation_is_not_asked(self, conversation):
-        str(conversation.ask("one"))
+        list(conversation.ask("one"))
         conversation.remove()
 
         with pytest.raises(ConversationNotFoundError, match="was removed"):
@@ -651,10 +653,10 @@ class TestWhereItIsKept:
         path = tmp_path / "history.sqlite3"
         monkeypatch.setenv("FLOWGPT_HISTORY", str(path))
         chat = Conversation(configured=lambda: {"model": "echo"})
-        str(chat.ask("known"))
+        list(chat.ask("known"))
 
         monkeypatch.setenv("FLOWGPT_HISTORY", "OFF")
-        str(chat.ask("classified"))
+        list(chat.ask("classified"))
         journal.forget()
 
         assert b"known" in path.read_bytes()
@@ -663,8 +665,8 @@ class TestWhereItIsKept:
     def test_only_live_turns_are_read_and_an_undo_reads_the_rest(self, tmp_path, monkeypatch):
         monkeypatch.setenv("FLOWGPT_HISTORY", str(tmp_path / "history.sqlite3"))
         chat = Conversation(configured=lambda: {"model": "echo"})
-        str(chat.ask("one"))
-        str(chat.edit(1, "other one"))
+        list(chat.ask("one"))
+        list(chat.edit(1, "other one"))
         record = chat.record
         journal.forget()
 
@@ -683,3 +685,24 @@ class TestWhereItIsKept:
 
         assert len(needed) == 1
         assert [turn.prompt for turn in kept.live] == ["one"]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda chat: pickle.loads(pickle.dumps(chat))])
+def test_a_copy_of_a_conversation_has_its_name_settings_parameters_and_turns(copied):
+    chat = Conversation("copied", params={"pace": 0}, model="echo", temperature=0.5)
+    assert chat.ask("one").text == "one"
+
+    other = copied(chat)
+
+    assert (other.name, other.settings().model, other.settings().temperature) == ("copied", "echo", 0.5)
+    assert [turn.prompt for turn in other.turns] == ["one"]
+    assert other._params == {"pace": 0}
+    assert other._params is not chat._params
+    assert other.ask("two").text == "two"
+    assert [turn.prompt for turn in chat.turns] == ["one", "two"]
+
+
+def test_a_pickled_conversation_holds_no_key():
+    chat = Conversation("pickled", token="hunter2-hunter2")
+
+    assert b"hunter2" not in pickle.dumps(chat)

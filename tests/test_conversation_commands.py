@@ -76,7 +76,7 @@ def test_show_gives_a_whole_turn(desk, run):
 
 def test_show_lists_the_versions_of_a_turn_and_gives_each_whole(desk, run):
     ask(desk, "one", "two")
-    str(desk.conversation().edit(1, "other one"))
+    list(desk.conversation().edit(1, "other one"))
 
     table = run("show 1")
 
@@ -130,7 +130,7 @@ def test_edit_takes_options_and_lines(desk, run):
 
 
 def test_retry_goes_to_whom_the_turn_was_asked_and_into_a_variable(desk, run):
-    str(desk.conversation().ask("one", cell=NO_CELL, model="echo:messages", system="be kind"))
+    list(desk.conversation().ask("one", cell=NO_CELL, model="echo:messages", system="be kind"))
 
     run("retry -o again")
 

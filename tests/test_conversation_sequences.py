@@ -113,9 +113,9 @@ class Sequences(RuleBasedStateMachine):
         if fails:
             reply._source = lambda: Echo.create_async_generator("words", reply.messages, fail_after=0)
             with contextlib.suppress(ProviderError):
-                str(reply)
+                list(reply)
         else:
-            assert str(reply) == sent[-1]
+            assert reply.text == sent[-1]
 
     @rule(fails=st.booleans())
     def ask(self, fails: bool) -> None:

@@ -31,7 +31,7 @@ def desk() -> Desk:
 
 
 def ask(desk: Desk, prompt: str) -> None:
-    str(desk.conversation().ask(prompt, cell=NO_CELL))
+    list(desk.conversation().ask(prompt, cell=NO_CELL))
 
 
 def prompts(desk: Desk) -> list[str]:
@@ -85,7 +85,7 @@ def test_closing_the_desk_leaves_a_conversation_in_a_variable_going_on(desk):
     ask(desk, "one")
 
     desk.close()
-    str(chat.ask("two", cell=NO_CELL))
+    list(chat.ask("two", cell=NO_CELL))
 
     assert [turn.prompt for turn in chat.turns] == ["one", "two"]
 

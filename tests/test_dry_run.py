@@ -9,7 +9,7 @@ from flowgpt_magic.notebook import NO_CELL
 
 def preview(**options) -> DryRun:
     chat = Conversation(configured=lambda: {"model": "echo"})
-    str(chat.ask("one <b>", cell=NO_CELL))
+    list(chat.ask("one <b>", cell=NO_CELL))
     return DryRun(chat.preview("two\nlines", **options))
 
 

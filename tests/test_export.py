@@ -196,7 +196,7 @@ class TestThereAndBack:
     def test_a_conversation_goes_into_a_file_and_its_turns_come_out(self, tmp_path):
         conversation = Conversation(configured=lambda: {"model": "echo"})
         for prompt in ("one", "two"):
-            str(conversation.ask(prompt, system="be kind"))
+            list(conversation.ask(prompt, system="be kind"))
 
         found = read(write(tmp_path / "a.json", conversation.name, "", conversation.turns))
 

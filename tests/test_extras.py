@@ -155,7 +155,7 @@ class TestAnsweredByAProviderThatSendsIt:
         monkeypatch.setattr(Echo, "create_async_generator", answer)
 
     def test_a_replayed_reply_still_has_it(self):
-        str(Conversation("one").ask("hello", cache=True))
+        list(Conversation("one").ask("hello", cache=True))
         replayed = Conversation("two").ask("hello", cache=True)
 
         assert replayed.citations == EXTRAS.citations
@@ -172,7 +172,7 @@ class TestAnsweredByAProviderThatSendsIt:
     @pytest.mark.parametrize("ending", ["md", "json", "ipynb"])
     def test_an_exported_conversation_that_is_read_back_has_it(self, tmp_path, ending):
         chat = Conversation("one")
-        str(chat.ask("hello"))
+        list(chat.ask("hello"))
 
         export.write(tmp_path / f"a.{ending}", "one", "", chat.turns)
         (turn,) = export.as_turns(export.read(tmp_path / f"a.{ending}"), "two", "kernel")
@@ -203,6 +203,6 @@ def test_what_came_beside_half_a_reply_is_kept_with_it(monkeypatch):
         reply = chat.ask("hello", model="openai_compatible:m", openai_base_url=f"{server.url}/v1")
 
         with pytest.raises(StreamInterruptedError):
-            str(reply)
+            list(reply)
     assert (reply.status, reply.text, reply.reasoning) == ("failed", "Os", "hm")
     assert chat.turns[-1].extras.reasoning == "hm"

@@ -18,7 +18,7 @@ def desk() -> Desk:
 
 def ask(desk: Desk, *asked: str) -> None:
     for prompt in asked:
-        str(desk.conversation().ask(prompt, cell=NO_CELL))
+        list(desk.conversation().ask(prompt, cell=NO_CELL))
 
 
 @pytest.mark.parametrize("ending", ["md", "json", "ipynb"])

@@ -26,7 +26,7 @@ from flowgpt_magic.records import NotebookRecord
 PROGRAM = """
 from flowgpt_magic import Conversation
 chat = Conversation(configured=lambda: {"model": "echo:messages"})
-print(chat.ask("hello"))
+print(chat.ask("hello").text)
 """
 
 
@@ -60,7 +60,7 @@ def kernel(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
 
 
 def ask(kernel: Journal, prompt: str, cell_id: str = "", name: str = "main") -> None:
-    str(
+    list(
         Conversation(name, configured=lambda: {"model": "echo"}, journal=kernel).ask(prompt, cell=Cell(cell_id, prompt))
     )
 

@@ -366,7 +366,7 @@ async def test_a_value_that_an_option_cannot_have_is_an_error():
 
 def test_options_are_given_in_python_and_kept_with_the_turn():
     conversation = Conversation(configured=lambda: {"model": "llm:test/sync"})
-    assert str(conversation.ask("hi", params={"options": {"shout": True}, "max_tokens": 3}))
+    assert conversation.ask("hi", params={"options": {"shout": True}, "max_tokens": 3}).text
 
     assert conversation.turns[0].parameters == {"options": {"shout": True}, "max_tokens": 3}
 

@@ -56,10 +56,10 @@ def failing(monkeypatch):
 
 
 def test_a_reply_is_a_line_when_it_begins_and_one_when_it_ends(chat, lines):
-    str(chat.ask("one two"))
+    list(chat.ask("one two"))
     reply = chat.ask("three")
     assert len(lines()) == 2
-    str(reply)
+    list(reply)
 
     begun, ended = lines()[2:]
     assert begun == ("INFO", f"echo:words asked, 3 messages, turn {reply.turn_id}")
@@ -69,14 +69,14 @@ def test_a_reply_is_a_line_when_it_begins_and_one_when_it_ends(chat, lines):
 
 
 def test_no_line_holds_what_was_said(chat, lines):
-    str(chat.ask("my secret prompt", system="my secret system"))
+    list(chat.ask("my secret prompt", system="my secret system"))
 
     assert len(lines()) == 2
     assert not any("secret" in text for _level, text in lines())
 
 
 def test_a_prompt_that_is_kept_nowhere_is_logged_all_the_same(chat, lines):
-    str(chat.ask("one", history=False))
+    list(chat.ask("one", history=False))
 
     assert [level for level, _text in lines()] == ["INFO", "INFO"]
 
@@ -84,7 +84,7 @@ def test_a_prompt_that_is_kept_nowhere_is_logged_all_the_same(chat, lines):
 def test_a_failure_is_a_warning_with_its_kind_and_message(chat, lines, failing):
     failing(ProviderError("the model is overloaded"), after=2)
     with pytest.raises(ProviderError):
-        str(chat.ask("hi"))
+        list(chat.ask("hi"))
 
     level, text = lines()[-1]
     assert level == "WARNING"
@@ -107,9 +107,9 @@ def test_a_reply_that_nobody_reads_is_not_logged(chat, lines):
 
 
 def test_a_reply_from_the_history_is_called_so(chat, lines):
-    str(chat.ask("one two", cache=True))
+    list(chat.ask("one two", cache=True))
     chat.clear()
-    str(chat.ask("one two", cache=True))
+    list(chat.ask("one two", cache=True))
 
     assert "echo:words replayed from the history, 1 chunk in " in lines()[-1][1]
 
@@ -118,7 +118,7 @@ def test_each_failed_try_is_told_for_those_who_look_closely(chat, lines, failing
     monkeypatch.setattr("flowgpt_magic.attempts.FIRST_PAUSE", 0)
     failing(ProviderConnectionError("refused"))
     with pytest.raises(ProviderError):
-        str(chat.ask("hi", retries=2))
+        list(chat.ask("hi", retries=2))
 
     told = [text for level, text in lines() if level == "DEBUG"]
     failed = [f"failing:m failed at try {n}: ProviderConnectionError: refused" for n in (1, 2, 3)]
@@ -127,7 +127,7 @@ def test_each_failed_try_is_told_for_those_who_look_closely(chat, lines, failing
 
 def test_a_reply_that_does_not_fit_and_is_asked_again_is_told_too(chat, lines):
     with pytest.raises(MismatchError):
-        str(chat.ask("my secret prompt", schema={"type": "object", "required": ["x"]}, retries=1))
+        list(chat.ask("my secret prompt", schema={"type": "object", "required": ["x"]}, retries=1))
 
     assert [text for level, text in lines() if level == "DEBUG"] == ["echo:words asked again, try 2"]
 
@@ -146,7 +146,7 @@ def test_a_reply_that_does_not_fit_and_is_asked_again_is_told_too(chat, lines):
 def test_no_key_stands_in_a_message(chat, lines, failing, message):
     failing(ProviderError(message))
     with pytest.raises(ProviderError):
-        str(chat.ask("hi", params={"api_key": KEY}))
+        list(chat.ask("hi", params={"api_key": KEY}))
 
     assert KEY not in lines()[-1][1]
     assert "***" in lines()[-1][1]
@@ -156,7 +156,7 @@ def test_no_key_of_the_environment_does(chat, lines, failing, monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", KEY)
     failing(ProviderError(f"wrong key {KEY}"))
     with pytest.raises(ProviderError):
-        str(chat.ask("hi"))
+        list(chat.ask("hi"))
 
     assert lines()[-1][1].endswith("wrong key ***")
 
@@ -165,7 +165,7 @@ def test_no_key_of_the_environment_does(chat, lines, failing, monkeypatch):
 def test_no_password_of_a_proxy_does(chat, lines, failing, quoted):
     failing(ProviderError(f"the proxy said: wrong password {quoted}"))
     with pytest.raises(ProviderError):
-        str(chat.ask("hi", proxy="http://user:pa%40ss-word@127.0.0.1:1"))
+        list(chat.ask("hi", proxy="http://user:pa%40ss-word@127.0.0.1:1"))
 
     assert lines()[-1][1].endswith("wrong password ***")
 
@@ -173,7 +173,7 @@ def test_no_password_of_a_proxy_does(chat, lines, failing, quoted):
 def test_a_prompt_that_the_server_quotes_is_left_out(chat, lines, failing):
     failing(ProviderError("refused: 'my secret prompt' is against the rules"))
     with pytest.raises(ProviderError):
-        str(chat.ask("my secret prompt"))
+        list(chat.ask("my secret prompt"))
 
     assert lines()[-1][1].endswith("ProviderError: refused: '***' is against the rules")
 
@@ -181,14 +181,14 @@ def test_a_prompt_that_the_server_quotes_is_left_out(chat, lines, failing):
 def test_a_line_that_is_not_the_protocol_is_not_quoted(chat, lines, failing):
     failing(ProtocolError('the server sent a line that is not JSON: {"text": "half of a secret rep'))
     with pytest.raises(ProtocolError):
-        str(chat.ask("hi"))
+        list(chat.ask("hi"))
 
     assert lines()[-1][1].endswith("ProtocolError: the server sent a line that is not JSON")
 
 
 def test_a_reply_that_does_not_fit_its_schema_is_not_quoted(chat, lines):
     with pytest.raises(MismatchError, match="secret"):
-        str(chat.ask("my secret prompt", schema={"type": "object", "required": ["secret word"]}, retries=0))
+        list(chat.ask("my secret prompt", schema={"type": "object", "required": ["secret word"]}, retries=0))
 
     text = lines()[-1][1]
     assert ": MismatchError: the reply does not fit " in text
@@ -198,7 +198,7 @@ def test_a_reply_that_does_not_fit_its_schema_is_not_quoted(chat, lines):
 def test_of_an_error_that_nobody_mapped_only_the_kind_is_told(chat, lines, failing):
     failing(KeyError("anything may stand here"))
     with pytest.raises(KeyError):
-        str(chat.ask("hi"))
+        list(chat.ask("hi"))
 
     assert lines()[-1][1].endswith(": KeyError")
 
@@ -206,7 +206,7 @@ def test_of_an_error_that_nobody_mapped_only_the_kind_is_told(chat, lines, faili
 def test_a_message_stays_on_one_line_of_a_decent_length(chat, lines, failing):
     failing(ProviderError("first line\nINFO a forged line\x1b[2J " + "x" * 1000))
     with pytest.raises(ProviderError):
-        str(chat.ask("hi"))
+        list(chat.ask("hi"))
 
     text = lines()[-1][1]
     assert text.isprintable()

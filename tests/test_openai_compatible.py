@@ -675,7 +675,7 @@ def test_asking_again_asks_the_same_server_with_the_same_key(server, monkeypatch
     monkeypatch.setenv("MINE", SECRET)
     chat = Conversation(configured=dict)
     options = {"openai_base_url": f"{server.url}/v1", "openai_key": "MINE"}
-    str(chat.ask("Capital?", model="openai_compatible:m", **options, cell=NO_CELL))
+    list(chat.ask("Capital?", model="openai_compatible:m", **options, cell=NO_CELL))
 
     made = {"retry": chat.retry, "edit": lambda: chat.edit(1, "Why?"), "continue": chat.continue_}[again]()
 
@@ -721,7 +721,7 @@ def test_the_key_is_in_no_file_of_the_history(server, monkeypatch, tmp_path):
     file = tmp_path / "history.sqlite3"
     configured = {"openai_base_url": f"{server.url}/v1", "openai_key": "MINE", "history": str(file)}
     desk = Desk(lambda: configured, {})
-    str(desk.conversation().ask("Capital?", model="openai_compatible:m", cell=NO_CELL))
+    list(desk.conversation().ask("Capital?", model="openai_compatible:m", cell=NO_CELL))
     desk.journal.flush()
 
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -882,7 +882,7 @@ def test_a_secret_header_that_the_server_repeats_is_not_shown(monkeypatch):
     with background(refusing(403, {"error": {"message": f"wrong: {SECRET}"}})) as server:
         reply = home(server, extra_headers={"api-key": "$GATE"}).ask("hi", cell=NO_CELL)
         with pytest.raises(FlowGptError) as caught:
-            str(reply)
+            list(reply)
         assert SECRET not in str(caught.value)
         assert "wrong: ***" in str(caught.value)
 

@@ -166,7 +166,7 @@ def test_asking_in_a_panel_is_seen_by_everybody_who_looks_at_the_conversation(pa
     hear(panel, kind="ask", id=1, page="p", text="hello")
 
     chat = Conversation()
-    assert str(chat.ask("and then?", cell=NO_CELL)) == "and then?"
+    assert chat.ask("and then?", cell=NO_CELL).text == "and then?"
     assert [turn.prompt for turn in chat.turns] == ["hello", "and then?"]
 
 

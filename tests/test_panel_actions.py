@@ -24,7 +24,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
 
 def asked(page: Page, *prompts: str) -> None:
     for prompt in prompts:
-        str(Conversation(journal.here().current).ask(prompt, cell=NO_CELL))
+        list(Conversation(journal.here().current).ask(prompt, cell=NO_CELL))
     page.state.refresh()
 
 

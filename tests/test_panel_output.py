@@ -17,7 +17,7 @@ def conversation() -> Conversation:
 
 
 def ask(conversation: Conversation, prompt: str) -> None:
-    str(conversation.ask(prompt, cell=NO_CELL))
+    list(conversation.ask(prompt, cell=NO_CELL))
 
 
 def test_a_transcript_can_be_read_wherever_a_notebook_is_shown(conversation):

@@ -63,7 +63,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
 
 
 def ask(prompt: str, conversation: Conversation | None = None) -> None:
-    str((conversation or Conversation()).ask(prompt, cell=NO_CELL))
+    list((conversation or Conversation()).ask(prompt, cell=NO_CELL))
 
 
 def test_a_prompt_of_a_page_is_a_turn_like_any_other(open_page):
@@ -167,8 +167,8 @@ def test_two_panels_on_one_conversation_show_the_same(open_page):
     [
         (lambda chat: chat.undo(), ["one"]),
         (lambda chat: chat.clear(), []),
-        (lambda chat: str(chat.edit(1, "other")), ["other", "two"]),
-        (lambda chat: str(chat.retry(1)), ["one", "two"]),
+        (lambda chat: chat.edit(1, "other").text, ["other", "two"]),
+        (lambda chat: chat.retry(1).text, ["one", "two"]),
     ],
     ids=["undo", "clear", "edit", "retry"],
 )
@@ -296,7 +296,7 @@ def test_a_turn_that_was_changed_meanwhile_is_named(open_page):
     ask("one")
     page = open_page()
     old = Conversation().turns[0]
-    str(Conversation().edit(1, "two"))
+    list(Conversation().edit(1, "two"))
 
     with pytest.raises(PanelError, match="another version"):
         page.state.turn(old.turn_id)
@@ -319,7 +319,7 @@ def test_a_model_that_there_is_not_is_said_and_the_rest_is_shown(open_page, monk
 
 def test_of_two_thousand_turns_only_the_outline_is_sent(open_page):
     chat = Conversation()
-    one = str(chat.ask("prompt", cell=NO_CELL))
+    one = chat.ask("prompt", cell=NO_CELL).text
     chat.begin_anew([chat.turns[0]] * 2000)
 
     page = open_page()
@@ -417,7 +417,7 @@ def test_whatever_goes_wrong_at_one_look_the_panel_goes_on_and_it_is_logged(open
 
     monkeypatch.setattr(page.state, "_show", learn)
     monkeypatch.setattr(panel_state, "AGAIN", 0.01)
-    str(Conversation().ask("what happens at the look that fails", cell=NO_CELL))
+    list(Conversation().ask("what happens at the look that fails", cell=NO_CELL))
 
     page.wait(lambda: page.statuses == ["complete 1/1"])
     assert not failing
@@ -438,7 +438,7 @@ def test_where_the_settings_are_wrong_a_reply_is_shown_to_its_end_all_the_same(o
 
 
 def test_a_conversation_that_is_renamed_is_never_out_of_sight(open_page):
-    str(Conversation("one").ask("hi", cell=NO_CELL))
+    list(Conversation("one").ask("hi", cell=NO_CELL))
     page = open_page()
     page.tell("use", name="one")
     for number in range(30):
@@ -452,7 +452,7 @@ def test_a_conversation_that_is_renamed_is_never_out_of_sight(open_page):
 
 def test_a_turn_that_another_kernel_asks_keeps_nobody_from_asking(open_page):
     chat = Conversation()
-    str(chat.ask("here", cell=NO_CELL))
+    list(chat.ask("here", cell=NO_CELL))
     page = open_page()
     kept = chat._kept
     there = replace(kept.timeline.live[0], turn_id="there", place=2, status="streaming", kernel="another")

@@ -128,7 +128,7 @@ def await_in_own_loop(reply: Reply) -> str:
     return asyncio.run(whole())
 
 
-WAYS = [read_sync, read_in_own_loop, await_in_own_loop, str, lambda reply: reply.text]
+WAYS = [read_sync, read_in_own_loop, await_in_own_loop, lambda reply: reply.text]
 
 
 # Four ways to read
@@ -139,7 +139,7 @@ def test_nothing_is_asked_before_somebody_reads():
     reply = ask(script)
 
     assert (reply.status, reply.ended, reply.text_so_far, reply.usage) == (None, False, "", Usage())
-    assert repr(reply) == "<Reply of test:script, not asked yet, 0 characters>"
+    assert repr(reply) == "<Reply of test:script, not asked yet: reply.text asks>"
     assert script.calls == 0
 
 
@@ -246,7 +246,7 @@ def test_many_who_begin_at_the_same_moment_start_it_once():
 
         def read(reply: Reply = reply, start: threading.Barrier = start) -> str:
             start.wait(LIMIT)
-            return str(reply)
+            return reply.text
 
         assert [reader.result() for reader in [Thread(read) for _ in range(4)]] == ["one"] * 4
         assert script.calls == 1
@@ -282,7 +282,7 @@ def test_a_late_reader_gets_what_has_arrived_and_then_follows():
 
 def test_a_reader_after_the_end_gets_everything_at_once():
     reply = ask(Script("one ", "two", END))
-    str(reply)
+    list(reply)
 
     assert list(reply) == ["one ", "two"]
 
@@ -346,7 +346,7 @@ async def test_chunks_that_are_closed_leave_the_reply():
     assert (reply.status, [chunk async for chunk in chunks]) == ("cancelled", [])
 
 
-@pytest.mark.parametrize("read", [read_async, Reply._whole])
+@pytest.mark.parametrize("read", [read_async, Reply._steps])
 async def test_a_cancelled_task_cancels_the_reply_it_read(read):
     reply = ask(script := Script("one "))
     watcher = reply.open()
@@ -399,7 +399,7 @@ def test_take_gives_what_is_new_and_nothing_after_a_timeout():
 def test_a_reader_has_not_done_before_it_has_taken_everything():
     reply = ask(Script("one", END))
     reader = reply.open()
-    str(reply)
+    list(reply)
 
     assert not reader.done
     reader.take()
@@ -538,7 +538,7 @@ def test_an_error_of_any_kind_is_passed_on():
     reply = ask(Script("one ", ZeroDivisionError("a mistake in the provider")))
 
     with pytest.raises(ZeroDivisionError):
-        str(reply)
+        list(reply)
     assert (reply.status, reply.text) == ("failed", "one ")
 
 
@@ -546,7 +546,7 @@ def test_a_provider_that_is_no_async_generator_fails_the_reply():
     reply = ask(lambda: None)  # type: ignore[arg-type, return-value]
 
     with pytest.raises((AttributeError, TypeError)):
-        str(reply)
+        list(reply)
     assert reply.status == "failed"
 
 
@@ -555,7 +555,7 @@ def test_a_provider_that_sends_no_text_is_told_apart(thing):
     reply = ask(script := Script("one ", thing))
 
     with pytest.raises(FlowGptError, match=f"test sent {type(thing).__name__} where text was due"):
-        str(reply)
+        list(reply)
     assert (reply.status, reply.text) == ("failed", "one ")
     assert script.closed.wait(LIMIT)
 
@@ -595,7 +595,7 @@ def test_cancelled_in_the_middle_it_keeps_its_text_and_closes_the_provider():
 
 def test_cancelled_after_the_end_it_stays_complete():
     reply = ask(Script("one", END))
-    str(reply)
+    list(reply)
 
     reply.cancel()
 
@@ -605,7 +605,7 @@ def test_cancelled_after_the_end_it_stays_complete():
 def test_cancelled_after_a_failure_it_stays_failed():
     reply = ask(Script(ProviderError("it broke")))
     with pytest.raises(ProviderError):
-        str(reply)
+        list(reply)
 
     reply.cancel()
 
@@ -736,7 +736,7 @@ def test_a_worker_that_is_closed_cancels_its_replies():
 def test_what_the_provider_counted_goes_together_with_what_was_measured():
     counted = Usage(prompt_tokens=7, completion_tokens=2, finish_reason="stop")
     reply = ask(Script("one ", "two", counted, END))
-    str(reply)
+    list(reply)
 
     usage = reply.usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.finish_reason, usage.chunks) == (7, 2, "stop", 2)
@@ -747,7 +747,7 @@ def test_what_the_provider_counted_goes_together_with_what_was_measured():
 
 def test_a_provider_cannot_claim_times_of_its_own():
     reply = ask(Script("one", Usage(chunks=99, seconds=1e9, first_chunk_seconds=1e9), END))
-    str(reply)
+    list(reply)
 
     assert reply.usage.chunks == 1
     assert reply.usage.first_chunk_seconds is not None
@@ -758,14 +758,14 @@ def test_a_provider_cannot_claim_times_of_its_own():
 
 def test_counts_that_come_early_are_kept():
     reply = ask(Script(Usage(prompt_tokens=7), "one ", "two", END))
-    str(reply)
+    list(reply)
 
     assert (reply.usage.prompt_tokens, reply.usage.chunks) == (7, 2)
 
 
 def test_without_counts_the_times_are_there_all_the_same():
     reply = ask(Script("one", END))
-    str(reply)
+    list(reply)
 
     assert reply.usage.completion_tokens is None
     assert reply.usage.seconds is not None
@@ -773,7 +773,7 @@ def test_without_counts_the_times_are_there_all_the_same():
 
 def test_without_a_chunk_there_is_no_time_to_the_first():
     reply = ask(Script(END))
-    str(reply)
+    list(reply)
 
     assert (reply.usage.chunks, reply.usage.first_chunk_seconds) == (0, None)
 
@@ -785,7 +785,7 @@ def test_notices_are_collected_and_are_no_warnings(recwarn):
         notice("the reply was cut")
 
     reply = ask(source)
-    str(reply)
+    list(reply)
 
     assert reply.notices == ["the history was shortened", "the reply was cut"]
     assert not recwarn
@@ -802,7 +802,7 @@ def test_two_replies_at_once_keep_their_notices_apart():
         return source
 
     replies = [ask(speaking(name)) for name in "ab"]
-    threads = [Thread(lambda reply=reply: str(reply)) for reply in replies]
+    threads = [Thread(lambda reply=reply: reply.text) for reply in replies]
 
     assert [thread.result() for thread in threads] == ["a", "b"]
     assert [reply.notices for reply in replies] == [["a"] * 5, ["b"] * 5]
@@ -835,7 +835,7 @@ def test_where_the_end_cannot_be_remembered_nobody_waits_for_ever():
 
     reply = ask(Script("one", END), on_end=fail)
 
-    assert Thread(lambda: str(reply)).result() == "one"
+    assert Thread(lambda: reply.text).result() == "one"
     assert reply.status == "complete"
 
 
@@ -962,7 +962,7 @@ def test_a_provider_that_ends_the_process_only_fails_its_reply():
     reply = Reply(Script("words", SystemExit(3)), provider="rude", model="x", messages=[])
 
     with pytest.raises(ProviderError, match="rude tried to end the process"):
-        str(reply)
+        list(reply)
 
     assert reply.text == "words"
     assert bridge.worker() is before
@@ -1003,7 +1003,7 @@ def test_whoever_looks_on_sees_each_attempt_and_why_it_would_not_do():
 def test_the_times_of_a_reply_are_those_of_its_last_attempt():
     reply = ask(Script("a", "b", Usage(completion_tokens=2), Again("no"), '{"n": 1}', Usage(completion_tokens=4), END))
 
-    str(reply)
+    list(reply)
 
     assert (reply.usage.chunks, reply.usage.completion_tokens) == (1, 4)
 
@@ -1018,7 +1018,7 @@ def test_a_notice_of_every_attempt_is_told_once():
 
     reply = ask(source)
 
-    assert (str(reply), reply.notices) == ("y", ["cut off"])
+    assert (reply.text, reply.notices) == ("y", ["cut off"])
 
 
 def test_the_value_of_a_reply_without_a_schema_is_the_json_in_it():
@@ -1043,11 +1043,11 @@ def test_a_reply_that_was_stopped_has_no_value():
 @pytest.mark.parametrize("copied", [lambda reply: pickle.loads(pickle.dumps(reply)), copy.deepcopy, copy.copy])
 def test_a_reply_that_has_ended_can_be_pickled_and_copied(copied):
     reply = ask(Script('{"n": 1}', END), schema=SCHEMA)
-    str(reply)
+    list(reply)
 
     other = copied(reply)
 
-    assert (str(other), other.status, other.data, other.usage) == (str(reply), "complete", {"n": 1}, reply.usage)
+    assert (str(other), other.status, other.data, other.usage) == (reply.text, "complete", {"n": 1}, reply.usage)
     assert (list(other), other.turn_id) == ([reply.text], reply.turn_id)
 
 
@@ -1057,7 +1057,7 @@ def test_a_reply_that_has_ended_can_be_pickled_and_copied(copied):
 def test_its_error_is_pickled_with_it(error):
     reply = ask(Script("so far", error))
     with pytest.raises(type(error)):
-        str(reply)
+        list(reply)
 
     other = pickle.loads(pickle.dumps(reply))
 
@@ -1069,7 +1069,7 @@ def test_a_reply_that_still_streams_is_not_copied():
     reply = ask(Script("one"))
     take(reply.open(), 1)
 
-    with pytest.raises(TypeError, match="when it has ended"):
+    with pytest.raises(TypeError, match="has not ended"):
         copy.deepcopy(reply)
     reply.cancel()
 
@@ -1086,7 +1086,7 @@ def test_an_interrupt_while_its_text_is_waited_for_is_one_line_and_keeps_the_tex
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Reader, "take", interrupted)
         with pytest.raises(ReplyInterrupted, match="the 9 characters that had come are kept"):
-            str(reply)
+            list(reply)
 
     assert (reply.status, reply.text) == ("cancelled", "two words")
 
@@ -1167,3 +1167,41 @@ def test_only_a_complete_reply_waits_to_be_saved(line):
     assert reader.take() == []
     assert reply.status == ("failed" if line else "cancelled")
     assert not saving.begun.is_set()
+
+
+# Looking at it
+
+
+LOOKS = [repr, str, "{}".format, "{:>10}".format, dir, hash, bool, vars]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_looking_at_a_reply_that_was_not_read_asks_nothing_and_says_so(look):
+    script = Script("one", END)
+    reply = ask(script)
+
+    look(reply)
+
+    assert (reply.status, script.calls) == (None, 0)
+    assert str(reply) == repr(reply) == "<Reply of test:script, not asked yet: reply.text asks>"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_looking_at_a_reply_that_streams_waits_for_nothing(look):
+    reply = ask(Script("one "))
+    reader = reply.open()
+    take(reader, 1)
+
+    look(reply)
+
+    assert (str(reply), reply.status) == ("one ", "streaming")
+    reply.leave(reader)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_reply_that_was_not_read_says_what_to_do_before_it_is_copied(copied):
+    script = Script("one", END)
+
+    with pytest.raises(TypeError, match=r"read it first \(reply\.text\)"):
+        copied(ask(script))
+    assert script.calls == 0

@@ -94,7 +94,7 @@ def users_span(name: str = "the user's") -> Iterator[trace.Span]:
 
 
 def test_a_reply_is_one_span_with_the_names_of_the_conventions(chat):
-    str(chat.ask("one two three", temperature=0.25))
+    list(chat.ask("one two three", temperature=0.25))
 
     span = the_span()
     assert (span.name, span.kind, span.status.status_code) == ("chat words", SpanKind.CLIENT, StatusCode.UNSET)
@@ -116,7 +116,7 @@ def test_a_reply_is_one_span_with_the_names_of_the_conventions(chat):
 
 
 def test_a_prompt_that_is_kept_nowhere_has_a_span_and_no_conversation(chat):
-    str(chat.ask("one", history=False))
+    list(chat.ask("one", history=False))
 
     assert "gen_ai.conversation.id" not in the_span().attributes
 
@@ -169,7 +169,7 @@ def test_parameters_are_told_under_their_names(chat, provider):
         yield "x"
 
     provider(answer)
-    str(chat.ask("one", params={"top_p": 1, "seed": 7, "stop": "END", "max_tokens": None}))
+    list(chat.ask("one", params={"top_p": 1, "seed": 7, "stop": "END", "max_tokens": None}))
 
     found = the_span().attributes
     assert (found["gen_ai.request.top_p"], found["gen_ai.request.seed"]) == (1.0, 7)
@@ -182,7 +182,7 @@ def test_a_schema_asks_for_json(chat, provider):
         yield '{"n": 1}'
 
     provider(answer)
-    str(chat.ask("one", schema={"type": "object"}))
+    list(chat.ask("one", schema={"type": "object"}))
 
     assert the_span().attributes["gen_ai.output.type"] == "json"
 
@@ -216,7 +216,7 @@ async def test_its_parent_is_the_span_that_is_current_where_it_is_read(chat, rea
 
 
 def test_without_a_span_around_it_is_a_root(chat):
-    str(chat.ask("one"))
+    list(chat.ask("one"))
 
     assert the_span().parent is None
 
@@ -342,7 +342,7 @@ def test_an_error_that_nobody_mapped_is_told_by_its_kind_only(chat, provider):
 
     provider(answer)
     with pytest.raises(KeyError):
-        str(chat.ask("my secret prompt"))
+        list(chat.ask("my secret prompt"))
 
     span = the_span()
     assert (span.attributes["error.type"], span.status.description) == ("KeyError", "KeyError")
@@ -385,7 +385,7 @@ def test_another_try_belongs_to_the_same_span(chat, provider, monkeypatch):
 
 
 def test_a_reply_from_the_history_asked_nobody_and_has_no_span(chat):
-    str(chat.ask("one two", cache=True))
+    list(chat.ask("one two", cache=True))
     chat.clear()
     again = chat.ask("one two", cache=True)
     assert (again.text, again.replayed) == ("one two", True)
@@ -412,7 +412,7 @@ async def test_the_span_lasts_as_long_as_the_reply(chat, provider):
 
 
 def test_what_was_said_is_not_told(chat):
-    str(chat.ask("my secret prompt", system="my secret system prompt"))
+    list(chat.ask("my secret prompt", system="my secret system prompt"))
 
     assert "secret" not in the_span().to_json()
 
@@ -420,7 +420,7 @@ def test_what_was_said_is_not_told(chat):
 @pytest.mark.parametrize("value", ["NO_CONTENT", "EVENT_ONLY", "false", "", "0"])
 def test_nor_is_it_where_that_is_turned_off(chat, monkeypatch, value):
     monkeypatch.setenv(tracing.CONTENT, value)
-    str(chat.ask("my secret prompt"))
+    list(chat.ask("my secret prompt"))
 
     assert "secret" not in the_span().to_json()
 
@@ -428,7 +428,7 @@ def test_nor_is_it_where_that_is_turned_off(chat, monkeypatch, value):
 @pytest.mark.parametrize("value", ["true", "True", "SPAN_ONLY", "span_and_event"])
 def test_it_is_where_that_is_turned_on(chat, monkeypatch, value):
     monkeypatch.setenv(tracing.CONTENT, value)
-    str(chat.ask("one two", system="be brief"))
+    list(chat.ask("one two", system="be brief"))
 
     found = the_span().attributes
     assert json.loads(found["gen_ai.input.messages"]) == [
@@ -457,7 +457,7 @@ def test_the_text_of_a_reply_that_failed_is_told_with_that_reason(chat, provider
     provider(answer)
     monkeypatch.setenv(tracing.CONTENT, "true")
     with pytest.raises(ProviderError):
-        str(chat.ask("hi"))
+        list(chat.ask("hi"))
 
     (answer,) = json.loads(the_span().attributes["gen_ai.output.messages"])
     assert (answer["parts"][0]["content"], answer["finish_reason"]) == ("half", "error")
@@ -470,7 +470,7 @@ def test_the_ending_the_provider_tells_of_is_told_on(chat, provider, monkeypatch
 
     provider(answer)
     monkeypatch.setenv(tracing.CONTENT, "true")
-    str(chat.ask("hi"))
+    list(chat.ask("hi"))
 
     (answer,) = json.loads(the_span().attributes["gen_ai.output.messages"])
     assert answer["finish_reason"] == "length"

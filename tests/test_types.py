@@ -54,7 +54,7 @@ def test_a_wrong_use_is_seen_by_the_checker(tmp_path):
 @pytest.fixture
 def chat() -> Conversation:
     conversation = Conversation(configured=lambda: {"model": "echo"})
-    assert str(conversation.ask("first")) == "first"
+    assert conversation.ask("first").text == "first"
     return conversation
 
 

@@ -280,7 +280,7 @@ def test_usage_is_of_this_notebook_and_says_how_to_see_all(desk):
     assert usage(desk, "") == ("this notebook, last 31 days: nothing was asked; %flowgpt usage all shows all notebooks")
     assert usage(desk, "all 1") == "all notebooks, today: nothing was asked"
 
-    str(desk.conversation().ask("one two", cell=NO_CELL))
+    list(desk.conversation().ask("one two", cell=NO_CELL))
     table = usage(desk, "7")
 
     assert table.title == "this notebook, last 7 days"

@@ -220,7 +220,7 @@ def measure_open() -> None:
         with tempfile.TemporaryDirectory() as folder:
             first = kernel(Path(folder))
             chat = Conversation(configured=lambda: {"model": "echo"}, journal=first)
-            str(chat.ask("a turn of the notebook"))
+            list(chat.ask("a turn of the notebook"))
             if count:
                 chat.map(prompts(count), concurrency=100, progress=False).read()
             assert first.flush()

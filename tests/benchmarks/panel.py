@@ -66,7 +66,7 @@ MANY = f"""\
 from dataclasses import replace
 from flowgpt_magic import Conversation
 chat = Conversation(model="echo")
-str(chat.ask("seed"))
+list(chat.ask("seed"))
 texts = open("texts.json").read()
 import json
 texts = json.loads(texts)

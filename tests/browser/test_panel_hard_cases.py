@@ -519,7 +519,7 @@ def hostile(tmp_path: Path) -> str:
 def test_a_hostile_reply_is_shown_from_its_end_to_its_beginning_and_the_conversation_goes_on(open_notebook, hostile):
     ask = (
         "from flowgpt_magic import Conversation\nchat = Conversation(model='hostile')\n"
-        f"for name in {list(TEXTS)}: str(chat.ask(name))"
+        f"for name in {list(TEXTS)}: chat.ask(name).text"
     )
     notebook = open_notebook(hostile, ask, OPEN)
     notebook.run(1)

@@ -72,7 +72,7 @@ def sixty_turns(words: str) -> str:
     """What a cell runs to ask 60 prompts: ``words`` is how many words the one of number ``n`` has."""
     return (
         "from flowgpt_magic import Conversation\nchat = Conversation()\n"
-        f"for n in range(60): str(chat.ask(f'number {{n}} ' + 'word ' * ({words})))"
+        f"for n in range(60): chat.ask(f'number {{n}} ' + 'word ' * ({words})).text"
     )
 
 
@@ -597,7 +597,7 @@ def test_nothing_runs_or_is_fetched_in_a_trusted_notebook_that_is_opened_again(o
     (lab.folder / "payloads.json").write_text(json.dumps(prompts))
     ask = (
         "import json\nfrom flowgpt_magic import Conversation\nchat = Conversation()\n"
-        "for text in json.load(open('payloads.json')): str(chat.ask(text))"
+        "for text in json.load(open('payloads.json')): chat.ask(text).text"
     )
     cell = "%%flowgpt\n" + "\n\n".join(text for text in NAMED.values() if text.isascii())
     notebook = open_notebook(OPEN, ask, "%flowgpt history", "chat", cell)
@@ -663,7 +663,7 @@ def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page, lab: La
     (lab.folder / "payloads.json").write_text(json.dumps(payloads))
     one_by_one = (
         "import json\nfrom flowgpt_magic import Conversation\nfor payload in json.load(open('payloads.json')):\n"
-        "    str(Conversation().ask(payload))\n"
+        "    Conversation().ask(payload).text\n"
     )
     together = "\n\n".join(payloads).encode("utf-8", "replace").decode()
     notebook = open_notebook(OPEN, one_by_one, pace(0.001))

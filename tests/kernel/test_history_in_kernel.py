@@ -144,7 +144,7 @@ def test_what_is_asked_in_python_follows_its_cell_too(notebook, setup):
     kernel = notebook(setup=setup)
     kernel.good("from flowgpt_magic import Conversation\nchat = Conversation()")
     for prompt in ("one", "one", "other one"):
-        kernel.good(f"print(chat.ask('{prompt}', model='echo'))", cell_id="a")
+        kernel.good(f"print(chat.ask('{prompt}', model='echo').text)", cell_id="a")
     kernel.good("chat.ask('two', model='echo')", cell_id="b")
 
     kernel.good("%load_ext flowgpt_magic")
@@ -163,7 +163,7 @@ def test_what_is_configured_holds_for_python_too(notebook, tmp_path):
     kernel.good("%config FlowGPT.system = 'be kind'")
     kernel.good("from flowgpt_magic import Conversation\nchat = Conversation()\nprint(chat.ask('known').text)")
     kernel.good("%config FlowGPT.history = 'off'")
-    asked = kernel.good("print(chat.ask('classified'))\nprint(Conversation('other').ask('classified'))")
+    asked = kernel.good("print(chat.ask('classified').text)\nprint(Conversation('other').ask('classified').text)")
     kernel.good("%%flowgpt\nclassified")
     kernel.close()
 
@@ -212,9 +212,11 @@ def test_a_run_without_a_person_begins_anew_each_time_and_is_kept(notebook, tmp_
 
 def test_a_conversation_in_a_variable_outlives_a_reload_of_the_extension(notebook):
     kernel = notebook()
-    kernel.good("from flowgpt_magic import Conversation\nchat = Conversation()\nprint(chat.ask('one', model='echo'))")
+    kernel.good(
+        "from flowgpt_magic import Conversation\nchat = Conversation()\nprint(chat.ask('one', model='echo').text)"
+    )
     kernel.good("%reload_ext flowgpt_magic")
-    kernel.good("print(chat.ask('two', model='echo'))")
+    kernel.good("print(chat.ask('two', model='echo').text)")
     kernel.close()
 
     table = shown(notebook().good("%flowgpt history"))
