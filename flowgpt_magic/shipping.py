@@ -21,6 +21,7 @@ from flowgpt_magic.secrecy import without_passwords, without_secrets
 from flowgpt_magic.settings import Settings
 
 OF_THE_MACHINE = ("history", "threads")  # settings that say nothing about another machine
+TABLES = ("params", "extra_headers")  # whose entries count one by one
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,11 @@ class Shipped:
                     f"{name} holds a key or a password, which would travel with the work: set {own} on each worker"
                 )
         alias = self.aliases.get(str(given.get("model") or ""))
-        return dict(given) if alias is None else {**aliases.as_options(alias), **given, "model": alias.target}
+        if alias is None:
+            return dict(given)
+        implied = aliases.as_options(alias)
+        tables = {name: {**implied[name], **given[name]} for name in TABLES if implied.get(name) and given.get(name)}
+        return {**implied, **given, **tables, "model": alias.target}
 
     def check(self, chosen: Settings) -> None:
         """Raise ``MissingKeyError`` for a secret that is set where this comes from and that is not here."""
@@ -86,7 +91,7 @@ def ship() -> Shipped:
 
 def may_travel(name: str, value: Any) -> bool:
     """Is nothing in this value a key, a token or a password?"""
-    if not value or name == "schema":  # a schema may well describe a password
+    if not value or name in ("schema", "extra_headers"):  # a schema may describe a password; headers name variables
         return True
     if name == "proxy":  # a secret as a setting, since there may be a password in it
         return str(value) == without_passwords(str(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -100,6 +101,27 @@ def test_a_secret_that_nobody_uses_need_not_be_on_the_worker(monkeypatch):
     shipped.check(settings.load(configured=shipped.configured()))
     with pytest.raises(MissingKeyError, match=r"proxy holds a secret .* FLOWGPT_PROXY"):
         shipped.check(settings.load({"model": "openai_compatible:m"}, shipped.configured()))
+
+
+def test_headers_that_name_a_variable_travel_by_that_name(monkeypatch):
+    headers = {"X-Api-Key": "$CLUSTER_KEY", "HTTP-Referer": "https://example.com"}
+    monkeypatch.setenv("CLUSTER_KEY", SECRET)
+    monkeypatch.setenv("FLOWGPT_MODEL", "openai_compatible:m")
+    monkeypatch.setenv("FLOWGPT_EXTRA_HEADERS", json.dumps(headers))
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+
+    shipped = ship()
+
+    assert shipped.values["extra_headers"] == headers
+    assert shipped.values["openai_base_url"] == "http://127.0.0.1:1/v1"
+    assert SECRET.encode() not in pickle.dumps(shipped)
+
+
+def test_a_parameter_of_the_call_stands_beside_those_of_an_alias(monkeypatch):
+    monkeypatch.setenv("FLOWGPT_MODEL", "echo")
+    aliases.save(Alias("fast", "openai_compatible:m", params={"top_p": 0.5, "seed": 1}))
+
+    assert ship().options({"model": "fast", "params": {"seed": 2}})["params"] == {"top_p": 0.5, "seed": 2}
 
 
 def test_a_proxy_without_a_password_travels(monkeypatch):

@@ -140,6 +140,11 @@ class Record:
         """How often each prompt was ``asked`` or ``answered``, of those that begin so."""
         return Counter(prompt for prompt, _pid in self.lines(what) if prompt.startswith(beginning))
 
+    def busy(self, beginning: str) -> set[int]:
+        """The processes that are at a prompt which begins so."""
+        done = self.count("answered", beginning)
+        return {pid for prompt, pid in self.lines("asked") if prompt.startswith(beginning) and not done[prompt]}
+
     def processes(self, beginning: str) -> set[int]:
         """Those that were asked prompts which begin so."""
         return {pid for prompt, pid in self.lines("asked") if prompt.startswith(beginning)}
