@@ -60,6 +60,7 @@ class Run:
         self._items: deque[Item] = deque()  # handed over
         self._all_here = False  # are there no more?
         self._looking: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None  # the last step, when nothing is left to ask
         self._line = Line()  # to be asked
         self._held: dict[int, Flight] = {}  # failed, and it is not clear yet whether that is the server's fault
         self._flights: dict[int, Flight] = {}  # under way
@@ -192,9 +193,9 @@ class Run:
             self._flights[flight.item.index] = flight
             flight.task = self._begin(self._fly(flight))
         busy = self._items or self._looking or self._line or self._flights
-        if self._all_here and not busy:
+        if self._all_here and not busy and self._saving is None:
             self._settle_held()
-            self._end("complete")
+            self._saving = self._begin(self._end_saved())
         self._changed.set()
         self._set_alarm()
 
@@ -426,9 +427,18 @@ class Run:
                     if flight.begun and now - flight.begun >= GROWTH:
                         self._turns.grow(flight)
 
+    async def _end_saved(self) -> None:
+        """End as complete once all turns are in the history's file: a process that ends right then loses none."""
+        self._turns.flush()
+        if self._turns.kept is not None:
+            await self._turns.journal.until_saved()
+        self._end("complete")
+
     def _end(self, status: Status, error: BaseException | None = None) -> None:
         if self.ended:
             return
+        if self._saving is not None and status == "cancelled":  # everything was asked and answered before
+            status = "complete"
         for flight in self._flights.values():
             flight.watch.end(cast("Reply", flight), "cancelled")
             if flight.begun:  # or else it has waited for its turn, and nothing was sent

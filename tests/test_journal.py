@@ -532,6 +532,28 @@ if __name__ == "__main__":
 """
 
 
+BATCHES = """
+import multiprocessing, os, sys
+from flowgpt_magic import ask, map_prompts
+
+def child(number):
+    batch = map_prompts([f"item {number} {each}" for each in range(100)], progress=False)
+    assert len(batch.results) == 100 and batch.status == "complete"
+    os._exit(0)  # no atexit function runs
+
+if __name__ == "__main__":
+    ask("of the parent").text
+    context = multiprocessing.get_context(sys.argv[1])
+    children = [context.Process(target=child, args=(number,)) for number in range(4)]
+    for each in children:
+        each.start()
+    for each in children:
+        each.join()
+    assert [each.exitcode for each in children] == [0] * 4
+    os._exit(0)
+"""
+
+
 def run_program(folder: Path, program: str, *arguments: str) -> int:
     """Run ``program`` from a file on the echo provider; the number of turns in its history afterwards."""
     file, history = folder / "program.py", folder / "history.sqlite3"
@@ -571,6 +593,11 @@ def test_no_turn_comes_before_its_notebook_however_threads_change(kernel, tmp_pa
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_process_that_ends_at_once_after_its_replies_were_complete_has_saved_them(tmp_path, method):
     assert run_program(tmp_path, CHILDREN, method) == 21
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_that_ends_at_once_after_its_batch_was_complete_has_saved_it(tmp_path, method):
+    assert run_program(tmp_path, BATCHES, method) == 401
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
