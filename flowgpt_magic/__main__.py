@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flowgpt_magic import first_answer, journal, models, settings
 from flowgpt_magic.errors import FlowGptError, NoAnswerError
+from flowgpt_magic.printing import write, write_line
 from flowgpt_magic.providers import runtime, weights
 
 INTERRUPTED = 130  # what a shell returns for a command ended by SIGINT
@@ -30,25 +31,20 @@ def show_status(_options: argparse.Namespace) -> None:
     }
     width = max(map(len, rows))
     for name, value in rows.items():
-        sys.stdout.write(f"{name:<{width}}  {value}\n")
+        write_line(f"{name:<{width}}  {value}")
 
 
 def install_model(options: argparse.Namespace) -> None:
     """Fetch the weights of the embedded model."""
-    weights.install(options.source, say=_say)
+    weights.install(options.source, say=write)
     if not runtime.installed():
-        _say(f"the runtime is still missing: {runtime.INSTALL}\n")
+        write(f"the runtime is still missing: {runtime.INSTALL}\n")
 
 
 def answer_first(options: argparse.Namespace) -> None:
     """Ask a model in a cell, here in the terminal."""
     if not first_answer.run(options.model):
         raise NoAnswerError("there was no answer; the lines above say why")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 def _version(package: str) -> str:

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 from flowgpt_magic import models, options
 from flowgpt_magic.errors import OptionError, closest, last_error
 from flowgpt_magic.references import leading, look_up, names_secret, steps
+from flowgpt_magic.subcommand import Subcommand, subcommand
 from flowgpt_magic.token_estimate import characters_for
 
 if TYPE_CHECKING:
-    from flowgpt_magic.commands import Command, Shown
     from flowgpt_magic.desk import Desk
+    from flowgpt_magic.subcommand import Shown
 
 CAUSES = 6  # errors of a chain whose cells are looked for
 MARKS = 60  # characters of the lines that say what an excerpt leaves out, at most
@@ -35,8 +36,8 @@ WHAT = "Explain this from my notebook: what it is, what it does step by step, an
 Magic = Callable[..., Any]
 
 
+@subcommand("Ask what is wrong with what failed last, and for the corrected code: ``fix [MODEL] [options] [WORDS]``.")
 def fix(desk: Desk, rest: str) -> Shown:
-    """Ask what is wrong with what failed last, and for the corrected code: ``fix [MODEL] [options] [WORDS]``."""
     read = options.read_line(rest, models.is_model)
     if last_error() is None:
         raise OptionError(
@@ -150,8 +151,8 @@ def block(words: str, cell: CellCode, room: int) -> str:
     return f"{words}{cell.label}:\n\n{fence}python\n{excerpt(cell.source, cell.line, room)}\n{fence}"
 
 
+@subcommand("Explain a function, class, module or variable, or the cell before this one: ``explain [NAME [WORDS]]``.")
 def explain(desk: Desk, rest: str) -> Shown:
-    """Explain a function, class, module or variable, or the cell before this one: ``explain [NAME [WORDS]]``."""
     read = options.read_line(rest, lambda _word: False)  # a variable may be called like a provider
     name, words = _name_and_words(read.prompt)
     behind = options.read_line(words, lambda _word: False)
@@ -253,8 +254,8 @@ def _owner(magic: Magic) -> str:
     return {"__main__": "this notebook", "": "another extension"}.get(package, package)
 
 
+@subcommand("Answer to ``%%ai`` and ``%ai`` too, for notebooks written for those: ``ai-alias on`` or ``ai-alias off``.")
 def ai_alias(desk: Desk, rest: str) -> Shown:
-    """Answer to ``%%ai`` and ``%ai`` too, for notebooks written for those: ``ai-alias on`` or ``ai-alias off``."""
     if rest not in ("on", "off"):
         raise OptionError(f"%flowgpt ai-alias takes on or off{closest(rest, ('on', 'off'))}")
     whose = desk.ai_alias(on=rest == "on")
@@ -288,4 +289,4 @@ def _option(parameter: tuple[str, Any]) -> str:
     return f"{own[name]} {shlex.quote(text)}" if name in own else f"-P {shlex.quote(f'{name}={text}')}"
 
 
-COMMANDS: dict[str, Command] = {"fix": fix, "error": fix, "explain": explain, "ai-alias": ai_alias}
+COMMANDS: dict[str, Subcommand] = {"fix": fix, "error": fix, "explain": explain, "ai-alias": ai_alias}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from difflib import get_close_matches
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
@@ -20,56 +19,52 @@ from flowgpt_magic.conversation_commands import in_force
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.plain_text import counted
+from flowgpt_magic.subcommand import Subcommand, subcommand
 
 if TYPE_CHECKING:
-    from flowgpt_magic.messages import Turn
-    from flowgpt_magic.reply import Reply
-    from flowgpt_magic.tables import Table
-
-    Shown = str | Table | Turn | Reply | None
+    from flowgpt_magic.subcommand import Shown
 
 SHORT = 3  # letters; words of so few are too much like each other
 NEAR = 0.8  # from 0 to 1: how much alike two words are for one to be meant by the other
 
 
+@subcommand("Let ``asyncio.run`` run inside a cell: ``nested on`` or ``nested off``.")
 def nested(desk: Desk, rest: str) -> Shown:
-    """Let ``asyncio.run`` run inside a cell: ``nested on`` or ``nested off``."""
     if rest not in ("on", "off"):
         raise OptionError(f"%flowgpt nested takes on or off{closest(rest, ('on', 'off'))}")
     desk.nest(on=rest == "on")
     return f"nested {rest}: asyncio.run {'works' if rest == 'on' else 'is refused'} while a loop runs, as in a cell"
 
 
+@subcommand("Cancel the replies in flight.")
 def stop(desk: Desk, rest: str) -> Shown:
-    """Cancel the replies in flight."""
     options.nothing_more("stop", rest)
     count = desk.stop()
     return f"stopped: {counted(count, 'reply', 'replies')}" if count else "no reply is in flight"
 
 
+@subcommand("Open the chat panel, on the conversation that cells ask in or on another one: ``panel [NAME]``.")
 def panel(desk: Desk, rest: str) -> Shown:
-    """Open the chat panel, on the conversation that cells ask in or on another one: ``panel [NAME]``."""
     name = " ".join(options.words(rest))
     return (conversation_commands.known(desk, name) if name else desk).panel(name)
 
 
+@subcommand("Which version this is.")
 def version(_desk: Desk, rest: str) -> Shown:
-    """Which version this is."""
     options.nothing_more("version", rest)
     return f"flowgpt_magic {installed_version('flowgpt_magic')}"
 
 
+@subcommand("Show this, or what one subcommand does: ``help [SUBCOMMAND]``.")
 def help_(_desk: Desk, rest: str) -> Shown:
-    """Show this, or what one subcommand does: ``help [SUBCOMMAND]``."""
     if not rest:
         return whole_help()
     if rest not in COMMANDS:
         raise OptionError(f"there is no subcommand {rest}{closest(rest, COMMANDS)} %flowgpt help lists them")
-    return f"%flowgpt {rest}: {COMMANDS[rest].__doc__}"
+    return f"%flowgpt {rest}: {COMMANDS[rest].help}"
 
 
-Command = Callable[[Desk, str], "Shown"]
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, Subcommand] = {
     **conversation_commands.COMMANDS,
     "nested": nested,
     "stop": stop,
@@ -111,11 +106,11 @@ all cells, %config FlowGPT shows what can be set.
 
 def whole_help() -> str:
     """What can be asked and done, with all subcommands and options, and examples."""
-    lines = [f"  {name:<12}{(run.__doc__ or '').splitlines()[0]}" for name, run in COMMANDS.items()]
+    lines = [f"  {name:<12}{each.about}" for name, each in COMMANDS.items()]
     return HELP.format(subcommands="\n".join(lines), options=options.usage())
 
 
-def command(line: str, body: str | None) -> tuple[Command, str] | None:
+def command(line: str, body: str | None) -> tuple[Subcommand, str] | None:
     """The subcommand that a magic means, and what stands behind it; None where it means a prompt.
 
     ``body`` is that of a cell. The line above one begins the prompt, but for ``edit N`` and ``system``; where there is

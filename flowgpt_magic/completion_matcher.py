@@ -85,8 +85,7 @@ def _known(shell: Any, desk: Desk | None, magics: tuple[str, ...]) -> Known:
 def _all_commands() -> dict[str, str]:
     from flowgpt_magic.commands import COMMANDS
 
-    about = {name: (run.__doc__ or "").partition("\n")[0].partition(": ``")[0] for name, run in COMMANDS.items()}
-    return {name: cut(text.replace("``", "").rstrip("."), 60) for name, text in about.items()}
+    return {name: cut(each.short, 60) for name, each in COMMANDS.items()}
 
 
 def _all_models(*, wait: bool = True) -> Sequence[Item]:

@@ -11,18 +11,19 @@ from flowgpt_magic.errors import ConversationNotFoundError, FlowGptError, Option
 from flowgpt_magic.notebook import short_path
 from flowgpt_magic.plain_text import counted, cut
 from flowgpt_magic.records import MAIN
+from flowgpt_magic.subcommand import Subcommand, subcommand
 from flowgpt_magic.tables import Table
 
 if TYPE_CHECKING:
-    from flowgpt_magic.commands import Command, Shown
     from flowgpt_magic.messages import Turn
+    from flowgpt_magic.subcommand import Shown
 
 EDITING = {"model", "temperature", "system", "format", "param", "max-tokens", "out", "attach", "raw"}  # its options
 ID = 8  # characters of a turn's id that are shown
 
 
+@subcommand("What the next prompt is asked with.")
 def in_force(desk: Desk, _rest: str = "") -> Shown:
-    """What the next prompt is asked with."""
     desk.journal.follow()
     conversation = desk.conversation()
     chosen = conversation.settings()
@@ -47,8 +48,8 @@ def _asked(name: str) -> str:
         return f"nobody: {error}"
 
 
+@subcommand("The turns of the conversation.")
 def history(desk: Desk, rest: str) -> Shown:
-    """The turns of the conversation."""
     options.nothing_more("history", rest)
     conversation = desk.conversation()
     turns = conversation.turns
@@ -70,8 +71,10 @@ def history(desk: Desk, rest: str) -> Shown:
     return Table(columns, rows, f"conversation {conversation.name}; %flowgpt show N shows a whole turn")
 
 
+@subcommand(
+    "A whole turn, with its earlier versions: ``show [N [VERSION]]``, or any turn of any notebook: ``show #ID``."
+)
 def show(desk: Desk, rest: str) -> Shown:
-    """A whole turn, with its earlier versions: ``show [N [VERSION]]``, or any turn of any notebook: ``show #ID``."""
     words = options.words(rest)
     if words and words[0].startswith("#"):
         return desk.journal.turn(words[0][1:])
@@ -107,22 +110,22 @@ def _versions(versions: list[Turn], number: int) -> Shown:
     return Table(columns, rows, f"%flowgpt show {number} VERSION shows one of them whole")
 
 
+@subcommand("Take the last change back.")
 def undo(desk: Desk, rest: str) -> Shown:
-    """Take the last change back."""
     options.nothing_more("undo", rest)
     kind = desk.conversation().undo()
     return f"undone: {kind}; {_state(desk)}"
 
 
+@subcommand("Make the change again that was undone last.")
 def redo(desk: Desk, rest: str) -> Shown:
-    """Make the change again that was undone last."""
     options.nothing_more("redo", rest)
     kind = desk.conversation().redo()
     return f"done again: {kind}; {_state(desk)}"
 
 
+@subcommand("Ask the last prompt again, perhaps of another model: ``retry [-m MODEL] [-t NUMBER]``.")
 def retry(desk: Desk, rest: str) -> Shown:
-    """Ask the last prompt again, perhaps of another model: ``retry [-m MODEL] [-t NUMBER]``."""
     read = options.read_line(rest, models.is_model)
     if read.prompt:
         raise OptionError(f"%flowgpt retry takes options only; {options.SEND_INSTEAD}")
@@ -136,8 +139,8 @@ def retry(desk: Desk, rest: str) -> Shown:
     return desk.show(reply, conversation, **read.options)
 
 
+@subcommand("Ask something else in the place of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``.")
 def edit(desk: Desk, rest: str) -> Shown:
-    """Ask something else in the place of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``."""
     from flowgpt_magic import display
     from flowgpt_magic.prompts import compose, system_prompt
 
@@ -166,15 +169,15 @@ def edit(desk: Desk, rest: str) -> Shown:
     return desk.show(reply, conversation, **given)
 
 
+@subcommand("Let the last reply go on.")
 def continue_(desk: Desk, rest: str) -> Shown:
-    """Let the last reply go on."""
     options.nothing_more("continue", rest)
     conversation = desk.conversation()
     return desk.show(conversation.continue_(), conversation)
 
 
+@subcommand("A new conversation that begins with the turns so far, or with the first N: ``branch NAME [N]``.")
 def branch(desk: Desk, rest: str) -> Shown:
-    """A new conversation that begins with the turns so far, or with the first N: ``branch NAME [N]``."""
     words = options.words(rest)
     if len(words) not in (1, 2):
         raise OptionError("%flowgpt branch takes a name, and perhaps the number of the last turn to take along")
@@ -184,8 +187,8 @@ def branch(desk: Desk, rest: str) -> Shown:
     return f"{_state(desk)}; %flowgpt use {before} goes back"
 
 
+@subcommand("The conversations of this notebook.")
 def chats(desk: Desk, rest: str) -> Shown:
-    """The conversations of this notebook."""
     options.nothing_more("chats", rest)
     desk.conversation()  # the one in use is there even before its first turn
     known = {summary.conversation.name: summary for summary in desk.journal.summaries()}
@@ -201,8 +204,8 @@ def chats(desk: Desk, rest: str) -> Shown:
     return Table(("conversation", "turns", "last used"), rows, f"notebook {desk.journal.place.label}")
 
 
+@subcommand("Go on with another conversation, or with one that was removed: ``use NAME``.")
 def use(desk: Desk, rest: str) -> Shown:
-    """Go on with another conversation, or with one that was removed: ``use NAME``."""
     name = _name("use", rest)
     known = [*desk.journal.names(), MAIN, desk.current]
     if name not in known and not desk.journal.restore(name):
@@ -212,8 +215,8 @@ def use(desk: Desk, rest: str) -> Shown:
     return _state(desk)
 
 
+@subcommand("Begin a new conversation: ``new [NAME]``.")
 def new(desk: Desk, rest: str) -> Shown:
-    """Begin a new conversation: ``new [NAME]``."""
     name = " ".join(options.words(rest)) or _free_name(desk)
     other = desk.conversation(name)
     count = other.begin_anew()
@@ -221,8 +224,8 @@ def new(desk: Desk, rest: str) -> Shown:
     return f"{_state(desk)}; the {counted(count, 'turn')} it had: %flowgpt undo" if count else _state(desk)
 
 
+@subcommand("Call the conversation in use something else: ``rename NAME``, or another one: ``rename OLD NEW``.")
 def rename(desk: Desk, rest: str) -> Shown:
-    """Call the conversation in use something else: ``rename NAME``, or another one: ``rename OLD NEW``."""
     words = options.words(rest)
     if len(words) not in (1, 2):
         raise OptionError("%flowgpt rename takes a new name, or an old one and a new one; quote names with spaces")
@@ -232,22 +235,22 @@ def rename(desk: Desk, rest: str) -> Shown:
     return f"{before} is called {words[-1]} now{hint}"
 
 
+@subcommand("Take a conversation off the list: ``rm NAME``; ``use NAME`` brings it back.")
 def remove(desk: Desk, rest: str) -> Shown:
-    """Take a conversation off the list: ``rm NAME``; ``use NAME`` brings it back."""
     name = _name("rm", rest)
     known(desk, name).conversation(name).remove()
     return f"{name} is off the list, %flowgpt use brings it back; {_state(desk)}"
 
 
+@subcommand("Begin the conversation anew; ``undo`` brings its turns back.")
 def clear(desk: Desk, rest: str) -> Shown:
-    """Begin the conversation anew; ``undo`` brings its turns back."""
     options.nothing_more("clear", rest)
     count = desk.conversation().clear()
     return f"{counted(count, 'turn')} set aside; %flowgpt undo brings them back"
 
 
+@subcommand("Find words in everything ever asked, in all notebooks.")
 def search(desk: Desk, rest: str) -> Shown:
-    """Find words in everything ever asked, in all notebooks."""
     if not rest:
         raise OptionError("%flowgpt search takes the words to look for")
     hits = desk.journal.search(rest)
@@ -268,8 +271,8 @@ def search(desk: Desk, rest: str) -> Shown:
     return Table(columns, rows, f"%flowgpt show {rows[0][0]} shows the whole turn")
 
 
+@subcommand("Take over the history of a notebook that was moved or renamed: ``adopt PATH``.")
 def adopt(desk: Desk, rest: str) -> Shown:
-    """Take over the history of a notebook that was moved or renamed: ``adopt PATH``."""
     if not rest:
         raise OptionError("%flowgpt adopt takes the path of a notebook")
     label = desk.journal.adopt(options.unquoted(rest))
@@ -277,16 +280,16 @@ def adopt(desk: Desk, rest: str) -> Shown:
     return f"the history of {label} is this notebook's now; {_state(desk)}"
 
 
+@subcommand("Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` takes it away.")
 def system(desk: Desk, rest: str) -> Shown:
-    """Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` takes it away."""
     conversation = desk.conversation()
     if rest:
         conversation.set(system=None if rest.lower() == "none" else options.unquoted(rest))
     return conversation.settings().system or "no system prompt"
 
 
+@subcommand("Show or set who answers in this conversation: ``model [NAME]``; ``model none`` takes that back.")
 def model(desk: Desk, rest: str) -> Shown:
-    """Show or set who answers in this conversation: ``model [NAME]``; ``model none`` takes that back."""
     conversation = desk.conversation()
     if rest:
         conversation.set(model=None if rest.lower() == "none" else models.chosen_name(options.unquoted(rest)))
@@ -336,7 +339,7 @@ def _free_name(desk: Desk) -> str:
     return f"chat {number}"
 
 
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, Subcommand] = {
     "history": history,
     "show": show,
     "undo": undo,

@@ -17,7 +17,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.magic import needs_local_scope, no_var_expand
 from IPython.display import clear_output, publish_display_data
 
-from flowgpt_magic import bridge
+from flowgpt_magic import bridge, printing
 from flowgpt_magic.errors import ReplyInterrupted, last_error
 from flowgpt_magic.plain_text import escaped
 from flowgpt_magic.transforms import AI_TRANSFORMERS
@@ -172,13 +172,13 @@ def show_answer(answer: str | Showable | Turn | Reply | None, troubles: list[str
     if isinstance(answer, Reply):
         return answer
     if isinstance(answer, Table) and not in_kernel() and sys.stdout.isatty():
-        print(answer.text(shutil.get_terminal_size().columns))  # noqa: T201 - a magic answers in its cell
+        printing.write_line(answer.text(shutil.get_terminal_size().columns))
     elif isinstance(answer, Showable):
         _publish_or_print({"text/html": answer.html(), "text/plain": answer.text()})
     elif isinstance(answer, Turn):
         _publish_or_print(turn_bundle(answer))
     elif answer:
-        print(answer)  # noqa: T201 - a magic answers in its cell
+        printing.write_line(answer)
     return None
 
 
@@ -186,7 +186,7 @@ def _publish_or_print(data: dict[str, str]) -> None:
     if in_kernel():
         publish_display_data(data)  # type: ignore[no-untyped-call]
     else:
-        print(data["text/plain"])  # noqa: T201
+        printing.write_line(data["text/plain"])
 
 
 def show(
@@ -232,7 +232,7 @@ def show_result(reply: Reply) -> None:
     """Show a reply that is the value of a cell's last line; nothing more if this very cell has shown it already."""
     if reply.shown_in == execution():
         if not in_kernel():
-            sys.stdout.write("the reply above\n")  # behind IPython's Out[3]:
+            printing.write_line("the reply above")  # behind IPython's Out[3]:
         return
     if reply.ended:
         reply.shown_in = execution()
@@ -307,7 +307,7 @@ def _publish(ending: Ending) -> None:
 def _print_whole(ending: Ending, looks: Looks, line: Line) -> None:
     """A reply that is shown at its end only, in a terminal."""
     line.remove()
-    sys.stdout.write(looks.add(ending.body) + looks.finish())
+    printing.write(looks.add(ending.body) + looks.finish())
     _end_of_text(ending)
 
 
@@ -404,5 +404,4 @@ def _end_of_text(ending: Ending) -> None:
     colours = (DIM, NORMAL) if sys.stdout.isatty() else ("", "")
     text = ending.data["text/plain"]
     newline = "\n" if text and not text.endswith("\n") else ""
-    sys.stdout.write(f"{newline}{colours[0]}[{ending.caption}]{colours[1]}\n")
-    sys.stdout.flush()
+    printing.write_line(f"{newline}{colours[0]}[{ending.caption}]{colours[1]}")

@@ -6,6 +6,8 @@ import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from flowgpt_magic.printing import fitted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,7 +25,7 @@ class FlowGptError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """The lines IPython shows in place of a traceback."""
-        return [f"{type(self).__name__}: {self}"]
+        return [fitted(f"{type(self).__name__}: {self}", sys.stdout)]
 
 
 class OptionError(FlowGptError):
@@ -221,7 +223,7 @@ class ReplyInterrupted(KeyboardInterrupt):
     """
 
     def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+        return [fitted(str(self), sys.stdout)]
 
 
 def closest(word: str, known: Iterable[str]) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from flowgpt_magic import options
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import OptionError
 from flowgpt_magic.notebook import short_path
 from flowgpt_magic.plain_text import counted
+from flowgpt_magic.subcommand import Subcommand, subcommand
 
 OVERWRITE = "--overwrite"
 
 
+@subcommand("Write this conversation: ``export FILE [--overwrite]``, with ``.md``, ``.json``, ``.ipynb`` or ``.html``.")
 def write(desk: Desk, rest: str) -> str:
-    """Write this conversation: ``export FILE [--overwrite]``, with ``.md``, ``.json``, ``.ipynb`` or ``.html``."""
     words = options.words(rest)
     names = [word for word in words if word != OVERWRITE]
     if len(names) != 1:
@@ -27,11 +26,11 @@ def write(desk: Desk, rest: str) -> str:
     return f"{conversation.name} with {counted(len(turns), 'turn')} is in {short_path(str(path))}"
 
 
+@subcommand(
+    "Read a conversation from a file, under its own name or the next free one, and use it: ``import FILE``.",
+    "A history file, or a folder of them, is merged into the history instead.",
+)
 def read(desk: Desk, rest: str) -> str:
-    """Read a conversation from a file, under its own name or the next free one, and use it: ``import FILE``.
-
-    A history file, or a folder of them, is merged into the history instead.
-    """
     names = options.words(rest)
     if len(names) != 1:
         raise OptionError("%flowgpt import takes the name of one file; quote a name with spaces")
@@ -50,4 +49,4 @@ def read(desk: Desk, rest: str) -> str:
     return f"{name} has {counted(len(turns), 'turn')} from {short_path(names[0])}"
 
 
-COMMANDS: dict[str, Callable[[Desk, str], str]] = {"export": write, "import": read}
+COMMANDS: dict[str, Subcommand] = {"export": write, "import": read}

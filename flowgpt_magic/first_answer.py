@@ -7,6 +7,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from flowgpt_magic.printing import write_line
+
 PROMPT = "Write a Python function that reverses a string. Show only the code."
 NOTEBOOK = Path("notebooks") / "01-first-steps.ipynb"
 
@@ -22,11 +24,10 @@ def run(model: str = "local") -> bool:
     shell = InteractiveShell.instance(config=quiet)
     for cell in ("%load_ext flowgpt_magic", f"%%flowgpt {model} -t 0\n{PROMPT}"):
         first, *more = cell.splitlines()
-        sys.stdout.write("\n".join([f"In : {first}", *(f"...: {line}" for line in more)]) + "\n\n")
-        sys.stdout.flush()
+        write_line("\n".join([f"In : {first}", *(f"...: {line}" for line in more), ""]))
         if not shell.run_cell(cell).success:  # type: ignore[no-untyped-call]
             return False
-    sys.stdout.write(f"\nOpen the notebook with:  {open_command()}\n")
+    write_line(f"\nOpen the notebook with:  {open_command()}")
     return True
 
 

@@ -60,6 +60,7 @@ from flowgpt_magic.gateway_requests import (
 )
 from flowgpt_magic.messages import notices_to
 from flowgpt_magic.models import find_model
+from flowgpt_magic.printing import write_line
 from flowgpt_magic.providers.flowgpt import PATH
 from flowgpt_magic.settings import load
 
@@ -349,8 +350,7 @@ async def serve(options: Options) -> None:
             loop.add_signal_handler(number, stopped.set)
     await server.open()
     try:
-        sys.stdout.write(f"FLOWGPT_BASE_URL={server.url}\n")
-        sys.stdout.flush()
+        write_line(f"FLOWGPT_BASE_URL={server.url}")
         await stopped.wait()
     finally:
         for number in signals:

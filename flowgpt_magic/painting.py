@@ -6,11 +6,11 @@ that grows with the text and with time, and finished Markdown blocks are left al
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from flowgpt_magic import printing
 from flowgpt_magic.markdown import GrowingMarkdown, harmless, plain
 from flowgpt_magic.plain_text import escaped
 from flowgpt_magic.waiting_line import Line, NoLine
@@ -193,8 +193,7 @@ class Appended:
         """Print what is new."""
         text = self._looks.add("".join(self._new))
         self._line.remove()
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        printing.write(text)
         self._new.clear()
         return 1, len(text)
 
@@ -203,7 +202,7 @@ class Appended:
         if self._new:
             self.paint()
         self._line.remove()
-        sys.stdout.write(self._looks.finish())
+        printing.write(self._looks.finish())
         self._close(ending)
 
 

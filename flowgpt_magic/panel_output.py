@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from IPython import get_ipython
 from IPython.display import publish_display_data
 
+from flowgpt_magic import printing
 from flowgpt_magic.display import headless, in_kernel
 from flowgpt_magic.errors import last_error
 from flowgpt_magic.messages import Turn
@@ -175,7 +176,7 @@ class Output:
     ) -> None:
         if not in_kernel():
             if not update:
-                print(data["text/plain"])  # noqa: T201 - a shell shows a value so
+                printing.write_line(data["text/plain"])  # a shell shows a value so
             return
         publish_display_data(  # type: ignore[no-untyped-call]
             dict(data), dict(metadata or {}), transient={"display_id": self._ids[which]}, update=update

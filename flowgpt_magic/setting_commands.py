@@ -7,7 +7,7 @@ with the name of a provider or an alias asks a server, for the models it has.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,13 @@ from flowgpt_magic.notebook import short_path
 from flowgpt_magic.parameter_commands import PARAM_FLAGS, rows_of, set_line, set_named
 from flowgpt_magic.plain_text import cut
 from flowgpt_magic.secrecy import without_passwords, without_secrets
+from flowgpt_magic.subcommand import Subcommand, subcommand
 from flowgpt_magic.tables import Table
 
 if TYPE_CHECKING:
     from flowgpt_magic.models import Provider
 
 Shown = str | Table
-Command = Callable[[Desk, str], Shown]
 NONE = "none"  # what takes a value back
 FLAGS = {
     "--endpoint": "base_url",
@@ -44,11 +44,11 @@ USAGE = "NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NA
 # Settings
 
 
+@subcommand(
+    "Show a setting, or set it here: ``set NAME [VALUE]``, ``set -P NAME=VALUE``; ``none`` takes it back.",
+    "It is set for this conversation. Parameters of the provider are set like settings, each beside the others.",
+)
 def set_(desk: Desk, rest: str) -> Shown:
-    """Show a setting, or set it here: ``set NAME [VALUE]``, ``set -P NAME=VALUE``; ``none`` takes it back.
-
-    It is set for this conversation. Parameters of the provider are set like settings, each beside the others.
-    """
     if rest.startswith(PARAM_FLAGS):
         return _told(desk, set_line(desk.conversation(), rest))
     name, value = _name_and_value(rest)
@@ -68,8 +68,8 @@ def set_(desk: Desk, rest: str) -> Shown:
     return _described(desk, name) + hint
 
 
+@subcommand("Every setting: its value, where that came from, what it does.")
 def config(desk: Desk, rest: str) -> Shown:
-    """Every setting: its value, where that came from, what it does."""
     options.nothing_more("config", rest)
     chosen = _in_force(desk)
     rows: list[tuple[str, ...]] = []
@@ -139,8 +139,8 @@ def _source(chosen: settings.Settings, name: str) -> str:
 # Who can be asked
 
 
+@subcommand("Who runs models: what each provider is, and whether it would answer.")
 def providers(desk: Desk, rest: str) -> Shown:
-    """Who runs models: what each provider is, and whether it would answer."""
     options.nothing_more("providers", rest)
     rows = []
     for name in models.provider_names():
@@ -153,8 +153,8 @@ def providers(desk: Desk, rest: str) -> Shown:
     return Table(("provider", "what it is", "would it answer?"), tuple(rows), "%flowgpt models shows their models")
 
 
+@subcommand("The models that can be asked, and whether they would answer: ``models [PROVIDER or ALIAS]``.")
 def models_(desk: Desk, rest: str) -> Shown:
-    """The models that can be asked, and whether they would answer: ``models [PROVIDER or ALIAS]``."""
     words = options.words(rest)
     if len(words) > 1:
         raise OptionError("%flowgpt models takes the name of one provider or alias, or nothing")
@@ -261,11 +261,11 @@ def _first_line(provider: type[Provider]) -> str:
 # Short names
 
 
-def alias(desk: Desk, rest: str) -> Shown:
-    """A short name: ``alias NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME]``."""
+@subcommand("A short name: ``alias NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME]``.")
+def alias(_desk: Desk, rest: str) -> Shown:
     bare, given = _read_line("alias", rest)
     if not bare and not given:
-        return aliases(desk, "")
+        return _aliases()
     if len(bare) != 2:
         raise OptionError(f"%flowgpt alias takes {USAGE}; quote texts with spaces")
     made = Alias(bare[0], bare[1], **given)
@@ -275,8 +275,8 @@ def alias(desk: Desk, rest: str) -> Shown:
     return _made(made) + changed
 
 
+@subcommand("Change a short name: ``update NAME [TARGET]`` and options of ``alias``; ``none`` takes one away.")
 def update(_desk: Desk, rest: str) -> Shown:
-    """Change a short name: ``update NAME [TARGET]`` and options of ``alias``; ``none`` takes one away."""
     bare, given = _read_line("update", rest)
     if len(bare) not in (1, 2) or (len(bare) == 1 and not given):
         raise OptionError(f"%flowgpt update takes {USAGE}, and of these only what changes; quote texts with spaces")
@@ -292,8 +292,8 @@ def update(_desk: Desk, rest: str) -> Shown:
     return _made(made)
 
 
+@subcommand("Forget a short name: ``dealias NAME``.")
 def dealias(_desk: Desk, rest: str) -> Shown:
-    """Forget a short name: ``dealias NAME``."""
     words = options.words(rest)
     if len(words) != 1:
         raise OptionError("%flowgpt dealias takes the name of an alias")
@@ -305,9 +305,13 @@ def dealias(_desk: Desk, rest: str) -> Shown:
     )
 
 
+@subcommand("The short names, and what each stands for.")
 def aliases(_desk: Desk, rest: str) -> Shown:
-    """The short names, and what each stands for."""
     options.nothing_more("aliases", rest)
+    return _aliases()
+
+
+def _aliases() -> Shown:
     known = short_names.load()
     if not known:
         return f"there are no aliases yet: %flowgpt alias {USAGE} makes one"
@@ -426,7 +430,7 @@ def _key_state(variable: str) -> str:
     return variable and f"{variable}{' (not set)' if keys.missing(variable) else ''}"
 
 
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, Subcommand] = {
     "set": set_,
     "config": config,
     "models": models_,

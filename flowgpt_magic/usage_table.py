@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from flowgpt_magic.errors import OptionError
 from flowgpt_magic.plain_text import counted, cut, one_line
 from flowgpt_magic.records import OFF, UsageRow
+from flowgpt_magic.subcommand import Subcommand, subcommand
 from flowgpt_magic.tables import Table
 
 if TYPE_CHECKING:
-    from flowgpt_magic.commands import Command, Shown
     from flowgpt_magic.desk import Desk
+    from flowgpt_magic.subcommand import Shown
 
 DAYS, LONGEST = 31, 10_000  # that are looked at: unless another number is given, and at most
 LEAST_DAYS, MOST_DAYS = 7, 31  # in the chart
@@ -261,8 +262,10 @@ def _escaped(text: str) -> str:
     return html.escape(one_line(text))
 
 
+@subcommand(
+    "Tokens and times by model and day: ``usage [all] [DAYS]``; ``all`` is all notebooks, DAYS are 31 if not given."
+)
 def usage(desk: Desk, rest: str) -> Shown:
-    """Tokens and times by model and day: ``usage [all] [DAYS]``; ``all`` is all notebooks, DAYS are 31 if not given."""
     words = rest.split()
     numbers = [word for word in words if word != "all"]
     if len(numbers) > 1 or any(not word.isdecimal() or not int(word[:9]) for word in numbers):
@@ -283,4 +286,4 @@ def usage(desk: Desk, rest: str) -> Shown:
     return usage_table(rows, title)
 
 
-COMMANDS: dict[str, Command] = {"usage": usage}
+COMMANDS: dict[str, Subcommand] = {"usage": usage}

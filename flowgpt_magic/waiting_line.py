@@ -5,10 +5,10 @@ It is gone when the first text comes or the reply ends, and it is never part of 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flowgpt_magic import printing
 from flowgpt_magic.plain_text import cut, escaped, one_line
 
 if TYPE_CHECKING:
@@ -93,18 +93,14 @@ class TerminalLine:
         """Write over the line before."""
         shown = cut(text, max(1, self._columns - 1))
         begin = RESTORE if self._shown else SAVE
-        self._write(f"{begin}{WRAP_OFF}{DIM}{shown}{NORMAL}{ERASE_REST}{WRAP_ON}")
+        printing.write(f"{begin}{WRAP_OFF}{DIM}{shown}{NORMAL}{ERASE_REST}{WRAP_ON}")
         self._shown = True
 
     def remove(self) -> None:
         """Erase it."""
         if self._shown:
-            self._write(f"{RESTORE}{ERASE_REST}")
+            printing.write(f"{RESTORE}{ERASE_REST}")
         self._shown = False
-
-    def _write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
 
 
 class OutputLine:

@@ -21,7 +21,7 @@ MODULES = {
 
 # From the bottom up. A module imports from its own layer and those before it.
 LAYERS = (
-    {"errors", "extras", "reasoning_text", "token_estimate", "messages", "plain_text", "regular_files"},
+    {"errors", "extras", "reasoning_text", "token_estimate", "messages", "plain_text", "printing", "regular_files"},
     {
         "keys",
         "settings",
@@ -132,6 +132,7 @@ LAYERS = (
         "options",
         "parameter_commands",
         "desk",
+        "subcommand",
         "export",
         "usage_table",
         "code_commands",

@@ -115,9 +115,8 @@ def by_model(table: Table) -> dict[str, dict[str, str]]:
 
 def test_every_subcommand_says_in_one_line_what_it_does():
     for name, command in COMMANDS.items():
-        first = (command.__doc__ or "").splitlines()[0]
-        assert first.endswith(".")
-        assert len(first) < 105, name
+        assert command.about.endswith(".")
+        assert len(command.about) < 105, name
 
 
 def test_the_second_names_are_the_same_commands():
