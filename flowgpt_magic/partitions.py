@@ -80,10 +80,10 @@ class MapPartition:
                 kind is returned; index and types stay.
             template: the prompt, in which ``{name}`` stands for the column.
             values: names in the template that are the same for all rows.
-            history: a folder that all workers see. Each worker keeps its answers in a file of its own there and looks
-                in those of all others: a partition that is asked again, on whichever worker, asks only what is missing,
-                and rows with equal prompts may share one answer. ``merge_history`` or ``%flowgpt import`` adds these
-                files to a history. By default nothing is kept.
+            history: the absolute path of a folder that all workers see. Each worker keeps its answers in a file of its
+                own there and looks in those of all others: a partition that is asked again, on whichever worker, asks
+                only what is missing, and rows with equal prompts may share one answer. ``merge_history`` or ``%flowgpt
+                import`` adds these files to a history. By default nothing is kept.
             workers: how many processes ask at the same time; ``requests_per_minute`` is divided by it. By default 1,
                 and on a worker it has to be given with a limit.
             requests_per_minute: the limit for all workers together; none by default. Within a process it holds for all

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections import Counter
+from collections.abc import Collection
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from flowgpt_magic.batch_items import Item
 from flowgpt_magic.batch_turns import Seen, Turns, record_for
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.journal import Journal
+from flowgpt_magic.messages import Turn
 from tests.batches import end, kernel
 
 
@@ -99,3 +101,25 @@ def kernel_place():
     from flowgpt_magic.notebook import place_of
 
     return place_of("/nowhere/a.ipynb")
+
+
+class Nobody:
+    """Other workers that were answered nothing."""
+
+    def find(self, request_keys: Collection[str]) -> dict[str, Turn]:
+        return {}
+
+
+def test_where_others_ask_too_equal_prompts_have_one_key_and_a_turn_is_saved_as_soon_as_it_ends(tmp_path):
+    journal = kernel(tmp_path)
+    shared, alone = turns_of(journal, others=Nobody()), turns_of(journal)
+    item = Item(0, 0, "one", "one")
+
+    keys = {shared.flight(item).request.key for _ in range(3)}
+    for turns in (shared, alone):
+        turns.end(turns.flight(item), "complete")
+
+    assert len(keys) == 1
+    saved = journal.read(lambda history: [turn for some in history.all_turns() for turn in some], [])
+    assert [(turn.prompt, turn.request_key) for turn in saved] == [("one", *keys)]
+    end(journal)

@@ -93,7 +93,8 @@ def test_two_workers_are_almost_twice_as_fast_as_one(run: Run, quick: str):
     seconds = {}
     for workers in (1, 2):
         told = settings(quick, f"{workers} of dask", rows=320, workers=workers, how='{"concurrency": 4}')
-        seconds[workers] = run(SETTINGS + MAP_PARTITION + PROGRAM, **told)["seconds"]
+        twice = [run(SETTINGS + MAP_PARTITION + PROGRAM, **told)["seconds"] for _ in range(2)]
+        seconds[workers] = min(twice)  # a busy machine disturbs one of them
 
     print(f"Dask, 320 prompts of 200 ms, 4 at once in each worker: {seconds[1]:.2f} s, with two {seconds[2]:.2f} s")
     assert seconds[1] / seconds[2] >= 1.8
