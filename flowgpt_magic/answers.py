@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from typing import Any
 
+from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import MismatchError, SchemaNotSupportedError
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Again, Message, Usage, Waiting, notice
@@ -55,7 +55,7 @@ async def checked(
     for further in range(further_tries, -1, -1):
         text: list[str] = []
         try:
-            async with aclosing(_taken(ask, asked, schema if native else None, text)) as chunks:
+            async with Enclosed(_taken(ask, asked, schema if native else None, text)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except SchemaNotSupportedError as error:
@@ -63,7 +63,7 @@ async def checked(
                 raise
             notice(f"the schema was asked for in words: {error}")
             native, asked = False, instructed(messages, schema)
-            async with aclosing(_taken(ask, asked, None, text)) as chunks:
+            async with Enclosed(_taken(ask, asked, None, text)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         try:
@@ -80,7 +80,7 @@ async def checked(
 
 async def _taken(ask: Ask, messages: Sequence[Message], schema: Schema | None, text: list[str]) -> Chunks:
     given = {"schema": dict(schema.json_schema)} if schema else {}
-    async with aclosing(ask(messages, given)) as chunks:
+    async with Enclosed(ask(messages, given)) as chunks:
         async for chunk in chunks:
             if isinstance(chunk, str):
                 text.append(chunk)

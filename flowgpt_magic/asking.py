@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from typing import Any
 
 from flowgpt_magic.answers import checked
 from flowgpt_magic.attempts import persistent
 from flowgpt_magic.continued_text import Continued
+from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.fitting import Chunks as Asked
 from flowgpt_magic.fitting import fitting
@@ -47,11 +47,11 @@ def asked(request: Request, watch: Watch) -> Chunks:
 
 async def _after(begin: str, chunks: TriedChunks) -> Chunks:
     """``begin``, if there is one, and the chunks that go on with it; all reasoning in it stands at the start."""
-    async with aclosing(chunks):
+    async with Enclosed(chunks) as tried:
         joined = Continued(begin)
         if begin:
             yield joined.begin()
-        async for chunk in chunks:
+        async for chunk in tried:
             if begin and isinstance(chunk, str):
                 for piece in joined.add(chunk):
                     yield piece

@@ -9,8 +9,8 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 
+from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import (
     AuthenticationError,
     ModelNotFoundError,
@@ -49,7 +49,7 @@ async def persistent(
     for attempt in range(retries + 1):
         begun = False
         try:
-            async with aclosing(listening(ask(), silence)) as chunks:
+            async with Enclosed(listening(ask(), silence)) as chunks:
                 async for chunk in chunks:
                     begun = True
                     yield chunk
@@ -110,10 +110,10 @@ def in_short(error: ProviderError) -> str:
 
 async def listening(chunks: Chunks, silence: float | None) -> Chunks:
     """``chunks``; none for ``silence`` seconds is a ``ProviderTimeoutError``."""
-    async with aclosing(chunks):
+    async with Enclosed(chunks) as heard:
         while True:
             try:
-                chunk = await asyncio.wait_for(anext(chunks), silence)
+                chunk = await asyncio.wait_for(anext(heard), silence)
             except StopAsyncIteration:
                 return
             except asyncio.TimeoutError:

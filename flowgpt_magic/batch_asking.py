@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from typing import Any
 
 from flowgpt_magic.answers import checked
 from flowgpt_magic.attempts import listening
 from flowgpt_magic.batch_server import Server
 from flowgpt_magic.batch_turns import Flight, Turns
+from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.fitting import Chunks as Asked
@@ -30,7 +30,7 @@ class Asking:
     async def read(self, flight: Flight) -> None:
         """Ask, and put what comes into ``flight``."""
         parts, first, count = flight.parts, None, 0
-        async with aclosing(self._chunks(flight)) as chunks:
+        async with Enclosed(self._chunks(flight)) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, str):
                     if first is None:
@@ -78,7 +78,7 @@ class Asking:
         if "read_timeout" in chosen.sources and "read_timeout" not in target.provider_class.settings:
             asked = listening(asked, chosen.read_timeout)
         try:
-            async with aclosing(asked) as chunks:
+            async with Enclosed(asked) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:

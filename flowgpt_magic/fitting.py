@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing
 from typing import Any
 
 from flowgpt_magic import models
+from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import ParameterRefusedError
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Usage, Waiting, notice
@@ -36,7 +36,7 @@ async def fitting(ask: Callable[[Mapping[str, Any]], Chunks], given: Mapping[str
     while True:
         begun = False
         try:
-            async with aclosing(ask(sent)) as chunks:
+            async with Enclosed(ask(sent)) as chunks:
                 async for chunk in chunks:
                     begun = begun or not isinstance(chunk, Waiting)
                     yield chunk

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Again, Turn, Usage, Waiting
@@ -35,7 +35,7 @@ class Replays:
         """
         other = None if refresh else self._asked.get(key)
         if other is not None and not (other.ended and other.status != "complete"):  # it may still close its connection
-            async with aclosing(_along_with(reply, other)) as chunks:
+            async with Enclosed(_along_with(reply, other)) as chunks:
                 async for chunk in chunks:
                     yield chunk
             if reply.replayed:
@@ -49,7 +49,7 @@ class Replays:
                 yield found.extras
                 yield replace(found.usage, first_chunk_seconds=None, seconds=None)
                 return
-            async with aclosing(ask()) as chunks:
+            async with Enclosed(ask()) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:

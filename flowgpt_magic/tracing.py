@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from flowgpt_magic import log
+from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.reply import Reply
@@ -116,7 +117,7 @@ class Watch:
             log.asked_again(self._tries, self._request)
         self._start_span()
         try:
-            async with aclosing(self._below_span(chunks)) as asked:
+            async with Enclosed(self._below_span(chunks)) as asked:
                 async for chunk in asked:
                     yield chunk
         except Exception as error:
@@ -143,11 +144,11 @@ async def _stepwise(chunks: Chunks, below: Context) -> Chunks:
     """The ``chunks``, each waited for with ``below`` as the context of this task, and handed on without."""
     from opentelemetry import context
 
-    async with aclosing(chunks):
+    async with Enclosed(chunks) as asked:
         while True:
             token = context.attach(below)
             try:
-                chunk = await anext(chunks)
+                chunk = await anext(asked)
             except StopAsyncIteration:
                 return
             finally:

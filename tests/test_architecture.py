@@ -21,7 +21,17 @@ MODULES = {
 
 # From the bottom up. A module imports from its own layer and those before it.
 LAYERS = (
-    {"errors", "extras", "reasoning_text", "token_estimate", "messages", "plain_text", "printing", "regular_files"},
+    {
+        "enclosed",
+        "errors",
+        "extras",
+        "reasoning_text",
+        "token_estimate",
+        "messages",
+        "plain_text",
+        "printing",
+        "regular_files",
+    },
     {
         "keys",
         "settings",

@@ -8,11 +8,12 @@ import ipaddress
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import takewhile
+from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 import aiohttp
@@ -241,34 +242,56 @@ def _is_json(body: bytearray) -> bool:
     return True
 
 
-@asynccontextmanager
-async def request(
+def request(
     method: str, url: URL, headers: Mapping[str, str], body: Any, route: Route, refused: Refuse = status_error
-) -> AsyncIterator[Response]:
+) -> AbstractAsyncContextManager[Response]:
     """Send ``body`` as JSON, or nothing where it is None, and hand out the response; its connection closes with this.
 
     A redirect is followed only where it keeps method and body (307 and 308) and stays on the same server: the prompt
-    and the key go where their owner said, and nowhere else. ``refused`` makes the error for a status that is no
-    success. Raises ``PromptError``, ``ProxyError``, ``SettingError`` for files of TLS that cannot be read, and the
-    kinds of ``ProviderError`` that name what went wrong.
+    and the key go where their owner said, and nowhere else. Entering it raises ``PromptError``, ``ProxyError``,
+    ``SettingError`` for files of TLS that cannot be read, and the kinds of ``ProviderError`` that name what went wrong.
+
+    Args:
+        method: ``GET`` or ``POST``.
+        url: Where the request goes.
+        headers: All that is sent beside those of HTTP itself.
+        body: What JSON can say, or None.
+        route: How to reach the server.
+        refused: Makes the error for a status that is no success.
     """
-    data = None if body is None else encode_json(body)
-    peer = Peer(url, find_proxy(url, route.proxy, route.trust_env), route)
-    async with _session(route) as session:
-        exchange = _Exchange(session, peer)
-        try:
-            response = await exchange.send_on(method, headers, data)
+    return _Request(method, url, headers, body, route, refused)
+
+
+class _Request:
+    """A request while its response is read. It is no generator: see ``enclosed``."""
+
+    def __init__(
+        self, method: str, url: URL, headers: Mapping[str, str], body: Any, route: Route, refused: Refuse
+    ) -> None:
+        self._method, self._url, self._headers, self._body = method, url, headers, body
+        self._route, self._refused = route, refused
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Response:
+        data = None if self._body is None else encode_json(self._body)
+        peer = Peer(self._url, find_proxy(self._url, self._route.proxy, self._route.trust_env), self._route)
+        self._open.push(peer.mask)
+        session = await self._open.enter_async_context(_session(self._route))
+        async with self._open.pop_all() as opened:  # closes all where no response comes
+            exchange = _Exchange(session, peer)
+            opened.callback(exchange.end)
+            response = await exchange.send_on(self._method, self._headers, data)
             tell_allowances(response.headers)
             blocks = Blocks(response, peer)
             if response.status >= 300:
-                raise refused(response.status, response.headers, await _error_body(blocks), peer)
-            yield Response(response.content_type, blocks, peer, route.line_limit)
-        except ProviderError as error:
-            # A server may repeat what it was sent.
-            error.args = tuple(peer.hide_secrets(str(words)) for words in error.args)
-            raise
-        finally:
-            exchange.end()
+                raise self._refused(response.status, response.headers, await _error_body(blocks), peer)
+            self._open = opened.pop_all()
+        return Response(response.content_type, blocks, peer, self._route.line_limit)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.__aexit__(kind, error, trace)
 
 
 def _seconds(timeout: float) -> float | None:

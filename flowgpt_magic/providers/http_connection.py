@@ -22,13 +22,14 @@ from base64 import b64encode
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, cast
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
-from flowgpt_magic.errors import ProxyError
+from flowgpt_magic.errors import ProviderError, ProxyError
 from flowgpt_magic.providers.http_tls import TlsFiles
 from flowgpt_magic.settings import Settings
 
@@ -166,6 +167,14 @@ class Peer:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
+
+    def mask(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        """Hide the secrets in the words of one of our errors: a server may repeat what it was sent."""
+        if isinstance(error, ProviderError):
+            error.args = tuple(self.hide_secrets(str(words)) for words in error.args)
+        return False
 
 
 def ends_with_connection(response: aiohttp.ClientResponse) -> bool:

@@ -13,6 +13,7 @@ from contextlib import aclosing, closing, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import (
     ConnectTimeoutError,
     FlowGptError,
@@ -132,7 +133,7 @@ async def _in_thread(read: Callable[[], Generator[Any, None, None]]) -> AsyncGen
                     tell(item)
             tell(END)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the items gets it
-            tell(error if isinstance(error, Exception) else ProviderError(f"llm ended with {type(error).__name__}"))
+            tell(_as_exception(error))
 
     threading.Thread(target=run, name="flowgpt_magic llm", daemon=True).start()
     try:
@@ -144,12 +145,38 @@ async def _in_thread(read: Callable[[], Generator[Any, None, None]]) -> AsyncGen
         left.set()
 
 
-async def _text(response: Any) -> AsyncGenerator[str, None]:
-    """The chunks of an async response; what it thinks and calls beside them is left out."""
-    async with aclosing(response.astream_events()) as events:
-        async for event in events:
-            if event.type == "text":
-                yield event.chunk
+async def _in_task(response: Any) -> AsyncGenerator[str, None]:
+    """The chunks of an async response; what it thinks and calls beside them is left out.
+
+    A task of its own reads them. A plug-in may have generators in one another, and a loop that ends closes all that it
+    knows at once; but before that it cancels the tasks, and this one closes the plug-in's generators in their order.
+    """
+    arrived: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def read() -> None:
+        try:
+            async with aclosing(response.astream_events()) as events:
+                async for event in events:
+                    if event.type == "text":
+                        arrived.put_nowait(event.chunk)
+            arrived.put_nowait(END)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the chunks gets it
+            arrived.put_nowait(_as_exception(error))
+
+    task = asyncio.create_task(read())
+    try:
+        while (item := await arrived.get()) is not END:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """``error``, or one of ours for what would end a thread or a loop."""
+    return error if isinstance(error, Exception) else ProviderError(f"llm ended with {type(error).__name__}")
 
 
 class Llm(AsyncGeneratorProvider, ProviderModelMixin):
@@ -165,7 +192,7 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
     @classmethod
     async def list_models(cls, **settings: Any) -> list[str]:  # noqa: ARG003 - the contract's
         """The names of the models that llm has now."""
-        async with aclosing(_in_thread(lambda: (each for each in _registered()))) as found:
+        async with Enclosed(_in_thread(lambda: (each for each in _registered()))) as found:
             return [(each.model or each.async_model).model_id async for each in found]
 
     @classmethod
@@ -203,13 +230,13 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
         model = cls.get_model(model)
         found: Any = None
         try:
-            async with aclosing(_in_thread(lambda: (_find(name) for name in [model]))) as models:
+            async with Enclosed(_in_thread(lambda: (_find(name) for name in [model]))) as models:
                 found = await anext(models)
             given = {"temperature": temperature, "max_tokens": max_tokens, **(options or {})}
             talk = await llm_talk.begin(found, messages, _options(found, given))
             response = talk.response
             is_async = hasattr(response, "astream_events")
-            async with aclosing(_text(response) if is_async else _in_thread(lambda: iter(response))) as chunks:
+            async with Enclosed(_in_task(response) if is_async else _in_thread(lambda: iter(response))) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises, it is one of ours from here on

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing
 from typing import Any, ClassVar
 
 from flowgpt_magic import keys, models
+from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import (
     ModelNotSupportedError,
     ProviderError,
@@ -162,7 +162,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
             for field in refused:
                 body = openai_requests.without(body, field) if field in body else body
             try:
-                async with aclosing(_chunks(server, chosen, key, own, body)) as chunks:
+                async with Enclosed(_chunks(server, chosen, key, own, body)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             except RefusedFieldError as error:  # nothing has come by then
@@ -186,7 +186,7 @@ async def _chunks(
         answer = Answer(body, failures, response.peer, framed=framed)
         splitter = LooseEventSplitter(response.limit) if framed else JsonSplitter(response.limit)
         try:
-            async with aclosing(_read(response, splitter, begun, answer)) as texts:
+            async with Enclosed(_read(response, splitter, begun, answer)) as texts:
                 async for text in texts:
                     yield text
         except ProviderError:
