@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-ENDED = re.compile(r"[?!…][\"')\]]*$|\.[\"')\]]+$")  # text that ends in a mark of its own
+ENDED = re.compile(r"[?!][\"')\]]*$|\.[\"')\]]+$")  # text that ends in a mark of its own
 
 
 def printable(text: str) -> str:

@@ -70,6 +70,12 @@ def read_allowances(headers: Mapping[str, str], now: Callable[[], float] = time.
     return [Allowance(name, count, seconds.get(name)) for name, count in remaining.items()]
 
 
+def exhausted_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds until nothing that the ``headers`` count is used up any more; None where they do not say."""
+    waits = [each.seconds for each in read_allowances(headers) if each.remaining <= 0 and each.seconds is not None]
+    return max(waits, default=None)
+
+
 def _put(found: dict[str, float], name: str, value: float | None) -> None:
     if value is not None:
         found[name] = value

@@ -108,6 +108,7 @@ def test_a_duration_is_the_sum_of_its_parts(hours, minutes, seconds, thousandths
         ({"error": {"message": "no", "metadata": {"raw": '{"error": {"message": "really no"}}'}}}, "no: really no"),
         ({"error": {"message": '{"error": {"code": 400, "message": "API key not valid."}}'}}, "API key not valid."),
         ({"msg": "a\n b"}, "a b"),
+        ({"type": "about:blank", "title": "Out of memory", "status": 500}, "Out of memory"),
     ],
 )
 def test_a_failure_is_told_in_its_own_words(report, words):

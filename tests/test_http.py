@@ -29,7 +29,7 @@ from flowgpt_magic.providers.http import (
     read_object,
 )
 from flowgpt_magic.providers.http_connection import Peer, Proxy, Route, find_proxy, read_proxy
-from flowgpt_magic.providers.http_errors import failure_text, message_of, readable, report_of, retry_delay
+from flowgpt_magic.providers.http_errors import failure_text, message_of, readable, report_of, retry_delay, status_error
 from flowgpt_magic.providers.openai_compatible import OpenAICompatible
 from tests import openai_servers
 from tests.servers import Answer, Connection, Request, cut, line, serving, whole
@@ -279,6 +279,16 @@ def test_retry_after_is_a_number_of_seconds(value: str, seconds: float | None) -
 @pytest.mark.parametrize("name", ["retry-after-ms", "x-ms-retry-after-ms"])
 def test_a_number_of_milliseconds_is_more_exact(name: str, value: str, seconds: float) -> None:
     assert retry_delay({name: value, "Retry-After": "7"}) == pytest.approx(seconds)
+
+
+def test_without_retry_after_the_limit_that_is_used_up_says_how_long_to_wait():
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1.5s"}
+    headers |= {"x-ratelimit-remaining-tokens": "9", "x-ratelimit-reset-tokens": "60s"}
+    peer = Peer(URL("http://127.0.0.1"), Proxy(), Route())
+
+    assert status_error(429, headers, b"", peer).retry_after == 1.5
+    assert status_error(429, headers | {"Retry-After": "7"}, b"", peer).retry_after == 7
+    assert status_error(500, headers, b"", peer).retry_after is None
 
 
 def test_retry_after_is_a_date() -> None:

@@ -207,6 +207,18 @@ def test_a_field_that_a_server_does_not_take_is_named(status, report, field):
         (422, {"detail": [{"loc": ["body", "top_k"], "msg": "Extra inputs are not permitted"}]}, "top_k"),
         (422, {"detail": [{"loc": ["body", "temperature"], "msg": "Input should be less than 1"}]}, "temperature"),
         (400, {"object": "error", "message": "temperature must be non-negative, got -1", "code": 400}, "temperature"),
+        (400, error("temperature: range: 0..1"), "temperature"),
+        (400, error("max_tokens: 99999 > 8192, which is the most for this model"), "max_tokens"),
+        (400, error("`temperature` may only be set to 1 when thinking is enabled."), "temperature"),
+        (400, error("You may not specify temperature for reasoning models."), "temperature"),
+        (400, error("this model has beta-limitations: temperature and n are fixed at 1"), "temperature"),
+        (400, error("it has a maxOutputTokens value of 9 but the range is from 1 to 8"), "max_tokens"),
+        (400, error("topK must be in the range [1, 40]"), "top_k"),
+        (400, error("Failed to parse parameter top_k"), "top_k"),
+        (400, error("temperature 参数非法"), "temperature"),
+        (422, error("`inputs` tokens + `max_new_tokens` must be <= 4096"), "max_tokens"),
+        (500, error("litellm.UnsupportedParamsError: mistral does not support parameters: ['top_k']"), "top_k"),
+        (501, error("temperature is not implemented"), "temperature"),
     ],
 )
 def test_a_parameter_that_a_server_does_not_take_is_named(status, report, parameter):

@@ -60,6 +60,15 @@ def test_a_source_without_an_address_is_its_title():
     assert extras.citations == (Citation("", "report.pdf"),)
 
 
+def test_sentences_in_unknown_fields_are_kept_and_ids_are_not():
+    of_delta = of_deltas({"summary": "It was ", "item_id": "rs_1"}, {"summary": "long.", "item_id": "rs_1"})
+    of_chunk = of_chunks(*[{"warning": "this model goes away", "request": "x1"}] * 2)
+
+    assert of_delta.others == (("summary", "It was long."),)
+    assert of_chunk.others == (("warning", "this model goes away"),)
+    assert of_deltas({"audio_content": "ff" * 200}).others
+
+
 @pytest.mark.parametrize(
     "deltas",
     [

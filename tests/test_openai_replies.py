@@ -342,7 +342,11 @@ def test_a_reply_is_whole_when_its_server_says_so(events):
 
 
 @pytest.mark.parametrize(
-    "reason", ["error", "abort", "network_error", "FAILED", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL"]
+    "reason",
+    [
+        *("error", "abort", "network_error", "FAILED", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL"),
+        *("upstream_error", "engine_error", "interrupted", "incomplete", "internal_server_error", "timed_out"),
+    ],
 )
 def test_a_reply_that_ended_with_an_error_is_none(reason):
     reading = answer()
@@ -350,6 +354,19 @@ def test_a_reply_that_ended_with_an_error_is_none(reason):
 
     with pytest.raises(ProviderError, match="ended the reply"):
         reading.rest()
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"), [("other", True), ("unknown", True), ("eos_token", False), ("STOP", False)]
+)
+def test_a_reason_for_the_end_that_is_not_known_is_told(reason, told):
+    reading = answer()
+    read(reading, delta(reason, content="all"))
+    said: list[str] = []
+    with notices_to(said.append):
+        reading.tell()
+
+    assert any("may be cut off" in each for each in said) is told
 
 
 def test_the_words_of_an_error_may_come_after_the_reason():
@@ -560,11 +577,13 @@ def test_a_reply_in_one_piece_is_read_too(indent, reason):
         (b'{"status": "ok"}', ProtocolError, "an answer that is no chat completion"),
         (b"{}", ProtocolError, "an answer that is no chat completion"),
         (b"[1]", ProtocolError, "an answer that is no chat completion"),
-        (b'{"choices": [', ProtocolError, "not JSON"),
-        (b'{\n "choices": [\n', ProtocolError, "not JSON"),
+        (b'{"choices": [', StreamInterruptedError, "ended the reply before it was complete"),
+        (b'{\n "choices": [\n', StreamInterruptedError, "ended the reply before it was complete"),
+        (b'[{"choices": [{"delta": {"content": "ha', StreamInterruptedError, "ended the reply before it was complete"),
+        (b'{"choices": oops}', ProtocolError, "not JSON"),
     ],
 )
-def test_another_object_in_its_place_is_an_error(content, kind, said):
+def test_another_object_or_a_part_of_one_in_its_place_is_an_error(content, kind, said):
     with pytest.raises(kind, match=said):
         read_json(answer(), content)
 
@@ -594,6 +613,14 @@ def test_a_failure_in_the_middle_of_a_reply_says_nothing_of_the_address():
     with pytest.raises(ProviderError) as caught:
         reading.read(said(error="boom"))
     assert "/v1" not in str(caught.value)
+
+
+def test_the_constants_that_pythons_json_has_are_no_reason_to_lose_the_text():
+    choice = b'{"delta": {"content": "all"}, "logprobs": {"content": [{"token": "all", "logprob": -Infinity}]}}'
+    reading = answer()
+
+    assert reading.read(Event(b'{"choices": [' + choice + b"]}")) == "all"
+    assert reading.extras().logprobs == ({"token": "all", "logprob": None},)
 
 
 # Reasoning

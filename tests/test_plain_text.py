@@ -33,8 +33,8 @@ def test_a_cut_text_is_one_line_and_says_that_it_goes_on(text, limit):
 
 
 def test_sentences_end_in_one_full_stop_or_in_their_own_mark():
-    assert sentences("no model", "", "Is it there?", "Try again...", "it says (no.)", 'or "yes!"') == (
-        'no model. Is it there? Try again. it says (no.) or "yes!"'
+    assert sentences("no model", "", "Is it there?", "Try again...", "it went on…", "it says (no.)", 'or "yes!"') == (
+        'no model. Is it there? Try again. it went on…. it says (no.) or "yes!"'
     )
     assert sentences("", ".") == ""
 

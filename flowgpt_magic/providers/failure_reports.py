@@ -21,9 +21,21 @@ EXPLAINING = (  # where the words of a failure are, the best place first
 )
 TOLD = (  # what of an object is said, in this order
     *("statusCode", "error", "errors", "message", "msg", "detail", "error_message", "errorMessage", "error_msg"),
-    *("errmsg", "errMsg", "base_resp", "status_msg", "statusText", "status_message", "reason", "data", "x_groq"),
+    *(
+        "errmsg",
+        "errMsg",
+        "base_resp",
+        "status_msg",
+        "statusText",
+        "status_message",
+        "reason",
+        "title",
+        "data",
+        "x_groq",
+    ),
 )
-WORDS = frozenset(TOLD) - {"statusCode", "base_resp", "reason", "data", "x_groq"}  # the fields that only failures have
+# The fields that only failures have.
+WORDS = frozenset(TOLD) - {"statusCode", "base_resp", "reason", "title", "data", "x_groq"}
 NUMBERS = ("code", "status", "status_code", "statusCode", "error_code", "errorCode", "errcode")
 FINE = ("", "0", "ok", "success", "succeeded", "none", "null", "true")  # codes and statuses that are no failure
 FAILED = ("error", "failed", "failure", "fail")
@@ -46,7 +58,10 @@ BARE_WAIT = re.compile(
     r"\bretry[ _-]?after[\"']?[:= ]+([0-9]{1,9}(?:\.[0-9]{1,9})?)(?![0-9a-z]|\s*[a-z%])",
     re.IGNORECASE,
 )
-WAIT_FIELDS = ("retrydelay", "retryafter", "retryafterseconds", "retryaftersecs", "retryinseconds", "waitseconds")
+WAIT_FIELDS = (  # "estimated_time" is Hugging Face's, while a model loads
+    *("retrydelay", "retryafter", "retryafterseconds", "retryaftersecs", "retryinseconds", "waitseconds"),
+    "estimatedtime",
+)
 
 
 def reports_failure(found: Mapping[str, Any]) -> bool:

@@ -87,13 +87,18 @@ def _refuse(constant: str) -> float:
 
 
 _read_json = json.JSONDecoder(parse_constant=_refuse).raw_decode
+_read_json_of_python = json.JSONDecoder(parse_constant=lambda _constant: None).raw_decode
 
 
-def read_object(line: bytes) -> dict[str, Any]:
-    """The JSON object on ``line``; raises ``ProtocolError`` that quotes it where it is something else."""
+def read_object(line: bytes, *, constants: bool = False) -> dict[str, Any]:
+    """The JSON object on ``line``; raises ``ProtocolError`` that quotes it where it is something else.
+
+    Python's own writer knows three ``constants`` that JSON has not, ``NaN`` among them: each is None where they are
+    allowed.
+    """
     try:
         text = str(line, "utf-8").strip(JSON_SPACE)
-        found, end = _read_json(text)
+        found, end = (_read_json_of_python if constants else _read_json)(text)
     except UnicodeDecodeError:
         raise unexpected(line, "bytes that are not UTF-8") from None
     except (ValueError, RecursionError):

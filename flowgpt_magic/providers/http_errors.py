@@ -29,6 +29,7 @@ from flowgpt_magic.errors import (
 from flowgpt_magic.plain_text import one_line, sentences
 from flowgpt_magic.providers.failure_reports import SHOWN, WORDS, asked_wait, failure_text, refused_by_base, report_of
 from flowgpt_magic.providers.http_connection import Peer
+from flowgpt_magic.rate_limits import exhausted_wait
 
 CHALLENGES = ("Just a moment...", "Attention Required! | Cloudflare")  # titles of the bot checks
 # OpenSSL's numbers (x509_vfy.h) for a certificate that is not valid yet or no more, and for one of another host.
@@ -175,6 +176,8 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
     shown, delay = message_of(page)[:SHOWN], retry_delay(headers)
     if delay is None:
         delay = asked_wait(report_of(page), shown)
+    if delay is None and status == 429:
+        delay = exhausted_wait(headers)
     message = f"{peer.host} answered {status}" + (f": {shown}" if shown else "")
     if delay:
         message = f"{message.rstrip('. ')}; {_wait_text(delay)}"

@@ -14,6 +14,7 @@ from flowgpt_magic.providers.server_sent_events import BOM, Event, EventSplitter
 
 ERROR = "error"  # the type of an event that reports a failure
 UNFRAMED = "unframed"  # the type of what stood in no field
+CUT = "cut"  # the type of JSON that the body ended in the middle of
 FIELDS = (b"data", b"event", b"id", b"retry", b"")
 
 
@@ -94,7 +95,9 @@ class JsonSplitter:
         """The events that the end of the body completes."""
         content = bytes(self._held.removeprefix(BOM)).strip()
         self._held.clear()
-        return [Event(each) for each in _values(content)] if content[:1] in (b"{", b"[") else _framed(content)
+        if content[:1] not in (b"{", b"["):
+            return _framed(content)
+        return [Event(content, CUT)] if _is_cut(content) else [Event(each) for each in _values(content)]
 
     def unfinished(self) -> list[Event]:
         """What had begun when the bytes ended: nothing that ``last`` does not have."""
@@ -120,6 +123,18 @@ def _values(content: bytes) -> list[bytes]:
     except (ValueError, RecursionError):
         return [content]
     return [json.dumps(each).encode() for each in found] if len(found) != 1 or content[:1] == b"[" else [content]
+
+
+def _is_cut(content: bytes) -> bool:
+    """Is this the beginning of JSON, and nothing wrong with it but that it ends too early?"""
+    text = content.decode("utf-8", "replace")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(text) or error.msg.startswith("Unterminated string")
+    except RecursionError:
+        return False
+    return False
 
 
 def _is_json(line: bytes | bytearray) -> bool:

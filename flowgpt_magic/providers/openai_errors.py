@@ -30,6 +30,8 @@ from flowgpt_magic.providers.openai_requests import OTHER_NAMES
 
 PROMPT_FIELDS = ("model", "messages", "stream")  # what every request has, and is no parameter
 REFUSED = (400, 422)  # the request was understood, and not liked
+NOT_DONE = (500, 501)  # as LiteLLM and other proxies answer for a parameter that the server behind them does not take
+NOT_DONE_WORDS = re.compile("UnsupportedParams|not implemented|not supported", re.IGNORECASE)
 NO_QUOTA = {"insufficient_quota", "insufficient_balance", "insufficient_credits", "billing_hard_limit_reached"}
 NO_MODEL = {
     *("model_not_found", "invalid_model", "unknown_model", "deploymentnotfound", "model_decommissioned"),
@@ -97,12 +99,16 @@ PATH_WORDS = re.compile(
 )
 # What servers write about a parameter that they do not take. The name stands in ``param``, or next to these words.
 PARAMETER_WORDS = re.compile(
-    r"unsupported|not supported|not (?:be )?support|unrecognized|unknown|unexpected|extra (?:inputs|fields)|"
-    r"not permitted|not allowed|not (?:a )?valid|invalid|out of range|must be|should be|too (?:large|small|high|low)|"
-    r"at (?:most|least)|less than|greater than|cannot (?:both )?be|can't be|deprecated|"
-    r"only .{0,40}(?:supported|allowed)|does not (?:support|accept|take)|do(?:es)?n't support|UnsupportedParams",
+    r"unsupported|not supported|not (?:be )?support|not implemented|unrecognized|unknown|unexpected|"
+    r"extra(?:neous)? (?:inputs|fields|key)|not permitted|not allowed|not (?:a )?valid|invalid|illegal|out of range|"
+    r"must be|should be|too (?:large|small|high|low)|at (?:most|least)|less than|greater than|maximum|minimum|"
+    r"\brange\b|[<>]=? ?-?[0-9]|(?:can|may)(?:no| no|')t (?:both )?(?:be|specify|set|use)|deprecated|"
+    r"(?:only|may) .{0,40}(?:supported|allowed|set|used)|fixed (?:at|to)|failed to parse|"
+    r"does not (?:support|accept|take)|do(?:es)?n't support|UnsupportedParams|非法|不支持|无效|范围",
     re.IGNORECASE,
 )
+# What servers that translate a request call its fields, besides Google's way of writing them (``topP``).
+FURTHER_NAMES = {"max_tokens": ("max_output_tokens", "maxOutputTokens", "max_new_tokens", "max_completion_tokens")}
 # A server that was given a wrong key may repeat some of it: its first and last characters, with something between.
 MASKED = re.compile(r"[^\s\"']*\*{2,}[^\s\"',;]*|\b[\w-]+(?:\.{3}|…)[\w-]+")
 NO_KEY = "It was sent no key (setting openai_key)."
@@ -192,7 +198,8 @@ class Failures:
                     return RefusedFieldError(message, status, field)
         if status and "json_schema" in str(self._body.get("response_format", "")) and SCHEMA_WORDS.search(anywhere):
             return SchemaNotSupportedError(message, status)
-        if status in REFUSED and (parameter := self._refused_parameter(report, words)):
+        refused = status in REFUSED or (status in NOT_DONE and NOT_DONE_WORDS.search(words))
+        if refused and (parameter := self._refused_parameter(report, words)):
             return ParameterRefusedError(message, status, parameter)
         return None
 
@@ -204,8 +211,15 @@ class Failures:
             return named
         if not PARAMETER_WORDS.search(words):
             return ""
-        places = {name: found.start() for name in ours if (found := re.search(rf"\b{re.escape(name)}\b", words))}
+        places = {name: found.start() for name in ours if (found := _spellings(name).search(words))}
         return min(places, key=lambda name: (places[name], -len(name)), default="")
+
+
+def _spellings(field: str) -> re.Pattern[str]:
+    """What finds the name of a field of the request in a text."""
+    first, *rest = field.split("_")
+    names = (field, first + "".join(part.title() for part in rest), *FURTHER_NAMES.get(field, ()))
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b", re.ASCII)
 
 
 def misses_version(peer: Peer) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 from flowgpt_magic.extras import Citation, Extras
 
-# The fields that are read elsewhere, or tell nothing of the reply. Only lists and objects in other fields are kept:
-# a number or a word is a detail of the server.
+# The fields that are read elsewhere, or tell nothing of the reply. Lists, objects and sentences in other fields are kept:
+# a number, a word or an id is a detail of the server.
 OF_CHUNK = frozenset(
     {
         *("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "provider"),
@@ -41,6 +41,7 @@ ADDRESS = ("url", "uri", "link", "href", "source")
 TITLE = ("title", "name", "filename", "document_title")
 INNER = ("url_citation", "file_citation", "web", "document", "source", "chunk")
 IMAGES = ("images", "image")
+LONGEST_DETAIL = 200  # characters of a text without a space that is not kept
 
 
 class Collected:
@@ -54,6 +55,7 @@ class Collected:
         self._audio: dict[str, dict[str, Any]] = {}  # by id
         self._tools: dict[Any, dict[str, Any]] = {}  # by index, or id
         self._others: dict[str, Any] = {}
+        self._texts: dict[str, str] = {}  # in fields that are not known
 
     def of_chunk(self, chunk: Mapping[str, Any]) -> None:
         """What a chunk has beside its choices."""
@@ -67,7 +69,7 @@ class Collected:
 
     def of_delta(self, delta: Mapping[str, Any]) -> None:
         """What a delta or a message has beside its text."""
-        self._of(delta, OF_DELTA)
+        self._of(delta, OF_DELTA, grows=True)
         self.reasoning.append(next((_reasoning(delta[name]) for name in REASONING if delta.get(name)), ""))
         if not self.reasoning[-1]:
             self.reasoning[-1] = _reasoning(delta.get("reasoning_details") or delta.get("thinking_blocks"))
@@ -115,12 +117,13 @@ class Collected:
             images=tuple(self._images),
             audio=tuple(self._audio.values()),
             tool_calls=tuple(self._tools.values()),
-            others=tuple(self._others.items()),
+            others=(*self._others.items(), *filter(_says_something, self._texts.items())),
         )
 
     # Each kind
 
-    def _of(self, found: Mapping[str, Any], known: frozenset[str]) -> None:
+    def _of(self, found: Mapping[str, Any], known: frozenset[str], *, grows: bool = False) -> None:
+        """The fields of ``found`` that are not ``known``; does a text in one ``grow`` with each that comes?"""
         for name, value in found.items():
             if name in known or not value or not isinstance(value, (list, dict, str)):
                 continue
@@ -131,7 +134,9 @@ class Collected:
                     self._picture(each)
             elif name == "audio":
                 self._sound(value)
-            elif name not in ("citations", "annotations") and not isinstance(value, str):
+            elif isinstance(value, str):
+                self._texts[name] = self._texts.get(name, "") + value if grows else value
+            elif name not in ("citations", "annotations"):
                 self._keep(name, value)
 
     def _cite(self, sources: Any) -> None:
@@ -177,6 +182,12 @@ class Collected:
         if isinstance(known, list) and isinstance(value, list):
             value = [*known, *(each for each in value if each not in known)]
         self._others[name] = value
+
+
+def _says_something(field: tuple[str, str]) -> bool:
+    """Is the text of a field more than a detail of the server?"""
+    _name, text = field
+    return len(text.split()) > 1 or len(text) > LONGEST_DETAIL
 
 
 def _sources(source: Any) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from flowgpt_magic.providers.characters import WholeCharacters
 from flowgpt_magic.providers.failure_reports import failure_text, refused_by_base, reports_failure
 from flowgpt_magic.providers.http_connection import Peer
 from flowgpt_magic.providers.http_errors import readable
-from flowgpt_magic.providers.loose_events import ERROR, UNFRAMED
+from flowgpt_magic.providers.loose_events import CUT, ERROR, UNFRAMED
 from flowgpt_magic.providers.openai_errors import Failures, misses_version, path_advice
 from flowgpt_magic.providers.openai_extras import OF_CHOICE, OF_CHUNK, SOURCES, Collected
 from flowgpt_magic.providers.server_sent_events import MESSAGE, Event
@@ -34,12 +34,14 @@ USUAL = {"role", "content"}  # in a delta
 TEXTS = ("content", "text", "parts")  # of a delta, or of a message
 PLACES = ("delta", "message", "text", "content")  # of a choice, where servers put what is said
 NO_REASON = ("", "null", "none")  # what some servers send where the protocol has null
-# Reasons for an end that are failures, as vLLM, SGLang, DeepSeek, Zhipu, Gemini and OpenRouter call them.
-FAILED = (
-    *("error", "abort", "aborted", "cancelled", "canceled", "failed", "timeout", "network_error"),
-    "malformed_function_call",
+# Reasons for an end that are failures, as vLLM, SGLang, DeepSeek, Zhipu, Gemini, OpenRouter and proxies word them.
+FAILED = re.compile(
+    "error|fail|abort|cancel|interrupt|incomplete|exception|time[d_ -]*out|disconnect|malformed|crash|killed|"
+    "unavailable|preempt|insufficient|overload"
 )
-BUSY = ("insufficient_system_resource", "overloaded", "server_error", "internal_error")
+BUSY = re.compile("insufficient_system_resource|overload|unavailable|server_error|internal_error")
+# Words of the reasons for an end that is none of these. What has none of them is told as a notice.
+ENDED = re.compile("stop|eos|end|complete|finish|done|success|normal|length|limit|max|token|tool|function|content|^ok$")
 FILTERED = ("content_filter", "sensitive", "safety", "recitation", "prohibited_content", "blocklist", "refusal")
 CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "model_length")
 VAGUE = {"auto", "default", "latest", "router"}  # in a name: which model that is, is the server's to choose
@@ -80,6 +82,7 @@ class Answer:
         self._counts: Mapping[str, Any] = {}
         self._answered_by = ""
         self._unread = b""  # what was not of the protocol, since the last chunk
+        self._is_cut = False  # did the body end in the middle of JSON?
         self._late = ""  # a failure that was reported after the end
         self._late_text = 0  # characters
         self._other_choices = False
@@ -98,7 +101,7 @@ class Answer:
     def _ended(self) -> bool:
         """Has the text ended well? What comes after that is no part of it."""
         reason = self._finish_reason.lower()
-        return bool(reason) and not self._empty and reason not in (*FAILED, *BUSY)
+        return bool(reason) and not self._empty and not FAILED.search(reason)
 
     def read(self, event: Event) -> str:
         """The text that an event brings.
@@ -107,10 +110,10 @@ class Answer:
         After the end of the text nothing is an error.
         """
         data = event.data
-        if data[:1] != b"{" or event.type == ERROR:
+        if data[:1] != b"{" or event.type in (ERROR, CUT):
             return self._read_other(event)
         try:
-            chunk = http.read_object(data)
+            chunk = http.read_object(data, constants=True)
             choices = chunk.get("choices")
             if not choices or chunk.get("error") or "base_resp" in chunk:
                 return self._read_unusual(chunk, event)
@@ -250,6 +253,9 @@ class Answer:
     def _read_other(self, event: Event) -> str:
         """What is no object: the end, the words of a failure, or a sign of life."""
         said = event.data.strip()
+        if event.type == CUT:
+            self._unread, self._is_cut = said, True
+            return ""
         if DONE.fullmatch(said):
             self.done = True
             return ""
@@ -272,16 +278,16 @@ class Answer:
         """The text that was held back for what comes after it; raises what is missing of a reply that is not whole."""
         host, reason = self._peer.host, self._finish_reason.lower()
         something = not self._empty or bool(self.extras())
-        if reason in BUSY:
+        if BUSY.search(reason):
             raise ProviderStatusError(f"{host} ended the reply before it was complete ({reason}).", 503)
-        if reason in FAILED:
+        if FAILED.search(reason):
             raise ProviderError(f"{host} ended the reply with an error ({reason}), and does not say which.")
         if reason in FILTERED and not something:
             raise ProviderError(f"the content filter of {host} stopped the reply before its first word ({reason}).")
         if not (reason or (self._is_one_object and self._chunks == 1)):
             quoted = cut(self._unread.decode("utf-8", "replace"), SHOWN)
             after = f"; the last thing it sent: {quoted}" if quoted else ""
-            if quoted and not self._chunks:
+            if quoted and not self._chunks and not self._is_cut:
                 error = http.unexpected(self._unread, "an answer that is no chat completion")
                 raise ProtocolError(sentences(str(error), path_advice(self._peer)))
             if not self.done or quoted or not something:
@@ -324,6 +330,8 @@ class Answer:
             notice(f"the reply was cut off at {limits[0] if limits else 'the limit of the server'}")
         if reason in FILTERED:
             notice(f"the content filter of {host} ended the reply")
+        elif reason and not ENDED.search(reason):
+            notice(f"{host} ended the reply for a reason that is not known here, so it may be cut off: {cut(reason)}")
         tools, reasoning = self._collected.asked_tools, sum(map(len, self._collected.reasoning))
         if tools:
             notice(f"the model asked for tools, and there are none here: {cut(', '.join(tools))}")
