@@ -7,8 +7,8 @@ from typing import Any
 
 from flowgpt_magic.extras import Citation, Extras
 
-# The fields that are read elsewhere, or tell nothing of the reply. Lists, objects and sentences in other fields are kept:
-# a number, a word or an id is a detail of the server.
+# The fields that are read elsewhere, or tell nothing of the reply. Of other fields lists, objects and sentences are
+# kept: a number, a word or an id is a detail of the server.
 OF_CHUNK = frozenset(
     {
         *("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "provider"),
