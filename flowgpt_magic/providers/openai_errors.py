@@ -199,7 +199,7 @@ class Failures:
         if status and "json_schema" in str(self._body.get("response_format", "")) and SCHEMA_WORDS.search(anywhere):
             return SchemaNotSupportedError(message, status)
         refused = status in REFUSED or (status in NOT_DONE and NOT_DONE_WORDS.search(words))
-        if refused and (parameter := self._refused_parameter(report, words)):
+        if status and refused and (parameter := self._refused_parameter(report, words)):
             return ParameterRefusedError(message, status, parameter)
         return None
 
