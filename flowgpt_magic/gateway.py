@@ -61,7 +61,7 @@ from flowgpt_magic.gateway_requests import (
 from flowgpt_magic.messages import notices_to
 from flowgpt_magic.models import find_model
 from flowgpt_magic.printing import write_line
-from flowgpt_magic.providers.flowgpt import PATH
+from flowgpt_magic.providers.flowgpt import PATH, TEMPERATURE
 from flowgpt_magic.settings import load
 
 __all__ = ["Gateway", "Options", "main", "running", "serve", "start"]
@@ -260,7 +260,9 @@ class Gateway:
 
     async def _send_chunks(self, question: Question, model: str, outlet: Outlet) -> None:
         options = dict(self._settings)
-        if question.temperature is not None:
+        own = getattr(self.target.provider_class, "own_temperature", False)
+        not_given = (None, TEMPERATURE) if own else (None,)
+        if question.temperature not in not_given:
             options["temperature"] = question.temperature
         async with AsyncExitStack() as stack:
             stack.enter_context(notices_to(logger.warning))  # the protocol has no place for them

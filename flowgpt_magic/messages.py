@@ -180,6 +180,7 @@ def said(prompt: str, images: Sequence[str] = ()) -> Message:
 
 
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("flowgpt_notice_listener", default=None)
+_onlooker: ContextVar[Callable[[str], None] | None] = ContextVar("flowgpt_progress_listener", default=None)
 
 
 class LeftOut(str):
@@ -214,3 +215,22 @@ def notices_to(listener: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+def progress(text: str) -> None:
+    """Tell whoever waits for the first text what the provider does until then; empty takes it back.
+
+    Unlike a notice it is not kept, and is nothing where nobody listens.
+    """
+    if (onlooker := _onlooker.get()) is not None:
+        onlooker(text)
+
+
+@contextmanager
+def progress_to(onlooker: Callable[[str], None]) -> Iterator[None]:
+    """Send the progress of this context (a task, with all that it awaits) to ``onlooker``."""
+    token = _onlooker.set(onlooker)
+    try:
+        yield
+    finally:
+        _onlooker.reset(token)

@@ -22,7 +22,18 @@ from weakref import WeakKeyDictionary
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, ReplyInterrupted
 from flowgpt_magic.extras import Extras, HasExtras
-from flowgpt_magic.messages import Again, Attempt, LeftOut, Message, Status, Turn, Usage, Waiting, notices_to
+from flowgpt_magic.messages import (
+    Again,
+    Attempt,
+    LeftOut,
+    Message,
+    Status,
+    Turn,
+    Usage,
+    Waiting,
+    notices_to,
+    progress_to,
+)
 from flowgpt_magic.reader import Reader
 from flowgpt_magic.reasoning_text import answer_of
 from flowgpt_magic.reply_code import CodeBlock, code_blocks_of
@@ -108,6 +119,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
 
     extras = Extras()  # also of replies that were pickled before there were any
     _waiting: Waiting | None = None
+    _progress = ""
 
     def __init__(
         self,
@@ -168,6 +180,11 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         """The pause before the next try, while it lasts: why it is made, and how long it still is; else None."""
         waiting = self._waiting
         return waiting if waiting is not None and waiting.left and not self.ended else None
+
+    @property
+    def progress(self) -> str:
+        """What the provider says it does before the first text, such as ``waits for another reply``; else empty."""
+        return "" if self.ended or self._chunks else self._progress
 
     @property
     def elapsed(self) -> float:
@@ -360,7 +377,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         if self.ended:
             return
         try:
-            with notices_to(self._add_notice):
+            with notices_to(self._add_notice), progress_to(self._set_progress):
                 async with aclosing(self._source()) as chunks:
                     async for chunk in chunks:
                         if self.ended:  # cancelled, and the provider did not listen
@@ -414,6 +431,9 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         self._chunks.clear()
         self.usage, self.extras, self._begun = Usage(), Extras(), time.monotonic()
         self._wake()
+
+    def _set_progress(self, text: str) -> None:
+        self._progress = text
 
     def _add_notice(self, text: str) -> None:
         if self.attempts and text in self.notices:  # said of an earlier attempt too

@@ -229,7 +229,7 @@ class Settings:
     line_limit: int = setting(8 * 2**20, whole_number(1024), "bytes; a longer line of a stream is an error")
     context_size: int = setting(4096, whole_number(256), "tokens the embedded model can see: prompt and reply together")
     max_tokens: int = setting(
-        1024, whole_number(1), "tokens at which a reply ends; unless set, the embedded model's alone"
+        512, whole_number(1), "tokens at which a reply ends; unless set, the embedded model's alone"
     )
     params: Mapping[str, Any] | None = setting(
         None, parameters.checked, 'further parameters of the provider, such as {"top_p": 0.9}', table=True

@@ -23,11 +23,12 @@ Publish = Callable[..., None]
 
 
 def waiting_text(reply: Reply) -> str:
-    """Who is asked and since when, or why nobody is asked before some moment, on one line."""
+    """Who is asked, since when and what happens there, or why nobody is asked before some moment, on one line."""
     waiting = reply.waiting
     if waiting is not None:
         return one_line(str(waiting))
-    return one_line(f"{reply.provider}:{reply.model} · {max(1, round(reply.elapsed))} s")
+    words = [f"{reply.provider}:{reply.model}", f"{max(1, round(reply.elapsed))} s", reply.progress]
+    return one_line(" · ".join(filter(None, words)))
 
 
 class WaitingLine:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.errors import ModelNotSupportedError, OptionError, PromptError, SettingError
-from flowgpt_magic.providers.arguments import check_messages, check_model, check_stop, check_temperature
+from flowgpt_magic.providers.arguments import check_messages, check_model, check_number, check_stop, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.flowgpt import FlowGpt
@@ -73,6 +73,18 @@ def test_any_kind_of_number_is_a_temperature_and_becomes_a_plain_one(temperature
     found = check_temperature(temperature)
     assert found == temperature
     assert type(found) in (int, float, type(None))
+
+
+@pytest.mark.parametrize(("value", "found"), [(None, None), (40, 40), (np.int64(40), 40)])
+def test_a_parameter_that_counts_becomes_a_plain_whole_number(value: Any, found: int | None) -> None:
+    assert check_number("top_k", value, 1) == found
+    assert type(check_number("top_k", value, 1)) is type(found)
+
+
+@pytest.mark.parametrize("value", [True, 1.5, "40", np.float64(40), [40]])
+def test_a_parameter_that_counts_must_be_a_whole_number(value: Any) -> None:
+    with pytest.raises(OptionError, match=r"top_k must be a whole number such as 1, not .*\.$"):
+        check_number("top_k", value, 1)
 
 
 @pytest.mark.parametrize("stop", [5, b"END", [1], {"END": 1}, ["END", None], True])

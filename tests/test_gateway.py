@@ -202,6 +202,18 @@ async def test_what_the_protocol_says_of_itself_does_not_reach_the_provider(scri
     assert script.calls[1]["temperature"] == -1
 
 
+@pytest.mark.parametrize(("own", "reached"), [(False, [0.7, 0.7, 0.3]), (True, [-1, -1, 0.3])])
+async def test_the_protocol_s_temperature_does_not_reach_a_provider_that_needs_its_own(
+    own: bool, reached: list[float], script: type[Script], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Script, "own_temperature", own)
+    async with running("script", port=0) as server:
+        await read(ask(server))
+        await read(ask(server, temperature=0.7))
+        await read(ask(server, temperature=0.3))
+    assert [call["temperature"] for call in script.calls] == reached
+
+
 async def test_the_provider_gets_the_settings_of_the_gateway_s_machine(
     script: type[Script], monkeypatch: pytest.MonkeyPatch
 ) -> None:

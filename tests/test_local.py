@@ -24,7 +24,7 @@ from flowgpt_magic.errors import (
     SchemaNotSupportedError,
     SettingError,
 )
-from flowgpt_magic.messages import Usage, notices_to
+from flowgpt_magic.messages import Usage, notices_to, progress_to
 from flowgpt_magic.providers import local, runtime, weights
 from flowgpt_magic.providers.local import Local
 from tests.models_on_disk import weights_on_disk
@@ -134,6 +134,17 @@ async def test_a_reply_that_reaches_max_tokens_says_so(embedded: None) -> None:
         _, usage = await read(Local.create_async_generator("", user(STORY), max_tokens=5))
     assert (usage.finish_reason, usage.completion_tokens) == ("length", 5)
     assert told == ["the reply was cut off at max_tokens = 5"]
+
+
+async def test_a_reply_that_repeats_itself_is_stopped_and_says_so(embedded: None) -> None:
+    told: list[str] = []
+    prompt = user('Repeat the sentence "The dog went home." a hundred times.')
+    options = {"temperature": 0, "repeat_penalty": 1, "max_tokens": 1000}
+    with notices_to(told.append):
+        text, usage = await read(Local.create_async_generator("", prompt, **options))
+    assert usage.finish_reason == "repetition"
+    assert told == [runtime.REPEATED]
+    assert len(text) < 200
 
 
 async def test_no_chunk_ends_inside_a_character(embedded: None) -> None:
@@ -364,6 +375,20 @@ async def test_a_reply_that_waits_can_be_cancelled_without_a_trace(embedded: Non
     assert await first
     assert await asyncio.wait_for(third, 8)
     assert second.cancelled()
+
+
+async def test_a_reply_that_waits_for_another_says_so_until_it_is_taken_up(embedded: None) -> None:
+    async def ask(told: list[str]) -> None:
+        with progress_to(told.append):
+            await Local.create_async("", user("word " * 200), max_tokens=5)
+
+    first, second = [], []
+    begun = asyncio.create_task(ask(first))
+    await job_begun()
+    await asyncio.gather(begun, ask(second))
+    assert "waits for another reply" not in first
+    assert second[:2] == ["waits for another reply", ""]
+    assert any(text.startswith("reads the prompt, ") for text in first)
 
 
 async def test_event_loops_share_one_queue(embedded: None) -> None:

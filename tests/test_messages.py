@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.errors import FlowGptWarning
-from flowgpt_magic.messages import Usage, notice, notices_to
+from flowgpt_magic.messages import Usage, notice, notices_to, progress, progress_to
 from tests.records import conversation_record, notebook_record, turn_record
 
 
@@ -100,3 +100,15 @@ async def test_two_tasks_at_once_do_not_hear_each_other():
         return heard
 
     assert await asyncio.gather(speak("a"), speak("b")) == [["a"], ["b"]]
+
+
+def test_progress_reaches_the_listener_and_is_nothing_without_one(recwarn):
+    heard = []
+
+    progress("waits")
+    with progress_to(heard.append):
+        progress("reads")
+    progress("writes")
+
+    assert heard == ["reads"]
+    assert not recwarn

@@ -24,7 +24,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     ReplyInterrupted,
 )
-from flowgpt_magic.messages import Again, Attempt, Status, Usage, notice
+from flowgpt_magic.messages import Again, Attempt, Status, Usage, notice, progress
 from flowgpt_magic.reader import Reader
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.schemas import schema_of
@@ -1205,3 +1205,24 @@ def test_a_reply_that_was_not_read_says_what_to_do_before_it_is_copied(copied):
     with pytest.raises(TypeError, match=r"read it first \(reply\.text\)"):
         copied(ask(script))
     assert script.calls == 0
+
+
+# What happens before the first text
+
+
+def test_progress_is_there_until_the_first_text():
+    seen: list[str] = []
+
+    async def source() -> AsyncGenerator[str, None]:
+        progress("reads the prompt")
+        seen.append(reply.progress)
+        yield "a"
+        seen.append(reply.progress)
+
+    reply = ask(source)
+    assert reply.progress == ""
+    assert list(reply) == ["a"]
+
+    assert seen == ["reads the prompt", ""]
+    assert reply.progress == ""
+    assert reply.notices == []

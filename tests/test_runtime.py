@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers import runtime, weights
 from flowgpt_magic.providers.local import Local
 from tests.models_on_disk import run_script, weights_on_disk
@@ -71,6 +74,79 @@ def test_a_prompt_is_counted_to_the_token(model_folder: Path) -> None:
     model = runtime.Model(runtime.Source(model_folder / weights.SMOLLM2.filename, 512, 1))
     assert model.count([{"role": "user", "content": "hi"}]) == 31  # with the template's own system message
     assert model.count([{"role": "user", "content": "hi a a a"}]) == 34
+
+
+# What its reader is told
+
+
+class Heard(runtime.Job):
+    """A job that keeps what its reader would get."""
+
+    def __init__(self, **options: Any) -> None:
+        request = runtime.Request(runtime.Source(Path("x.gguf"), 512, 1), HELLO, 64, {}, **options)
+        super().__init__(request, asyncio.new_event_loop())
+        self.loop.close()
+        self.items: list[runtime.Item] = []
+
+    def put(self, item: runtime.Item) -> None:
+        self.items.append(item)
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"choices": [{"finish_reason": None, "delta": {"content": text}}]}
+
+
+def has_read(processed: int, total: int, cache: int = 0) -> dict[str, Any]:
+    return {"prompt_progress": {"total": total, "cache": cache, "processed": processed, "time_ms": 1}}
+
+
+def test_a_reply_that_repeats_itself_stops_the_runtime() -> None:
+    job = Heard()
+    reading = runtime.Reading(job)
+    assert not reading.take(has_read(27, 27))
+    chunks = 0
+    while not reading.take(said(" The dog went home.")):
+        chunks += 1
+        assert chunks < 100
+    assert reading.looped
+    assert "".join(map(str, job.items)).count("dog") == 3
+    assert reading.result() == Usage(27, chunks + 1, "repetition")
+
+
+def test_a_reply_that_may_repeat_itself_goes_on() -> None:
+    job = Heard(may_repeat=True)
+    reading = runtime.Reading(job)
+    assert not any(reading.take(said(" The dog went home.")) for _ in range(200))
+    assert len(job.items) == 200
+
+
+def test_what_was_held_back_of_a_reply_that_ended_goes_out() -> None:
+    job = Heard()
+    reading = runtime.Reading(job)
+    for _ in range(6):
+        reading.take(said(" The dog went home."))
+    reading.take({"choices": [{"finish_reason": "length", "delta": {}}]})
+    reading.take({"choices": [], "usage": {"prompt_tokens": 27, "completion_tokens": 30}})
+    assert reading.result() == Usage(27, 30, "length")
+    assert "".join(map(str, job.items)) == " The dog went home." * 6
+
+
+def test_progress_is_told_of_a_long_prompt_once_for_each_percent() -> None:
+    job = Heard()
+    reading = runtime.Reading(job)
+    for processed in range(1000, 3001, 8):
+        reading.take(has_read(processed, 3000, cache=1000))
+    assert len(job.items) == 101
+    assert job.items[0] == runtime.Progress("reads the prompt, 0 %")
+    assert job.items[-1] == runtime.Progress("reads the prompt, 100 %")
+
+
+def test_nothing_is_told_of_a_prompt_that_is_short_or_known_already() -> None:
+    job = Heard()
+    reading = runtime.Reading(job)
+    reading.take(has_read(8, 27))
+    reading.take(has_read(2990, 3000, cache=2980))
+    assert job.items == []
 
 
 # What it runs on

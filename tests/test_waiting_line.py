@@ -70,6 +70,15 @@ def test_after_the_pause_it_says_again_who_is_asked():
     assert waiting_text(reply) == "openai_compatible:o3 · 3 s"
 
 
+def test_it_says_what_the_provider_does_until_the_first_text():
+    reply = Asked(3, "smollm2")
+    reply._set_progress("reads the prompt, 40 %")
+    assert waiting_text(reply) == "openai_compatible:smollm2 · 3 s · reads the prompt, 40 %"
+
+    reply._set_progress("")
+    assert waiting_text(reply) == "openai_compatible:smollm2 · 3 s"
+
+
 def test_what_would_steer_a_terminal_is_not_in_it():
     assert "\x1b" not in waiting_text(Asked(1, "evil\x1b[2J\nmodel"))
 

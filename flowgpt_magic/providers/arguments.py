@@ -40,11 +40,21 @@ def check_messages(messages: Any) -> Messages:
 
 def check_temperature(temperature: Any) -> float | None:
     """The temperature as a plain number, or None; raises ``OptionError`` for what is no number."""
-    if temperature is None or type(temperature) in (int, float):
-        return temperature  # type: ignore[no-any-return]
-    if isinstance(temperature, numbers.Real) and not isinstance(temperature, bool):
-        return float(temperature)
-    raise OptionError(f"temperature must be a number such as 0.7, not {cut(repr(temperature))}.")
+    return check_number("temperature", temperature, 0.7)
+
+
+def check_number(name: str, value: Any, example: float) -> float | None:
+    """The parameter ``name`` as a plain number, or None; raises ``OptionError`` for what is no number.
+
+    It must be a whole one where the ``example`` is.
+    """
+    whole = type(example) is int
+    if value is None or type(value) is int or (type(value) is float and not whole):
+        return value  # type: ignore[no-any-return]
+    if not isinstance(value, bool) and isinstance(value, numbers.Integral if whole else numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) and whole else float(value)
+    wanted = "a whole number" if whole else "a number"
+    raise OptionError(f"{name} must be {wanted} such as {example:g}, not {cut(repr(value))}.")
 
 
 def check_stop(stop: Any) -> list[str] | None:

@@ -74,6 +74,8 @@ class AsyncGeneratorProvider:
     those that the user has set. ``address_setting`` is the one among them that says which server is asked: what an
     alias's endpoint stands for, while its key stands for the setting of that server's key (see ``settings.KEYS``).
 
+    ``own_temperature``: its models need a temperature of their own. A gateway in front of it takes the temperature that
+    clients of the protocol send unless told otherwise, 0.7, as not given.
     ``supports_images``: a message may have a key ``images``, a list of URLs that begin with ``data:image/``, or with
     ``https://`` or ``http://`` where the person gave the address of an image. `content_parts.read_messages` makes
     messages of all shapes such as these.
@@ -87,6 +89,7 @@ class AsyncGeneratorProvider:
     supports_message_history: ClassVar[bool] = True
     supports_system_message: ClassVar[bool] = True
     supports_images: ClassVar[bool] = False
+    own_temperature: ClassVar[bool] = False
     supports_schema: ClassVar[bool] = False
     needs_auth: ClassVar[bool] = False
     settings: ClassVar[tuple[str, ...]] = ()

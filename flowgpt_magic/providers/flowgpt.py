@@ -27,6 +27,7 @@ from flowgpt_magic.settings import CONNECTION, TABLE, Settings, load, variable
 PATH = "/v3/chat-anonymous"
 GREETING = {"role": "assistant", "content": "Hello, how can I help you today?"}
 SYSTEM_PROMPT = "You are helpful assistant. Follow the user's instructions carefully."
+TEMPERATURE = 0.7  # what a client of the protocol sends that was told none
 PUBLIC_HOST = URL(str(TABLE["base_url"].default)).host
 DEVICE_CHARACTERS = string.ascii_lowercase + string.digits
 
@@ -150,7 +151,7 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         model: str,
         messages: Messages,
         proxy: str | None = None,
-        temperature: float | None = 0.7,
+        temperature: float | None = TEMPERATURE,
         *,
         base_url: str | None = None,
         token: str | None = None,

@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 from flowgpt_magic import settings
 from flowgpt_magic.content_parts import read_messages
 from flowgpt_magic.errors import FlowGptError, NotInstalledError
-from flowgpt_magic.messages import Messages, Usage, notice
+from flowgpt_magic.messages import Messages, Usage, notice, progress
 from flowgpt_magic.providers import runtime, weights
-from flowgpt_magic.providers.arguments import check_messages, check_model, check_schema, check_stop, check_temperature
+from flowgpt_magic.providers.arguments import check_messages, check_model, check_number, check_schema, check_stop
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 
 if TYPE_CHECKING:
     from flowgpt_magic.settings import Settings
 
-TEMPERATURE = 0.2
-TOP_P = 0.9
+SAMPLING = {  # by the runtime's names; one with a whole number takes whole numbers only
+    "temperature": 0.2,
+    "top_p": 0.9,
+    "top_k": 40,
+    "min_p": 0.1,
+    "repeat_penalty": 1.1,
+    "repeat_last_n": 64,
+}
 SYSTEM = "You are a helpful assistant."  # without a system message the embedded model falls into loops
 
 
@@ -61,6 +67,12 @@ def _prompt(messages: Messages, embedded: bool) -> runtime.Prompt:
     return found
 
 
+def _sampling(**given: float | None) -> dict[str, float]:
+    """How to sample: what is given, and for the rest what suits so small a model."""
+    checked = {name: check_number(name, value, SAMPLING[name]) for name, value in given.items()}
+    return SAMPLING | {name: value for name, value in checked.items() if value is not None}
+
+
 def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
     """What makes the runtime keep to a schema."""
     return {"type": "json_schema", "json_schema": {"schema": schema}}
@@ -78,6 +90,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
     model_aliases = {"smollm2": "smollm2-135m-instruct"}  # noqa: RUF012
     settings = ("context_size", "max_tokens", "threads")
     supports_schema = True
+    own_temperature = True
 
     @classmethod
     def get_model(cls, name: str | None) -> str:
@@ -106,6 +119,11 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         *,
         max_tokens: int | None = None,
         top_p: float | None = None,
+        top_k: int | None = None,
+        min_p: float | None = None,
+        repeat_penalty: float | None = None,
+        repeat_last_n: int | None = None,
+        may_repeat: bool | None = None,
         seed: int | None = None,
         stop: str | Iterable[str] | None = None,
         schema: Mapping[str, Any] | None = None,
@@ -113,11 +131,10 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         threads: int | None = None,
         **kwargs: Any,  # noqa: ARG003
     ) -> AsyncGenerator[str | Usage, None]:
-        """The chunks of the reply, then a ``Usage`` with its token counts and ``"stop"`` or ``"length"``.
+        """The chunks of the reply, then a ``Usage`` with its token counts and how it ended.
 
-        None means temperature 0.2, ``top_p`` 0.9, a random seed, and for ``max_tokens``, ``context_size`` (both in
-        tokens) and ``threads`` the setting. The embedded model gets the system message "You are a helpful assistant."
-        where ``messages`` have none. Replies are made in the order in which their first chunk was asked for. Leaving
+        That is ``"stop"``, ``"length"`` or ``"repetition"``: a reply that repeats itself is stopped, and a notice says
+        so, unless it ``may_repeat``. Replies are made in the order in which their first chunk was asked for. Leaving
         early stops the computation: within a token, or within two batches of 8 tokens while the prompt is read.
 
         With a ``schema`` every token is chosen so that the text can still become JSON that fits it; a reply that ends
@@ -126,9 +143,37 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         Older turns that do not fit into the context window are left out and a notice says so. Raises
         ``NotInstalledError``, ``ModelNotSupportedError`` for a file that is no model, ``ContextLengthError``, and
         ``ProviderError``.
+
+        Args:
+            model: a name or the path of a GGUF file; empty for the embedded model.
+            messages: the embedded model gets the system message "You are a helpful assistant." where they have none.
+            proxy: not looked at.
+            temperature: None for 0.2.
+            max_tokens: tokens at which the reply ends; None for the setting, 512 unless set.
+            top_p: the likeliest tokens that have this much of the probability together; None for 0.9.
+            top_k: how many of the likeliest tokens are chosen from, 0 for all; None for 40.
+            min_p: tokens less likely than this share of the likeliest are left out; None for 0.1.
+            repeat_penalty: by how much tokens that were there before are made less likely, 1 for not at all; None for
+                1.1.
+            repeat_last_n: how many of the last tokens count for that; None for 64.
+            may_repeat: go on although the reply repeats itself.
+            seed: the same one gives the same reply again; None for a random one.
+            stop: text before which the reply ends, or several.
+            schema: a JSON Schema that the reply fits.
+            context_size: tokens of prompt and reply together; None for the setting.
+            threads: None for the setting.
+            **kwargs: not looked at.
         """
         check_messages(messages)
-        temperature, stops = check_temperature(temperature), check_stop(stop)
+        stops = check_stop(stop)
+        sampling = _sampling(
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            min_p=min_p,
+            repeat_penalty=repeat_penalty,
+            repeat_last_n=repeat_last_n,
+        )
         wanted = None if schema is None else _format(check_schema(schema))
         in_force = settings.load({"max_tokens": max_tokens, "context_size": context_size, "threads": threads})
         name = cls.get_model(model)
@@ -136,21 +181,24 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
             _find_weights(name), in_force.context_size, in_force.threads or runtime.threads_for(runtime.processors())
         )
         options = {
-            "temperature": TEMPERATURE if temperature is None else temperature,
-            "top_p": TOP_P if top_p is None else top_p,
+            **sampling,
             **({} if seed is None else {"seed": seed}),
             **({} if stops is None else {"stop": stops}),
-            **({} if wanted is None else {"response_format": wanted}),
+            **({} if wanted is None else {runtime.SCHEMA: wanted}),
         }
-        request = runtime.Request(source, _prompt(messages, name == cls.default_model), in_force.max_tokens, options)
+        request = runtime.Request(
+            source, _prompt(messages, name == cls.default_model), in_force.max_tokens, options, bool(may_repeat)
+        )
         job = runtime.Job(request, asyncio.get_running_loop())
-        runtime.runner().jobs.put(job)
+        runtime.runner().take_up(job)
         try:
             while (item := await job.arrived.get()) is not None:
                 if isinstance(item, FlowGptError):
                     raise item
                 if isinstance(item, runtime.Notice):
                     notice(item.text)
+                elif isinstance(item, runtime.Progress):
+                    progress(item.text)
                 else:
                     yield item
         finally:

@@ -31,6 +31,7 @@ from flowgpt_magic.errors import (
     SchemaNotSupportedError,
 )
 from flowgpt_magic.messages import LeftOut, Usage
+from flowgpt_magic.providers.repetition import Repetition
 
 BATCH = 8  # tokens read between two looks for a cancel; 128 reads 1.4 times as fast, and stops only in a second
 CACHE_MIB = 64  # states kept of conversations that take turns; the runtime's own limit is 8 GiB
@@ -39,6 +40,9 @@ REPLY_SHARE = 4  # a quarter of the context window is kept free for the reply, o
 MESSAGE_OVERHEAD = 32  # tokens, more than chat templates put around one message
 MOST_THREADS = 8  # more of them wait for each other longer than they compute on a model this small
 SOCKET_PATH_LIMIT = 100  # bytes; the system's own limit is 104 on macOS, 108 on Linux
+LONG_PROMPT = 100  # tokens; of those that take longer to read it is said how far they are read
+SCHEMA = "response_format"  # the option that holds a reply to a schema
+REPEATED = "the reply was stopped because it repeated itself; -P may_repeat=true lets it go on"
 EXIT_TIMEOUT = 30.0  # seconds; loading a model cannot be interrupted
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -63,12 +67,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Request:
-    """One reply to be made. ``options`` are the runtime's own names for how to sample."""
+    """One reply to be made.
+
+    ``options`` are the runtime's own names for how to sample. A reply that repeats itself is stopped, unless it
+    ``may_repeat``.
+    """
 
     source: Source
     messages: Prompt
     max_tokens: int
     options: Mapping[str, Any]
+    may_repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,14 @@ class Notice:
     text: str
 
 
-Item = str | Usage | Notice | FlowGptError | None
+@dataclass(frozen=True)
+class Progress:
+    """What happens before the first chunk; empty when that is over."""
+
+    text: str
+
+
+Item = str | Usage | Notice | Progress | FlowGptError | None
 
 
 @dataclass
@@ -209,7 +225,11 @@ class Reading:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.repetition = None if job.request.may_repeat else Repetition(structured=SCHEMA in job.request.options)
         self.finish_reason: str | None = None
+        self._progress = ""
+        self._prompt_tokens: int | None = None
+        self._tokens = 0
         self.usage: Usage | None = None
         self.error: Mapping[str, Any] | None = None
 
@@ -218,15 +238,46 @@ class Reading:
         self.error = event.get("error", self.error)
         for choice in event.get("choices", ()):
             self.finish_reason = choice["finish_reason"] or self.finish_reason
-            text = choice["delta"].get("content")
-            if text and not self.job.cancelled.is_set():
-                self.job.put(text)
+            if text := choice["delta"].get("content"):
+                self._tokens += 1
+                self._pass(text if self.repetition is None else self.repetition.feed(text))
+        if read := event.get("prompt_progress"):
+            self._read(read)
+        if self.looped:
+            return True
         if counts := event.get("usage"):
             self.usage = Usage(counts["prompt_tokens"], counts["completion_tokens"], self.finish_reason)
         return self.job.cancelled.is_set()
 
+    @property
+    def looped(self) -> bool:
+        """Was the reply stopped because it repeats itself?"""
+        return self.repetition is not None and self.repetition.found
+
+    def _pass(self, text: str) -> None:
+        if text and not self.job.cancelled.is_set():
+            self.job.put(text)
+
+    def _read(self, read: Mapping[str, int]) -> None:
+        """Say how much of the prompt is read; what was read for an earlier reply takes no time."""
+        self._prompt_tokens = read["total"]
+        due = read["total"] - read["cache"]
+        if due < LONG_PROMPT:
+            return
+        progress = f"reads the prompt, {100 * (read['processed'] - read['cache']) // due} %"
+        if progress != self._progress:
+            self._progress = progress
+            self.job.put(Progress(progress))
+
     def result(self) -> Usage:
-        """The token counts of a reply that ended by itself; raises what went wrong with one that did not."""
+        """The rest of the text goes out; returns the token counts, raises what went wrong.
+
+        Of a reply that was stopped because it repeats itself the tokens are counted by its chunks.
+        """
+        if self.looped:
+            return Usage(self._prompt_tokens, self._tokens, "repetition")
+        if self.repetition is not None:
+            self._pass(self.repetition.finish())
         if self.error is not None:
             raise ProviderError(f"the embedded model cannot answer this: {self.error.get('message', self.error)}")
         if self.usage is None or self.finish_reason is None:
@@ -265,7 +316,7 @@ class Model:
         try:
             self.server.handle_chat_completions({**body, **always}, take)
         except (RuntimeError, ValueError) as error:
-            if "response_format" in body:
+            if SCHEMA in body:
                 raise SchemaNotSupportedError(f"the embedded model does not take this schema: {error}", 400) from error
             raise ProviderError(f"the embedded model cannot answer this: {error}") from error
 
@@ -321,6 +372,8 @@ class Model:
         if job.cancelled.is_set():
             return
         usage = reading.result()
+        if reading.looped:
+            job.put(Notice(REPEATED))
         if usage.finish_reason == "length":
             full = (usage.completion_tokens or 0) < request.max_tokens
             limit = f"context_size = {self.context_size}" if full else f"max_tokens = {request.max_tokens}"
@@ -348,6 +401,12 @@ class Runner:
         """Can it answer? After a fork the thread is gone, though its object is not."""
         return self.thread.is_alive() and not self.closing.is_set()
 
+    def take_up(self, job: Job) -> None:
+        """Answer ``job`` when those before it are answered."""
+        if self.current is not None or not self.jobs.empty():
+            job.put(Progress("waits for another reply"))
+        self.jobs.put(job)
+
     def _run(self) -> None:
         # Held by this frame alone: a forked process, where the model's own threads are missing, never destroys it.
         loaded: list[Model] = []
@@ -356,6 +415,7 @@ class Runner:
                 self.current = job
                 if self.closing.is_set():
                     return
+                job.put(Progress(""))
                 self._serve(job, loaded)
                 self.current = None
         finally:
@@ -366,8 +426,10 @@ class Runner:
             return
         try:
             if not loaded or loaded[0].source != job.request.source:
+                job.put(Progress("loads the model"))
                 loaded.clear()  # before the next one is loaded: there is never room for two
                 loaded.append(Model(job.request.source))
+                job.put(Progress(""))
             if not job.cancelled.is_set():
                 loaded[0].answer(job)
         except FlowGptError as error:
