@@ -138,8 +138,8 @@ async def test_a_reply_that_reaches_max_tokens_says_so(embedded: None) -> None:
 
 async def test_a_reply_that_repeats_itself_is_stopped_and_says_so(embedded: None) -> None:
     told: list[str] = []
-    prompt = user('Repeat the sentence "The dog went home." a hundred times.')
-    options = {"temperature": 0, "repeat_penalty": 1, "max_tokens": 1000}
+    prompt = user("Go on: " + "The dog went home. " * 8)
+    options = {"temperature": 0, "repeat_penalty": 1, "max_tokens": 400}
     with notices_to(told.append):
         text, usage = await read(Local.create_async_generator("", prompt, **options))
     assert usage.finish_reason == "repetition"

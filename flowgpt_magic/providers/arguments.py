@@ -50,7 +50,7 @@ def check_number(name: str, value: Any, example: float) -> float | None:
     """
     whole = type(example) is int
     if value is None or type(value) is int or (type(value) is float and not whole):
-        return value  # type: ignore[no-any-return]
+        return value
     if not isinstance(value, bool) and isinstance(value, numbers.Integral if whole else numbers.Real):
         return int(value) if isinstance(value, numbers.Integral) and whole else float(value)
     wanted = "a whole number" if whole else "a number"

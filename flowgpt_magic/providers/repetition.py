@@ -33,7 +33,7 @@ _PIECE = re.compile(
 _LIST_ITEM = re.compile(r"\n[ \t]*[0-9]+[.)][ \t]")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _STRUCTURED_LINE = re.compile(r" {0,3}\||\t| {4}")  # a row of a table, or indented code
-_SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f]$|\n")
+_SENTENCE_END = re.compile(r"[.!?\n\u3002\uff01\uff1f]\Z")
 
 
 class Repetition:
