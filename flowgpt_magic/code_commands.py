@@ -33,6 +33,11 @@ MARKS = 60  # characters of the lines that say what an excerpt leaves out, at mo
 WRONG = "This failed in my notebook. Say what is wrong and why, then give the corrected code, whole, in one code block."
 WHAT = "Explain this from my notebook: what it is, what it does step by step, and what may surprise."
 
+# What ``%time`` runs has no cell's file name, and older IPython shows its error and goes on: the cell is not among
+# the frames of the error.
+_TIMED = ("<timed eval>", "<timed exec>")
+_TIMES = re.compile(r"run_(?:cell|line)_magic\('time'")
+
 Magic = Callable[..., Any]
 
 
@@ -85,7 +90,20 @@ def _cells(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
         cell = _as_typed("".join(entry[2]), line, names)
         if not any(cell.source.strip() in other.source for other in found):  # as in a magic around a cell
             found.append(cell)
+    if any(file in _TIMED for file in places) and not any("%time" in cell.source for cell in found):
+        found[:0] = _timed(error, names)
     return found
+
+
+def _timed(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
+    """The last cell before this one that timed the code which failed: all names that are used there stand in it."""
+    frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
+    used, line = next((set(code.co_names), line) for code, line in frames if code.co_filename in _TIMED)
+    for code, cell in reversed(_inputs(names)[:-1]):
+        if _TIMES.search(code) and used <= set(re.findall(r"\w+", cell.source)):
+            magic = next(place for place, text in enumerate(cell.source.split("\n"), 1) if "%time" in text)
+            return [replace(cell, line=magic + line if "%%time" in cell.source else magic)]
+    return []
 
 
 def _places(error: BaseException) -> Iterator[tuple[str, int]]:

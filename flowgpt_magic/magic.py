@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import traitlets
-from IPython.core.completer import context_matcher
 from IPython.core.magic import (
     MagicAlias,
     Magics,
@@ -35,12 +34,21 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.transforms import TRANSFORMERS, is_whole_cell, keep_automagic_question
 
+try:
+    from IPython.core.completer import context_matcher
+except ImportError:  # before IPython 8.6
+    context_matcher = None
+
 if TYPE_CHECKING:
-    from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
 
+    from flowgpt_magic.completion_matcher import Context
     from flowgpt_magic.desk import Desk
     from flowgpt_magic.reply import Reply
+
+# Packages whose frames lie between a cell and its magic: older IPython wraps magics with ``decorator``, whose earlier
+# releases make functions of no module.
+PLUMBING = ("flowgpt_magic", "IPython", "decorator", "")
 
 
 def _help() -> str:
@@ -94,8 +102,7 @@ class FlowGPT(Magics):
             self._desk = Desk(self.configured, self._names)
         return self._desk
 
-    @context_matcher(identifier="flowgpt_magic")  # type: ignore[untyped-decorator]
-    def complete(self, context: CompletionContext) -> dict[str, Any]:
+    def complete(self, context: Context) -> dict[str, Any]:
         """What could stand at the cursor; nothing is begun for it."""
         magics = self._answered()
         if not any(name in context.full_text for name in magics):
@@ -181,7 +188,7 @@ class FlowGPT(Magics):
 def _stands_alone() -> bool:
     """Is the magic that is called a statement of its own, or what ``%%time`` is given to evaluate?"""
     frame = sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("flowgpt_magic", "IPython"):
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in PLUMBING:
         frame = frame.f_back
     line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
     return frame.f_code.co_filename == "<timed eval>" or line.lstrip().startswith("get_ipython().run_line_magic(")
@@ -202,7 +209,7 @@ def load(shell: InteractiveShell) -> None:
     magics = FlowGPT(shell)
     shell.register_magics(magics)
     shell.input_transformers_cleanup[:0] = magics.transformers
-    shell.Completer.custom_matchers.append(magics.complete)
+    _put_completion(shell, magics)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -217,9 +224,33 @@ def unload(shell: InteractiveShell) -> None:
     for transformer in magics.transformers:
         if transformer in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(transformer)
+    _take_completion(shell)
+    magics.close()
+
+
+def _put_completion(shell: Any, magics: FlowGPT) -> None:
+    """Have Tab answered by ``magics``, through the matchers of IPython 8.6 and later or through the older hook."""
+    if context_matcher is None:
+        from flowgpt_magic.completion_hook import put_hook
+
+        put_hook(shell, magics.complete)
+        return
+
+    @context_matcher(identifier="flowgpt_magic")  # type: ignore[untyped-decorator]
+    def complete(context: Context) -> dict[str, Any]:
+        return magics.complete(context)
+
+    shell.Completer.custom_matchers.append(complete)
+
+
+def _take_completion(shell: Any) -> None:
+    if context_matcher is None:
+        from flowgpt_magic.completion_hook import take_hook
+
+        take_hook(shell)
+        return
     matchers = shell.Completer.custom_matchers
     matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != "flowgpt_magic"]
-    magics.close()
 
 
 def _refuse_typo(first_line: str) -> None:

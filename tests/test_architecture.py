@@ -154,6 +154,7 @@ LAYERS = (
         "completion_values",
         "completion",
         "completion_matcher",
+        "completion_hook",
         "panel_models",
         "panel_turns",
         "panel_stream",

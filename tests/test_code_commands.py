@@ -123,6 +123,25 @@ def test_a_cell_is_sent_as_it_was_typed_and_once(notebook):
     assert "It came through" not in sent
 
 
+def test_a_timed_cell_is_found_where_ipython_shows_its_error_and_goes_on(notebook):
+    def time(typed: str, body: str) -> None:
+        """As older IPython: no frame of the cell is on the way to the error."""
+        notebook.note(typed, "get_ipython().run_cell_magic('time', '', '...')")
+        try:
+            exec(compile(body, "<timed exec>", "exec"), notebook.names)
+        except ValueError as error:
+            sys.last_value = error
+
+    time("%%time\nx = 1\nint('{x}')", "x = 1\nint('{x}')")
+    time("%%time\nfloat('1')", "float('1')")
+    notebook.cell("int")
+
+    sent = notebook.run("fix")
+
+    assert "This was run (In[1]):\n\n```python\n%%time\nx = 1\nint('{x}')\n```" in sent
+    assert "float" not in sent
+
+
 def test_code_that_is_not_among_the_inputs_any_more_is_sent_as_python_had_it(notebook):
     notebook.cell("1 / 0")
     notebook.names["In"] = "taken"

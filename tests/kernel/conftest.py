@@ -1,8 +1,12 @@
-"""Real kernels: of the installed ipykernel, and of the last release of its sixth series."""
+"""Real kernels: of the installed ipykernel, of the last release of its sixth series, and of Colab's packages.
+
+Tests that use ``kernel`` or ``start_kernel`` run with Colab's packages too; ``pytest -m colab`` selects those runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -18,12 +22,26 @@ from typing import Any
 
 import pytest
 from jupyter_client import KernelManager
+from jupyter_client.kernelspec import KernelSpecManager
 
 from flowgpt_magic.bridge import Worker
 from tests import servers
 
+CHECKOUT = Path(__file__).parents[2]
 IPYKERNEL_6 = "6.31.0"
 SETUP = "%load_ext flowgpt_magic"
+
+COLAB_RELEASES = {  # what a Colab runtime has, and must have after the package was installed
+    "ipython": "7.34.0",
+    "ipykernel": "6.17.1",
+    "ipywidgets": "7.7.1",
+    "jupyter-client": "7.4.9",
+    "tornado": "6.5.1",
+    "traitlets": "5.7.1",
+}
+COLAB_USES = ("pandas>=2.1", "polars>=1", "matplotlib>=3.8", "pydantic>=2.5", "jsonschema>=4.18", "nest-asyncio")
+COLAB_PYTHON = os.environ.get("COLAB_PYTHON", "")  # an environment that was made before
+COLAB_CELL = "aB3dE5gH7jKl"
 
 
 @dataclass
@@ -76,8 +94,9 @@ class Run:
 class Kernel:
     """A running kernel and the one client that speaks with it."""
 
-    def __init__(self, manager: KernelManager) -> None:
+    def __init__(self, manager: KernelManager, *, colab: bool = False) -> None:
         self.manager = manager
+        self.colab = colab  # has it Colab's packages, and is it sent what Colab's page sends?
         self.client = manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
@@ -94,7 +113,7 @@ class Kernel:
         }
         message = self.client.session.msg("execute_request", content)
         if cell_id:
-            message["metadata"]["cellId"] = cell_id
+            message["metadata"].update({"colab": {"cell_id": cell_id}} if self.colab else {"cellId": cell_id})
         self.client.shell_channel.send(message)
         return message["header"]["msg_id"]
 
@@ -152,27 +171,63 @@ def ipykernel_6() -> Path:
     return folder
 
 
-def start(folder: Path, extra_path: Path | None = None, setup: str = SETUP, **environment: str) -> Kernel:
-    """A new kernel with the echo provider as its default; ``extra_path`` goes before its other packages."""
+@pytest.fixture(scope="session")
+def colab_python() -> Path:
+    """The interpreter of an environment with Colab's releases, in which the package is installed; it is made once."""
+    if COLAB_PYTHON:
+        return Path(COLAB_PYTHON)
+    folder = CHECKOUT / ".venv-colab"
+    made = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        install = [str(made), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        releases = [f"{name}=={release}" for name, release in COLAB_RELEASES.items()]
+        subprocess.run([*install, *releases, *COLAB_USES], check=True)
+        subprocess.run([*install, "-e", str(CHECKOUT)], check=True)  # as in a notebook: without saying what to keep
+        (folder / "complete").touch()
+    return made
+
+
+def start(
+    folder: Path, extra_path: Path | None = None, setup: str = SETUP, python: Path | None = None, **environment: str
+) -> Kernel:
+    """A new kernel with the echo provider as its default, and ``setup`` run in it.
+
+    ``extra_path`` goes before its other packages; ``python`` is the interpreter, that of Colab's environment.
+    """
     own = {"FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data"), "FLOWGPT_HISTORY": ":memory:"}
     env = {**os.environ, **own, **environment}
     if extra_path:
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(extra_path), os.environ.get("PYTHONPATH")]))
-    manager = KernelManager(kernel_name="python3")
+    manager = _manager_of(python, folder) if python else KernelManager(kernel_name="python3")
     manager.start_kernel(env=env, cwd=str(folder))
-    kernel = Kernel(manager)
+    kernel = Kernel(manager, colab=python is not None)
     if setup:
         kernel.good(setup)
     return kernel
 
 
-@pytest.fixture
-def start_kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
+def _manager_of(python: Path, folder: Path) -> KernelManager:
+    """A manager of kernels of this interpreter; their specification is written to ``folder``."""
+    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    specification = {"argv": command, "display_name": "Colab", "language": "python"}
+    place = folder / "kernels" / "colab"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "kernel.json").write_text(json.dumps(specification), "utf-8")
+    return KernelManager(kernel_name="colab", kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(place.parent)]))
+
+
+IN_COLAB = pytest.param("Colab", marks=pytest.mark.colab)
+
+
+@pytest.fixture(params=["installed", IN_COLAB])
+def start_kernel(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
     """Start kernels of the test's own; all of them are stopped at its end."""
     started: list[Kernel] = []
+    python = request.getfixturevalue("colab_python") if request.param == "Colab" else None
 
     def start_one(*args: Any, **how: Any) -> Kernel:
-        started.append(start(tmp_path, *args, **how))
+        started.append(start(tmp_path, *args, python=python, **how))
         return started[-1]
 
     yield start_one
@@ -180,12 +235,13 @@ def start_kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
         kernel.close()
 
 
-@pytest.fixture(scope="session", params=["installed ipykernel", f"ipykernel {IPYKERNEL_6}"])
+@pytest.fixture(scope="session", params=["installed ipykernel", f"ipykernel {IPYKERNEL_6}", IN_COLAB])
 def shared_kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """One kernel of each kind for all tests that leave it as they found it."""
-    newest = request.param == "installed ipykernel"
-    path = None if newest else request.getfixturevalue("ipykernel_6")
-    kernel = start(tmp_path_factory.mktemp("kernel"), path)
+    older = request.param == f"ipykernel {IPYKERNEL_6}"
+    path = request.getfixturevalue("ipykernel_6") if older else None
+    python = request.getfixturevalue("colab_python") if request.param == "Colab" else None
+    kernel = start(tmp_path_factory.mktemp("kernel"), path, python=python)
     yield kernel
     kernel.close()
 
