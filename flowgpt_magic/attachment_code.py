@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
@@ -44,6 +45,18 @@ def _source(value: Any) -> str:
     return source if not isinstance(value, type) or f"class {value.__name__}" in source else ""
 
 
+def is_cell(file: str) -> bool:
+    """Is ``file`` the name that IPython gave the code of a cell?
+
+    Python keeps the lines of all code that it showed; for a file it notes when that was changed. So does IPython before
+    8.0 for a cell, but then there is no such file.
+    """
+    import linecache
+
+    entry = linecache.cache.get(file, ())
+    return len(entry) == 4 and (entry[1] is None or not os.path.exists(file))
+
+
 def _class_in_a_cell(kind: type) -> str:
     """The source of a class that was written in a notebook; before Python 3.13 a class does not know its file."""
     import ast
@@ -52,7 +65,7 @@ def _class_in_a_cell(kind: type) -> str:
     if kind.__module__ != "__main__":
         return ""
     own = {getattr(getattr(each, "__code__", None), "co_filename", "") for each in vars(kind).values()}
-    cells = [name for name, entry in linecache.cache.items() if len(entry) == 4 and entry[1] is None]
+    cells = [name for name in list(linecache.cache) if is_cell(name)]
     for name in [*own.intersection(cells), *reversed(cells)]:
         lines = linecache.getlines(name)
         try:

@@ -19,6 +19,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import models, options
+from flowgpt_magic.attachment_code import is_cell
 from flowgpt_magic.errors import OptionError, closest, last_error
 from flowgpt_magic.references import leading, look_up, names_secret, steps
 from flowgpt_magic.subcommand import Subcommand, subcommand
@@ -84,10 +85,9 @@ def _cells(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
     places = dict(_places(error))
     found: list[CellCode] = []
     for file, line in places.items():
-        entry = linecache.cache.get(file, ())
-        if len(entry) != 4 or entry[1] is not None:  # a file has the time at which it was changed
+        if not is_cell(file):
             continue
-        cell = _as_typed("".join(entry[2]), line, names)
+        cell = _as_typed("".join(linecache.getlines(file)), line, names)
         if not any(cell.source.strip() in other.source for other in found):  # as in a magic around a cell
             found.append(cell)
     if any(file in _TIMED for file in places) and not any("%time" in cell.source for cell in found):

@@ -64,6 +64,12 @@ def request() -> dict[str, Any]:
     return parent
 
 
+def widget_view(model_id: str, text: str) -> dict[str, Any]:
+    """Display data that shows a widget of ipywidgets, of any release; ``text`` is for front ends without widgets."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
+    return {"application/vnd.jupyter.widget-view+json": view, "text/plain": text}
+
+
 def execution() -> str:
     """A name for this run of this cell."""
     shell = get_ipython()

@@ -33,7 +33,8 @@ class WidgetBar:
         self._bar = tqdm(total=total, unit=" prompts", display=False)
         self._name = f"flowgpt-batch-{uuid4().hex[:12]}"
         self._shown_at = 0.0
-        self._publish(self._bar.container._repr_mimebundle_(), update=False)
+        container = self._bar.container
+        self._publish(display.widget_view(container.model_id, repr(container)), update=False)
 
     def show(self, tally: Tally, pause: Pause | None = None) -> None:
         """So many have ended."""

@@ -37,7 +37,7 @@ from flowgpt_magic.transforms import TRANSFORMERS, is_whole_cell, keep_automagic
 try:
     from IPython.core.completer import context_matcher
 except ImportError:  # before IPython 8.6
-    context_matcher = None
+    context_matcher = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

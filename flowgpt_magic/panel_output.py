@@ -17,7 +17,7 @@ from IPython import get_ipython
 from IPython.display import publish_display_data
 
 from flowgpt_magic import printing
-from flowgpt_magic.display import headless, in_kernel
+from flowgpt_magic.display import headless, in_kernel, widget_view
 from flowgpt_magic.errors import last_error
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.plain_text import counted
@@ -26,7 +26,6 @@ from flowgpt_magic.prompts import Surroundings
 if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
 
-VIEW = "application/vnd.jupyter.widget-view+json"
 ROOM = 20_000  # characters that are kept in the output while the panel is open: a page reads all of it each time
 WHOLE = 1_000_000  # and when it is closed
 REOPEN = "Run this cell to open the chat panel."
@@ -155,8 +154,7 @@ class Output:
         # Where a front end does not hide it there is one line above the panel, until that is closed.
         line = {"text/html": _html([NOT_OPENED], []), "text/markdown": f"*{_escaped(NOT_OPENED)}*"}
         self._publish(0, {**line, "text/plain": NOT_OPENED})
-        view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
-        self._publish(1, {VIEW: view, "text/plain": NO_WIDGETS})
+        self._publish(1, widget_view(model_id, NO_WIDGETS))
         return True
 
     def keep(self, conversation: Conversation, room: int = ROOM) -> Mapping[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import linecache
 import re
 import textwrap
 
+from flowgpt_magic.attachment_code import is_cell
 from flowgpt_magic.attachments import describe
 from tests.described import fits, in_a_cell
 
@@ -13,6 +15,20 @@ from tests.described import fits, in_a_cell
 def a_documented_function(x: int) -> int:
     """Doubles."""
     return 2 * x
+
+
+def test_a_cell_is_told_from_a_file_by_either_way_of_noting_it(tmp_path, monkeypatch):
+    file = tmp_path / "module.py"
+    file.touch()
+    cell = str(tmp_path / "ipykernel_1" / "2.py")
+
+    for name, changed in ((str(file), 1.0), (cell, None), ("<ipython-input-1-ab>", 1.0)):
+        monkeypatch.setitem(linecache.cache, name, (0, changed, ["pass\n"], name))
+
+    assert is_cell(cell)
+    assert is_cell("<ipython-input-1-ab>")
+    assert not is_cell(str(file))
+    assert not is_cell("what nobody has read")
 
 
 class TestCode:

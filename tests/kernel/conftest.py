@@ -218,6 +218,7 @@ def _manager_of(python: Path, folder: Path) -> KernelManager:
 
 
 IN_COLAB = pytest.param("Colab", marks=pytest.mark.colab)
+NEW_KERNELS = ["installed ipykernel", f"ipykernel {IPYKERNEL_6}"]
 
 
 @pytest.fixture(params=["installed", IN_COLAB])
@@ -235,7 +236,7 @@ def start_kernel(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
         kernel.close()
 
 
-@pytest.fixture(scope="session", params=["installed ipykernel", f"ipykernel {IPYKERNEL_6}", IN_COLAB])
+@pytest.fixture(scope="session", params=[*NEW_KERNELS, IN_COLAB])
 def shared_kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """One kernel of each kind for all tests that leave it as they found it."""
     older = request.param == f"ipykernel {IPYKERNEL_6}"

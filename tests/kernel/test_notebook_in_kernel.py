@@ -69,6 +69,7 @@ def test_a_client_that_speaks_as_jupyterlab_does_is_told_the_notebook_and_the_ce
     assert (kind, found) == ("jupyter", [real, "analysis.ipynb", real, CELL])
 
 
+@pytest.mark.parametrize("start_kernel", ["installed"], indirect=True)
 def test_a_kernel_of_the_sixth_series_tells_the_same(start_kernel, ipykernel_6, tmp_path):
     path = save(tmp_path / "analysis.ipynb")
     kernel = start_kernel(ipykernel_6, setup="", JPY_SESSION_NAME=str(path))

@@ -154,6 +154,7 @@ def test_a_stop_gets_through_while_a_cell_blocks_the_kernel(start_kernel):
     assert kernel.collect(busy).status == "error"
 
 
+@pytest.mark.parametrize("start_kernel", ["installed"], indirect=True)
 def test_on_an_older_kernel_a_stop_waits_for_the_cell_and_then_stops(start_kernel, ipykernel_6):
     kernel = start_kernel(ipykernel_6)
     page = open_panel(kernel)
