@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flowgpt_magic import first_answer, journal, models, settings
+from flowgpt_magic import first_answer, installing, journal, models, settings
 from flowgpt_magic.errors import FlowGptError, NoAnswerError
 from flowgpt_magic.printing import write, write_line
 from flowgpt_magic.providers import runtime, weights
@@ -24,7 +24,7 @@ def show_status(_options: argparse.Namespace) -> None:
         "providers": ", ".join(models.provider_names()),
         "runtime": _runtime(),
         "weights": _weights(),
-        "asked by default": models.default_provider(),
+        "asked by default": _default(),
         "settings file": _path(settings.settings_file()),
         "data folder": _path(settings.data_folder()),
         "history": journal.where(settings.load().history),
@@ -38,13 +38,20 @@ def install_model(options: argparse.Namespace) -> None:
     """Fetch the weights of the embedded model."""
     weights.install(options.source, say=write)
     if not runtime.installed():
-        write(f"the runtime is still missing: {runtime.INSTALL}\n")
+        write(f"the runtime is still missing: {installing.command('local')}\n")
 
 
 def answer_first(options: argparse.Namespace) -> None:
     """Ask a model in a cell, here in the terminal."""
     if not first_answer.run(options.model):
         raise NoAnswerError("there was no answer; the lines above say why")
+
+
+def _default() -> str:
+    try:
+        return models.with_chosen_server(settings.load()).model or models.default_provider()
+    except FlowGptError as error:
+        return f"nobody: {error}"
 
 
 def _version(package: str) -> str:
@@ -55,12 +62,14 @@ def _version(package: str) -> str:
 
 
 def _runtime() -> str:
-    return f"xllamacpp {_version('xllamacpp')}" if runtime.installed() else f"not installed; {runtime.INSTALL}"
+    return (
+        f"xllamacpp {_version('xllamacpp')}" if runtime.installed() else f"not installed; {installing.command('local')}"
+    )
 
 
 def _weights() -> str:
     path = weights.path()
-    return str(path) if path.is_file() else f"not installed; {weights.INSTALL}"
+    return str(path) if path.is_file() else f"not installed; {installing.module('install-model')}"
 
 
 def _path(path: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flowgpt_magic import installing
 from flowgpt_magic.batch_items import is_frame
 from flowgpt_magic.errors import NotInstalledError
 from flowgpt_magic.extras import Extras, HasExtras
@@ -131,7 +132,8 @@ def to_frame(given: Any, results: Sequence[Result], model: str, *, with_data: bo
     try:
         import pandas
     except ImportError:
-        raise NotInstalledError("a DataFrame is made with pandas; to install it: pip install pandas") from None
+        hint = installing.packages("pandas")
+        raise NotInstalledError(f"a DataFrame is made with pandas; to install it: {hint}") from None
     rows = [_row(result, model) for result in results]
     columns = [name for name in COLUMNS if with_data or name != "data"]
     frame = pandas.DataFrame({name: pandas.Series([row[name] for row in rows], dtype=_kind(name)) for name in columns})

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from flowgpt_magic import aliases, settings
 from flowgpt_magic.asking import reply_to
+from flowgpt_magic.cell_turns import last_run, last_run_by_number
 from flowgpt_magic.errors import (
     ConversationNameError,
     ConversationNotFoundError,
@@ -21,7 +22,7 @@ from flowgpt_magic.journal import Journal, here
 from flowgpt_magic.keeping import Keeping
 from flowgpt_magic.kept import CellRun
 from flowgpt_magic.messages import Message, Turn
-from flowgpt_magic.models import find_model
+from flowgpt_magic.models import find_model, with_chosen_server
 from flowgpt_magic.notebook import Cell
 from flowgpt_magic.parameters import over
 from flowgpt_magic.plain_text import counted
@@ -157,7 +158,8 @@ class Conversation:
         own = {"model": self.record.model, "system": self.record.system, **self.record.parameters}
         given = {name: value for name, value in own.items() if value != ""}
         given["params"] = over(given.get("params"), self._params)
-        return with_project_model(settings.load(options, self._configured(), conversation=given))
+        chosen = with_chosen_server(settings.load(options, self._configured(), conversation=given))
+        return with_project_model(chosen)
 
     def set(self, **values: Any) -> None:
         """Set ``model``, ``system`` or other settings for this conversation; None takes one back.
@@ -211,7 +213,7 @@ class Conversation:
         if not isinstance(history, bool):
             raise SettingError("history is True or False for one prompt; where it is kept is set with FLOWGPT_HISTORY")
         cell = self._journal.running_cell() if cell is None else cell
-        run = self._run_of(cell) if history and not append else None
+        run = self._run_of(cell, prompt) if history and not append else None
         spot = Spot(cell=cell)
         if run is not None and run.asked < len(run.places):
             spot = Spot("rerun", run.places[run.asked], tuple(run.places[run.asked :]), cell)
@@ -223,7 +225,8 @@ class Conversation:
     def preview(self, prompt: Prompt, *, history: bool = True, **options: Any) -> Request:
         """What ``ask`` would send now; sends and keeps nothing. Raises what ``ask`` does."""
         cell = self._journal.running_cell()
-        earlier = self._timeline.of_cell(cell.cell_id)
+        with self._kept.lock:
+            earlier = self._asked_before(cell, prompt)
         spot = Spot("rerun", earlier[0].place, (), cell) if earlier and history else Spot()
         return self._request(prompt, options, spot, history=history)
 
@@ -295,19 +298,26 @@ class Conversation:
         """What can be stopped just now: its replies by their turns' ids, and batches."""
         return self._kept.replies
 
-    def _run_of(self, cell: Cell) -> CellRun | None:
-        """This run of the cell: the prompts it asks take the places of those that its last run asked, in order."""
+    def _run_of(self, cell: Cell, prompt: Prompt) -> CellRun | None:
+        """This run of the cell: the prompts it asks take the places of those that its last run asked, in order.
+
+        ``prompt`` is the one that it asks now.
+        """
         if not cell.cell_id:
             return None
         with self._kept.lock:
             known = self._kept.runs.get(cell.cell_id)
             if known is None or known.run != cell.run:
-                earlier = self._timeline.of_cell(cell.cell_id)
-                if self._journal.place.kind == "vscode":  # it gives its cells other numbers each time it opens them
-                    earlier = [turn for turn in earlier if turn.kernel == self._journal.kernel]
-                known = CellRun(cell.run, [turn.place for turn in earlier])
+                known = CellRun(cell.run, [turn.place for turn in self._asked_before(cell, prompt)])
                 self._kept.runs[cell.cell_id] = known
             return known
+
+    def _asked_before(self, cell: Cell, prompt: Prompt) -> list[Turn]:
+        """What the last run of the cell asked."""
+        live = self._timeline.live
+        if self._journal.place.kind == "vscode":
+            return last_run_by_number(live, cell.cell_id, read_prompt(prompt)[1], self._journal.kernel)
+        return last_run(live, cell.cell_id)
 
     def retry(self, number: int = -1, **options: Any) -> Reply:
         """The same prompt again, of whom it was asked, at its own place; the earlier reply is another version of it."""

@@ -86,6 +86,19 @@ def headless() -> bool:
     return captured or not request().get("content", {}).get("allow_stdin", True)
 
 
+def in_console() -> bool:
+    """Does this request come without a cell's id, as from ``jupyter console``, Qt Console and Spyder?
+
+    Those ignore updates of an output and Markdown: only text that is printed is sure to be seen.
+    """
+    from flowgpt_magic.notebook import cell_id
+
+    asked = request()
+    if asked.get("header", {}).get("msg_type", "execute_request") != "execute_request":  # such as a widget's callback
+        return False
+    return in_kernel() and not cell_id(asked)
+
+
 def ai_magic(kind: str) -> Callable[..., Any] | None:
     """The ``"line"`` or ``"cell"`` magic that is called ``ai``, None where there is none."""
     found: Callable[..., Any] | None = get_ipython().magics_manager.magics[kind].get("ai")
@@ -257,10 +270,10 @@ def _sink(reply: Reply, form: str, *, images: bool, own_cell: bool, extent: Exte
 
     if extent == "nothing":
         return painting.AtEnd(lambda _ending: None)
-    if not in_kernel():
-        return _terminal_sink(form, extent)
     if headless():
         return painting.AtEnd(_publish)
+    if not in_kernel() or in_console():
+        return _terminal_sink(form, extent)
     name = f"flowgpt-{reply.turn_id[:12]}"
     line = OutputLine(publish_display_data, name, _clear if own_cell else None)
     appended = form == "text" or (form not in GROWING and own_cell)

@@ -58,7 +58,12 @@ def bar(total: int | None) -> Bar:
     """The bar of this shell."""
     if not display.in_kernel():
         return text_bar(total)
-    return NoBar() if display.headless() else WidgetBar(total)
+    return WidgetBar(total) if has_widgets() else NoBar()
+
+
+def has_widgets() -> bool:
+    """Does a front end look on that shows widgets? A console shows none, and a run without a person saves them."""
+    return display.in_kernel() and not display.headless() and not display.in_console()
 
 
 def show(batch: Batch) -> None:
@@ -69,7 +74,7 @@ def show(batch: Batch) -> None:
     if batch.status is not None:
         display.show_answer(batch.table(), [])
         return
-    in_place = batch.has_progress and display.in_kernel() and not display.headless()  # the bar becomes the table
+    in_place = batch.has_progress and has_widgets()  # the bar becomes the table
     try:
         batch.read()
     finally:

@@ -28,6 +28,10 @@ class FlowGptError(Exception):
         return [fitted(f"{type(self).__name__}: {self}", sys.stdout)]
 
 
+class NothingChosenError(FlowGptError):
+    """Nobody has said who is to answer, and the embedded model is not installed: nothing is sent."""
+
+
 class OptionError(FlowGptError):
     """An option, a subcommand or its value on the magic line is not one we know."""
 

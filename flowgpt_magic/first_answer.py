@@ -7,6 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from flowgpt_magic import installing
 from flowgpt_magic.printing import write_line
 
 PROMPT = "Write a Python function that reverses a string. Show only the code."
@@ -36,8 +37,7 @@ def open_command() -> str:
     here = Path(sys.executable).parent
     notebook = str(NOTEBOOK) if NOTEBOOK.exists() else ""
     if find_spec("jupyterlab") is None:
-        python = os.path.relpath(sys.executable) if here.is_relative_to(Path.cwd()) else sys.executable
-        return f'{python} -m pip install "flowgpt_magic[lab]" && {python} -m jupyterlab {notebook}'.rstrip()
+        return f"{installing.command('lab')} && {installing.python()} -m jupyterlab {notebook}".rstrip()
     jupyter = here / "jupyter"
     shown = os.path.relpath(jupyter) if here.is_relative_to(Path.cwd()) else str(jupyter)
     return f"{shown} lab {notebook}".rstrip()

@@ -12,12 +12,12 @@ import threading
 from contextlib import suppress
 from importlib.util import find_spec
 
+from flowgpt_magic import installing
 from flowgpt_magic.errors import MissingKeyError
 
 KEYS_BEGIN = ("sk_", "gsk_", "hf_", "ghp_", "github_pat_", "AIza")
 SHORTEST_KEY = 20  # characters of one that begins so
 KEYRING = "keyring:"
-INSTALL = 'pip install "flowgpt_magic[keyring]"'
 
 
 def looks_like_key(text: str) -> bool:
@@ -67,7 +67,11 @@ def missing(name: str) -> str:
     A keyring is not asked: it may want a password from the user first.
     """
     if name.startswith(KEYRING):
-        return "" if find_spec("keyring") else f"the keyring cannot be read without its library: {INSTALL}"
+        return (
+            ""
+            if find_spec("keyring")
+            else f"the keyring cannot be read without its library: {installing.command('keyring')}"
+        )
     return "" if os.environ.get(name, "").strip() else f"{place(name)} is not set"
 
 

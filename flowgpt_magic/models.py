@@ -6,7 +6,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
@@ -16,12 +16,13 @@ from flowgpt_magic.errors import (
     FlowGptError,
     FlowGptWarning,
     ModelNotSupportedError,
+    NothingChosenError,
     ProviderNotFoundError,
     ProviderTimeoutError,
     closest,
 )
 from flowgpt_magic.refusals import Refusals
-from flowgpt_magic.settings import KEYS, TABLE, Settings
+from flowgpt_magic.settings import KEYS, TABLE, Settings, variable
 
 if TYPE_CHECKING:
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 GROUP = "flowgpt_magic.providers"
 PATIENCE = 5.0  # seconds that a server is waited for which is to list its models
-DEFAULTS = ("local", "flowgpt")  # who is asked where nothing is set: the first that misses nothing, or the last
+DEFAULT = "local"  # who is asked where nothing is set, if it is installed; nobody else is ever asked unchosen
+SERVED = "flowgpt"  # who is asked where only the address of such a server is set
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,29 @@ def _said(error: BaseException) -> str:
 
 
 def default_provider() -> str:
-    """The embedded model where it is installed, else the FlowGPT service."""
-    *first, last = DEFAULTS
-    return next((name for name in first if not find_provider(name).would_answer(Settings())), last)
+    """The embedded model. Raises ``NothingChosenError`` where it is not installed; nobody else is asked unchosen."""
+    if not _embedded():
+        from flowgpt_magic.providers.local import install_command
+
+        raise NothingChosenError(
+            "no model is chosen and the embedded one is not installed, so nothing is sent. Choose one: "
+            f"{install_command()} (the embedded model), %flowgpt model openai_compatible:NAME (a server that speaks "
+            "OpenAI's protocol; its address is the setting openai_base_url), or %flowgpt model flowgpt (the "
+            f"FlowGPT service); outside a notebook set {variable('model')} instead."
+        )
+    return DEFAULT
+
+
+def with_chosen_server(chosen: Settings) -> Settings:
+    """``chosen`` with ``flowgpt`` as its model, where of all this a person has chosen the address of a server alone."""
+    address = "base_url"
+    if chosen.model.strip() or chosen.sources.get(address, "default").startswith("default") or _embedded():
+        return chosen
+    return replace(chosen, model=SERVED, sources={**chosen.sources, "model": chosen.sources[address]})
+
+
+def _embedded() -> bool:
+    return not find_provider(DEFAULT).would_answer(Settings())
 
 
 def address_and_key(name: str) -> tuple[str, str]:
@@ -126,9 +148,10 @@ def address_and_key(name: str) -> tuple[str, str]:
 def find_model(name: str, aliases: Mapping[str, str] | None = None) -> Target:
     """Who is meant by ``name``: an alias, ``provider:model``, ``provider/model``, a provider, or a model.
 
-    An empty name means the default. A model's name alone will do where only one provider has it. ``aliases`` are by
-    default the user's. Raises ``ModelNotSupportedError``, ``ProviderNotFoundError``, or ``AliasError`` where the file
-    of the aliases is damaged; nobody is ever asked in another one's place.
+    An empty name means the embedded model. A model's name alone will do where only one provider has it. ``aliases`` are
+    by default the user's. Nobody is ever asked in another one's place. Raises ``NothingChosenError`` for an empty name
+    where the embedded model is not installed, ``ModelNotSupportedError``, ``ProviderNotFoundError``, and ``AliasError``
+    where the file of the aliases is damaged.
     """
     name = name.strip()
     target = _alias_target(name, aliases)

@@ -15,12 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
+from flowgpt_magic import installing
 from flowgpt_magic.errors import FileError, MismatchError, NotInstalledError, SchemaError
 from flowgpt_magic.json_text import container_in, values_in
 from flowgpt_magic.reasoning_text import answer_of
 from flowgpt_magic.regular_files import read_file
 
-INSTALL = 'pip install "flowgpt_magic[schema]"'
 KINDS = "a pydantic model, a dataclass, a TypedDict or a JSON Schema"
 # One of these stands in every JSON Schema that says anything.
 KEYWORDS = ("$ref", "allOf", "anyOf", "const", "enum", "items", "not", "oneOf", "prefixItems", "properties", "type")
@@ -125,7 +125,9 @@ def _by_json_schema(given: Mapping[str, Any]) -> Schema:
         from jsonschema.validators import validator_for
         from referencing import Registry
     except ImportError:
-        raise NotInstalledError(f"answers are checked with jsonschema; to install it: {INSTALL}") from None
+        raise NotInstalledError(
+            f"answers are checked with jsonschema; to install it: {installing.command('schema')}"
+        ) from None
     if given and not any(word in given for word in KEYWORDS):
         raise SchemaError(f"this is no JSON Schema: it has none of {', '.join(KEYWORDS)}")
     try:
@@ -191,7 +193,9 @@ def _by_type(given: Any) -> Schema:
     try:
         import pydantic
     except ImportError:
-        raise NotInstalledError(f"a type is made a schema by pydantic; to install it: {INSTALL}") from None
+        raise NotInstalledError(
+            f"a type is made a schema by pydantic; to install it: {installing.command('schema')}"
+        ) from None
     try:
         adapter = pydantic.TypeAdapter(_modern(given))
         schema = adapter.json_schema()

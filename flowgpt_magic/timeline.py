@@ -66,11 +66,6 @@ class Timeline:
         """What is known of all that was asked at a place, oldest first."""
         return sorted((self._turns[turn_id] for turn_id in self._at.get(place, ())), key=_order)
 
-    def of_cell(self, cell_id: str) -> list[Turn]:
-        """The live turns that the last run of the cell asked, in order."""
-        found = [turn for turn in self.live if cell_id and turn.cell_id == cell_id]
-        return [turn for turn in found if turn.run == found[-1].run]
-
     def live_among(self, places: Iterable[int]) -> list[Turn]:
         """The live turns at these places, in order."""
         return [turn for place in sorted(set(places)) for turn in self.versions(place) if turn.live]

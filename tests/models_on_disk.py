@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from flowgpt_magic import settings
+from flowgpt_magic import installing, settings
 from flowgpt_magic.providers import weights
 
 
@@ -19,7 +19,8 @@ def weights_on_disk() -> Path:
     named = os.environ.get("FLOWGPT_TEST_MODEL_DIR")
     folder = Path(named).expanduser() if named else platformdirs.user_data_path(settings.APP)
     file = folder / weights.SMOLLM2.filename
-    assert file.is_file(), f"the tests need the weights of the embedded model; to fetch them: {weights.INSTALL}"
+    hint = installing.module("install-model")
+    assert file.is_file(), f"the tests need the weights of the embedded model; to fetch them: {hint}"
     return folder
 
 

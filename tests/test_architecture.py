@@ -25,6 +25,7 @@ LAYERS = (
         "enclosed",
         "errors",
         "extras",
+        "installing",
         "reasoning_text",
         "token_estimate",
         "messages",
@@ -73,6 +74,7 @@ LAYERS = (
     {
         "timeline",
         "kept",
+        "cell_turns",
         "identity",
         "replay",
         "journal",

@@ -428,16 +428,40 @@ class TestCells:
 
         assert self.prompts(conversation) == ["one", "later"]
 
-    def test_vs_code_numbers_its_cells_anew_so_only_this_kernels_count(self, tmp_path):
-        place = Place("vscode", "", "a.ipynb", "/home/ada/a.ipynb")
-        kept = [Journal(place, str(tmp_path / "history.sqlite3")) for _ in range(2)]
-        kept[0].__class__ = type("OfAnotherKernel", (Journal,), {"kernel": "1 2 elsewhere"})
-        for each, prompt in zip(kept, ("one", "two"), strict=True):
-            chat = Conversation(configured=lambda: {"model": "echo"}, journal=each)
-            list(chat.ask(prompt, cell=Cell("W1", prompt)))
-            each.close()
+    def test_in_vs_code_a_restart_and_run_all_rebuilds_the_conversation(self, vs_code):
+        first = [("W0sZmlsZQ==", "one"), ("W1sZmlsZQ==", "two"), ("W2sZmlsZQ==", "one")]
 
-        assert [turn.prompt for turn in chat.turns] == ["one", "two"]
+        assert vs_code(first, first) == ["one", "two", "one"]
+
+    def test_in_vs_code_a_document_opened_again_rebuilds_it_too(self, vs_code):
+        numbered_as_made = [("W0sZmlsZQ==", "one"), ("W7sZmlsZQ==", "two"), ("W3sZmlsZQ==", "three")]
+        from_the_top = [("W1sZmlsZQ==", "one"), ("W2sZmlsZQ==", "two"), ("W3sZmlsZQ==", "three")]
+
+        assert vs_code(numbered_as_made, from_the_top) == ["one", "two", "three"]
+
+    def test_in_vs_code_a_number_that_means_another_cell_takes_nobodys_place(self, vs_code):
+        assert vs_code([("W1", "one"), ("W2", "two")], [("W1", "new"), ("W2", "one"), ("W3", "two")]) == [
+            *("one", "two"),
+            "new",
+        ]
+
+
+@pytest.fixture
+def vs_code(tmp_path):
+    """Runs of a notebook's cells, each in a kernel of its own; returns the prompts that count at the end."""
+    place = Place("vscode", "", "a.ipynb", "/home/ada/a.ipynb")
+
+    def run(*kernels: list[tuple[str, str]]) -> list[str]:
+        for number, cells in enumerate(kernels):
+            journal = Journal(place, str(tmp_path / "history.sqlite3"))
+            journal.__class__ = type("InAKernel", (Journal,), {"kernel": f"{number} 2 elsewhere"})
+            chat = Conversation(configured=lambda: {"model": "echo"}, journal=journal)
+            for cell_id, prompt in cells:
+                list(chat.ask(prompt, cell=Cell(cell_id, f"{number} {cell_id}")))
+            journal.close()
+        return [turn.prompt for turn in chat.turns]
+
+    return run
 
 
 class TestInterruptedAtTheStart:

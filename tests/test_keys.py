@@ -148,7 +148,7 @@ def test_without_its_library_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "keyring", None)
     monkeypatch.setattr(keys, "find_spec", lambda _name: None)
 
-    with pytest.raises(MissingKeyError, match=r'pip install "flowgpt_magic\[keyring\]"'):
+    with pytest.raises(MissingKeyError, match=r"pip install .*\[keyring\]"):
         keys.read("keyring:service/me")
 
 

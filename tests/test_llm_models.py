@@ -15,7 +15,7 @@ from llm.parts import StreamEvent
 from llm.plugins import pm
 from pydantic import Field
 
-from flowgpt_magic import Conversation, bridge, models
+from flowgpt_magic import Conversation, bridge, installing, models
 from flowgpt_magic.attempts import may_pass
 from flowgpt_magic.errors import (
     ConnectTimeoutError,
@@ -31,7 +31,6 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.messages import Usage, notices_to
-from flowgpt_magic.providers import llm_models
 from flowgpt_magic.providers.llm_models import Llm
 from flowgpt_magic.testing import STAGES, check_provider
 
@@ -535,7 +534,7 @@ try:
 except NotInstalledError as error:
     print(error)
 """
-    assert python(code).endswith(f"to install it: {llm_models.INSTALL}")
+    assert python(code).endswith(f"to install it: {installing.command('llm', '--upgrade')}")
 
 
 def test_an_llm_that_is_too_old_is_told_so(monkeypatch):

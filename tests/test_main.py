@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flowgpt_magic import installing
 from flowgpt_magic.__main__ import main, parser
 from flowgpt_magic.errors import FlowGptError
 
@@ -19,8 +20,8 @@ def test_alone_it_says_what_is_installed_and_where(own_settings: Path, capsys: p
     rows = {name: value.strip() for name, value in told.items()}
     assert rows["providers"].split(", ") == sorted({*rows["providers"].split(", "), "echo", "flowgpt", "local"})
     assert rows["runtime"].startswith("xllamacpp 20")
-    assert rows["weights"] == "not installed; python -m flowgpt_magic install-model"
-    assert rows["asked by default"] == "flowgpt"
+    assert rows["weights"] == f"not installed; {installing.module('install-model')}"
+    assert rows["asked by default"].startswith("nobody: no model is chosen")
     assert rows["data folder"] == f"{own_settings / 'data'} (not there yet)"
     assert rows["settings file"].endswith("settings.toml (not there yet)")
     assert rows["Python"].endswith(sys.executable)
@@ -29,7 +30,7 @@ def test_alone_it_says_what_is_installed_and_where(own_settings: Path, capsys: p
 def test_a_failure_is_one_line_and_exit_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["install-model", "--from", "/no/such/file"]) == 1
     told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "/no/such/file: No such file or directory\n")
+    assert (told.out, told.err) == ("", "/no/such/file cannot be read: No such file or directory\n")
 
 
 @pytest.mark.parametrize(("error", "status"), [(FlowGptError("no"), 1), (KeyboardInterrupt(), 130)])

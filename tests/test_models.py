@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flowgpt_magic import aliases, models
+from flowgpt_magic import aliases, installing, models, settings
 from flowgpt_magic.aliases import Alias, AliasError, save
-from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, ProviderNotFoundError
-from flowgpt_magic.models import find_model, find_provider, is_model, provider_names
+from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, NothingChosenError, ProviderNotFoundError
+from flowgpt_magic.models import find_model, find_provider, is_model, provider_names, with_chosen_server
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.local import Local
 
@@ -93,13 +93,32 @@ def test_an_alias_goes_before_everything(parrot):
     assert str(find_model("parrot", {"parrot": "echo:messages"})) == "echo:messages"
 
 
-@pytest.mark.parametrize(("installed", "default"), [(True, "local"), (False, "flowgpt")])
-def test_the_default_is_the_embedded_model_where_it_is_installed(monkeypatch, installed, default):
-    missing = "" if installed else "not installed"
-    monkeypatch.setattr(Local, "would_answer", classmethod(lambda cls, chosen, model="": missing))
+def test_the_default_is_the_embedded_model_where_it_is_installed(monkeypatch):
+    monkeypatch.setattr(Local, "would_answer", classmethod(lambda cls, chosen, model="": ""))
 
-    assert find_model("").provider == default
-    assert find_model("").model == find_provider(default).default_model
+    assert str(find_model("")) == f"local:{Local.default_model}"
+
+
+def test_without_a_choice_and_without_the_embedded_model_nobody_is_asked():
+    with pytest.raises(NothingChosenError) as caught:
+        find_model(" ")
+
+    said = str(caught.value)
+    assert installing.module("install-model") in said
+    assert "%flowgpt model openai_compatible:NAME" in said
+    assert "%flowgpt model flowgpt" in said
+    assert said.endswith("FLOWGPT_MODEL instead.")
+    assert str(find_model("flowgpt")) == "flowgpt:gpt-3.5-turbo"
+
+
+def test_the_address_of_a_server_is_a_choice_of_it(monkeypatch):
+    assert with_chosen_server(settings.load()).model == ""
+    monkeypatch.setenv("FLOWGPT_BASE_URL", "http://127.0.0.1:9")
+    assert with_chosen_server(settings.load()).model == "flowgpt"
+    assert with_chosen_server(settings.load({"model": "echo"})).model == "echo"
+
+    monkeypatch.setattr(Local, "would_answer", classmethod(lambda cls, chosen, model="": ""))
+    assert with_chosen_server(settings.load()).model == ""
 
 
 def test_a_model_of_two_providers_asks_which_one_is_meant(parrot, install):
@@ -277,7 +296,7 @@ def test_a_damaged_file_of_aliases_is_named_where_a_name_may_be_one_and_only_the
     path.parent.mkdir(parents=True)
     path.write_text("{")
 
-    for name in ("", "echo", "parrot:grey", "parrot/grey"):
+    for name in ("echo", "parrot:grey", "parrot/grey"):
         find_model(name)
     for name in ("echo", "parrot", "parrot:grey", "any/thing", "two words", ""):
         is_model(name)

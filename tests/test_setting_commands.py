@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flowgpt_magic import aliases, models, settings
+from flowgpt_magic import aliases, installing, models, settings
 from flowgpt_magic.aliases import Alias, AliasError, load, save
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import (
@@ -292,9 +292,9 @@ def installed(monkeypatch, *, with_runtime: bool, with_weights: bool) -> None:
     ("with_runtime", "with_weights", "answer"),
     [
         (True, True, "yes"),
-        (True, False, f"not installed: {weights.INSTALL}"),
-        (False, True, f"not installed: {runtime.INSTALL}"),
-        (False, False, f"not installed: {runtime.INSTALL} && {weights.INSTALL}"),
+        (True, False, f"not installed: {installing.module('install-model')}"),
+        (False, True, f"not installed: {installing.command('local')}"),
+        (False, False, f"not installed: {installing.command('local')} && {installing.module('install-model')}"),
     ],
 )
 def test_the_embedded_model_answers_where_it_is_installed(run, monkeypatch, with_runtime, with_weights, answer):

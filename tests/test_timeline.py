@@ -126,18 +126,6 @@ def test_an_empty_reply_that_took_nobodys_place_stays():
     assert prompts(made) == ["prompt 1"]
 
 
-def test_a_cell_has_the_turns_of_its_last_run():
-    made = timeline(
-        turn(1, "old", cell_id="a", run="1"),
-        turn(2, cell_id="b", run="2"),
-        turn(3, "one", cell_id="a", run="3"),
-        turn(4, "two", cell_id="a", run="3"),
-    )
-
-    assert [each.prompt for each in made.of_cell("a")] == ["one", "two"]
-    assert made.of_cell("") == made.of_cell("nobody's") == []
-
-
 def test_turns_are_numbered_from_one_on_and_from_the_end():
     made = timeline(turn(1), turn(7))
 

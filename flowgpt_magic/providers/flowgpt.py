@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from yarl import URL
 
+from flowgpt_magic import installing
 from flowgpt_magic.content_parts import read_messages
 from flowgpt_magic.messages import Message, Messages, Usage, notice
 from flowgpt_magic.providers import http
@@ -103,7 +104,7 @@ def _route(url: URL, chosen: Settings) -> Route:
     if url.host == PUBLIC_HOST:
         advice = (
             f"The public service is not known to answer: point {variable('base_url')} at a server that does, or use "
-            "the embedded model (python -m flowgpt_magic install-model)."
+            f"the embedded model ({installing.module('install-model')})."
         )
     else:
         advice = f"The address is the setting base_url, {variable('base_url')} in the environment."

@@ -13,6 +13,7 @@ from contextlib import aclosing, closing, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from flowgpt_magic import installing
 from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import (
     ConnectTimeoutError,
@@ -38,17 +39,20 @@ from flowgpt_magic.secrecy import without_passwords
 if TYPE_CHECKING:
     from flowgpt_magic.settings import Settings
 
-INSTALL = 'pip install --upgrade "flowgpt_magic[llm]"'
 END = object()
+
+
+def _install() -> str:
+    return installing.command("llm", "--upgrade")
 
 
 def _library() -> Any:
     try:
         import llm
     except ImportError as error:
-        raise NotInstalledError(f"llm cannot be imported ({error}); to install it: {INSTALL}") from None
+        raise NotInstalledError(f"llm cannot be imported ({error}); to install it: {_install()}") from None
     if not hasattr(llm, "ConversationNotSupported"):  # came with 0.36, which is the first to close what it opens
-        raise NotInstalledError(f"this llm is older than 0.36; to install a newer one: {INSTALL}")
+        raise NotInstalledError(f"this llm is older than 0.36; to install a newer one: {_install()}")
     return llm
 
 
@@ -203,7 +207,7 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
     @classmethod
     def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the contract's
         """Whether llm is installed."""
-        return "" if find_spec("llm") else f"not installed: {INSTALL}"
+        return "" if find_spec("llm") else f"not installed: {_install()}"
 
     @classmethod
     async def create_async_generator(

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowgpt_magic import settings
+from flowgpt_magic import installing, settings
 from flowgpt_magic.content_parts import read_messages
 from flowgpt_magic.errors import FlowGptError, NotInstalledError
 from flowgpt_magic.messages import Messages, Usage, notice, progress
@@ -35,11 +35,16 @@ def installed() -> bool:
     return not _missing(Local.default_model)
 
 
+def install_command() -> str:
+    """The command that installs what is missing of the embedded model; empty where nothing is."""
+    return " && ".join(_missing(Local.default_model))
+
+
 def _missing(model: str) -> list[str]:
     """The commands that install what ``model`` needs and is not there."""
-    parts = [(runtime.INSTALL, runtime.installed())]
+    parts = [(installing.command("local"), runtime.installed())]
     if model == Local.default_model:
-        parts.append((weights.INSTALL, weights.path().is_file()))
+        parts.append((installing.module("install-model"), weights.path().is_file()))
     return [command for command, there in parts if not there]
 
 

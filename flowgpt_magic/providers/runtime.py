@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from flowgpt_magic import installing
 from flowgpt_magic.errors import (
     ContextLengthError,
     FlowGptError,
@@ -46,7 +47,6 @@ REPEATED = "the reply was stopped because it repeated itself; -P may_repeat=true
 EXIT_TIMEOUT = 30.0  # seconds; loading a model cannot be interrupted
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
-INSTALL = 'pip install "flowgpt_magic[local]"'
 
 Prompt = Sequence[Mapping[str, str]]
 
@@ -186,7 +186,8 @@ def _import_hint(cause: str) -> str:
             "the embedded model needs the system library libgomp: install the package libgomp1 "
             "(Debian, Ubuntu) or libgomp (Fedora, Alpine), then restart the kernel"
         )
-    return f"the embedded model's runtime cannot be loaded ({cause}); try {INSTALL} --force-reinstall"
+    again = installing.command("local", "--force-reinstall")
+    return f"the embedded model's runtime cannot be loaded ({cause}); try {again}"
 
 
 def _parameters(runtime: Any, source: Source, folder: Path) -> Any:

