@@ -190,8 +190,9 @@ class Desk:
         It takes the place of those that the last run of this cell has shown.
         """
         from flowgpt_magic import display
+        from flowgpt_magic.panel_output import can_open
 
-        if not display.in_kernel():
+        if not (display.headless() or can_open(self.journal.place.kind)):
             return "the panel needs a notebook; here %flowgpt WORDS asks, and %flowgpt history shows the conversation"
         from flowgpt_magic.panel import ChatPanel
 

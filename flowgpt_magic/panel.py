@@ -7,6 +7,7 @@ traits, which a page has as soon as it shows the widget, and what happens goes o
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import anywidget
 import traitlets
 
 from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.journal import here
 from flowgpt_magic.log import logger
 from flowgpt_magic.panel_actions import answer
-from flowgpt_magic.panel_output import Output, shell
+from flowgpt_magic.panel_output import Output, can_open, shell
 from flowgpt_magic.panel_state import PanelError, PanelState
 from flowgpt_magic.panel_turns import Facts
 
@@ -52,12 +54,11 @@ class ChatPanel(anywidget.AnyWidget):
         super().__init__()
         if isinstance(conversation, str):
             conversation = Conversation(conversation)
-        self._flowgpt_id = self.model_id
         self._setting, self._keeping = threading.RLock(), threading.Lock()
-        self._output = Output(uuid4().hex[:12])
-        self._shown = self._covered = False
+        self._shown = self._covered = self._opened = False
         self._timer: threading.Timer | None = None
         self._state = PanelState(conversation, send=self._tell, show=self._set, settled=self._settle)
+        self._output = Output(uuid4().hex[:12], self._state.journal.place.kind)
         self.on_msg(self._hear)
         _send_to_its_own_thread(self)
         if shell() is not None:
@@ -71,6 +72,12 @@ class ChatPanel(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"<ChatPanel of {self.conversation!r}>"
 
+    def open(self) -> None:
+        """Tell the front end of this widget, unless no panel can open: a run without a person would save all of it."""
+        if can_open(here().place.kind):
+            super().open()
+            self._flowgpt_id = self.model_id
+
     def _ipython_display_(self) -> None:
         self.show()
 
@@ -78,7 +85,8 @@ class ChatPanel(anywidget.AnyWidget):
         """Show the panel in the output of the cell that runs. Raises ``PanelError`` where it was closed."""
         if self.closed:
             raise PanelError("this panel was closed: %flowgpt panel opens another one")
-        self._shown = self._output.show(self.model_id, self.conversation) or self._shown
+        self.open()
+        self._shown = self._output.show(self._flowgpt_id, self.conversation) or self._shown
 
     def close(self, *, transcript: bool = True) -> None:
         """Close the panel; a ``transcript`` stays in its place. What was asked goes on to its end."""
@@ -109,6 +117,9 @@ class ChatPanel(anywidget.AnyWidget):
             self._covered = True
             self._settle()
             return
+        if request.get("kind") == "open" and not self._opened:
+            self._opened = True
+            self._later(self._clear_line)
         told = answer(self._state, request)
         if told is not None:
             self._tell({"kind": "answer", "page": request.get("page"), "id": request.get("id"), **told})
@@ -138,11 +149,20 @@ class ChatPanel(anywidget.AnyWidget):
         """Bring the output up to date a moment later, where a page shows the panel and not the output."""
         if not (self._shown and self._covered and len(self._state.pages)):
             return
+        self._later(self._keep)
+
+    def _later(self, run: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = threading.Timer(QUIET, self._keep)
+        self._timer = threading.Timer(QUIET, run)
         self._timer.daemon = True
         self._timer.start()
+
+    def _clear_line(self) -> None:
+        """Where a page shows the panel and does not hide what stands above it, nothing is to stand there."""
+        with self._keeping:
+            if self._shown and not (self.closed or self._covered):
+                self._output.opened()
 
     def _keep(self) -> None:
         with self._keeping:  # not behind what is kept when the panel is closed

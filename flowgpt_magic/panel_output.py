@@ -17,7 +17,7 @@ from IPython import get_ipython
 from IPython.display import publish_display_data
 
 from flowgpt_magic import printing
-from flowgpt_magic.display import headless, in_kernel, widget_view
+from flowgpt_magic.display import headless, in_console, in_kernel, widget_view
 from flowgpt_magic.errors import last_error
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.plain_text import counted
@@ -25,18 +25,20 @@ from flowgpt_magic.prompts import Surroundings
 
 if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
+    from flowgpt_magic.notebook import Kind
 
 ROOM = 20_000  # characters that are kept in the output while the panel is open: a page reads all of it each time
 WHOLE = 1_000_000  # and when it is closed
 REOPEN = "Run this cell to open the chat panel."
 NOT_OPENED = (
-    f"{REOPEN} Did it run, and none opened? Then the JupyterLab that you see misses a package: "
-    "pip install anywidget where that is installed, and reload the page."
+    f"{REOPEN} Did it run, and none opened? Then the {{program}} that you see misses {{packages}}: "
+    "pip install {packages} where that is installed, and reload the page."
 )
 NO_WIDGETS = (
-    "This is a chat panel, which needs a front end with widgets, such as JupyterLab, Notebook 7 or VS Code. "
+    "This is a chat panel, which needs a front end with widgets, such as JupyterLab, Notebook or VS Code. "
     "Here %%flowgpt asks in a cell, and %flowgpt history shows the conversation."
 )
+OWN_WIDGETS = ("vscode", "colab")  # they bring what shows a widget, and say themselves where that fails
 # A widget that is gone is an error message of JupyterLab's widget manager; the transcript stands for it. Without that
 # manager the next output says what to do, and stays.
 HIDDEN = (
@@ -127,6 +129,12 @@ def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     return "\n\n".join(filter(None, parts))
 
 
+def _told(line: str) -> dict[str, str]:
+    """One line in the place of the transcript, or nothing there."""
+    shown = [line] if line else []
+    return {"text/html": _html(shown, []), "text/markdown": _markdown(shown, []), "text/plain": line}
+
+
 def _escaped(line: str) -> str:
     return "".join(f"\\{char}" if char in "\\`*_[]<>&$#|~" else char for char in line)
 
@@ -140,22 +148,43 @@ def _plain(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     return plain("\n\n".join(filter(None, parts)))
 
 
-class Output:
-    """One cell's output with a panel in it; ``name`` tells it from others."""
+def can_open(kind: Kind) -> bool:
+    """Can a panel open for this request, from a place of this ``kind``?
 
-    def __init__(self, name: str) -> None:
+    In a run without a person a widget would be saved with the notebook and never work. A console ignores widgets; the
+    classic Notebook, which sends no cell's id either, shows them.
+    """
+    return in_kernel() and not headless() and (kind == "jupyter" or not in_console())
+
+
+def not_opened(kind: Kind) -> str:
+    """What stands above a panel until it opens: what to do where it does not; empty where the front end says it."""
+    if kind in OWN_WIDGETS:
+        return ""
+    if in_console():
+        return NOT_OPENED.format(program="Notebook", packages="anywidget widgetsnbextension")
+    return NOT_OPENED.format(program="JupyterLab or Notebook", packages="anywidget")
+
+
+class Output:
+    """One cell's output with a panel in it; ``name`` tells it from others, ``kind`` is that of the place."""
+
+    def __init__(self, name: str, kind: Kind = "jupyter") -> None:
         self._ids = f"flowgpt-transcript-{name}", f"flowgpt-panel-{name}"
+        self._kind: Kind = kind
 
     def show(self, model_id: str, conversation: Conversation) -> bool:
-        """Show the panel; in a run that nobody looks on at, what is in it. Does the panel show?"""
-        if headless() or not in_kernel():
+        """Show the panel; where none can open, what is in it. Does the panel show?"""
+        if not can_open(self._kind):
             self._publish(0, transcript(conversation))
             return False
-        # Where a front end does not hide it there is one line above the panel, until that is closed.
-        line = {"text/html": _html([NOT_OPENED], []), "text/markdown": f"*{_escaped(NOT_OPENED)}*"}
-        self._publish(0, {**line, "text/plain": NOT_OPENED})
+        self._publish(0, _told(not_opened(self._kind)))
         self._publish(1, widget_view(model_id, NO_WIDGETS))
         return True
+
+    def opened(self) -> None:
+        """A page shows the panel: take the line above it away, which not every front end hides."""
+        self._publish(0, _told(""), update=True)
 
     def keep(self, conversation: Conversation, room: int = ROOM) -> Mapping[str, Any]:
         """Put what was said by now into the output, which is returned."""
