@@ -14,6 +14,7 @@ from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import (
     AuthenticationError,
     ModelNotFoundError,
+    ParameterRefusedError,
     ProviderConnectionError,
     ProviderError,
     ProviderStatusError,
@@ -31,7 +32,7 @@ Chunks = AsyncGenerator[str | Usage | Extras, None]
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 LONGEST_WAIT = 120.0  # seconds; a server that asks for a longer wait is not asked again
 PASSING = (408, 409, 425, 429)  # statuses below 500 that another try may not get
-LASTING = (AuthenticationError, ModelNotFoundError, QuotaError, SchemaNotSupportedError)
+LASTING = (AuthenticationError, ModelNotFoundError, ParameterRefusedError, QuotaError, SchemaNotSupportedError)
 
 
 async def persistent(

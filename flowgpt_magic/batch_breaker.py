@@ -22,6 +22,7 @@ from flowgpt_magic.errors import (
     NotInstalledError,
     ParameterRefusedError,
     PermissionDeniedError,
+    ProtocolError,
     ProviderConnectionError,
     ProviderError,
     ProviderNotFoundError,
@@ -46,12 +47,18 @@ Kind = Literal["answer", "unknown", "busy", "down", "refused", "final"]
 BUSY = (429, 503, 529)  # statuses of a server that did not begin to work on the request
 NOT_BEGUN = (*BUSY, 502)  # 502: a proxy did not reach the server behind it
 NOT_HERE = (404, 405, 410)
-PROMPT_STATUSES = (400, 403, 413, 422)  # that may be about the prompt
+PROMPT_STATUSES = (400, 403, 413, 414, 422, 431)  # that may be about the prompt
 OWN_FAULT = (AuthenticationError, PermissionDeniedError, ParameterRefusedError, SchemaNotSupportedError)
 FOR_ALL = (MissingKeyError, NotInstalledError, ModelNotSupportedError, ProviderNotFoundError, ProxyError, SettingError)
 ABOUT_PROMPT = re.compile(
     r"content.?(filter|policy|management|moderation)|moderation|flagged|safety|responsible.?ai|jailbreak|guardrail|"
     r"(policy|policies) violat|violat\w* .{0,40}polic|harmful|inappropriate",
+    re.IGNORECASE,
+)
+# A field of the request is refused that is none of the parameters: it is the same in all requests.
+ABOUT_FIELD = re.compile(
+    r"extra.?(?:inputs?|fields?|_forbidden)|(?:unrecogni[sz]ed|unknown|unsupported|unexpected) (?:request )?"
+    r"(?:argument|field|parameter|name|key)",
     re.IGNORECASE,
 )
 
@@ -75,7 +82,7 @@ def kind_of(error: BaseException, longest_wait: float) -> Kind:
     * ``unknown``: nothing, as with an error of a plug-in.
     * ``busy``: it takes no more requests at the moment.
     * ``down``: it fails, or cannot be reached.
-    * ``refused``: it refuses the key, the model or a parameter, which all prompts have in common.
+    * ``refused``: it refuses the key, the model or a parameter, or is another server: all prompts have that in common.
     * ``final``: the same, and asking again cannot help; so does a wait of more than ``longest_wait`` seconds.
     """
     if isinstance(error, (MismatchError, ContextLengthError)):
@@ -90,7 +97,8 @@ def kind_of(error: BaseException, longest_wait: float) -> Kind:
         return _kind_of_status(error)
     if isinstance(error, ProviderTimeoutError):
         return "down"
-    return "refused" if isinstance(error, ProviderConnectionError) else "unknown"
+    # Who answers outside of the protocol, such as with a web page, is another server, and so for all prompts.
+    return "refused" if isinstance(error, (ProviderConnectionError, ProtocolError)) else "unknown"
 
 
 def _kind_of_status(error: ProviderStatusError) -> Kind:
@@ -100,7 +108,7 @@ def _kind_of_status(error: ProviderStatusError) -> Kind:
         return "answer"
     if isinstance(error, (*OWN_FAULT, ModelNotSupportedError)) or error.status in NOT_HERE or error.status < 400:
         return "refused"
-    return "answer" if error.status in PROMPT_STATUSES else "unknown"
+    return "refused" if error.status not in PROMPT_STATUSES or ABOUT_FIELD.search(str(error)) else "answer"
 
 
 class Breaker:

@@ -66,6 +66,10 @@ SHAPES: dict[str, Any] = {
     "text without data": {"event": "text", "data": None, "error": {"message": WORDS}},
     "text with data null and a message": {"event": "text", "data": None, "message": WORDS},
     "text with an object": {"event": "text", "data": {"error": WORDS}},
+    "event aborted": {"event": "aborted", "data": WORDS},
+    "event timeout": {"event": "timeout", "data": WORDS},
+    "another event whose data says so": {"event": "finish", "data": {"status": "error", "message": WORDS}},
+    "exception": {"exception": WORDS},
     "list": [{"error": {"code": 500, "message": WORDS}}],
 }
 

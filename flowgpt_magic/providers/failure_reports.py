@@ -17,22 +17,12 @@ from flowgpt_magic.plain_text import one_line
 SHOWN = 500  # characters of what a failure says
 EXPLAINING = (  # where the words of a failure are, the best place first
     *("message", "msg", "detail", "error", "error_message", "errorMessage", "error_msg", "errmsg", "errMsg"),
-    *("status_msg", "statusText", "status_message", "reason", "title", "errors"),
+    *("status_msg", "statusText", "status_message", "exception", "reason", "title", "errors"),
 )
 TOLD = (  # what of an object is said, in this order
     *("statusCode", "error", "errors", "message", "msg", "detail", "error_message", "errorMessage", "error_msg"),
-    *(
-        "errmsg",
-        "errMsg",
-        "base_resp",
-        "status_msg",
-        "statusText",
-        "status_message",
-        "reason",
-        "title",
-        "data",
-        "x_groq",
-    ),
+    *("errmsg", "errMsg", "base_resp", "status_msg", "statusText", "status_message", "exception", "reason", "title"),
+    *("data", "x_groq"),
 )
 # The fields that only failures have.
 WORDS = frozenset(TOLD) - {"statusCode", "base_resp", "reason", "title", "data", "x_groq"}

@@ -33,7 +33,10 @@ from flowgpt_magic.providers.http_errors import readable
 
 MARKS = ("error", "message", "statusCode")  # an object without an event that says one of these is a failure
 STATUSES = ("status", "statusCode", "status_code", "code")
-FAILURE_EVENTS = {"error", "errors", "err", "failed", "failure", "fail", "exception"}
+FAILURE_EVENTS = {
+    *("error", "errors", "err", "failed", "failure", "fail", "exception", "abort", "aborted", "timeout", "cancelled"),
+    *("canceled", "interrupted", "disconnected"),
+}
 FIELDS = {b"data", b"event", b"id", b"retry", b"error", b""}  # what stands before the colon in an event stream
 LONGEST_REPORT = 2**16  # bytes of a failure that is told on several lines, or as a page
 SHOWN = 500  # characters of a page
@@ -145,6 +148,8 @@ def read_event(event: Mapping[str, Any], line: bytes) -> tuple[str, ProviderErro
         return "", http.unexpected(line, "a text event without text")
     if is_failure_event(kind) or (fails(event) if kind is None else fails_beside(event)):
         return "", failure_error(event)
+    if isinstance(data, Mapping) and fails_beside(data):
+        return "", failure_error(data)
     return "", None
 
 
@@ -166,6 +171,8 @@ def fails(event: Mapping[str, Any]) -> bool:
 def fails_beside(event: Mapping[str, Any]) -> bool:
     """Does an object report a failure beside what its event is there for? Words alone do not."""
     if event.get("error") or event.get("errors") or event.get("success") is False or refused_by_base(event):
+        return True
+    if isinstance(event.get("status"), str) and is_failure_event(event["status"]):
         return True
     return any(400 <= (_number(event.get(name)) or 0) < 600 for name in STATUSES)
 
