@@ -53,6 +53,14 @@ class Reading:
         self._interrupted = 0.0  # when
 
     def __enter__(self) -> Reading:
+        try:
+            self._begin()
+        except BaseException:  # an interrupt among them: nobody reads what is asked
+            self._run.stop()
+            raise
+        return self
+
+    def _begin(self) -> None:
         self._run.start()
         if self._items.walks and not (self._in_loop and self._items.flows):
             self._source = iter(self._items)
@@ -61,14 +69,13 @@ class Reading:
         else:
             self._feeding = self._run.submit(feed(self._items, self._run.offer))
         self.look()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self._run.stop()
         if self._feeding is not None:
             self._feeding.cancel()
-        self._run.stop()
         if not self._in_loop:
             deadline = time.monotonic() + PATIENCE
             while not self._run.ended and time.monotonic() < deadline:
@@ -109,8 +116,7 @@ class Reading:
     def wait(self, step: Coroutine[Any, Any, list[Result]]) -> list[Result]:
         """What ``step`` brings, waited for so that an interrupt gets through at once."""
         future = self._run.submit(step)
-        with bridge.on_interrupt(self._interrupt):
-            found = self._result(future)
+        found = bridge.on_interrupt(self._interrupt, lambda: self._result(future))
         if self._interrupted:
             raise KeyboardInterrupt
         return found

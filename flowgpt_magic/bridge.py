@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import math
 import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, suppress
+from contextvars import copy_context
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -88,10 +91,14 @@ _starting = threading.Lock()
 
 def worker() -> Worker:
     """The worker of this process, started on first use."""
+    known = _workers[-1:]
+    return known[0] if known and known[0].alive else whole(_started_worker)
+
+
+def _started_worker() -> Worker:
     with _starting:
-        if _workers and _workers[-1].alive:
-            return _workers[-1]
-        _workers[:] = [Worker()]
+        if not (_workers and _workers[-1].alive):
+            _workers[:] = [Worker()]
         return _workers[-1]
 
 
@@ -160,27 +167,65 @@ def iterate(source: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
         future.cancel()
 
 
-@contextmanager
-def on_interrupt(first: Callable[[], None]) -> Iterator[None]:
-    """While this lasts, the first interrupt calls ``first`` and the second raises ``KeyboardInterrupt`` at once.
+def apart(work: Callable[[], T]) -> Future[T]:
+    """Run ``work`` on a thread of its own, in the caller's context. No interrupt stops it halfway.
 
-    Signals reach the main thread only; elsewhere (a subshell, a widget's handler) this changes nothing.
+    Raises ``RuntimeError`` while the interpreter ends.
     """
+    done: Future[T] = Future()
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            done.set_result(context.run(work))
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="flowgpt_magic step", daemon=True).start()
+    return done
+
+
+def whole(work: Callable[[], T], patience: float = math.inf) -> T:
+    """What ``work`` returns, or raises. An interrupt ends the wait for it, and not the work itself.
+
+    Only the main thread can be interrupted; on any other one ``work`` is simply called. After ``patience`` seconds the
+    wait raises ``concurrent.futures.TimeoutError``, and the work goes on.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    try:
+        done = apart(work)
+    except RuntimeError:  # the interpreter ends, and starts no thread any more
+        return work()
+    deadline = time.monotonic() + patience
+    while not done.done() and (left := deadline - time.monotonic()) > 0:
+        with suppress(FutureTimeoutError):
+            done.exception(min(left, TICK))
+    return done.result(0)
+
+
+def on_interrupt(first: Callable[[], object], body: Callable[[], T]) -> T:
+    """Call ``body``; meanwhile the first interrupt calls ``first``, the second raises ``KeyboardInterrupt`` at once.
+
+    Afterwards interrupts do what they did before, wherever this was interrupted. Signals reach the main thread only;
+    elsewhere (a subshell, a widget's handler) nothing is changed.
+    """
+    before = signal.getsignal(signal.SIGINT)
     # A handler that was not set from Python could not be put back.
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield
-        return
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        return body()
     seen = 0
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal seen
         seen += 1
         if seen > 1:
+            signal.signal(signal.SIGINT, before)  # this may interrupt the line below that does it
             raise KeyboardInterrupt
         first()
 
-    before = signal.signal(signal.SIGINT, handle)
     try:
-        yield
+        signal.signal(signal.SIGINT, handle)
+        return body()
     finally:
         signal.signal(signal.SIGINT, before)

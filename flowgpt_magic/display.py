@@ -218,14 +218,20 @@ def show(
     text, the second raises ``KeyboardInterrupt`` at once.
     """
     reply.shown_in = execution()
-    with bridge.on_interrupt(reply.cancel):
+
+    def follow() -> None:
         reader = reply.open()
-        sink = _sink(reply, form, images=images, own_cell=own_cell, extent=extent)
+        sink: Sink | None = None
         try:
+            sink = _sink(reply, form, images=images, own_cell=own_cell, extent=extent)
             _follow(reader, reply, sink)
         finally:
             reply.leave(reader)
-            sink.finish(_ending(reply, form, images=images))
+            if sink is not None:
+                sink.finish(_ending(reply, form, images=images))
+
+    # The handler does not wait: the line that it interrupts may hold a lock of the reply.
+    bridge.on_interrupt(lambda: bridge.apart(reply.cancel), follow)
 
 
 def put_below(code: str) -> bool:

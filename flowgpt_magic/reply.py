@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic
@@ -51,6 +52,7 @@ else:
     T = TypeVar("T", covariant=True)
 
 Source = Callable[[], AsyncGenerator[str | Usage | Extras | Again | Waiting, None]]
+CANCEL_PATIENCE = 0.5  # seconds that whoever cancels waits for its end
 # What a pickle or a copy of a reply leaves behind.
 LIVING = (
     *("schema", "_source", "_on_start", "_on_growth", "_on_again", "_on_end", "_until_saved"),
@@ -242,7 +244,11 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
     # Reading
 
     def start(self) -> None:
-        """Ask the provider, unless that has been done."""
+        """Ask the provider, unless that has been done; an interrupt leaves nothing that has begun by half."""
+        if self._status is None:
+            bridge.whole(self._start)
+
+    def _start(self) -> None:
         with self._lock:
             if self._status is not None:
                 return
@@ -250,7 +256,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
             try:
                 if self._on_start is not None:
                     self._on_start(self)
-            except BaseException as error:  # an interrupt among them: nothing will run that could end it
+            except BaseException as error:  # nothing will run that could end it
                 self._end("failed" if isinstance(error, Exception) else "cancelled", error)
                 raise
         bridge.worker().submit(self._run()).add_done_callback(self._finish)
@@ -261,9 +267,13 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         One that ``waits`` gets the chunks of a reply with a schema when it is known that they stay.
         """
         reader = Reader(self, waits=waits and self.schema is not None)
-        with self._lock:
-            self._readers.append(reader)
-        self.start()
+        try:
+            with self._lock:
+                self._readers.append(reader)
+            self.start()
+        except BaseException:
+            self.leave(reader)
+            raise
         return reader
 
     def leave_soon(self, leave: Callable[[], None]) -> None:
@@ -271,17 +281,17 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         if not self._lock.acquire(blocking=False):
             bridge.worker().loop.call_soon_threadsafe(leave)
             return
-        try:
-            leave()
-        finally:
-            self._lock.release()
+        self._lock.release()
+        leave()
 
     def leave(self, reader: Reader) -> None:
         """``reader`` reads no more; with nobody left to read it, the reply is cancelled."""
         with self._lock:
-            self._readers.remove(reader)
-            if not self._readers:
-                self.cancel()
+            if reader in self._readers:
+                self._readers.remove(reader)
+            unread = not self._readers and not self.ended
+        if unread:
+            self._cancel_whole(if_unread=True)
 
     def __iter__(self) -> Iterator[str]:
         try:
@@ -362,7 +372,22 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
 
     def cancel(self) -> None:
         """Stop it, from any thread. What has arrived stays, what comes after this does not; no effect after the end."""
+        if not self.ended:
+            self._cancel_whole()
+
+    def _cancel_whole(self, *, if_unread: bool = False) -> None:
+        """Cancel it; an interrupt does not leave it half ended.
+
+        The garbage collector, or a signal's handler, may call this while this thread holds a lock that it needs: then
+        it is cancelled when that is released.
+        """
+        with suppress(FutureTimeoutError):
+            bridge.whole(lambda: self._cancel(if_unread=if_unread), CANCEL_PATIENCE)
+
+    def _cancel(self, *, if_unread: bool) -> None:
         with self._lock:
+            if if_unread and self._readers:
+                return
             if self._closed and not self._saving:  # its task may be closing a connection, which this would cut short
                 return
             if self._status is None:

@@ -178,7 +178,7 @@ class Saver:
             self._begin_anew()
         if self._closed:
             return None
-        return self._writer or self._start()
+        return self._writer or bridge.whole(self._start)
 
     def _start(self) -> Writer | None:
         with self._starting:

@@ -279,22 +279,21 @@ def test_the_first_interrupt_is_heard_and_the_second_raises():
     heard = []
 
     def interrupt_twice() -> None:
-        with bridge.on_interrupt(lambda: heard.append("first")):
-            interrupt()
-            assert heard == ["first"]
-            interrupt()
+        interrupt()
+        assert heard == ["first"]
+        interrupt()
 
     with pytest.raises(KeyboardInterrupt):
-        interrupt_twice()
+        bridge.on_interrupt(lambda: heard.append("first"), interrupt_twice)
     assert heard == ["first"]
 
 
 def test_afterwards_interrupts_are_as_they_were():
     before = signal.getsignal(signal.SIGINT)
 
-    with bridge.on_interrupt(lambda: None):
-        assert signal.getsignal(signal.SIGINT) is not before
+    during = bridge.on_interrupt(lambda: None, lambda: signal.getsignal(signal.SIGINT))
 
+    assert during is not before
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(KeyboardInterrupt):
         interrupt()
@@ -303,8 +302,8 @@ def test_afterwards_interrupts_are_as_they_were():
 def test_afterwards_interrupts_are_as_they_were_even_after_an_error():
     before = signal.getsignal(signal.SIGINT)
 
-    with pytest.raises(ZeroDivisionError), bridge.on_interrupt(lambda: None):
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        bridge.on_interrupt(lambda: None, lambda: 1 / 0)
 
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -312,10 +311,11 @@ def test_afterwards_interrupts_are_as_they_were_even_after_an_error():
 def test_one_inside_another_hears_its_own_interrupts():
     heard = []
 
-    with bridge.on_interrupt(lambda: heard.append("outer")):
-        with bridge.on_interrupt(lambda: heard.append("inner")):
-            interrupt()
+    def outer() -> None:
+        bridge.on_interrupt(lambda: heard.append("inner"), interrupt)
         interrupt()
+
+    bridge.on_interrupt(lambda: heard.append("outer"), outer)
 
     assert heard == ["inner", "outer"]
 
@@ -324,8 +324,7 @@ def test_on_another_thread_nothing_is_changed():
     seen: list[object] = []
 
     def look() -> None:
-        with bridge.on_interrupt(lambda: None):
-            seen.append(signal.getsignal(signal.SIGINT))
+        seen.append(bridge.on_interrupt(lambda: None, lambda: signal.getsignal(signal.SIGINT)))
 
     thread = threading.Thread(target=look)
     thread.start()
