@@ -171,7 +171,10 @@ class Desk:
 
         chosen = conversation.settings(**options)
         self._replies = [*(each for each in self._replies if not each.ended), reply]
-        display.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell, extent=extent)
+        try:
+            display.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell, extent=extent)
+        finally:  # one that an interrupt kept from being asked never ends
+            self._replies = [each for each in self._replies if each is not reply]
         display.raise_ending(reply)
         return reply
 

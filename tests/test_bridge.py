@@ -308,6 +308,46 @@ def test_afterwards_interrupts_are_as_they_were_even_after_an_error():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_afterwards_interrupts_are_as_they_were_even_where_the_second_comes_while_they_are_put_back():
+    before, handlers = signal.getsignal(signal.SIGINT), []
+
+    def raised_outside() -> None:
+        handlers.append(signal.getsignal(signal.SIGINT))
+        handlers[0](signal.SIGINT, None)
+        with pytest.raises(KeyboardInterrupt):
+            handlers[0](signal.SIGINT, None)
+        assert signal.getsignal(signal.SIGINT) is before
+
+    bridge.on_interrupt(lambda: None, raised_outside)
+
+
+def test_work_that_is_whole_goes_on_after_an_interrupt_and_knows_its_context():
+    variable = contextvars.ContextVar("variable", default="")
+    go_on, over, found = threading.Event(), threading.Event(), []
+    variable.set("the caller's")
+
+    def work() -> None:
+        go_on.wait(LIMIT)
+        found.append(variable.get())
+        over.set()
+
+    interrupt_at("done.exception(min(left, TICK))")
+    with pytest.raises(KeyboardInterrupt):
+        bridge.whole(work)
+    go_on.set()
+    assert over.wait(LIMIT)
+    assert found == ["the caller's"]
+
+
+def test_work_that_is_whole_may_be_left_waiting_and_its_errors_are_raised():
+    held = threading.Event()
+    with pytest.raises(FutureTimeoutError):
+        bridge.whole(held.wait, 0.01)
+    held.set()
+    with pytest.raises(ZeroDivisionError):
+        bridge.whole(lambda: 1 / 0)
+
+
 def test_one_inside_another_hears_its_own_interrupts():
     heard = []
 

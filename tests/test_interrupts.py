@@ -1,0 +1,129 @@
+"""An interrupt at every place where a prompt can be interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import json, os, signal, sqlite3, sys, time
+from contextlib import closing
+import flowgpt_magic
+from flowgpt_magic import bridge, journal
+
+HOME = os.path.dirname(flowgpt_magic.__file__)
+KIND, SECOND, STEP = sys.argv[1], *map(int, sys.argv[2:])
+LIMIT = 10.0  # seconds
+UNFINISHED = "SELECT prompt FROM turns WHERE status = 'streaming'"
+ANSWERED = "SELECT count(*) FROM turns WHERE status = 'complete' AND prompt LIKE 'after%'"
+
+if KIND != "class":
+    from IPython.terminal.interactiveshell import TerminalInteractiveShell
+    shell = TerminalInteractiveShell.instance()
+    shell.run_line_magic("load_ext", "flowgpt_magic")
+
+def prompt(text):
+    if KIND == "class":
+        return flowgpt_magic.Conversation().ask(text, model="echo").text
+    if KIND == "batch":
+        return list(flowgpt_magic.Conversation().map([text, text + " again"], model="echo", progress=False))[0].text
+    shell.run_cell_magic("flowgpt", "-m echo -o found", text)
+    return shell.user_ns["found"].text
+
+class Interrupts:
+    '''Raises at the entry of the functions of the package with these numbers, on this thread.'''
+
+    def __init__(self, *numbers):
+        self.numbers, self.count = numbers, 0
+
+    def __call__(self, frame, event, value):
+        if event == "call" and frame.f_code.co_filename.startswith(HOME):
+            self.count += 1
+            if self.count in self.numbers:
+                raise KeyboardInterrupt(frame.f_code.co_name)
+
+def once(number):
+    '''How many functions one prompt enters, of which the one with this number is interrupted.'''
+    flowgpt_magic.Conversation().clear()  # a longer one enters more functions
+    interrupts = Interrupts(number, number + SECOND)
+    try:
+        sys.setprofile(interrupts)
+        try:
+            prompt(f"prompt {number}")
+        finally:
+            sys.setprofile(None)
+    except (KeyboardInterrupt, flowgpt_magic.FlowGptError):
+        pass
+    return interrupts.count
+
+def streaming():
+    return [turn.prompt for turn in flowgpt_magic.Conversation().turns if turn.status == "streaming"]
+
+before = signal.getsignal(signal.SIGINT)
+faults = []
+once(1)
+prompt("warm")  # the first prompt of a process imports and starts things
+once(0)
+entered = once(0)
+for number in range(1, entered + 1, STEP):
+    once(number)
+    if signal.getsignal(signal.SIGINT) is not before:
+        faults.append(f"{number}: another handler")
+        signal.signal(signal.SIGINT, before)
+    if prompt(f"after {number}") != f"after {number}":
+        faults.append(f"{number}: no answer")
+    if not bridge.worker().alive:
+        faults.append(f"{number}: no worker")
+    deadline = time.monotonic() + LIMIT
+    while streaming() and time.monotonic() < deadline:
+        journal.flush()
+    if streaming():
+        faults.append(f"{number}: streaming {streaming()}")
+        break
+journal.flush()
+with closing(sqlite3.connect(os.environ["FLOWGPT_HISTORY"])) as file:
+    faults += [f"streaming in the file: {row}" for row in file.execute(UNFINISHED)]
+    (answered,) = file.execute(ANSWERED).fetchone()
+if answered < entered // STEP:
+    faults.append(f"only {answered} in the file")
+print("RESULT" + json.dumps([entered, faults]))
+"""
+
+
+def interrupted(kind: str, folder: Path, *, second: int = 0, step: int = 1) -> tuple[int, list[str]]:
+    """How many places there are, and what is wrong after interrupts there."""
+    environment = {**os.environ, "FLOWGPT_HISTORY": str(folder / "history.db"), "IPYTHONDIR": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, kind, str(second), str(step)],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "RESULT" in done.stdout, done.stderr[-3000:]
+    entered, faults = json.loads(done.stdout.rpartition("RESULT")[2])
+    return entered, faults
+
+
+STEPS = {"class": 1, "cell": 3, "batch": 2}  # every so many-th place: all of them would take long
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_an_interrupt_at_any_function_leaves_nothing_by_half(kind: str, tmp_path: Path) -> None:
+    entered, faults = interrupted(kind, tmp_path, step=STEPS[kind])
+    assert faults == []
+    assert entered > 50
+
+
+@pytest.mark.parametrize("kind", STEPS)
+@pytest.mark.parametrize("second", [1, 5])
+def test_two_interrupts_in_a_row_leave_nothing_by_half(kind: str, second: int, tmp_path: Path) -> None:
+    _entered, faults = interrupted(kind, tmp_path, second=second, step=7)
+    assert faults == []
