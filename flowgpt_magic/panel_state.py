@@ -214,7 +214,8 @@ class PanelState:
         reply = self._kept.replies.get(turn.turn_id)
         if reply is not None and turn.status == "streaming":
             pause = reply.waiting
-            told |= {"elapsed": round(reply.elapsed, 2), "pause": pause_facts(pause) if pause else None}
+            told |= {"elapsed": round(reply.elapsed, 2), "doing": fit(reply.progress)}
+            told |= {"pause": pause_facts(pause) if pause else None}
         return told | ({"typed": typed.text, "attached": list(typed.attached)} if typed else {})
 
     def _status(self, turn: Turn) -> str:
@@ -345,7 +346,7 @@ class PanelState:
                 self._refresh()
             if not (self._streams and len(self.pages)):
                 return WAITING
-            self._tell_pauses()
+            self._tell_waits()
             pause = self.pages.wait(time.monotonic())
             if pause > 0:
                 return pause
@@ -354,8 +355,11 @@ class PanelState:
                 self._grow(changes)
             return max(self.pages.wait(time.monotonic()), LOOK)
 
-    def _tell_pauses(self) -> None:
+    def _tell_waits(self) -> None:
+        """What of the replies is waited for: a pause before the next try, or what the provider does first."""
         for stream in self._streams.values():
+            if (doing := stream.new_progress()) is not None:
+                self._send({"kind": "doing", "turn": stream.turn_id, "doing": fit(doing)})
             if (pause := stream.new_pause()) is not None:
                 self._send({"kind": "pause", "turn": stream.turn_id, "pause": pause_facts(pause)})
 

@@ -35,6 +35,7 @@ class Stream:
         self._chunks = 0
         self._characters = 0
         self._pause: Waiting | None = None
+        self._progress = ""
         self._markup = GrowingMarkup(images=images)
 
     @property
@@ -56,6 +57,14 @@ class Stream:
             return None
         self._pause = pause
         return pause
+
+    def new_progress(self) -> str | None:
+        """What the provider does before the first text, where that has changed since the last call; else None."""
+        progress = self._reply.progress
+        if progress == self._progress:
+            return None
+        self._progress = progress
+        return progress
 
     def finish(self, text: str) -> Told | None:
         """The rest, when the reply has ended with ``text``."""

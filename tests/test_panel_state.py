@@ -12,7 +12,7 @@ import pytest
 from flowgpt_magic import bridge, journal, panel_state
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ProviderError, RateLimitError
-from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages import Usage, progress
 from flowgpt_magic.notebook import NO_CELL, Cell
 from flowgpt_magic.panel_state import PanelError
 from flowgpt_magic.providers.echo import Echo
@@ -122,6 +122,25 @@ class TestWhileNothingHasCome:
         assert 0 <= turn["elapsed"] < 60
         assert turn["pause"] is None
         assert "elapsed" not in page.load()[0]
+
+    def test_a_page_is_told_what_the_provider_does_until_the_first_text(self, open_page, monkeypatch):
+        go_on = asyncio.Event()
+
+        async def read_first():
+            progress("reads the prompt, 40 %")
+            await go_on.wait()
+            yield "read"
+
+        monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_how: read_first())
+        page = open_page()
+        page.tell("ask", text="hi")
+        page.wait(lambda: "reads the prompt, 40 %" in [each.get("doing") for each in page.messages])
+        (turn,) = page.load()
+        bridge.worker().loop.call_soon_threadsafe(go_on.set)
+        page.settled()
+
+        assert turn["doing"] == "reads the prompt, 40 %"
+        assert "doing" not in page.load()[0]
 
     def test_a_page_is_told_once_of_a_pause_before_another_try(self, open_page, busy):
         page = open_page()

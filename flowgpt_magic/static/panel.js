@@ -486,7 +486,8 @@ class Turn {
     const { facts } = this;
     const ended = { cancelled: "stopped", failed: "failed", elsewhere: "asked in another kernel" }[facts.status] ?? "";
     const seconds = facts.seconds === null || this.arriving ? this.waited() : `${facts.seconds.toFixed(1)} s`;
-    return [facts.model, seconds, facts.replayed ? "replayed" : "", ended, ...facts.notices].filter(Boolean).join(" · ");
+    const doing = this.waits && this.doing;
+    return [facts.model, seconds, doing, facts.replayed ? "replayed" : "", ended, ...facts.notices].filter(Boolean).join(" · ");
   }
 
   /** For how many seconds nothing has come; empty in a pause before another try, and in the first moment. */
@@ -506,9 +507,16 @@ class Turn {
   }
 
   /** When the reply was asked for, by the clock of this page. */
-  asked({ elapsed, pause }) {
+  asked({ elapsed, pause, doing }) {
     this.begun = elapsed === undefined ? undefined : performance.now() - 1000 * elapsed;
+    this.doing = doing;
     this.pauses(pause);
+  }
+
+  /** What the provider does until the first text comes; empty when that is over. */
+  does(doing) {
+    this.doing = doing;
+    this.tick();
   }
 
   /** It is asked again after a pause. */
@@ -1705,7 +1713,8 @@ class Panel {
     else if (message.kind === "pause") {
       this.log.byId.get(message.turn)?.pauses(message.pause);
       this.say(`${message.pause.why}; asking again in ${Math.ceil(message.pause.left)} s.`);
-    } else if (message.kind === "ended") this.ended(message.turn); // also where no turn is left of it
+    } else if (message.kind === "doing") this.log.byId.get(message.turn)?.does(message.doing);
+    else if (message.kind === "ended") this.ended(message.turn); // also where no turn is left of it
     else if (message.kind === "kept") this.keep(message);
     else if (message.kind === "models" && this.head.looked) this.head.look(false);
     else if (message.kind === "grow") {

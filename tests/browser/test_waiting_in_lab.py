@@ -82,3 +82,33 @@ def test_a_panel_says_when_it_is_asked_again_and_stop_ends_that(open_notebook, r
     expect(waiting).to_be_hidden()
     expect(panel.turn(1)).to_contain_text("stopped here")
     expect(panel.asked(1)).to_have_text("hello")
+
+
+READING = """
+import asyncio
+from flowgpt_magic.messages import progress
+from flowgpt_magic.providers.echo import Echo
+
+async def reading(*_args, **_how):
+    progress("reads the prompt, 40 %")
+    await asyncio.sleep(2)
+    yield "read"
+
+Echo.create_async_generator = staticmethod(reading)
+"""
+
+
+def test_a_cell_and_a_panel_say_what_the_provider_does_until_the_first_text(open_notebook):
+    notebook = open_notebook(READING, "%%flowgpt\nhello", OPEN)
+    notebook.run(1)
+
+    notebook.begin(2)
+    expect(notebook.output(2)).to_have_text(re.compile(r"^echo:words · \d s · reads the prompt, 40 %\s*$"))
+    notebook.finished(2)
+    panel = in_cell(notebook, 3)
+    panel.ask("hello")
+
+    who = panel.turn(2).locator(".fg-answer > .fg-who")
+    expect(who).to_have_text(re.compile(r"^echo:words · \d s · reads the prompt, 40 %$"))
+    panel.ended()
+    expect(who).to_have_text(re.compile(r"^echo:words · 2\.\d s$"))
