@@ -97,8 +97,8 @@ def kind_of(error: BaseException, longest_wait: float) -> Kind:
         return _kind_of_status(error)
     if isinstance(error, ProviderTimeoutError):
         return "down"
-    # Who answers outside of the protocol, such as with a web page, is another server, and so for all prompts.
-    return "refused" if isinstance(error, (ProviderConnectionError, ProtocolError)) else "unknown"
+    other_server = isinstance(error, ProtocolError) and error.page
+    return "refused" if other_server or isinstance(error, ProviderConnectionError) else "unknown"
 
 
 def _kind_of_status(error: ProviderStatusError) -> Kind:

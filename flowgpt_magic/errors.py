@@ -138,7 +138,14 @@ class StreamInterruptedError(ProviderError):
 
 
 class ProtocolError(ProviderError):
-    """The server sent something that is not the protocol."""
+    """The server sent something that is not the protocol.
+
+    ``page`` is true where it is a web page: then another server answers at the address, and will for each request.
+    """
+
+    def __init__(self, message: str, *, page: bool = False) -> None:
+        super().__init__(message)
+        self.page = page
 
 
 class ProviderStatusError(ProviderError):

@@ -171,6 +171,7 @@ def test_a_page_is_told_as_one_with_its_text(body: bytes) -> None:
     chunks, failure = read(body)
     assert chunks == []
     assert type(failure) is ProtocolError
+    assert failure.page
     assert str(failure).endswith("a web page: Sign in to the network.")
 
 

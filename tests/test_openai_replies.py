@@ -659,6 +659,7 @@ def test_an_object_is_known_by_how_it_begins(content, json_):
 
 def test_a_web_page_is_told_with_what_it_says():
     page = b"\xef\xbb\xbf\n<!doctype html><html><head><title>Open WebUI</title></head><body>Log in</body></html>"
-    with pytest.raises(ProtocolError, match=r"answered with a web page: Open WebUI Log in\. Is http://127"):
+    with pytest.raises(ProtocolError, match=r"answered with a web page: Open WebUI Log in\. Is http://127") as caught:
         check_is_no_page(page, PEER)
+    assert caught.value.page
     check_is_no_page(b"data: <html>", PEER)

@@ -127,7 +127,7 @@ class EventReader:
         said = bytes(self._held).decode("utf-8", "replace").strip()
         if said.startswith("<"):
             shown = readable(said)[:SHOWN] or "it has no text"
-            return ProtocolError(sentences(f"the server answered with a web page: {shown}"))
+            return ProtocolError(sentences(f"the server answered with a web page: {shown}"), page=True)
         report = report_of(said)
         _text, failure = read_event(report, b"") if report else ("", None)
         return failure or http.unexpected(bytes(self._held).partition(b"\n")[0], NO_JSON)

@@ -57,7 +57,7 @@ def check_is_no_page(content: bytes, peer: Peer) -> None:
     page = content.removeprefix(http.BOM).lstrip()
     if page.startswith(b"<"):
         shown = cut(readable(page.decode("utf-8", "replace")), SHOWN)
-        raise ProtocolError(sentences(f"{peer.host} answered with a web page: {shown}", path_advice(peer)))
+        raise ProtocolError(sentences(f"{peer.host} answered with a web page: {shown}", path_advice(peer)), page=True)
 
 
 class Answer:
