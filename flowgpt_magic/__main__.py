@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -69,11 +70,11 @@ def _runtime() -> str:
 
 def _weights() -> str:
     path = weights.path()
-    return str(path) if path.is_file() else f"not installed; {installing.module('install-model')}"
+    return str(path) if weights.there() else f"not installed; {installing.module('install-model')}"
 
 
 def _path(path: Path) -> str:
-    return str(path) if path.exists() else f"{path} (not there yet)"
+    return str(path) if os.path.exists(path) else f"{path} (not there yet)"
 
 
 def parser() -> argparse.ArgumentParser:

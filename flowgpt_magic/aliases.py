@@ -397,6 +397,8 @@ def _write(known: Mapping[str, Alias]) -> None:
     """Put the file into its place whole, readable for nobody else."""
     entries = {name: _kept(alias) for name, alias in sorted(known.items())}
     text = json.dumps({"version": VERSION, "aliases": entries}, indent=2) + "\n"
+    if aliases_file().is_relative_to(settings.NOWHERE):
+        raise AliasError("there is no home folder to keep aliases in: XDG_CONFIG_HOME names another folder for them.")
     path = Path(os.path.realpath(aliases_file()))  # a link to a file kept elsewhere stays one
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

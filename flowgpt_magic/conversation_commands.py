@@ -35,7 +35,7 @@ def in_force(desk: Desk, _rest: str = "") -> Shown:
         ("temperature", temperature),
         ("format", chosen.format),
         ("notebook", short_path(desk.journal.place.path) or desk.journal.place.label),
-        ("history", short_path(desk.journal.location)),
+        ("history", desk.journal.kept_in),
     )
     return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
 

@@ -40,10 +40,12 @@ from flowgpt_magic.notebook import (
     elsewhere,
     place_of,
     script,
+    short_path,
 )
 from flowgpt_magic.plain_text import counted
 from flowgpt_magic.records import (
     MAIN,
+    MEMORY,
     ChangeRecord,
     ConversationRecord,
     ConversationSummary,
@@ -62,6 +64,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FILE = "history.sqlite3"
+HOMELESS = (
+    "There is no home folder to keep the history in, so turns are kept in memory until this kernel is restarted. "
+    "FLOWGPT_DATA_DIR names a folder to keep them in."
+)
 SAVED_WITHIN = PATIENCE + 0.5  # seconds a reply waits to be saved; the person is told shortly before that it is not
 
 
@@ -99,6 +105,15 @@ class Journal:
         self._kept: dict[str, Kept] = {}
         self.replays = Replays(self._find_replay)
         self._lock = threading.RLock()
+
+    @property
+    def kept_in(self) -> str:
+        """Where turns go, in words for a person: the path of the file, or why they are in memory only."""
+        if self.location == MEMORY:
+            return "in memory, until this kernel is restarted"
+        if self._saver.in_memory:
+            return f"in memory, until this kernel is restarted: {short_path(self.location)} cannot be used"
+        return short_path(self.location)
 
     @property
     def kernel(self) -> str:
@@ -476,7 +491,9 @@ def here(location: str = "") -> Journal:
 
 def where(setting: str) -> str:
     """The place that the setting ``history`` means."""
-    return setting or str(settings.data_folder() / FILE)
+    if setting:
+        return setting
+    return str(settings.data_folder() / FILE) if settings.has_data_folder() else MEMORY
 
 
 def _shell() -> ModuleType | None:
@@ -489,6 +506,13 @@ def _shell() -> ModuleType | None:
 
 
 def _begin(location: str, shell: ModuleType | None) -> Journal:
+    begun = _journal(location, shell)
+    if not settings.has_data_folder() and location == MEMORY:
+        begun.tell(HOMELESS)
+    return begun
+
+
+def _journal(location: str, shell: ModuleType | None) -> Journal:
     if shell is None:
         return Journal(script(sys.argv[0], os.getcwd(), uuid4().hex), location)
     return Journal(

@@ -22,7 +22,7 @@ from flowgpt_magic.log import logger
 from flowgpt_magic.panel_actions import answer
 from flowgpt_magic.panel_output import Output, can_open, shell
 from flowgpt_magic.panel_state import PanelError, PanelState
-from flowgpt_magic.panel_turns import Facts
+from flowgpt_magic.panel_turns import Facts, fit
 
 STATIC = Path(__file__).parent / "static"
 QUIET = 1.0  # seconds without a change after which the cell's output is brought up to date
@@ -122,7 +122,7 @@ class ChatPanel(anywidget.AnyWidget):
             self._later(self._clear_line)
         told = answer(self._state, request)
         if told is not None:
-            self._tell({"kind": "answer", "page": request.get("page"), "id": request.get("id"), **told})
+            self._tell({"kind": "answer", **_names_of(request), **told})
 
     def _cell_has_run(self, _result: Any) -> None:
         """A cell may have set something, such as the model, that nobody tells of."""
@@ -168,6 +168,12 @@ class ChatPanel(anywidget.AnyWidget):
         with self._keeping:  # not behind what is kept when the panel is closed
             if not self.closed:
                 self._tell({"kind": "kept", "metadata": self._output.keep(self.conversation)["metadata"]})
+
+
+def _names_of(request: dict[str, Any]) -> Facts:
+    """The page and the number of a request, as JSON can carry them back."""
+    found = {name: request.get(name) for name in ("page", "id")}
+    return {name: fit(each) if isinstance(each, str) else each for name, each in found.items()}
 
 
 def _send_to_its_own_thread(panel: ChatPanel) -> None:

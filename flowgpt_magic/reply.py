@@ -35,6 +35,7 @@ from flowgpt_magic.messages import (
     notices_to,
     progress_to,
 )
+from flowgpt_magic.plain_text import escaped, one_line
 from flowgpt_magic.reader import Reader
 from flowgpt_magic.reasoning_text import answer_of
 from flowgpt_magic.reply_code import CodeBlock, code_blocks_of
@@ -344,6 +345,14 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         if self._status is None:
             return f"<Reply of {self.provider}:{self.model}, not asked yet: reply.text asks>"
         return f"<Reply of {self.provider}:{self.model}, {self._status}, {len(self.text_so_far)} characters>"
+
+    def _repr_markdown_(self) -> str:
+        """What marimo and others that are not IPython show of it: what has come by now. It asks nothing."""
+        from flowgpt_magic.markdown import harmless
+
+        state = "not asked yet, and reply.text asks" if self._status is None else self._status
+        caption = escaped(one_line(f"{self.provider}:{self.model} · {state}"))
+        return f"{harmless(self.text_so_far)}\n\n*{caption}*".lstrip("\n")
 
     def _ipython_display_(self) -> None:
         # Imported when IPython asks, never before: the display knows the reply, not the other way round.

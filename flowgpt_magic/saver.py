@@ -116,6 +116,12 @@ class Saver:
             raise HistoryLockedError(f"the history {self.location} did not answer within {timeout:g} s")
         return question.result()
 
+    @property
+    def in_memory(self) -> bool:
+        """Are turns kept in memory only, because the file could not be used?"""
+        writer = self._writer
+        return writer is not None and writer.location == MEMORY != self.location
+
     def flush(self, timeout: float = READ_TIMEOUT) -> bool:
         """Has everything handed over before been written, within ``timeout`` seconds?"""
         done = self._flushed(growth=True)

@@ -13,6 +13,7 @@ A project may be somebody else's: what a prompt is sent to, with which key, and 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -39,6 +40,7 @@ TOOLS = ("tools", "tool_choice", "functions", "web_search_options")  # parameter
 LARGEST_PROJECT = 1_000_000  # bytes; a longer pyproject.toml was not written by hand, and is not read
 CALL = 5  # the rank of what one call is given
 SERVER = "openai_base_url"  # the address of the server that takes headers of one's own
+NOWHERE = Path(os.devnull)  # the home folder of somebody who has none: nothing is in it, and nothing can be made
 SETTLED = 2.0  # seconds after which a file that changes again gets another time, on every file system
 
 # Settings that no provider is given, so that they stand in no table of parameters.
@@ -265,13 +267,27 @@ KEYS = {each.metadata["key_for"]: name for name, each in TABLE.items() if each.m
 
 def settings_file() -> Path:
     """Where the user's settings file is, or would be."""
-    return platformdirs.user_config_path(APP) / "settings.toml"
+    return _own_folder(platformdirs.user_config_path) / "settings.toml"
 
 
 def data_folder() -> Path:
     """The folder this package keeps its files in; ``FLOWGPT_DATA_DIR`` moves it."""
     moved = os.environ.get("FLOWGPT_DATA_DIR")
-    return Path(moved).expanduser() if moved else platformdirs.user_data_path(APP)
+    return _own_folder(lambda _app: Path(moved).expanduser()) if moved else _own_folder(platformdirs.user_data_path)
+
+
+def has_data_folder() -> bool:
+    """Is there a place for files of this person's? There is none without ``HOME`` and an entry in ``/etc/passwd``."""
+    return not data_folder().is_relative_to(NOWHERE)
+
+
+def _own_folder(find: Callable[[str], Path]) -> Path:
+    """The folder that ``find`` names; one under ``NOWHERE`` where it depends on a home folder that nobody knows."""
+    try:
+        folder = find(APP)
+    except RuntimeError:
+        return NOWHERE / APP
+    return NOWHERE / APP if str(folder).startswith("~") else folder
 
 
 def variable(name: str) -> str:
@@ -300,7 +316,10 @@ def parsed(path: Path, parse: Callable[[bytes], T]) -> T:
 
     Raises what reading it and ``parse`` raise. The value is the same object each time: do not change it.
     """
-    key, status = (str(path), parse), path.stat()
+    try:
+        key, status = (str(path), parse), path.stat()
+    except (PermissionError, NotADirectoryError):  # of its folder: a file in there is not this person's
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
     mark = (status.st_mtime_ns, status.st_size, status.st_ino)
     known = _parsed.get(key)
     if known is not None and known[0] == mark:

@@ -408,6 +408,11 @@ class Writer:
         else:
             self._pending.extendleft(reversed(self.known.all()))
 
+    @property
+    def location(self) -> str:
+        """Where turns are kept by now: ``:memory:`` once the file could not be used."""
+        return self._location
+
     def _tell(self, what: str, text: str) -> None:
         """Tell the person, once."""
         if what not in self._told:

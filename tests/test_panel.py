@@ -14,7 +14,7 @@ from traitlets.config import Config
 from flowgpt_magic import ChatPanel, Conversation
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.notebook import NO_CELL
-from flowgpt_magic.panel import STATIC
+from flowgpt_magic.panel import STATIC, _names_of
 from flowgpt_magic.panel_state import PanelError
 
 
@@ -174,3 +174,9 @@ def test_where_there_is_no_notebook_the_command_says_what_to_do_instead():
     told = Desk(lambda: {"model": "echo"}, {}).panel()
 
     assert "%flowgpt WORDS asks" in told
+
+
+def test_a_page_gets_half_a_surrogate_back_as_json_can_carry_it():
+    said = _names_of({"kind": "ask", "page": "half \ud83d", "id": 3})
+
+    assert said == {"page": "half \N{REPLACEMENT CHARACTER}", "id": 3}

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgpt_magic import bridge, display
+from flowgpt_magic import Conversation, bridge, display
 from flowgpt_magic.errors import (
     FlowGptError,
     MismatchError,
@@ -25,6 +25,7 @@ from flowgpt_magic.errors import (
     ReplyInterrupted,
 )
 from flowgpt_magic.messages import Again, Attempt, Status, Usage, notice, progress
+from flowgpt_magic.notebook import NO_CELL
 from flowgpt_magic.reader import Reader
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.schemas import schema_of
@@ -1226,3 +1227,16 @@ def test_progress_is_there_until_the_first_text():
     assert seen == ["reads the prompt", ""]
     assert reply.progress == ""
     assert reply.notices == []
+
+
+def test_a_host_that_is_not_ipython_shows_what_has_come_and_asks_nothing():
+    reply = Conversation(configured=lambda: {"model": "echo"}).ask("some **bold** <b>words</b>", cell=NO_CELL)
+
+    before = reply._repr_markdown_()
+    assert reply.status is None
+    list(reply)
+
+    assert before == "*echo:words · not asked yet, and reply.text asks*"
+    assert reply._repr_markdown_().startswith("some **bold** ")
+    assert "<b>" not in reply._repr_markdown_().replace("\\<b>", "")
+    assert reply._repr_markdown_().endswith("*echo:words · complete*")

@@ -684,3 +684,17 @@ def test_a_child_that_was_forked_while_a_saver_started_ends(path):
         """,
         path,
     )
+
+
+def test_one_whose_file_cannot_be_made_says_that_it_is_in_memory(tmp_path):
+    (tmp_path / "file").touch()
+    told: list[str] = []
+    saver = Saver(str(tmp_path / "file" / "history.sqlite3"), warn=told.append)
+    assert not saver.in_memory
+
+    saver.flush()
+    saver.read(lambda _history: None)
+
+    assert saver.in_memory
+    assert len(told) == 1
+    saver.close()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic import settings
-from flowgpt_magic.errors import SettingError
+from flowgpt_magic import aliases, journal, settings
+from flowgpt_magic.errors import FlowGptWarning, SettingError
 from flowgpt_magic.parameters import origins
 from flowgpt_magic.settings import TABLE, Settings, load
 
@@ -620,3 +620,47 @@ class TestTables:
 
         assert chosen.extra_headers == {"x-a": "2", "X-B": None}
         assert chosen.params is None
+
+
+class TestWithoutAHome:
+    @pytest.fixture
+    def homeless(self, monkeypatch):
+        def nobody(_app: str) -> Path:
+            raise RuntimeError("could not determine the home directory")
+
+        for name in ("user_config_path", "user_data_path"):
+            monkeypatch.setattr(settings.platformdirs, name, nobody)
+        monkeypatch.delenv("FLOWGPT_DATA_DIR", raising=False)
+        monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+
+    def test_nothing_is_there_and_settings_are_the_defaults(self, homeless):
+        assert not settings.has_data_folder()
+        assert not settings.settings_file().exists()
+        assert settings.load().model == ""
+
+    def test_a_folder_that_is_named_is_used(self, homeless, monkeypatch, tmp_path):
+        monkeypatch.setenv("FLOWGPT_DATA_DIR", str(tmp_path))
+
+        assert settings.has_data_folder()
+        assert settings.data_folder() == tmp_path
+
+    def test_a_home_folder_that_cannot_be_looked_into_has_no_settings(self, monkeypatch):
+        def refused(_path: Path) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "stat", refused)
+
+        assert settings.load().model == ""
+
+    def test_the_history_is_in_memory_and_says_so_once(self, homeless, monkeypatch):
+        monkeypatch.delenv("FLOWGPT_HISTORY")
+
+        with pytest.warns(FlowGptWarning, match="There is no home folder"):
+            found = journal.here()
+
+        assert found.location == ":memory:"
+        assert found.kept_in == "in memory, until this kernel is restarted"
+
+    def test_an_alias_that_cannot_be_kept_says_why(self, homeless):
+        with pytest.raises(aliases.AliasError, match="there is no home folder to keep aliases in"):
+            aliases.save(aliases.Alias("polly", "echo"))

@@ -45,7 +45,7 @@ def _missing(model: str) -> list[str]:
     """The commands that install what ``model`` needs and is not there."""
     parts = [(installing.command("local"), runtime.installed())]
     if model == Local.default_model:
-        parts.append((installing.module("install-model"), weights.path().is_file()))
+        parts.append((installing.module("install-model"), weights.there()))
     return [command for command, there in parts if not there]
 
 
@@ -113,7 +113,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         name = model or cls.default_model
         if missing := _missing(name):
             return f"not installed: {' && '.join(missing)}"
-        return "" if name == cls.default_model or Path(name).is_file() else "no: there is no such file"
+        return "" if name == cls.default_model or os.path.isfile(name) else "no: there is no such file"
 
     @classmethod
     async def create_async_generator(

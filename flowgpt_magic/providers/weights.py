@@ -75,6 +75,11 @@ def path(weights: Weights = SMOLLM2) -> Path:
     return settings.data_folder() / weights.filename
 
 
+def there() -> bool:
+    """Is the file of the embedded model there? One in a folder that cannot be looked into is not."""
+    return os.path.isfile(path())
+
+
 def check_gguf(file: Path) -> Path:
     """``file``, if it can be read and begins as a GGUF file does; raises ``ModelNotSupportedError`` if not."""
     try:
