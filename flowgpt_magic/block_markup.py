@@ -20,10 +20,14 @@ from markdown_it.rules_core import StateCore, text_join
 from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.token import Token
 
+from flowgpt_magic.addresses import BODY, trimmed
+from flowgpt_magic.addresses import LONGEST as LONGEST_ADDRESS
 from flowgpt_magic.allowed_html import cleaned, escaped
-from flowgpt_magic.formulas import find_formulas
-from flowgpt_magic.half_open import MOST_COLUMNS, HalfFormula, parse_inline, show_half_open
-from flowgpt_magic.harmless import DEEPEST, LONGEST_ADDRESS, line_break
+from flowgpt_magic.emphasis import read_emphasis
+from flowgpt_magic.formula_bars import hide_bars, keep_bars, show_bars
+from flowgpt_magic.formulas import HalfFormula, find_formulas
+from flowgpt_magic.half_open import MOST_COLUMNS, parse_inline, show_half_open
+from flowgpt_magic.harmless import DEEPEST, line_break
 from flowgpt_magic.html_writer import Env, Looks, Writer, affordable, arrange, displayed
 
 MOST_SPARE = 50_000  # characters
@@ -57,7 +61,7 @@ class Known:
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
-_WEB_ADDRESS = re.compile(r"://[^\s<>\"'`|\\^{}\[\]\u3000-\u303f\uff00-\uffef]{1,2000}")
+_WEB_ADDRESS = re.compile(rf"://{BODY}{{1,{LONGEST_ADDRESS}}}")
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])https?\Z", re.IGNORECASE)
 
 
@@ -69,12 +73,12 @@ def _bare_address(state: StateInline, silent: bool) -> bool:
     scheme = _SCHEME.search(state.src, max(0, state.pos - 6), state.pos)
     if found is None or scheme is None or not state.pending.endswith(scheme[0]):
         return False
-    rest = found[0].rstrip("!,.:;?*_~$")
-    while rest.endswith(")") and rest.count(")") > rest.count("("):
-        rest = rest[:-1].rstrip("!,.:;?*_~$")
-    address = state.md.normalizeLink(scheme[0] + rest)
+    rest = trimmed(found[0])
     half = state.env.get("half") and state.pos + len(rest) == len(state.src)
-    if half or not state.md.validateLink(address) or len(rest) < 4:
+    if half or not 4 <= len(rest) <= LONGEST_ADDRESS - len(scheme[0]):
+        return False
+    address = state.md.normalizeLink(scheme[0] + rest)
+    if not state.md.validateLink(address):
         return False
     state.pending = state.pending[: -len(scheme[0])]
     state.push("link_open", "a", 1).attrs = {"href": address}
@@ -151,7 +155,9 @@ def _reader() -> MarkdownIt:
     parser.inline.ruler.at("image", _uncrowded(image))
     parser.block.ruler.at("reference", _definition)
     parser.block.ruler.at("table", _bounded_table, {"alt": ["paragraph", "reference"]})
+    read_emphasis(parser)
     find_formulas(parser)
+    keep_bars(parser)
     rules = dict(zip(parser.block.ruler.get_active_rules(), parser.block.ruler.getRules(""), strict=True))
     parser.block.ruler.at("formula_block", _inside_only(rules["formula_block"]), {"alt": _INTERRUPTED})
     show_half_open(parser)
@@ -176,7 +182,7 @@ class Part:
 def parts_of(text: str) -> list[Part]:
     """The blocks at the top of a text of whole lines; where it goes on, all but the last are finished."""
     tokens: list[Token] = []
-    _READER.block.parse(text, _READER, {"parts": True, "references": {}}, tokens)
+    _READER.block.parse(hide_bars(text), _READER, {"parts": True, "references": {}}, tokens)
     parts: list[Part] = []
     for token in tokens:
         if token.map is None or token.nesting < 0:
@@ -228,7 +234,7 @@ def row_of(text: str, rule: str, looks: Looks, known: Known) -> str:
     """The HTML of a row of a table whose head has this ``rule`` below it: what `markup_of` makes of it there."""
     env = _env(text, looks, known)
     sides = [_side(cell.strip()) for cell in rule.strip().strip("|").split("|")]
-    cells = [cell.strip() for cell in escapedSplit(text.strip())]
+    cells = [show_bars(cell.strip()) for cell in escapedSplit(hide_bars(text.strip()))]
     cells = cells[not cells[0] : len(cells) - (len(cells) > 1 and not cells[-1])][: len(sides)]
     while cells and not cells[-1]:
         cells.pop()

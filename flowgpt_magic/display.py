@@ -183,7 +183,7 @@ def show_answer(answer: str | Showable | Turn | Reply | None, troubles: list[str
     """Show what a subcommand has to say; a reply, which is shown already, is returned."""
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.reply import Reply
-    from flowgpt_magic.tables import Showable, Table
+    from flowgpt_magic.tables import Showable, Table, bundle
     from flowgpt_magic.turn_text import turn_bundle
 
     for trouble in troubles:
@@ -193,7 +193,7 @@ def show_answer(answer: str | Showable | Turn | Reply | None, troubles: list[str
     if isinstance(answer, Table) and not in_kernel() and sys.stdout.isatty():
         printing.write_line(answer.text(shutil.get_terminal_size().columns))
     elif isinstance(answer, Showable):
-        _publish_or_print({"text/html": answer.html(), "text/plain": answer.text()})
+        _publish_or_print(bundle(answer))
     elif isinstance(answer, Turn):
         _publish_or_print(turn_bundle(answer))
     elif answer:

@@ -13,6 +13,7 @@ from IPython.display import publish_display_data
 
 from flowgpt_magic import display
 from flowgpt_magic.batch_progress import Bar, NoBar, Pause, advance, text_bar
+from flowgpt_magic.tables import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ class WidgetBar:
         """A table takes its place, and the widgets go."""
         container, shown = self._bar.container, ending()
         self._bar.close()
-        self._publish({"text/html": shown.html(), "text/plain": shown.text()}, update=True)
+        self._publish(bundle(shown), update=True)
         for widget in (*container.children, container):
             widget.close()
 

@@ -1,14 +1,16 @@
 r"""Mathematics in a text from a stranger: where it stands, and whether it may be typeset.
 
 MathJax and KaTeX know commands that make links, set styles and classes, load extensions or define further commands.
-Which ones depends on the release and its settings, so there is no list of bad commands here but one of good ones: a
-formula with any other command is not typeset.
+Which ones depends on the release and its settings, so there is no list of bad commands but one of good ones, in
+`tex_names`: a formula with any other command is not typeset.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+
+from flowgpt_magic.tex_names import COMMANDS, ENVIRONMENTS
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -18,70 +20,25 @@ if TYPE_CHECKING:
 LONGEST = 10_000  # characters of a formula; a longer one is text
 MOST_LINES = 300  # lines of a displayed formula
 
-_COMMANDS = """
-    alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa varkappa lambda mu nu xi omicron pi
-    varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega digamma Gamma Delta Theta Lambda Xi Pi Sigma
-    Upsilon Phi Psi Omega varGamma varDelta varTheta varLambda varXi varPi varSigma varUpsilon varPhi varPsi varOmega
-    aleph beth gimel daleth hbar hslash ell imath jmath wp Re Im partial infty nabla forall exists nexists emptyset
-    varnothing angle measuredangle sphericalangle triangle triangledown square blacksquare Box Diamond diamond lozenge
-    bigstar star clubsuit diamondsuit heartsuit spadesuit flat natural sharp surd top bot checkmark maltese eth mho
-    degree circledR circledS copyright pounds yen dag dagger ddag ddagger S P complement backslash prime backprime
-    pm mp times div cdot cdotp ast circ bullet cap cup uplus sqcap sqcup vee wedge lor land lnot neg setminus
-    smallsetminus wr amalg oplus ominus otimes oslash odot bigcirc boxplus boxminus boxtimes boxdot dotplus ltimes
-    rtimes rightthreetimes leftthreetimes barwedge veebar doublebarwedge curlywedge curlyvee intercal divideontimes
-    circledast circledcirc circleddash Cap Cup centerdot triangleleft triangleright bigtriangleup bigtriangledown
-    le leq ge geq lt gt ne neq equiv sim simeq approx approxeq cong ncong propto varpropto asymp doteq doteqdot
-    fallingdotseq risingdotseq eqcirc circeq triangleq bumpeq Bumpeq thicksim thickapprox backsim backsimeq eqsim
-    prec succ preceq succeq precsim succsim precapprox succapprox preccurlyeq succcurlyeq ll gg lll ggg leqq geqq
-    leqslant geqslant lesssim gtrsim lessapprox gtrapprox lessgtr gtrless lesseqgtr gtreqless lessdot gtrdot nless
-    ngtr nleq ngeq nleqslant ngeqslant lneq gneq lneqq gneqq lnsim gnsim nprec nsucc npreceq nsucceq in ni notin
-    owns not subset supset subseteq supseteq subsetneq supsetneq nsubseteq nsupseteq subseteqq supseteqq Subset
-    Supset sqsubset sqsupset sqsubseteq sqsupseteq mid nmid parallel nparallel shortmid shortparallel perp vdash
-    dashv models vDash Vdash Vvdash nvdash nvDash bowtie Join smile frown pitchfork between therefore because
-    vartriangle vartriangleleft vartriangleright trianglelefteq trianglerighteq
-    to gets leftarrow rightarrow leftrightarrow Leftarrow Rightarrow Leftrightarrow longleftarrow longrightarrow
-    longleftrightarrow Longleftarrow Longrightarrow Longleftrightarrow implies impliedby iff mapsto longmapsto
-    hookleftarrow hookrightarrow leftharpoonup leftharpoondown rightharpoonup rightharpoondown rightleftharpoons
-    leftrightharpoons uparrow downarrow updownarrow Uparrow Downarrow Updownarrow nearrow searrow swarrow nwarrow
-    leadsto rightsquigarrow leftrightsquigarrow twoheadrightarrow twoheadleftarrow rightarrowtail leftarrowtail
-    leftleftarrows rightrightarrows leftrightarrows rightleftarrows upuparrows downdownarrows nleftarrow nrightarrow
-    nLeftarrow nRightarrow nleftrightarrow nLeftrightarrow curvearrowleft curvearrowright circlearrowleft
-    circlearrowright Lsh Rsh upharpoonleft upharpoonright downharpoonleft downharpoonright restriction multimap
-    dashrightarrow dashleftarrow xrightarrow xleftarrow xleftrightarrow xRightarrow xLeftarrow xmapsto
-    sum prod coprod int iint iiint iiiint oint bigcap bigcup bigvee bigwedge bigoplus bigotimes bigodot biguplus
-    bigsqcup smallint intop limits nolimits
-    arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log max
-    min Pr sec sin sinh sup tan tanh injlim projlim varlimsup varliminf bmod pmod mod pod operatorname
-    frac dfrac tfrac cfrac binom dbinom tbinom choose over atop brace brack sqrt root of genfrac stackrel overset
-    underset substack sideset overbrace underbrace overline underline overrightarrow overleftarrow
-    overleftrightarrow underrightarrow underleftarrow widehat widetilde hat check breve acute grave tilde bar vec dot
-    ddot dddot ddddot mathring boxed fbox cancel bcancel xcancel phantom hphantom vphantom smash
-    left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm Bigm biggm Biggm
-    lbrace rbrace lbrack rbrack langle rangle lfloor rfloor lceil rceil lvert rvert lVert rVert vert Vert lgroup
-    rgroup lmoustache rmoustache ulcorner urcorner llcorner lrcorner
-    ldots cdots vdots ddots dots dotsb dotsc dotsi dotsm dotso
-    quad qquad enspace thinspace medspace thickspace negthinspace negmedspace negthickspace hfill
-    text textrm textsf texttt textbf textit textnormal textup mathrm mathbf mathit mathsf mathtt mathcal mathscr
-    mathfrak mathbb mathnormal boldsymbol bm pmb bf rm it sf tt cal scr frak Bbb bold mbox hbox
-    displaystyle textstyle scriptstyle scriptscriptstyle mathop mathrel mathbin mathord mathopen mathclose mathpunct
-    mathinner tiny small normalsize large Large
-    begin end hline cline hdashline nonumber notag tag cr newline displaylines
-"""
-
-_ENVIRONMENTS = """
-    equation equation* align align* aligned alignat alignat* alignedat gather gather* gathered multline multline*
-    split eqnarray eqnarray* flalign flalign* array matrix pmatrix bmatrix Bmatrix vmatrix Vmatrix smallmatrix cases
-    rcases dcases subarray
-"""
-
-COMMANDS = frozenset(_COMMANDS.split())
-ENVIRONMENTS = frozenset(_ENVIRONMENTS.split())
-
 _COMMAND = re.compile(r"\\([A-Za-z]+|[\s\S]|$)")
-_SINGLE = frozenset(" \n,;:!>{}|%$&#_\\/'.-")  # what may follow a backslash and is no letter
+_SINGLE = frozenset(" \n,;:!>{}|%$&#_\\/'.-^~=")  # what may follow a backslash and is no letter
 _ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{([^{}]*)\}")
-_COLOUR = re.compile(r"\\(?:textcolor|color)\s*\{[A-Za-z]{1,20}\}")
-_LABEL = re.compile(r"\\(?:label|eqref|ref)\s*\{[\w:.-]{1,60}\}")
+
+# Commands with an argument that MathJax puts into a style, an attribute or the page as it is: harmless with these.
+_HUE = r"(?:[A-Za-z]{1,20}|#[0-9A-Fa-f]{3,6}|[0-9A-Fa-f]{6}|[\d., ]{1,40})"
+_PADDED = r" ?(?:[A-Za-z]{1,20}|#[0-9A-Fa-f]{3,6}|\d{0,3}\.?\d{1,3}(?:pt|em|ex|mu|px|in|cm|mm)) ?"
+_HARMLESS_USES = (
+    rf"(?:text|cell|row|column)?color\s*(?:\[(?:rgb|RGB|gray|HTML|named)\])?\s*\{{{_HUE}\}}",
+    rf"colorbox\s*\{{{_HUE}\}}",
+    rf"fcolorbox\s*\{{{_HUE}\}}\s*\{{{_HUE}\}}",
+    rf"bbox\s*(?:\[{_PADDED}(?:,{_PADDED}){{0,3}}\])?(?=\s*\{{)",
+    r"enclose\s*\{[a-z ,]{1,80}\}",
+    r"(?:label|eqref|refeq|ref)\s*\{[\w:.-]{1,60}\}",
+    r"verb([|!+/])[\w .,:;=()-]{0,100}\1",
+)
+_HARMLESS_USE = re.compile(rf"\\(?:{'|'.join(_HARMLESS_USES)})")
+# A length that no formula needs would move its parts out of the output, over what others wrote.
+_FAR = re.compile(r"\d{3,}(?:\.\d*)?\s*(?:em|ex|mu|cm|mm|in|pc)(?![a-z])|\d{4,}(?:\.\d*)?\s*(?:px|pt)(?![a-z])")
 _NEVER = re.compile(r"@@|://|www\.", re.IGNORECASE)  # JupyterLab's own placeholders, and what becomes a link by itself
 _UNESCAPED = re.compile(r"(\\[\s\S])|([%$`#])")
 
@@ -92,14 +49,14 @@ def harmless_formula(tex: str) -> str | None:
     None when it may not be typeset: a command or an environment that is not known to be harmless, braces that do not
     match, a backtick or a dollar sign. The parser of JupyterLab waits for matching braces before it ends a formula.
     """
-    tex = " ".join(tex.split())
+    tex = _without_signs(_CHEMISTRY.sub(_chemistry, " ".join(tex.split())))
     while tex.endswith("\\\\"):  # a line break at the end; the last backslash would escape the dollar sign after it
         tex = tex[:-2].rstrip()
-    if not tex or len(tex) > LONGEST or _NEVER.search(tex) or not _balanced(tex) or not _known(tex):
+    if not tex or len(tex) > LONGEST or _NEVER.search(tex) or _FAR.search(tex):
         return None
-    if any(match[2] in ("$", "`", "#") for match in _UNESCAPED.finditer(tex) if match[2]):
+    if not _balanced(tex) or not _known(tex):
         return None
-    tex = _UNESCAPED.sub(lambda match: match[1] or "\\%", tex)
+    tex = _UNESCAPED.sub(lambda match: match[1] or ("\\%" if match[2] == "%" else match[2]), tex)
     tex = tex.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     # JupyterLab puts formulas back without encoding quotes; one that had got into an attribute would end it.
     tex = tex.replace('"', "\u201d")
@@ -109,10 +66,44 @@ def harmless_formula(tex: str) -> str | None:
 
 
 def _known(tex: str) -> bool:
-    rest = _LABEL.sub("", _COLOUR.sub("", tex))
+    rest = _HARMLESS_USE.sub(" ", tex)
+    if any(match[2] in ("$", "`", "#") for match in _UNESCAPED.finditer(rest) if match[2]):
+        return False
     return all(
         name in COMMANDS if name[:1].isalpha() else name in _SINGLE and name != "" for name in _COMMAND.findall(rest)
     )
+
+
+# Chemistry and diagrams draw arrows of these signs; both have another spelling, without ``<`` and ``>``.
+_CHEMISTRY = re.compile(r"\\ce\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}")
+_REACTION = re.compile(r"<-->|<->|<=>>|<<=>|<=>|->|<-|(?<=[A-Za-z0-9)])#(?=[A-Za-z])")
+_REACTIONS = {
+    "->": "\u27f6",
+    "<=>": "\u21cc",
+    "<-": r"\longleftarrow ",
+    "<->": r"\longleftrightarrow ",
+    "<-->": r"\longleftrightarrows ",
+    "<=>>": r"\longRightleftharpoons ",
+    "<<=>": r"\longLeftrightharpoons ",
+    "#": r"\bond{3}",
+}
+_DIAGRAM_ARROW = re.compile(r"@(?:>([^<>@]*)>([^<>@]*)>|<([^<>@]*)<([^<>@]*)<)")
+
+
+def _chemistry(match: re.Match[str]) -> str:
+    return _REACTION.sub(lambda sign: _REACTIONS[sign[0]], match[0].replace("&lt;", "<").replace("&gt;", ">"))
+
+
+def _without_signs(tex: str) -> str:
+    """The formula with the arrows of its diagrams as parentheses, which mean the same there."""
+    if r"\begin{CD}" not in tex:
+        return tex
+    return _DIAGRAM_ARROW.sub(_diagram_arrow, tex)
+
+
+def _diagram_arrow(match: re.Match[str]) -> str:
+    sign, parts = (")", match.group(1, 2)) if match[1] is not None else ("(", match.group(3, 4))
+    return "@" + "".join(f"{sign}{{{part}}}" if part else sign for part in parts) + sign
 
 
 def _balanced(tex: str) -> bool:
@@ -142,13 +133,15 @@ def _environments_close(tex: str) -> bool:
 # A formula cannot hold a backtick or a dollar sign, nor its own opening delimiter; so every search ends at the next
 # delimiter, and looking for formulas costs no more than reading the text once.
 _INLINE = {
-    "$": re.compile(r"\$(?![\s$])((?:[^$`\\]|\\[^`]){1,2000})(?<!\s)\$(?![\d$])"),
+    "$": re.compile(r"\$(?!\$)((?:[^$`\\]|\\[^`]){1,2000})\$(?![\d$])"),
     "$$": re.compile(r"\$\$((?:[^$`\\]|\\[^`]){1,10000})\$\$"),
     r"\(": re.compile(r"\\\(((?:[^$`\\]|\\[^`()]){1,2000})\\\)"),
     r"\[": re.compile(r"\\\[((?:[^$`\\]|\\[^`\[\]]){1,10000})\\\]"),
 }
-_BEGIN = re.compile(r"\\begin\{([A-Za-z]{1,12}\*?)\}")
+_BEGIN = re.compile(r"\\begin\{([A-Za-z]{1,16}\*?)\}")
 _PLAIN_WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}(?![A-Za-z}])")
+_PROSE = re.compile(r"\b(?:and|or|to|the|is|are|was|of|for|per|with|but|than|from|costs?|each)\b", re.IGNORECASE)
+_SIGNS = frozenset("\\^_=")
 _CLOSERS = {"$$": "$$", r"\[": r"\]"}
 
 
@@ -156,24 +149,40 @@ def _is_money(tex: str, before: str, after: str) -> bool:
     """Whether a text between two dollar signs is more likely prose with prices or shell variables in it."""
     if before.isalnum() or before == "$" or "](" in tex:
         return True
-    if tex[-1] in "/:,;-(" or (tex[0] == "{" and after == "{"):
+    spaced = tex[0].isspace() + tex[-1].isspace()
+    if spaced and not _is_spaced_formula(tex, after, spaced == 2):
         return True
-    if any(sign in tex for sign in "\\^_="):
+    tex = tex.strip()
+    if tex[-1] in "/:,;-(\u2013\u2014" or (tex[0] == "{" and after[:1] == "{"):
+        return True
+    if not _SIGNS.isdisjoint(tex):
         return False
     words = _PLAIN_WORD.findall(tex)
-    return bool(words) and (tex[0].isdigit() or len(words) > 1 or " " in tex)
+    return bool(words) and (tex[0].isdigit() or len(words) > 1 or " " in tex or bool(spaced))
 
 
-def _find_inline(src: str, pos: int, end: int) -> tuple[str, bool, int] | None:
-    """The formula that begins at `pos`: its TeX, whether it is displayed, and where it ends."""
+def _is_spaced_formula(tex: str, after: str, both: bool) -> bool:
+    """Whether ``$ x $`` with white space inside may be a formula; ``both`` says that there is some at both ends."""
+    edges = tex[: len(tex) - len(tex.lstrip())] + tex[len(tex.rstrip()) :]
+    if "\n" in edges or after[:1].isalnum() or after[:1] in ("{", "(", "_"):
+        return False
+    if _PROSE.search(tex) and "\\" not in tex:
+        return False
+    if tex.strip()[0].isdigit() and after.strip()[:1].isdigit():
+        return False
+    return both or not {"\\", "^", "_"}.isdisjoint(tex)
+
+
+def find_formula(src: str, pos: int, end: int) -> tuple[str, bool, int] | None:
+    """The formula that begins at `pos` and ends before `end`: its TeX, whether it is displayed, and where it ends."""
     opener = src[pos : pos + 2]
-    if opener[0] == "$" and opener != "$$":
+    if opener[:1] == "$" and opener != "$$":
         opener = "$"
     if opener in _INLINE:
         match = _INLINE[opener].match(src, pos, end)
         if match is None or not match[1].strip():
             return None
-        if opener == "$" and _is_money(match[1], src[pos - 1 : pos] if pos else "", src[match.end() : match.end() + 1]):
+        if opener == "$" and _is_money(match[1], src[pos - 1 : pos] if pos else "", src[match.end() : match.end() + 3]):
             return None
         return match[1], opener in _CLOSERS, match.end()
     return _find_environment(src, pos, end)
@@ -193,7 +202,7 @@ def _find_environment(src: str, pos: int, end: int) -> tuple[str, bool, int] | N
 def _inline_rule(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] not in "$\\":
         return False
-    found = _find_inline(state.src, state.pos, state.posMax)
+    found = find_formula(state.src, state.pos, state.posMax)
     if found is None:
         return False
     tex, displayed, state_end = found
@@ -204,45 +213,88 @@ def _inline_rule(state: StateInline, silent: bool) -> bool:
     return True
 
 
+# -- formulas on lines of their own ----------------------------------------------------------------------------------
+
+_OPENS = re.compile(r"(?:(\$\$)|(\\\[)|\\begin\{([A-Za-z]{1,16}\*?)\})")
+_WORDED = re.compile(r"\\(?:text\w*|mbox|operatorname|math[a-z]+|label|tag)\s*\{[^{}]*\}")
+_DOLLAR = re.compile(r"(?<!\\)\$")
+
+
+def reads_as_text(line: str) -> bool:
+    """Whether a line is more likely one of a text than one of a formula with blank lines in it."""
+    if line.startswith(("#", "|")) or _DOLLAR.search(line):
+        return True
+    words = _PLAIN_WORD.findall(_WORDED.sub(" ", line))
+    return len(words) > (2 if _SIGNS.isdisjoint(line) else 5)
+
+
+class HalfFormula:
+    """A displayed formula, line by line, until it is certain that it is one, or that it is none.
+
+    TeX allows no blank line in one, but models write them; so one ends it only where a line reads as text.
+    """
+
+    def __init__(self, line: str) -> None:
+        """Begin with the first line; ``is_open`` is false where that begins no formula."""
+        line = line.strip()
+        opens = _OPENS.match(line)
+        self.is_open = opens is not None and (not opens[3] or opens[3] in ENVIRONMENTS)
+        self.is_formula = False
+        self.lines: list[str] = []
+        self._opener = opens[0] if opens else ""
+        self._closer = _CLOSERS.get(self._opener, self._opener.replace("begin", "end", 1))
+        self._has_gap = self._has_text = False
+        if self.is_open:
+            self._add(line, line[len(self._opener) :])
+
+    def add(self, line: str) -> None:
+        """Take the next line."""
+        line = line.strip()
+        self._has_gap = self._has_gap or not line
+        self._add(line, line)
+
+    def _add(self, line: str, new: str) -> None:
+        self.lines.append(line)
+        closing = new.find(self._closer)
+        self._has_text = self._has_text or reads_as_text(new if closing < 0 else new[:closing])
+        if self._has_gap and self._has_text:
+            self.is_open = False
+        elif closing >= 0:
+            self.is_open, self.is_formula = False, closing == len(new) - len(self._closer)
+        elif "`" in new or self._opener in new or len(self.lines) >= MOST_LINES:
+            self.is_open = False
+
+    @property
+    def source(self) -> str:
+        """What has been typed."""
+        return "\n".join(self.lines)
+
+    @property
+    def tex(self) -> str:
+        """The formula: an environment with its name, else what is between the marks."""
+        if self._opener.startswith(r"\begin"):
+            return self.source
+        return self.source[len(self._opener) :].removesuffix(self._closer if self.is_formula else "")
+
+
 def _block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if state.is_code_block(start):
         return False
-    line = state.getLines(start, start + 1, state.blkIndent, False).strip()
-    opener = line[:2] if line[:2] in _CLOSERS else ""
-    begin = _BEGIN.match(line)
-    if not opener and (begin is None or begin[1] not in ENVIRONMENTS):
-        return False
-    last = _last_line(state, start, end, line, opener, begin[1] if begin else "")
-    if last is None:
+    formula = HalfFormula(state.getLines(start, start + 1, state.blkIndent, False))
+    number = start + 1
+    while formula.is_open and number < end and (state.isEmpty(number) or state.sCount[number] >= state.blkIndent):
+        formula.add(state.getLines(number, number + 1, state.blkIndent, False))
+        number += 1
+    if not formula.is_formula:
         return False
     if silent:
         return True
-    text = "\n".join(
-        state.getLines(number, number + 1, state.blkIndent, False).strip() for number in range(start, last + 1)
-    )
     token = state.push("formula_block", "", 0)
-    token.content = text[2:-2] if opener else text
-    token.meta = {"displayed": True, "source": text}
-    token.map = [start, last + 1]
-    state.line = last + 1
+    token.content = formula.tex
+    token.meta = {"displayed": True, "source": formula.source}
+    token.map = [start, number]
+    state.line = number
     return True
-
-
-def _last_line(state: StateBlock, start: int, end: int, line: str, opener: str, environment: str) -> int | None:
-    """The line on which the displayed formula ends, as its last word; None when it does not, so that it is text."""
-    opener, closer = (opener, _CLOSERS[opener]) if opener else (f"\\begin{{{environment}}}", f"\\end{{{environment}}}")
-    line = line[len(opener) :]
-    for number in range(start, min(end, start + MOST_LINES)):
-        if number > start:
-            if state.isEmpty(number) or state.sCount[number] < state.blkIndent:
-                return None
-            line = state.getLines(number, number + 1, state.blkIndent, False).strip()
-        at = line.find(closer)
-        if at >= 0:
-            return number if at == len(line) - len(closer) else None
-        if opener in line or "`" in line:
-            return None
-    return None
 
 
 def find_formulas(parser: MarkdownIt) -> None:

@@ -13,7 +13,8 @@ from collections import deque
 
 from flowgpt_magic.arriving_text import ArrivingText
 from flowgpt_magic.block_markup import Known, Part, formula_of, half_formula_of, open_markup_of, parts_of
-from flowgpt_magic.half_open import HalfFormula, shown_line
+from flowgpt_magic.formulas import HalfFormula
+from flowgpt_magic.half_open import shown_line
 from flowgpt_magic.html_writer import Looks
 from flowgpt_magic.open_text import FENCE, OpenCode, OpenText
 from flowgpt_magic.settled_block import TABLE, Block

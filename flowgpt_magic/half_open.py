@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from flowgpt_magic.formulas import ENVIRONMENTS, MOST_LINES
+from flowgpt_magic.formulas import HalfFormula
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -167,51 +167,6 @@ def _in_word(state: StateInline, place: int) -> bool:
 
 # -- formulas on lines of their own ----------------------------------------------------------------------------------
 
-_OPENS = re.compile(r"(?:(\$\$)|(\\\[)|\\begin\{([A-Za-z]{1,12}\*?)\})")
-
-
-class HalfFormula:
-    """A displayed formula, line by line, until it is certain that it is one, or that it is none."""
-
-    def __init__(self, line: str) -> None:
-        """Begin with the first line; ``is_open`` is false where that begins no formula."""
-        line = line.strip()
-        opens = _OPENS.match(line)
-        self.is_open = opens is not None and (not opens[3] or opens[3] in ENVIRONMENTS)
-        self.is_formula = False
-        self.lines: list[str] = []
-        self._opener = opens[0] if opens else ""
-        self._closer = {"$$": "$$", r"\[": r"\]"}.get(self._opener, self._opener.replace("begin", "end", 1))
-        if self.is_open:
-            self._add(line, line[len(self._opener) :])
-
-    def add(self, line: str) -> None:
-        """Take the next line; a blank one ends what is no formula then."""
-        line = line.strip()
-        if line:
-            self._add(line, line)
-        else:
-            self.is_open = False
-
-    def _add(self, line: str, new: str) -> None:
-        self.lines.append(line)
-        if self._closer in new:
-            self.is_open, self.is_formula = False, new.find(self._closer) == len(new) - len(self._closer)
-        elif "`" in new or self._opener in new or len(self.lines) >= MOST_LINES:
-            self.is_open = False
-
-    @property
-    def source(self) -> str:
-        """What has been typed."""
-        return "\n".join(self.lines)
-
-    @property
-    def tex(self) -> str:
-        """The formula: an environment with its name, else what is between the marks."""
-        if self._opener.startswith(r"\begin"):
-            return self.source
-        return self.source[len(self._opener) :].removesuffix(self._closer if self.is_formula else "")
-
 
 def _open_formula(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """A displayed formula in a list or a quote whose end has not come."""
@@ -219,7 +174,7 @@ def _open_formula(state: StateBlock, start: int, end: int, silent: bool) -> bool
         return False
     formula = HalfFormula(state.getLines(start, start + 1, state.blkIndent, False))
     for number in range(start + 1, end):
-        if not formula.is_open or state.sCount[number] < state.blkIndent:
+        if not formula.is_open or (state.sCount[number] < state.blkIndent and not state.isEmpty(number)):
             return False
         formula.add(state.getLines(number, number + 1, state.blkIndent, False))
     if formula.is_open and not silent:

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
 
+from flowgpt_magic.addresses import BODY, trimmed
+from flowgpt_magic.addresses import LONGEST as LONGEST_ADDRESS
+from flowgpt_magic.emphasis import is_seen_by_all, read_emphasis
+from flowgpt_magic.formula_bars import hide_bars, keep_bars, show_bars
 from flowgpt_magic.formulas import find_formulas, harmless_formula
 
 if TYPE_CHECKING:
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 DEEPEST = 24  # nested lists and quotes; the parser drops what lies deeper, so such a text is shown as plain text
-LONGEST_ADDRESS = 2000  # characters of a link's address; a longer one is text
 
 # ECMA-48: control sequences, strings with a terminator, and other escape sequences. None of them reaches past the next
 # ESC, so that reading costs the same whether they end or not.
@@ -76,7 +79,7 @@ def _address(address: str) -> str:
 # -- text ------------------------------------------------------------------------------------------------------------
 
 _SPECIAL = re.compile(
-    r"https?://[^\s<>`|\\]+|(?:www(?=\.)|:(?=//))|[\\`*_~|$<&\[\]!@\r\n]",
+    rf"https?://{BODY}+|(?:www(?=\.)|:(?=//))|[\\`*_~|$<&\[\]!@\r\n]",
     re.IGNORECASE,
 )
 _TEX_WORD = re.compile(r"\\(?:begin|end|ref|eqref)(?![A-Za-z])")
@@ -153,7 +156,7 @@ class _Text:
             return _inert(found)
         if after.isspace() and _SIMPLE_ADDRESS.fullmatch(found) and not _ENTITY.search(found):
             return found
-        address = found.rstrip("!,.:;?*_~)]'\"$")
+        address = trimmed(found)
         if not _may_be_link(address):
             return _inert(found)
         return f"{_OPENS_LINK}{_inert(address)}]({_address(address)})" + _inert(found[len(address) :])
@@ -197,9 +200,13 @@ class _Inline:
         self.in_table = in_table
         self.last = children[-1] if children else None
         self.parts: list[str] = []
+        self.marks: dict[int, Token] = {}  # the parts that begin or end an emphasis
         self.hrefs: list[str] = []
         for token in children:
             getattr(self, f"_{token.type}", self._markup)(token)
+        if self.marks and not self._is_seen_by_all():
+            for place, token in self.marks.items():
+                self.parts[place] = f"</{token.tag}>" if token.nesting < 0 else f"<{token.tag}>"
         written = "".join(self.parts).replace(f"!{_OPENS_LINK}", f"&#33;{_OPENS_LINK}")  # a link, not an image
         lines = (line.strip(" \t") for line in written.split("\n"))
         text = "\n".join(line for line in lines if line).strip(f"{_BREAKS_LINE}\n")
@@ -210,7 +217,27 @@ class _Inline:
         self.parts.append(self.text.escape(text + "\n")[:-1] if token is self.last else self.text.escape(text))
 
     def _markup(self, token: Token) -> None:
+        if token.type in _MARKUP:
+            self.marks[len(self.parts)] = token
         self.parts.append(token.markup if token.type in _MARKUP else self.text.escape(token.content))
+
+    def _is_seen_by_all(self) -> bool:
+        """Whether every parser finds each emphasis by its asterisks, with what has been written around them."""
+        for place, token in self.marks.items():
+            first, after = place, place + 1
+            while first - 1 in self.marks and self.marks[first - 1].markup[0] == token.markup[0]:
+                first -= 1
+            while after in self.marks and self.marks[after].markup[0] == token.markup[0]:
+                after += 1
+            while first and not self.parts[first - 1]:
+                first -= 1
+            while after < len(self.parts) and not self.parts[after]:
+                after += 1
+            before = self.parts[first - 1][-1] if first else ""
+            behind = self.parts[after][0] if after < len(self.parts) else ""
+            if not is_seen_by_all(before, behind, token.markup[0], token.nesting > 0):
+                return False
+        return True
 
     def _softbreak(self, _token: Token) -> None:
         self.parts.append(" " if self.in_table else "\n")
@@ -260,11 +287,15 @@ class _Inline:
 _MARKUP = frozenset({"em_open", "em_close", "strong_open", "strong_close", "s_open", "s_close"})
 
 
+_COLUMNS = re.compile(r"\\begin\{array\} ?\{[lcr| ]*\}")
+
+
 def _formula(token: Token, in_table: bool = False, in_link: bool = False) -> str:
     tex = harmless_formula(token.content)
     if tex is None or (in_link and ("[" in tex or "]" in tex)):
         return f"<code>{_entities(' '.join(token.meta['source'].split()))}</code>"
     if in_table:
+        tex = _COLUMNS.sub(lambda match: match[0].replace("|", ""), tex)
         tex = tex.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
     return f"$${tex}$$" if token.meta["displayed"] else f"${tex.strip()}$"
 
@@ -409,7 +440,9 @@ def _reader() -> MarkdownIt:
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     parser.validateLink = _may_be_kept  # type: ignore[method-assign,assignment]
     parser.inline.ruler.before("autolink", "line_break", line_break)
+    read_emphasis(parser)
     find_formulas(parser)
+    keep_bars(parser)
     return parser
 
 
@@ -434,7 +467,7 @@ def _checker() -> MarkdownIt:
 
 
 _READER, _CHECKER = _reader(), _checker()
-_OWN_TAGS = re.compile(r"</?(?:code|span)>|<br>")
+_OWN_TAGS = re.compile(r"</?(?:code|span|strong|em|s)>|<br>")
 _OWN_BLOCK = re.compile(r"<pre><code>[^<>]*</code></pre>\s*")
 
 
@@ -468,7 +501,9 @@ def code_tokens(text: str, *, cleaned: bool = True) -> list[Token]:
     text = _clean(text) if cleaned else _NEWLINE.sub("\n", text)
     if _MAY_BE_CODE.search(text) is None:
         return []
-    _READER.block.parse(text, _READER, {}, tokens)
+    _READER.block.parse(hide_bars(text), _READER, {}, tokens)
+    for token in tokens:
+        token.content, token.info = show_bars(token.content), show_bars(token.info)
     return [] if _is_too_deep(tokens) else [token for token in tokens if token.type in ("fence", "code_block")]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from flowgpt_magic.formulas import HalfFormula
 from flowgpt_magic.harmless import code_tokens, harmless, plain
 from flowgpt_magic.reasoning_text import answer_of
 
@@ -43,6 +44,8 @@ class _State:
     number: int | None = None  # of the last item of an ordered list
     item_width: int = 4  # a fence that is indented less is not part of the list item before it
     last_item: int = 0  # the line at which an open list can be cut
+    formula: HalfFormula | None = None  # a displayed formula that is open; its lines are no other blocks
+    formula_line: int = 0  # of the open block, on which it begins
 
 
 class GrowingMarkdown:
@@ -78,6 +81,9 @@ class GrowingMarkdown:
             line = "".join(self._line)
             self._line.clear()
             self._take_line(line)
+        while self._state.formula is not None:  # one without an end is none
+            self._state.formula = None
+            self._take_again()
         self._cut()
         if self._lines:
             self._finished.append(Block("".join(self._lines), ""))
@@ -115,7 +121,9 @@ class GrowingMarkdown:
 
     def _take_line(self, line: str) -> None:
         text = line.rstrip("\r\n")
-        if self._state.fence:
+        if self._state.formula is not None:
+            self._take_formula(line, text, self._state.formula)
+        elif self._state.fence:
             self._append(line)
             if self._closes_fence(text):
                 self._cut()
@@ -124,6 +132,24 @@ class GrowingMarkdown:
             self._state.after_blank = True
         else:
             self._take_text(line, text)
+
+    def _take_formula(self, line: str, text: str, formula: HalfFormula) -> None:
+        self._append(line)
+        formula.add(text)
+        if formula.is_open:
+            return
+        self._state.formula = None
+        if not formula.is_formula:
+            self._take_again()
+
+    def _take_again(self) -> None:
+        """Take the lines of what turned out to be no formula as what they are; the first begins none."""
+        first, *others = self._lines[self._state.formula_line :]
+        del self._lines[self._state.formula_line :]
+        self._size -= len(first) + sum(map(len, others))
+        self._append(first)
+        for line in others:
+            self._take_line(line)
 
     def _take_text(self, line: str, text: str) -> None:
         indent = len(text) - len(text.lstrip(" \t"))
@@ -142,6 +168,10 @@ class GrowingMarkdown:
                 self._cut()
             if item:
                 self._take_item(text, item)
+            elif indent < 4 and not self._state.in_list and text.lstrip().startswith(("$$", "\\[", "\\begin")):
+                formula = HalfFormula(text)
+                self._state.formula = formula if formula.is_open else None
+                self._state.formula_line = len(self._lines)
             self._append(line)
         self._state.after_blank = False
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from flowgpt_magic.allowed_html import MATH_TAGS
 from flowgpt_magic.formulas import harmless_formula
+from flowgpt_magic.tex_names import SYMBOLS
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -22,28 +23,116 @@ LONGEST = 2_000  # characters of a formula that is typeset
 DEEPEST = 60  # nested braces and environments
 
 # What latex2mathml does not know, as what it knows.
-_NUMBERED = re.compile(r"\\(begin|end)\s*\{(?:aligned|align|eqnarray|flalign|split|multline|gathered|gather)\*?\}")
-_COUNTED = re.compile(r"\\begin\s*\{(?:alignedat|alignat)\*?\}\s*\{\d{1,2}\}|\\(end)\s*\{(?:alignedat|alignat)\*?\}")
+_NUMBERED = re.compile(
+    r"\\(begin|end)\s*\{(?:aligned|align|eqnarray|flalign|split|multlined|multline|[lr]?gathered|gather)\*?\}"
+)
+_COUNTED = re.compile(
+    r"\\begin\s*\{(?:alignedat|x{0,2}alignat)\*?\}\s*\{\d{1,2}\}|\\(end)\s*\{(?:alignedat|x{0,2}alignat)\*?\}"
+)
 _EQUATION = re.compile(r"\\(?:begin|end)\s*\{equation\*?\}")
-_CASES = re.compile(r"\\(begin|end)\s*\{dcases\}")
-_SUBARRAY = re.compile(r"\\begin\s*\{subarray\}\s*\{[lcr]\}|\\(end)\s*\{subarray\}")
+_CASES = re.compile(r"\\(begin|end)\s*\{d?(r?cases)\*?\}")
+_MATRIX = re.compile(r"\\(begin|end)\s*\{([pbBvV])smallmatrix\*?\}(?:\[[lcr]\])?")
+_SUBARRAY = re.compile(r"\\begin\s*\{(?:cramped)?subarray\}\s*\{[lcr]\}|\\(end)\s*\{(?:cramped)?subarray\}")
 _TAG = re.compile(r"\\tag\s*\{([^{}\\]{1,20})\}")
 _NAMES = {
+    **{name: f"{character} " for name, character in SYMBOLS.items()},
+    "Aboxed": r"\boxed ",
+    "adjustlimits": "",
+    "And": r"\& ",
     "arg": r"\operatorname{arg}",
+    "bbFont": r"\mathbb ",
+    "centercolon": ":",
+    "Colonapprox": r"::\approx ",
+    "colonapprox": r":\approx ",
+    "Colonsim": r"::\sim ",
+    "colonsim": r":\sim ",
     "copyright": r"\text{©}",
     "cr": r"\\",
+    "cramped": "",
     "dag": r"\dagger ",
+    "dblcolon": "::",
     "ddag": r"\ddagger ",
     "degree": r"{}^\circ ",
+    "emph": r"\textit ",
+    "Eqcolon": "-::",
+    "Eqqcolon": "=::",
+    "framebox": r"\fbox ",
+    "hfil": r"\quad ",
     "hfill": r"\quad ",
+    "hfilll": r"\quad ",
+    "longleftrightarrows": r"\leftrightarrows ",
+    "longrightleftharpoons": r"\rightleftharpoons ",
+    "longLeftrightharpoons": r"\rightleftharpoons ",
+    "longRightleftharpoons": r"\rightleftharpoons ",
+    "mathclap": "",
+    "mathllap": "",
+    "mathrlap": "",
+    "MoveEqLeft": "",
+    "MTFlushSpaceAbove": "",
+    "MTFlushSpaceBelow": "",
+    "MTThinColon": ":",
     "newline": r"\\",
     "nolimits": "",
+    "nonscript": "",
     "nonumber": "",
     "notag": "",
+    "ordinarycolon": ":",
     "P": r"\text{¶}",
     "shortparallel": r"\parallel ",
+    "splitdfrac": r"\frac ",
+    "splitfrac": r"\frac ",
+    "symbb": r"\mathbb ",
+    "symbf": r"\mathbf ",
+    "symbfcal": r"\mathcal ",
+    "symbffrak": r"\mathfrak ",
+    "symbfit": r"\boldsymbol ",
+    "symbfscr": r"\mathscr ",
+    "symbfsf": r"\mathsf ",
+    "symbfsfit": r"\mathsf ",
+    "symbfsfup": r"\mathsf ",
+    "symbfup": r"\mathbf ",
+    "symcal": r"\mathcal ",
+    "symfrak": r"\mathfrak ",
+    "symit": r"\mathit ",
+    "symnormal": "",
+    "symrm": r"\mathrm ",
+    "symscr": r"\mathscr ",
+    "symsf": r"\mathsf ",
+    "symsfit": r"\mathsf ",
+    "symsfup": r"\mathsf ",
+    "symtt": r"\mathtt ",
+    "symup": r"\mathrm ",
+    "textclap": r"\text ",
+    "textgreater": r"\gt ",
+    "textless": r"\lt ",
+    "textllap": r"\text ",
+    "textrlap": r"\text ",
+    "xmathstrut": "",
 }
 _NAMED = re.compile(rf"\\({'|'.join(_NAMES)})(?![A-Za-z])")
+# Commands whose arguments stand in what they mean; an argument has at most two levels of braces inside.
+_ARGUMENT = r"\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+_MEANINGS = {
+    "bra": r"{\langle #1 \vert}",
+    "ket": r"{\vert #1 \rangle}",
+    "braket": r"{\langle #1 \rangle}",
+    "set": r"{\{ #1 \}}",
+    "ketbra": r"{\vert #1 \rangle\langle #2 \vert}",
+    "Bra": r"{\left\langle #1 \right\vert}",
+    "Ket": r"{\left\vert #1 \right\rangle}",
+    "Braket": r"{\left\langle #1 \right\rangle}",
+    "Set": r"{\left\{ #1 \right\}}",
+    "Ketbra": r"{\left\vert #1 \right\rangle\left\langle #2 \right\vert}",
+    "cancelto": r"{\cancel{#2}}^{#1}",
+    "overunderset": r"\overset{#1}{\underset{#2}{#3}}",
+    "prescript": r"{}^{#1}_{#2}{#3}",
+    "centernot": r"\not{#1}",
+}
+_MEANT = {
+    name: re.compile(rf"\\{name}{''.join(_ARGUMENT for _ in re.findall('#', meaning))}")
+    for name, meaning in _MEANINGS.items()
+}
+_DECORATED = re.compile(r"\\(?:bbox\s*(?:\[[^\[\]]*\])?|colorbox\s*\{[^{}]*\}|enclose\s*\{[^{}]*\})(?=\s*\{)")
 _LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
 
 
@@ -55,8 +144,17 @@ def _known(tex: str) -> str:
     tex = _NUMBERED.sub(r"\\\1{align*}", tex)
     tex = _COUNTED.sub(lambda match: rf"\{match[1] or 'begin'}{{align*}}", tex)
     tex = _SUBARRAY.sub(lambda match: rf"\{match[1] or 'begin'}{{matrix}}", tex)
-    tex = _CASES.sub(r"\\\1{cases}", tex)
+    tex = _CASES.sub(r"\\\1{\2}", tex)
+    tex = _MATRIX.sub(r"\\\1{\2matrix}", tex)
+    tex = _DECORATED.sub("", tex)
+    for name, pattern in _MEANT.items():
+        if f"\\{name}" in tex:
+            tex = pattern.sub(functools.partial(_meaning, name), tex)
     return _NAMED.sub(lambda match: _NAMES[match[1]], tex)
+
+
+def _meaning(name: str, match: re.Match[str]) -> str:
+    return re.sub("#([1-3])", lambda place: match[int(place[1])], _MEANINGS[name])
 
 
 @functools.lru_cache(1024)

@@ -24,6 +24,18 @@ class Showable(Protocol):
         """The same in lines of text."""
 
 
+def bundle(shown: Showable) -> dict[str, str]:
+    """The display bundle of what our own commands show.
+
+    Front ends look for mathematics in an output of HTML as well. Here a dollar sign is one: a prompt, a price, a name.
+    MathJax 3 leaves elements of the class ``mathjax_ignore`` alone, MathJax 2 those of ``tex2jax_ignore``.
+    """
+    return {
+        "text/html": f'<div class="mathjax_ignore tex2jax_ignore">{shown.html()}</div>',
+        "text/plain": shown.text(),
+    }
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of text under columns; ``note`` stands below."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from flowgpt_magic.formula_bars import hide_bars, show_bars
 from flowgpt_magic.terminal_text import BOLD, FAINT, Inline, Span, columns, prefix_spans, wrapped
 
 ROWS, TABLE_SIZE = 200, 65_536  # rows and characters of a table; after that many it goes out as it stands
@@ -109,9 +110,9 @@ TABLE_RULE = re.compile(r"\|?[ ]*:?-+:?[ ]*(?:\|[ ]*:?-+:?[ ]*)*\|?[ ]*")
 
 
 def cells_of(line: str) -> list[str]:
-    cells = re.split(r"(?<!\\)\|", line.strip())
+    cells = re.split(r"(?<!\\)\|", hide_bars(line.strip()))
     inner = cells[not cells[0] : len(cells) - (len(cells) > 1 and not cells[-1])]
-    return [cell.strip().replace("\\|", "|") for cell in inner]
+    return [show_bars(cell.strip().replace("\\|", "|")) for cell in inner]
 
 
 class Table:

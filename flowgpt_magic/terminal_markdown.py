@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from flowgpt_magic.formulas import HalfFormula
 from flowgpt_magic.terminal_blocks import TABLE_RULE, Colours, Table, cells_of
 from flowgpt_magic.terminal_text import (
     BOLD,
@@ -23,6 +24,8 @@ from flowgpt_magic.terminal_text import (
     Span,
     clean,
     columns,
+    ordered,
+    ordered_code,
     painted,
     prefix_spans,
 )
@@ -60,6 +63,8 @@ class _Verbatim:
     line: _Line
     ends: re.Pattern[str]
     colours: Colours | None = None
+    formula: HalfFormula | None = None
+    gap: bool = False  # does a blank line wait to be written?
 
     @property
     def is_code(self) -> bool:
@@ -249,12 +254,17 @@ class TerminalMarkdown:
         elif line.kind == "fence":
             self._open_code(line)
         else:
-            self._write_line(line.first, [(line.text, CODE if line.kind == "code" else "")])
+            is_code = line.kind == "code"
+            text = ordered_code(line.text) if is_code else ordered(line.text)
+            self._write_line(line.first, [(text, CODE if is_code else "")])
             found = _MATHS.match(line.text) if line.kind == "maths" else None
             if found:
                 ends = "$$" if found[1] else r"\]" if found[2] else rf"\end{{{found[3]}}}"
                 if ends not in line.text[found.end() :]:
-                    self._verbatim = _Verbatim(line, re.compile(f".*{re.escape(ends)}.*"))
+                    formula = HalfFormula(line.text)
+                    self._verbatim = _Verbatim(
+                        line, re.compile(f".*{re.escape(ends)}.*"), formula=formula if formula.is_open else None
+                    )
 
     def _open_code(self, line: _Line) -> None:
         mark = _FENCE.fullmatch(line.text)
@@ -270,17 +280,32 @@ class TerminalMarkdown:
         """Write a line of this block; if it is none, the block has ended."""
         depth, _, text = self._unquoted(source, block.line.depth)
         ended = bool(block.ends.fullmatch(text))
+        if block.formula is not None and not ended and depth == block.line.depth:
+            block.formula.add(text)
+            if not block.formula.is_open:
+                self._verbatim, self._blank = None, block.gap
+                return False
+            block.gap = block.gap or not text.strip()
+            if not text.strip():
+                return True
         if ended or depth < block.line.depth or not (block.is_code or text.strip()):
             self._verbatim = None
             if not ended or block.is_code:
                 return ended
+        if block.gap:
+            self._write_line(block.line.hang, [])
+            block.gap = False
+        self._write_verbatim(block, text)
+        return True
+
+    def _write_verbatim(self, block: _Verbatim, text: str) -> None:
         text = text[min(block.line.indent, len(text) - len(text.lstrip(" "))) :]
+        text = ordered_code(text) if block.is_code else ordered(text)
         spans = [(text, "")]
         if block.colours and self._coloured + len(text) <= COLOURED:
             self._coloured += len(text)
             spans = block.colours.spans(text)
         self._write_line(block.line.hang + "    " * block.is_code, spans if text.strip() else [])
-        return True
 
     def _write_line(self, prefix: str, spans: list[Span]) -> None:
         self._spans += [*prefix_spans(prefix if spans else prefix.rstrip(" ")), *spans, ("\n", "")]

@@ -7,22 +7,38 @@ import functools
 import html
 import itertools
 import re
-import string
 import unicodedata
 from dataclasses import dataclass
 
+from flowgpt_magic.addresses import BODY, trimmed
+from flowgpt_magic.emphasis import flanking
+from flowgpt_magic.formulas import find_formula
 from flowgpt_magic.harmless import plain
 
 Span = tuple[str, str]  # a text and its look: the numbers of an SGR sequence, "" for the terminal's own
 BOLD, FAINT, ITALIC, UNDERLINED, STRUCK, CODE = "1", "2", "3", "4", "9", "36"
 
 # These would order characters otherwise than they are read, or end a line where no line ends.
-_DISORDER = re.compile("[\u2028\u2029\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]")
+_DISORDER = re.compile("[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]")
+_ENDS = re.compile("[\u2028\u2029]")
 _SGR = "\x1b[{}m"
 
 
 def clean(text: str) -> str:
-    return text if text.isascii() and text.isprintable() else _DISORDER.sub("\ufffd", plain(text))
+    return text if text.isascii() and text.isprintable() else _ENDS.sub("\ufffd", plain(text))
+
+
+def ordered(text: str) -> str:
+    """The text without marks that order its characters otherwise than they are read."""
+    return text if text.isascii() else _ORDERS.sub("\ufffd", text)
+
+
+_ORDERS = re.compile("[\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]")
+
+
+def ordered_code(text: str) -> str:
+    """Code with the names of such marks in their places: there they hide what it does, and a reader must see them."""
+    return text if text.isascii() else _DISORDER.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", text)
 
 
 def painted(spans: list[Span], colours: bool) -> str:
@@ -136,8 +152,7 @@ class Row:
 
 # No alternative reads the same text twice from different starts, so that reading costs the length of the text.
 _MARK = re.compile(
-    r"""(?P<verbatim>\$\$[^$\n]+\$\$|\$(?![\s$])[^$\n]*(?<!\s)\$(?!\d)
-        |\\\((?:[^\\\n]|\\(?![()]))*\\\)|\\\[(?:[^\\\n]|\\(?![\[\]]))*\\\]|https?://[^\s<>*`\[\]"]+)
+    r"""(?P<maths>\$\$?|\\[(\[])|(?P<bare>https?://BODY+)
     |(?P<escape>\\[!-/:-@\[-`{-~])
     |(?P<ticks>`+)
     |!?\[(?P<text>(?:[^\[\]\\]|\\.|\[[^\[\]]*\])*)\]
@@ -146,8 +161,7 @@ _MARK = re.compile(
     |(?P<run>\*+|_+|~~+)
     |<(?P<auto>(?:https?://|mailto:)[^\s<>]+)>
     |(?P<break><br\s?/?>)
-    |(?P<entity>&(?:\#\d{1,7}|\#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z\d]{1,30});)
-    |(?P<dollar>\$)""",
+    |(?P<entity>&(?:\#\d{1,7}|\#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z\d]{1,30});)""".replace("BODY", BODY),
     re.VERBOSE,
 )
 _CLOSED = re.compile(r"\[[^\[\]]*\](?!\()")
@@ -200,6 +214,7 @@ class Inline:
                 at += 1
             if text:
                 looks = [look for look, count in depth.items() if count]
+                text = ordered_code(text) if own == CODE else ordered(text)
                 spans.append((text, ";".join([*looks, *([own] if own else [])])))
         return spans
 
@@ -207,6 +222,12 @@ class Inline:
         kind, found = mark.lastgroup, mark[0]
         if kind == "ticks":
             return self._read_code(mark)
+        if kind == "maths":
+            return self._read_formula(mark)
+        if kind == "bare":
+            address = trimmed(found)
+            self._pieces.append((address, ""))
+            return mark.start() + len(address)
         if kind == "run":
             self._read_run(mark)
         elif kind == "address":
@@ -221,9 +242,18 @@ class Inline:
             self._pieces.append(({"escape": found[1:], "break": "\n"}.get(str(kind), found), ""))
             if kind == "bracket" and not _CLOSED.match(self._text, mark.start()):
                 self.open = OPEN
-            elif kind == "dollar" or found in (r"\(", r"\["):
-                self.open = max(self.open, OPEN_IN_LINE)
         return mark.end()
+
+    def _read_formula(self, mark: re.Match[str]) -> int:
+        """A formula as it was typed; it ends in its line, since that may leave before the next comes."""
+        end = self._text.find("\n", mark.start())
+        found = find_formula(self._text, mark.start(), end if end >= 0 else len(self._text))
+        if found is None:
+            self._pieces.append((mark[0].lstrip("\\"), ""))
+            self.open = max(self.open, OPEN_IN_LINE)
+            return mark.end()
+        self._pieces.append((self._text[mark.start() : found[2]], ""))
+        return found[2]
 
     def _read_code(self, mark: re.Match[str]) -> int:
         start, places = mark.end(), self._ticks.get(len(mark[0]), [])
@@ -248,14 +278,7 @@ class Inline:
 
     def _read_run(self, mark: re.Match[str]) -> None:
         text, kind = self._text, mark[0][0]
-        before, after = text[mark.start() - 1 : mark.start()] or " ", text[mark.end() : mark.end() + 1] or " "
-        # Only ASCII's punctuation counts as such: **「强调」**后 is meant to be bold.
-        pointed_before, pointed_after = before in string.punctuation, after in string.punctuation
-        left = not after.isspace() and (not pointed_after or before.isspace() or pointed_before)
-        right = not before.isspace() and (not pointed_before or after.isspace() or pointed_after)
-        opens, closes = left, right
-        if kind == "_":
-            opens, closes = left and (not right or pointed_before), right and (not left or pointed_after)
+        opens, closes = flanking(text[mark.start() - 1 : mark.start()], text[mark.end() : mark.end() + 1], kind)
         self._pieces.append((mark[0], ""))
         run = _Run(len(self._pieces) - 1, kind, len(mark[0]), len(mark[0]), opens, closes)
         while run.closes and run.left and self._close(run):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from flowgpt_magic.block_markup import Known, open_markup_of
-from flowgpt_magic.half_open import MOST_COLUMNS, MOST_OPEN, HalfFormula, shown_end, shown_line
+from flowgpt_magic.half_open import MOST_COLUMNS, MOST_OPEN, shown_end, shown_line
 from flowgpt_magic.html_writer import Looks
 from flowgpt_magic.markup import GrowingMarkup
 from tests.shown import text_of
@@ -159,36 +159,3 @@ def test_no_mark_is_ever_seen_while_a_reply_streams():
         seen = text_of("".join(markup.blocks))
         assert not re.search(r"[*`~|\[\]\\]|https|---", seen), seen
     assert "The end" in seen
-
-
-@pytest.mark.parametrize(
-    ("lines", "tex"),
-    [
-        (["$$", "x", "$$"], "\nx\n"),
-        (["$$x$$"], "x"),
-        ([r"\[ x", r"+ y \]"], " x\n+ y "),
-        ([r"\begin{align}", "x", r"\end{align}"], "\\begin{align}\nx\n\\end{align}"),
-    ],
-)
-def test_a_formula_ends_where_its_mark_does(lines, tex):
-    formula = HalfFormula(lines[0])
-    for line in lines[1:]:
-        assert formula.is_open
-        formula.add(f"{line}\n")
-
-    assert formula.is_formula
-    assert not formula.is_open
-    assert formula.tex == tex
-    assert formula.source == "\n".join(lines)
-
-
-@pytest.mark.parametrize(
-    "lines", [["$$", ""], ["$$", "a `b`"], ["$$", "a $$ b"], ["$$ a $$ b"], [r"\[", r"\["], ["text"], [r"\begin{x}"]]
-)
-def test_what_cannot_be_a_formula_any_more_is_none(lines):
-    formula = HalfFormula(lines[0])
-    for line in lines[1:]:
-        formula.add(line)
-
-    assert not formula.is_open
-    assert not formula.is_formula

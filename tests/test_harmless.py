@@ -1,5 +1,7 @@
 """A reply is shown as Markdown that runs nothing and fetches nothing, and looks like what the author meant."""
 
+# ruff: noqa: RUF001 - Chinese punctuation is what some of these tests are about
+
 from __future__ import annotations
 
 import re
@@ -195,6 +197,37 @@ def test_any_other_link_is_text(target: str) -> None:
     assert looks(harmless(f"[x]({target})")) == f"<p>[x]({target})</p>"
 
 
+@pytest.mark.parametrize(
+    "text", ["**注意（重要）：**请看", "含**「重点」**内容", "**历经10年，**年", "说**“好”**字", "~~旧（一）~~新"]
+)
+def test_an_emphasis_beside_chinese_punctuation_is_one_for_every_renderer(text: str) -> None:
+    shown = looks(harmless(text))
+    assert re.search("</strong>|</s>", shown)
+    assert not re.search("[*~]", shown)
+
+
+@pytest.mark.parametrize("text", ["a**b**c", "日本語**太字**です", "**a (b)** c", "*a* and **b** and ~~c~~"])
+def test_an_emphasis_that_every_renderer_sees_keeps_its_marks(text: str) -> None:
+    assert harmless(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("见https://a.b/c。好", "https://a.b/c"),
+        ("（见https://a.b/c）", "https://a.b/c"),
+        ("「https://a.b/c」", "https://a.b/c"),
+        ("https://a.b/c，https://x.y", "https://a.b/c"),
+        ("https://a.b/c、d", "https://a.b/c"),
+        ("https://a.b/c查看", "https://a.b/c"),
+        ("https://zh.wikipedia.org/wiki/数学。", "https://zh.wikipedia.org/wiki/%E6%95%B0%E5%AD%A6"),
+        ("(https://a.b/c_(d)).", "https://a.b/c_%28d%29"),
+    ],
+)
+def test_a_bare_address_ends_where_a_reader_sees_its_end(text: str, address: str) -> None:
+    assert f'href="{address}"' in looks(harmless(text))
+
+
 def test_an_image_is_its_description_and_a_link_to_click() -> None:
     assert (
         looks(harmless("![a cat](https://a.b/c.png)"))
@@ -216,6 +249,14 @@ def test_references_cannot_multiply_a_long_address_without_end() -> None:
     ("text", "shown"),
     [
         ("$x^2$", "$x^2$"),
+        ("is $ x $ or $ 2x $.", "is $x$ or $2x$."),
+        (r"$\alpha $", r"$\alpha$"),
+        ("$$\n\nE = mc^2\n\n$$", "$$E = mc^2$$"),
+        (r"$\ce{2H2 + O2 -> 2H2O}$", "$\\ce{2H2 + O2 \u27f6 2H2O}$"),
+        (r"$\begin{CD} A @>f>> B \end{CD}$", r"$\begin{CD} A @){f})) B \end{CD}$"),
+        ("| a | b |\n|---|---|\n| $|x|$ | c |", "| a | b |\n| --- | --- |\n| $\\vert x\\vert$ | c |"),
+        ("| a | b |\n|---|---|\n| $P(A | B)$ | c |", "| a | b |\n| --- | --- |\n| $P(A \\vert B)$ | c |"),
+        (r"| a |NL|---|NL| $\|x\|$ |".replace("NL", "\n"), "| a |\n| --- |\n| $\\Vert x\\Vert$ |"),
         ("the $n$th", "the $n$th"),
         (r"\(a+b\)", "$a+b$"),
         (r"\( a < b \)", r"$a \lt b$"),
@@ -240,7 +281,10 @@ def test_a_formula_is_written_as_front_ends_read_it(text: str, shown: str) -> No
         "5$ and 7$",
         "$5-$7",
         "$HOME/$USER",
-        "$ x $",
+        "$ 5 and $ 6",
+        "$5 or 6 $",
+        "pay $ 5, then $ 6",
+        "$ ls $ cd",
         "costs $5",
         "${A} ${B}",
     ],
@@ -253,6 +297,10 @@ def test_money_and_shell_variables_are_no_formulas(text: str) -> None:
 
 
 _UNUSUAL = r"""
+    \bbox[background:url(x)]{x} \enclose[href=x]{box}{x} \hspace{1000em} \raise999em{x} \color{#1}x
+    \definecolor{a}{b}{c}
+    \verb\,\\href{x}{y} \Newextarrow{\x}{1,2}{3} \toggle{a}{b}\endtoggle \mmlToken{mi}[href=x]{y} \newtagform{a}{b}{c}
+    \includegraphics{x} \html{x} \let\x\y \DeclareMathOperator{\x}{y} \setOptions{x} \texttip{a}{b}
     \href{https://a.b}{x} \class{a}{b} \require{html} \def\x{y} \unicode{65} \x { a}{b a`b @@0@@ #1 \begin{align}x
     \begin{tikzpicture}\end{tikzpicture} \color{red;x}y \mmlToken{mi}{x} http://a.b
 """
@@ -322,7 +370,8 @@ def test_overrides_of_the_reading_direction_are_visible() -> None:
 
 # -- cost ------------------------------------------------------------------------------------------------------------
 
-_HOSTILE = "` [ ![ < <!-- $ $$ \\( * _a | > & \\ [a]( ``` ~~~ \x1b] http://a$ \\begin{align} \u202e"
+_HOSTILE = "` [ ![ < <!-- $ $$ \\( * _a | > & \\ [a]( ``` ~~~ \x1b] http://a$"
+_HOSTILE += " http://a@ **（a）**b $|x|$| \\begin{align} \u202e"
 HOSTILE = [
     *_HOSTILE.split(),
     "$a ",

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.tables import Table
+from flowgpt_magic.tables import Table, bundle
 
 
 class Reader(HTMLParser):
@@ -77,3 +77,12 @@ def test_no_row_is_wider_than_the_room(rows, width):
 
     assert len(lines) == 2 + len(rows)
     assert max(map(len, lines)) <= width
+
+
+def test_an_output_of_a_table_is_kept_from_being_typeset():
+    table = Table(("prompt",), (("$x$ for $5",),))
+
+    shown = bundle(table)
+
+    assert shown["text/html"] == f'<div class="mathjax_ignore tex2jax_ignore">{table.html()}</div>'
+    assert shown["text/plain"] == table.text()

@@ -1,5 +1,7 @@
 """Markdown for a terminal: its look, that nothing is lost, and that nothing but colours reaches the terminal."""
 
+# ruff: noqa: RUF001 - Chinese punctuation is what some of these tests are about
+
 from __future__ import annotations
 
 import itertools
@@ -237,7 +239,16 @@ LOOKS = {
     "mathematics stays as it is": (r"$a_1*b*c$ \(x_1 * y_1\) $5 and $7", "$a_1*b*c$ \\(x_1 * y_1\\) $5 and $7\n"),
     "a formula on its own lines stays as it is": ("$$\na \\\\ *b*\n$$\n*c*\n", "$$\na \\\\ *b*\n$$\nc\n"),
     "an environment stays as it is": ("\\begin{x}\n*a* \\\\\n\\end{x}\n", "\\begin{x}\n*a* \\\\\n\\end{x}\n"),
-    "a formula that never ends ends with its paragraph": ("\\[\n*a*\n\n*b*\n", "\\[\n*a*\n\nb\n"),
+    "a formula that never ends ends before a text": ("\\[\n*a*\n\nand *b* it is\n", "\\[\n*a*\n\nand b it is\n"),
+    "a formula may have blank lines": ("$$\n\n*a*\n\n\n$$\n*b*\n", "$$\n\n*a*\n\n$$\nb\n"),
+    "a formula with spaces inside stays as it is": ("the $ a*b*c $ is\n", "the $ a*b*c $ is\n"),
+    "a bar in a formula ends no cell": ("|a|b|\n|-|-|\n|$|x|$|c|\n", "a     │ b\n──────┼──\n$|x|$ │ c\n"),
+    "emphasis may stand beside Chinese punctuation": ("**注意（重要）：**请看\n", "注意（重要）：请看\n"),
+    "an address ends before Chinese punctuation": ("见https://a.b/c*。*好*\n", "见https://a.b/c。好*\n"),
+    "marks of the reading direction have names in code": (
+        "a\u202eb `c\u202ed`\n```\ne\u2066f\n```\n",
+        "a\ufffdb c[U+202E]d\n    e[U+2066]f\n",
+    ),
     "blank lines are one": ("\n\na\n\n\n\nb\n\n", "a\n\nb\n"),
     "line ends of other systems are line ends": ("a\r\nb\r\n\r\nc\rd", "a\nb\n\nc\nd\n"),
     "code keeps its lines, marks and spaces": ("```\n*a*\n\n\n  b\tc\n```\nd\n", "    *a*\n\n\n      b c\nd\n"),
