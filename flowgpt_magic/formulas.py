@@ -44,12 +44,12 @@ _UNESCAPED = re.compile(r"(\\[\s\S])|([%$`#])")
 
 
 def harmless_formula(tex: str) -> str | None:
-    r"""The formula on one line, free of ``<``, ``>``, comments and anything a Markdown parser could see in it.
+    r"""The formula on one line, free of ``<``, comments and anything a Markdown parser could see in it.
 
     None when it may not be typeset: a command or an environment that is not known to be harmless, braces that do not
     match, a backtick or a dollar sign. The parser of JupyterLab waits for matching braces before it ends a formula.
     """
-    tex = _without_signs(_CHEMISTRY.sub(_chemistry, " ".join(tex.split())))
+    tex = _with_arrow_signs(_CHEMISTRY.sub(_chemistry, " ".join(tex.split())))
     while tex.endswith("\\\\"):  # a line break at the end; the last backslash would escape the dollar sign after it
         tex = tex[:-2].rstrip()
     if not tex or len(tex) > LONGEST or _NEVER.search(tex) or _FAR.search(tex):
@@ -62,7 +62,7 @@ def harmless_formula(tex: str) -> str | None:
     tex = tex.replace('"', "\u201d")
     tex = tex.replace("<", r"\lt ").replace(">", r"\gt ").replace("](", "] (").replace("![", "! [").replace("]:", "] :")
     tex = re.sub(r"&(?=#|\w+;)", "& ", tex)
-    return re.sub(r"\\\\(?=[{}$(])", r"\\\\ ", tex)
+    return re.sub(r"\\\\(?=[{}$(])", r"\\\\ ", tex).replace(_ARROW_SIGN, ">")
 
 
 def _known(tex: str) -> bool:
@@ -74,7 +74,7 @@ def _known(tex: str) -> bool:
     )
 
 
-# Chemistry and diagrams draw arrows of these signs; both have another spelling, without ``<`` and ``>``.
+# Chemistry draws arrows of these signs; they have another spelling, without ``<`` and ``>``.
 _CHEMISTRY = re.compile(r"\\ce\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}")
 _REACTION = re.compile(r"<-->|<->|<=>>|<<=>|<=>|->|<-|(?<=[A-Za-z0-9)])#(?=[A-Za-z])")
 _REACTIONS = {
@@ -87,23 +87,19 @@ _REACTIONS = {
     "<<=>": r"\longLeftrightharpoons ",
     "#": r"\bond{3}",
 }
-_DIAGRAM_ARROW = re.compile(r"@(?:>([^<>@]*)>([^<>@]*)>|<([^<>@]*)<([^<>@]*)<)")
+# The arrows of a diagram, ``@>f>>``, have no other spelling; a ``>`` alone means nothing to an HTML parser.
+_DIAGRAM_ARROW = re.compile(r"@>([^<>@]*)>([^<>@]*)>")
+_ARROW_SIGN = "\x06"  # stands for such a ``>`` until all others are commands; no text has it
 
 
 def _chemistry(match: re.Match[str]) -> str:
     return _REACTION.sub(lambda sign: _REACTIONS[sign[0]], match[0].replace("&lt;", "<").replace("&gt;", ">"))
 
 
-def _without_signs(tex: str) -> str:
-    """The formula with the arrows of its diagrams as parentheses, which mean the same there."""
+def _with_arrow_signs(tex: str) -> str:
     if r"\begin{CD}" not in tex:
         return tex
-    return _DIAGRAM_ARROW.sub(_diagram_arrow, tex)
-
-
-def _diagram_arrow(match: re.Match[str]) -> str:
-    sign, parts = (")", match.group(1, 2)) if match[1] is not None else ("(", match.group(3, 4))
-    return "@" + "".join(f"{sign}{{{part}}}" if part else sign for part in parts) + sign
+    return _DIAGRAM_ARROW.sub(rf"@{_ARROW_SIGN}\1{_ARROW_SIGN}\2{_ARROW_SIGN}", tex)
 
 
 def _balanced(tex: str) -> bool:

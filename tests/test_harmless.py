@@ -253,7 +253,7 @@ def test_references_cannot_multiply_a_long_address_without_end() -> None:
         (r"$\alpha $", r"$\alpha$"),
         ("$$\n\nE = mc^2\n\n$$", "$$E = mc^2$$"),
         (r"$\ce{2H2 + O2 -> 2H2O}$", "$\\ce{2H2 + O2 \u27f6 2H2O}$"),
-        (r"$\begin{CD} A @>f>> B \end{CD}$", r"$\begin{CD} A @){f})) B \end{CD}$"),
+        (r"$\begin{CD} A @>f>> B \end{CD}$", r"$\begin{CD} A @>f>> B \end{CD}$"),
         ("| a | b |\n|---|---|\n| $|x|$ | c |", "| a | b |\n| --- | --- |\n| $\\vert x\\vert$ | c |"),
         ("| a | b |\n|---|---|\n| $P(A | B)$ | c |", "| a | b |\n| --- | --- |\n| $P(A \\vert B)$ | c |"),
         (r"| a |NL|---|NL| $\|x\|$ |".replace("NL", "\n"), "| a |\n| --- |\n| $\\Vert x\\Vert$ |"),
