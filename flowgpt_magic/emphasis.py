@@ -71,12 +71,13 @@ def _rule(marks: str) -> Callable[[StateInline, bool], bool]:
     run = re.compile("|".join(f"{re.escape(mark)}+" for mark in marks))
 
     def read(state: StateInline, silent: bool) -> bool:
-        found = None if silent else run.match(state.src, state.pos, state.posMax)
+        found = None if silent or state.src[state.pos] not in marks else run.match(state.src, state.pos, state.posMax)
         if found is None:
             return False
         mark, size = found[0][0], len(found[0])
+        before, after = state.pos - 1, found.end()
         opens, closes = flanking(
-            state.src[state.pos - 1 : state.pos] if state.pos else "", state.src[found.end() : state.posMax][:1], mark
+            state.src[before] if before >= 0 else "", state.src[after] if after < state.posMax else "", mark
         )
         if mark == "~":
             if size == 1:

@@ -29,7 +29,9 @@ _GROUPED = re.compile(r"\((?:[^()]|\([^()]*\))*\)|\[[^\[\]]*\]|\{(?:[^{}]|\{[^{}
 
 def hide_bars(text: str) -> str:
     """The text with other characters, of the same length, for the bars in formulas of lines that may be rows."""
-    return _ROW.sub(lambda row: _hidden(row[0]), text) if "|" in text else text
+    if "|" not in text or ("$" not in text and "\\" not in text):
+        return text
+    return _ROW.sub(lambda row: _hidden(row[0]), text)
 
 
 def show_bars(text: str) -> str:

@@ -271,7 +271,7 @@ class TerminalMarkdown:
         fence, info = (mark["ticks"] or mark["tildes"], mark["info"] or mark["words"] or "") if mark else ("", "")
         words = info.split()
         if words or line.item:
-            self._write_line(line.first, [(f"── {' '.join(words)}", FAINT)] if words else [])
+            self._write_line(line.first, [(ordered(f"── {' '.join(words)}"), FAINT)] if words else [])
         colours = Colours(words[0].strip("{.}").lower()) if words and self._colours else None
         ends = re.compile(rf" {{0,{line.indent + 3}}}{fence[:1]}{{{len(fence)},}} *")
         self._verbatim = _Verbatim(line, ends, colours)

@@ -1,6 +1,11 @@
 """Ordinary Markdown becomes the HTML that it means, and all else the text that was typed."""
 
+# ruff: noqa: RUF001 - Chinese punctuation is what one of these tests is about
+
 from __future__ import annotations
+
+import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +16,7 @@ from flowgpt_magic.block_markup import Known, markup_of, parts_of, plain_html, r
 from flowgpt_magic.half_open import MOST_COLUMNS
 from flowgpt_magic.harmless import DEEPEST
 from flowgpt_magic.html_writer import Looks
+from flowgpt_magic.markup import blocks_of
 from tests.shown import bad_in, text_of
 
 
@@ -202,3 +208,25 @@ def test_a_row_alone_is_what_it_is_in_its_table(row, rule):
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"])))
 def test_plain_text_stays_what_was_typed(text):
     assert text_of(plain_html(f"\n{text}\n\t")) == f"\n{text}\n\t"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("见https://a.b/c。好", "https://a.b/c"),
+        ("（见https://a.b/c）", "https://a.b/c"),
+        ("https://a.b/c查看", "https://a.b/c"),
+        ("(https://a.b/c).", "https://a.b/c"),
+    ],
+)
+def test_a_bare_address_ends_where_a_reader_sees_its_end(text, shown):
+    assert re.findall('<a href="([^"]*)"', "".join(blocks_of(text))) == [shown]
+
+
+def test_addresses_without_an_end_cost_their_length():
+    def seconds(length: int) -> float:
+        begin = time.process_time()
+        blocks_of("http://a@" * (length // 9))
+        return time.process_time() - begin
+
+    assert min(seconds(32_000) for _ in range(2)) < 8 * min(seconds(8_000) for _ in range(2)) + 0.1

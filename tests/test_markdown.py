@@ -194,3 +194,17 @@ def test_a_line_without_a_space_is_cut_all_the_same():
 
     assert "".join(block.source for block in growing.cut_open(500)) + growing.open == "x" * 10_000
     assert len(growing.open) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("So:\n\n$$\n\nE = mc^2\n\n$$\n\nDone.", ["So:\n\n", "$$\n\nE = mc^2\n\n$$\n\n", "Done."]),
+        ("$$ a\n\nand then there was light\n\n- b", ["$$ a\n\n", "and then there was light\n\n", "- b"]),
+        ("$$\n\na", ["$$\n\n", "a"]),
+        ("\\[\n\n# Title\n\nb", ["\\[\n\n", "# Title\n", "\nb"]),
+    ],
+)
+def test_a_formula_with_blank_lines_is_one_block_and_what_is_none_is_several(text, sources):
+    for size in (1, 5, len(text)):
+        assert [block.source for block in grow(text, size, None)] == sources
