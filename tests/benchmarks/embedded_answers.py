@@ -34,7 +34,7 @@ QUESTIONS = {  # what an answer must match to count as right, in any case
     "What is the capital of England?": r"\blondon\b",
     "What is the capital of Egypt?": r"\bcairo\b",
     "What is the capital of Russia?": r"\bmoscow\b",
-    "What is 2 + 2?": r"(= |is |equals |^)\**4\b",
+    "What is 2 + 2?": r"(= |is |equals |equal to |^)\**(4|four)\b",
     "What is 3 + 5?": r"(= |is |equals |^)\**8\b",
     "What is 10 - 3?": r"(= |is |equals |^)\**7\b",
     "What is 2 times 3?": r"(= |is |equals |^)\**6\b",
