@@ -466,6 +466,7 @@ def kernel_with_model(start_kernel):
     return start_kernel(FLOWGPT_DATA_DIR=str(weights_on_disk()), FLOWGPT_MODEL="local")
 
 
+@pytest.mark.parametrize("start_kernel", ["installed"], indirect=True)
 def test_the_embedded_model_answers_streams_and_can_be_interrupted(kernel_with_model):
     kernel = kernel_with_model
     answer = kernel.good("%%flowgpt -t 0\nWrite a Python function called reverse_string. Show only the code.")

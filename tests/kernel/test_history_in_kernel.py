@@ -34,10 +34,13 @@ def restart(kernel: Kernel, start) -> Kernel:
 
 
 def test_what_was_said_is_there_after_a_restart(notebook):
-    kernel = notebook()
+    def start() -> Kernel:
+        return notebook(COLAB_NOTEBOOK_ID="1AbC-dEf_9")  # by which Colab's notebooks are known, and no others
+
+    kernel = start()
     kernel.good("%%flowgpt echo\nmy name is Ada", cell_id="a")
 
-    kernel = restart(kernel, notebook)
+    kernel = restart(kernel, start)
 
     assert lines(kernel.good("%%flowgpt\nwho am I?", cell_id="b")) == [
         "user: my name is Ada",
