@@ -44,7 +44,10 @@ class Schema:
     @property
     def composite(self) -> bool:
         """Is what fits it an object or a list, rather than a word or a number?"""
-        return "type" not in self.json_schema or self.json_schema["type"] in ("object", "array")
+        if "type" in self.json_schema:
+            return self.json_schema["type"] in ("object", "array")
+        const = self.json_schema.get("const", {})  # older pydantic gives it no type
+        return isinstance(const, (dict, list))
 
     def read(self, text: str) -> Any:
         """The value in the reply ``text``: all of it, a block that stands alone, or what stands in a sentence.
