@@ -58,10 +58,32 @@ def _help() -> str:
 
 
 class Hidden(str):
-    """A key or password that ``%config`` does not show."""
+    """A text that ``%config`` shows without what is secret in it: as ``shown``."""
+
+    def __new__(cls, value: str, shown: str) -> Hidden:
+        """``value``, whose ``repr`` is that of ``shown``."""
+        hidden = super().__new__(cls, value)
+        hidden.shown = shown
+        return hidden
+
+    shown: str
 
     def __repr__(self) -> str:
-        return "'***'" if self else "''"
+        return repr(self.shown)
+
+
+def _hidden(name: str, value: object) -> object:
+    """The ``value`` of a setting as ``%config`` may show it: what holds the mark of a secret is hidden."""
+    if not isinstance(value, str) or not value:
+        return value
+    if settings.TABLE[name].metadata["secret"]:
+        return Hidden(value, "***")
+    if not any(mark in value for mark in "@=-_"):
+        return value
+    from flowgpt_magic.secrecy import without_passwords  # its patterns take a while to compile
+
+    shown = without_passwords(value)
+    return value if shown == value else Hidden(value, shown)
 
 
 @magics_class
@@ -84,7 +106,7 @@ class FlowGPT(Magics):
             return None
         try:
             value = settings.check(proposal.trait.name, proposal.value, "%config FlowGPT")
-            return Hidden(value) if settings.TABLE[proposal.trait.name].metadata["secret"] else value
+            return _hidden(proposal.trait.name, value)
         except SettingError as error:
             raise traitlets.TraitError(str(error)) from None
 

@@ -310,7 +310,7 @@ class PanelState:
             told |= {"system": fit(chosen.system), "temperature": chosen.temperature}
             return told | {"model": fit(str(models.find_model(chosen.model))), "trouble": ""}
         except FlowGptError as error:
-            return told | {"model": "", "trouble": cut(str(error), 500)}
+            return told | {"model": "", "trouble": cut(without_passwords(str(error)), 500)}
 
     def _grow(self, changes: list[Told], **more: Any) -> None:
         if not len(self.pages):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_WORD_AT_END = re.compile(r"(?<![!-~])[!-~]{1,200}\Z")  # in ASCII; what is longer is no word and no key
 ENDED = re.compile(r"[?!][\"')\]]*$|\.[\"')\]]+$")  # text that ends in a mark of its own
 
 
@@ -40,3 +41,12 @@ def escaped(line: str) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """``1 turn``, ``2 turns``; ``many`` is for words whose plural is not made with an s."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def cut_between_words(text: str, limit: int) -> str:
+    """The first ``limit`` characters of ``text``, without a word in ASCII that goes on behind them.
+
+    For text that a server sent: it may hold a key, and half of one is not recognised as a secret any more.
+    """
+    begin = text[:limit]
+    return _WORD_AT_END.sub("", begin) if re.match("[!-~]", text[limit : limit + 1]) else begin

@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flowgpt_magic.plain_text import one_line
+from flowgpt_magic.plain_text import cut_between_words, one_line
+from flowgpt_magic.secrecy import without_passwords
 
 SHOWN = 500  # characters of what a failure says
 EXPLAINING = (  # where the words of a failure are, the best place first
@@ -84,7 +85,7 @@ def failure_text(report: Mapping[str, Any]) -> str:
             words.append(text)
     if not words:
         words = [f"{name} {report[name]}" for name in (*NUMBERS, "type") if report.get(name)]
-    return one_line(": ".join(words))[:SHOWN] or "it does not say why"
+    return cut_between_words(without_passwords(one_line(": ".join(words))), SHOWN) or "it does not say why"
 
 
 def _words(value: Any, depth: int = 4) -> str:

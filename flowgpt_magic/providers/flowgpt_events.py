@@ -20,7 +20,7 @@ from flowgpt_magic.errors import (
     ProviderStatusError,
     RateLimitError,
 )
-from flowgpt_magic.plain_text import sentences
+from flowgpt_magic.plain_text import cut_between_words, sentences
 from flowgpt_magic.providers import http
 from flowgpt_magic.providers.failure_reports import (
     asked_wait,
@@ -30,6 +30,7 @@ from flowgpt_magic.providers.failure_reports import (
     reports_failure,
 )
 from flowgpt_magic.providers.http_errors import readable
+from flowgpt_magic.secrecy import without_passwords
 
 MARKS = ("error", "message", "statusCode")  # an object without an event that says one of these is a failure
 STATUSES = ("status", "statusCode", "status_code", "code")
@@ -126,7 +127,7 @@ class EventReader:
         """The failure that was told on several lines, or the error that quotes its first line."""
         said = bytes(self._held).decode("utf-8", "replace").strip()
         if said.startswith("<"):
-            shown = readable(said)[:SHOWN] or "it has no text"
+            shown = cut_between_words(without_passwords(readable(said)), SHOWN) or "it has no text"
             return ProtocolError(sentences(f"the server answered with a web page: {shown}"), page=True)
         report = report_of(said)
         _text, failure = read_event(report, b"") if report else ("", None)

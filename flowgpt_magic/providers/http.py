@@ -20,12 +20,13 @@ import aiohttp
 from yarl import URL
 
 from flowgpt_magic.errors import PromptError, ProtocolError, ProviderError, SettingError, StreamInterruptedError
-from flowgpt_magic.plain_text import printable, sentences
+from flowgpt_magic.plain_text import cut_between_words, printable, sentences
 from flowgpt_magic.providers.http_body import Blocks
 from flowgpt_magic.providers.http_connection import Connector, Line, Peer, Route, find_proxy, line_of_task
 from flowgpt_magic.providers.http_errors import explain, status_error, timeout_error
 from flowgpt_magic.providers.together import shared
 from flowgpt_magic.rate_limits import tell_allowances
+from flowgpt_magic.secrecy import without_passwords
 
 T = TypeVar("T")
 Refuse = Callable[[int, Mapping[str, str], bytes, Peer], ProviderError]
@@ -112,7 +113,7 @@ def read_object(line: bytes, *, constants: bool = False) -> dict[str, Any]:
 
 def unexpected(line: bytes, what: str) -> ProtocolError:
     """The error that the server sent ``what``, with the beginning of the line that holds it."""
-    quoted = str(line[: 4 * QUOTED], "utf-8", "replace").strip(JSON_SPACE)[:QUOTED]
+    quoted = cut_between_words(without_passwords(str(line[: 8 * QUOTED], "utf-8", "replace").strip(JSON_SPACE)), QUOTED)
     return ProtocolError(sentences(f"the server sent {what}: {printable(quoted)}"))
 
 

@@ -31,6 +31,7 @@ from yarl import URL
 
 from flowgpt_magic.errors import ProviderError, ProxyError
 from flowgpt_magic.providers.http_tls import TlsFiles
+from flowgpt_magic.secrecy import without_passwords
 from flowgpt_magic.settings import Settings
 
 if TYPE_CHECKING:
@@ -163,7 +164,11 @@ class Peer:
         return [secret for secret in (self.route.token, self.proxy.password, *self.route.secrets) if secret]
 
     def hide_secrets(self, text: str) -> str:
-        """``text`` with asterisks in place of the token and the proxy's password."""
+        """``text`` with asterisks in place of the token, the proxy's password and what has the form of a secret."""
+        return without_passwords(self.hide_known(text))
+
+    def hide_known(self, text: str) -> str:
+        """``text`` with asterisks in place of the token and the proxy's password alone: JSON stays JSON."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text

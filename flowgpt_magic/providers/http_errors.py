@@ -26,7 +26,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     StreamInterruptedError,
 )
-from flowgpt_magic.plain_text import one_line, sentences
+from flowgpt_magic.plain_text import cut_between_words, one_line, sentences
 from flowgpt_magic.providers.failure_reports import SHOWN, WORDS, asked_wait, failure_text, refused_by_base, report_of
 from flowgpt_magic.providers.http_connection import Peer
 from flowgpt_magic.rate_limits import exhausted_wait
@@ -59,7 +59,7 @@ def explain(error: Exception, peer: Peer) -> ProviderError:
     if isinstance(error, aiohttp.ClientConnectorError | UnicodeError):
         return _not_connected(error, peer)
     if isinstance(error, aiohttp.ClientResponseError):
-        said = one_line(error.message)[:200]
+        said = cut_between_words(one_line(peer.hide_secrets(error.message)), 200)
         return ProtocolError(sentences(f"{peer.host} does not answer in HTTP as it should: {said}"))
     if CLIENT_CERTIFICATE.search(str(error)):
         refused = f"{peer.host} asks for a client certificate, or does not take the one it got"
@@ -165,7 +165,7 @@ def _wait_text(seconds: float) -> str:
 
 def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Peer) -> ProviderError:
     """The error for an HTTP status that is not a success; ``body`` is what came with it, or its beginning."""
-    page = body.decode("utf-8", "replace")
+    page = peer.hide_known(body.decode("utf-8", "replace"))
     if status == 407 and peer.proxy.url:
         return _proxy_refused(status, headers, peer)
     if status < 400:
@@ -173,7 +173,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
     if status == 403 and (headers.get("cf-mitigated") == "challenge" or any(mark in page for mark in CHALLENGES)):
         text = f"{peer.host} answered 403: a bot check stands in the way, which only a browser can pass"
         return PermissionDeniedError(sentences(text, peer.route.unreachable), status)
-    shown, delay = message_of(page)[:SHOWN], retry_delay(headers)
+    shown, delay = cut_between_words(peer.hide_secrets(message_of(page)), SHOWN), retry_delay(headers)
     if delay is None:
         delay = asked_wait(report_of(page), shown)
     if delay is None and status == 429:
@@ -188,7 +188,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
 
 
 def _redirect_error(status: int, headers: Mapping[str, str], peer: Peer) -> ProviderStatusError:
-    target = one_line(headers.get("Location", ""))[:200] or "somewhere"
+    target = cut_between_words(one_line(peer.hide_secrets(headers.get("Location", ""))), 200) or "somewhere"
     said = f"{peer.host} answered {status}: it redirects to {target}, where nothing was sent"
     return ProviderStatusError(sentences(f"{said}; if you trust that address, make it the base URL"), status)
 

@@ -22,7 +22,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     SchemaNotSupportedError,
 )
-from flowgpt_magic.plain_text import sentences
+from flowgpt_magic.plain_text import cut_between_words, sentences
 from flowgpt_magic.providers.failure_reports import SHOWN, asked_wait, failure_text, report_of
 from flowgpt_magic.providers.http_connection import Peer
 from flowgpt_magic.providers.http_errors import message_of, status_error
@@ -127,14 +127,16 @@ class Failures:
 
     def refused(self, status: int, headers: Mapping[str, str], content: bytes, peer: Peer) -> ProviderError:
         """The error for an HTTP status that is no success."""
-        page = content.decode("utf-8", "replace")
+        page = peer.hide_known(content.decode("utf-8", "replace"))
         error = status_error(status, headers, content, peer)
         if status < 400 or status == 407:
             return error
         if status in (401, 403):
             error.args = (MASKED.sub("***", str(error)),)
         delay = error.retry_after if isinstance(error, ProviderStatusError) else None
-        found = self._told_apart(str(error), status, report_of(page), message_of(page)[:SHOWN], delay, peer)
+        found = self._told_apart(
+            str(error), status, report_of(page), cut_between_words(message_of(page), SHOWN), delay, peer
+        )
         if found is None and status in (404, 405):
             found = ProviderStatusError(f"{error} {path_advice(peer)}", status, delay)
         return _without_key(found or error, peer)

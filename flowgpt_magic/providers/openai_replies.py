@@ -56,7 +56,7 @@ def check_is_no_page(content: bytes, peer: Peer) -> None:
     """Raise ``ProtocolError`` for a web page: somebody else answers at that address."""
     page = content.removeprefix(http.BOM).lstrip()
     if page.startswith(b"<"):
-        shown = cut(readable(page.decode("utf-8", "replace")), SHOWN)
+        shown = cut(peer.hide_secrets(readable(page.decode("utf-8", "replace"))), SHOWN)
         raise ProtocolError(sentences(f"{peer.host} answered with a web page: {shown}", path_advice(peer)), page=True)
 
 
@@ -285,7 +285,7 @@ class Answer:
         if reason in FILTERED and not something:
             raise ProviderError(f"the content filter of {host} stopped the reply before its first word ({reason}).")
         if not (reason or (self._is_one_object and self._chunks == 1)):
-            quoted = cut(self._unread.decode("utf-8", "replace"), SHOWN)
+            quoted = cut(self._peer.hide_secrets(self._unread.decode("utf-8", "replace")), SHOWN)
             after = f"; the last thing it sent: {quoted}" if quoted else ""
             if quoted and not self._chunks and not self._is_cut:
                 error = http.unexpected(self._unread, "an answer that is no chat completion")
@@ -346,7 +346,7 @@ class Answer:
         if self._late_text:
             notice(f"{host} sent {self._late_text:,} characters after the end of the reply: they were left out")
         if self._late:
-            notice(f"{host} reported a failure after the end of the reply: {self._peer.hide_secrets(cut(self._late))}")
+            notice(f"{host} reported a failure after the end of the reply: {cut(self._peer.hide_secrets(self._late))}")
         answered_by = self._peer.hide_secrets(str(self._answered_by))
         if _differ(str(self._body["model"]), answered_by) and not host.endswith(".azure.com"):
             notice(f"{host} says that another model answered: {cut(answered_by)}")
