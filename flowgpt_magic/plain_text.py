@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_WORD_AT_END = re.compile(r"(?<![!-~])[!-~]{1,200}\Z")  # in ASCII; what is longer is no word and no key
+_WORD_AT_END = re.compile(r"(?<![!-~])[!-~]{1,150}\Z")  # in ASCII; what is longer is no word and no key
 ENDED = re.compile(r"[?!][\"')\]]*$|\.[\"')\]]+$")  # text that ends in a mark of its own
 
 

@@ -13,8 +13,12 @@ from flowgpt_magic import extra_headers, settings
 DEPTH = 20  # levels of a nested parameter that are kept
 
 _WORDS = "(?<!com)(?<!by)(?<!tres)(?<!sur)(?<!over)(?<!under)(?<!low)(?<!high)(?<!band)"  # that end in "pass" too
+# Words that have "key" in them, and keys of a table.
+_KEY = "(?<!mon)(?<!don)(?<!tur)(?<!whis)(?<!hoc)(?<!joc)(?<!primary_)(?<!foreign_)key(?!word|board|frame|stroke)"
+_COUNTABLE = "token(?!_?count|_?limit|_?budget|i[sz])"
 _NAMES = (
-    rf"key|token|passw|{_WORDS}pass(?![a-z])|pwd|passphrase|secret|credential|auth(?!or)|authori[sz]ation|cookie|bearer|"
+    rf"{_KEY}|{_COUNTABLE}|passw|{_WORDS}pass(?![a-z])|pwd|passphrase|secret|credential|"
+    r"auth(?!or)|authori[sz]ation|cookie|bearer|"
     r"prox(?:y|ies)"
 )
 _NAME = re.compile(_NAMES, re.I)

@@ -93,3 +93,27 @@ def test_what_ipython_shows_of_the_magic_is_its_help(shell):
     shown = shell.object_inspect_text("%flowgpt")
 
     assert "ask; the lines below are the prompt" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("base_url", "http://anna:swordfish@127.0.0.1:8765", "http://***@127.0.0.1:8765"),
+        ("openai_base_url", "https://host/v1?api_key=swordfish", "https://host/v1?api_key=***"),
+        ("proxy", "http://anna:swordfish@proxy:3128", "***"),
+        ("token", "swordfish", "***"),
+        ("system", "Answer briefly.", "Answer briefly."),
+        ("base_url", "http://127.0.0.1:8765", "http://127.0.0.1:8765"),
+    ],
+)
+def test_settings_are_shown_without_what_is_secret_in_them_and_used_with_it(shell, capsys, name, value, shown):
+    magic.load(shell)
+    magics = magic.FlowGPT(shell)
+    shell.run_line_magic("config", f"FlowGPT.{name} = {value!r}")
+    setattr(magics, name, value)
+
+    assert repr(getattr(magics, name)) == repr(shown)
+    assert magics.configured()[name] == value
+    assert type(magics.configured()[name]) is str
+    shell.run_line_magic("config", "FlowGPT")
+    assert (value in capsys.readouterr().out) is (value == shown)

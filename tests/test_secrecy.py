@@ -290,3 +290,42 @@ class TestTheEnvironment:
         assert environment_secret("ANY", value, {"ANY": value}) is secret
         assert not environment_secret("ANY", value, {"ANY": "another"})
         assert not environment_secret("OTHER", value, {"ANY": value})
+
+
+SECRET_NAMES = """
+api_key apikey API_KEY openai_api_key OPENAI_API_KEY key x-api-key secret_key client_secret secret SECRET_KEY
+access_token refresh_token id_token token HF_TOKEN auth_token bearer_token session_token password PASSWORD passwd
+db_password pwd PGPASSWORD passphrase credentials credential AWS_SECRET_ACCESS_KEY authorization Authorization
+proxy_authorization Proxy-Authorization cookie Set-Cookie set_cookie private_key ssh_key signing_key encryption_key
+GITHUB_TOKEN SLACK_BOT_TOKEN STRIPE_SECRET_KEY AZURE_OPENAI_KEY azure_key account_key AccountKey webhook_secret
+app_secret consumer_secret shared_secret jwt_secret SECRET_ACCESS_KEY MYSQL_PASSWORD basic_auth http_proxy HTTPS_PROXY
+monkey_token keyword_key tokenizer_key primary_key_password
+""".split()  # noqa: SIM905
+HARMLESS_NAMES = """
+monkey donkey turkey keyword keywords keyboard primary_key foreign_key token_count token_limit token_budget tokenizer
+compass bypass surpass author authors model seed stop top_p temperature
+""".split()  # noqa: SIM905
+HARMLESS_TEXTS = """
+monkey keyword primary-colour tokens-per-second turkey whiskey hockey skip sketch desk-lamp task-force disk-usage
+risk-free mask-rcnn basket-ball ask-me eye-test hf_hub asia-pacific ASIAN AKIA-like xoxo sk-learn ghost github_patch
+glpath npm_install pypi-mirror SG.name dapir AIzawa ya29 gsk_ r8 xaide pplx bearer Bearer basic Basic-English
+https://example.org/a?page=2 https://example.org/a?sort=name http://127.0.0.1:8765/v1 mailto:anna@example.org
+anna@example.org user@host:path 2024-01-01T00:00:00 3fa85f64 f81d4fae-7dec-11d0 gpt-4o-mini claude-3-5-sonnet-20241022
+meta-llama/Llama-3.1-8B max_tokens=5 temperature=0.7 /home/anna/notes.md C:\\notes.md a@b x://y :// @ = eyJ eyes sk-
+""".split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_a_parameter_with_a_name_of_a_secret_is_left_out(name):
+    assert without_secrets({name: "swordfish", "kept": {name: "swordfish"}}) == {"kept": {}}
+
+
+@pytest.mark.parametrize("text", HARMLESS_TEXTS)
+def test_a_harmless_text_stays_as_it_is(text):
+    assert without_passwords(text) == text
+    assert without_passwords(f"see {text}, please") == f"see {text}, please"
+
+
+@pytest.mark.parametrize("name", HARMLESS_NAMES)
+def test_a_parameter_with_a_harmless_name_stays(name):
+    assert without_secrets({name: "swordfish"}) == {name: "swordfish"}
