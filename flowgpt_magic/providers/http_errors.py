@@ -67,7 +67,8 @@ def explain(error: Exception, peer: Peer) -> ProviderError:
         return ProviderConnectionError(text, lasting=True)
     if isinstance(error, aiohttp.ClientConnectionError):
         text = f"{_place(peer)} closed the connection without an answer"
-        return StreamInterruptedError(sentences(text, _unused_proxy(peer)))
+        speaks = "check whether it speaks https" if peer.url.scheme == "http" else ""
+        return StreamInterruptedError(sentences(f"{text}; {speaks}" if speaks else text, _unused_proxy(peer)))
     return ProviderConnectionError(
         sentences(f"{_place(peer)} could not be asked: {type(error).__name__}", *_advice(peer))
     )

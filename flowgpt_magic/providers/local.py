@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.settings import Settings
 
 SAMPLING = {  # by the runtime's names; one with a whole number takes whole numbers only
-    "temperature": 0.1,  # at 0.2 it answers one question in four about France in what it takes for French
+    "temperature": 0.1,  # at 0.2 some questions about France were answered in what the model takes for French
     "top_p": 0.9,
     "top_k": 40,
     "min_p": 0.1,

@@ -54,7 +54,7 @@ class Server:
         OpenAI's own servers get the key of the variable they are known for, unless ``OPENAI_BASE_URL`` says that it is
         another server's; any other server gets the key that is named for it, or none.
         """
-        url = _base_url(chosen.openai_base_url, chosen.sources.get("openai_base_url", "default"))
+        url = _base_url(chosen.openai_base_url, _source(chosen))
         own = url.scheme == "https" and _is_openais(url.host or "") and not _meant_elsewhere(os.environ)
         return cls(url, chosen.openai_key or (OPENAI_KEY if own else ""))
 
@@ -145,6 +145,13 @@ def headers(key: str, own: OwnHeaders = NO_HEADERS) -> dict[str, str]:
     given = {name.lower() for name in own.headers}
     found = {name: value for name, value in found.items() if name.lower() not in given} | dict(own.headers)
     return {**found, "Authorization": f"Bearer {key}"} if key else found
+
+
+def _source(chosen: Settings) -> str:
+    """What names the address: a provider is called with it as an option, wherever it was set."""
+    named = [name for name in OPENAI_ADDRESSES if os.environ.get(name, "").strip() == chosen.openai_base_url]
+    source = chosen.sources.get("openai_base_url", "default")
+    return f"environment variable {named[0]}" if named and source == "option" else source
 
 
 def _base_url(text: str, source: str) -> URL:
