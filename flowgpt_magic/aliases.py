@@ -79,7 +79,9 @@ def load() -> dict[str, Alias]:
         cause = "it is nested too deeply"
     except OSError as error:
         cause = error.strerror or str(error)
-    except (ValueError, FlowGptError) as error:  # of a number with thousands of digits, and what _read finds
+    except FlowGptError as error:  # what _read finds
+        cause = error.clause
+    except ValueError as error:  # of a number with thousands of digits
         cause = str(error)
     raise AliasError(f"{path} cannot be used: {cause}; mend it or move it away. It is left as it is.")
 

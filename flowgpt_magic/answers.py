@@ -34,7 +34,7 @@ def corrected(messages: Sequence[Message], text: str, wrong: MismatchError) -> l
     Of the reply goes along what is no reasoning. Where nothing else came, the last message says what was wrong: no
     server takes a blank answer, or two messages of the user in a row.
     """
-    told = f"This does not fit the schema: {wrong}. Answer again, with JSON that fits and nothing else."
+    told = f"This does not fit the schema: {wrong} Answer again, with JSON that fits and nothing else."
     answer = answer_of(text)
     if not answer.strip():
         *earlier, last = messages

@@ -247,7 +247,7 @@ class Items:
             if wrong:
                 label, error = wrong[0]
                 others = f", and {counted(len(wrong) - 1, 'other')} cannot be asked either" if wrong[1:] else ""
-                raise PromptError(f"prompt {label!r}: {str(error).removesuffix('.')}{others}")
+                raise PromptError(f"prompt {label!r}: {error.clause}{others}")
 
     def __iter__(self) -> Iterator[Item]:
         for index, (label, value) in enumerate(_labelled(self.given)):

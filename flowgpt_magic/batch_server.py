@@ -22,7 +22,7 @@ from flowgpt_magic.batch_results import Tally
 from flowgpt_magic.batch_turns import Flight
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.pacing import Pace
-from flowgpt_magic.plain_text import counted
+from flowgpt_magic.plain_text import counted, sentences
 from flowgpt_magic.rate_limits import Allowance
 
 BUSY_PATIENCE = 5
@@ -153,11 +153,11 @@ class Server:
     def given_up(self, again: str) -> str:
         """Why the batch stops; ``again`` says what another run asks."""
         error, left_out = self.breaker.error, "so the others were not asked"
-        why = str(error).rstrip(".")
+        why = sentences(str(error))
         if error is not None and (wait := asked_wait(error)) > self.breaker.patience:
-            return f"the server asks to wait {wait:,.0f} s, {left_out}: {why}. Later, {again}."
+            return f"the server asks to wait {wait:,.0f} s, {left_out}: {why} Later, {again}."
         if self.breaker.mends:
             waited = f"no prompt was answered for {self.breaker.patience - self.breaker.left:,.0f} s"
-            return f"{waited}, {left_out}: {why}. When the server answers, {again}; a larger patience= waits longer."
+            return f"{waited}, {left_out}: {why} When the server answers, {again}; a larger patience= waits longer."
         failed = counted(len(self.breaker.row), "prompt")
-        return f"{failed} in a row failed, {left_out}: {why}. When that is mended, {again}."
+        return f"{failed} in a row failed, {left_out}: {why} When that is mended, {again}."

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from flowgpt_magic.errors import ModelNotSupportedError, ProviderNotFoundError
+from flowgpt_magic.errors import FlowGptError, ModelNotSupportedError, ProviderNotFoundError
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage
 from flowgpt_magic.models import find_provider
@@ -122,8 +122,9 @@ class Case:
 
 
 def told(error: BaseException) -> str:
-    """Kind and message."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """Kind and message, for a sentence that goes on."""
+    message = error.clause if isinstance(error, FlowGptError) else str(error).rstrip(".")
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def is_a_class(case: Case) -> None:

@@ -6,6 +6,7 @@ import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from flowgpt_magic.plain_text import sentences
 from flowgpt_magic.printing import fitted
 
 if TYPE_CHECKING:
@@ -21,7 +22,18 @@ class FlowGptError(Exception):
 
     In a notebook it is shown as its one or two lines, without a traceback: the cause lies in what was asked or in the
     service, not in a line of the user's program.
+
+    Its text ends in one full stop, whether or not it was raised with one. ``clause`` is the text without it, for a
+    sentence that goes on.
     """
+
+    def __str__(self) -> str:
+        return sentences(super().__str__())
+
+    @property
+    def clause(self) -> str:
+        """The text without the full stop at its end."""
+        return str(self).removesuffix(".")
 
     def _render_traceback_(self) -> list[str]:
         """The lines IPython shows in place of a traceback."""
@@ -231,7 +243,11 @@ class ReplyInterrupted(KeyboardInterrupt):
     """The user interrupted a reply; its text so far is kept.
 
     It stays a ``KeyboardInterrupt``, so that the cell fails and Run All stops, but shows one line and no traceback.
+    Its text ends in one full stop, like that of every error.
     """
+
+    def __str__(self) -> str:
+        return sentences(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         return [fitted(str(self), sys.stdout)]

@@ -83,5 +83,5 @@ def _source(name: str, request: Request) -> str:
 def _advised(error: ParameterRefusedError, name: str) -> ParameterRefusedError:
     """``error`` with what to do about it."""
     flag = f"{FLAGS[name]} (-P {name}, or {name}= in Python)" if name in FLAGS else f"-P {name} ({name}= in Python)"
-    text = f"{str(error).rstrip('.')}. It was given for this prompt, so it is not left out: take {flag} away"
+    text = f"{error} It was given for this prompt, so it is not left out: take {flag} away"
     return ParameterRefusedError(f"{text}, or ask another model.", error.status, name, error.retry_after)

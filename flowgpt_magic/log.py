@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from flowgpt_magic.errors import FlowGptError, MismatchError, ProtocolError
 from flowgpt_magic.messages import Status, Usage
-from flowgpt_magic.plain_text import counted, cut, printable
+from flowgpt_magic.plain_text import counted, cut, printable, sentences
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import Request
 from flowgpt_magic.settings import TABLE
@@ -77,7 +77,7 @@ def failure(error: BaseException, request: Request) -> str:
         return kind
     text = str(error)
     if isinstance(error, (ProtocolError, MismatchError)):  # they go on with what came, and that may be the reply
-        text = text.partition(": ")[0]
+        text = sentences(text.partition(": ")[0])
     for hidden in sorted(_secrets(request) | _said(request), key=len, reverse=True):
         text = text.replace(hidden, "***")
     return f"{kind}: {cut(without_passwords(text), SHOWN)}"

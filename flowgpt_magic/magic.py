@@ -289,7 +289,7 @@ def _refuse_typo(first_line: str) -> None:
         find_model(word)
     except (ModelNotSupportedError, ProviderNotFoundError) as error:
         if rest or "did you mean" in str(error):
-            text = f"{error}; behind -- it is the first line of the prompt"
+            text = f"{error.clause}; behind -- it is the first line of the prompt"
             raise ModelNotSupportedError(text) from None
 
 

@@ -202,7 +202,7 @@ def _asked(desk: Desk) -> tuple[str, str]:
     try:
         asked = str(models.find_model(_in_force(desk).model))
     except FlowGptError as error:
-        return "", str(error)
+        return "", error.clause
     return asked, f"{asked} is asked in this conversation"
 
 
@@ -416,7 +416,8 @@ def _given(made: Alias) -> str:
 
 def _made(made: Alias) -> str:
     missing = made.key_variable and keys.missing(made.key_variable)
-    return f"{made.name} asks {_asks(made.name)}" + (f"; for now, {missing}" if missing else "")
+    asks = f"{made.name} asks {_asks(made.name)}"
+    return f"{asks.removesuffix('.')}; for now, {missing}" if missing else asks
 
 
 def _asks(name: str) -> str:

@@ -21,6 +21,7 @@ from flowgpt_magic.errors import (
     HistoryRecordError,
 )
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.plain_text import sentences
 from flowgpt_magic.records import MEMORY, OFF, ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record, Rekey
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ class Writer:
                     try:
                         self._put(Growth(turn_id, text if isinstance(text, str) else text()))
                     except Exception as error:  # noqa: BLE001 # it must not end the thread, and all saving with it
-                        self._tell("text", f"the text of a turn could not be saved to the history: {error}.")
+                        self._tell("text", sentences(f"the text of a turn could not be saved to the history: {error}"))
 
     # What is done with it
 
@@ -345,7 +346,7 @@ class Writer:
         self._locked_since = self._locked_since or now
         self._pause_before_retry()
         if now - self._locked_since >= self._patience:
-            self._tell("locked", f"{error}. New turns are kept in memory, and saved as soon as it lets go.")
+            self._tell("locked", f"{error} New turns are kept in memory, and saved as soon as it lets go.")
 
     def _pause_before_retry(self) -> None:
         self._pause = min(max(PAUSES[0], self._pause * 2), PAUSES[1])
@@ -371,7 +372,7 @@ class Writer:
             self._pending.extendleft(reversed(parents))
             return
         self._pending.popleft()
-        self._tell(str(error), f"{error}.")
+        self._tell(str(error), str(error))
 
     def _replace_damaged(self, error: HistoryDamagedError) -> None:
         """Begin a new file, or go on with that of another kernel which found the damage first."""
@@ -387,7 +388,7 @@ class Writer:
             self._go_on_in_memory(reason, readable=False)
             return
         if aside is not None:
-            self._tell("damaged", f"{error}: it is kept as {aside.name}, and a new one begins.")
+            self._tell("damaged", f"{error.clause}: it is kept as {aside.name}, and a new one begins.")
             self._pending.extendleft(reversed(self.known.all()))
         else:  # another process is about to move it, which takes as long as it takes to look through the file
             self._begin_again_later()
@@ -396,7 +397,7 @@ class Writer:
         from flowgpt_magic.history import History
 
         self._close()
-        self._tell("memory", f"{error}. Until this kernel is restarted, turns are kept in its memory only.")
+        self._tell("memory", f"{error} Until this kernel is restarted, turns are kept in its memory only.")
         lost, self._location = self._location, MEMORY
         try:
             if lost == MEMORY:

@@ -80,7 +80,7 @@ async def test_a_server_that_refuses_the_schema_is_asked_in_words():
     assert [further for _messages, further in answers.asked] == [{"schema": SCHEMA.json_schema}, {}, {}]
     assert INSTRUCTION in answers.asked[1][0][0]["content"]
     assert "".join(each for each in found if isinstance(each, str)) == '{}{"n": 3}'
-    assert notices == ["the schema was asked for in words: no response_format here"]
+    assert notices == ["the schema was asked for in words: no response_format here."]
 
 
 async def test_what_does_not_fit_is_asked_again_with_what_is_wrong():
@@ -90,7 +90,7 @@ async def test_what_does_not_fit_is_asked_again_with_what_is_wrong():
 
     again = [each.why for each in found if isinstance(each, Again)]
     assert len(again) == 2
-    assert again[1] == "the reply does not fit Count: at n: 'three' is not of type 'integer'"
+    assert again[1] == "the reply does not fit Count: at n: 'three' is not of type 'integer'."
     last = answers.asked[2][0]
     assert [message["role"] for message in last] == ["user", "assistant", "user", "assistant", "user"]
     assert last[3]["content"] == '{"n": "three"}'

@@ -198,7 +198,7 @@ async def test_failures_are_told_once_each_and_the_last_one_is_raised(pauses):
     with notices_to(told.append), pytest.raises(RateLimitError, match="closed"):
         await read(asked, retries=4)
 
-    assert told == ["asked again after RateLimitError: busy", "asked again after RateLimitError: full"]
+    assert told == ["asked again after RateLimitError: busy.", "asked again after RateLimitError: full."]
 
 
 async def test_without_retries_it_is_asked_once(pauses):

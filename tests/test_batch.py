@@ -288,7 +288,7 @@ def test_one_that_fails_costs_no_other_its_result():
 
     assert [result.status for result in batch] == ["failed" if n in (3, 7) else "complete" for n in range(10)]
     assert batch.status == "complete"
-    assert [(each.index, str(each.error), each.text) for each in batch.failed] == [(3, "no 3", ""), (7, "no 7", "")]
+    assert [(each.index, str(each.error), each.text) for each in batch.failed] == [(3, "no 3.", ""), (7, "no 7.", "")]
     assert batch.texts[2:5] == ["2", None, "4"]
     with pytest.raises(ProviderError, match="no 3"):
         batch.raise_failed()
@@ -314,7 +314,7 @@ def test_a_chunk_that_is_no_text_is_the_failure_of_its_item():
     async def answer(prompt):
         yield 42 if prompt == "bad" else prompt
 
-    assert str(batch_of(["bad", "good"], answer).failed[0].error) == "told sent int where text was due"
+    assert str(batch_of(["bad", "good"], answer).failed[0].error) == "told sent int where text was due."
 
 
 def test_what_a_generator_brings_that_cannot_be_asked_is_a_result_with_its_error():
@@ -474,7 +474,7 @@ def test_an_interrupt_ends_it_with_one_line_and_keeps_what_is_done():
     with pytest.raises(ReplyInterrupted) as caught:
         batch.read()
 
-    assert str(caught.value) == "Interrupted: 2 of 5 prompts are done and kept; run again, only the others are asked"
+    assert str(caught.value) == "Interrupted: 2 of 5 prompts are done and kept; run again, only the others are asked."
     assert [result.status for result in batch.results] == ["complete", "complete", "cancelled", None, None]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import warnings
 from collections import defaultdict, namedtuple
@@ -264,9 +265,9 @@ async def test_items_of_an_async_generator_come_one_after_the_other_and_it_is_cl
         (None, None, "NoneType holds no prompts"),
         (42, None, "int holds no prompts: give a list, a column, a generator"),
         (["one", 2, 3], None, "prompt 1: it is no text but int; with template='{}' it becomes one, and 1 other "),
-        (["one", float("nan")], None, r"prompt 1: it is missing \(nan\); leave it out, with dropna\(\) for instance$"),
+        (["one", math.nan], None, r"prompt 1: it is missing \(nan\); leave it out, with dropna\(\) for instance\.$"),
         (pandas.Series(["a", None], index=["x", "y"]), None, "prompt 'y': it is missing"),
-        (["one", "  "], None, "prompt 1: it is empty$"),
+        (["one", "  "], None, r"prompt 1: it is empty\.$"),
         ([{"a": 1}, {"b": 1}], "{a}", r"prompt 1: the template asks for {a}; did you mean b\?|There are: b"),
         (pandas.DataFrame({"title": ["x"]}), None, r"a row of a table is no text: give a template"),
         (pandas.DataFrame({"title": ["x"]}), "{titel}", r"asks for {titel}; did you mean title\?"),
@@ -293,9 +294,9 @@ def test_what_a_generator_brings_that_cannot_be_asked_is_that_items_error():
 
     assert [item.prompt for item in items] == ["one", "", "", "", "two"]
     assert [str(item.error) for item in items[1:4]] == [
-        "it is no text but int; with template='{}' it becomes one",
-        "it is missing (None); leave it out, with dropna() for instance",
-        "it is empty",
+        "it is no text but int; with template='{}' it becomes one.",
+        "it is missing (None); leave it out, with dropna() for instance.",
+        "it is empty.",
     ]
 
 

@@ -24,7 +24,7 @@ def test_a_list_becomes_a_table_with_a_row_for_each_prompt():
     assert list(frame.index) == [0, 1]
     assert frame["text"].tolist() == ["one", None]
     assert frame["status"].tolist() == ["complete", "failed"]
-    assert frame["error"].tolist() == [None, "ProviderError: no bad"]
+    assert frame["error"].tolist() == [None, "ProviderError: no bad."]
     assert frame["model"].tolist() == ["told:words"] * 2
 
 

@@ -72,7 +72,7 @@ def test_one_that_fails_is_asked_again_as_a_whole(pauses, after_a_chunk):
     batch = batch_of(["one", "two"], answer, retries=2)
 
     assert batch.texts == ["one", "two"]
-    assert batch.results[0].notices == ("asked again after StreamInterruptedError: cut",)
+    assert batch.results[0].notices == ("asked again after StreamInterruptedError: cut.",)
     assert len(pauses) == 4
 
 
@@ -87,7 +87,7 @@ def test_after_its_retries_a_failure_is_the_result(pauses):
 
     batch = batch_of(["one"], answer, retries=2)
 
-    assert (batch.failed[0].status, str(batch.failed[0].error), answer.tried) == ("failed", "busy", {"one": 3})
+    assert (batch.failed[0].status, str(batch.failed[0].error), answer.tried) == ("failed", "busy.", {"one": 3})
 
 
 @pytest.mark.parametrize("error", [ProtocolError("what?"), ProviderStatusError("no", 404), QuotaError("empty", 429)])
@@ -108,7 +108,7 @@ def test_what_had_come_before_a_failure_is_kept_as_an_earlier_version(tmp_path, 
     versions = journal.versions(kept.conversation_id, kept.place)
 
     assert [(each.version, each.text, each.status, each.error) for each in versions] == [
-        (1, "half 1", "failed", "StreamInterruptedError: cut"),
+        (1, "half 1", "failed", "StreamInterruptedError: cut."),
         (2, "one", "complete", ""),
     ]
     end(journal)
@@ -398,7 +398,7 @@ def test_a_failure_is_kept_with_its_error(tmp_path):
 
     turn = journal.turn(batch.results[0].turn_id)
 
-    assert (turn.status, turn.error, turn.place, turn.live) == ("failed", "ProviderError: no", 1, False)
+    assert (turn.status, turn.error, turn.place, turn.live) == ("failed", "ProviderError: no.", 1, False)
     end(journal)
 
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from flowgpt_magic import models
+from flowgpt_magic.contract import told
 from flowgpt_magic.errors import ModelNotSupportedError
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.testing import check_provider
@@ -220,3 +221,9 @@ def test_a_name_that_is_installed_is_found(monkeypatch):
     monkeypatch.setattr(models, "_entry_points", lambda: points)
 
     assert check_provider(found, name="theirs", failing=()) == POINTS
+
+
+def test_what_a_provider_raises_stands_in_a_sentence_that_goes_on():
+    assert told(ModelNotSupportedError("no such model")) == "ModelNotSupportedError: no such model"
+    assert told(ValueError("no such model.")) == "ValueError: no such model"
+    assert told(ValueError()) == "ValueError"

@@ -320,7 +320,7 @@ class TestNotAllowed:
         assert (ended.returncode, ended.stderr) == (0, "")
         error, keys = ended.stdout.rsplit("|", 1)
         assert error.startswith("HistoryFileError the history /tmp/")
-        assert error.endswith(words)
+        assert error.endswith(f"{words}.")
         assert keys.strip() == ("['known']" if known else "[]")
 
 

@@ -114,7 +114,7 @@ def test_a_variable_that_holds_no_key_is_named(monkeypatch, value):
         monkeypatch.setenv("MY_KEY", value)
 
     assert keys.missing("MY_KEY") == "the environment variable MY_KEY is not set"
-    with pytest.raises(MissingKeyError, match=r"^the environment variable MY_KEY is not set$"):
+    with pytest.raises(MissingKeyError, match=r"^the environment variable MY_KEY is not set\.$"):
         keys.read("MY_KEY")
 
 

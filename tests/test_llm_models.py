@@ -397,7 +397,7 @@ async def test_an_error_of_a_plug_in_is_ours_without_its_key(monkeypatch):
     with pytest.raises(ProviderError) as caught:
         await heard("test/keyed")
 
-    assert str(caught.value) == "test/keyed: RuntimeError: 401: wrong key *** for https://***@host"
+    assert str(caught.value) == "test/keyed: RuntimeError: 401: wrong key *** for https://***@host."
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 
@@ -534,7 +534,7 @@ try:
 except NotInstalledError as error:
     print(error)
 """
-    assert python(code).endswith(f"to install it: {installing.command('llm', '--upgrade')}")
+    assert python(code).endswith(f"to install it: {installing.command('llm', '--upgrade')}.")
 
 
 def test_an_llm_that_is_too_old_is_told_so(monkeypatch):

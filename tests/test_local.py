@@ -230,7 +230,7 @@ async def test_without_the_weights_the_message_holds_the_command(
     assert not local.installed()
     with pytest.raises(NotInstalledError) as caught:
         await Local.create_async("", user("Hello"))
-    assert str(caught.value).endswith(f"to install it: {installing.module('install-model')}")
+    assert str(caught.value).endswith(f"to install it: {installing.module('install-model')}.")
 
 
 def test_without_the_runtime_the_message_holds_both_commands(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_without_the_runtime_the_message_holds_both_commands(tmp_path: Path) -> 
     assert done.stdout.splitlines() == [
         "False",
         "the embedded model is not installed; to install it: "
-        f"{installing.command('local')} && {installing.module('install-model')}",
+        f"{installing.command('local')} && {installing.module('install-model')}.",
     ]
 
 

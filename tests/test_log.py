@@ -89,7 +89,7 @@ def test_a_failure_is_a_warning_with_its_kind_and_message(chat, lines, failing):
     level, text = lines()[-1]
     assert level == "WARNING"
     assert text.startswith("failing:m failed, 2 chunks in ")
-    assert text.endswith(": ProviderError: the model is overloaded")
+    assert text.endswith(": ProviderError: the model is overloaded.")
 
 
 def test_a_cancelled_reply_is_no_warning(chat, lines):
@@ -121,7 +121,7 @@ def test_each_failed_try_is_told_for_those_who_look_closely(chat, lines, failing
         list(chat.ask("hi", retries=2))
 
     told = [text for level, text in lines() if level == "DEBUG"]
-    failed = [f"failing:m failed at try {n}: ProviderConnectionError: refused" for n in (1, 2, 3)]
+    failed = [f"failing:m failed at try {n}: ProviderConnectionError: refused." for n in (1, 2, 3)]
     assert told == [failed[0], "failing:m asked again, try 2", failed[1], "failing:m asked again, try 3", failed[2]]
 
 
@@ -158,7 +158,7 @@ def test_no_key_of_the_environment_does(chat, lines, failing, monkeypatch):
     with pytest.raises(ProviderError):
         list(chat.ask("hi"))
 
-    assert lines()[-1][1].endswith("wrong key ***")
+    assert lines()[-1][1].endswith("wrong key ***.")
 
 
 @pytest.mark.parametrize("quoted", ["pa%40ss-word", "pa@ss-word"])
@@ -167,7 +167,7 @@ def test_no_password_of_a_proxy_does(chat, lines, failing, quoted):
     with pytest.raises(ProviderError):
         list(chat.ask("hi", proxy="http://user:pa%40ss-word@127.0.0.1:1"))
 
-    assert lines()[-1][1].endswith("wrong password ***")
+    assert lines()[-1][1].endswith("wrong password ***.")
 
 
 def test_a_prompt_that_the_server_quotes_is_left_out(chat, lines, failing):
@@ -175,7 +175,7 @@ def test_a_prompt_that_the_server_quotes_is_left_out(chat, lines, failing):
     with pytest.raises(ProviderError):
         list(chat.ask("my secret prompt"))
 
-    assert lines()[-1][1].endswith("ProviderError: refused: '***' is against the rules")
+    assert lines()[-1][1].endswith("ProviderError: refused: '***' is against the rules.")
 
 
 def test_a_line_that_is_not_the_protocol_is_not_quoted(chat, lines, failing):
@@ -183,7 +183,7 @@ def test_a_line_that_is_not_the_protocol_is_not_quoted(chat, lines, failing):
     with pytest.raises(ProtocolError):
         list(chat.ask("hi"))
 
-    assert lines()[-1][1].endswith("ProtocolError: the server sent a line that is not JSON")
+    assert lines()[-1][1].endswith("ProtocolError: the server sent a line that is not JSON.")
 
 
 def test_a_reply_that_does_not_fit_its_schema_is_not_quoted(chat, lines):

@@ -30,7 +30,7 @@ def test_alone_it_says_what_is_installed_and_where(own_settings: Path, capsys: p
 def test_a_failure_is_one_line_and_exit_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["install-model", "--from", "/no/such/file"]) == 1
     told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "/no/such/file cannot be read: No such file or directory\n")
+    assert (told.out, told.err) == ("", "/no/such/file cannot be read: No such file or directory.\n")
 
 
 @pytest.mark.parametrize(("error", "status"), [(FlowGptError("no"), 1), (KeyboardInterrupt(), 130)])

@@ -151,7 +151,7 @@ def test_an_error_about_a_name_lists_who_is_installed(parrot):
     with pytest.raises(ModelNotSupportedError) as caught:
         find_model("zzzzzz")
 
-    assert str(caught.value).endswith(f"Installed providers: {', '.join(provider_names())}")
+    assert str(caught.value).endswith(f"Installed providers: {', '.join(provider_names())}.")
     assert "parrot" in str(caught.value)
 
 

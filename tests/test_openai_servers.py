@@ -87,7 +87,7 @@ async def test_a_key_that_is_missing_is_told_by_its_variables_name(monkeypatch, 
         await server().read_key()
     assert str(caught.value) == (
         "there is no key for api.openai.com: the environment variable OPENAI_API_KEY is not set. Set it, or name "
-        "another one with the setting openai_key (FLOWGPT_OPENAI_KEY in the environment)"
+        "another one with the setting openai_key (FLOWGPT_OPENAI_KEY in the environment)."
     )
 
 

@@ -375,7 +375,7 @@ def test_a_reply_that_leaves_no_turn_is_told_of_all_the_same(open_page, monkeypa
     page.settled()
 
     (end,) = page.ends
-    assert (end["status"], end["error"], end["gone"]) == ("failed", "ProviderError: http://***@host is down", True)
+    assert (end["status"], end["error"], end["gone"]) == ("failed", "ProviderError: http://***@host is down.", True)
     assert [turn["prompt"] for turn in page.load()] == ["one"]
 
 

@@ -108,7 +108,7 @@ def test_a_row_that_cannot_be_asked_costs_no_other_its_answer():
 
     assert whole["status"].tolist() == ["complete", "failed", "failed", "complete"]
     assert whole["error"][1].startswith("PromptError: it has no value for {word}")
-    assert whole["error"][2] == "PromptError: it is empty"
+    assert whole["error"][2] == "PromptError: it is empty."
 
 
 def test_a_row_that_fails_costs_no_other_its_answer(monkeypatch):

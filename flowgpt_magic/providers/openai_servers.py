@@ -70,7 +70,7 @@ class Server:
             key = await keys.read_soon(self.key_name)
         except MissingKeyError as error:
             raise MissingKeyError(
-                f"there is no key for {self.url.host}: {error}. Set it, or name another one with the setting "
+                f"there is no key for {self.url.host}: {error.clause}. Set it, or name another one with the setting "
                 f"openai_key ({variable('openai_key')} in the environment)"
             ) from None
         http.check_token(key, keys.place(self.key_name))

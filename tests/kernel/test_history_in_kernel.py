@@ -241,7 +241,7 @@ def test_undo_redo_clear_and_what_they_say(notebook):
     kernel.good("%flowgpt undo")
     kernel.good("%flowgpt undo")
     nothing = kernel.run("%flowgpt undo")
-    assert nothing.error == "NothingToUndoError: there is nothing to undo"
+    assert nothing.error == "NothingToUndoError: there is nothing to undo."
 
 
 def test_retry_edit_and_continue_ask_at_the_place_of_the_turn(notebook):

@@ -314,7 +314,7 @@ def test_help_tells_of_one_subcommand_and_version_which_this_is(kernel):
 @newest
 def test_a_lone_word_that_is_nearly_a_subcommand_is_not_sent(kernel):
     assert kernel.run("%flowgpt undoo").error == (
-        "OptionError: there is no subcommand undoo; did you mean undo? %flowgpt -- undoo sends it as a prompt"
+        "OptionError: there is no subcommand undoo; did you mean undo? %flowgpt -- undoo sends it as a prompt."
     )
     assert answer(kernel, "%flowgpt -- undoo") == "undoo"
 

@@ -23,7 +23,7 @@ def test_a_reply_that_never_fits_fails_the_cell_in_one_line_and_keeps_every_atte
     run = kernel.run("%%flowgpt --schema City --retries 1 -o answer\nno JSON")
 
     assert run.status == "error"
-    assert run.error == "MismatchError: the reply does not fit City after 2 tries: there is no JSON in it"
+    assert run.error == "MismatchError: the reply does not fit City after 2 tries: there is no JSON in it."
     assert kernel.good("print(len(answer.attempts), answer.status)").printed == "1 failed\n"
     assert "no JSON" in kernel.good("%flowgpt show 1 1").outputs[0]["data"]["text/plain"]
 
