@@ -240,7 +240,7 @@ def test_a_forked_process_says_that_it_cannot_answer(model_folder: Path) -> None
         assert ask()
     """
     done = run_script(body, model_folder, PYTHONWARNINGS="ignore")
-    expected = "the embedded model does not answer in a forked process; start it with 'spawn'\n"
+    expected = "the embedded model does not answer in a forked process; start it with 'spawn'.\n"
     assert (done.stdout, done.stderr, done.returncode) == (expected, "", 0)
 
 

@@ -85,7 +85,7 @@ async def test_many_are_asked(chat):
 
 
 def test_an_error_is_caught_by_its_kind():
-    assert typed_uses.catch("hi") == "failed: echo was told to fail after 0 chunks"
+    assert typed_uses.catch("hi") == "failed: echo was told to fail after 0 chunks."
 
 
 async def test_the_provider_of_flowgpt_is_asked_by_itself():
