@@ -388,7 +388,7 @@ def test_the_pause_is_told_with_the_patience_that_is_left(monkeypatch):
 def test_patience_is_checked_like_other_limits():
     for wrong in (-1, "long", float("nan")):
         with pytest.raises(Exception, match="patience"):
-            map_prompts(["one"], patience=wrong)
+            map_prompts(["one"], model="echo", patience=wrong)
 
 
 def test_a_server_that_is_killed_and_stays_away_is_not_connected_to_in_a_loop(monkeypatch):
@@ -409,6 +409,10 @@ def test_a_server_that_is_killed_and_stays_away_is_not_connected_to_in_a_loop(mo
             batch.read()
         killing.join()
 
-        assert Counter(result.status for result in batch.results) == {"complete": 29, None: 271}
+        found = Counter(result.status for result in batch.results)
+        assert (found["complete"], found[None] + found["cancelled"]) == (
+            29,
+            271,
+        )  # a probe may be on its way at the end
         assert time.process_time() - processor < 5
         assert len(server.arrivals) < 60

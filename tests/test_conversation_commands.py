@@ -44,7 +44,7 @@ def test_alone_it_shows_what_is_in_force(desk):
 
     assert shown["conversation"] == "main, 1 turn"
     assert (shown["model"], shown["system prompt"], shown["temperature"]) == ("echo:words", "be kind", "0.5")
-    assert shown["history"] == ":memory:"
+    assert shown["history"] == "in memory, until this kernel is restarted"
 
 
 def test_alone_it_says_what_is_wrong_with_the_model():

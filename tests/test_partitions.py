@@ -53,6 +53,12 @@ def asked(server: Server) -> Counter[str]:
     return Counter(map(prompt_of, server.requests))
 
 
+@pytest.fixture(autouse=True)
+def chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who has chosen whom to ask; without a choice nothing is sent."""
+    monkeypatch.setenv("FLOWGPT_MODEL", "echo")
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with background(repeating) as server:
