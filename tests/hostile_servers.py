@@ -143,8 +143,10 @@ class Hostile:
             await connection.send(start + b"\r\n", framed(events[: len(events) // 2]))
             connection.reset()
             return
-        await connection.send(start + b"\r\n", framed(events), END)
+        await connection.send(start + b"\r\n")
+        # Counted in the same step in which it is sent: a client may have read it before this task goes on.
         self.answered[prompt] += 1
+        await connection.send(framed(events) + END)
 
 
 def _named(decision: Refusal) -> dict[str, str]:

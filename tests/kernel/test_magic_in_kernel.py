@@ -153,7 +153,7 @@ def test_a_question_mark_behind_the_magic_shows_the_help(kernel, code):
         ("—system brief", "the option is --system"),
         ("-c ' '", "a conversation needs a name"),
         ("-s @binary.dat", "-s @binary.dat: this is no text file"),
-        ("-s @", "-s @: Is a directory"),
+        ("-s @", "-s @: . cannot be read: it is a folder"),
         ("-a binary.dat", "binary.dat is not a text file"),
         ("-a missing.txt", "there is no variable and no file of this name"),
         ("-a cell:99999", "cell:99999: there is no such cell"),

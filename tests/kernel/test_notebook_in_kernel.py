@@ -90,7 +90,8 @@ def test_a_client_that_tells_nothing_leaves_the_folder(start_kernel, tmp_path):
     kernel = start_kernel(setup="")
 
     folder = os.path.realpath(tmp_path)
-    assert json.loads(kernel.good(WHERE).printed) == ["folder", "", f"folder {folder}", f"folder:{folder}", ""]
+    told = kernel.good(WHERE, cell_id="").printed
+    assert json.loads(told) == ["folder", "", f"folder {folder}", f"folder:{folder}", ""]
 
 
 @pytest.mark.parametrize("outer", ["", "/home/ada/outer.ipynb"])

@@ -31,7 +31,7 @@ def test_words_are_printed_as_they_arrive_and_an_interrupt_keeps_them(terminal):
 
 @pytest.mark.parametrize("options", ["", "-f json "])
 def test_while_nothing_has_come_a_line_counts_the_seconds_and_is_erased(terminal, options):
-    terminal.run("%config FlowGPT.pace = 1.2")
+    terminal.run("%config FlowGPT.pace = 3")
     terminal.child.sendline(f"%flowgpt {options}[1]")
 
     terminal.child.expect(r"\x1b7[^\n]*echo:words · 1 s")
