@@ -183,7 +183,7 @@ def container(value: object, look: Look) -> Shown | None:
     found = parts(value)
     if found is None:
         return None
-    if value is os.environ:  # whoever means one of its secrets names that one
+    if value is os.environ:  # one of its secrets is sent only by its own name
         look = replace(look, masked=True)
     look.fair = False
     line = short(value, min(look.room, LINE), look)

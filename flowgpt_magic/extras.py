@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -93,11 +94,12 @@ class Extras:
         )
 
 
-class HasExtras:
+class HasExtras(ABC):
     """What came with the text of a reply, by name. Derived classes say in ``_whole_extras`` how they get it."""
 
+    @abstractmethod
     def _whole_extras(self) -> Extras:
-        raise NotImplementedError
+        """All that came beside the text; waits for the end of the reply."""
 
     @property
     def reasoning(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -18,9 +19,9 @@ class RunsAsTask(Coroutine[Any, Any, T_co]):
 
     _running: WeakKeyDictionary[asyncio.Task[Any], Coroutine[Any, Any, T_co]]
 
+    @abstractmethod
     def _steps(self) -> Coroutine[Any, Any, T_co]:
         """The coroutine that awaits this object."""
-        raise NotImplementedError
 
     def send(self, value: Any, /) -> Any:
         """Run the next step of the current task."""

@@ -512,39 +512,22 @@ with ThreadPoolExecutor(20) as pool:
 
 CHILDREN = """
 import multiprocessing, os, sys
-from flowgpt_magic import Conversation, ask
+from flowgpt_magic import Conversation, ask, map_prompts
 
-def child(number):
+def replies(number):
     for each in range(5):
         Conversation(f"child {number}").ask(f"question {number} {each}").text
     os._exit(0)  # no atexit function runs
 
-if __name__ == "__main__":
-    ask("of the parent").text
-    context = multiprocessing.get_context(sys.argv[1])
-    children = [context.Process(target=child, args=(number,)) for number in range(4)]
-    for each in children:
-        each.start()
-    for each in children:
-        each.join()
-    assert [each.exitcode for each in children] == [0] * 4
-    os._exit(0)
-"""
-
-
-BATCHES = """
-import multiprocessing, os, sys
-from flowgpt_magic import ask, map_prompts
-
-def child(number):
+def batch(number):
     batch = map_prompts([f"item {number} {each}" for each in range(100)], progress=False)
     assert len(batch.results) == 100 and batch.status == "complete"
-    os._exit(0)  # no atexit function runs
+    os._exit(0)
 
 if __name__ == "__main__":
     ask("of the parent").text
     context = multiprocessing.get_context(sys.argv[1])
-    children = [context.Process(target=child, args=(number,)) for number in range(4)]
+    children = [context.Process(target=globals()[sys.argv[2]], args=(number,)) for number in range(4)]
     for each in children:
         each.start()
     for each in children:
@@ -592,12 +575,12 @@ def test_no_turn_comes_before_its_notebook_however_threads_change(kernel, tmp_pa
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_process_that_ends_at_once_after_its_replies_were_complete_has_saved_them(tmp_path, method):
-    assert run_program(tmp_path, CHILDREN, method) == 21
+    assert run_program(tmp_path, CHILDREN, method, "replies") == 21
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_process_that_ends_at_once_after_its_batch_was_complete_has_saved_it(tmp_path, method):
-    assert run_program(tmp_path, BATCHES, method) == 401
+    assert run_program(tmp_path, CHILDREN, method, "batch") == 401
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

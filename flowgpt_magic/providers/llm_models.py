@@ -141,12 +141,18 @@ async def _in_thread(read: Callable[[], Generator[Any, None, None]]) -> AsyncGen
 
     threading.Thread(target=run, name="flowgpt_magic llm", daemon=True).start()
     try:
-        while (item := await arrived.get()) is not END:
-            if isinstance(item, Exception):
-                raise item
+        while (item := await _next_item(arrived)) is not END:
             yield item
     finally:
         left.set()
+
+
+async def _next_item(arrived: asyncio.Queue[Any]) -> Any:
+    """What the reader has put there next: an item, or ``END``. Raises the error that it has met."""
+    item = await arrived.get()
+    if isinstance(item, Exception):
+        raise item
+    return item
 
 
 async def _in_task(response: Any) -> AsyncGenerator[str, None]:
@@ -169,9 +175,7 @@ async def _in_task(response: Any) -> AsyncGenerator[str, None]:
 
     task = asyncio.create_task(read())
     try:
-        while (item := await arrived.get()) is not END:
-            if isinstance(item, Exception):
-                raise item
+        while (item := await _next_item(arrived)) is not END:
             yield item
     finally:
         task.cancel()
