@@ -56,6 +56,11 @@ class Alias:
     params: Mapping[str, Any] = field(default_factory=dict)
     extra_headers: Mapping[str, str | None] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        from flowgpt_magic.secret_forms import masked_repr  # its patterns take a while to compile
+
+        return masked_repr(self)
+
 
 def aliases_file() -> Path:
     """Where the aliases are kept, or would be."""

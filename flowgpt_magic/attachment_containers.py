@@ -130,7 +130,8 @@ def _cut(text: str, room: int, look: Look) -> str:
 
 def _short_text(value: str | bytes | bytearray, room: int, look: Look) -> str:
     if not isinstance(value, str):
-        return repr(bytes(value[: room + 1]))
+        text = repr(bytes(value[: room + 1000]))
+        return (without_known_values(text) if look.masked else text)[: room + 1]
     text = str.__getitem__(value, slice(room + 1000))  # a password is found by the sign that comes after it
     return repr((without_known_values(text) if look.masked else text)[: room + 1])
 
@@ -183,7 +184,7 @@ def container(value: object, look: Look) -> Shown | None:
     found = parts(value)
     if found is None:
         return None
-    if value is os.environ:  # one of its secrets is sent only by its own name
+    if value is os.environ or value is getattr(os, "environb", None):  # one of its secrets is sent only by its own name
         look = replace(look, masked=True)
     look.fair = False
     line = short(value, min(look.room, LINE), look)

@@ -13,6 +13,7 @@ from flowgpt_magic.extras import Extras, HasExtras
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.plain_text import counted, cut
 from flowgpt_magic.reply_code import CodeBlock, code_blocks_of
+from flowgpt_magic.secret_forms import masked_repr, without_passwords
 from flowgpt_magic.tables import Table
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Result(HasExtras):
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        return masked_repr(self)
+
     @property
     def code_blocks(self) -> list[CodeBlock]:
         """What of the text is shown as code, in order; what a model thought at its start is left out."""
@@ -85,7 +89,7 @@ class Tally:
             self.replayed += result.replayed
         elif result.status == "failed":
             self.failed += 1
-            reason = f"{type(result.error).__name__}: {result.error}"
+            reason = without_passwords(f"{type(result.error).__name__}: {result.error}")
             if reason in self.reasons or len(self.reasons) < SHOWN:
                 count, label = self.reasons.get(reason, (0, result.label))
                 self.reasons[reason] = (count + 1, label)
@@ -148,7 +152,7 @@ def to_frame(given: Any, results: Sequence[Result], model: str, *, with_data: bo
 
 
 def _row(result: Result, model: str) -> dict[str, Any]:
-    error = None if result.error is None else f"{type(result.error).__name__}: {result.error}"
+    error = None if result.error is None else without_passwords(f"{type(result.error).__name__}: {result.error}")
     named = {name: getattr(result, name) for name in ("prompt", "data", "status", "replayed")}
     usage = {name: getattr(result.usage, name) for name in ("prompt_tokens", "completion_tokens", "seconds")}
     text = result.text if result.status == "complete" or result.text else None

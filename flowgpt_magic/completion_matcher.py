@@ -96,10 +96,11 @@ def _all_models(*, wait: bool = True) -> Sequence[Item]:
 
     def look() -> Sequence[Item]:
         from flowgpt_magic import aliases, models
+        from flowgpt_magic.secret_forms import without_passwords
 
         found: list[Item] = []
         with suppress(FlowGptError):
-            found += [Item(each.name, f"alias of {each.target}") for each in aliases.load().values()]
+            found += [Item(each.name, f"alias of {without_passwords(each.target)}") for each in aliases.load().values()]
         found += [Item(name, "provider") for name in models.provider_names()]
         bare: dict[str, list[Item]] = {}
         for name in models.provider_names():

@@ -13,8 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+def _masked(args: tuple[object, ...]) -> list[object]:
+    """What an error or a warning is made of, without keys and passwords that show by their form what they are."""
+    from flowgpt_magic.secret_forms import without_passwords  # its patterns take a while to compile
+
+    return [without_passwords(each) if isinstance(each, str) else each for each in args]
+
+
 class FlowGptWarning(UserWarning):
     """Something a person should know that is no failure, such as an empty reply."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*_masked(args))
 
 
 class FlowGptError(Exception):
@@ -24,8 +34,11 @@ class FlowGptError(Exception):
     service, not in a line of the user's program.
 
     Its text ends in one full stop, whether or not it was raised with one. ``clause`` is the text without it, for a
-    sentence that goes on.
+    sentence that goes on. What is a key or a password by its form is masked in it.
     """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*_masked(args))
 
     def __str__(self) -> str:
         return sentences(super().__str__())

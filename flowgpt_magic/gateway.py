@@ -62,6 +62,7 @@ from flowgpt_magic.messages import notices_to
 from flowgpt_magic.models import find_model, with_chosen_server
 from flowgpt_magic.printing import write_line
 from flowgpt_magic.providers.flowgpt import PATH, TEMPERATURE
+from flowgpt_magic.secrecy import without_known_values
 from flowgpt_magic.settings import load
 
 __all__ = ["Gateway", "Options", "main", "running", "serve", "start"]
@@ -207,7 +208,7 @@ class Gateway:
         connection.request_arrived()
         with self._queue.place():  # not before, or a body that does not come would hold one
             model = self._model(question)
-            outlet.say_who_answers(f"{self.target.provider}:{model}")
+            outlet.say_who_answers(without_known_values(f"{self.target.provider}:{model}"))
             await self._reply(question, model, outlet)
 
     def _model(self, question: Question) -> str:
@@ -265,13 +266,17 @@ class Gateway:
         if question.temperature not in not_given:
             options["temperature"] = question.temperature
         async with AsyncExitStack() as stack:
-            stack.enter_context(notices_to(logger.warning))  # the protocol has no place for them
+            stack.enter_context(notices_to(_log_notice))  # the protocol has no place for them
             await stack.enter_async_context(self._queue.seat())
             source = self.target.provider_class.create_async_generator(model, question.messages, **options)
             chunks = await stack.enter_async_context(aclosing(source))
             async for chunk in chunks:
                 if isinstance(chunk, str):
                     await outlet.send_chunk(chunk)
+
+
+def _log_notice(text: str) -> None:
+    logger.warning("%s", without_known_values(text))
 
 
 def as_refusal(failure: BaseException, next_wait: Callable[[], float]) -> RefusedError:
@@ -300,7 +305,7 @@ def as_refusal(failure: BaseException, next_wait: Callable[[], float]) -> Refuse
         wait = failure.retry_after
     if status == 429 and wait is None:
         wait = max(FIRST_WAIT, next_wait())
-    return RefusedError(status, str(failure), {} if wait is None else wait_headers(wait))
+    return RefusedError(status, without_known_values(str(failure)), {} if wait is None else wait_headers(wait))
 
 
 def _reason(error: OSError) -> str:

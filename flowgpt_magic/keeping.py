@@ -11,6 +11,7 @@ from flowgpt_magic.journal import Journal
 from flowgpt_magic.messages import Status, Turn, Usage
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import Request
+from flowgpt_magic.secrecy import without_passwords
 
 if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
@@ -84,7 +85,7 @@ class Keeping:
         if self._turn is None:
             return
         reply.notices += self._journal.take_troubles()
-        error = "" if reply.error is None else f"{type(reply.error).__name__}: {reply.error}"
+        error = "" if reply.error is None else without_passwords(f"{type(reply.error).__name__}: {reply.error}")
         turn = replace(_grown(self._turn, reply, status), error=error)
         empty = not turn.answer.strip() or turn.text == self._request.begins_with
         reply.turn = self._conversation.end_turn(turn, empty=empty)

@@ -84,7 +84,9 @@ def failure(error: BaseException, request: Request) -> str:
 
 
 def _name(request: Request) -> str:
-    return printable(str(request.target))
+    from flowgpt_magic.secrecy import without_passwords  # its patterns take a while to compile
+
+    return printable(without_passwords(str(request.target)))
 
 
 def _secrets(request: Request) -> set[str]:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.desk import Desk
     from flowgpt_magic.reply import Reply
 
+SHORTEST_SECRET = 8  # characters
 # Packages whose frames lie between a cell and its magic: older IPython wraps magics with ``decorator``, whose earlier
 # releases make functions of no module.
 PLUMBING = ("flowgpt_magic", "IPython", "decorator", "")
@@ -72,15 +73,27 @@ class Hidden(str):
         return repr(self.shown)
 
 
+class HiddenTable(dict[str, Any]):
+    """A table of settings that ``%config`` shows without what is secret in it."""
+
+    def __repr__(self) -> str:
+        from flowgpt_magic.secrecy import without_secrets  # its patterns take a while to compile
+
+        shown = without_secrets(self)
+        return repr({name: shown.get(name, "***") for name in self})
+
+
 def _hidden(name: str, value: object) -> object:
     """The ``value`` of a setting as ``%config`` may show it: what holds the mark of a secret is hidden."""
+    if isinstance(value, Mapping):
+        return HiddenTable(value)
     if not isinstance(value, str) or not value:
         return value
     if settings.TABLE[name].metadata["secret"]:
         return Hidden(value, "***")
-    if not any(mark in value for mark in "@=-_"):
+    if len(value) < SHORTEST_SECRET:
         return value
-    from flowgpt_magic.secrecy import without_passwords  # its patterns take a while to compile
+    from flowgpt_magic.secret_forms import without_passwords  # its patterns take a while to compile
 
     shown = without_passwords(value)
     return value if shown == value else Hidden(value, shown)

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypedDict
 from flowgpt_magic.errors import FlowGptWarning
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.reasoning_text import answer_of
+from flowgpt_magic.secret_forms import masked_repr, without_passwords
 from flowgpt_magic.token_estimate import tokens_in
 
 Role = Literal["system", "user", "assistant"]
@@ -153,6 +154,9 @@ class Turn:
     images: tuple[str, ...] = ()
     extras: Extras = field(default=Extras())
 
+    def __repr__(self) -> str:
+        return masked_repr(self)
+
     @cached_property
     def answer(self) -> str:
         """What of the reply is sent with later turns: its text without the reasoning at its start."""
@@ -200,7 +204,7 @@ def notice(text: str) -> None:
     Whoever reads the reply decides how: a ``Reply`` collects notices and shows them with its text; without one, in a
     script, it is a Python warning.
     """
-    listener = _listener.get()
+    listener, text = _listener.get(), without_passwords(text)
     if listener is None:
         warnings.warn(text, FlowGptWarning, stacklevel=3)
     else:

@@ -44,7 +44,7 @@ class Choices:
         """Everything that can be chosen by now; ``anew`` asks servers that have told already."""
         try:
             for alias in aliases.load().values():
-                yield Choice("aliases", alias.name, alias.target)
+                yield Choice("aliases", alias.name, without_passwords(alias.target))
         except FlowGptError as error:
             yield Choice("aliases", "", _reason(error), able=False)
         for name in models.provider_names():
@@ -107,7 +107,7 @@ class Choices:
 
 def _choice(group: str, name: str, reason: str) -> Choice:
     """With what is missing for it; on which server it hangs is no reason against it."""
-    note = "" if reason.startswith("if ") else cut(reason.removeprefix("no: "), ROOM)
+    note = "" if reason.startswith("if ") else cut(without_passwords(reason.removeprefix("no: ")), ROOM)
     return Choice(group, name, note, able=bool(name) and not reason.startswith(UNABLE))
 
 

@@ -308,7 +308,7 @@ class PanelState:
         try:
             chosen = self._conversation.settings()
             told |= {"system": fit(chosen.system), "temperature": chosen.temperature}
-            return told | {"model": fit(str(models.find_model(chosen.model))), "trouble": ""}
+            return told | {"model": fit(without_passwords(str(models.find_model(chosen.model)))), "trouble": ""}
         except FlowGptError as error:
             return told | {"model": "", "trouble": cut(without_passwords(str(error)), 500)}
 

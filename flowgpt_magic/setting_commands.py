@@ -133,7 +133,7 @@ def _value(chosen: settings.Settings, name: str) -> str:
 
 
 def _source(chosen: settings.Settings, name: str) -> str:
-    return short_path(chosen.sources.get(name, "default"))
+    return without_passwords(short_path(chosen.sources.get(name, "default")))
 
 
 # Who can be asked
@@ -162,7 +162,8 @@ def models_(desk: Desk, rest: str) -> Shown:
     own = _resolved_aliases()
     rows = _rows_of_one(desk, words[0], own, asked) if words else _rows_of_all(desk, own, asked)
     columns = ("provider", "model", "alias", "would it answer?")
-    return Table(columns, tuple(rows), f"{note}; %flowgpt model NAME changes that")
+    shown = tuple(tuple(map(without_passwords, row)) for row in rows)
+    return Table(columns, shown, f"{without_passwords(note)}; %flowgpt model NAME changes that")
 
 
 def _rows_of_all(desk: Desk, own: Mapping[str, list[str]], asked: str) -> Iterator[tuple[str, ...]]:
@@ -173,7 +174,7 @@ def _rows_of_all(desk: Desk, own: Mapping[str, list[str]], asked: str) -> Iterat
             known = dict.fromkeys([*(found.get_models() or [""]), *_further(name, own)])
             answers = {model: _would_answer(desk, name, found, model) for model in known}
         except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
-            yield name, "", "", f"no: {error}"
+            yield name, "", "", without_passwords(f"no: {error}")
         else:
             yield from _model_rows(name, found, answers, own, asked)
 
@@ -250,7 +251,8 @@ def _resolved_aliases() -> dict[str, list[str]]:
 
 def _would_answer(desk: Desk, name: str, provider: type[Provider], model: str = "") -> str:
     """Would it, if it was asked by its own name? An alias may give an endpoint and a key that are not looked at."""
-    return provider.would_answer(desk.conversation().settings(model=f"{name}:{model}"), model) or "yes"
+    answer = provider.would_answer(desk.conversation().settings(model=f"{name}:{model}"), model) or "yes"
+    return without_passwords(answer)
 
 
 def _first_line(provider: type[Provider]) -> str:
@@ -271,7 +273,9 @@ def alias(_desk: Desk, rest: str) -> Shown:
     made = Alias(bare[0], bare[1], **given)
     before = short_names.load().get(made.name)
     _keep(made)
-    changed = f"; before, it asked {before.target}" if before and before.target != made.target else ""
+    changed = (
+        f"; before, it asked {without_passwords(before.target)}" if before and before.target != made.target else ""
+    )
     return _made(made) + changed
 
 
@@ -300,7 +304,7 @@ def dealias(_desk: Desk, rest: str) -> Shown:
     gone = _known(words[0])
     short_names.remove(gone.name)
     left = [each.name for each in short_names.load().values() if each.target == gone.name]
-    return f"{gone.name} is no alias any more; it asked {gone.target}" + (
+    return f"{gone.name} is no alias any more; it asked {without_passwords(gone.target)}" + (
         f". {', '.join(left)} pointed to it, and asks nobody now" if left else ""
     )
 
@@ -318,13 +322,13 @@ def _aliases() -> Shown:
     rows = tuple(
         (
             name,
-            cut(each.target),
+            cut(without_passwords(each.target)),
             _asks(name),
-            each.base_url,
-            cut(each.system),
+            without_passwords(each.base_url),
+            cut(without_passwords(each.system)),
             "" if each.temperature is None else f"{each.temperature:g}",
             _key_state(each.key_variable),
-            cut(_given(each)),
+            cut(without_passwords(_given(each))),
         )
         for name, each in known.items()
     )
@@ -422,7 +426,7 @@ def _made(made: Alias) -> str:
 
 def _asks(name: str) -> str:
     try:
-        return str(models.find_model(name))
+        return without_passwords(str(models.find_model(name)))
     except FlowGptError as error:
         return f"nobody: {error}"
 

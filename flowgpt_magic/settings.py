@@ -257,6 +257,11 @@ class Settings:
     layers: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict, compare=False, repr=False)
     project: Project = field(default=Project(), compare=False, repr=False)
 
+    def __repr__(self) -> str:
+        from flowgpt_magic.secret_forms import masked_repr  # its patterns take a while to compile
+
+        return masked_repr(self)
+
 
 CONNECTION = ("trust_env", "ca_bundle", "client_cert", "client_key", "connect_timeout", "read_timeout", "line_limit")
 """How any server is reached; none of these changes an answer."""

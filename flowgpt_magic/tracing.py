@@ -25,6 +25,7 @@ from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import Request
+from flowgpt_magic.secret_forms import without_passwords
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -190,7 +191,7 @@ def _start(request: Request, parent: Context, begun: int, attributes: Mapping[st
     from opentelemetry import trace
 
     tracer = trace.get_tracer("flowgpt_magic", _version())
-    name, kind = f"chat {request.target.model}".strip(), trace.SpanKind.CLIENT
+    name, kind = f"chat {without_passwords(request.target.model)}".strip(), trace.SpanKind.CLIENT
     return tracer.start_span(name, context=parent, kind=kind, attributes=attributes, start_time=begun)
 
 
@@ -201,7 +202,7 @@ def _asked(request: Request, conversation_id: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": _provider_name(request.target.provider, server.get("server.address", "")),
-        "gen_ai.request.model": request.target.model,
+        "gen_ai.request.model": without_passwords(request.target.model),
         "gen_ai.request.stream": True,
         **server,
     }

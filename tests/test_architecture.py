@@ -32,6 +32,7 @@ LAYERS = (
         "plain_text",
         "printing",
         "regular_files",
+        "secret_forms",
     },
     {
         "keys",

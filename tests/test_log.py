@@ -158,7 +158,7 @@ def test_no_key_of_the_environment_does(chat, lines, failing, monkeypatch):
     with pytest.raises(ProviderError):
         list(chat.ask("hi"))
 
-    assert lines()[-1][1].endswith("wrong key ***.")
+    assert lines()[-1][1].endswith("wrong key sk-***.")
 
 
 @pytest.mark.parametrize("quoted", ["pa%40ss-word", "pa@ss-word"])

@@ -214,6 +214,41 @@ FORMS = [
     "SG." + "abcdefghijklmnopqrst" + ".abcdefgh",
     "AccountKey=" + "abcdefghijklmnopqrstuv/+==",
 ]
+PGP = "-----END PGP PRIVATE" + " KEY BLOCK-----"
+# What is said to be a secret, and what stays of it.
+ASSIGNED = [
+    ("see anna:{}@db.example.org:5432/x", "pa55word", "see ***@db.example.org:5432/x"),
+    ("//anna:{}@db.example.org", "geheim", "//***@db.example.org"),
+    (f"{PGP.replace('END', 'BEGIN')}\nVersion: 1-2\n\n{{}}\n{PGP}", "abcdef", f"{PGP.replace('END', 'BEGIN')}***"),
+    ("host=db password={} dbname=x", "swordfish", "host=db password=*** dbname=x"),
+    ("Server=x;Pwd={};", "swordfish", "Server=x;Pwd=***;"),
+    ("password: {}", "hunter2", "password: ***"),
+    ('{{"password": "{}", "n": 1}}', "sword fish", '{"password": "***", "n": 1}'),
+    ('{{\\"password\\": \\"{}\\", \\"n\\": 1}}', "swordfish", '{\\"password\\": \\"***\\", \\"n\\": 1}'),
+    ("{{b'password': b'{}'}}", "swordfish", "{b'password': b'***'}"),
+    ("password='{}'", 'a"b', "password='***'"),
+    ("export DB_PASSWORD={}", "swordfish", "export DB_PASSWORD=***"),
+    ("aws_secret_access_key = {}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCY", "aws_secret_access_key = ***"),
+    ("api-key: {}", "abcdef123456", "api-key: ***"),
+    ("client_secret='{}'", "abcdefghijkl", "client_secret='***'"),
+    ("access_token={}&x=1", "abcdef123456", "access_token=***&x=1"),
+]
+HARMLESS_CODE = [
+    "password: str = None",
+    "password = getpass('Password: ')",
+    "connect(password=pw, user=user)",
+    "self.password = password",
+    "password=os.environ['PASSWORD']",
+    "password=$PASSWORD token=${TOKEN}",
+    "if password == 'x'[0]:",
+    "token=None, max_tokens=512, next(token)",
+    "sorted(words, key=len)",
+    "api_key=keys['openai_1']",
+    "mail to:anna@example.org or mailto:anna1@example.org",
+    "at 12:30@cafe.example.org",
+    "git@github.com:anna/x.git",
+    "the password is wrong: try again",
+]
 HARMLESS_TEXTS = [
     "task-force-of-the-month-is-here",
     "risk-averse-investors-win-again",
@@ -247,6 +282,20 @@ class TestForms:
     def test_a_header_with_a_token_is_hidden(self, header):
         assert without_passwords(header.format("abcdefghijklmnop1")) == header.format("***")
 
+    @pytest.mark.parametrize(("text", "secret", "kept"), ASSIGNED)
+    def test_what_is_said_to_be_a_secret_is_hidden(self, text, secret, kept):
+        assert without_passwords(text.format(secret)) == kept
+
+    @pytest.mark.parametrize("text", HARMLESS_CODE)
+    def test_code_that_reads_a_secret_from_elsewhere_is_kept(self, text):
+        assert without_passwords(text) == text
+
+    @given(st.lists(st.sampled_from([*"a1:=@'\"\\ ", "password", "token", "://", "b.c", "***", "sk-"]), max_size=14))
+    def test_masking_twice_is_masking_once_whatever_stands_beside_a_name(self, parts):
+        once = without_passwords("".join(parts))
+
+        assert without_passwords(once) == once
+
     def test_a_private_key_is_hidden_also_where_its_end_is_cut_off(self):
         begin, end = "-----BEGIN RSA PRIVATE" + " KEY-----", "-----END RSA PRIVATE" + " KEY-----"
 
@@ -259,7 +308,25 @@ class TestForms:
 
         assert without_passwords(once) == once
 
-    @pytest.mark.parametrize("part", ["eyJ", "?key", "?key=a", "http://a@", "sk-", "SG.", "gh", "Bearer ", "&token"])
+    @pytest.mark.parametrize(
+        "part",
+        [
+            "eyJ",
+            "?key",
+            "?key=a",
+            "http://a@",
+            "sk-",
+            "SG.",
+            "gh",
+            "Bearer ",
+            "&token",
+            "password=",
+            "a:",
+            "a:1@b.",
+            "token='",
+            "pwd: ",
+        ],
+    )
     def test_a_long_text_of_beginnings_costs_little(self, part):
         begun = time.process_time()
         without_passwords(part * (100_000 // len(part)))
