@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flowgpt_magic import first_answer, installing, journal, models, settings
+from flowgpt_magic import first_answer, installing, journal, models, registry, settings
 from flowgpt_magic.errors import FlowGptError, NoAnswerError
 from flowgpt_magic.printing import write, write_line
 from flowgpt_magic.providers import runtime, weights
@@ -22,7 +22,7 @@ def show_status(_options: argparse.Namespace) -> None:
     rows = {
         "flowgpt_magic": _version("flowgpt_magic"),
         "Python": f"{sys.version.split()[0]}, {sys.executable}",
-        "providers": ", ".join(models.provider_names()),
+        "providers": ", ".join(registry.provider_names()),
         "runtime": _runtime(),
         "weights": _weights(),
         "asked by default": _default(),
@@ -50,7 +50,7 @@ def answer_first(options: argparse.Namespace) -> None:
 
 def _default() -> str:
     try:
-        return models.with_chosen_server(settings.load()).model or models.default_provider()
+        return models.with_chosen_server(settings.load()).model or registry.default_provider()
     except FlowGptError as error:
         return f"nobody: {error}"
 

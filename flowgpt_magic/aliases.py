@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from flowgpt_magic import extra_headers, keys, parameters, settings
 from flowgpt_magic.errors import FlowGptError, MissingKeyError
 from flowgpt_magic.parameters import Layer
+from flowgpt_magic.registry import address_and_key, built_in, find_target, provider_names
 
 FILE = "aliases.json"
 VERSION = 1
@@ -158,9 +159,7 @@ def as_options(alias: Alias, *, need_key: bool = True) -> dict[str, Any]:
 
 def _address_and_key(alias: Alias) -> tuple[str, str]:
     """The settings that its endpoint and its key stand for."""
-    from flowgpt_magic.models import address_and_key
-
-    return address_and_key(alias.target)
+    return address_and_key(lambda: find_target(alias.target.strip()))
 
 
 def _key(name: str, setting: str, *, need_key: bool) -> str:
@@ -242,8 +241,6 @@ def key_for(address: str, server: str, chosen: settings.Settings, otherwise: str
 
 def may_be_alias(name: str) -> bool:
     """Can an alias be called so? Says whether it is worth while to look, without reading the file."""
-    from flowgpt_magic.models import built_in
-
     return bool(name) and not re.search(r"[\s:/]", name) and not built_in(name)
 
 
@@ -251,8 +248,6 @@ def may_be_alias(name: str) -> bool:
 
 
 def _check_name(name: str) -> None:
-    from flowgpt_magic.models import provider_names
-
     _check_form(name)
     if name in provider_names():
         raise AliasError(f"{name} is the name of a provider; call the alias something else")

@@ -95,17 +95,17 @@ def _all_models(*, wait: bool = True) -> Sequence[Item]:
     """
 
     def look() -> Sequence[Item]:
-        from flowgpt_magic import aliases, models
+        from flowgpt_magic import aliases, registry
         from flowgpt_magic.secret_forms import without_passwords
 
         found: list[Item] = []
         with suppress(FlowGptError):
             found += [Item(each.name, f"alias of {without_passwords(each.target)}") for each in aliases.load().values()]
-        found += [Item(name, "provider") for name in models.provider_names()]
+        found += [Item(name, "provider") for name in registry.provider_names()]
         bare: dict[str, list[Item]] = {}
-        for name in models.provider_names():
+        for name in registry.provider_names():
             with suppress(Exception):  # a plug-in is foreign code
-                provider = models.find_provider(name)
+                provider = registry.find_provider(name)
                 own = list(provider.models) or [provider.default_model]
                 found += [Item(f"{name}:{model}", "model") for model in own if model]
                 for model in (*own, *provider.model_aliases):
@@ -119,14 +119,14 @@ def _all_parameters() -> Sequence[Item]:
     """What ``-P`` takes, of all providers."""
 
     def look() -> Sequence[Item]:
-        from flowgpt_magic import models
+        from flowgpt_magic import registry
 
         found: dict[str, list[str]] = {}
-        for name in models.provider_names():
+        for name in registry.provider_names():
             with suppress(Exception):  # a plug-in is foreign code
-                provider = models.find_provider(name)
+                provider = registry.find_provider(name)
                 connection = {"proxy", "schema", *provider.settings} - {"extra_headers"}
-                for each in sorted(models.taken_by(models.Target(name, provider, "")) - connection):
+                for each in sorted(registry.taken_by(registry.Target(name, provider, "")) - connection):
                     found.setdefault(each, []).append(name)
         return [Item(f"{each}=", f"parameter of {', '.join(owners)}") for each, owners in sorted(found.items())]
 

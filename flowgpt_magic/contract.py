@@ -18,8 +18,8 @@ from typing import Any
 from flowgpt_magic.errors import FlowGptError, ModelNotSupportedError, ProviderNotFoundError
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage
-from flowgpt_magic.models import find_provider
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.registry import find_provider
 from flowgpt_magic.settings import TABLE, load
 from flowgpt_magic.trial import Trials
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from typing import Any
 
-from flowgpt_magic import models
+from flowgpt_magic import registry
 from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import ParameterRefusedError
 from flowgpt_magic.extras import Extras
@@ -28,7 +28,7 @@ async def fitting(ask: Callable[[Mapping[str, Any]], Chunks], given: Mapping[str
     as a notice, and remembered for the server and model: later requests leave it out at once. One that was given for
     this very prompt is a ``ParameterRefusedError`` that says what to do.
     """
-    place, known = _place(given, request), models.refusals()
+    place, known = _place(given, request), registry.refusals()
     for name, source in _not_taken(request):
         if known.first_time("not taken", request.target.provider, name):
             notice(f"{name} (from {source}) was left out: {request.target.provider} takes no such parameter")
@@ -66,7 +66,7 @@ def _not_taken(request: Request) -> Iterator[tuple[str, str]]:
     """The parameters from the settings that the provider has none of, and where each comes from."""
     params = request.chosen.params or {}
     if params:
-        taken, places = models.taken_by(request.target), origins(request.chosen.layers.get("params", ()))
+        taken, places = registry.taken_by(request.target), origins(request.chosen.layers.get("params", ()))
         yield from (
             (name, places[name].source) for name, each in params.items() if name not in taken and each is not None
         )

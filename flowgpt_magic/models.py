@@ -2,147 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-import warnings
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from flowgpt_magic import aliases as short_names
-from flowgpt_magic.errors import (
-    FlowGptError,
-    FlowGptWarning,
-    ModelNotSupportedError,
-    NothingChosenError,
-    ProviderNotFoundError,
-    ProviderTimeoutError,
-    closest,
-)
-from flowgpt_magic.refusals import Refusals
-from flowgpt_magic.settings import KEYS, TABLE, Settings, variable
+from flowgpt_magic import registry
+from flowgpt_magic.errors import ModelNotSupportedError, ProviderNotFoundError, ProviderTimeoutError
+from flowgpt_magic.registry import Target, find_target, has_embedded, owners_of, provider_names
+from flowgpt_magic.settings import Settings
 
 if TYPE_CHECKING:
-    from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+    from flowgpt_magic.registry import Provider
 
-    class Provider(AsyncGeneratorProvider, ProviderModelMixin):
-        """What the classes behind the entry points are."""
-
-
-GROUP = "flowgpt_magic.providers"
 PATIENCE = 5.0  # seconds that a server is waited for which is to list its models
-DEFAULT = "local"  # who is asked where nothing is set, if it is installed; nobody else is ever asked unchosen
 SERVED = "flowgpt"  # who is asked where only the address of such a server is set
-
-
-@dataclass(frozen=True)
-class Target:
-    """Who is asked: the provider's name, its class, and one of its models."""
-
-    provider: str
-    provider_class: type[Provider]
-    model: str
-
-    def __str__(self) -> str:
-        return f"{self.provider}:{self.model}"
-
-
-@cache
-def _entry_points() -> dict[str, EntryPoint]:
-    """The installed providers by name; nobody takes the place of one of ours by using its name."""
-    found = sorted(entry_points(group=GROUP), key=lambda point: point.value.startswith("flowgpt_magic."))
-    return {point.name: point for point in found}
-
-
-def taken_by(target: Target) -> set[str]:
-    """The parameters that the provider names among its own."""
-    signature = inspect.signature(target.provider_class.create_async_generator)
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return {name for name, each in signature.parameters.items() if each.kind in kinds} - {"model", "messages"}
-
-
-@cache
-def refusals() -> Refusals:
-    """What models have refused in this process: beside the providers, because it holds whoever asks them."""
-    return Refusals()
-
-
-def _installed(name: str) -> bool:
-    """Is there a provider of this name? One that was installed a moment ago is seen too."""
-    if name not in _entry_points():
-        _entry_points.cache_clear()
-    return name in _entry_points()
-
-
-def provider_names() -> list[str]:
-    """The providers that are installed, ours and plug-ins, without importing any of them."""
-    return sorted(_entry_points())
-
-
-def built_in(name: str) -> bool:
-    """Is this one of the providers that come with this package?"""
-    return name in _entry_points() and _entry_points()[name].value.startswith("flowgpt_magic.")
-
-
-def find_provider(name: str) -> type[Provider]:
-    """The class of provider ``name``; raises ``ProviderNotFoundError`` where there is none, or it cannot be loaded."""
-    if not _installed(name):
-        known = provider_names()
-        raise ProviderNotFoundError(f"no provider {name!r}{closest(name, known)} Installed: {', '.join(known)}")
-    try:
-        found = _entry_points()[name].load()
-    except (Exception, SystemExit) as error:  # a plug-in is foreign code: whatever it raises, it is named
-        raise ProviderNotFoundError(f"provider {name!r} cannot be loaded: {_said(error)}") from error
-    if not (isinstance(found, type) and hasattr(found, "create_async_generator") and hasattr(found, "get_model")):
-        raise ProviderNotFoundError(f"provider {name!r} cannot be used: {found!r} is no provider class")
-    if unknown := [each for each in getattr(found, "settings", ()) if each not in TABLE]:
-        raise ProviderNotFoundError(f"provider {name!r} cannot be used: there is no setting {unknown[0]!r}")
-    return cast("type[Provider]", found)
-
-
-def _said(error: BaseException) -> str:
-    return str(error) if isinstance(error, FlowGptError) else f"{type(error).__name__}: {error}"
-
-
-def default_provider() -> str:
-    """The embedded model. Raises ``NothingChosenError`` where it is not installed; nobody else is asked unchosen."""
-    if not _embedded():
-        from flowgpt_magic.providers.local import install_command
-
-        raise NothingChosenError(
-            "no model is chosen and the embedded one is not installed, so nothing is sent. Choose one: "
-            f"{install_command()} (the embedded model), %flowgpt model openai_compatible:NAME (a server that speaks "
-            "OpenAI's protocol; its address is the setting openai_base_url), or %flowgpt model flowgpt (the "
-            f"FlowGPT service); outside a notebook set {variable('model')} instead."
-        )
-    return DEFAULT
 
 
 def with_chosen_server(chosen: Settings) -> Settings:
     """``chosen`` with ``flowgpt`` as its model, where of all this a person has chosen the address of a server alone."""
     address = "base_url"
-    if chosen.model.strip() or chosen.sources.get(address, "default").startswith("default") or _embedded():
+    if chosen.model.strip() or chosen.sources.get(address, "default").startswith("default") or has_embedded():
         return chosen
     return replace(chosen, model=SERVED, sources={**chosen.sources, "model": chosen.sources[address]})
-
-
-def _embedded() -> bool:
-    return not find_provider(DEFAULT).would_answer(Settings())
-
-
-def address_and_key(name: str) -> tuple[str, str]:
-    """The settings that say which server ``name`` asks, and that hold or name the key for it.
-
-    They are what an alias's endpoint and key stand for. ``name`` is what ``find_model`` takes; of one that nobody is
-    found for they are the FlowGPT server's.
-    """
-    try:
-        address = find_model(name).provider_class.address_setting
-    except FlowGptError:
-        address = ""
-    return (address, KEYS[address]) if address in KEYS else ("base_url", KEYS["base_url"])
 
 
 def find_model(name: str, aliases: Mapping[str, str] | None = None) -> Target:
@@ -156,9 +40,9 @@ def find_model(name: str, aliases: Mapping[str, str] | None = None) -> Target:
     name = name.strip()
     target = _alias_target(name, aliases)
     if target is None:
-        return _find(name, aliases)
+        return find_target(name, partial(_known, aliases))
     try:
-        return _find(target.strip(), aliases)
+        return find_target(target.strip(), partial(_known, aliases))
     except (ModelNotSupportedError, ProviderNotFoundError) as error:
         raise type(error)(f"alias {name}: {error}") from None
 
@@ -172,27 +56,15 @@ def chosen_name(name: str) -> str:
     return name if name in _names(name, None) else str(target)
 
 
-def _find(name: str, aliases: Mapping[str, str] | None) -> Target:
-    if not name:
-        return _target(default_provider(), "")
-    for separator in ":/":
-        provider, found, model = name.partition(separator)
-        if found and provider in _entry_points():
-            return _target(provider, model)
-    if name in _entry_points():
-        return _target(name, "")
-    return _by_model(name, short_names.load() if aliases is None else aliases)
-
-
 def is_model(name: str, aliases: Mapping[str, str] | None = None) -> bool:
     """Does the first word of a magic line name who to ask? Every ``this:that`` and ``this/that`` claims to.
 
     ``aliases`` are by default the user's.
     """
     claims = re.fullmatch(r"[\w.-]+[:/]\S+", name) and "://" not in name
-    if claims or name in _entry_points() or name in _names(name, aliases):
+    if claims or name in provider_names() or name in _names(name, aliases):
         return True
-    return bool(_owners(name))
+    return bool(owners_of(name))
 
 
 async def listed(name: str, found: type[Provider], chosen: Settings) -> list[str]:
@@ -210,6 +82,15 @@ async def listed(name: str, found: type[Provider], chosen: Settings) -> list[str
         raise ProviderTimeoutError(f"{name} has not listed its models within {2 * PATIENCE:g} s") from None
 
 
+def address_and_key(name: str) -> tuple[str, str]:
+    """The settings of the server that ``name`` asks: of its address, and of its key; ``name`` may be an alias."""
+    return registry.address_and_key(lambda: find_model(name))
+
+
+def _known(aliases: Mapping[str, str] | None) -> Collection[str]:
+    return short_names.load() if aliases is None else aliases
+
+
 def _names(name: str, aliases: Mapping[str, str] | None) -> Collection[str]:
     """The aliases; the user's are not looked at for what none of them can be called."""
     if aliases is not None:
@@ -221,48 +102,3 @@ def _alias_target(name: str, aliases: Mapping[str, str] | None) -> str | None:
     if name not in _names(name, aliases):
         return None
     return short_names.target_of(name) if aliases is None else aliases[name]
-
-
-def _target(provider: str, model: str) -> Target:
-    provider_class = find_provider(provider)
-    try:
-        return Target(provider, provider_class, provider_class.get_model(model))
-    except FlowGptError:
-        raise
-    except Exception as error:  # a plug-in's own code
-        raise ModelNotSupportedError(f"provider {provider!r} cannot tell its model: {_said(error)}") from error
-
-
-def _model_names() -> dict[str, list[str]]:
-    """By provider what its models are called, aliases last; one that cannot tell is named in a warning and left out."""
-    found = {}
-    for name in provider_names():
-        try:
-            provider_class = find_provider(name)
-            found[name] = [*provider_class.get_models(), *provider_class.model_aliases]
-        except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are asked all the same
-            text = str(error) if isinstance(error, FlowGptError) else f"provider {name!r} has no list: {_said(error)}"
-            warnings.warn(text, FlowGptWarning, stacklevel=3)
-    return found
-
-
-def _owners(model: str) -> list[str]:
-    return [name for name, names in _model_names().items() if model in names]
-
-
-def _by_model(name: str, aliases: Iterable[str]) -> Target:
-    owners = _owners(name)
-    if len(owners) == 1:
-        return _target(owners[0], name)
-    if owners:
-        choices = ", ".join(f"{owner}:{name}" for owner in owners)
-        raise ModelNotSupportedError(f"more than one provider has a model {name!r}; say which: {choices}")
-    provider = name.partition(":")[0] if ":" in name else ""
-    if provider:
-        find_provider(provider)
-    known = [*provider_names(), *aliases]
-    for owner, names in _model_names().items():
-        known += [*names, *(f"{owner}:{model}" for model in names)]
-    raise ModelNotSupportedError(
-        f"no model, provider or alias {name!r}{closest(name, known)} Installed providers: {', '.join(provider_names())}"
-    )

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from flowgpt_magic import aliases, bridge, models
+from flowgpt_magic import aliases, bridge, models, registry
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.plain_text import cut
@@ -47,7 +47,7 @@ class Choices:
                 yield Choice("aliases", alias.name, without_passwords(alias.target))
         except FlowGptError as error:
             yield Choice("aliases", "", _reason(error), able=False)
-        for name in models.provider_names():
+        for name in registry.provider_names():
             try:
                 found = list(self._of(name, anew=anew))
             except FlowGptError as error:
@@ -57,7 +57,7 @@ class Choices:
             yield from found
 
     def _of(self, name: str, *, anew: bool) -> Iterator[Choice]:
-        provider, conversation = models.find_provider(name), self._conversation()
+        provider, conversation = registry.find_provider(name), self._conversation()
         known = provider.get_models()
         for model in known:
             target = f"{name}:{model}"
@@ -67,7 +67,7 @@ class Choices:
             yield from self._of_a_server(name, provider, chosen, anew=anew)
 
     def _of_a_server(
-        self, name: str, provider: type[models.Provider], chosen: Settings, *, anew: bool
+        self, name: str, provider: type[registry.Provider], chosen: Settings, *, anew: bool
     ) -> Iterator[Choice]:
         server = provider.would_answer(chosen)
         if server.startswith(UNABLE):
@@ -82,14 +82,14 @@ class Choices:
         else:
             yield from (Choice(name, f"{name}:{model}") for model in found)
 
-    def _ask(self, key: str, name: str, provider: type[models.Provider], chosen: Settings) -> None:
+    def _ask(self, key: str, name: str, provider: type[registry.Provider], chosen: Settings) -> None:
         with self._lock:
             if key in self._asking:
                 return
             self._asking.add(key)
         bridge.worker().submit(self._list(key, name, provider, chosen))
 
-    async def _list(self, key: str, name: str, provider: type[models.Provider], chosen: Settings) -> None:
+    async def _list(self, key: str, name: str, provider: type[registry.Provider], chosen: Settings) -> None:
         found: list[str] | str
         try:
             found = await models.listed(name, provider, chosen)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flowgpt_magic import extra_headers, models, options, parameters, settings, written_parameters
+from flowgpt_magic import extra_headers, models, options, parameters, registry, settings, written_parameters
 from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.notebook import short_path
 from flowgpt_magic.plain_text import cut
@@ -30,7 +30,7 @@ def set_line(conversation: Conversation, rest: str) -> list[str]:
 
 def set_named(conversation: Conversation, name: str, value: str) -> list[str]:
     """Set ``name``, which is no setting but a parameter of whoever is asked here; an empty ``value`` sets nothing."""
-    taken = models.taken_by(models.find_model(conversation.settings().model))
+    taken = registry.taken_by(models.find_model(conversation.settings().model))
     if name not in taken:
         more = parameters.BODY in taken
         advice = f"; %flowgpt set {parameters.BODY} {{…}} takes further fields of the request" if more else ""

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from flowgpt_magic import aliases
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.models import Target, find_model, provider_names
+from flowgpt_magic.models import find_model
+from flowgpt_magic.registry import Target, provider_names
 from flowgpt_magic.settings import Settings
 
 

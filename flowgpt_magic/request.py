@@ -13,10 +13,10 @@ from flowgpt_magic.content_parts import prompt_of_message, read_messages
 from flowgpt_magic.errors import FlowGptError, OptionError, PromptError, closest
 from flowgpt_magic.images import image_url
 from flowgpt_magic.messages import Message, Turn, said
-from flowgpt_magic.models import Target, taken_by
 from flowgpt_magic.notebook import NO_CELL, Cell
 from flowgpt_magic.parameters import BODY, PROTECTED, fields, origins, plain, without
 from flowgpt_magic.plain_text import counted
+from flowgpt_magic.registry import Target, taken_by
 from flowgpt_magic.schemas import Schema
 
 Prompt = str | Sequence[Mapping[str, Any]]

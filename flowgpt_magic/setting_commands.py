@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import aliases as short_names
-from flowgpt_magic import bridge, keys, models, options, parameters, settings, written_parameters
+from flowgpt_magic import bridge, keys, models, options, parameters, registry, settings, written_parameters
 from flowgpt_magic.aliases import Alias
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundError, closest
@@ -24,7 +24,7 @@ from flowgpt_magic.subcommand import Subcommand, subcommand
 from flowgpt_magic.tables import Table
 
 if TYPE_CHECKING:
-    from flowgpt_magic.models import Provider
+    from flowgpt_magic.registry import Provider
 
 Shown = str | Table
 NONE = "none"  # what takes a value back
@@ -143,9 +143,9 @@ def _source(chosen: settings.Settings, name: str) -> str:
 def providers(desk: Desk, rest: str) -> Shown:
     options.nothing_more("providers", rest)
     rows = []
-    for name in models.provider_names():
+    for name in registry.provider_names():
         try:
-            found = models.find_provider(name)
+            found = registry.find_provider(name)
         except ProviderNotFoundError as error:
             rows.append((name, "", f"no: {error}"))
         else:
@@ -168,9 +168,9 @@ def models_(desk: Desk, rest: str) -> Shown:
 
 def _rows_of_all(desk: Desk, own: Mapping[str, list[str]], asked: str) -> Iterator[tuple[str, ...]]:
     """What is known without asking anybody; a model without a name stands for any that a server has."""
-    for name in models.provider_names():
+    for name in registry.provider_names():
         try:
-            found = models.find_provider(name)
+            found = registry.find_provider(name)
             known = dict.fromkeys([*(found.get_models() or [""]), *_further(name, own)])
             answers = {model: _would_answer(desk, name, found, model) for model in known}
         except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
@@ -185,7 +185,7 @@ def _rows_of_one(desk: Desk, name: str, own: Mapping[str, list[str]], asked: str
         name, chosen = models.find_model(name).provider, desk.conversation().settings(model=name)
     else:
         chosen = desk.conversation().settings(model=f"{name}:")
-    found = models.find_provider(name)
+    found = registry.find_provider(name)
     answers = _listed(name, found, chosen)
     for model in _further(name, own):
         answers.setdefault(model, _would_answer(desk, name, found, model))

@@ -16,7 +16,8 @@ from flowgpt_magic.aliases import Alias
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import MissingKeyError, SettingError
 from flowgpt_magic.journal import here
-from flowgpt_magic.models import built_in, find_model
+from flowgpt_magic.models import find_model
+from flowgpt_magic.registry import built_in
 from flowgpt_magic.secrecy import without_passwords, without_secrets
 from flowgpt_magic.settings import Settings
 

@@ -14,9 +14,9 @@ from flowgpt_magic.batch_turns import Turns, record_for
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.journal import Journal
 from flowgpt_magic.messages import Usage
-from flowgpt_magic.models import Target
 from flowgpt_magic.notebook import place_of
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.registry import Target
 
 Answer = Callable[[str], AsyncGenerator[str | Usage, None]]
 

@@ -61,7 +61,7 @@ LAYERS = (
         "tables",
         "turn_text",
     },
-    {"providers", "models", "aliases", "project_choice"},
+    {"providers", "registry", "models", "aliases", "project_choice"},
     {"reader", "reply_code", "reply"},
     {"records", "kernels", "search", "references"},
     {

@@ -23,9 +23,9 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.history import History
 from flowgpt_magic.messages import Usage
-from flowgpt_magic.models import Target
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.reader import Reader
+from flowgpt_magic.registry import Target
 from flowgpt_magic.reply import Reply
 from tests.records import conversation_record, notebook_record, turn_record
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from flowgpt_magic import models
+from flowgpt_magic import registry
 from flowgpt_magic.contract import told
 from flowgpt_magic.errors import ModelNotSupportedError
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -217,8 +217,8 @@ def test_a_name_that_is_installed_is_found(monkeypatch):
         value = "theirs:Theirs"
         load = staticmethod(lambda: found)
 
-    points = {**models._entry_points(), "theirs": Point}
-    monkeypatch.setattr(models, "_entry_points", lambda: points)
+    points = {**registry._entry_points(), "theirs": Point}
+    monkeypatch.setattr(registry, "_entry_points", lambda: points)
 
     assert check_provider(found, name="theirs", failing=()) == POINTS
 

@@ -26,9 +26,10 @@ from flowgpt_magic.errors import (
 from flowgpt_magic.history import History
 from flowgpt_magic.journal import Journal
 from flowgpt_magic.messages import LeftOut, notice
-from flowgpt_magic.models import Target, find_model
+from flowgpt_magic.models import find_model
 from flowgpt_magic.notebook import Cell, Place
 from flowgpt_magic.providers.echo import Echo
+from flowgpt_magic.registry import Target
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import Request, Spot, build_messages, parameters, turns_to_send
 from flowgpt_magic.settings import load

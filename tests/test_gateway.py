@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from flowgpt_magic import gateway, gateway_outlet, gateway_requests, models
+from flowgpt_magic import gateway, gateway_outlet, gateway_requests, registry
 from flowgpt_magic.errors import (
     AuthenticationError,
     ContextLengthError,
@@ -100,8 +100,8 @@ async def script(monkeypatch: pytest.MonkeyPatch) -> type[Script]:
         def load() -> type[Script]:
             return Script
 
-    points = {**models._entry_points(), "script": Point}
-    monkeypatch.setattr(models, "_entry_points", lambda: points)
+    points = {**registry._entry_points(), "script": Point}
+    monkeypatch.setattr(registry, "_entry_points", lambda: points)
     Script.steps, Script.calls = ["one ", "two"], []
     Script.started, Script.stopped, Script.go = asyncio.Event(), asyncio.Event(), asyncio.Event()
     return Script

@@ -528,7 +528,7 @@ sys.modules["llm"] = None
 from flowgpt_magic import bridge, models
 from flowgpt_magic.errors import NotInstalledError
 from flowgpt_magic.providers.llm_models import Llm
-assert models.find_provider("llm") is Llm
+assert registry.find_provider("llm") is Llm
 try:
     {how}
 except NotInstalledError as error:
@@ -549,7 +549,7 @@ def test_whether_it_would_answer_is_known_without_importing_it():
 import sys
 from flowgpt_magic import models
 from flowgpt_magic.settings import load
-names = models.provider_names()
+names = registry.provider_names()
 assert "llm" in names and models.is_model("llm:anything") and not models.is_model("anything")
 found = models.find_model("llm:any-model")
 print(found, found.provider_class.get_models(), repr(found.provider_class.would_answer(load())), "llm" in sys.modules)

@@ -19,8 +19,8 @@ from flowgpt_magic.errors import (
     ProviderError,
 )
 from flowgpt_magic.messages import Usage
-from flowgpt_magic.models import Target
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.registry import Target
 from tests.servers import closed_port, line, replying, serving
 
 KEY = "sk-0123456789abcdef"

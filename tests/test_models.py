@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flowgpt_magic import aliases, installing, models, settings
+from flowgpt_magic import aliases, installing, models, registry, settings
 from flowgpt_magic.aliases import Alias, AliasError, save
 from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, NothingChosenError, ProviderNotFoundError
-from flowgpt_magic.models import find_model, find_provider, is_model, provider_names, with_chosen_server
+from flowgpt_magic.models import find_model, is_model, with_chosen_server
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.local import Local
+from flowgpt_magic.registry import find_provider, provider_names
 
 PROVIDER = """
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -41,10 +42,10 @@ def install(tmp_path, monkeypatch):
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
         lines = [f"{name} = {module}:{target}" for name, target in points.items()]
         (metadata / "entry_points.txt").write_text("\n".join(["[flowgpt_magic.providers]", *lines]))
-        models._entry_points.cache_clear()
+        registry._entry_points.cache_clear()
 
     yield install_one
-    models._entry_points.cache_clear()
+    registry._entry_points.cache_clear()
 
 
 @pytest.fixture
@@ -220,7 +221,7 @@ def test_a_plug_in_that_is_installed_while_we_run_is_found(install):
     code = PROVIDER.format(name="Late", default="x", models=["x"], aliases={})
 
     install("flowgpt_late", code, late="Late")
-    models._entry_points()
+    registry._entry_points()
 
     assert find_provider("late").default_model == "x"
 
@@ -331,7 +332,7 @@ def test_a_choice_of_nobody_is_refused():
 
 
 def test_built_in_are_ours_only(parrot):
-    assert [name for name in ("echo", "local", "flowgpt", "parrot", "zzz") if models.built_in(name)] == [
+    assert [name for name in ("echo", "local", "flowgpt", "parrot", "zzz") if registry.built_in(name)] == [
         "echo",
         "local",
         "flowgpt",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from flowgpt_magic import aliases, models
+from flowgpt_magic import aliases, registry
 from flowgpt_magic.aliases import Alias
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.panel_models import LISTING, Choice, Choices
@@ -105,4 +105,4 @@ def test_a_provider_that_cannot_be_asked_costs_no_other_its_place(chosen, monkey
     listed = list(chosen()())
 
     assert Choice("echo", "", "cannot be asked: RuntimeError", able=False) in listed
-    assert {each.group for each in listed} == set(models.provider_names())
+    assert {each.group for each in listed} == set(registry.provider_names())

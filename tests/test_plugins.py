@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flowgpt_magic import Conversation, models
+from flowgpt_magic import Conversation, models, registry
 from flowgpt_magic.errors import FlowGptWarning, ProviderNotFoundError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -158,10 +158,10 @@ def install(tmp_path, monkeypatch) -> Iterator[Callable[[str], None]]:
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: flowgpt_broken\nVersion: 1.0\n")
         points = "[flowgpt_magic.providers]\nbroken = flowgpt_broken:Broken\nfine = flowgpt_fine:Broken\n"
         (metadata / "entry_points.txt").write_text(points)
-        models._entry_points.cache_clear()
+        registry._entry_points.cache_clear()
 
     yield install_one
-    models._entry_points.cache_clear()
+    registry._entry_points.cache_clear()
     for name in ("flowgpt_broken", "flowgpt_fine"):
         sys.modules.pop(name, None)
 
@@ -206,6 +206,6 @@ def test_listing_and_choosing_by_name_import_no_plug_in(install):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert {"broken", "fine"} <= set(models.provider_names())
+        assert {"broken", "fine"} <= set(registry.provider_names())
         assert str(models.find_model("fine:finest")) == "fine:finest"
         assert models.is_model("broken:anything")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flowgpt_magic import aliases, installing, models, settings
+from flowgpt_magic import aliases, installing, models, registry, settings
 from flowgpt_magic.aliases import Alias, AliasError, load, save
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import (
@@ -97,10 +97,10 @@ def plug_ins(tmp_path, monkeypatch):
         f"{name.lower()} = flowgpt_birds:{name}" for name in ("Parrot", "Keyed", "Ill", "Moody", "Slow", "Broken")
     ]
     (metadata / "entry_points.txt").write_text("\n".join(["[flowgpt_magic.providers]", *points]))
-    models._entry_points.cache_clear()
+    registry._entry_points.cache_clear()
     yield
     sys.modules.pop("flowgpt_birds", None)
-    models._entry_points.cache_clear()
+    registry._entry_points.cache_clear()
 
 
 def rows(table: Table) -> dict[str, dict[str, str]]:

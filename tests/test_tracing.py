@@ -20,8 +20,8 @@ from flowgpt_magic import bridge, conversation, tracing
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ProviderConnectionError, ProviderError, RateLimitError
 from flowgpt_magic.messages import Usage
-from flowgpt_magic.models import Target
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.registry import Target
 from tests.servers import CHUNKED, answering, framed, line, replying, serving, stalling, whole
 
 

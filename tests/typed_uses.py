@@ -25,7 +25,8 @@ from flowgpt_magic.batch import Batch
 from flowgpt_magic.batch_results import Result
 from flowgpt_magic.errors import ProviderError, RateLimitError
 from flowgpt_magic.messages import Messages, Turn, Waiting
-from flowgpt_magic.models import Target, find_model
+from flowgpt_magic.models import find_model
+from flowgpt_magic.registry import Target
 from flowgpt_magic.reply_code import CodeBlock
 from flowgpt_magic.testing import ContractError, check_provider
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, ClassVar
 
-from flowgpt_magic import keys, models
+from flowgpt_magic import keys, registry
 from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import (
     ModelNotSupportedError,
@@ -156,7 +156,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         body = openai_requests.request_body(cls.get_model(model), messages, fields)
         key = await server.read_key()
         own = server.own_headers(chosen.extra_headers if extra_headers is None else extra_headers)
-        known, place = models.refusals(), (str(server.url), FIELDS, model)
+        known, place = registry.refusals(), (str(server.url), FIELDS, model)
         refused = known.known(place, body)
         while True:
             for field in refused:
