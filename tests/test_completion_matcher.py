@@ -67,6 +67,9 @@ find = completion_matcher.threading.Thread.run
 completion_matcher.threading.Thread.run = lambda self: go.wait(10) and find(self)
 print(tab("%flowgpt und"))
 go.set()
+for thread in threading.enumerate():
+    if thread.name.startswith("flowgpt_magic"):
+        thread.join(60)
 print(tab("%flowgpt echo:w"))
 print(sorted({"flowgpt_magic.journal", "flowgpt_magic.history", "flowgpt_magic.export"} & set(sys.modules)))
 """
