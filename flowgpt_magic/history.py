@@ -11,16 +11,17 @@ A ``History`` belongs to the thread that opened it.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from flowgpt_magic import history_file, migrations
+from flowgpt_magic import history_file, history_usage, migrations
 from flowgpt_magic.errors import HistoryError, HistoryLockedError
 from flowgpt_magic.history_rows import (
     CHANGE,
@@ -28,7 +29,6 @@ from flowgpt_magic.history_rows import (
     NOTEBOOK,
     SILENCE,
     TURN,
-    USAGE,
     change_of,
     conversation_of,
     loaded,
@@ -53,11 +53,17 @@ from flowgpt_magic.search import expression, may_begin_a_word, snippet, words_of
 
 PATIENCE = 1.0  # seconds to wait for another process that writes
 INDEX_AT_ONCE = 50  # turns that enter the index in one transaction
+QUARTERS_AT_ONCE = 200  # quarters of an hour whose usage is summed up in one transaction
+LATEST = 2.0**62  # seconds: later than any clock, and a number that SQLite has
+HIT = {"turns": TURN, "conversations": CONVERSATION, "notebooks": NOTEBOOK}  # what a hit of a search is made of
 
 SAME_NOTEBOOK = (
     "(SELECT other.notebook_id FROM notebooks AS one JOIN notebooks AS other USING (key) WHERE one.notebook_id = ?)"
 )
 UNINDEXED = "indexed = 0 AND (status <> 'streaming' OR grown < ?)"
+
+
+Values = Sequence[Any] | Mapping[str, Any]
 
 
 class History:
@@ -357,28 +363,28 @@ class History:
             return ()
         with suppress(HistoryError):  # what is in the index can be found even where nothing can be written
             self.index_ended_turns()
-        numbers = self._numbers(expression(asked, prefix=False), limit, notebook_id)
-        if len(numbers) < limit and may_begin_a_word(asked):
+        hits = self._hits(asked, limit, notebook_id, prefix=False)
+        if len(hits) < limit and may_begin_a_word(asked):
             # Only now: an expression with a beginning in it looks at all the words that begin so.
-            numbers = self._numbers(expression(asked, prefix=True), limit, notebook_id)
-        return tuple(self._hit(number, asked) for number in numbers)
+            hits = self._hits(asked, limit, notebook_id, prefix=True)
+        return tuple(hits)
 
-    def _numbers(self, match: str, limit: int, notebook_id: str | None) -> list[int]:
-        inside, values = "", [match]
+    def _hits(self, words: list[str], limit: int, notebook_id: str | None, *, prefix: bool) -> list[Hit]:
+        inside, values = "", [expression(words, prefix=prefix)]
         if notebook_id is not None:
             inside = (
                 "AND +rowid IN (SELECT number FROM turns JOIN conversations USING (conversation_id) "
                 f"WHERE notebook_id IN {SAME_NOTEBOOK})"
             )
             values.append(notebook_id)
-        sql = f"SELECT rowid FROM words WHERE words MATCH ? {inside} ORDER BY rowid DESC LIMIT ?"
-        return [row["number"] for row in self._rows(("number",), sql, (*values, limit))]
-
-    def _hit(self, number: int, words: list[str]) -> Hit:
-        (turn,) = self._turns("WHERE number = ?", (number,))
-        (conversation,) = self._conversations("WHERE conversation_id = ?", (turn.conversation_id,))
-        (notebook,) = self._notebooks("WHERE notebook_id = ?", (conversation.notebook_id,))
-        return Hit(turn, conversation, notebook, snippet((turn.prompt, turn.text), words))
+        numbers = f"SELECT rowid AS hit FROM words WHERE words MATCH ? {inside} ORDER BY rowid DESC LIMIT ?"
+        columns = [f"{table}.{name}" for table, names in HIT.items() for name in names]
+        sql = (
+            f"SELECT {', '.join(columns)} FROM ({numbers}) JOIN turns ON number = hit "
+            "JOIN conversations USING (conversation_id) JOIN notebooks USING (notebook_id) ORDER BY hit DESC"
+        )
+        rows = self._rows(columns, sql, (*values, limit))
+        return [_hit(row, words) for row in rows]
 
     def usage_rows(self, since: float = 0.0, notebook_id: str | None = None) -> tuple[UsageRow, ...]:
         """What was asked of each model on each day, the newest first; replayed turns cost nothing and are left out.
@@ -387,26 +393,33 @@ class History:
         were not asked again, and those read from a file, which have no kernel, not here. ``since`` is in Unix seconds.
         Means are taken over the turns that tell.
         """
-        inside, values = "", [since]
+        with suppress(HistoryError):  # what is not summed up is counted
+            while self.sum_usage():
+                pass
+        values: dict[str, Any] = {"since": since}
+        inside = ""
         if notebook_id is not None:
+            values["notebook"] = notebook_id
             inside = (
-                "AND conversation_id IN "
-                f"(SELECT conversation_id FROM conversations WHERE notebook_id IN {SAME_NOTEBOOK})"
+                "AND conversation_id IN (SELECT conversation_id FROM conversations "
+                f"WHERE notebook_id IN {SAME_NOTEBOOK.replace('?', ':notebook')})"
             )
-        rows = self._rows(
-            ("day", "provider", "model", "turns", *USAGE[:2], "first_chunk_seconds", "chunks_per_second"),
-            "SELECT date(started, 'unixepoch', 'localtime') AS day, provider, model, count(*), "
-            "coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), avg(first_chunk_seconds), "
-            "avg(CASE WHEN chunks > 1 AND seconds > first_chunk_seconds "
-            "THEN (chunks - 1) / (seconds - first_chunk_seconds) END) "
-            # A copy differs from its original in ids and places alone, and was written after it.
-            "FROM turns WHERE number IN (SELECT min(number) FROM turns "
-            "WHERE NOT replayed AND kernel <> '' AND started >= ? "
-            f"GROUP BY started, kernel, provider, model, request_key) {inside} "
-            "GROUP BY day, provider, model ORDER BY day DESC, provider, model",
-            (*values, notebook_id) if notebook_id is not None else values,
-        )
+        names = ("day", "provider", "model", *history_usage.SUMS[:3], "first_chunk_seconds", "chunks_per_second")
+        rows = self._rows(names, history_usage.usage_of(inside), values)
         return tuple(UsageRow(**row) for row in rows)
+
+    def sum_usage(self, before: float = math.inf) -> bool:
+        """Sum up the usage of some quarters of an hour whose turns have changed; is there more to do?
+
+        Only those that were over at ``before``, in Unix seconds. It is safe to leave off at any moment.
+        """
+        limit = (min(before, LATEST) // history_usage.QUARTER, QUARTERS_AT_ONCE)
+        stale = [row["quarter"] for row in self._rows(("quarter",), history_usage.STALE, limit)]
+        if stale:
+            with self._writing():
+                for sql in history_usage.SUM_UP:
+                    self._run(sql, (json.dumps(stale),))
+        return len(stale) == QUARTERS_AT_ONCE
 
     # Rows and values
 
@@ -421,12 +434,23 @@ class History:
     def _turns(self, rest: str, values: Sequence[Any]) -> tuple[Turn, ...]:
         return tuple(map(turn_of, self._rows(TURN, f"SELECT {', '.join(TURN)} FROM turns {rest}", values)))
 
-    def _rows(self, names: Sequence[str], sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    def _rows(self, names: Sequence[str], sql: str, values: Values = ()) -> list[dict[str, Any]]:
         with history_file.named_errors(self.location):
             return [dict(zip(names, map(loaded, row), strict=True)) for row in self._run(sql, values).fetchall()]
 
-    def _run(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def _run(self, sql: str, values: Values = ()) -> sqlite3.Cursor:
         try:
             return self._database.execute(sql, values)
         except UnicodeEncodeError:
+            if isinstance(values, Mapping):
+                return self._database.execute(sql, {name: storable(value) for name, value in values.items()})
             return self._database.execute(sql, [storable(value) for value in values])
+
+
+def _hit(row: Mapping[str, Any], words: list[str]) -> Hit:
+    """The hit of a row whose columns are named with their tables."""
+    parts = iter(row.values())
+    turn, conversation, notebook = (dict(zip(names, parts, strict=False)) for names in HIT.values())
+    found = turn_of(turn)
+    text = snippet((found.prompt, found.text), words)
+    return Hit(found, conversation_of(conversation), NotebookRecord(**notebook), text)

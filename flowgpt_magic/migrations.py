@@ -104,11 +104,47 @@ def extras_of_turns(database: Connection) -> None:
     database.execute("ALTER TABLE turns ADD COLUMN extras TEXT NOT NULL DEFAULT '{}'")
 
 
+def sums_of_usage(database: Connection) -> None:
+    """What was asked of each model, summed up by the quarter of an hour in which it began.
+
+    A quarter stands in ``usage_stale`` from when one of its turns changes until it is summed up. The triggers note it
+    within the transaction that changes the turn. All quarters of the file begin as stale.
+    """
+    quarter = "CAST({}started / 900 AS INTEGER)"
+    database.execute(f"CREATE INDEX turns_by_quarter ON turns ({quarter.format('')})")
+    database.execute(
+        """CREATE TABLE usage (
+            quarter INTEGER NOT NULL, conversation_id TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,
+            turns INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+            first_seconds REAL NOT NULL, first_turns INTEGER NOT NULL, rates REAL NOT NULL, rate_turns INTEGER NOT NULL,
+            PRIMARY KEY (quarter, conversation_id, provider, model)) WITHOUT ROWID"""
+    )
+    database.execute("CREATE TABLE usage_stale (quarter INTEGER PRIMARY KEY)")
+    database.execute(f"INSERT INTO usage_stale SELECT DISTINCT {quarter.format('')} FROM turns")
+    counted = (
+        *("conversation_id", "provider", "model", "replayed", "kernel", "request_key", "started", "prompt_tokens"),
+        *("completion_tokens", "first_chunk_seconds", "seconds", "chunks"),
+    )
+    before, after = (", ".join(f"{row}.{name}" for name in counted) for row in ("old", "new"))
+    changed = f"UPDATE OF {', '.join(counted)} ON turns WHEN ({before}) IS NOT ({after})"
+    for name, event, rows in (
+        ("turn_adds_usage", "INSERT ON turns", ("new",)),
+        ("turn_changes_usage", changed, ("old", "new")),
+        ("turn_takes_usage", "DELETE ON turns", ("old",)),
+    ):
+        notes = "".join(
+            f"INSERT INTO usage_stale SELECT {value} WHERE {value} NOT IN (SELECT quarter FROM usage_stale);"
+            for value in (quarter.format(f"{row}.") for row in rows)
+        )
+        database.execute(f"CREATE TRIGGER {name} AFTER {event} BEGIN {notes} END")
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     notebooks_conversations_turns,
     words_of_turns,
     images_of_turns,
     extras_of_turns,
+    sums_of_usage,
 )
 NEWEST = len(MIGRATIONS)
 

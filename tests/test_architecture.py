@@ -74,7 +74,7 @@ LAYERS = (
         "attachment_figures",
         "attachments",
     },
-    {"migrations", "history_file", "history_rows", "history"},
+    {"migrations", "history_file", "history_rows", "history_usage", "history"},
     {"writer", "saver"},
     {
         "timeline",

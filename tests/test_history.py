@@ -733,6 +733,19 @@ def step(words: list[str]) -> st.SearchStrategy[tuple[str, int, str]]:
     return st.tuples(happens, st.integers(0, 2), st.lists(st.sampled_from(words), max_size=3).map(" ".join))
 
 
+def test_a_search_reads_its_hits_in_one_query(history, conversation):
+    history.save(*(ended(conversation, text=f"blue {number}", place=number) for number in range(30)))
+    history.index_ended_turns()
+    queries: list[str] = []
+    history._database.set_trace_callback(queries.append)
+
+    hits = history.search("blue")
+
+    assert texts(hits) == [f"blue {number}" for number in range(29, 9, -1)]
+    assert all(hit.conversation == conversation for hit in hits)
+    assert len([query for query in queries if query.startswith("SELECT")]) <= 2  # is all indexed, and what is found
+
+
 class TestIndex:
     WORDS = ("alpha", "brücke", "日本", "half\ud83d", "nul\0byte", "ελλάδα")
     ASKED = ("alpha", "brücke", "日本", "half", "byte", "ελλάδα")
@@ -771,7 +784,8 @@ class TestIndex:
         rows = history._rows(("number", "text"), "SELECT number, text FROM turns WHERE indexed = 1")
         for word, asked in zip(self.WORDS, self.ASKED, strict=True):
             phrase = '"日 本"' if asked == "日本" else f'"{asked}"'
-            assert set(history._numbers(phrase, 99, None)) == {row["number"] for row in rows if word in row["text"]}
+            found = history._rows(("number",), "SELECT rowid FROM words WHERE words MATCH ?", (phrase,))
+            assert {row["number"] for row in found} == {row["number"] for row in rows if word in row["text"]}
 
     def test_many_turns_enter_it_some_at_a_time(self, history, conversation):
         history.save(*(ended(conversation, text="blue") for _ in range(INDEX_AT_ONCE + 2)))
