@@ -20,9 +20,11 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
 from contextlib import aclosing, suppress
 from contextvars import copy_context
+from functools import partial, wraps
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 TICK = 0.05  # seconds; a wait on a lock cannot be interrupted on Windows, so no wait is longer than this
@@ -202,6 +204,19 @@ def whole(work: Callable[[], T], patience: float = math.inf) -> T:
         with suppress(FutureTimeoutError):
             done.exception(min(left, TICK))
     return done.result(0)
+
+
+def wholly(work: Callable[P, T]) -> Callable[P, T]:
+    """A function that either does all of ``work`` or, interrupted before it begins, nothing: see ``whole``.
+
+    It is called without a lock that ``work`` needs: that runs on another thread.
+    """
+
+    @wraps(work)
+    def call(*args: P.args, **named: P.kwargs) -> T:
+        return whole(partial(work, *args, **named))
+
+    return call
 
 
 def on_interrupt(first: Callable[[], object], body: Callable[[], T]) -> T:

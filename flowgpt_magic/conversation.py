@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from flowgpt_magic import aliases, settings
 from flowgpt_magic.asking import reply_to
+from flowgpt_magic.bridge import wholly
 from flowgpt_magic.cell_turns import last_run, last_run_by_number
 from flowgpt_magic.errors import (
     ConversationNameError,
@@ -161,6 +162,7 @@ class Conversation:
         chosen = with_chosen_server(settings.load(options, self._configured(), conversation=given))
         return with_project_model(chosen)
 
+    @wholly
     def set(self, **values: Any) -> None:
         """Set ``model``, ``system`` or other settings for this conversation; None takes one back.
 
@@ -380,6 +382,7 @@ class Conversation:
 
     # Changing
 
+    @wholly
     def undo(self) -> str:
         """Take the last change back; returns what that was. Raises ``NothingToUndoError``."""
         self._fetch(redo=False)
@@ -388,6 +391,7 @@ class Conversation:
             self._journal.save(self._kept, *saved)
         return change.kind
 
+    @wholly
     def redo(self) -> str:
         """Make the change again that was undone last; returns what that was. Raises ``NothingToUndoError``."""
         self._fetch(redo=True)
@@ -396,6 +400,7 @@ class Conversation:
             self._journal.save(self._kept, *saved)
         return change.kind
 
+    @wholly
     def choose(self, number: int, version: int) -> Turn:
         """Let another version of turn ``number`` be the one that counts; returns it. ``undo`` takes that back.
 
@@ -420,6 +425,7 @@ class Conversation:
             for turn in found:
                 self._timeline.know(turn)
 
+    @wholly
     def clear(self) -> int:
         """Begin anew; the turns are kept, and ``undo`` brings them back. Returns how many there were."""
         with self._kept.lock:
@@ -428,6 +434,7 @@ class Conversation:
                 self._journal.save(self._kept, *self._timeline.change("clear", removed=live))
         return len(live)
 
+    @wholly
     def branch(self, name: str, number: int | None = None) -> Conversation:
         """Another conversation that begins with this one's turns up to ``number``; this one stays as it is.
 
@@ -447,6 +454,7 @@ class Conversation:
         other.begin_anew(turns)
         return other
 
+    @wholly
     def begin_anew(self, turns: Sequence[Turn] = (), kind: str = "branch") -> int:
         """Set the live turns aside for copies of ``turns``, if any; ``undo`` brings them back. Returns how many.
 
@@ -471,6 +479,7 @@ class Conversation:
             for number, turn in enumerate(ended)
         ]
 
+    @wholly
     def rename(self, name: str) -> None:
         """Call it something else. Raises ``ConversationNameError`` where the notebook has one of that name."""
         self._journal.check_new(name)
@@ -478,6 +487,7 @@ class Conversation:
         self._change_record(name=name)
         self._journal.renamed(self._kept, before)
 
+    @wholly
     def remove(self) -> None:
         """Take it from the list of conversations; its turns stay in the history, and are found by a search."""
         self._change_record(removed=True)

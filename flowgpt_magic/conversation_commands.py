@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from flowgpt_magic import models, options
+from flowgpt_magic.bridge import wholly
 from flowgpt_magic.desk import Asked, Desk
 from flowgpt_magic.errors import ConversationNotFoundError, FlowGptError, OptionError, closest
 from flowgpt_magic.notebook import short_path
@@ -182,9 +183,13 @@ def branch(desk: Desk, rest: str) -> Shown:
     if len(words) not in (1, 2):
         raise OptionError("%flowgpt branch takes a name, and perhaps the number of the last turn to take along")
     before = desk.current
-    other = desk.conversation().branch(words[0], _number("branch", words[1]) if len(words) > 1 else None)
-    desk.current = other.name
+    _go_on_in_branch(desk, words[0], _number("branch", words[1]) if len(words) > 1 else None)
     return f"{_state(desk)}; %flowgpt use {before} goes back"
+
+
+@wholly
+def _go_on_in_branch(desk: Desk, name: str, number: int | None) -> None:
+    desk.current = desk.conversation().branch(name, number).name
 
 
 @subcommand("The conversations of this notebook.")
@@ -208,20 +213,35 @@ def chats(desk: Desk, rest: str) -> Shown:
 def use(desk: Desk, rest: str) -> Shown:
     name = _name("use", rest)
     known = [*desk.journal.names(), MAIN, desk.current]
-    if name not in known and not desk.journal.restore(name):
+    if not _go_on_in(desk, name, removed=name not in known):
         hint = closest(name, known)
         raise ConversationNotFoundError(f"there is no conversation {name!r}{hint} %flowgpt new begins one")
-    desk.current = name
     return _state(desk)
+
+
+@wholly
+def _go_on_in(desk: Desk, name: str, *, removed: bool) -> bool:
+    """Ask in the conversation of this name from now on; False where one that was removed is not there."""
+    if removed and not desk.journal.restore(name):
+        return False
+    desk.current = name
+    return True
 
 
 @subcommand("Begin a new conversation: ``new [NAME]``.")
 def new(desk: Desk, rest: str) -> Shown:
     name = " ".join(options.words(rest)) or _free_name(desk)
+    count = _begin(desk, name)
+    return f"{_state(desk)}; the {counted(count, 'turn')} it had: %flowgpt undo" if count else _state(desk)
+
+
+@wholly
+def _begin(desk: Desk, name: str) -> int:
+    """Go on in a new conversation; returns how many turns the one of this name had."""
     other = desk.conversation(name)
     count = other.begin_anew()
     desk.current = other.name
-    return f"{_state(desk)}; the {counted(count, 'turn')} it had: %flowgpt undo" if count else _state(desk)
+    return count
 
 
 @subcommand("Call the conversation in use something else: ``rename NAME``, or another one: ``rename OLD NEW``.")

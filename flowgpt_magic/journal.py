@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from flowgpt_magic import settings
+from flowgpt_magic.bridge import wholly
 from flowgpt_magic.errors import (
     ConversationNameError,
     ConversationNotFoundError,
@@ -189,9 +190,12 @@ class Journal:
     @property
     def notebook(self) -> NotebookRecord:
         """This notebook, found in the history or new."""
+        return self._notebook or self._find_notebook(self.running_cell())  # now: the rest is done on another thread
+
+    @wholly
+    def _find_notebook(self, cell: Cell) -> NotebookRecord:
         with self._lock:
             if self._notebook is None:
-                cell = self.running_cell()  # now: the answer comes from another thread
                 found = self.read(lambda history: find_notebook(history, self.place, cell), None)
                 found = found or Found(new_notebook(self.place))
                 self._notebook = found.notebook
@@ -201,6 +205,7 @@ class Journal:
                     self.tell(found.text)
             return self._notebook
 
+    @wholly
     def adopt(self, path: str) -> str:
         """Take over the history of the notebook that was at ``path``, or a copy where it still is; returns its name.
 
@@ -241,8 +246,12 @@ class Journal:
         """Where the notebook's file was renamed under the running kernel, keep its history under the new name."""
         path = self._find_path() if self.place.kind in FILE_KINDS else None
         place = place_of(path, self.place.kind) if path else self.place
-        if place == self.place or not os.path.isfile(place.path):
-            return
+        if place != self.place and os.path.isfile(place.path):
+            self._move(place)
+
+    @wholly
+    def _move(self, place: Place) -> None:
+        """Keep what is kept for this notebook at another place."""
         notebook = self.notebook
         with self._lock:
             self.place = place
@@ -271,6 +280,10 @@ class Journal:
     def load(self, name: str) -> Kept:
         """The conversation of this name, which is new if there was none."""
         check_name(name)
+        return self._kept.get(name) or self._open(name)
+
+    @wholly
+    def _open(self, name: str) -> Kept:
         with self._lock:
             if name not in self._kept:
                 notebook_id = self.notebook.notebook_id
@@ -359,6 +372,7 @@ class Journal:
                 self._current = MAIN if kept.record.removed else kept.record.name
         self.save(kept, changed=True)
 
+    @wholly
     def restore(self, name: str) -> bool:
         """Put a conversation that was removed back on the list; was there one?"""
         notebook_id = self.notebook.notebook_id
@@ -395,6 +409,7 @@ class Journal:
         """The turns of all notebooks that have these words."""
         return self.read(lambda history: history.search(words, limit), ())
 
+    @wholly
     def take(self, parents: Sequence[Record], turns: Sequence[Turn], changes: Sequence[ChangeRecord] = ()) -> None:
         """Save what another history has: notebooks and conversations, then their turns and changes.
 

@@ -204,7 +204,8 @@ def notice(text: str) -> None:
     Whoever reads the reply decides how: a ``Reply`` collects notices and shows them with its text; without one, in a
     script, it is a Python warning.
     """
-    listener, text = _listener.get(), without_passwords(text)
+    listener, masked = _listener.get(), without_passwords(text)
+    text = text if masked == text else masked  # it may be a ``LeftOut``
     if listener is None:
         warnings.warn(text, FlowGptWarning, stacklevel=3)
     else:

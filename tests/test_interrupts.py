@@ -94,12 +94,136 @@ if answered < entered // STEP:
 print("RESULT" + json.dumps([entered, faults]))
 """
 
+CHANGES = """
+import json, os, signal, sys
+import flowgpt_magic
+from flowgpt_magic import journal
+from flowgpt_magic.journal import Journal
+from IPython.terminal.interactiveshell import TerminalInteractiveShell
+
+STEP = int(sys.argv[1])
+shell = TerminalInteractiveShell.instance()
+shell.run_line_magic("load_ext", "flowgpt_magic")
+
+def run(line):
+    shell.run_line_magic("flowgpt", line)
+
+def ask(text):
+    shell.run_cell_magic("flowgpt", "-m echo", text)
+
+def chat():
+    return flowgpt_magic.Conversation(journal.here().current)
+
+def three_turns(number):
+    '''A conversation of this number, the last turn of which was asked twice.'''
+    run(f"new c{number}")
+    for text in ("one", "two", "three"):
+        ask(text)
+    run("retry")
+    run("undo")
+
+def removed(number):
+    three_turns(number)
+    run("new other")
+    run(f"rm c{number}")
+
+# What is run, and what before it.
+COMMANDS = {
+    "undo": (three_turns, lambda n: run("undo")),
+    "redo": (three_turns, lambda n: run("redo")),
+    "clear": (three_turns, lambda n: run("clear")),
+    "choose": (three_turns, lambda n: chat().choose(3, 2)),
+    "edit": (three_turns, lambda n: run("edit 2 deux")),
+    "branch": (three_turns, lambda n: run(f"branch b{n} 2")),
+    "new": (three_turns, lambda n: run(f"new n{n}")),
+    "rename": (three_turns, lambda n: run(f"rename r{n}")),
+    "rm": (three_turns, lambda n: run(f"rm c{n}")),
+    "use": (removed, lambda n: run(f"use c{n}")),
+    "model": (three_turns, lambda n: run("model echo:messages")),
+    "system": (three_turns, lambda n: run(f"system brief {n}")),
+}
+
+class Interrupt:
+    '''Raises at the entry of the function of the package with this number, on this thread.'''
+
+    def __init__(self, number):
+        self.number, self.count = number, 0
+
+    def __call__(self, frame, event, value):
+        if event == "call" and frame.f_code.co_filename.startswith(os.path.dirname(flowgpt_magic.__file__)):
+            self.count += 1
+            if self.count == self.number:
+                raise KeyboardInterrupt(frame.f_code.co_name)
+
+def once(command, number, at):
+    interrupt = Interrupt(at)
+    try:
+        sys.setprofile(interrupt)
+        try:
+            command(number)
+        finally:
+            sys.setprofile(None)
+    except (KeyboardInterrupt, flowgpt_magic.FlowGptError):
+        pass
+    return interrupt.count
+
+def state(of):
+    '''What a journal has of its conversations.'''
+    found = {}
+    for name in of.names():
+        kept = of.load(name)
+        with kept.lock:
+            record, timeline = kept.record, kept.timeline
+            turns = [(turn.turn_id, turn.place, turn.version, turn.prompt, turn.status) for turn in timeline.live]
+            changes = [(each.change_id, each.kind, each.undone) for each in timeline._changes]
+        found[name] = (record.model, record.system, record.removed, turns, changes)
+    return found
+
+def settled():
+    '''The states in memory and in the file, after what an interrupt left to another thread.'''
+    here = journal.here()
+    for _ in range(200):
+        here.flush()
+        fresh = Journal(here.place, here.location)
+        memory, file = state(here), state(fresh)
+        fresh.close()
+        if memory == file and not any(turn[-1] == "streaming" for each in memory.values() for turn in each[3]):
+            break
+    return memory, file
+
+before = signal.getsignal(signal.SIGINT)
+faults, number, entered = [], 0, {}
+for name, (prepare, command) in COMMANDS.items():
+    number += 1
+    prepare(number)
+    entered[name] = once(command, number, 0)
+    for at in range(1, entered[name] + 1, STEP):
+        number += 1
+        prepare(number)
+        once(command, number, at)
+        memory, file = settled()
+        wrong = [each for each in memory.keys() | file.keys() if memory.get(each) != file.get(each)]
+        faults += [f"{name} {at}: {each}: {memory.get(each)}, {file.get(each)}" for each in wrong]
+        if signal.getsignal(signal.SIGINT) is not before:
+            faults.append(f"{name} {at}: another handler")
+            signal.signal(signal.SIGINT, before)
+        for other in list(journal.here().names()):  # few, or each step takes longer than the one before
+            flowgpt_magic.Conversation(other).remove()
+        journal.here().current = "main"
+print("RESULT" + json.dumps([sum(entered.values()), faults]))
+"""
+
 
 def interrupted(kind: str, folder: Path, *, second: int = 0, step: int = 1) -> tuple[int, list[str]]:
     """How many places there are, and what is wrong after interrupts there."""
+    return run(PROGRAM, [kind, str(second), str(step)], folder)
+
+
+def run(program: str, arguments: list[str], folder: Path) -> tuple[int, list[str]]:
+    """What ``program`` finds: how many places there are, and what is wrong after interrupts there."""
     environment = {**os.environ, "FLOWGPT_HISTORY": str(folder / "history.db"), "IPYTHONDIR": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, kind, str(second), str(step)],
+        [sys.executable, "-c", program, *arguments],
         env=environment,
         cwd=folder,
         capture_output=True,
@@ -127,3 +251,9 @@ def test_an_interrupt_at_any_function_leaves_nothing_by_half(kind: str, tmp_path
 def test_two_interrupts_in_a_row_leave_nothing_by_half(kind: str, second: int, tmp_path: Path) -> None:
     _entered, faults = interrupted(kind, tmp_path, second=second, step=7)
     assert faults == []
+
+
+def test_an_interrupt_at_any_function_of_a_change_leaves_memory_and_file_alike(tmp_path: Path) -> None:
+    entered, faults = run(CHANGES, ["9"], tmp_path)  # every so many-th place
+    assert faults == []
+    assert entered > 300
