@@ -8,12 +8,10 @@ from __future__ import annotations
 import builtins
 import linecache
 import re
-import shlex
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from json import JSONDecodeError, JSONDecoder, dumps
 from traceback import walk_tb
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -38,8 +36,6 @@ WHAT = "Explain this from my notebook: what it is, what it does step by step, an
 # the frames of the error.
 _TIMED = ("<timed eval>", "<timed exec>")
 _TIMES = re.compile(r"run_(?:cell|line)_magic\('time'")
-
-Magic = Callable[..., Any]
 
 
 @subcommand("Ask what is wrong with what failed last, and for the corrected code: ``fix [MODEL] [options] [WORDS]``.")
@@ -236,42 +232,6 @@ def _ask(desk: Desk, show: Callable[[int], str], prompt: str, read: options.Line
     return desk.ask(replace(asked, prompt=whole, switches=asked.switches | {"raw"}), own_cell=False)
 
 
-class AiAlias:
-    """Lets ``answer`` be ``%ai`` and ``%%ai`` while it is switched on.
-
-    ``find`` gives the ``"line"`` or ``"cell"`` magic that is called ``ai`` now, None where there is none; ``put`` puts
-    another into its place, and None takes it away.
-    """
-
-    def __init__(
-        self, answer: Magic, find: Callable[[str], Magic | None], put: Callable[[str, Magic | None], None]
-    ) -> None:
-        self._answer, self._find, self._put = answer, find, put
-        self._before: dict[str, Magic | None] = {}
-
-    def switch(self, *, on: bool) -> str:
-        """On or off; no effect when it is so already, nor on what another extension has registered since.
-
-        Returns whose magics are covered now, or answer again; "" for nobody's.
-        """
-        for kind in ("line", "cell"):
-            there = self._find(kind)
-            if on and there is not self._answer:
-                self._before[kind] = there
-                self._put(kind, self._answer)
-            elif not on and there is self._answer:
-                self._put(kind, self._before.get(kind))
-        if not on:
-            self._before.clear()
-        others = self._before.values() if on else map(self._find, ("line", "cell"))
-        return next((_owner(each) for each in others if each is not None), "")
-
-
-def _owner(magic: Magic) -> str:
-    package = str(getattr(magic, "__module__", "")).partition(".")[0]
-    return {"__main__": "this notebook", "": "another extension"}.get(package, package)
-
-
 @subcommand("Answer to ``%%ai`` and ``%ai`` too, for notebooks written for those: ``ai-alias on`` or ``ai-alias off``.")
 def ai_alias(desk: Desk, rest: str) -> Shown:
     if rest not in ("on", "off"):
@@ -281,30 +241,6 @@ def ai_alias(desk: Desk, rest: str) -> Shown:
         covered = f"; those of {whose} are covered until %flowgpt ai-alias off" if whose else ""
         return f"%ai and %%ai are answered as %flowgpt and %%flowgpt are{covered}"
     return f"%ai and %%ai are answered by {whose or 'nobody'} {'again' if whose else 'now'}"
-
-
-def from_ai(line: str, cell: str | None) -> str:
-    """The line of an ``%ai`` or ``%%ai`` magic as ours: the ``-m`` of jupyter-ai holds parameters in JSON.
-
-    Raises ``OptionError`` where that is not JSON.
-    """
-    own_words = cell is None and not re.match(r"\s*(?:error|fix)(?!\S)", line)  # they may hold anything
-    found = re.search(r"""(?<!\S)(?:-m|--model-parameters)(?:\s+|=)(['"]?)(?=\{)""", line)
-    if own_words or not found:
-        return line
-    try:
-        parameters, end = JSONDecoder().raw_decode(line, found.end())
-    except JSONDecodeError as error:
-        raise OptionError(f"%%ai {found[0].split()[0]} holds parameters in JSON: {error}") from None
-    rest = line[end:].removeprefix(found[1])
-    return " ".join(filter(None, [line[: found.start()].strip(), *map(_option, parameters.items()), rest.strip()]))
-
-
-def _option(parameter: tuple[str, Any]) -> str:
-    name, value = parameter
-    own = {"temperature": "-t", "max_tokens": "--max-tokens"}
-    text = dumps(value, ensure_ascii=False)
-    return f"{own[name]} {shlex.quote(text)}" if name in own else f"-P {shlex.quote(f'{name}={text}')}"
 
 
 COMMANDS: dict[str, Subcommand] = {"fix": fix, "error": fix, "explain": explain, "ai-alias": ai_alias}

@@ -1,20 +1,13 @@
-"""What IPython's completer is answered: where the cursor is, and what can be named there just now.
-
-What may take long is looked up on another thread, and is there the next time.
-"""
+"""What IPython's completer is answered: where the cursor is, and what can be named there just now."""
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flowgpt_magic.completion import complete
-from flowgpt_magic.completion_names import SEEN, Item
+from flowgpt_magic.completion_names import Item
+from flowgpt_magic.completion_shell import PATIENCE, in_time, known
 from flowgpt_magic.completion_values import Known
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.plain_text import cut
@@ -22,10 +15,6 @@ from flowgpt_magic.records import MAIN
 
 if TYPE_CHECKING:
     from flowgpt_magic.desk import Desk
-
-T = TypeVar("T")
-PATIENCE = 0.015  # seconds that the history is waited for; a provider's module is, once, for longer
-PATIENCE_TO_IMPORT = 1.0
 
 
 class Context(Protocol):
@@ -64,73 +53,13 @@ def matcher(context: Context, shell: Any, desk: Desk | None, magics: tuple[str, 
 
 
 def _known(shell: Any, desk: Desk | None, magics: tuple[str, ...]) -> Known:
-    names = shell.user_ns
-    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    if error is not None:
-        names = {**names, "Err": error}
-    return Known(
-        names,
-        shell.user_ns_hidden,
-        _all_commands,
-        _all_models,
-        lambda: _all_conversations(desk),
-        _folder,
-        lambda: list(os.environ),
-        magics,
-        bool(getattr(shell, "automagic", False)),
-        _all_parameters,
-    )
+    return known(shell, commands=_all_commands, conversations=lambda: _all_conversations(desk), magics=magics)
 
 
 def _all_commands() -> dict[str, str]:
     from flowgpt_magic.commands import COMMANDS
 
     return {name: cut(each.short, 60) for name, each in COMMANDS.items()}
-
-
-def _all_models(*, wait: bool = True) -> Sequence[Item]:
-    """Aliases, providers and their models; no provider is asked, because one might ask a server.
-
-    Without ``wait`` none are there as long as their modules are being imported.
-    """
-
-    def look() -> Sequence[Item]:
-        from flowgpt_magic import aliases, registry
-        from flowgpt_magic.secret_forms import without_passwords
-
-        found: list[Item] = []
-        with suppress(FlowGptError):
-            found += [Item(each.name, f"alias of {without_passwords(each.target)}") for each in aliases.load().values()]
-        found += [Item(name, "provider") for name in registry.provider_names()]
-        bare: dict[str, list[Item]] = {}
-        for name in registry.provider_names():
-            with suppress(Exception):  # a plug-in is foreign code
-                provider = registry.find_provider(name)
-                own = list(provider.models) or [provider.default_model]
-                found += [Item(f"{name}:{model}", "model") for model in own if model]
-                for model in (*own, *provider.model_aliases):
-                    bare.setdefault(model, []).append(Item(model, f"model of {name}"))
-        return [*found, *(owners[0] for owners in bare.values() if len(owners) == 1)]
-
-    return _in_time("models", look, PATIENCE_TO_IMPORT if wait else PATIENCE)
-
-
-def _all_parameters() -> Sequence[Item]:
-    """What ``-P`` takes, of all providers."""
-
-    def look() -> Sequence[Item]:
-        from flowgpt_magic import registry
-
-        found: dict[str, list[str]] = {}
-        for name in registry.provider_names():
-            with suppress(Exception):  # a plug-in is foreign code
-                provider = registry.find_provider(name)
-                connection = {"proxy", "schema", *provider.settings} - {"extra_headers"}
-                for each in sorted(registry.taken_by(registry.Target(name, provider, "")) - connection):
-                    found.setdefault(each, []).append(name)
-        return [Item(f"{each}=", f"parameter of {', '.join(owners)}") for each, owners in sorted(found.items())]
-
-    return _in_time("parameters", look, PATIENCE_TO_IMPORT)
 
 
 def _all_conversations(desk: Desk | None) -> Sequence[str]:
@@ -142,31 +71,5 @@ def _all_conversations(desk: Desk | None) -> Sequence[str]:
     if desk is None or journal is None:
         return [MAIN]
     key = f"conversations in {journal.location} of {journal.place.key}"
-    names = _in_time(key, journal.known_names, PATIENCE)
+    names = in_time(key, journal.known_names, PATIENCE)
     return list(dict.fromkeys([desk.current, *reversed(names), MAIN]))
-
-
-def _folder(folder: str) -> list[Item]:
-    """What is in a folder, folders with a slash."""
-    with suppress(OSError, ValueError), os.scandir(os.path.expanduser(folder) or ".") as entries:
-        found = [(each.name, each.is_dir()) for each in islice(entries, SEEN)]
-        return [Item(f"{name}/" if folder else name, "folder" if folder else "file") for name, folder in sorted(found)]
-    return []
-
-
-_last: dict[str, Sequence[Any]] = {}
-_looking: dict[str, threading.Thread] = {}
-
-
-def _in_time(key: str, look: Callable[[], Sequence[T]], patience: float) -> Sequence[T]:
-    """What ``look`` returns, if it does within ``patience`` seconds; else what it returned last."""
-
-    def run() -> None:
-        with suppress(Exception):  # whatever is wrong is said where it is used
-            _last[key] = look()
-
-    if key not in _looking or not _looking[key].is_alive():
-        _looking[key] = threading.Thread(target=run, name=f"flowgpt_magic {key}", daemon=True)
-        _looking[key].start()
-    _looking[key].join(patience)
-    return _last.get(key, ())

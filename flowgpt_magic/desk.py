@@ -13,7 +13,7 @@ from flowgpt_magic.written_parameters import together
 
 if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what they work with
     from flowgpt_magic import display, journal
-    from flowgpt_magic.code_commands import AiAlias
+    from flowgpt_magic.ai_alias import AiAlias
     from flowgpt_magic.conversation import Conversation
     from flowgpt_magic.nested import Nesting
     from flowgpt_magic.panel import ChatPanel
@@ -124,7 +124,8 @@ class Desk:
             from flowgpt_magic.dry_run import DryRun
 
             preview = conversation.preview(prompt, history=history, schema=schema, params=asked.params, **options)
-            return display.show_answer(DryRun(preview), self.journal.take_troubles())
+            display.show_answer(DryRun(preview), self.journal.take_troubles())
+            return None
         reply = conversation.ask(
             prompt,
             append="append" in switches,
@@ -222,10 +223,9 @@ class Desk:
     def ai_alias(self, *, on: bool) -> str:
         """Answer to ``%ai`` and ``%%ai``, or give that back; returns whose they are besides, "" for nobody's."""
         if self._ai is None:
-            from flowgpt_magic import display
-            from flowgpt_magic.code_commands import AiAlias, from_ai
+            from flowgpt_magic.ai_alias import AiAlias, ai_answer, ai_magic, put_ai_magic
 
-            self._ai = AiAlias(display.ai_answer(from_ai), display.ai_magic, display.put_ai_magic)
+            self._ai = AiAlias(ai_answer(), ai_magic, put_ai_magic)
         return self._ai.switch(on=on)
 
     def close(self) -> None:

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from IPython import get_ipython
 from IPython.core.displaypub import CapturingDisplayPublisher
-from IPython.core.magic import needs_local_scope, no_var_expand
 from IPython.display import clear_output, publish_display_data
 
 from flowgpt_magic import bridge, printing
 from flowgpt_magic.errors import ReplyInterrupted, last_error
 from flowgpt_magic.plain_text import escaped
-from flowgpt_magic.transforms import AI_TRANSFORMERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.notebook import Cell, Place
@@ -99,37 +97,6 @@ def in_console() -> bool:
     return in_kernel() and not cell_id(asked)
 
 
-def ai_magic(kind: str) -> Callable[..., Any] | None:
-    """The ``"line"`` or ``"cell"`` magic that is called ``ai``, None where there is none."""
-    found: Callable[..., Any] | None = get_ipython().magics_manager.magics[kind].get("ai")
-    return found
-
-
-def put_ai_magic(kind: str, magic: Callable[..., Any] | None) -> None:
-    """Put ``magic`` in its place; None takes it away. Cells are read for it while it is ours."""
-    shell = get_ipython()
-    shell.magics_manager.magics[kind].pop("ai", None)
-    if magic is not None:
-        shell.magics_manager.magics[kind]["ai"] = magic
-    transformers = shell.input_transformers_cleanup
-    transformers[:] = [each for each in transformers if each not in AI_TRANSFORMERS]
-    if any(getattr(ai_magic(each), "is_ours", False) for each in ("line", "cell")):
-        transformers[:0] = AI_TRANSFORMERS
-
-
-def ai_answer(translate: Callable[[str, str | None], str]) -> Callable[..., Any]:
-    """A magic ``ai`` that is answered as ``flowgpt`` is; ``translate`` makes its line one of ours."""
-
-    @no_var_expand
-    @needs_local_scope
-    def ai(line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
-        """Ask a language model, as ``%flowgpt`` does."""
-        return get_ipython().magics_manager.registry["FlowGPT"].flowgpt(translate(line, cell), cell, local_ns)
-
-    ai.is_ours = True  # type: ignore[attr-defined]
-    return ai
-
-
 def place() -> Place:
     """The notebook that this kernel belongs to, or the folder where there is none."""
     from flowgpt_magic.notebook import find_place
@@ -179,17 +146,14 @@ def _connection_file() -> str:
         return ""
 
 
-def show_answer(answer: str | Showable | Turn | Reply | None, troubles: list[str]) -> Reply | None:
-    """Show what a subcommand has to say; a reply, which is shown already, is returned."""
+def show_answer(answer: str | Showable | Turn | None, troubles: list[str]) -> None:
+    """Show what a subcommand has to say, after the ``troubles``, which go to the error output."""
     from flowgpt_magic.messages import Turn
-    from flowgpt_magic.reply import Reply
     from flowgpt_magic.tables import Showable, Table, bundle
     from flowgpt_magic.turn_text import turn_bundle
 
     for trouble in troubles:
         sys.stderr.write(f"{trouble}\n")
-    if isinstance(answer, Reply):
-        return answer
     if isinstance(answer, Table) and not in_kernel() and sys.stdout.isatty():
         printing.write_line(answer.text(shutil.get_terminal_size().columns))
     elif isinstance(answer, Showable):
@@ -198,7 +162,6 @@ def show_answer(answer: str | Showable | Turn | Reply | None, troubles: list[str
         _publish_or_print(turn_bundle(answer))
     elif answer:
         printing.write_line(answer)
-    return None
 
 
 def _publish_or_print(data: dict[str, str]) -> None:

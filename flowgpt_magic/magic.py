@@ -173,12 +173,19 @@ class FlowGPT(Magics):
 
     def _answer(self, line: str, cell: str | None, local_names: dict[str, Any] | None) -> Reply | None:
         from flowgpt_magic import commands, display
+        from flowgpt_magic.reply import Reply
 
         found = commands.command(line, cell)
         if found is None:
             return self._ask(line, cell, self._names_inside(local_names))
         run, rest = found
-        return self._value(display.show_answer(run(self.desk, rest), self.desk.journal.take_troubles()))
+        answer = run(self.desk, rest)
+        troubles = self.desk.journal.take_troubles()
+        if isinstance(answer, Reply):  # which is shown already
+            display.show_answer(None, troubles)
+            return self._value(answer)
+        display.show_answer(answer, troubles)
+        return None
 
     def _names_inside(self, local_names: dict[str, Any] | None) -> Mapping[str, Any] | None:
         """The names of the function that the magic is called in with all others; None where it is in none."""
@@ -193,7 +200,7 @@ class FlowGPT(Magics):
         request = display.request()  # now, because it may be another cell's when the reply has ended
         read = options.read_line(line, models.is_model)
         if read.options.pop("help", False):
-            display.show_answer(commands.help_(self.desk, ""), [])
+            display.show_answer(commands.whole_help(), [])
             return None
         prompt = "\n".join(filter(None, [read.prompt, cell])).strip("\n")
         if not prompt.strip():

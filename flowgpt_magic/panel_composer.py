@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from flowgpt_magic.completion_matcher import matcher
+from flowgpt_magic import completion
+from flowgpt_magic.completion_shell import known
 from flowgpt_magic.errors import closest
 from flowgpt_magic.panel_state import PanelError
 from flowgpt_magic.panel_turns import Facts, fit
@@ -72,19 +73,6 @@ def prompt_in(text: str) -> str:
     return text[1:] if text.startswith("//") and not text.startswith("///") else text
 
 
-@dataclass
-class _Cursor:
-    """What IPython would tell of a cell with the cursor at its end."""
-
-    full_text: str
-    cursor_line: int = field(init=False)
-    cursor_position: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.cursor_line = self.full_text.count("\n")
-        self.cursor_position = len(self.full_text) - self.full_text.rfind("\n") - 1
-
-
 @dataclass(frozen=True)
 class Offered:
     """What could stand from ``start`` on, to the cursor; the best first."""
@@ -122,8 +110,10 @@ def _fitting(start: int, typed: str, items: Sequence[tuple[str, str]]) -> Offere
     return Offered(start, tuple(each for each in items if each[0].casefold().startswith(folded))[:LIMIT])
 
 
-def _from_cell(before: str, text: str, shell: Any) -> Offered:
-    found = matcher(_Cursor(before + text), shell, None) if shell is not None else {}
-    typed = len(found.get("matched_fragment", ""))
-    items = tuple((each.text, each.type.replace("\N{NO-BREAK SPACE}", " ")) for each in found.get("completions", ()))
-    return Offered(len(text) - typed, items[:LIMIT])
+def _from_cell(before: str, typed: str, shell: Any) -> Offered:
+    cell = before + typed
+    found = completion.complete(cell, len(cell), known(shell)) if shell is not None else None
+    if found is None:
+        return Offered(len(typed))
+    items = tuple((each.text, each.type) for each in found.items)
+    return Offered(found.start - len(before), items[:LIMIT])

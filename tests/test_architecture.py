@@ -160,6 +160,8 @@ LAYERS = (
         "completion_names",
         "completion_values",
         "completion",
+        "ai_alias",
+        "completion_shell",
         "completion_matcher",
         "completion_hook",
         "panel_models",
@@ -287,7 +289,7 @@ def test_a_module_says_what_it_is_for_and_can_be_read_in_one_go(module):
     ("library", "homes"),
     [
         ("aiohttp", ("providers", "gateway")),
-        ("IPython", ("magic", "display", "panel_output", "first_answer")),
+        ("IPython", ("ai_alias", "magic", "display", "panel_output", "first_answer")),
         ("xllamacpp", ("providers",)),
         ("keyring", ("keys",)),
         ("nest_asyncio2", ("nested",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import linecache
 import sys
 import weakref
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic import code_commands, models, options
-from flowgpt_magic.code_commands import AiAlias, CellCode, block, excerpt, from_ai
+from flowgpt_magic.ai_alias import AiAlias, from_ai
+from flowgpt_magic.code_commands import CellCode, block, excerpt
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import OptionError, PromptError, ReplyInterrupted, keep_last_error, last_error
 from flowgpt_magic.reply import Reply
@@ -570,6 +572,6 @@ def test_parameters_that_are_no_json_are_an_error(line):
 
 @given(st.dictionaries(st.sampled_from(["stop", "top_p", "seed"]), st.text() | st.integers() | st.lists(st.text())))
 def test_parameters_arrive_as_they_were_written(parameters):
-    line = from_ai(f"echo -m {code_commands.dumps(parameters)}", "x")
+    line = from_ai(f"echo -m {json.dumps(parameters)}", "x")
 
     assert dict(options.read_line(line, models.is_model).options.get("param", [])) == parameters

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from flowgpt_magic import completion_matcher
+from flowgpt_magic import completion_matcher, completion_shell
 from flowgpt_magic.completion_names import Item
 
 
@@ -43,7 +43,7 @@ def test_ipython_gets_nothing_where_nothing_fits_and_keeps_its_own_elsewhere():
 
 
 def test_models_are_known_without_asking_a_provider():
-    shown = {each.text: each.type for each in completion_matcher._all_models()}
+    shown = {each.text: each.type for each in completion_shell.all_models()}
 
     assert shown["echo"] == "provider"
     assert shown["echo:words"] == "model"
@@ -55,7 +55,7 @@ def test_the_first_tab_does_not_wait_for_the_modules_of_providers_where_there_is
     code = """
 import sys, threading
 from types import SimpleNamespace
-from flowgpt_magic import completion_matcher
+from flowgpt_magic import completion_matcher, completion_shell
 
 def tab(text):
     shell = SimpleNamespace(user_ns={}, user_ns_hidden={})
@@ -63,8 +63,8 @@ def tab(text):
     return [each.text for each in completion_matcher.matcher(context, shell, None)["completions"]]
 
 go = threading.Event()
-find = completion_matcher.threading.Thread.run
-completion_matcher.threading.Thread.run = lambda self: go.wait(10) and find(self)
+find = completion_shell.threading.Thread.run
+completion_shell.threading.Thread.run = lambda self: go.wait(10) and find(self)
 print(tab("%flowgpt und"))
 go.set()
 for thread in threading.enumerate():
@@ -82,9 +82,9 @@ def test_a_folder_lists_its_files(tmp_path: Path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "one.md").touch()
 
-    assert completion_matcher._folder(f"{tmp_path}/") == [Item("one.md", "file"), Item("sub/", "folder")]
-    assert completion_matcher._folder(f"{tmp_path}/missing/") == []
-    assert completion_matcher._folder("\0") == []
+    assert completion_shell._folder(f"{tmp_path}/") == [Item("one.md", "file"), Item("sub/", "folder")]
+    assert completion_shell._folder(f"{tmp_path}/missing/") == []
+    assert completion_shell._folder("\0") == []
 
 
 def test_what_takes_long_is_there_the_next_time():
@@ -96,16 +96,16 @@ def test_what_takes_long_is_there_the_next_time():
         go.wait(10)
         return ["found"]
 
-    assert completion_matcher._in_time("slow", look, 0.01) == ()
+    assert completion_shell.in_time("slow", look, 0.01) == ()
     go.set()
-    completion_matcher._looking["slow"].join(10)
+    completion_shell._looking["slow"].join(10)
     go.clear()
-    assert completion_matcher._in_time("slow", look, 0.01) == ["found"]
+    assert completion_shell.in_time("slow", look, 0.01) == ["found"]
     go.set()
 
 
 def test_what_p_takes_is_that_of_all_providers():
-    found = {each.text: each.type for each in completion_matcher._all_parameters()}
+    found = {each.text: each.type for each in completion_shell._all_parameters()}
 
     assert "openai_compatible" in found["extra_body="]
     assert "openai_compatible" in found["extra_headers="]

@@ -22,13 +22,13 @@ from traitlets.config import Config
 from flowgpt_magic import aliases, display, export, gateway, log, magic, settings, tracing
 from flowgpt_magic.aliases import Alias
 from flowgpt_magic.attachment_files import AttachmentError
-from flowgpt_magic.completion_matcher import _all_models
+from flowgpt_magic.completion_shell import all_models
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.dry_run import DryRun
 from flowgpt_magic.errors import FlowGptError, FlowGptWarning, ProviderError, SettingError
 from flowgpt_magic.gateway_log import log_request
 from flowgpt_magic.messages import Waiting, notice
-from flowgpt_magic.models import find_provider
+from flowgpt_magic.registry import find_provider
 from flowgpt_magic.panel_actions import answer
 from flowgpt_magic.panel_models import Choices
 from flowgpt_magic.panel_output import transcript
@@ -333,7 +333,7 @@ def config_magic(secret: str, _folder: Path, _patch: pytest.MonkeyPatch) -> obje
 @outlet
 def completions(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
     with_alias(secret, patch)
-    return list(_all_models())
+    return list(all_models())
 
 
 @outlet
