@@ -5,7 +5,6 @@ A name is ``OPENAI_API_KEY``, or ``keyring:SERVICE/USER`` as in ``keyring set SE
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import threading
@@ -87,6 +86,8 @@ async def read_soon(name: str) -> str:
     """The same without holding up the loop, on a thread that nobody waits for when the process ends."""
     if not name.startswith(KEYRING):
         return read(name)
+    import asyncio  # not with this module, which the extension is loaded with: a shell may do without it
+
     loop = asyncio.get_running_loop()
     found: asyncio.Future[str] = loop.create_future()
 

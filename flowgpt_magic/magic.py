@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections import ChainMap
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +45,14 @@ if TYPE_CHECKING:
 
     from flowgpt_magic.completion_matcher import Context
     from flowgpt_magic.desk import Desk
+    from flowgpt_magic.preloading import Preload
     from flowgpt_magic.reply import Reply
 
 SHORTEST_SECRET = 8  # characters
 # Packages whose frames lie between a cell and its magic: older IPython wraps magics with ``decorator``, whose earlier
 # releases make functions of no module.
 PLUMBING = ("flowgpt_magic", "IPython", "decorator", "")
+AFTER_CELL = "post_run_cell"  # the event of IPython's
 
 
 def _help() -> str:
@@ -111,6 +114,7 @@ class FlowGPT(Magics):
         super().__init__(shell)
         self._names: dict[str, Any] = shell.user_ns
         self._desk: Desk | None = None
+        self._preload: Preload | None = None
         self.transformers = (*TRANSFORMERS, partial(keep_automagic_question, on=self._automagic))
 
     @traitlets.validate(*settings.TABLE)
@@ -221,8 +225,20 @@ class FlowGPT(Magics):
             return reply
         return None if is_cell or _stands_alone() else reply
 
+    def after_first_cell(self, result: object) -> None:
+        """The cell that loads the extension has ended: import what a first reply needs while the next one is typed."""
+        from flowgpt_magic.preloading import Preload, somebody_types
+
+        shell: Any = self.shell
+        shell.events.unregister(AFTER_CELL, self.after_first_cell)
+        if somebody_types(shell, result):
+            self._preload = Preload(shell, self.configured)
+            self._preload.start()
+
     def close(self) -> None:
         """Stop what runs, and take back what was patched."""
+        if self._preload is not None:
+            self._preload.stop()
         if self._desk is not None:
             self._desk.close()
 
@@ -251,6 +267,7 @@ def load(shell: InteractiveShell) -> None:
     magics = FlowGPT(shell)
     shell.register_magics(magics)
     shell.input_transformers_cleanup[:0] = magics.transformers
+    shell.events.register(AFTER_CELL, magics.after_first_cell)
     _put_completion(shell, magics)
 
 
@@ -266,6 +283,8 @@ def unload(shell: InteractiveShell) -> None:
     for transformer in magics.transformers:
         if transformer in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(transformer)
+    with suppress(ValueError):  # it was called, and is gone
+        shell.events.unregister(AFTER_CELL, magics.after_first_cell)
     _take_completion(shell)
     magics.close()
 

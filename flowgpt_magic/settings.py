@@ -22,16 +22,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import platformdirs
-
 from flowgpt_magic import extra_headers, keys, parameters
 from flowgpt_magic.errors import SettingError, closest
 from flowgpt_magic.parameters import Layer
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 APP = "flowgpt_magic"
 PROJECT = 1  # the rank of a project's settings: above the settings file, below the environment
@@ -272,11 +265,15 @@ KEYS = {each.metadata["key_for"]: name for name, each in TABLE.items() if each.m
 
 def settings_file() -> Path:
     """Where the user's settings file is, or would be."""
+    import platformdirs  # not with this module, which the extension is loaded with
+
     return _own_folder(platformdirs.user_config_path) / "settings.toml"
 
 
 def data_folder() -> Path:
     """The folder this package keeps its files in; ``FLOWGPT_DATA_DIR`` moves it."""
+    import platformdirs
+
     moved = os.environ.get("FLOWGPT_DATA_DIR")
     return _own_folder(lambda _app: Path(moved).expanduser()) if moved else _own_folder(platformdirs.user_data_path)
 
@@ -336,6 +333,12 @@ def parsed(path: Path, parse: Callable[[bytes], T]) -> T:
 
 
 def _toml(content: bytes) -> dict[str, Any]:
+    """Raises ``ValueError`` for what is no TOML or no UTF-8, and ``RecursionError``."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     return tomllib.loads(content.decode("utf-8-sig"))
 
 
@@ -344,7 +347,7 @@ def _file_values(path: Path) -> dict[str, Any]:
         return parsed(path, _toml)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingError(f"{path} cannot be read: {error}") from None
 
 
@@ -367,7 +370,7 @@ def _project_table(content: bytes) -> object:
         return {}
     try:
         tool = _toml(content).get("tool")
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return {}
     return tool.get(APP, {}) if isinstance(tool, dict) else {}
 

@@ -31,6 +31,7 @@ def state(shell: InteractiveShell) -> tuple[object, ...]:
         [getattr(each, "matcher_identifier", "") for each in shell.Completer.custom_matchers],
         list(shell.configurables),
         set(magics.registry),
+        [list(each) for each in shell.events.callbacks.values()],
         *(set(magics.magics[kind]) for kind in ("line", "cell")),
     )
 
@@ -44,6 +45,16 @@ def test_unloading_leaves_the_shell_as_it_was_also_with_the_other_name(shell):
     magic.unload(shell)
 
     assert loaded != before
+    assert state(shell) == before
+
+
+def test_a_cell_after_loading_leaves_the_shell_as_it_was(shell):
+    before = state(shell)
+
+    magic.load(shell)
+    shell.run_cell("1 + 1", store_history=False)
+    magic.unload(shell)
+
     assert state(shell) == before
 
 

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import platformdirs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -629,7 +630,7 @@ class TestWithoutAHome:
             raise RuntimeError("could not determine the home directory")
 
         for name in ("user_config_path", "user_data_path"):
-            monkeypatch.setattr(settings.platformdirs, name, nobody)
+            monkeypatch.setattr(platformdirs, name, nobody)
         monkeypatch.delenv("FLOWGPT_DATA_DIR", raising=False)
         monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
 

@@ -150,6 +150,11 @@ class Kernel:
         assert run.status == "ok", run.error
         return run
 
+    def imported(self) -> None:
+        """Wait until all that a first reply needs has been imported; such a silent request does not count as a cell."""
+        code = "import threading\nfor t in threading.enumerate():\n if t.name == 'flowgpt_magic imports': t.join(60)"
+        self.collect(self.client.execute(code, silent=True))
+
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()
 

@@ -251,6 +251,7 @@ def test_the_matcher_goes_with_the_extension_and_is_there_once(start_kernel):
 
 def test_the_first_tab_opens_no_history_and_starts_nothing(start_kernel, tmp_path):
     kernel = start_kernel(FLOWGPT_HISTORY=str(tmp_path / "history.sqlite3"))
+    kernel.imported()
 
     for code in ("%flowgpt use |", "%%flowgpt -m |", "%%flowgpt -c |", "%%flowgpt\n{|"):
         tab(kernel, code)
