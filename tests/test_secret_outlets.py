@@ -28,7 +28,6 @@ from flowgpt_magic.dry_run import DryRun
 from flowgpt_magic.errors import FlowGptError, FlowGptWarning, ProviderError, SettingError
 from flowgpt_magic.gateway_log import log_request
 from flowgpt_magic.messages import Waiting, notice
-from flowgpt_magic.registry import find_provider
 from flowgpt_magic.panel_actions import answer
 from flowgpt_magic.panel_models import Choices
 from flowgpt_magic.panel_output import transcript
@@ -36,6 +35,7 @@ from flowgpt_magic.panel_state import PanelState
 from flowgpt_magic.panel_turns import facts, pause_facts
 from flowgpt_magic.prompts import Surroundings, compose
 from flowgpt_magic.providers.echo import Echo
+from flowgpt_magic.registry import find_provider
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.turn_text import transcript_bundle
 from tests.desks import new_desk, run_line
