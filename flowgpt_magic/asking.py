@@ -12,10 +12,9 @@ from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.extras import Extras
 from flowgpt_magic.fitting import Chunks as Asked
 from flowgpt_magic.fitting import fitting
-from flowgpt_magic.keeping import Keeping
 from flowgpt_magic.messages import Again, LeftOut, Message, Usage, Waiting
 from flowgpt_magic.replay import Replays
-from flowgpt_magic.reply import Reply
+from flowgpt_magic.reply import Recorder, Reply
 from flowgpt_magic.request import Request
 from flowgpt_magic.tracing import Watch
 
@@ -61,9 +60,24 @@ async def _after(begin: str, chunks: TriedChunks) -> Chunks:
             yield piece
 
 
-def reply_to(request: Request, replays: Replays, keeping: Keeping | None, *, refresh: bool = False) -> Reply:
-    """The reply to ``request``; ``keeping``, if any, keeps its turn. Without ``refresh``, one that is known will do."""
-    watch = Watch(request, keeping, keeping.conversation_id if keeping else "")
+def reply_to(
+    request: Request,
+    replays: Replays,
+    recorder: Recorder | None = None,
+    conversation_id: str = "",
+    *,
+    refresh: bool = False,
+) -> Reply:
+    """The reply to ``request``, which is asked for when it is first read.
+
+    Args:
+        request: What is asked, and of whom.
+        replays: Where an answer that is known is found, if the setting ``cache`` is on.
+        recorder: Keeps the turn; None keeps nothing.
+        conversation_id: The conversation that it is kept in, for those who trace; "" for none.
+        refresh: Ask also where an answer is known.
+    """
+    watch = Watch(request, conversation_id)
 
     def source() -> Chunks:
         if request.chosen.cache:
@@ -76,11 +90,8 @@ def reply_to(request: Request, replays: Replays, keeping: Keeping | None, *, ref
         model=request.target.model,
         messages=request.messages,
         schema=request.schema,
-        on_start=watch.begin,
-        on_growth=keeping.grow if keeping else None,
-        on_again=keeping.again if keeping else None,
-        on_end=watch.end,
-        until_saved=keeping.until_saved if keeping else None,
+        watch=watch,
+        recorder=recorder,
     )
     if request.left_out:
         reply.left_out = request.left_out

@@ -377,8 +377,11 @@ class Conversation:
         return replace(request, key=key, messages=build_messages(request, sent))
 
     def _reply(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply:
-        keeping = Keeping(self, self._journal, request) if history else None
-        return reply_to(request, self._journal.replays, keeping, refresh=refresh)
+        replays = self._journal.replays
+        if not history:
+            return reply_to(request, replays, refresh=refresh)
+        keeping = Keeping(self._kept, self._journal, request)
+        return reply_to(request, replays, keeping, self.record.conversation_id, refresh=refresh)
 
     # Changing
 
@@ -496,38 +499,6 @@ class Conversation:
     def _change_record(self, **values: Any) -> None:
         with self._kept.lock:
             self._kept.record = replace(self.record, changed=time.time(), **values)
-
-    # For Keeping
-
-    def begin_turn(self, turn: Turn, spot: Spot) -> Turn:
-        """Give the turn its place and version, and make it live."""
-        with self._kept.lock:
-            place = self._timeline.next_place() if spot.place is None else spot.place
-            turn = replace(turn, place=place, version=self._timeline.next_version(place))
-            others = self._timeline.live_among({place, *spot.clears})
-            saved = self._timeline.change(spot.kind, added=[turn], removed=others)
-            self._journal.begin(self._kept, turn, [each for each in saved if each != turn])
-        return turn
-
-    def begin_turn_again(self, turn: Turn, attempt: Turn) -> Turn:
-        """The turn as the next version at its place, without a word yet; ``attempt`` is kept as the one before it."""
-        with self._kept.lock:
-            self._timeline.know(attempt)
-            self._timeline.know(replace(turn, version=self._timeline.next_version(turn.place)))
-            self._journal.save(self._kept, attempt, self._timeline.get(turn.turn_id))
-            return self._timeline.get(turn.turn_id)
-
-    def end_turn(self, turn: Turn, *, empty: bool) -> Turn:
-        """Keep what has become of it. An ``empty`` reply that failed does not keep the place of an earlier one."""
-        with self._kept.lock:
-            self._timeline.know(turn)
-            saved = self._timeline.withdraw(turn.turn_id) if empty and turn.status != "complete" else []
-            run = self._kept.runs.get(turn.cell_id)
-            if saved and run is not None and run.run == turn.run:
-                run.asked -= 1  # what this run of the cell asks next takes that place
-            turn = self._timeline.get(turn.turn_id)
-            self._journal.end(self._kept, turn, saved)
-        return turn
 
 
 def _reopened(name: str, values: Mapping[str, Any], params: Mapping[str, Any]) -> Conversation:

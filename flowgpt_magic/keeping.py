@@ -4,40 +4,31 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from flowgpt_magic.journal import Journal
+from flowgpt_magic.kept import Kept
 from flowgpt_magic.messages import Status, Turn, Usage
 from flowgpt_magic.reply import Reply
 from flowgpt_magic.request import Request
 from flowgpt_magic.secrecy import without_passwords
 
-if TYPE_CHECKING:
-    from flowgpt_magic.conversation import Conversation
-
 
 class Keeping:
-    """Tells a conversation what becomes of the reply to ``request``."""
+    """Keeps in ``kept``, and so in the history, what becomes of the reply to ``request``."""
 
-    def __init__(self, conversation: Conversation, journal: Journal, request: Request) -> None:
-        self._conversation = conversation
+    def __init__(self, kept: Kept, journal: Journal, request: Request) -> None:
+        self._kept = kept
         self._journal = journal
         self._request = request
         self._turn: Turn | None = None
-        self._kept = conversation._kept
-
-    @property
-    def conversation_id(self) -> str:
-        """The conversation it is kept in."""
-        return self._conversation.record.conversation_id
 
     def begin(self, reply: Reply) -> None:
         """The reply is about to be asked for."""
         request, now = self._request, time.time()
         turn = Turn(
             turn_id=reply.turn_id,
-            conversation_id=self._conversation.record.conversation_id,
+            conversation_id=self._kept.record.conversation_id,
             place=0,
             version=0,
             live=True,
@@ -61,9 +52,8 @@ class Keeping:
             ended=None,
             images=tuple(request.images),
         )
-        self._kept = self._conversation._kept
         self._kept.replies[reply.turn_id] = reply  # before anybody is told of the turn
-        self._turn = reply.turn = self._conversation.begin_turn(turn, request.spot)
+        self._turn = reply.turn = self._begin(turn)
         if reply.status is not None and reply.ended:  # an interrupt came while this was being done
             self.end(reply, reply.status)
 
@@ -77,7 +67,7 @@ class Keeping:
         if self._turn is None:
             return
         attempt = replace(_grown(self._turn, reply, "failed"), turn_id=uuid4().hex, live=False, error=why)
-        self._turn = reply.turn = self._conversation.begin_turn_again(self._turn, attempt)
+        self._turn = reply.turn = self._begin_again(self._turn, attempt)
 
     def end(self, reply: Reply, status: Status) -> None:
         """The reply has ended; one that was never asked for is not kept."""
@@ -88,12 +78,45 @@ class Keeping:
         error = "" if reply.error is None else without_passwords(f"{type(reply.error).__name__}: {reply.error}")
         turn = replace(_grown(self._turn, reply, status), error=error)
         empty = not turn.answer.strip() or turn.text == self._request.begins_with
-        reply.turn = self._conversation.end_turn(turn, empty=empty)
+        reply.turn = self._end(turn, empty=empty)
 
     async def until_saved(self, reply: Reply) -> None:
         """Wait until the turn is in the history's file, or the person is told why it is not."""
         if self._turn is not None and not await self._journal.until_saved():
             reply.notices += self._journal.take_troubles()
+
+    def _begin(self, turn: Turn) -> Turn:
+        """Give the turn its place and version, and make it live."""
+        spot, timeline = self._request.spot, self._kept.timeline
+        with self._kept.lock:
+            place = timeline.next_place() if spot.place is None else spot.place
+            turn = replace(turn, place=place, version=timeline.next_version(place))
+            others = timeline.live_among({place, *spot.clears})
+            saved = timeline.change(spot.kind, added=[turn], removed=others)
+            self._journal.begin(self._kept, turn, [each for each in saved if each != turn])
+        return turn
+
+    def _begin_again(self, turn: Turn, attempt: Turn) -> Turn:
+        """The turn as the next version at its place, without a word yet; ``attempt`` is kept as the one before it."""
+        timeline = self._kept.timeline
+        with self._kept.lock:
+            timeline.know(attempt)
+            timeline.know(replace(turn, version=timeline.next_version(turn.place)))
+            self._journal.save(self._kept, attempt, timeline.get(turn.turn_id))
+            return timeline.get(turn.turn_id)
+
+    def _end(self, turn: Turn, *, empty: bool) -> Turn:
+        """Keep what has become of it. An ``empty`` reply that failed does not keep the place of an earlier one."""
+        timeline = self._kept.timeline
+        with self._kept.lock:
+            timeline.know(turn)
+            saved = timeline.withdraw(turn.turn_id) if empty and turn.status != "complete" else []
+            run = self._kept.runs.get(turn.cell_id)
+            if saved and run is not None and run.run == turn.run:
+                run.asked -= 1  # what this run of the cell asks next takes that place
+            turn = timeline.get(turn.turn_id)
+            self._journal.end(self._kept, turn, saved)
+        return turn
 
 
 def _grown(turn: Turn, reply: Reply, status: Status) -> Turn:

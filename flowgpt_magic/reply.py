@@ -11,12 +11,12 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -55,10 +55,30 @@ else:
 Source = Callable[[], AsyncGenerator[str | Usage | Extras | Again | Waiting, None]]
 CANCEL_PATIENCE = 0.5  # seconds that whoever cancels waits for its end
 # What a pickle or a copy of a reply leaves behind.
-LIVING = (
-    *("schema", "_source", "_on_start", "_on_growth", "_on_again", "_on_end", "_until_saved"),
-    *("_readers", "_lock", "_task", "_running"),
-)
+LIVING = (*("schema", "_source", "_watch", "_recorder", "_readers", "_lock", "_task", "_running"),)
+
+
+class Watcher(Protocol):
+    """Is told of a reply's begin and end."""
+
+    def begin(self, reply: Reply) -> None:
+        """The reply is about to be asked for."""
+
+    def end(self, reply: Reply, status: Status) -> None:
+        """The reply has ended."""
+
+
+class Recorder(Watcher, Protocol):
+    """Keeps the turn of a reply."""
+
+    def grow(self, reply: Reply) -> None:
+        """A chunk has come."""
+
+    def again(self, reply: Reply, why: str) -> None:
+        """What has come will not do, and the reply begins anew."""
+
+    async def until_saved(self, reply: Reply) -> None:
+        """Wait until the turn is saved, or the person is told why it is not."""
 
 
 class Chunks:
@@ -132,11 +152,8 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         model: str,
         messages: Sequence[Message],
         schema: Schema | None = None,
-        on_start: Callable[[Reply], None] | None = None,
-        on_growth: Callable[[Reply], None] | None = None,
-        on_again: Callable[[Reply, str], None] | None = None,
-        on_end: Callable[[Reply, Status], None] | None = None,
-        until_saved: Callable[[Reply], Awaitable[None]] | None = None,
+        watch: Watcher | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.turn_id = uuid4().hex
         self.provider = provider
@@ -152,11 +169,8 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         self.left_out = 0  # messages that were not sent, because they did not fit
         self.shown_in = ""  # the run of the cell that has shown it
         self._source = source
-        self._on_start = on_start
-        self._on_growth = on_growth
-        self._on_again = on_again
-        self._on_end = on_end
-        self._until_saved = until_saved
+        self._watch = watch
+        self._recorder = recorder
         self._status: Status | None = None
         self._closed = self._saving = False
         self._chunks: list[str] = []
@@ -255,8 +269,9 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
                 return
             self._status, self._begun = "streaming", time.monotonic()
             try:
-                if self._on_start is not None:
-                    self._on_start(self)
+                for each in (self._watch, self._recorder):
+                    if each is not None:
+                        each.begin(self)
             except BaseException as error:  # nothing will run that could end it
                 self._end("failed" if isinstance(error, Exception) else "cancelled", error)
                 raise
@@ -453,14 +468,14 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
             )
             self._chunks.append(chunk)
             self._wake()
-            if self._on_growth is not None:
-                self._on_growth(self)
+            if self._recorder is not None:
+                self._recorder.grow(self)
 
     def _begin_again(self, why: str) -> None:
         """What has come is kept as an attempt; the next chunk is the first of another one."""
         self.usage = replace(self.usage, seconds=time.monotonic() - self._begun)
-        if self._on_again is not None:
-            self._on_again(self, why)
+        if self._recorder is not None:
+            self._recorder.again(self, why)
         self.attempts = [*self.attempts, Attempt("".join(self._chunks), why)]
         self._chunks.clear()
         self.usage, self.extras, self._begun = Usage(), Extras(), time.monotonic()
@@ -487,12 +502,13 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
     async def _save(self) -> None:
         """End as complete once the turn is in the history's file: a process that ends right then loses nothing."""
         with self._lock:
-            if self._closed or self._until_saved is None:
+            recorder = self._recorder
+            if self._closed or recorder is None:
                 return
             self._saving = True
         try:
             self._end("complete", wait=True)
-            await self._until_saved(self)
+            await recorder.until_saved(self)
         finally:
             self._settle("complete")
 
@@ -506,17 +522,21 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
             # Recorded before anybody is told: whoever has read to the end finds the turn in its conversation. Nobody
             # waits for ever where that fails.
             try:
-                if self._on_end is not None:
-                    self._on_end(self, status)
+                if self._recorder is not None:
+                    self._recorder.end(self, status)
             finally:
-                if not wait:
-                    self._settle(status)
+                try:
+                    if self._watch is not None:
+                        self._watch.end(self, status)
+                finally:
+                    if not wait:
+                        self._settle(status)
 
     def _settle(self, status: Status) -> None:
         with self._lock:
             self._status, self._saving = status, False
             # They hold on to all that was said before, and a notebook keeps its replies.
-            self._on_start = self._on_growth = self._on_again = self._on_end = self._until_saved = None
+            self._watch = self._recorder = None
             self._wake()
 
     def _wake(self) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flowgpt_magic import log
@@ -61,22 +61,11 @@ NUMBERS: dict[str, type[float] | type[int]] = {
 PORTS = {"http": 80, "https": 443}
 
 
-class Keeper(Protocol):
-    """Who keeps the turn."""
-
-    def begin(self, reply: Reply) -> None:
-        """The reply is about to be asked for."""
-
-    def end(self, reply: Reply, status: Status) -> None:
-        """The reply has ended."""
-
-
 class Watch:
-    """Watches one reply to ``request``; ``keeper``, if any, is told of its begin and end too."""
+    """Watches one reply to ``request``, whose turn is kept in the conversation of ``conversation_id``, if any."""
 
-    def __init__(self, request: Request, keeper: Keeper | None = None, conversation_id: str = "") -> None:
+    def __init__(self, request: Request, conversation_id: str = "") -> None:
         self._request = request
-        self._keeper = keeper
         self._conversation_id = conversation_id
         self._tries = 0
         self._begun = 0
@@ -90,22 +79,16 @@ class Watch:
         self._begun = time.time_ns()
         self._context = _current_context()
         log.begun(reply, self._request)
-        if self._keeper is not None:
-            self._keeper.begin(reply)
 
     def end(self, reply: Reply, status: Status) -> None:
         """The reply has ended; one that was cancelled before it was asked for is none of our business."""
-        try:
-            if self._keeper is not None:
-                self._keeper.end(reply, status)
-        finally:
-            with self._lock:
-                self._ended = True
-            if self._begun:
-                log.ended(reply, status, self._request)
-            if self._span is not None:
-                with _foreign():
-                    _finish(self._span, reply, status, self._request)
+        with self._lock:
+            self._ended = True
+        if self._begun:
+            log.ended(reply, status, self._request)
+        if self._span is not None:
+            with _foreign():
+                _finish(self._span, reply, status, self._request)
 
     async def asking(self, chunks: Chunks) -> Chunks:
         """The ``chunks`` of one try to ask the provider.

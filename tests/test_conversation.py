@@ -25,6 +25,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.history import History
 from flowgpt_magic.journal import Journal
+from flowgpt_magic.keeping import Keeping
 from flowgpt_magic.messages import LeftOut, notice
 from flowgpt_magic.models import find_model
 from flowgpt_magic.notebook import Cell, Place
@@ -468,13 +469,13 @@ def vs_code(tmp_path):
 class TestInterruptedAtTheStart:
     def test_a_cancel_while_the_turn_is_begun_ends_it(self, conversation, monkeypatch):
         reply = conversation.ask("one")
-        begin_turn = Conversation.begin_turn
+        begin_turn = Keeping._begin
 
         def interrupted(*values: Any) -> Any:
             reply.cancel()  # as a signal's handler does, in the middle of anything
             return begin_turn(*values)
 
-        monkeypatch.setattr(Conversation, "begin_turn", interrupted)
+        monkeypatch.setattr(Keeping, "_begin", interrupted)
 
         assert list(reply) == []
         assert [turn.status for turn in conversation.turns] == ["cancelled"]
@@ -483,7 +484,7 @@ class TestInterruptedAtTheStart:
         def interrupted(*_values: Any) -> Any:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(Conversation, "begin_turn", interrupted)
+        monkeypatch.setattr(Keeping, "_begin", interrupted)
         reply = conversation.ask("one")
 
         with pytest.raises(KeyboardInterrupt):

@@ -72,6 +72,25 @@ class Script:
             bridge.worker().loop.call_soon_threadsafe(self._more.set)
 
 
+class Recording:
+    """A recorder that does what it is given for the end of a reply, and for the wait until that is saved."""
+
+    def __init__(self, end: Callable[[Reply, Status], None] = lambda _reply, _status: None, saving: Any = None) -> None:
+        self.end, self._saving = end, saving
+
+    def begin(self, reply: Reply) -> None:
+        """Nothing is kept."""
+
+    grow = begin
+
+    def again(self, reply: Reply, why: str) -> None:
+        """Nothing is kept."""
+
+    async def until_saved(self, reply: Reply) -> None:
+        if self._saving is not None:
+            await self._saving(reply)
+
+
 def ask(source: Callable[[], AsyncGenerator[Any, None]], **options: Any) -> Reply:
     return Reply(source, provider="test", model="script", messages=[{"role": "user", "content": "hi"}], **options)
 
@@ -816,7 +835,7 @@ def test_its_end_is_told_once_and_before_any_reader_comes_to_it(last, status):
     told: list[tuple[str, Status, Status | None]] = []
     reply = ask(
         Script("one ", *([last] if last else [])),
-        on_end=lambda reply, status: told.append((reply.text_so_far, status, reply.status)),
+        recorder=Recording(lambda reply, status: told.append((reply.text_so_far, status, reply.status))),
     )
     reader = reply.open()
     take(reader, 1)
@@ -834,7 +853,7 @@ def test_where_the_end_cannot_be_remembered_nobody_waits_for_ever():
     def fail(_reply: Reply, _status: Status) -> None:
         raise OSError("the disk is full")
 
-    reply = ask(Script("one", END), on_end=fail)
+    reply = ask(Script("one", END), recorder=Recording(fail))
 
     assert Thread(lambda: reply.text).result() == "one"
     assert reply.status == "complete"
@@ -1117,7 +1136,7 @@ class Saving:
 
 def test_a_reply_is_complete_when_its_turn_is_saved_and_not_before():
     saving = Saving()
-    reply = ask(Script("one", END), until_saved=saving)
+    reply = ask(Script("one", END), recorder=Recording(saving=saving))
     reader = reply.open()
 
     assert saving.begun.wait(LIMIT)
@@ -1130,7 +1149,7 @@ def test_a_reply_is_complete_when_its_turn_is_saved_and_not_before():
 
 def test_a_cancel_ends_the_wait_for_saving_and_the_whole_reply_stays_complete():
     saving = Saving()
-    reply = ask(Script("one", END), until_saved=saving)
+    reply = ask(Script("one", END), recorder=Recording(saving=saving))
     reader = reply.open()
     assert saving.begun.wait(LIMIT)
 
@@ -1146,7 +1165,7 @@ def test_a_reply_whose_recording_fails_ends_all_the_same():
     def fail(reply: Reply, status: Status) -> None:
         raise RuntimeError("no room")
 
-    reply = ask(Script("one", END), on_end=fail, until_saved=Saving())
+    reply = ask(Script("one", END), recorder=Recording(fail, Saving()))
 
     reply.open().take()
     assert wait_until_ended(reply)
@@ -1159,7 +1178,7 @@ def wait_until_ended(reply: Reply) -> bool:
 @pytest.mark.parametrize("line", [ProviderError("broken"), None])
 def test_only_a_complete_reply_waits_to_be_saved(line):
     saving, script = Saving(), Script("one", *([line] if line else []))
-    reply = ask(script, until_saved=saving)
+    reply = ask(script, recorder=Recording(saving=saving))
     reader = reply.open()
     take(reader, 1)
     if line is None:

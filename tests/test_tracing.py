@@ -274,7 +274,7 @@ async def test_it_is_not_current_while_a_chunk_is_handed_on():
 def watching() -> tracing.Watch:
     """A watch that has begun."""
     reply = Conversation(configured=lambda: {"model": "echo"}).ask("one")
-    watch: tracing.Watch = reply._on_start.__self__
+    watch: tracing.Watch = reply._watch
     watch.begin(reply)
     return watch
 
@@ -490,16 +490,17 @@ def test_a_broken_span_processor_costs_no_reply(chat, caplog, at):
 
 
 def test_a_history_that_fails_at_the_end_loses_no_span(chat):
-    class Keeper:
+    class Recorder:
         def begin(self, reply):
             pass
+
+        grow = begin
 
         def end(self, reply, status):
             raise OSError("the disk is full")
 
     reply = chat.ask("one")
-    watch = reply._on_start.__self__
-    watch._keeper = Keeper()
+    reply._recorder = Recorder()
     reader = reply.open()
     reader.take()
 
