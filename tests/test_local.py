@@ -100,6 +100,14 @@ async def test_without_a_system_message_the_recommended_one_is_sent(embedded: No
     assert alone.prompt_tokens == told.prompt_tokens
 
 
+@pytest.mark.parametrize(("country", "capital"), [("France", "Paris"), ("Italy", "Rome"), ("Spain", "Madrid")])
+async def test_a_question_about_a_country_is_not_answered_in_scraps_of_its_language(
+    embedded: None, country: str, capital: str
+) -> None:
+    for _ in range(3):
+        assert capital in await Local.create_async("", user(f"What is the capital of {country}?"), max_tokens=20)
+
+
 async def test_the_same_seed_gives_the_same_reply_at_a_high_temperature(embedded: None) -> None:
     async def ask(seed: int) -> str:
         return await Local.create_async("", user("Invent a word."), temperature=2, top_p=1, seed=seed, max_tokens=20)

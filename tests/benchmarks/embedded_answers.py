@@ -1,12 +1,14 @@
 """What the embedded model answers: ``python -m tests.benchmarks.embedded_answers [cell] [class] [gateway]``.
 
 Asks simple questions with nothing set, in each of the three ways or in those that are named, and counts the right
-answers, their length and the time they take. Needs the weights; takes about two minutes a way on a quiet machine.
+answers, those that were stopped because they repeat themselves, their length and the time they take. Needs the
+weights; takes about two minutes a way on a quiet machine.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import statistics
@@ -14,13 +16,17 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
+from flowgpt_magic import gateway
+from flowgpt_magic.providers import weights
+from flowgpt_magic.providers.flowgpt import FlowGpt
+from flowgpt_magic.providers.local import Local
+from tests.kernel.conftest import start
 
 FRANCE = "What is the capital of France?"
 TIMES = 6  # how often the first question is asked
@@ -59,12 +65,17 @@ QUESTIONS = {  # what an answer must match to count as right, in any case
 }
 
 
+Ask = Callable[[str], tuple[str, list[str]]]
+"""Asks a question; returns the text of the answer and the notices that came with it."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back for ``question``; ``seconds`` from asking to its end."""
 
     question: str
     text: str
+    notices: list[str]
     seconds: float
 
     @property
@@ -72,49 +83,75 @@ class Answer:
         """Does it say what it must?"""
         return bool(re.search(QUESTIONS[self.question], self.text, re.IGNORECASE | re.MULTILINE))
 
-
-def in_a_cell() -> Callable[[str], str]:
-    """What asks in a cell, each question in a conversation of its own."""
-    from IPython.testing.globalipapp import start_ipython
-
-    shell: InteractiveShell = start_ipython()
-    shell.run_line_magic("load_ext", "flowgpt_magic")
-
-    def ask(question: str) -> str:
-        shell.run_line_magic("flowgpt", "new")
-        shell.run_cell_magic("flowgpt", "local -o answer", question)
-        return str(shell.user_ns["answer"].text_so_far)
-
-    return ask
+    @property
+    def stopped(self) -> bool:
+        """Was it stopped because it repeats itself?"""
+        return any("repeated itself" in notice for notice in self.notices)
 
 
-def by_the_class() -> Callable[[str], str]:
-    """What asks the provider's class."""
-    from flowgpt_magic.providers.local import Local
+@contextmanager
+def in_a_cell() -> Iterator[Ask]:
+    """What asks in a cell of a real kernel, each question in a conversation of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        kernel = start(Path(folder), FLOWGPT_MODEL="local", FLOWGPT_DATA_DIR=str(weights.path().parent))
 
-    return lambda question: asyncio.run(Local.create_async("", [{"role": "user", "content": question}]))
+        def ask(question: str) -> tuple[str, list[str]]:
+            kernel.good("%flowgpt new")
+            [output] = kernel.good(f"%%flowgpt\n{question}").outputs
+            text = output["data"]["text/plain"]
+            return text, [output["data"]["text/markdown"].rpartition("\n\n")[2]]  # the caption
+
+        try:
+            yield ask
+        finally:
+            kernel.close()
 
 
-def by_the_gateway() -> Callable[[str], str]:
-    """What asks a gateway by the protocol's own client."""
-    from flowgpt_magic import gateway
-    from flowgpt_magic.providers.flowgpt import FlowGpt
+@contextmanager
+def by_the_class() -> Iterator[Ask]:
+    """What asks the provider's class, where notices are warnings."""
 
-    server = gateway.start("local", port=0)
-    asked: dict[str, Any] = {"base_url": server.url, "proxy": ""}
-    return lambda question: asyncio.run(FlowGpt.create_async("", [{"role": "user", "content": question}], **asked))
+    def ask(question: str) -> tuple[str, list[str]]:
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            text = asyncio.run(Local.create_async("", [{"role": "user", "content": question}]))
+        return text, [str(each.message) for each in found]
+
+    yield ask
+
+
+@contextmanager
+def by_the_gateway() -> Iterator[Ask]:
+    """What asks a gateway by the protocol's own client; the gateway logs notices."""
+    found: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("flowgpt_magic")
+    with gateway.start("local", port=0) as server:
+        asked: dict[str, Any] = {"base_url": server.url, "proxy": ""}
+
+        def ask(question: str) -> tuple[str, list[str]]:
+            found.clear()
+            text = asyncio.run(FlowGpt.create_async("", [{"role": "user", "content": question}], **asked))
+            return text, found.copy()
+
+        log.addHandler(listener)
+        try:
+            yield ask
+        finally:
+            log.removeHandler(listener)
 
 
 WAYS = {"cell": in_a_cell, "class": by_the_class, "gateway": by_the_gateway}
 
 
-def answered(ask: Callable[[str], str], questions: Iterable[str]) -> list[Answer]:
+def answered(ask: Ask, questions: Iterable[str]) -> list[Answer]:
     """The answers to ``questions``, one after the other."""
     found = []
     for question in questions:
         begun = time.perf_counter()
-        text = ask(question)
-        found.append(Answer(question, text, time.perf_counter() - begun))
+        text, notices = ask(question)
+        found.append(Answer(question, text, notices, time.perf_counter() - begun))
     return found
 
 
@@ -123,7 +160,8 @@ def show(name: str, answers: list[Answer]) -> None:
     lengths = [len(each.text) for each in answers]
     seconds = [each.seconds for each in answers]
     print(
-        f"{name}: {sum(each.right for each in answers)} of {len(answers)} right; characters: median "
+        f"{name}: {sum(each.right for each in answers)} of {len(answers)} right, "
+        f"{sum(each.stopped for each in answers)} stopped; characters: median "
         f"{statistics.median(lengths):.0f}, most {max(lengths)}; seconds: median {statistics.median(seconds):.1f}, "
         f"most {max(seconds):.1f}, all {sum(seconds):.0f}; load {os.getloadavg()[0]:.1f}",
         flush=True,
@@ -138,14 +176,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FLOWGPT_HISTORY"] = os.path.join(folder, "history.sqlite3")
         for name in sys.argv[1:] or WAYS:
-            with redirect_stdout(None):
-                ask = WAYS[name]()
+            with WAYS[name]() as ask:
                 ask("Hello")  # the model is loaded
-            with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):  # where a cell writes
-                france = answered(ask, [FRANCE] * TIMES)
-                every = answered(ask, QUESTIONS)
-            show(f"{name}, {FRANCE}", france)
-            show(f"{name}, {len(QUESTIONS)} questions", every)
+                show(f"{name}, {FRANCE}", answered(ask, [FRANCE] * TIMES))
+                show(f"{name}, {len(QUESTIONS)} questions", answered(ask, QUESTIONS))
 
 
 if __name__ == "__main__":
