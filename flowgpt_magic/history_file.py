@@ -228,8 +228,11 @@ def is_damaged(location: str) -> bool:
 
 
 @contextmanager
-def _only_one(location: str) -> Iterator[bool]:
-    """Are we the one process that may move the file now? The mark of a process that died is taken away."""
+def only_one(location: str) -> Iterator[bool]:
+    """Are we the one process that may move or remove the file now? The mark of a process that died is taken away.
+
+    Raises ``OSError`` where the folder cannot be written.
+    """
     mark = Path(f"{location}.moving")
     try:
         with suppress(FileNotFoundError):
@@ -254,7 +257,7 @@ def move_aside(location: str) -> Path | None:
     """
     location = path_of(location)
     try:
-        with _only_one(location) as alone:
+        with only_one(location) as alone:
             # Several kernels find the same damage, and by now a sound file may stand in this place.
             if alone and os.path.exists(location) and is_damaged(location):
                 return _rename(Path(location))

@@ -8,6 +8,7 @@ Where the file does not do, the person is told once and this kernel goes on in m
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
 import time
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import FlowGptWarning, HistoryError, HistoryLockedError
 from flowgpt_magic.messages import Turn, notice
-from flowgpt_magic.plain_text import counted
+from flowgpt_magic.plain_text import counted, sentences
 from flowgpt_magic.records import MEMORY, OFF, Record
 from flowgpt_magic.writer import Begun, Ended, Flush, Fork, Read, Stop, Writer
 
@@ -34,6 +35,7 @@ INTERVAL = 1.0  # seconds between two saves of a turn that grows
 PATIENCE = 5.0  # seconds a locked file is waited for before the person is told
 READ_TIMEOUT = 5.0  # seconds
 CLOSE_TIMEOUT = 3.0  # seconds the end of the process waits for what is not written yet; Jupyter kills after 5
+RESCUE_AFTER = 1.5  # seconds of these that a lock is waited for; the rest is for writing the file in its place
 FORK_TIMEOUT = 1.0  # seconds a fork waits for what is just being written
 
 
@@ -142,10 +144,11 @@ class Saver:
         writer.inbox.put(Flush(done, growth))
         return done
 
-    def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
+    def close(self, timeout: float = CLOSE_TIMEOUT, *, rescue_after: float = math.inf) -> bool:
         """Write what was handed over and close the file; nothing is saved after that.
 
-        Returns whether everything was written within ``timeout`` seconds.
+        Returns whether everything was written within ``timeout`` seconds. What a locked file keeps out for
+        ``rescue_after`` seconds is put into a file beside it, and is not said to be written.
         """
         if self._pid != os.getpid():
             self._begin_anew()
@@ -155,13 +158,13 @@ class Saver:
         atexit.unregister(self._close_at_exit)
         if thread is None or writer is None:
             return True
-        writer.inbox.put(Stop())
+        writer.inbox.put(Stop(time.monotonic() + rescue_after))
         thread.join(timeout)
         if thread.is_alive():
             return False
         self._writer = self._thread = None
         _running.discard(self)
-        return True
+        return writer.rescued is None and not writer.unsaved
 
     def _wait(self, future: Future[T], timeout: float) -> bool:
         """Wait in steps, so that an interrupt gets through, and for no thread that is gone."""
@@ -228,10 +231,14 @@ class Saver:
     def _close_at_exit(self) -> None:
         bridge.close_worker()  # replies end first, and are saved as they ended
         writer = self._writer
-        if not self.close() and writer is not None and (count := writer.unsaved):
+        if self.close(rescue_after=RESCUE_AFTER) or writer is None:
+            return
+        path, count = writer.rescued or ("", writer.unsaved)
+        if count:
             lost = f"{counted(count, 'turn')} could not be saved before the program ended"
             why = f"another process locks the history {self.location}, or the disk is slow"
-            warnings.warn(f"{lost}: {why}", FlowGptWarning, stacklevel=1)
+            kept = f"what was said is in {path}, and joins the history when that is next used" if path else ""
+            warnings.warn(sentences(f"{lost}: {why}", kept), FlowGptWarning, stacklevel=1)
 
 
 _running: set[Saver] = set()  # those with a thread

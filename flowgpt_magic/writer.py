@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -21,10 +22,12 @@ from flowgpt_magic.errors import (
     HistoryRecordError,
 )
 from flowgpt_magic.messages import Turn
-from flowgpt_magic.plain_text import sentences
+from flowgpt_magic.plain_text import counted, sentences
 from flowgpt_magic.records import MEMORY, OFF, ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record, Rekey
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flowgpt_magic.history import History
 
 T = TypeVar("T")
@@ -92,8 +95,11 @@ class Fork:
     closed: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass(frozen=True)
 class Stop:
-    """Write what is there, then end."""
+    """Write what is there, then end; what a locked file keeps out at ``rescue_at``, by the clock, goes to a file."""
+
+    rescue_at: float = math.inf
 
 
 Item = Record | Begun | Ended | Read | Flush | Fork | Stop
@@ -172,7 +178,9 @@ class Writer:
         self._failures = 0  # since everything was written
         self._recoveries = 0  # from damage
         self._told: set[str] = set()
-        self._unindexed = self._stopping = False
+        self._unindexed = self._stopping = self._took_rescued = False
+        self._rescue_at = math.inf  # when what is not written goes to a file of its own
+        self.rescued: tuple[Path, int] | None = None  # that file, and how many turns it has
         self._with_parents: Record | Growth | None = None  # the record that is tried again behind its parents
 
     @property
@@ -188,6 +196,9 @@ class Writer:
             self._write()
             self._answer()
             self._index()
+            if self._pending and time.monotonic() >= self._rescue_at:
+                self._rescue()
+                break
         self._close()
 
     # What comes in
@@ -204,7 +215,7 @@ class Writer:
         if self._unindexed and self._history is not None and not self._pending:
             return 0
         locked = self._retry_at and (self._pending or self._reads)
-        moments = [self._retry_at] if locked else list(self._open_turns.values())
+        moments = [self._retry_at, self._rescue_at] if locked else list(self._open_turns.values())
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _sort(self, item: Item) -> None:
@@ -213,7 +224,7 @@ class Writer:
         elif isinstance(item, Flush):
             self._flushes.append(item)
         elif isinstance(item, Stop):
-            self._stopping = True
+            self._stopping, self._rescue_at = True, item.rescue_at
         elif isinstance(item, Fork):
             self._stand_by(item)
         elif isinstance(item, Begun):
@@ -290,7 +301,18 @@ class Writer:
 
             self._history = History(self._location if self._saves else MEMORY, patience=LOCK_PATIENCE)
             self._unindexed = True
+        if not self._took_rescued and self._saves and self._location != MEMORY:
+            self._take_rescued(self._history)
         return self._history
+
+    def _take_rescued(self, history: History) -> None:
+        """Bring in what an earlier program could not write; once, where the file is not locked."""
+        from flowgpt_magic.rescue import take_rescued
+
+        if count := take_rescued(history):
+            turns = f"{counted(count, 'turn')} of an earlier program, which a lock had kept out of the history"
+            self._tell("taken", f"{turns}, {'is' if count == 1 else 'are'} in it now.")
+        self._took_rescued = True
 
     def _answer(self) -> None:
         """Answer those who wait, from what was written before where the file is locked."""
@@ -323,6 +345,18 @@ class Writer:
             with suppress(HistoryError):
                 self._history.close()
             self._history = None
+
+    def _rescue(self) -> None:
+        """Put what the locked file keeps out into a file beside it."""
+        from flowgpt_magic.rescue import rescue
+
+        self._retry_at = 0.0
+        self._collect_growth()
+        turns = [self.known.turns.get(each.turn_id) if isinstance(each, Growth) else each for each in self._pending]
+        records = [each for each in turns if each is not None and not isinstance(each, Rekey)]
+        with suppress(HistoryError):  # the count of what is lost is told
+            self.rescued = rescue(self._location, [*self.known.parents(), *records]), self.unsaved
+            self._pending.clear()
 
     # When it does not work
 

@@ -75,7 +75,7 @@ LAYERS = (
         "attachments",
     },
     {"migrations", "history_file", "history_rows", "history_usage", "history"},
-    {"writer", "saver"},
+    {"rescue", "writer", "saver"},
     {
         "timeline",
         "kept",

@@ -445,7 +445,7 @@ def test_a_reply_that_the_end_of_the_process_stops_is_saved_as_it_ended(path):
     assert (stored(path)["one"].status, stored(path)["one"].text) == ("complete", "what came")
 
 
-def test_turns_that_cannot_be_written_before_the_program_ends_are_counted_in_a_warning(path):
+def test_turns_that_cannot_be_written_before_the_program_ends_are_counted_in_a_warning_and_written_later(path):
     process = start(
         """
         saver = begin(sys.argv[1])
@@ -463,6 +463,10 @@ def test_turns_that_cannot_be_written_before_the_program_ends_are_counted_in_a_w
 
     assert "FlowGptWarning: 3 turns could not be saved before the program ended" in err
     assert str(path) in err
+    begun = start("saver = begin(sys.argv[1]); saver.flush(); assert saver.close()", path)
+    _out, err = begun.communicate(timeout=LIMIT)
+    assert err == "3 turns of an earlier program, which a lock had kept out of the history, are in it now.\n"
+    assert sorted(stored(path)) == ["turn-0", "turn-1", "turn-2"]
 
 
 def test_the_future_of_what_was_handed_over_is_done_when_it_is_in_the_file_and_not_before(make, path):
