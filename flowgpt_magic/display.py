@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.notebook import Cell, Place
     from flowgpt_magic.painting import Ending, Looks, Sink
     from flowgpt_magic.prompts import Surroundings
-    from flowgpt_magic.reader import Reader
-    from flowgpt_magic.reply import Reply
+    from flowgpt_magic.shown_reply import ShownReader, ShownReply
     from flowgpt_magic.tables import Showable
     from flowgpt_magic.waiting_line import Line
 
@@ -172,7 +171,7 @@ def _publish_or_print(data: dict[str, str]) -> None:
 
 
 def show(
-    reply: Reply, *, form: str = "markdown", images: bool = False, own_cell: bool = False, extent: Extent = "all"
+    reply: ShownReply, *, form: str = "markdown", images: bool = False, own_cell: bool = False, extent: Extent = "all"
 ) -> None:
     """Show ``reply`` as it arrives, and at the end as one output; returns when it has ended, however it ended.
 
@@ -209,14 +208,14 @@ def put_below(code: str) -> bool:
     return True
 
 
-def raise_ending(reply: Reply) -> None:
+def raise_ending(reply: ShownReply) -> None:
     """Fail the cell where the reply failed or was cancelled, so that Run All stops here."""
     reply.raise_error()
     if reply.status == "cancelled":
         raise ReplyInterrupted(f"Interrupted: {reply.kept}")
 
 
-def show_result(reply: Reply) -> None:
+def show_result(reply: ShownReply) -> None:
     """Show a reply that is the value of a cell's last line; nothing more if this very cell has shown it already."""
     if reply.shown_in == execution():
         if not in_kernel():
@@ -231,7 +230,7 @@ def show_result(reply: Reply) -> None:
     raise_ending(reply)
 
 
-def _sink(reply: Reply, form: str, *, images: bool, own_cell: bool, extent: Extent) -> Sink:
+def _sink(reply: ShownReply, form: str, *, images: bool, own_cell: bool, extent: Extent) -> Sink:
     # Imported while the provider is at work: the Markdown parser takes longer to load than all the rest.
     from flowgpt_magic import painting
     from flowgpt_magic.formats import GROWING
@@ -303,7 +302,7 @@ def _clear() -> None:
     clear_output(wait=True)  # type: ignore[no-untyped-call]
 
 
-def _follow(reader: Reader, reply: Reply, sink: Sink) -> None:
+def _follow(reader: ShownReader, reply: ShownReply, sink: Sink) -> None:
     from flowgpt_magic.painting import Budget
     from flowgpt_magic.waiting_line import WaitingLine
 
@@ -329,7 +328,7 @@ def _follow(reader: Reader, reply: Reply, sink: Sink) -> None:
         waited = reader.take(pause)
 
 
-def _caption(reply: Reply) -> str:
+def _caption(reply: ShownReply) -> str:
     """Who answered, how long it took, and what else one should know."""
     words = [f"{reply.provider}:{reply.model}"]
     if reply.usage.seconds is not None:
@@ -343,7 +342,7 @@ def _caption(reply: Reply) -> str:
     return " · ".join([*words, *reply.notices])
 
 
-def _ending(reply: Reply, form: str, *, images: bool) -> Ending:
+def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
     from flowgpt_magic.formats import shown
     from flowgpt_magic.markdown import plain
     from flowgpt_magic.painting import Ending
@@ -362,7 +361,7 @@ def _ending(reply: Reply, form: str, *, images: bool) -> Ending:
     return Ending(data, _metadata(reply), caption, text if growing else made.data["text/markdown"])
 
 
-def _metadata(reply: Reply) -> dict[str, Any]:
+def _metadata(reply: ShownReply) -> dict[str, Any]:
     usage = reply.usage
     times = {"first_chunk_seconds": usage.first_chunk_seconds, "seconds": usage.seconds}
     return {

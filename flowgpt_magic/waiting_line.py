@@ -12,7 +12,7 @@ from flowgpt_magic import printing
 from flowgpt_magic.plain_text import cut, escaped, one_line
 
 if TYPE_CHECKING:
-    from flowgpt_magic.reply import Reply
+    from flowgpt_magic.shown_reply import ShownReply
 
 SHOWN_AFTER = 0.5  # seconds without text after which the line is shown
 SAVE, RESTORE = "\x1b7", "\x1b8"  # the cursor's position; what stands before it on its line stays
@@ -22,7 +22,7 @@ DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 Publish = Callable[..., None]
 
 
-def waiting_text(reply: Reply) -> str:
+def waiting_text(reply: ShownReply) -> str:
     """Who is asked, since when and what happens there, or why nobody is asked before some moment, on one line."""
     waiting = reply.waiting
     if waiting is not None:
@@ -37,7 +37,7 @@ class WaitingLine:
     The elapsed time changes once a second, and so does the time that is left of a pause.
     """
 
-    def __init__(self, reply: Reply, now: float) -> None:
+    def __init__(self, reply: ShownReply, now: float) -> None:
         self._reply = reply
         self._begun = now
         self._shown = ""

@@ -116,6 +116,7 @@ LAYERS = (
     {"shared_answers", "shipping", "partition_tables", "partitions"},
     {
         "transforms",
+        "shown_reply",
         "painting",
         "waiting_line",
         "terminal_text",
