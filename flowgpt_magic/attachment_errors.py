@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic.attachment_looks import CELL, SHORTENED, Look, Shown, amount, not_all, said, type_name
-from flowgpt_magic.notebook import short_path
+from flowgpt_magic.plain_text import short_path
 from flowgpt_magic.secrecy import without_known_values
 
 if TYPE_CHECKING:

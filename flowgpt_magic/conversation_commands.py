@@ -9,8 +9,7 @@ from flowgpt_magic import models, options
 from flowgpt_magic.bridge import wholly
 from flowgpt_magic.desk import Asked, Desk
 from flowgpt_magic.errors import ConversationNotFoundError, FlowGptError, OptionError, closest
-from flowgpt_magic.notebook import short_path
-from flowgpt_magic.plain_text import counted, cut
+from flowgpt_magic.plain_text import counted, cut, short_path
 from flowgpt_magic.records import MAIN
 from flowgpt_magic.subcommand import Subcommand, subcommand
 from flowgpt_magic.tables import Table

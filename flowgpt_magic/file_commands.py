@@ -5,8 +5,7 @@ from __future__ import annotations
 from flowgpt_magic import options
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import OptionError
-from flowgpt_magic.notebook import short_path
-from flowgpt_magic.plain_text import counted
+from flowgpt_magic.plain_text import counted, short_path
 from flowgpt_magic.subcommand import Subcommand, subcommand
 
 OVERWRITE = "--overwrite"

@@ -41,9 +41,8 @@ from flowgpt_magic.notebook import (
     elsewhere,
     place_of,
     script,
-    short_path,
 )
-from flowgpt_magic.plain_text import counted
+from flowgpt_magic.plain_text import counted, short_path
 from flowgpt_magic.records import (
     MAIN,
     MEMORY,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
-from flowgpt_magic.plain_text import printable
+from flowgpt_magic.plain_text import printable, short_path
 
 Kind = Literal["vscode", "jupyter", "colab", "papermill", "nbclient", "folder", "terminal", "script"]
 
@@ -241,12 +241,6 @@ def _folder(kind: Kind, cwd: str, kernel: str) -> Place:
     words = {"nbclient": "run without a notebook's name, in", "folder": "folder", "terminal": "terminal in"}
     own = f"nbclient:{_key(kernel)}" if kind == "nbclient" else "folder"
     return Place(kind, "", f"{words[kind]} {printable(short_path(folder))}", f"{own}:{_key(folder)}")
-
-
-def short_path(path: str) -> str:
-    """``path`` with ``~`` for the home folder."""
-    home = os.path.expanduser("~")
-    return f"~{path[len(home) :]}" if home != os.sep and path.startswith(home + os.sep) else path
 
 
 def script(program: str, cwd: str, process: str) -> Place:

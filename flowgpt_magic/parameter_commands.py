@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import extra_headers, models, options, parameters, registry, settings, written_parameters
 from flowgpt_magic.errors import OptionError, closest
-from flowgpt_magic.notebook import short_path
-from flowgpt_magic.plain_text import cut
+from flowgpt_magic.plain_text import cut, short_path
 from flowgpt_magic.secrecy import without_passwords, without_secrets
 
 if TYPE_CHECKING:

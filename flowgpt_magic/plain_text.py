@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 _WORD_AT_END = re.compile(r"(?<![!-~])[!-~]{1,150}\Z")  # in ASCII; what is longer is no word and no key
@@ -50,3 +51,9 @@ def cut_between_words(text: str, limit: int) -> str:
     """
     begin = text[:limit]
     return _WORD_AT_END.sub("", begin) if re.match("[!-~]", text[limit : limit + 1]) else begin
+
+
+def short_path(path: str) -> str:
+    """``path`` with ``~`` for the home folder."""
+    home = os.path.expanduser("~")
+    return f"~{path[len(home) :]}" if home != os.sep and path.startswith(home + os.sep) else path

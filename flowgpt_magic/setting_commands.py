@@ -16,9 +16,8 @@ from flowgpt_magic import bridge, keys, models, options, parameters, registry, s
 from flowgpt_magic.aliases import Alias
 from flowgpt_magic.desk import Desk
 from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundError, closest
-from flowgpt_magic.notebook import short_path
 from flowgpt_magic.parameter_commands import PARAM_FLAGS, rows_of, set_line, set_named
-from flowgpt_magic.plain_text import cut
+from flowgpt_magic.plain_text import cut, short_path
 from flowgpt_magic.secrecy import without_passwords, without_secrets
 from flowgpt_magic.subcommand import Subcommand, subcommand
 from flowgpt_magic.tables import Table

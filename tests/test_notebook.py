@@ -27,8 +27,8 @@ from flowgpt_magic.notebook import (
     is_stranger,
     likely_origin,
     script,
-    short_path,
 )
+from flowgpt_magic.plain_text import short_path
 
 KERNEL = "8f14e45f-ceea-467f-a8d3-5f2b1c9e7a10"
 CONNECTION = f"/run/user/1000/jupyter/kernel-{KERNEL}.json"
