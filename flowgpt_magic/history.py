@@ -11,7 +11,6 @@ A ``History`` belongs to the thread that opened it.
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -53,9 +52,8 @@ from flowgpt_magic.search import expression, may_begin_a_word, snippet, words_of
 
 PATIENCE = 1.0  # seconds to wait for another process that writes
 INDEX_AT_ONCE = 50  # turns that enter the index in one transaction
-QUARTERS_AT_ONCE = 200  # quarters of an hour whose usage is summed up in one transaction
-LATEST = 2.0**62  # seconds: later than any clock, and a number that SQLite has
-HIT = {"turns": TURN, "conversations": CONVERSATION, "notebooks": NOTEBOOK}  # what a hit of a search is made of
+PERIODS_AT_ONCE = 20  # periods whose usage is summed up in one transaction
+HIT = (("turns", TURN), ("conversations", CONVERSATION), ("notebooks", NOTEBOOK))  # what a hit of a search is made of
 
 SAME_NOTEBOOK = (
     "(SELECT other.notebook_id FROM notebooks AS one JOIN notebooks AS other USING (key) WHERE one.notebook_id = ?)"
@@ -207,26 +205,19 @@ class History:
         """All of them, the one that was seen last first."""
         return self._notebooks("ORDER BY seen DESC, notebook_id")
 
-    def cells(self, shared_with: Collection[str] | None = None) -> dict[str, frozenset[str]]:
-        """For the key of each notebook the ids of the cells that hold a live turn, the oldest notebook first.
+    def cells(self, shared_with: Collection[str]) -> dict[str, frozenset[str]]:
+        """For the key of each notebook that has one of these cells the ids of its cells that hold a live turn.
 
-        With ``shared_with``, of those notebooks only that have one of these cells: that is quick, the rest takes
-        milliseconds for each thousand turns.
+        The oldest notebook comes first.
         """
-        among, values = "", []
-        if shared_with is not None:
-            among = (
-                "AND key IN (SELECT n.key FROM turns AS t JOIN conversations AS c USING (conversation_id) "
-                "JOIN notebooks AS n USING (notebook_id) WHERE t.live = 1 AND t.cell_id <> '' "
-                "AND t.cell_id IN (SELECT value FROM json_each(?)))"
-            )
-            values.append(json.dumps(list(shared_with)))
         rows = self._rows(
             ("key", "cell_id"),
             "SELECT DISTINCT key, cell_id FROM notebooks JOIN conversations USING (notebook_id) "
-            f"JOIN turns USING (conversation_id) WHERE live = 1 AND cell_id <> '' {among} "
-            "ORDER BY notebooks.created, key",
-            values,
+            "JOIN turns USING (conversation_id) WHERE live = 1 AND cell_id <> '' "
+            "AND key IN (SELECT n.key FROM turns AS t JOIN conversations AS c USING (conversation_id) "
+            "JOIN notebooks AS n USING (notebook_id) WHERE t.live = 1 AND t.cell_id <> '' "
+            "AND t.cell_id IN (SELECT value FROM json_each(?))) ORDER BY notebooks.created, key",
+            (json.dumps(list(shared_with)),),
         )
         found: dict[str, set[str]] = {}
         for row in rows:
@@ -378,13 +369,19 @@ class History:
             )
             values.append(notebook_id)
         numbers = f"SELECT rowid AS hit FROM words WHERE words MATCH ? {inside} ORDER BY rowid DESC LIMIT ?"
-        columns = [f"{table}.{name}" for table, names in HIT.items() for name in names]
+        columns = [f"{table}.{name}" for table, names in HIT for name in names]
         sql = (
             f"SELECT {', '.join(columns)} FROM ({numbers}) JOIN turns ON number = hit "
             "JOIN conversations USING (conversation_id) JOIN notebooks USING (notebook_id) ORDER BY hit DESC"
         )
-        rows = self._rows(columns, sql, (*values, limit))
-        return [_hit(row, words) for row in rows]
+        known: dict[tuple[Any, ...], tuple[ConversationRecord, NotebookRecord]] = {}
+        hits = []
+        for row in self._read(sql, (*values, limit)):
+            turn = turn_of(dict(zip(TURN, row, strict=False)))
+            home = row[len(TURN) :]  # that many hits share
+            conversation, notebook = known.get(home) or known.setdefault(home, _home(home))
+            hits.append(Hit(turn, conversation, notebook, snippet((turn.prompt, turn.text), words)))
+        return hits
 
     def usage_rows(self, since: float = 0.0, notebook_id: str | None = None) -> tuple[UsageRow, ...]:
         """What was asked of each model on each day, the newest first; replayed turns cost nothing and are left out.
@@ -408,18 +405,21 @@ class History:
         rows = self._rows(names, history_usage.usage_of(inside), values)
         return tuple(UsageRow(**row) for row in rows)
 
-    def sum_usage(self, before: float = math.inf) -> bool:
-        """Sum up the usage of some quarters of an hour whose turns have changed; is there more to do?
+    def sum_usage(self, before: float | None = None) -> bool:
+        """Sum up the usage of some periods whose turns, or whose time zone, have changed; is there more to do?
 
-        Only those that were over at ``before``, in Unix seconds. It is safe to leave off at any moment.
+        With ``before``, in Unix seconds, only periods that were over by then and whose turns have changed. It is safe
+        to leave off at any moment.
         """
-        limit = (min(before, LATEST) // history_usage.QUARTER, QUARTERS_AT_ONCE)
-        stale = [row["quarter"] for row in self._rows(("quarter",), history_usage.STALE, limit)]
+        which, values = history_usage.STALE_HERE, [PERIODS_AT_ONCE]
+        if before is not None:
+            which, values = f"{history_usage.STALE} WHERE period < ?", [int(before // history_usage.PERIOD), *values]
+        stale = [row["period"] for row in self._rows(("period",), f"{which} LIMIT ?", values)]
         if stale:
             with self._writing():
                 for sql in history_usage.SUM_UP:
                     self._run(sql, (json.dumps(stale),))
-        return len(stale) == QUARTERS_AT_ONCE
+        return len(stale) == PERIODS_AT_ONCE
 
     # Rows and values
 
@@ -435,8 +435,13 @@ class History:
         return tuple(map(turn_of, self._rows(TURN, f"SELECT {', '.join(TURN)} FROM turns {rest}", values)))
 
     def _rows(self, names: Sequence[str], sql: str, values: Values = ()) -> list[dict[str, Any]]:
+        return [dict(zip(names, row, strict=True)) for row in self._read(sql, values)]
+
+    def _read(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         with history_file.named_errors(self.location):
-            return [dict(zip(names, map(loaded, row), strict=True)) for row in self._run(sql, values).fetchall()]
+            return [
+                tuple(map(loaded, row)) if bytes in map(type, row) else row for row in self._run(sql, values).fetchall()
+            ]
 
     def _run(self, sql: str, values: Values = ()) -> sqlite3.Cursor:
         try:
@@ -447,10 +452,7 @@ class History:
             return self._database.execute(sql, [storable(value) for value in values])
 
 
-def _hit(row: Mapping[str, Any], words: list[str]) -> Hit:
-    """The hit of a row whose columns are named with their tables."""
-    parts = iter(row.values())
-    turn, conversation, notebook = (dict(zip(names, parts, strict=False)) for names in HIT.values())
-    found = turn_of(turn)
-    text = snippet((found.prompt, found.text), words)
-    return Hit(found, conversation_of(conversation), NotebookRecord(**notebook), text)
+def _home(values: tuple[Any, ...]) -> tuple[ConversationRecord, NotebookRecord]:
+    """The conversation and the notebook whose columns these are, one after the other."""
+    conversation = conversation_of(dict(zip(CONVERSATION, values, strict=False)))
+    return conversation, NotebookRecord(**dict(zip(NOTEBOOK, values[len(CONVERSATION) :], strict=True)))

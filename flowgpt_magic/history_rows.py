@@ -84,6 +84,14 @@ def _json(value: Mapping[str, Any] | Iterable[str]) -> str:
     return json.dumps(value if isinstance(value, Mapping) else list(value))
 
 
+def _mapping(text: str) -> dict[str, Any]:
+    return {} if text == "{}" else dict(json.loads(text))  # most are empty
+
+
+def _list(text: str) -> tuple[Any, ...]:
+    return () if text == "[]" else tuple(json.loads(text))
+
+
 def _values(record: object, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names}
 
@@ -111,8 +119,9 @@ def turn_of(row: dict[str, Any]) -> Turn:
         if living is False or (living is None and time.time() - grown > SILENCE):
             row |= {"status": "cancelled", "ended": grown}
     row["usage"] = Usage(**{name: row.pop(name) for name in USAGE})
-    row["parameters"], row["notices"] = json.loads(row["parameters"]), tuple(json.loads(row["notices"]))
-    row["images"], row["extras"] = tuple(json.loads(row["images"])), Extras.from_json(json.loads(row["extras"]))
+    row["parameters"] = _mapping(row["parameters"])
+    row["notices"], row["images"] = _list(row["notices"]), _list(row["images"])
+    row["extras"] = Extras.from_json(extras) if (extras := _mapping(row["extras"])) else Extras()
     return Turn(**row | {"live": bool(row["live"]), "replayed": bool(row["replayed"])})
 
 

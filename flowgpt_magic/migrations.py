@@ -105,22 +105,23 @@ def extras_of_turns(database: Connection) -> None:
 
 
 def sums_of_usage(database: Connection) -> None:
-    """What was asked of each model, summed up by the quarter of an hour in which it began.
+    """What was asked of each model, summed up by the period of four hours in which it began, and the day there.
 
-    A quarter stands in ``usage_stale`` from when one of its turns changes until it is summed up. The triggers note it
-    within the transaction that changes the turn. All quarters of the file begin as stale.
+    A period stands in ``usage_stale`` from when one of its turns changes until it is summed up. The triggers note it
+    within the transaction that changes the turn. All periods of the file begin as stale.
     """
-    quarter = "CAST({}started / 900 AS INTEGER)"
-    database.execute(f"CREATE INDEX turns_by_quarter ON turns ({quarter.format('')})")
+    period = "CAST({}started / 14400 AS INTEGER)"
+    database.execute(f"CREATE INDEX turns_by_period ON turns ({period.format('')})")
     database.execute(
         """CREATE TABLE usage (
-            quarter INTEGER NOT NULL, conversation_id TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,
-            turns INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-            first_seconds REAL NOT NULL, first_turns INTEGER NOT NULL, rates REAL NOT NULL, rate_turns INTEGER NOT NULL,
-            PRIMARY KEY (quarter, conversation_id, provider, model)) WITHOUT ROWID"""
+            period INTEGER NOT NULL, day TEXT, zone TEXT, conversation_id TEXT NOT NULL, provider TEXT NOT NULL,
+            model TEXT NOT NULL, turns INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL, first_seconds REAL NOT NULL, first_turns INTEGER NOT NULL,
+            rates REAL NOT NULL, rate_turns INTEGER NOT NULL)"""
     )
-    database.execute("CREATE TABLE usage_stale (quarter INTEGER PRIMARY KEY)")
-    database.execute(f"INSERT INTO usage_stale SELECT DISTINCT {quarter.format('')} FROM turns")
+    database.execute("CREATE INDEX usage_by_period ON usage (period)")
+    database.execute("CREATE TABLE usage_stale (period INTEGER PRIMARY KEY)")
+    database.execute(f"INSERT INTO usage_stale SELECT DISTINCT {period.format('')} FROM turns")
     counted = (
         *("conversation_id", "provider", "model", "replayed", "kernel", "request_key", "started", "prompt_tokens"),
         *("completion_tokens", "first_chunk_seconds", "seconds", "chunks"),
@@ -133,8 +134,8 @@ def sums_of_usage(database: Connection) -> None:
         ("turn_takes_usage", "DELETE ON turns", ("old",)),
     ):
         notes = "".join(
-            f"INSERT INTO usage_stale SELECT {value} WHERE {value} NOT IN (SELECT quarter FROM usage_stale);"
-            for value in (quarter.format(f"{row}.") for row in rows)
+            f"INSERT INTO usage_stale SELECT {value} WHERE {value} NOT IN (SELECT period FROM usage_stale);"
+            for value in (period.format(f"{row}.") for row in rows)
         )
         database.execute(f"CREATE TRIGGER {name} AFTER {event} BEGIN {notes} END")
 

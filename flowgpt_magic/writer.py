@@ -37,7 +37,6 @@ PAUSES = (0.02, 2.0)  # seconds before a locked file is tried again, at first an
 LOCK_PATIENCE = 0.25  # seconds SQLite itself waits for a lock; reads wait for no longer than that
 FAILURES = 2  # times in a row that a file is tried again: another kernel may just be moving it
 RECOVERIES = 12  # tries to go on after damage, before the file is given up
-SETTLED = 900.0  # seconds until usage is summed up: what changes with every turn is counted when it is asked for
 REMEMBERED = 1000  # turns, and changes, that are written again into what takes the place of a file
 
 
@@ -334,7 +333,7 @@ class Writer:
             return
         try:
             more = self._history.index_ended_turns()
-            self._unindexed = self._history.sum_usage(time.time() - SETTLED) or more
+            self._unindexed = self._history.sum_usage(time.time()) or more
         except HistoryDamagedError as error:
             self._handle(error)
         except HistoryError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import astuple, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,14 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgpt_magic.history import QUARTERS_AT_ONCE, History
+from flowgpt_magic.history import PERIODS_AT_ONCE, History
+from flowgpt_magic.history_usage import PERIOD
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.records import ConversationRecord, Rekey
 from tests.records import conversation_record, notebook_record, turn_record
 
 NOON = datetime(2026, 3, 4, 12).timestamp()  # in local time, as days are counted
-DAY, QUARTER = 86_400, 900
-MOMENTS = [0.0, NOON, NOON + 1, NOON + QUARTER - 0.5, NOON + QUARTER, NOON + DAY / 2, NOON + DAY]
+DAY = 86_400
+MOMENTS = [0.0, NOON, NOON + 1, NOON + PERIOD - 0.5, NOON + PERIOD, NOON + DAY / 2, NOON + DAY]
 KEYS = ("/a.ipynb", "/b.ipynb", "/c.ipynb")
 # The statement that counts every turn each time it is asked.
 PLAIN = """
@@ -135,22 +137,22 @@ def test_a_day_of_any_number_of_turns_is_a_few_rows(history):
     assert history._run("SELECT count(*) FROM usage").fetchone() == (1,)
 
 
-def test_more_quarters_than_are_summed_up_at_once_are_all_summed_up(history):
-    home, many = begun(history), 2 * QUARTERS_AT_ONCE + 1
-    history.save(*(turn_record(home, started=NOON + QUARTER * number) for number in range(many)))
+def test_more_periods_than_are_summed_up_at_once_are_all_summed_up(history):
+    home, many = begun(history), 2 * PERIODS_AT_ONCE + 1
+    history.save(*(turn_record(home, started=NOON + PERIOD * number) for number in range(many)))
 
     assert sum(row.turns for row in history.usage_rows()) == many
     assert history._run("SELECT count(*) FROM usage_stale").fetchone() == (0,)
 
 
-def test_a_quarter_that_is_not_over_is_left_for_later(history):
+def test_a_period_that_is_not_over_is_left_for_later(history):
     home = begun(history)
-    history.save(turn_record(home, started=NOON), turn_record(home, started=NOON + QUARTER))
+    history.save(turn_record(home, started=NOON), turn_record(home, started=NOON + PERIOD))
 
-    assert not history.sum_usage(NOON + QUARTER + 1)
+    assert not history.sum_usage(NOON + PERIOD + 1)
 
-    stale = history._rows(("quarter",), "SELECT quarter FROM usage_stale")
-    assert stale == [{"quarter": NOON // QUARTER + 1}]
+    stale = history._rows(("period",), "SELECT period FROM usage_stale")
+    assert stale == [{"period": NOON // PERIOD + 1}]
 
 
 def test_where_nothing_can_be_written_the_turns_are_counted(tmp_path: Path):
@@ -160,3 +162,23 @@ def test_where_nothing_can_be_written_the_turns_are_counted(tmp_path: Path):
         with closing(History.read_only(path)) as reading:
             assert [row.turns for row in reading.usage_rows()] == [1]
             assert reading._run("SELECT count(*) FROM usage_stale").fetchone() == (1,)
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows has one time zone for all processes")
+def test_in_another_time_zone_the_days_are_those_of_that_zone(history, monkeypatch):
+    def days(zone: str) -> list[str]:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        return [row.day for row in history.usage_rows()]
+
+    history.save(turn_record(begun(history), started=datetime(2026, 3, 4, 18, 20, tzinfo=timezone.utc).timestamp()))
+    try:
+        assert [days(zone) for zone in ("UTC", "Asia/Kathmandu", "Asia/Kolkata")] == [
+            ["2026-03-04"],
+            ["2026-03-05"],
+            ["2026-03-04"],
+        ]
+        assert history._run("SELECT count(*) FROM usage").fetchone() == (1,)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -96,6 +96,21 @@ def test_the_turns_of_a_file_without_an_index_are_found_after_it(database, path)
     history.close()
 
 
+def test_the_turns_of_a_file_without_sums_are_counted_after_it(database, path):
+    run(database, 4)
+    notebook = notebook_record()
+    conversation = conversation_record(notebook)
+    turns = [turn_record(conversation, status="complete", started=86_400.0 * day, ended=1.0) for day in range(400)]
+    for record in (notebook, conversation, *turns):
+        database.execute(*statement(record))
+    history = History(path)
+
+    assert sum(row.turns for row in history.usage_rows()) == 400
+    assert history.turns(conversation.conversation_id) != ()
+    assert sum(row.turns for row in history.usage_rows(86_400.0 * 300)) == 100
+    history.close()
+
+
 def test_a_file_that_is_the_newest_is_not_written(database):
     migrate(database, "here")
     before = database.total_changes

@@ -31,7 +31,7 @@ from tests.records import conversation_record, notebook_record, turn_record
 
 SIZES = (1_000, 10_000, 100_000)
 TURNS, CONVERSATIONS = 100, 5  # to a conversation, to a notebook
-TARGETS = {"open": 10.0, "append": 1.0, "search": 20.0}  # milliseconds, with 100,000 turns
+TARGETS = {"open": 10.0, "append": 1.0, "search": 20.0, "hits": 1.5, "usage": 50.0}  # milliseconds, with 100,000 turns
 random.seed(7)
 
 SYLLABLES = [a + b for a in ("b", "ch", "d", "f", "gr", "k", "l", "m", "n", "p", "r", "st", "t", "v") for b in "aeiou"]
@@ -134,9 +134,17 @@ def measure(path: Path) -> None:
     show("find a replay", milliseconds(lambda: history.find_replay("0"), 50))
     cell = history.turns(history.conversations(notebook)[0].conversation.conversation_id)[0].cell_id
     show("the cells of notebooks with one of 30 cells", milliseconds(lambda: history.cells([cell, *"x" * 29]), 50))
-    show("the cells of all notebooks", milliseconds(history.cells, 3))
-    show("usage of all time", milliseconds(history.usage_rows, 3))
+    everywhere = [turn.cell_id for each in notebooks[:20] for turn in turns_of(history, each)[:1]]
+    show("the cells of 20 notebooks with one of 20 cells", milliseconds(lambda: history.cells(everywhere), 20))
+    show("usage of all time, of turns that changed", milliseconds(history.usage_rows, 1))
+    show("usage of all time", milliseconds(history.usage_rows, 10), "usage")
+    show("usage of all time in one notebook", milliseconds(lambda: history.usage_rows(0.0, notebook), 10), "usage")
     history.close()
+
+
+def turns_of(history: History, notebook: NotebookRecord) -> tuple[Turn, ...]:
+    (conversation, *_others) = history.conversations(notebook.notebook_id)
+    return history.turns(conversation.conversation.conversation_id)
 
 
 def append(history: History, notebooks: list[NotebookRecord]) -> None:
@@ -177,6 +185,12 @@ def search(history: History, notebooks: list[NotebookRecord]) -> None:
     }
     for what, words in searches.items():
         show(f"search: {what}", milliseconds(lambda words=words: history.search(words()), 100), "search")
+    for word in WORDS[:2]:
+        plain = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT 20"
+        taken = milliseconds(lambda word=word: history.search(word), 100)
+        show(f"search: 20 hits for {word}", taken, "hits")
+        fts5 = milliseconds(lambda word=word: history._run(plain, (word,)).fetchall(), 100)
+        show(f"their numbers alone, from FTS5: {word}", fts5)
     for what in ("one frequent word", "two words"):
         words = searches[what]
         taken = milliseconds(lambda words=words: history.search(words(), notebook_id=inside), 50)
