@@ -185,8 +185,8 @@ def search(history: History, notebooks: list[NotebookRecord]) -> None:
     }
     for what, words in searches.items():
         show(f"search: {what}", milliseconds(lambda words=words: history.search(words()), 100), "search")
+    plain = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT 20"
     for word in WORDS[:2]:
-        plain = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT 20"
         taken = milliseconds(lambda word=word: history.search(word), 100)
         show(f"search: 20 hits for {word}", taken, "hits")
         fts5 = milliseconds(lambda word=word: history._run(plain, (word,)).fetchall(), 100)
