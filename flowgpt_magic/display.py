@@ -248,7 +248,8 @@ def _sink(reply: ShownReply, form: str, *, images: bool, own_cell: bool, extent:
     if extent == "end" or not (appended or form in GROWING):
         return painting.AtEnd(lambda ending: line.replace(ending.data, ending.metadata), line)
     if appended:
-        return painting.Appended(_end_of_cell_text if own_cell else _end_of_text, line=line)
+        close = _end_of_cell_text if own_cell else _end_of_text
+        return painting.Appended(close, line=line, replaced=own_cell)
     if own_cell:
         return painting.Slots(publish_display_data, _clear, name, images=images)
     return painting.OneOutput(publish_display_data, name, images=images)
@@ -303,29 +304,22 @@ def _clear() -> None:
 
 
 def _follow(reader: ShownReader, reply: ShownReply, sink: Sink) -> None:
-    from flowgpt_magic.painting import Budget
+    from flowgpt_magic.painting import Painting
     from flowgpt_magic.waiting_line import WaitingLine
 
     now = time.monotonic()
-    budget, line = Budget(now), WaitingLine(reply, now)
-    waited: list[str] = []
-    while waited or not reader.done:
+    painting, line = Painting(sink, now), WaitingLine(reply, now)
+    chunks: list[str] = []
+    while chunks or not reader.done:
         now = time.monotonic()
-        if waited:
-            text = "".join(waited)
-            budget.arrived(len(waited), len(text), now)
-            sink.add(text)
-        cost = sink.cost()
-        pause = budget.wait(cost, now) if cost else None
-        if pause is not None and pause <= 0:
-            budget.spent(*sink.paint(), now)
+        painted, pause = painting.step(chunks, now)
+        if painted:
             line.replaced()
-            pause = None
         if sink.at_end or not reply.usage.chunks:  # or those of an attempt before this one
             if changed := line.change(now):
                 sink.show_waiting(changed)
             pause = GLANCE if pause is None else min(pause, GLANCE)
-        waited = reader.take(pause)
+        chunks = reader.take(pause)
 
 
 def _caption(reply: ShownReply) -> str:
@@ -343,7 +337,7 @@ def _caption(reply: ShownReply) -> str:
 
 
 def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
-    from flowgpt_magic.formats import shown
+    from flowgpt_magic.formats import LONGEST, shown
     from flowgpt_magic.markdown import plain
     from flowgpt_magic.painting import Ending
 
@@ -357,8 +351,8 @@ def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
         data["text/html"] += f"<small>{html.escape(caption)}</small>"
     else:
         data["text/markdown"] = f"{data['text/markdown']}\n\n*{escaped(caption)}*".lstrip("\n")
-    growing = form in ("markdown", "md", "text", "html")
-    return Ending(data, _metadata(reply), caption, text if growing else made.data["text/markdown"])
+    whole = form in ("markdown", "md", "text", "html") or len(text) > LONGEST
+    return Ending(data, _metadata(reply), caption, text if whole else made.data["text/markdown"])
 
 
 def _metadata(reply: ShownReply) -> dict[str, Any]:

@@ -85,9 +85,21 @@ FORMATS: dict[str, Callable[[str, bool], Shown]] = {
 GROWING = ("markdown", "md")  # formats that are shown as such while they arrive; the others arrive as text
 
 
+LONGEST = 2**20  # characters of a reply that a page shows
+
+
 def shown(text: str, form: str, *, images: bool = False) -> Shown:
-    """``text`` in the format ``form``."""
-    return FORMATS[form](text, images)
+    """``text`` in the format ``form``.
+
+    Of a text of more than `LONGEST` characters it is the beginning, as Markdown or as text, and says so: no browser
+    draws more.
+    """
+    if len(text) <= LONGEST:
+        return FORMATS[form](text, images)
+    made = FORMATS["text" if form == "text" else "markdown"](text[:LONGEST], images)
+    more = f"… {len(text) - LONGEST:,} more characters are not shown here, but in the text of this reply"
+    around = {"text/markdown": "{}\n\n*{}*", "text/html": "{}<p><em>{}</em></p>"}
+    return Shown({kind: around[kind].format(page, more) for kind, page in made.data.items()})
 
 
 def read_json(text: str) -> tuple[object, str]:

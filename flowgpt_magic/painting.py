@@ -2,6 +2,7 @@
 
 Repainting the whole text for every chunk sends the square of its length. Here a repaint is paid for out of a budget
 that grows with the text and with time, and finished Markdown blocks are left alone while only the last part is sent.
+The smaller a repaint is, the sooner the next one may follow; text that is appended does not wait.
 """
 
 from __future__ import annotations
@@ -11,62 +12,96 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flowgpt_magic import printing
+from flowgpt_magic.formats import LONGEST
 from flowgpt_magic.markdown import GrowingMarkdown, harmless, plain
 from flowgpt_magic.plain_text import escaped
 from flowgpt_magic.waiting_line import Line, NoLine
 
-FRAME = 0.055  # seconds between two repaints once a reply has been going for a while: 18 a second
-SLOW = 0.015  # seconds; chunks further apart than this are painted as they come, as long as BURST lasts
-BURST = 120  # repaints a slow reply has at hand before it is held to FRAME
-PER_CHARACTER = 1.0  # bytes that repaints may send for each character of the reply
-PER_SECOND = 6_000  # bytes they may send for each second besides, so that a slow reply is not shown in jumps
+FRAME = 0.055  # seconds; the longest time between two repaints that are paid for
+RATE = 5_500  # bytes a second that a front end draws with ease: 300 bytes, and the next repaint is 0.055 s later
+SLOW = 0.015  # seconds; chunks further apart than this are painted as they come, as long as the reserve lasts
+SMALL = 300  # bytes of a repaint that needs no time between it and the next one while the reserve lasts
 MESSAGE = 120  # bytes of a message's content that are not text: keys, display id
+STREAM = 32  # the same of a message with text that is appended
+PAUSE = 1.0  # seconds of a pause between two chunks that earn bytes
 SLOTS = 44  # outputs a cell shows at once while it streams: JupyterLab hides those after the fiftieth
-SMALLEST_SLOT = 600  # characters; shorter finished blocks share an output
+SMALLEST_SLOT = 120  # characters; shorter finished blocks share an output
+SMALLEST_PART = 600  # characters of an open block that is never cut
 SHARE = 24  # an output holds at least this part of all that is finished, so that there are never many
 
 Publish = Callable[..., None]
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What the repaints of one reply may send, in bytes with the messages around the text."""
+
+    per_character: float  # for each character of the reply
+    per_second: int  # for each second besides, so that a slow reply is not shown in jumps
+    reserve: int = 0  # for a reply whose chunks come slowly, besides
+    frame: float | None = None  # seconds between two repaints; None where they depend on the size of a repaint
+
+    def until_next(self, size: int) -> float:
+        """Seconds between a repaint of so many bytes and the next one."""
+        return min(FRAME, size / RATE) if self.frame is None else self.frame
+
+
+# With the last message, which holds the text twice, and with outputs that become one, these are at most six times the
+# reply. A server drops messages when a kernel sends more than a thousand a second.
+APPENDING = Terms(per_character=3.4, per_second=1_000, frame=0.008)
+BLOCKS = Terms(per_character=1.0, per_second=4_500, reserve=64_000)
+WHOLE = Terms(per_character=1.0, per_second=6_000, reserve=64_000)
+
+
 class Budget:
     """Says when the next repaint is due. Times are seconds on one monotonic clock."""
 
-    def __init__(self, now: float) -> None:
-        self._begun = self._last_chunk = now
-        self._next_frame = now
+    def __init__(self, now: float, terms: Terms) -> None:
+        self._terms = terms
+        self._last_chunk = self._counted = self._next_frame = now
         self._gap: float | None = None
-        self._burst = float(BURST)
-        self._bytes = 0
-        self._allowed = 0.0
+        self._reserve = terms.reserve
+        self._earned = 0.0  # bytes that may be sent, as of the moment ``_counted``
+        self._begun = self._painted = self._waits = False  # ``_waits``: has text come since the last repaint?
 
     def arrived(self, chunks: int, size: int, now: float) -> None:
-        """``chunks`` chunks of ``size`` bytes together have come."""
+        """``chunks`` chunks of ``size`` characters together have come."""
         gap = (now - self._last_chunk) / chunks
-        first = self._allowed == 0
-        if not first:
+        if self._begun:
             self._gap = gap if self._gap is None else 0.8 * self._gap + 0.2 * gap
-        self._last_chunk = now
-        self._allowed += PER_CHARACTER * size
+        self._last_chunk, self._begun = now, True
+        self._count(now)
+        self._earned += self._terms.per_character * size
+        self._waits = True
 
-    @property
-    def _unhurried(self) -> bool:
-        """Do the chunks come slowly enough to paint each as it comes?"""
-        return self._burst >= 1 and (self._gap is None or self._gap >= SLOW)
+    def _count(self, now: float) -> None:
+        """Add what the time since the last call has earned; a pause in which nothing waits earns little."""
+        seconds = now - self._counted
+        self._earned += self._terms.per_second * (seconds if self._waits else min(seconds, PAUSE))
+        self._counted = now
+
+    def _has_reserve(self, cost: int) -> bool:
+        """Do the chunks come slowly enough to paint each as it comes, and may that still be done?"""
+        return self._reserve >= cost and (self._gap is None or self._gap >= SLOW)
 
     def wait(self, cost: int, now: float) -> float:
         """Seconds until ``cost`` bytes may be sent; 0 or less means now."""
-        if self._unhurried:
+        if not self._painted or (cost <= SMALL and self._has_reserve(cost)):
             return 0.0
-        owed = self._bytes + cost - self._allowed - PER_SECOND * (now - self._begun)
-        return max(self._next_frame - now, owed / PER_SECOND)
+        self._count(now)
+        owed = 0 if self._has_reserve(cost) else cost - self._earned
+        return max(self._next_frame - now, owed / self._terms.per_second)
 
     def spent(self, messages: int, size: int, now: float) -> None:
         """A repaint of ``size`` bytes in ``messages`` messages went out."""
-        if now < self._next_frame:
-            self._burst -= messages
+        self._count(now)
+        early = now < self._next_frame or self._earned < size
+        if early and self._has_reserve(size):
+            self._reserve -= size
         else:
-            self._bytes += size
-        self._next_frame = now + FRAME * messages
+            self._earned -= size
+        self._painted, self._waits = True, False
+        self._next_frame = now + self._terms.until_next(size) * messages
 
 
 @dataclass(frozen=True)
@@ -82,9 +117,11 @@ class Ending:
 class Sink(Protocol):
     """Where a reply is shown while it arrives."""
 
+    terms: Terms
+
     @property
     def at_end(self) -> bool:
-        """Is nothing of the reply shown before its end?"""
+        """Is nothing more of the reply shown before its end?"""
 
     def show_waiting(self, line: str) -> None:
         """Show this line, behind an attempt that is shown already, until the next text takes its place."""
@@ -108,6 +145,8 @@ class AtEnd:
     A run without a person in front, such as nbclient's, has no such line. ``close`` shows the end, in place of the
     line.
     """
+
+    terms = WHOLE
 
     def __init__(self, close: Callable[[Ending], None], line: Line | None = None) -> None:
         self._close = close
@@ -160,20 +199,53 @@ class AsItIs:
         return ""
 
 
-class Appended:
-    """Text, appended to what the cell prints; in a notebook and in a terminal."""
+class Beginning:
+    """What is shown of a text while it arrives: its first `LONGEST` characters, or the ``whole``."""
 
-    def __init__(self, close: Callable[[Ending], None], looks: Looks | None = None, line: Line | None = None) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
+        self._room = None if whole else LONGEST
+
+    @property
+    def is_full(self) -> bool:
+        """Is nothing more of the text shown?"""
+        return self._room == 0
+
+    def part(self, text: str) -> str:
+        """What is shown of the next piece."""
+        if self._room is None:
+            return text
+        shown = text[: self._room]
+        self._room -= len(shown)
+        return shown
+
+
+class Appended:
+    """Text, appended to what the cell prints; in a notebook and in a terminal.
+
+    ``replaced`` says that ``close`` puts the whole reply in its place, so that a very long one is not sent twice.
+    """
+
+    terms = APPENDING
+
+    def __init__(
+        self,
+        close: Callable[[Ending], None],
+        looks: Looks | None = None,
+        line: Line | None = None,
+        *,
+        replaced: bool = False,
+    ) -> None:
         self._new: list[str] = []
         self._begun = False
+        self._beginning = Beginning(whole=not replaced)
         self._close = close
         self._looks = looks or AsItIs()
         self._line = line or NoLine()
 
     @property
     def at_end(self) -> bool:
-        """Text is shown as it comes."""
-        return False
+        """Text is shown as it comes, up to a limit."""
+        return self._beginning.is_full
 
     def show_waiting(self, line: str) -> None:
         """Stands until the next text comes; nothing where it could stand before the first text only."""
@@ -182,12 +254,13 @@ class Appended:
 
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
-        self._new.append(text)
-        self._begun = True
+        if shown := self._beginning.part(text):
+            self._new.append(shown)
+            self._begun = True
 
     def cost(self) -> int:
         """Only what is new is sent."""
-        return sum(map(len, self._new))
+        return sum(map(len, self._new)) + STREAM if self._new else 0
 
     def paint(self) -> tuple[int, int]:
         """Print what is new."""
@@ -195,7 +268,7 @@ class Appended:
         self._line.remove()
         printing.write(text)
         self._new.clear()
-        return 1, len(text)
+        return 1, len(text) + STREAM
 
     def finish(self, ending: Ending) -> None:
         """Print the rest, and what comes after it."""
@@ -206,13 +279,21 @@ class Appended:
         self._close(ending)
 
 
+def _sent(markdown: str) -> int:
+    """The bytes of a message that shows this, about; in JSON the end of a line is two."""
+    return len(markdown) + markdown.count("\n") + MESSAGE
+
+
 class OneOutput:
     """Markdown in one output that is sent again as a whole, however much else the cell shows."""
+
+    terms = WHOLE
 
     def __init__(self, publish: Publish, name: str, *, images: bool) -> None:
         self._publish = publish
         self._name = name
         self._images = images
+        self._beginning = Beginning()
         self._text = ""
         self._new = False
         self._shown = False
@@ -229,8 +310,9 @@ class OneOutput:
 
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
-        self._text += text
-        self._new = True
+        if shown := self._beginning.part(text):
+            self._text += shown
+            self._new = True
 
     def cost(self) -> int:
         """The whole text is sent."""
@@ -241,7 +323,7 @@ class OneOutput:
         shown = harmless(self._text, images=self._images)
         self._send({"text/markdown": shown}, {})
         self._new = False
-        return 1, len(shown) + MESSAGE
+        return 1, _sent(shown)
 
     def finish(self, ending: Ending) -> None:
         """The last repaint is what the notebook keeps."""
@@ -260,10 +342,13 @@ class Slots:
     text; the budget does not count it, or the reply would stand still for a while after each time.
     """
 
+    terms = BLOCKS
+
     def __init__(self, publish: Publish, clear: Callable[[], None], name: str, *, images: bool) -> None:
         self._publish = publish
         self._clear = clear
         self._name = name
+        self._beginning = Beginning()
         self._growing = GrowingMarkdown(images=images)
         self._sealed: list[str] = []  # what stands in the outputs that are finished
         self._pending: list[str] = []  # finished blocks in the last output, which has room for more
@@ -273,8 +358,8 @@ class Slots:
 
     @property
     def at_end(self) -> bool:
-        """Text is shown as it comes."""
-        return False
+        """Text is shown as it comes, up to a limit."""
+        return self._beginning.is_full
 
     def show_waiting(self, line: str) -> None:
         """Stands behind what the last output shows, if there is something, until the next text comes."""
@@ -282,9 +367,10 @@ class Slots:
 
     def add(self, text: str) -> None:
         """Keep it for the next repaint."""
-        self._growing.add(text)
-        self._open_size += len(text)
-        self._new = True
+        if shown := self._beginning.part(text):
+            self._growing.add(shown)
+            self._open_size += len(shown)
+            self._new = True
 
     def cost(self) -> int:
         """The last output is sent."""
@@ -294,23 +380,23 @@ class Slots:
         """Send the last output; begin another where it is full."""
         self._new = False
         slot_size = max(SMALLEST_SLOT, self._sealed_size // SHARE)
-        self._take_finished(slot_size)
+        self._take_finished(max(SMALLEST_PART, slot_size))
         messages, size = 0, 0
-        if self._pending_size >= slot_size:
+        if self._pending_size >= slot_size or (self.at_end and self._pending):
             messages, size = self._seal()
         shown = "\n\n".join(self._last_output())
         if shown:
             self._send(shown)
-            messages, size = messages + 1, size + len(shown) + MESSAGE
+            messages, size = messages + 1, size + _sent(shown)
         return messages, size
 
     def _last_output(self) -> list[str]:
         return [*self._pending, *filter(None, [self._growing.open_shown])]
 
-    def _take_finished(self, slot_size: int) -> None:
-        blocks = self._growing.take_finished()
-        if self._open_size > 2 * slot_size:
-            blocks += self._growing.cut_open(slot_size)
+    def _take_finished(self, part_size: int) -> None:
+        blocks = self._growing.finish() if self.at_end else self._growing.take_finished()
+        if self._open_size > 2 * part_size:
+            blocks += self._growing.cut_open(part_size)
         for block in blocks:
             self._pending.append(block.shown.strip("\n"))
             self._pending_size += len(block.source)
@@ -324,12 +410,12 @@ class Slots:
         self._sealed_size += self._pending_size
         self._pending, self._pending_size, self._shown = [], 0, False
         if len(self._sealed) < SLOTS:
-            return 1, len(text) + MESSAGE
+            return 1, _sent(text)
         self._sealed = ["\n\n".join(self._sealed)]
         self._clear()
         self._send(self._sealed[0])
         self._shown = False
-        return 3, len(text) + MESSAGE
+        return 3, _sent(text)
 
     def _send(self, text: str) -> None:
         if not self._shown:
@@ -347,3 +433,27 @@ class Slots:
         if self._count:
             self._clear()
         self._publish(ending.data, ending.metadata)
+
+
+class Painting:
+    """Shows a reply in ``sink`` while it arrives, as often as its budget allows; ``now`` is when it was asked."""
+
+    def __init__(self, sink: Sink, now: float) -> None:
+        self._sink, self._budget = sink, Budget(now, sink.terms)
+
+    def step(self, chunks: list[str], now: float) -> tuple[bool, float | None]:
+        """Take what has come and show it if that is due.
+
+        Returns whether something was shown, and the seconds until there will be something to show without any more
+        text, None where all is shown.
+        """
+        if chunks:
+            text = "".join(chunks)
+            self._budget.arrived(len(chunks), len(text), now)
+            self._sink.add(text)
+        cost = self._sink.cost()
+        pause = self._budget.wait(cost, now) if cost else None
+        if pause is None or pause > 0:
+            return False, pause
+        self._budget.spent(*self._sink.paint(), now)
+        return True, None

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgpt_magic import painting
-from flowgpt_magic.painting import BURST, FRAME, Appended, AtEnd, Budget, Ending, OneOutput, Slots
+from flowgpt_magic import formats, painting, printing
+from flowgpt_magic.formats import shown
+from flowgpt_magic.painting import (
+    APPENDING,
+    BLOCKS,
+    FRAME,
+    WHOLE,
+    Appended,
+    AtEnd,
+    Budget,
+    Ending,
+    OneOutput,
+    Painting,
+    Slots,
+)
 from flowgpt_magic.waiting_line import OutputLine
 
 ENDING = Ending({"text/markdown": "the end", "text/plain": "the end"}, {"flowgpt": {}}, "echo:words")
@@ -20,11 +36,18 @@ class Cell:
 
     def __init__(self) -> None:
         self.outputs: list[dict[str, Any]] = []
-        self.messages = 0
+        self.messages = self.bytes = 0  # the bytes are those of the messages' contents
         self._clear = False
 
-    def publish(self, data: dict, _metadata: dict, *, transient: dict | None = None, update: bool = False) -> None:
+    def count(self, content: dict[str, Any]) -> None:
         self.messages += 1
+        self.bytes += len(json.dumps(content, ensure_ascii=False).encode())
+
+    def print(self, text: str) -> None:
+        self.count({"name": "stdout", "text": text})
+
+    def publish(self, data: dict, metadata: dict, *, transient: dict | None = None, update: bool = False) -> None:
+        self.count({"data": data, "metadata": metadata, "transient": transient or {}})
         name = (transient or {}).get("display_id")
         if update:
             (output,) = [each for each in self.outputs if each["name"] == name]
@@ -37,7 +60,7 @@ class Cell:
         self.outputs.append({"name": name, "data": data})
 
     def clear(self) -> None:
-        self.messages += 1
+        self.count({"wait": True})
         self._clear = True
 
     @property
@@ -65,29 +88,54 @@ def stream(budget: Budget, gap: float, count: int, cost: int = 300) -> list[floa
 
 
 def test_the_first_chunk_is_painted_at_once():
-    assert stream(Budget(0.0), 0.0025, 1) == [0.0025]
+    assert stream(Budget(0.0, BLOCKS), 0.0025, 1) == [0.0025]
 
 
 def test_a_fast_reply_is_painted_at_most_twenty_times_a_second():
-    painted = stream(Budget(0.0), 0.0025, 4000)
+    painted = stream(Budget(0.0, BLOCKS), 0.0025, 4000)
 
     assert max(sum(1 for other in painted if when <= other < when + 1) for when in painted) <= 20
 
 
-def test_a_slow_reply_is_painted_chunk_by_chunk_until_its_burst_is_used_up():
-    painted = stream(Budget(0.0), 0.02, 400)
+@pytest.mark.parametrize("terms", [APPENDING, BLOCKS, WHOLE], ids=["text", "blocks", "whole"])
+def test_chunks_that_come_slowly_are_painted_as_they_come(terms):
+    painted = stream(Budget(0.0, terms), 0.02, 200, 32 + 8 if terms is APPENDING else 250)
 
-    assert painted[:100] == pytest.approx([0.02 * n for n in range(1, 101)])
-    late = [when for when in painted if when > 0.02 * 3 * BURST]
-    assert len(late) <= (0.02 * 400 - late[0]) / FRAME + 1
+    assert painted == pytest.approx([0.02 * n for n in range(1, 201)])
 
 
-@given(gap=st.sampled_from([0.001, 0.0025, 0.01]), cost=st.integers(200, 20_000), count=st.integers(500, 3000))
-def test_what_a_fast_reply_may_send_is_in_proportion_to_its_length_and_time(gap, cost, count):
-    painted = stream(Budget(0.0), gap, count, cost)
+def test_appended_text_is_never_held_for_long():
+    painted = stream(Budget(0.0, APPENDING), 0.0025, 4000, 32 + 8)
 
-    allowed = painting.PER_CHARACTER * 8 * count + painting.PER_SECOND * gap * count
-    assert len(painted) * cost <= allowed + 4 * cost
+    assert max(later - earlier for earlier, later in pairwise(painted)) < 0.012
+
+
+def test_a_large_repaint_waits_for_a_frame_from_the_start():
+    painted = stream(Budget(0.0, BLOCKS), 0.02, 100, 600)
+
+    assert min(later - earlier for earlier, later in pairwise(painted)) >= 0.99 * FRAME
+
+
+def test_a_long_pause_lets_nobody_send_more_than_a_second_does():
+    budget = Budget(0.0, WHOLE)
+    budget.arrived(1, 10, 3600.0)
+    budget.spent(1, 10, 3600.0)
+    budget.arrived(100, 10, 3600.1)
+
+    assert budget.wait(100_000, 3600.1) > 10
+
+
+@given(
+    terms=st.sampled_from([APPENDING, BLOCKS, WHOLE]),
+    gap=st.sampled_from([0.001, 0.0025, 0.01, 0.02, 0.5]),
+    cost=st.integers(200, 20_000),
+    count=st.integers(500, 3000),
+)
+def test_what_a_reply_may_send_is_in_proportion_to_its_length_and_time(terms, gap, cost, count):
+    painted = stream(Budget(0.0, terms), gap, count, cost)
+
+    allowed = terms.per_character * 8 * count + terms.per_second * gap * (count + 1)
+    assert len(painted) * cost <= allowed + (0 if gap < painting.SLOW else terms.reserve) + 4 * cost
 
 
 def test_finished_blocks_are_not_sent_again():
@@ -297,3 +345,115 @@ def test_the_line_of_a_further_attempt_stands_behind_the_one_before(make):
 
     assert "· 2 s" not in cell.text
     assert cell.text.endswith("3")
+
+
+# -- bytes on the wire -----------------------------------------------------------------------------------------------
+
+
+def blocks_in(cell: Cell) -> Slots:
+    return Slots(cell.publish, cell.clear, "flowgpt-0123456789ab", images=False)
+
+
+def text_in(cell: Cell) -> Appended:
+    def close(ending: Ending) -> None:
+        cell.clear()
+        cell.publish(ending.data, ending.metadata)
+
+    return Appended(close, replaced=True)
+
+
+def sent(make: Callable[[Cell], Any], chunks: list[str], gap: float) -> int:
+    """The bytes of all messages for a reply whose chunks come ``gap`` seconds apart, on a simulated clock."""
+    cell = Cell()
+    sink = make(cell)
+    painting_of, now = Painting(sink, 0.0), 0.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(printing, "write", cell.print)
+        for number, chunk in enumerate(chunks, 1):
+            _painted, pause = painting_of.step([chunk], now)
+            while pause is not None and now + pause < number * gap:
+                now += pause + 1e-6
+                _painted, pause = painting_of.step([], now)
+            now = number * gap
+        text = "".join(chunks)
+        made = shown(text, "text" if make is text_in else "markdown")
+        sink.finish(Ending({**made.data, "text/plain": text}, {"flowgpt": {"status": "complete"}}, "echo:words"))
+    return cell.bytes
+
+
+def pieces(text: str, size: int) -> list[str]:
+    return [text[place : place + size] for place in range(0, len(text), size)]
+
+
+SHAPES = {
+    "one line": "word " * 2_000,
+    "one line without a space": "x" * 10_000,
+    "fences": "```python\nx = 1\n```\n" * 500,
+    "a table": "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 1_000,
+    "a list": "- item\n" * 1_500,
+    "code without an end": "```python\n" + "x = 1\n" * 1_500,
+    "short paragraphs": "Some words.\n\n" * 750,
+    "quotes": "> words\n> more\n" * 700,
+    "headings": "# A title\n\n" * 900,
+}
+
+
+@pytest.mark.parametrize("make", [blocks_in, text_in])
+@pytest.mark.parametrize("text", SHAPES.values(), ids=SHAPES)
+def test_the_messages_are_at_most_six_times_a_reply_of_any_shape(make, text):
+    assert sent(make, pieces(text, 64), 0.014) < 6 * len(text)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "word ",
+                "some words, ",
+                "\n\n",
+                "\n- item ",
+                "\n```\n",
+                "\n    x",
+                "\n\n| a | b |\n|---|---|\n",
+                "| 1 |\n",
+            ]
+        ),
+        min_size=200,
+        max_size=1_000,
+    ),
+    st.sampled_from([20, 50, 300]),
+    st.sampled_from([blocks_in, text_in]),
+)
+@settings(max_examples=10, deadline=None)
+def test_the_messages_are_at_most_six_times_any_reply(found, size, make):
+    text = "".join(found)
+
+    assert sent(make, pieces(text, size), size / 4_000) < 6 * len(text.encode()) + 2_000
+
+
+@pytest.mark.parametrize("make", [blocks_in, text_in, MAKERS["one output"]])
+def test_the_messages_are_at_most_twice_a_very_long_reply(make, monkeypatch):
+    monkeypatch.setattr(formats, "LONGEST", 1_000)
+    monkeypatch.setattr(painting, "LONGEST", 1_000)
+    text = "Some words that go on, in a paragraph.\n\n" * 500
+
+    assert sent(make, pieces(text, 50), 0.001) < 1.6 * len(text)
+
+
+def test_behind_the_beginning_of_a_very_long_reply_a_line_says_that_it_goes_on(monkeypatch):
+    monkeypatch.setattr(painting, "LONGEST", 1_000)
+    cell = Cell()
+    slots = blocks_in(cell)
+    slots.add("Some words.\n\n" * 200)
+    slots.paint()
+    assert slots.at_end
+
+    before = cell.bytes
+    slots.show_waiting("echo · 9 s")
+    slots.add("more")
+
+    assert slots.cost() == 0
+    assert cell.outputs[-1]["data"] == {"text/markdown": "*echo · 9 s*"}
+    assert cell.bytes - before < 200
+    slots.finish(ENDING)
+    assert [each["data"] for each in cell.outputs] == [ENDING.data]
