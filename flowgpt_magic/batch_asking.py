@@ -17,6 +17,8 @@ from flowgpt_magic.fitting import Chunks as Asked
 from flowgpt_magic.fitting import fitting
 from flowgpt_magic.messages import Again, Message, Usage, Waiting
 
+Once = AsyncGenerator[str | Usage | Extras, None]
+
 
 class Asking:
     """Asks ``server``; a reply that does not fit its schema is asked again up to ``retries`` times.
@@ -26,29 +28,36 @@ class Asking:
 
     def __init__(self, turns: Turns, server: Server, retries: int, *, on_trial: Callable[[Flight], None]) -> None:
         self._turns, self._server, self._retries, self._on_trial = turns, server, retries, on_trial
+        request = turns.request
+        self._given = request.parameters  # of each request: they have provider and settings in common
+        listens = "read_timeout" in request.target.provider_class.settings
+        self._silence = None if listens or "read_timeout" not in request.chosen.sources else request.chosen.read_timeout
 
     async def read(self, flight: Flight) -> None:
         """Ask, and put what comes into ``flight``."""
         parts, first, count = flight.parts, None, 0
-        async with Enclosed(self._chunks(flight)) as chunks:
-            async for chunk in chunks:
-                if isinstance(chunk, str):
-                    if first is None:
-                        first = time.monotonic() - flight.begun
-                    count += 1
-                    parts.append(chunk)
-                elif isinstance(chunk, Usage):
-                    flight.usage = chunk
-                elif isinstance(chunk, Extras):
-                    flight.extras = chunk
-                    flight.notices.extend(chunk.notices)
-                elif isinstance(chunk, Again):
-                    self._turns.begin_again(flight, chunk.why)
-                    parts, first, count = flight.parts, None, 0
-                else:
-                    raise FlowGptError(
-                        f"{flight.request.target.provider} sent {type(chunk).__name__} where text was due"
-                    )
+        try:
+            async with Enclosed(self._chunks(flight)) as chunks:
+                async for chunk in chunks:
+                    if isinstance(chunk, str):
+                        if first is None:
+                            first = time.monotonic() - flight.begun
+                        count += 1
+                        parts.append(chunk)
+                    elif isinstance(chunk, Usage):
+                        flight.usage = chunk
+                    elif isinstance(chunk, Extras):
+                        flight.extras = chunk
+                        flight.notices.extend(chunk.notices)
+                    elif isinstance(chunk, Again):
+                        self._turns.begin_again(flight, chunk.why)
+                        parts, first, count = flight.parts, None, 0
+                    else:
+                        raise FlowGptError(
+                            f"{flight.request.target.provider} sent {type(chunk).__name__} where text was due"
+                        )
+        finally:
+            self._server.sent.discard(flight.item.index)
         told, seconds = flight.usage, time.monotonic() - flight.begun
         flight.usage = Usage(told.prompt_tokens, told.completion_tokens, told.finish_reason, first, seconds, count)
 
@@ -57,29 +66,31 @@ class Asking:
         request = flight.request
 
         def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> Asked:
-            given = {**request.parameters, **further}
+            given = {**self._given, **further} if further else self._given
             return fitting(lambda fit: self._once(flight, messages, fit), given, request)
 
         if request.schema is None:
             return ask(request.messages, {})
         return checked(ask, request.schema, request.messages, native=request.native, further_tries=self._retries)
 
-    async def _once(
-        self, flight: Flight, messages: Sequence[Message], given: Mapping[str, Any]
-    ) -> AsyncGenerator[str | Usage | Extras, None]:
-        """The chunks of one request, when it is its turn."""
+    def _once(self, flight: Flight, messages: Sequence[Message], given: Mapping[str, Any]) -> Once:
+        """The chunks of one request: now, or when it is its turn."""
+        self._server.sent.discard(flight.item.index)
+        if self._server.pace.is_free:
+            return self._now(flight, messages, given)
+        return self._in_turn(flight, messages, given)
+
+    async def _in_turn(self, flight: Flight, messages: Sequence[Message], given: Mapping[str, Any]) -> Once:
         await self._server.pace.turn()
+        async with Enclosed(self._now(flight, messages, given)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def _now(self, flight: Flight, messages: Sequence[Message], given: Mapping[str, Any]) -> Once:
         flight.started, flight.begun = time.time(), time.monotonic()
         self._server.sent.add(flight.item.index)
         if self._server.concurrency.sent(flight.begun):
             self._on_trial(flight)
-        target, chosen = flight.request.target, flight.request.chosen
+        target = flight.request.target
         asked = flight.watch.asking(target.provider_class.create_async_generator(target.model, messages, **given))
-        if "read_timeout" in chosen.sources and "read_timeout" not in target.provider_class.settings:
-            asked = listening(asked, chosen.read_timeout)
-        try:
-            async with Enclosed(asked) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        finally:
-            self._server.sent.discard(flight.item.index)
+        return asked if self._silence is None else listening(asked, self._silence)

@@ -32,7 +32,8 @@ async def fitting(ask: Callable[[Mapping[str, Any]], Chunks], given: Mapping[str
     for name, source in _not_taken(request):
         if known.first_time("not taken", request.target.provider, name):
             notice(f"{name} (from {source}) was left out: {request.target.provider} takes no such parameter")
-    sent = without(given, known.known(place, fields(given), request.typed))
+    refused = known.known(place, fields(given), request.typed)
+    sent = without(given, refused) if refused else given
     while True:
         begun = False
         try:

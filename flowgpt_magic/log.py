@@ -31,6 +31,11 @@ def begun(reply: Reply, request: Request) -> None:
         logger.info("%s asked, %s, turn %s", _name(request), counted(len(reply.messages), "message"), reply.turn_id)
 
 
+def hears_tries() -> bool:
+    """Does anybody want to know of single tries?"""
+    return logger.isEnabledFor(logging.DEBUG)
+
+
 def asked_again(number: int, request: Request) -> None:
     """The provider is asked for the ``number``-th time, because it failed before or its reply would not do."""
     if logger.isEnabledFor(logging.DEBUG):

@@ -42,6 +42,11 @@ class Pace:
         self._open = max(self._open, self._clock() + seconds + longer)
 
     @property
+    def is_free(self) -> bool:
+        """May a request be made now, without waiting for its turn?"""
+        return not self._interval and not self.pausing
+
+    @property
     def pausing(self) -> float:
         """Seconds that are left of the pause the server has asked for."""
         return max(0.0, self._open - self._clock()) if self._open else 0.0

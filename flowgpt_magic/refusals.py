@@ -42,8 +42,10 @@ class Refusals:
 
     def known(self, place: Place, fields: Mapping[str, Any], typed: Collection[str] = ()) -> list[str]:
         """Those of ``fields`` that the model refuses, without the ``typed`` ones."""
+        if place not in self._refused:
+            return []
         with self._lock:
-            refused = {name: set(values) for name, values in self._refused.get(place, {}).items()}
+            refused = {name: set(values) for name, values in self._refused[place].items()}
         return [
             name
             for name, value in fields.items()

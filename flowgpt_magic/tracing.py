@@ -90,13 +90,16 @@ class Watch:
             with _foreign():
                 _finish(self._span, reply, status, self._request)
 
-    async def asking(self, chunks: Chunks) -> Chunks:
-        """The ``chunks`` of one try to ask the provider.
+    def asking(self, chunks: Chunks) -> Chunks:
+        """The ``chunks`` of one try to ask the provider, which begins now.
 
         The span begins here, with the time and the context of ``begin``: a reply that comes from the history asks
         nobody, and has no span.
         """
         self._tries += 1
+        return self._watched(chunks) if self._context is not None or log.hears_tries() else chunks
+
+    async def _watched(self, chunks: Chunks) -> Chunks:
         if self._tries > 1:
             log.asked_again(self._tries, self._request)
         self._start_span()

@@ -130,6 +130,7 @@ def test_every_try_takes_its_turn(monkeypatch, pauses):
         turns.append(None)
 
     monkeypatch.setattr(pacing.Pace, "turn", turn)
+    monkeypatch.setattr(pacing.Pace, "is_free", False)
 
     batch_of(["one", "two"], Failing(StreamInterruptedError("cut")), retries=1).read()
 

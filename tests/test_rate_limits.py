@@ -116,7 +116,7 @@ async def test_a_listener_hears_of_every_response_refusals_too(status):
     async with servers.serving(answer) as server:
         with allowances_to(heard.extend):
             try:
-                async with http.request("GET", http.URL(server.url), {}, None, Route()) as response:
+                async with http.request("GET", http.reach(http.URL(server.url), Route()), {}, None) as response:
                     await response.whole()
             except http.ProviderError:
                 assert status == 429

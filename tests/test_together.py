@@ -11,7 +11,7 @@ import pytest
 from flowgpt_magic.errors import ProviderConnectionError, ProviderError, StreamInterruptedError
 from flowgpt_magic.providers import http_connection
 from flowgpt_magic.providers.flowgpt import FlowGpt
-from flowgpt_magic.providers.together import Together, once, shared
+from flowgpt_magic.providers.together import Together, once, once_awaited, shared
 from tests import servers
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -280,3 +280,83 @@ async def test_what_one_request_drops_is_not_another_ones_connection():
 
         assert not waiting.transport.is_closing()
         await together.close()
+
+
+# What takes a while to find out
+
+
+class Finding:
+    """Answers when it may; fails while there are ``failures`` left."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.asked, self.failures = 0, failures
+        self.may = asyncio.Event()
+
+    async def __call__(self, given) -> int:
+        self.asked += 1
+        await self.may.wait()
+        if self.failures:
+            self.failures -= 1
+            raise ProviderError("not now")
+        return self.asked
+
+
+async def test_all_wait_for_one_answer():
+    together, finding = Together(), Finding()
+    together.join()
+
+    waiting = [asyncio.create_task(once_awaited(finding, {"a": 1, "b": {"c": "d"}})) for _ in range(5)]
+    await asyncio.sleep(0)
+    finding.may.set()
+
+    assert await asyncio.gather(*waiting) == [1] * 5
+    assert await once_awaited(finding, {"a": 1, "b": {"c": "d"}}) == 1
+    assert await once_awaited(finding, {"a": 1, "b": {"c": "e"}}) == 2
+    await together.close()
+
+
+async def test_one_that_is_cancelled_while_it_waits_cancels_no_other():
+    together, finding = Together(), Finding()
+    together.join()
+    first, other = (asyncio.create_task(once_awaited(finding, {"a": 1})) for _ in range(2))
+    await asyncio.sleep(0)
+
+    first.cancel()
+    await asyncio.wait({first})
+    finding.may.set()
+
+    assert await other == 1
+    await together.close()
+
+
+async def test_after_a_failure_it_is_asked_again():
+    together, finding = Together(), Finding(failures=1)
+    together.join()
+    finding.may.set()
+
+    with pytest.raises(ProviderError):
+        await once_awaited(finding, {"a": 1})
+
+    assert await once_awaited(finding, {"a": 1}) == 2
+    await together.close()
+
+
+async def test_by_itself_each_waits_for_its_own():
+    finding = Finding()
+    finding.may.set()
+
+    assert [await once_awaited(finding, {"a": 1}) for _ in range(2)] == [1, 2]
+
+
+async def test_nothing_is_being_found_out_any_more_after_the_end():
+    together, finding = Together(), Finding()
+    together.join()
+    waiting = asyncio.create_task(once_awaited(finding, {"a": 1}))
+    await asyncio.sleep(0)
+    waiting.cancel()
+
+    await together.close()
+    await asyncio.sleep(0)
+
+    await asyncio.wait({waiting})
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -6,7 +6,8 @@ import hashlib
 import secrets
 import string
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from yarl import URL
@@ -20,7 +21,7 @@ from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMi
 from flowgpt_magic.providers.characters import WholeCharacters
 from flowgpt_magic.providers.flowgpt_events import EventReader
 from flowgpt_magic.providers.http_body import ENCODINGS
-from flowgpt_magic.providers.http_connection import Route
+from flowgpt_magic.providers.http_connection import Peer, Route
 from flowgpt_magic.providers.together import once
 from flowgpt_magic.secrecy import without_passwords
 from flowgpt_magic.settings import CONNECTION, TABLE, Settings, load, variable
@@ -100,6 +101,25 @@ def _whole(given: Messages, said: Sequence[Message]) -> list[dict[str, Any]]:
     return [{**one, **message} for one, message in zip(given, said, strict=True)]
 
 
+@dataclass(frozen=True)
+class _Server:
+    """Who is asked, and how: the same for all requests of a batch. ``told`` is a notice for each, if there is one."""
+
+    peer: Peer
+    token: str = field(repr=False)
+    told: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> _Server:
+        """The server that the settings name; raises ``SettingError`` and ``ProxyError``."""
+        chosen = load(given)
+        url = http.check_base_url(chosen.base_url, chosen.sources.get("base_url", "default"))
+        token = http.check_token(chosen.token, chosen.sources.get("token", "default"))
+        open_way = token and http.crosses_open_network(url)
+        told = f"the token goes to {url.host} unencrypted; use https if that server can" if open_way else ""
+        return cls(http.reach(url.joinpath(PATH.strip("/")), _route(url, chosen)), token, told)
+
+
 def _route(url: URL, chosen: Settings) -> Route:
     if url.host == PUBLIC_HOST:
         advice = (
@@ -177,17 +197,13 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         given = {"base_url": base_url, "token": token, "proxy": proxy, "trust_env": trust_env}
         tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
-        chosen = once(load, {**given, **tls, **limits})
-        url = http.check_base_url(chosen.base_url, chosen.sources.get("base_url", "default"))
-        token = http.check_token(chosen.token, chosen.sources.get("token", "default"))
+        server = once(_Server.of, {**given, **tls, **limits})
         body = request_body(cls.get_model(model), messages, temperature)
-        if token and http.crosses_open_network(url):
-            notice(f"the token goes to {url.host} unencrypted; use https if that server can")
-        route = _route(url, chosen)
+        if server.told:
+            notice(server.told)
         reader, characters = EventReader(), WholeCharacters()
         empty = True
-        address, headers = url.joinpath(PATH.strip("/")), request_headers(token)
-        async with http.request("POST", address, headers, body, route) as response:
+        async with http.request("POST", server.peer, request_headers(server.token), body) as response:
             async for lines in response.lines():
                 for line in lines:
                     text, failure = reader.read(line)
@@ -201,4 +217,4 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         if rest := characters.rest():
             yield rest
         elif empty:
-            notice(f"{url.host} sent an empty reply")
+            notice(f"{server.peer.url.host} sent an empty reply")

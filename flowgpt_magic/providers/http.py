@@ -6,10 +6,9 @@ import asyncio
 import errno
 import ipaddress
 import json
-import math
 import re
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import takewhile
@@ -38,6 +37,7 @@ QUOTED = 200  # characters of a line that is not the protocol, in the error abou
 MOST_READ_OF_ERROR = 2**16  # bytes of the body of an error status
 SILENT = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)  # what the system says of a connection gone silent
 MOST_REDIRECTS = 4  # of one request
+SMALL = 2**16  # bytes of a request that are sent in one piece
 ERROR_BODY_TIMEOUT = 5.0  # seconds; the status alone is worth reporting
 
 
@@ -248,73 +248,84 @@ def _is_json(body: bytearray) -> bool:
     return True
 
 
+def reach(url: URL, route: Route) -> Peer:
+    """Who answers at ``url``, through the proxy that ``route`` means; raises ``ProxyError``.
+
+    All requests of a batch may share it: what TLS needs is read once for it.
+    """
+    return Peer(url, find_proxy(url, route.proxy, route.trust_env), route)
+
+
 def request(
-    method: str, url: URL, headers: Mapping[str, str], body: Any, route: Route, refused: Refuse = status_error
+    method: str, peer: Peer, headers: Mapping[str, str], body: Any, refused: Refuse = status_error
 ) -> AbstractAsyncContextManager[Response]:
     """Send ``body`` as JSON, or nothing where it is None, and hand out the response; its connection closes with this.
 
     A redirect is followed only where it keeps method and body (307 and 308) and stays on the same server: the prompt
-    and the key go where their owner said, and nowhere else. Entering it raises ``PromptError``, ``ProxyError``,
-    ``SettingError`` for files of TLS that cannot be read, and the kinds of ``ProviderError`` that name what went wrong.
+    and the key go where their owner said, and nowhere else. Entering it raises ``PromptError``, ``SettingError`` for
+    files of TLS that cannot be read, and the kinds of ``ProviderError`` that name what went wrong.
 
     Args:
         method: ``GET`` or ``POST``.
-        url: Where the request goes.
+        peer: Who is asked, see ``reach``.
         headers: All that is sent beside those of HTTP itself.
         body: What JSON can say, or None.
-        route: How to reach the server.
         refused: Makes the error for a status that is no success.
     """
-    return _Request(method, url, headers, body, route, refused)
+    return _Request(method, peer, headers, body, refused)
 
 
 class _Request:
     """A request while its response is read. It is no generator: see ``enclosed``."""
 
-    def __init__(
-        self, method: str, url: URL, headers: Mapping[str, str], body: Any, route: Route, refused: Refuse
-    ) -> None:
-        self._method, self._url, self._headers, self._body = method, url, headers, body
-        self._route, self._refused = route, refused
-        self._open = AsyncExitStack()
+    def __init__(self, method: str, peer: Peer, headers: Mapping[str, str], body: Any, refused: Refuse) -> None:
+        self._method, self._peer, self._headers, self._body, self._refused = method, peer, headers, body, refused
+        self._exchange: _Exchange | None = None
+        self._own_session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Response:
+        try:
+            return await self._send()
+        except BaseException as error:  # no response comes: nobody else closes this
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def _send(self) -> Response:
         data = None if self._body is None else encode_json(self._body)
-        peer = Peer(self._url, find_proxy(self._url, self._route.proxy, self._route.trust_env), self._route)
-        self._open.push(peer.mask)
-        session = await self._open.enter_async_context(_session(self._route))
-        async with self._open.pop_all() as opened:  # closes all where no response comes
-            exchange = _Exchange(session, peer)
-            opened.callback(exchange.end)
-            response = await exchange.send_on(self._method, self._headers, data)
-            tell_allowances(response.headers)
-            blocks = Blocks(response, peer)
-            if response.status >= 300:
-                raise self._refused(response.status, response.headers, await _error_body(blocks), peer)
-            self._open = opened.pop_all()
-        return Response(response.content_type, blocks, peer, self._route.line_limit)
+        if (session := shared(_session_for_many)) is None:
+            session = self._own_session = _session(Connector(force_close=True))
+        self._exchange = _Exchange(session, self._peer)
+        response = await self._exchange.send_on(self._method, self._headers, data)
+        tell_allowances(response.headers)
+        blocks = Blocks(response, self._peer)
+        if response.status >= 300:
+            raise self._refused(response.status, response.headers, await _error_body(blocks), self._peer)
+        return Response(response.content_type, blocks, self._peer, self._peer.route.line_limit)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._open.__aexit__(kind, error, trace)
+        try:
+            if self._exchange is not None:
+                self._exchange.end()
+            if self._own_session is not None:
+                await self._own_session.close()
+        finally:
+            self._peer.mask(error)
 
 
-def _seconds(timeout: float) -> float | None:
-    return timeout if math.isfinite(timeout) else None
-
-
-def _session(route: Route) -> aiohttp.ClientSession:
-    common = shared(Connector.for_many)
+def _session(connector: Connector, *, shares: bool = False) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=common or Connector(force_close=True),
-        connector_owner=common is None,
-        timeout=aiohttp.ClientTimeout(
-            total=None, connect=_seconds(route.connect_timeout), sock_read=_seconds(route.read_timeout)
-        ),
+        connector=connector,
+        connector_owner=not shares,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,  # see http_body
     )
+
+
+def _session_for_many() -> aiohttp.ClientSession:
+    """The session of requests that share their connections."""
+    return _session(shared(Connector.for_many) or Connector.for_many(), shares=True)
 
 
 class _Exchange:
@@ -323,8 +334,7 @@ class _Exchange:
     def __init__(self, session: aiohttp.ClientSession, peer: Peer) -> None:
         self._session = session
         self._peer = peer
-        encrypted = "https" in (peer.url.scheme, peer.proxy.url.scheme if peer.proxy.url else "")
-        self._tls = peer.route.tls.context() if encrypted else True
+        self._tls = peer.tls
         self._line = Line(None)
         self._response: aiohttp.ClientResponse | None = None
 
@@ -347,7 +357,7 @@ class _Exchange:
         Where the server had closed the connection of an earlier request, this one is sent again, once, on a ``fresh``
         one. Raises kinds of ``ProviderError``.
         """
-        self._line, self._response = Line(_seconds(self._peer.route.read_timeout), fresh=fresh), None
+        self._line, self._response = Line(self._peer.route.silence, fresh=fresh), None
         try:
             self._response = await self._request(method, headers, data)
         except (aiohttp.ClientError, asyncio.TimeoutError, UnicodeError) as error:
@@ -361,20 +371,23 @@ class _Exchange:
         self._line.watch(self._response)
         return self._response
 
-    async def _request(self, method: str, headers: Mapping[str, str], data: bytes | None) -> aiohttp.ClientResponse:
+    def _request(
+        self, method: str, headers: Mapping[str, str], data: bytes | None
+    ) -> Awaitable[aiohttp.ClientResponse]:
         url, proxy = self._peer.url, self._peer.proxy
         if proxy.url is not None and url.scheme == "http":
             headers = {**headers, **proxy.headers}  # the proxy reads this request; a tunnel is asked for by another
         line_of_task.set(self._line)
-        return await self._session.request(
+        return self._session.request(
             method,
             url,
             # In pieces, each of which waits for the ones before it: a large one is then seen to move, over TLS too.
-            data=data if data is None else BytesIO(data),
+            data=BytesIO(data) if data is not None and len(data) > SMALL else data,
             headers=headers,
             proxy=proxy.url,
             proxy_headers=proxy.headers,
             ssl=self._tls,
+            timeout=self._peer.route.timeout,
             allow_redirects=False,
         )
 

@@ -14,6 +14,7 @@ library a second time. ``Wire`` therefore asks a transport that is closing nothi
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import socket
@@ -22,7 +23,7 @@ from base64 import b64encode
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import TracebackType
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 from urllib.request import getproxies, proxy_bypass
 
@@ -65,6 +66,17 @@ class Route:
     unreachable: str = ""
     unauthorized: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds without a byte that are waited for; None for as long as it takes."""
+        return self.read_timeout if math.isfinite(self.read_timeout) else None
+
+    @cached_property
+    def timeout(self) -> aiohttp.ClientTimeout:
+        """The same timeouts, as the HTTP library takes them."""
+        connect = self.connect_timeout if math.isfinite(self.connect_timeout) else None
+        return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=self.silence)
 
     @classmethod
     def from_settings(cls, chosen: Settings, *, token: str, unreachable: str = "", unauthorized: str = "") -> Route:
@@ -144,6 +156,13 @@ class Peer:
     proxy: Proxy
     route: Route
 
+    @cached_property
+    def tls(self) -> ssl.SSLContext | bool:
+        """What TLS needs to know, True without TLS. Raises ``SettingError`` for a file that cannot be read."""
+        proxy = self.proxy.url
+        encrypted = self.url.scheme == "https" or (proxy is not None and proxy.scheme == "https")
+        return self.route.tls.context() if encrypted else True
+
     @property
     def host(self) -> str:
         """Host and port, as an error names them."""
@@ -173,13 +192,10 @@ class Peer:
             text = text.replace(secret, "***")
         return text
 
-    def mask(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
-    ) -> bool:
+    def mask(self, error: BaseException | None) -> None:
         """Hide the secrets in the words of one of our errors: a server may repeat what it was sent."""
         if isinstance(error, ProviderError):
             error.args = tuple(self.hide_secrets(str(words)) for words in error.args)
-        return False
 
 
 def ends_with_connection(response: aiohttp.ClientResponse) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from multidict import CIMultiDict
 
 from flowgpt_magic import keys, registry
 from flowgpt_magic.enclosed import Enclosed
@@ -15,17 +18,18 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.extras import Extras
-from flowgpt_magic.messages import Messages, Usage
+from flowgpt_magic.messages import Messages, Usage, notice, notices_to
 from flowgpt_magic.providers import http, openai_requests
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_stop, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.http import BOM
+from flowgpt_magic.providers.http_connection import Peer
 from flowgpt_magic.providers.loose_events import JsonSplitter, LooseEventSplitter
 from flowgpt_magic.providers.openai_errors import Failures, RefusedFieldError
 from flowgpt_magic.providers.openai_models import listed_models
 from flowgpt_magic.providers.openai_replies import Answer, check_is_no_page, is_json
-from flowgpt_magic.providers.openai_servers import OwnHeaders, Server, headers
-from flowgpt_magic.providers.together import once
+from flowgpt_magic.providers.openai_servers import Server, headers
+from flowgpt_magic.providers.together import once_awaited
 from flowgpt_magic.settings import CONNECTION, Settings, load
 
 NAME = "openai_compatible"
@@ -82,8 +86,8 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         chosen = load(settings)
         server = Server.chosen_by(chosen)
         key, own = await server.read_key(), server.own_headers(chosen.extra_headers)
-        call, route = server.call("models"), server.route(chosen, key, own)
-        async with http.request("GET", call, headers(key, own), None, route, Failures({}).refused) as response:
+        peer = http.reach(server.call("models"), server.route(chosen, key, own))
+        async with http.request("GET", peer, headers(key, own), None, Failures({}).refused) as response:
             content = await response.whole()
             check_is_no_page(content, response.peer)
             if found := listed_models(content, response.peer):
@@ -142,8 +146,6 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         given = {"openai_base_url": openai_base_url, "openai_key": openai_key, "proxy": proxy, "trust_env": trust_env}
         tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
-        chosen = once(load, {**given, **tls, **limits})
-        server = Server.chosen_by(chosen)
         if schema is not None:
             response_format = openai_requests.response_format(schema, response_format)
         stops = check_stop(stop)
@@ -154,31 +156,54 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         fields = {**length, **sampling, **penalties, **manner, "logit_bias": logit_bias}
         fields |= {"response_format": response_format, **openai_requests.extra_fields(extra_body)}
         body = openai_requests.request_body(cls.get_model(model), messages, fields)
-        key = await server.read_key()
-        own = server.own_headers(chosen.extra_headers if extra_headers is None else extra_headers)
-        known, place = registry.refusals(), (str(server.url), FIELDS, model)
+        way = await once_awaited(_Way.found, {**given, **tls, **limits, "extra_headers": extra_headers})
+        for text in way.notices:
+            notice(text)
+        known, place = registry.refusals(), (way.address, FIELDS, model)
         refused = known.known(place, body)
         while True:
-            for field in refused:
-                body = openai_requests.without(body, field) if field in body else body
+            for name in refused:
+                body = openai_requests.without(body, name) if name in body else body
             try:
-                async with Enclosed(_chunks(server, chosen, key, own, body)) as chunks:
+                async with Enclosed(_chunks(way, body)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             except RefusedFieldError as error:  # nothing has come by then
                 refused.append(error.parameter)
             else:
-                for field in refused:
-                    known.learn(place, field, None, "")
+                for name in refused:
+                    known.learn(place, name, None, "")
                 return
 
 
-async def _chunks(
-    server: Server, chosen: Settings, key: str, own: OwnHeaders, body: Mapping[str, Any]
-) -> AsyncGenerator[str | Usage | Extras, None]:
+@dataclass(frozen=True)
+class _Way:
+    """How a server is asked: the same for all requests of a batch. ``notices`` are for each of them."""
+
+    address: str
+    peer: Peer
+    headers: Mapping[str, str] = field(repr=False)
+    notices: Sequence[str]
+
+    @classmethod
+    async def found(cls, given: Mapping[str, Any]) -> _Way:
+        """The way that the settings name; raises ``SettingError``, ``MissingKeyError`` and ``ProxyError``."""
+        named = dict(given)
+        extra_headers = named.pop("extra_headers")
+        notices: list[str] = []
+        with notices_to(notices.append):
+            chosen = load(named)
+            server = Server.chosen_by(chosen)
+            key = await server.read_key()
+            own = server.own_headers(chosen.extra_headers if extra_headers is None else extra_headers)
+        peer = http.reach(server.call("chat/completions"), server.route(chosen, key, own))
+        return cls(str(server.url), peer, CIMultiDict(headers(key, own)), notices)
+
+
+async def _chunks(way: _Way, body: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Extras, None]:
     """The chunks of the reply to ``body``, and its ``Usage``."""
-    call, route, failures = server.call("chat/completions"), server.route(chosen, key, own), Failures(body)
-    async with http.request("POST", call, headers(key, own), body, route, failures.refused) as response:
+    failures = Failures(body)
+    async with http.request("POST", way.peer, way.headers, body, failures.refused) as response:
         begun = await _beginning(response)
         check_is_no_page(begun, response.peer)
         # What a server says of the type of its answer is not always so; one that does not stream sends one object.

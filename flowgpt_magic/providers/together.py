@@ -5,7 +5,8 @@ A provider that knows nothing of this loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
@@ -28,6 +29,7 @@ class Together:
     def __init__(self) -> None:
         self._made: dict[Callable[[], Any], Any] = {}
         self._answers: dict[tuple[object, ...], Any] = {}
+        self._awaited: dict[tuple[object, ...], asyncio.Task[Any]] = {}
         self._stack = AsyncExitStack()
 
     def join(self) -> None:
@@ -44,7 +46,7 @@ class Together:
 
     def ask_once(self, ask: Callable[[Mapping[str, Any]], T], given: Mapping[str, Any]) -> T:
         """What ``ask`` answers to ``given``; it is called once for the same."""
-        key = (ask, *given.items())
+        key = _key(ask, given)
         try:
             known = key in self._answers
         except TypeError:  # a value that cannot be hashed
@@ -54,10 +56,37 @@ class Together:
         found: T = self._answers[key]
         return found
 
+    async def await_once(
+        self, ask: Callable[[Mapping[str, Any]], Coroutine[Any, Any, T]], given: Mapping[str, Any]
+    ) -> T:
+        """The same for a coroutine: all wait for one. After a failure the next request asks again."""
+        key = _key(ask, given)
+        try:
+            task: asyncio.Task[T] | None = self._awaited.get(key)
+        except TypeError:  # a value that cannot be hashed
+            return await ask(given)
+        if task is None:
+            task = self._awaited[key] = asyncio.create_task(ask(given))
+            task.add_done_callback(lambda task: self._forget_failure(key, task))
+        # Whoever is cancelled while it waits does not cancel what others wait for.
+        return task.result() if task.done() else await asyncio.shield(task)
+
+    def _forget_failure(self, key: tuple[object, ...], task: asyncio.Task[Any]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            self._awaited.pop(key, None)
+
     async def close(self) -> None:
         """Close what was made; no request may be under way any more."""
         self._made.clear()
+        for task in self._awaited.values():
+            task.cancel()
         await self._stack.aclose()
+
+
+def _key(ask: Callable[..., object], given: Mapping[str, Any]) -> tuple[object, ...]:
+    """What two questions have in common that are the same."""
+    values = (("mapping", *each.items()) if type(each) is dict else each for each in given.values())
+    return (ask, *given, *values)
 
 
 async def _close(made: Closeable) -> None:
@@ -77,3 +106,9 @@ def once(ask: Callable[[Mapping[str, Any]], T], given: Mapping[str, Any]) -> T:
     """What ``ask`` answers to ``given``; all requests that belong together ask it once."""
     together = _together.get()
     return ask(given) if together is None else together.ask_once(ask, given)
+
+
+async def once_awaited(ask: Callable[[Mapping[str, Any]], Coroutine[Any, Any, T]], given: Mapping[str, Any]) -> T:
+    """The same for a coroutine. It may not count on the task that calls it: another one may run it."""
+    together = _together.get()
+    return await (ask(given) if together is None else together.await_once(ask, given))
