@@ -10,7 +10,7 @@ from pathlib import Path
 from flowgpt_magic import installing
 from flowgpt_magic.printing import write_line
 
-PROMPT = "Write a Python function that reverses a string. Show only the code."
+PROMPT = "Write a Python function that reverses a string."
 NOTEBOOK = Path("notebooks") / "01-first-steps.ipynb"
 
 
@@ -37,7 +37,8 @@ def open_command() -> str:
     here = Path(sys.executable).parent
     notebook = str(NOTEBOOK) if NOTEBOOK.exists() else ""
     if find_spec("jupyterlab") is None:
-        return f"{installing.command('lab')} && {installing.python()} -m jupyterlab {notebook}".rstrip()
+        opening = f"{installing.python()} -m jupyterlab {notebook}".rstrip()
+        return installing.one_by_one([installing.command("lab"), opening])
     jupyter = here / "jupyter"
     shown = os.path.relpath(jupyter) if here.is_relative_to(Path.cwd()) else str(jupyter)
-    return f"{shown} lab {notebook}".rstrip()
+    return f"{installing.quoted(shown)} lab {notebook}".rstrip()

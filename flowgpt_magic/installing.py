@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +40,11 @@ def packages(*words: str) -> str:
 def module(words: str) -> str:
     """The command that runs this package with these words, such as ``install-model``."""
     return f"{python()} -m {PACKAGE} {words}"
+
+
+def one_by_one(commands: Iterable[str], *, windows: bool = os.name == "nt") -> str:
+    """These commands, one after the other: as one line but on Windows, where PowerShell has no ``&&``."""
+    return (", then " if windows else " && ").join(commands)
 
 
 def python() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -37,3 +38,9 @@ def test_the_line_that_opens_the_notebook_names_a_program_that_exists():
     program = first_answer.open_command().split()[0]
 
     assert subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
+
+
+def test_that_line_is_one_command_where_the_environment_has_a_space_in_its_path(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "my env" / "bin" / "python"))
+
+    assert shlex.split(first_answer.open_command())[0] == str(tmp_path / "my env" / "bin" / "jupyter")

