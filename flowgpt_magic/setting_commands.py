@@ -75,8 +75,10 @@ def config(desk: Desk, rest: str) -> Shown:
     for name, each in settings.TABLE.items():
         row = (name, _value(chosen, name), _source(chosen, name), str(each.metadata["help"]))
         rows += rows_of(chosen, name) or [row]
-    file, project = short_path(str(settings.settings_file())), settings.project_file()
-    places = f"your settings file: {file}" + (f"; this project's: {short_path(str(project))}" if project else "")
+    file, project = settings.settings_file(), settings.project_file()
+    nowhere = "there is no home folder for a settings file: XDG_CONFIG_HOME names another folder for it"
+    place = nowhere if file.is_relative_to(settings.NOWHERE) else f"your settings file: {short_path(str(file))}"
+    places = place + (f"; this project's: {short_path(str(project))}" if project else "")
     return Table(("setting", "value", "from", "what it does"), tuple(rows), places)
 
 
@@ -255,7 +257,8 @@ def _would_answer(desk: Desk, name: str, provider: type[Provider], model: str = 
 
 
 def _first_line(provider: type[Provider]) -> str:
-    lines = (provider.__doc__ or provider.url or "").strip().splitlines()
+    own = vars(provider).get("about") or provider.__doc__  # a class that derives from another one has its own words
+    lines = (own or provider.about or provider.url or "").strip().splitlines()
     return cut(lines[0], 120) if lines else ""
 
 

@@ -34,6 +34,7 @@ def test_a_stream_that_holds_all_gets_the_text_as_it_is(text):
 def test_what_an_encoding_lacks_is_shown_by_its_like_or_its_escape():
     assert printing.fitted("a · b … é 你", stream("ascii")) == r"a - b ... \xe9 \u4f60"
     assert printing.fitted("a · b … é 你", stream("cp1252")) == r"a · b … é \u4f60"
+    assert printing.fitted("█▓▒░ ☐ ☑ ┼ ×", stream("ascii")) == "#=:. [ ] [x] + x"  # noqa: RUF001
     assert printing.fitted("half \ud83d", stream("utf-8")) == r"half \ud83d"
 
 
@@ -73,6 +74,7 @@ def test_a_shell_shows_replies_tables_and_errors_whatever_its_encoding(encoding)
     shown = run_cells(
         "%flowgpt -m echo tick \u2705 and \u4f60",
         "%flowgpt history",
+        "%flowgpt usage",
         "%flowgpt undo \u4f60",
         "%flowgpt -m \u4f60: hello",
         PYTHONIOENCODING=encoding,
@@ -80,14 +82,19 @@ def test_a_shell_shows_replies_tables_and_errors_whatever_its_encoding(encoding)
 
     assert "UnicodeEncodeError" not in shown
     assert r"tick \u2705 and \u4f60" in shown
+    assert "# echo:words" in shown
     assert shown.rstrip().endswith("the end")
 
 
 @pytest.mark.parametrize("level", ["-O", "-OO"])
 def test_an_optimised_python_answers_and_helps(level):
-    shown = run_cells("%flowgpt -m echo hello there", "%flowgpt help", "%flowgpt help set", python=(level,))
+    shown = run_cells(
+        "%flowgpt -m echo hello there", "%flowgpt help", "%flowgpt help set", "%flowgpt providers", python=(level,)
+    )
 
     assert "hello there" in shown
     assert "  undo        Take the last change back." in shown
     assert "%flowgpt set: Show a setting, or set it here" in shown
+    for about in ("Answers with the last message's own words.", "SmolLM2-135M-Instruct in this process", "LM Studio"):
+        assert about in shown
     assert "Traceback" not in shown

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from flowgpt_magic import aliases, journal, settings
 from flowgpt_magic.errors import FlowGptWarning, SettingError
 from flowgpt_magic.parameters import origins
+from flowgpt_magic.setting_commands import COMMANDS
 from flowgpt_magic.settings import TABLE, Settings, load
+from tests.desks import new_desk
 
 PLACES = ("default", "file", "project", "environment", "%config", "conversation", "option")
 
@@ -661,6 +663,11 @@ class TestWithoutAHome:
 
         assert found.location == ":memory:"
         assert found.kept_in == "in memory, until this kernel is restarted"
+
+    def test_the_list_of_settings_names_no_file(self, homeless):
+        note = COMMANDS["config"](new_desk(), "").note
+
+        assert note.startswith("there is no home folder for a settings file: XDG_CONFIG_HOME names another folder")
 
     def test_an_alias_that_cannot_be_kept_says_why(self, homeless):
         with pytest.raises(aliases.AliasError, match="there is no home folder to keep aliases in"):

@@ -74,6 +74,7 @@ class AsyncGeneratorProvider:
     those that the user has set. ``address_setting`` is the one among them that says which server is asked: what an
     alias's endpoint stands for, while its key stands for the setting of that server's key (see ``settings.KEYS``).
 
+    ``about`` says in one line what the provider is, for the list of providers; without it, its docstring does.
     ``own_temperature``: its models need a temperature of their own. A gateway in front of it takes the temperature that
     clients of the protocol send unless told otherwise, 0.7, as not given.
     ``supports_images``: a message may have a key ``images``, a list of URLs that begin with ``data:image/``, or with
@@ -84,6 +85,7 @@ class AsyncGeneratorProvider:
     """
 
     url: ClassVar[str] = ""
+    about: ClassVar[str] = ""
     working: ClassVar[bool] = True
     supports_stream: ClassVar[bool] = True
     supports_message_history: ClassVar[bool] = True

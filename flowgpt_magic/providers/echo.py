@@ -24,6 +24,7 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
     """
 
     default_model = "words"
+    about = "Answers with the last message's own words."
     settings = ("pace",)
     models = ["words", "messages"]  # noqa: RUF012 - declared ClassVar in the mixin
 

@@ -139,6 +139,7 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
     """
 
     url: ClassVar[str] = "https://flowgpt.com/chat"
+    about: ClassVar[str] = "Asks a server that speaks the FlowGPT v3 protocol: the public service, or a gateway."
     working: ClassVar[bool] = False
     settings: ClassVar[tuple[str, ...]] = ("base_url", "token", *CONNECTION)
     default_model: ClassVar[str] = "gpt-3.5-turbo"

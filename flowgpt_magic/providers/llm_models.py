@@ -191,6 +191,7 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
     """Any model that ``llm models`` lists, by its name or alias; without one, the default model of llm."""
 
     url = "https://llm.datasette.io"
+    about = "Any model that ``llm models`` lists, by its name or alias; without one, the default model of llm."
 
     @classmethod
     def get_models(cls) -> list[str]:

@@ -95,6 +95,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
     """
 
     default_model = "smollm2-135m-instruct"
+    about = "SmolLM2-135M-Instruct in this process, or any other model in a GGUF file, named by its path."
     models = ["smollm2-135m-instruct"]  # noqa: RUF012 - declared ClassVar in the mixin
     model_aliases = {"smollm2": "smollm2-135m-instruct"}  # noqa: RUF012
     settings = ("context_size", "max_tokens", "threads")

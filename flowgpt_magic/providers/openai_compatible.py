@@ -45,6 +45,9 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     """
 
     url: ClassVar[str] = "https://platform.openai.com/docs/api-reference/chat"
+    about: ClassVar[str] = (
+        "Any OpenAI-compatible server: OpenAI, Ollama, llama.cpp, vLLM, LM Studio, LiteLLM, OpenRouter."
+    )
     supports_images: ClassVar[bool] = True
     supports_schema: ClassVar[bool] = True
     address_setting: ClassVar[str] = "openai_base_url"
