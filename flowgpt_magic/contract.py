@@ -27,6 +27,7 @@ AT_ONCE = 1.0  # seconds within which a provider has stopped
 NOBODY = "no-such-model-0"
 TYPES: dict[str, type] = {
     "url": str,
+    "about": str,
     "working": bool,
     "supports_stream": bool,
     "supports_message_history": bool,
