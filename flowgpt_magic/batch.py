@@ -193,6 +193,11 @@ class Batch(RunsAsTask[list[Result]]):
         if (display := _display()) is not None:
             display.show(self)
 
+    def _mime_(self) -> tuple[str, str]:
+        """As the last line of a cell of marimo, which calls this to display: all are asked, and what became of them."""
+        self.read()
+        return "text/html", self.table().html()
+
     # How reading goes: the same steps for both kinds of code
 
     def _walk(self, order: Order) -> Iterator[Result]:

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Seque
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
 from contextlib import aclosing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -123,6 +123,16 @@ class Chunks:
         """The garbage collector may come in the middle of anything, also of what waits for the reply's lock."""
         if self._reader:
             self._reply.leave_soon(self.leave)
+
+
+@dataclass(frozen=True)
+class ShownWhole:
+    """Markdown for a host that asks what to display in the place of a reply."""
+
+    text: str
+
+    def _repr_markdown_(self) -> str:
+        return self.text
 
 
 class Reply(HasExtras, RunsAsTask[str], Generic[T]):
@@ -362,12 +372,22 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         return f"<Reply of {self.provider}:{self.model}, {self._status}, {len(self.text_so_far)} characters>"
 
     def _repr_markdown_(self) -> str:
-        """What marimo and others that are not IPython show of it: what has come by now. It asks nothing."""
+        """What hosts that are not IPython show of it: what has come by now. It asks nothing."""
         from flowgpt_magic.markdown import harmless
 
         state = "not asked yet, and reply.text asks" if self._status is None else self._status
-        caption = escaped(one_line(f"{self.provider}:{self.model} · {state}"))
+        said = [f"{self.provider}:{self.model}", state, *self.notices, str(self.error or "")]
+        caption = escaped(one_line(" · ".join(filter(None, said))))
         return f"{harmless(self.text_so_far)}\n\n*{caption}*".lstrip("\n")
+
+    def _display_(self) -> ShownWhole:
+        """As the last line of a cell of marimo: the whole reply, which is asked for by this and waited for.
+
+        marimo calls this where it displays something, and nowhere else.
+        """
+        with suppress(FlowGptError):  # it stands below the text
+            _text = self.text
+        return ShownWhole(self._repr_markdown_())
 
     def _ipython_display_(self) -> None:
         # Imported when IPython asks, never before: the display knows the reply, not the other way round.

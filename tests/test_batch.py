@@ -774,3 +774,12 @@ def test_usage_counts_what_was_asked_and_not_what_comes_from_the_history(tmp_pat
     assert (again._run.tally.prompt_tokens, again._run.tally.completion_tokens) == (0, 0)
     assert again.results[0].usage.completion_tokens == 2
     end(journal)
+
+
+def test_as_the_last_line_of_a_cell_of_marimo_a_batch_is_asked_and_shown():
+    batch = Conversation(configured=lambda: {"model": "echo"}).map(["one", "two"], progress=False)
+
+    kind, shown = batch._mime_()
+
+    assert (kind, batch.status) == ("text/html", "complete")
+    assert "complete" in shown

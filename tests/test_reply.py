@@ -1259,3 +1259,21 @@ def test_a_host_that_is_not_ipython_shows_what_has_come_and_asks_nothing():
     assert reply._repr_markdown_().startswith("some **bold** ")
     assert "<b>" not in reply._repr_markdown_().replace("\\<b>", "")
     assert reply._repr_markdown_().endswith("*echo:words · complete*")
+
+
+def test_as_the_last_line_of_a_cell_of_marimo_a_reply_is_asked_and_shown_whole():
+    reply = Conversation(configured=lambda: {"model": "echo"}).ask("some words", cell=NO_CELL)
+
+    shown = reply._display_()._repr_markdown_()
+
+    assert reply.status == "complete"
+    assert shown == "some words\n\n*echo:words · complete*"
+
+
+def test_what_a_reply_failed_with_stands_below_its_text_in_marimo():
+    options = {"model": "echo", "params": {"fail_after": 1}, "retries": 0}
+    reply = Conversation(configured=lambda: options).ask("some words", cell=NO_CELL)
+
+    assert reply._display_()._repr_markdown_() == (
+        "some\n\n*echo:words · failed · echo was told to fail after 1 chunks.*"
+    )
