@@ -108,7 +108,8 @@ class Conversation:
         return _reopened, (self.name, {name: value for name, value in own.items() if value != ""}, self._params)
 
     def __repr__(self) -> str:
-        return f"<Conversation {self.name!r}, {counted(len(self.turns), 'turn')}>"
+        self._follow_setting()
+        return f"<Conversation {self.name!r}, {counted(self._timeline.count, 'turn')}>"
 
     def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, str]:
         """As the last line of a cell: its transcript."""
@@ -130,8 +131,7 @@ class Conversation:
     def turns(self) -> list[Turn]:
         """The turns that count, in order."""
         self._follow_setting()
-        with self._kept.lock:
-            return self._timeline.live
+        return self._kept.live()
 
     def versions(self, turn: Turn) -> list[Turn]:
         """All that was ever asked at the place of ``turn``, oldest first."""
@@ -144,6 +144,8 @@ class Conversation:
     def turn(self, number: int) -> Turn:
         """The turn with this number, from 1 on, -1 the last. Raises ``TurnNotFoundError``."""
         self._follow_setting()
+        if self._timeline.has_aside(number=number):
+            self._kept.bring_back()
         with self._kept.lock:
             return self._timeline.number(number)
 
@@ -227,6 +229,7 @@ class Conversation:
     def preview(self, prompt: Prompt, *, history: bool = True, **options: Any) -> Request:
         """What ``ask`` would send now; sends and keeps nothing. Raises what ``ask`` does."""
         cell = self._journal.running_cell()
+        self._bring_back(cell)
         with self._kept.lock:
             earlier = self._asked_before(cell, prompt)
         spot = Spot("rerun", earlier[0].place, (), cell) if earlier and history else Spot()
@@ -291,9 +294,8 @@ class Conversation:
         """
         self._follow_setting()
         request = self._request("?", options, Spot(cell=self._journal.running_cell()), history=earlier)
-        with self._kept.lock:
-            before = self._timeline.live if earlier else []
-        return request, turns_to_send(request.chosen, before)[0], self._journal
+        before = self._turns_before(request.chosen, None)[0] if earlier else []
+        return request, before, self._journal
 
     @property
     def arriving(self) -> dict[str, Any]:
@@ -307,12 +309,20 @@ class Conversation:
         """
         if not cell.cell_id:
             return None
+        known = self._kept.runs.get(cell.cell_id)
+        if known is None or known.run != cell.run:
+            self._bring_back(cell)
         with self._kept.lock:
             known = self._kept.runs.get(cell.cell_id)
             if known is None or known.run != cell.run:
                 known = CellRun(cell.run, [turn.place for turn in self._asked_before(cell, prompt)])
-                self._kept.runs[cell.cell_id] = known
+                self._kept.remember(cell.cell_id, known)
             return known
+
+    def _bring_back(self, cell: Cell) -> None:
+        """Bring turns back that were set aside where some of this cell are among them."""
+        if self._timeline.has_aside(cell_id=cell.cell_id):
+            self._kept.bring_back()
 
     def _asked_before(self, cell: Cell, prompt: Prompt) -> list[Turn]:
         """What the last run of the cell asked."""
@@ -368,13 +378,25 @@ class Conversation:
         images = read_images(images, target, prompt=prompt, earlier=earlier)
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
-        with self._kept.lock:
-            before = self._timeline.live if spot.place is None else self._timeline.before(spot.place)
-        sent, left_out = turns_to_send(chosen, before if history and earlier is None else [])
+        sent, left_out = self._turns_before(chosen, spot.place) if history and earlier is None else ([], 0)
         count = 2 * left_out
         request = Request(prompt, target, chosen, [], "", spot, earlier, schema, images, left_out=count, typed=typed)
         key = request_key(request, sent)
         return replace(request, key=key, messages=build_messages(request, sent))
+
+    def _turns_before(self, chosen: Settings, place: int | None) -> tuple[list[Turn], int]:
+        """The turns before a place, all for None, that are sent along, and how many are left out."""
+        if self._timeline.has_aside(place=place):
+            self._kept.bring_back()
+        with self._kept.lock:
+            before, aside = self._timeline.before(place), self._timeline.answered_aside
+        sent, left_out = turns_to_send(chosen, before)
+        if aside and not left_out:  # perhaps there is room for some of those
+            self._kept.bring_back()
+            return self._turns_before(chosen, place)
+        if place is None:
+            self._kept.sent = len(sent)
+        return sent, left_out + aside
 
     def _reply(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply:
         replays = self._journal.replays
@@ -421,8 +443,14 @@ class Conversation:
 
     def _fetch(self, *, redo: bool) -> None:
         """Read the turns that an undo, or redo, is about: only live ones are read when a conversation is opened."""
+        if not redo:
+            self._kept.know_changes()
         with self._kept.lock:
             unknown = self._timeline.unknown(redo=redo)
+        if unknown:
+            self._kept.bring_back()
+            with self._kept.lock:
+                unknown = self._timeline.unknown(redo=redo)
         found = self._journal.turns(unknown)
         with self._kept.lock:
             for turn in found:
@@ -431,6 +459,7 @@ class Conversation:
     @wholly
     def clear(self) -> int:
         """Begin anew; the turns are kept, and ``undo`` brings them back. Returns how many there were."""
+        self._kept.bring_back()
         with self._kept.lock:
             live = self._timeline.live
             if live:
@@ -446,6 +475,7 @@ class Conversation:
         """
         if name == self.name:
             raise ConversationNameError(f"this is {name!r} already: give the branch another name")
+        self._kept.bring_back()
         with self._kept.lock:
             turns = self._timeline.live
             if number is not None:
@@ -463,6 +493,7 @@ class Conversation:
 
         The conversation is listed from now on, even with no turn in it.
         """
+        self._kept.bring_back()
         with self._kept.lock:
             gone = self._timeline.live
             copies = self._copies(turns)

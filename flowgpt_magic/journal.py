@@ -30,7 +30,7 @@ from flowgpt_magic.errors import (
     TurnNotFoundError,
 )
 from flowgpt_magic.identity import FILE_KINDS, Found, find_notebook, moved, new_notebook
-from flowgpt_magic.kept import Kept
+from flowgpt_magic.kept import Kept, Stored
 from flowgpt_magic.kernels import this_kernel
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook import (
@@ -46,6 +46,7 @@ from flowgpt_magic.plain_text import counted, short_path
 from flowgpt_magic.records import (
     MAIN,
     MEMORY,
+    OFF,
     ChangeRecord,
     ConversationRecord,
     ConversationSummary,
@@ -291,10 +292,33 @@ class Journal:
                 if found and self.place.kind in ("terminal", "folder") and (turns := len(found.timeline.live)):
                     told = f"{name} goes on with {counted(turns, 'turn')} of {self.place.label}"
                     self.tell(f"{told}; %flowgpt clear begins anew")
-                self._kept[name] = found or Kept(
-                    record := self._new_conversation(name), Timeline(record.conversation_id)
-                )
+                kept = found or Kept(record := self._new_conversation(name), Timeline(record.conversation_id))
+                kept.stored = self._stored(kept.record.conversation_id)
+                self._kept[name] = kept
             return self._kept[name]
+
+    def _stored(self, conversation_id: str) -> Stored | None:
+        """How to read a conversation again; None where that would be read from memory."""
+        if self.location in (OFF, MEMORY):
+            return None
+
+        def turns(history: History) -> tuple[tuple[Turn, ...], Mapping[int, int]]:
+            return history.turns(conversation_id), history.newest_versions(conversation_id)
+
+        return Stored(
+            lambda: self._saver.read(turns),
+            lambda: self._saver.read(lambda history: history.changes(conversation_id, last=-1)),
+        )
+
+    def set_aside(self, kept: Kept) -> None:
+        """Keep only the newest turns of a long conversation in memory, unless somebody watches them.
+
+        VS Code gives the cells of a document that is opened again other numbers: there the turns of an earlier kernel
+        are looked through whenever a cell is run.
+        """
+        if not self.listeners:
+            own = self.kernel if self.place.kind == "vscode" else ""
+            kept.set_aside(self._saver.saved, lambda turn: not own or turn.kernel == own)
 
     def _load(self, history: History, notebook_id: str, name: str) -> list[Kept]:
         """The conversations of this name, the one that is meant first.
@@ -350,7 +374,7 @@ class Journal:
         """``name``, or with a number behind it where a conversation of this name has turns."""
         taken = {each.conversation.name for each in self.summaries() if each.turns}
         with self._lock:
-            taken |= {known for known, kept in self._kept.items() if kept.timeline.live}
+            taken |= {known for known, kept in self._kept.items() if kept.timeline.count}
         return name if name not in taken else _free(name, taken)
 
     def summaries(self) -> tuple[ConversationSummary, ...]:

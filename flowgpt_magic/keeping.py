@@ -34,7 +34,7 @@ class Keeping:
             live=True,
             cell_id=request.spot.cell.cell_id,
             run=request.spot.cell.run,
-            prompt=request.prompt,
+            prompt=str(request.prompt),  # what it was composed of is no part of the turn
             text="",
             status="streaming",
             error="",
@@ -88,6 +88,8 @@ class Keeping:
     def _begin(self, turn: Turn) -> Turn:
         """Give the turn its place and version, and make it live."""
         spot, timeline = self._request.spot, self._kept.timeline
+        if spot.place is not None and timeline.has_aside(place=min((spot.place, *spot.clears))):
+            self._kept.bring_back()
         with self._kept.lock:
             place = timeline.next_place() if spot.place is None else spot.place
             turn = replace(turn, place=place, version=timeline.next_version(place))
@@ -116,6 +118,7 @@ class Keeping:
                 run.asked -= 1  # what this run of the cell asks next takes that place
             turn = timeline.get(turn.turn_id)
             self._journal.end(self._kept, turn, saved)
+            self._journal.set_aside(self._kept)
         return turn
 
 
@@ -126,7 +129,7 @@ def _grown(turn: Turn, reply: Reply, status: Status) -> Turn:
         text=reply.text_so_far,
         status=status,
         usage=reply.usage,
-        notices=tuple(reply.notices),
+        notices=tuple(map(str, reply.notices)),
         left_out=reply.left_out,
         replayed=reply.replayed,
         extras=reply.extras,

@@ -276,8 +276,7 @@ class PanelState:
 
     def _turns(self) -> list[Turn]:
         """The turns that count; also where the settings are wrong, and nobody knows where they are kept."""
-        with self._kept.lock:
-            return self._kept.timeline.live
+        return self._kept.live()
 
     def _follow_streams(self) -> set[str]:
         """Begin to tell of the replies that arrive, and end with those that have ended; the ids of the former."""

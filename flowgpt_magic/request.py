@@ -138,7 +138,7 @@ def turns_to_send(chosen: settings.Settings, before: Sequence[Turn]) -> tuple[li
     Turns are left out whole and from the oldest on, where ``history_tokens`` limits them.
     """
     # A prompt that got no answer would stand right beside the next one, and servers refuse a blank answer.
-    turns = [turn for turn in before if turn.answer.strip()]
+    turns = [turn for turn in before if turn.answer and not turn.answer.isspace()]
     if not chosen.history_tokens:
         return turns, 0
     room, kept = chosen.history_tokens, 0

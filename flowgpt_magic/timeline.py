@@ -3,11 +3,15 @@
 A turn stands at a place. What is asked again at that place is another version of it; one version at most is live. Every
 change names the turns that became live by it and those that stopped, so it can be undone and redone, and no turn is
 ever thrown away. Each method that changes something returns the records that have to be saved.
+
+The oldest turns can be set aside: then they are in the file alone, and only counted here. ``bring_back`` returns them.
 """
 
 from __future__ import annotations
 
 import time
+from array import array
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -18,6 +22,7 @@ from flowgpt_magic.messages import Turn
 from flowgpt_magic.records import ChangeRecord
 
 Saved = list[Turn | ChangeRecord]
+CHANGES = 200  # changes that stay in memory when older turns are set aside
 
 
 def _order(turn: Turn) -> tuple[int, int, float]:
@@ -36,31 +41,116 @@ class Timeline:
     ) -> None:
         """``turns`` are those that are live, and perhaps others; ``newest_versions`` says what else was ever asked."""
         self._newest = dict(newest_versions or {})
+        self._last_place = max(self._newest, default=0)
         self._conversation_id = conversation_id
         self._turns: dict[str, Turn] = {}
         self._at: dict[int, dict[str, None]] = {}  # for each place the ids of its turns: a dict keeps their order
-        self._live: list[Turn] | None = None  # None where it has to be put in order again
-        for turn in turns:
-            self._put(turn)
+        self._live: list[Turn] = []  # in order
+        # Of the live turns that are set aside: the hashes of their ids and cells, and how many of them have an answer.
+        self._aside, self._aside_cells, self._aside_answered = array("q"), set[int](), 0
+        self._horizon = 0  # what is at places up to this one is set aside
+        self._add(turns)
         # A change that was undone before another one was made cannot be redone: its number is negative.
         self._changes = sorted((change for change in changes if change.number > 0), key=lambda change: change.number)
+        self._earlier = 0  # the number of the last change that is in the file alone
 
-    def _put(self, turn: Turn) -> None:
+    def _add(self, turns: Iterable[Turn]) -> None:
+        """Add turns that are not known yet."""
+        live = self._live
+        for turn in turns:
+            self._note(turn)
+            if turn.live:
+                live.append(turn)
+        live.sort(key=_order)
+
+    def _note(self, turn: Turn) -> None:
         self._turns[turn.turn_id] = turn
         self._at.setdefault(turn.place, {})[turn.turn_id] = None
         self._newest[turn.place] = max(self._newest.get(turn.place, 0), turn.version)
-        self._live = None
+        self._last_place = max(self._last_place, turn.place)
+
+    def _put(self, turn: Turn) -> None:
+        known = self._turns.get(turn.turn_id)
+        if known is not None and known.live:
+            place = bisect_left(self._live, _order(known), key=_order)
+            while self._live[place] is not known:  # two kernels may have asked at one place
+                place += 1
+            if turn.live and _order(turn) == _order(known):
+                self._live[place] = turn
+            else:
+                del self._live[place]
+        if turn.live and (known is None or not known.live or _order(turn) != _order(known)):
+            insort(self._live, turn, key=_order)
+        self._note(turn)
 
     @property
     def live(self) -> list[Turn]:
-        """The turns that count, in order."""
-        if self._live is None:
-            self._live = sorted((turn for turn in self._turns.values() if turn.live), key=_order)
+        """The turns that count, in order, without those that are set aside."""
         return list(self._live)
 
-    def before(self, place: int) -> list[Turn]:
-        """The live turns before a place."""
-        return [turn for turn in self.live if turn.place < place]
+    @property
+    def count(self) -> int:
+        """How many turns count, with those that are set aside."""
+        return len(self._aside) + len(self._live)
+
+    def before(self, place: int | None) -> list[Turn]:
+        """The live turns before a place, all for None; without those that are set aside."""
+        return self._live[: None if place is None else bisect_left(self._live, (place, -1, 0.0), key=_order)]
+
+    # Turns that are in the file alone
+
+    @property
+    def answered_aside(self) -> int:
+        """How many of the turns that are set aside have an answer."""
+        return self._aside_answered
+
+    @property
+    def is_whole(self) -> bool:
+        """Is no turn set aside?"""
+        return not self._aside
+
+    def has_aside(self, *, number: int = 0, place: int | None = None, cell_id: str = "") -> bool:
+        """Is a turn set aside that has this number, is at this place or before it, or is perhaps one of this cell?"""
+        if self.is_whole:
+            return False
+        by_number = 0 < number <= len(self._aside) or -self.count <= number < -len(self._live)
+        return by_number or (place is not None and place <= self._horizon) or hash(cell_id) in self._aside_cells
+
+    def set_aside(self, count: int) -> None:
+        """Set the ``count`` oldest turns aside that are live, and whatever else was asked at their places."""
+        gone = self._live[:count]
+        self._horizon = gone[-1].place
+        for turn in gone:
+            self._aside.append(hash(turn.turn_id))
+            self._aside_cells |= {hash(turn.cell_id)} if turn.cell_id else set()
+            self._aside_answered += bool(turn.answer.strip())
+        del self._live[:count]
+        for place in [each for each in self._newest if each <= self._horizon]:
+            del self._newest[place]
+            for turn_id in self._at.pop(place, ()):
+                del self._turns[turn_id]
+        surplus = min(len(self._changes) - CHANGES, len(self._changes) - len(self._redoable()))
+        if surplus > 0:
+            self._earlier = self._changes[surplus - 1].number
+            del self._changes[:surplus]
+
+    def bring_back(self, turns: Iterable[Turn], newest_versions: Mapping[int, int]) -> None:
+        """Take back what was set aside; ``turns`` are the live ones of the file, among others."""
+        aside = set(self._aside)
+        self._aside, self._aside_cells, self._aside_answered = array("q"), set(), 0
+        self._horizon = 0
+        for place, version in newest_versions.items():
+            self._newest[place] = max(self._newest.get(place, 0), version)
+        self._add(turn for turn in turns if hash(turn.turn_id) in aside and turn.turn_id not in self._turns)
+
+    def lacks_changes(self) -> bool:
+        """Is the change that an undo is about in the file alone?"""
+        return bool(self._earlier) and self._last_done() is None
+
+    def know_changes(self, changes: Iterable[ChangeRecord]) -> None:
+        """Take over those of ``changes`` that are in the file alone; they are in order."""
+        self._changes[:0] = [change for change in changes if 0 < change.number <= self._earlier]
+        self._earlier = 0
 
     def versions(self, place: int) -> list[Turn]:
         """What is known of all that was asked at a place, oldest first."""
@@ -72,16 +162,16 @@ class Timeline:
 
     def number(self, number: int) -> Turn:
         """The live turn with this number, from 1 on; -1 is the last. Raises ``TurnNotFoundError``."""
-        live = self.live
-        if number == 0 or abs(number) > len(live):
-            if not live:
+        count = self.count
+        if number == 0 or abs(number) > count:
+            if not count:
                 raise TurnNotFoundError("there are no turns yet")
-            raise TurnNotFoundError(f"no turn {number}: there are {len(live)}")
-        return live[number - 1 if number > 0 else number]
+            raise TurnNotFoundError(f"no turn {number}: there are {count}")
+        return self._live[number - 1 - len(self._aside) if number > 0 else number]
 
     def next_place(self) -> int:
         """The place after all that were ever taken."""
-        return max(self._newest, default=0) + 1
+        return self._last_place + 1
 
     def next_version(self, place: int) -> int:
         """The number of the next version at a place."""
@@ -99,7 +189,7 @@ class Timeline:
     def change(self, kind: str, added: Sequence[Turn] = (), removed: Sequence[Turn] = ()) -> Saved:
         """Make ``added`` live and ``removed`` not; what was undone before can no longer be redone."""
         dropped = [replace(change, number=-change.number) for change in self._redoable()]
-        last = self._changes[-1].number if self._changes else 0
+        last = self._changes[-1].number if self._changes else self._earlier
         del self._changes[len(self._changes) - len(dropped) :]
         change = ChangeRecord(
             change_id=uuid4().hex,

@@ -120,7 +120,7 @@ class Known:
         elif isinstance(record, ConversationRecord):
             self.conversations[record.conversation_id] = record
         elif isinstance(record, Turn):
-            self.turns[record.turn_id] = record
+            self.turns[record.turn_id] = replace(record)  # without what the other one caches, which is larger than it
         elif isinstance(record, ChangeRecord):
             self.changes[record.change_id] = record
         elif isinstance(record, Rekey):

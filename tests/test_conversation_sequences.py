@@ -8,10 +8,12 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from flowgpt_magic import kept, timeline
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import NothingToUndoError, ProviderError
 from flowgpt_magic.history import History
@@ -84,6 +86,8 @@ class Expected:
 
 
 class Sequences(RuleBasedStateMachine):
+    limit = 0  # tokens of earlier turns that are sent along; 0 for all
+
     @initialize()
     def begin(self) -> None:
         self.stack = contextlib.ExitStack()
@@ -98,7 +102,10 @@ class Sequences(RuleBasedStateMachine):
         return Journal(Place("folder", "", "a folder", "folder:/a"), str(self.file))
 
     def conversation(self, name: str = "") -> Conversation:
-        return Conversation(name or self.name, configured=lambda: {"model": "echo"}, journal=self.journal)
+        return Conversation(name or self.name, configured=self.configured, journal=self.journal)
+
+    def configured(self) -> dict[str, object]:
+        return {"model": "echo", "history_tokens": self.limit}
 
     def expect(self, name: str = "") -> Expected:
         return self.expected.setdefault(name or self.name, Expected())
@@ -109,7 +116,8 @@ class Sequences(RuleBasedStateMachine):
         return prompt
 
     def read(self, reply: Reply, sent: list[str], *, fails: bool = False) -> None:
-        assert [message["content"] for message in reply.messages] == sent
+        assert reply.left_out == (len(sent) - 1 if self.limit else 0)
+        assert [message["content"] for message in reply.messages] == (sent[-1:] if self.limit else sent)
         if fails:
             reply._source = lambda: Echo.create_async_generator("words", reply.messages, fail_after=0)
             with contextlib.suppress(ProviderError):
@@ -222,5 +230,34 @@ class Sequences(RuleBasedStateMachine):
         self.stack.close()
 
 
+class ShortMemory(Sequences):
+    """The same, where a conversation keeps but two turns in memory, and no earlier turn is sent."""
+
+    limit = 1
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        patch = self.stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(kept, "WINDOW", 2)
+        patch.setattr(timeline, "CHANGES", 3)
+
+    def read(self, reply: Reply, sent: list[str], *, fails: bool = False) -> None:
+        super().read(reply, sent, fails=fails)
+        assert self.journal.flush()  # so that the next one finds the turns in the file
+
+    @invariant()
+    def the_live_turns_are_those_expected_in_order(self) -> None:
+        if hasattr(self, "journal"):
+            for name, expected in self.expected.items():
+                assert self.journal.load(name).timeline.count == len(expected.live)
+
+    @rule()
+    def look(self) -> None:
+        Sequences.the_live_turns_are_those_expected_in_order(self)
+
+
+TestShortMemory = ShortMemory.TestCase
+TestShortMemory.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestSequences = Sequences.TestCase
 TestSequences.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
