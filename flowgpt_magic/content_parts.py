@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowgpt_magic.errors import PromptError
-from flowgpt_magic.images import ADDRESSES
 from flowgpt_magic.messages import Composed, ImageUrl, Message, Messages, Role
 
+ADDRESSES = ("data:image/", "https://", "http://")  # how the URL of an image begins in a message
 ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 # The parts that are taken, with the field that holds their text; the words of both of OpenAI's protocols.
 TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flowgpt_magic.content_parts import ADDRESSES
 from flowgpt_magic.errors import FileError, PromptError
 from flowgpt_magic.regular_files import read_beginning
 
 LARGEST = 20 * 2**20  # bytes of an image; servers refuse larger ones
 # The first bytes of a file say what it is.
 BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
-ADDRESSES = ("data:image/", "https://", "http://")  # how the URL of an image begins in a message
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 WANTED = "a PNG, JPEG, GIF or WebP file, its bytes, or a figure"
 
