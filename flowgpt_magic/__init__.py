@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from flowgpt_magic.batch import map_prompts
-    from flowgpt_magic.conversation import Conversation, ask
+    from flowgpt_magic.conversation import Conversation, ask, map_prompts
     from flowgpt_magic.errors import FlowGptError
     from flowgpt_magic.extras import Citation, Extras
     from flowgpt_magic.merging import merge_history
@@ -56,7 +55,7 @@ _HOMES = {
     "Usage": "messages",
     "ask": "conversation",
     "map_partition": "partitions",
-    "map_prompts": "batch",
+    "map_prompts": "conversation",
     "merge_history": "merging",
 }
 

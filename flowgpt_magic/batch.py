@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from flowgpt_magic.batch_items import Items
@@ -22,11 +22,11 @@ from flowgpt_magic.batch_results import Result, table, to_frame
 from flowgpt_magic.batch_run import Order, Run, unasked
 from flowgpt_magic.batch_server import Limits
 from flowgpt_magic.batch_turns import Answers, Turns, record_for
-from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import BatchError, SettingError
-from flowgpt_magic.journal import here
-from flowgpt_magic.messages import Status
+from flowgpt_magic.journal import Journal
+from flowgpt_magic.messages import Status, Turn
 from flowgpt_magic.pacing import Pace
+from flowgpt_magic.request import Request
 from flowgpt_magic.settings import number, whole_number
 from flowgpt_magic.tables import Table
 from flowgpt_magic.task_steps import RunsAsTask
@@ -35,6 +35,21 @@ if TYPE_CHECKING:
     import pandas
 
 RETRIES = 2  # further tries after a failure, where nobody has set them
+
+
+class Asker(Protocol):
+    """The conversation that a batch is asked in."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+
+    @property
+    def arriving(self) -> dict[str, Any]:
+        """What can be stopped just now, by its name."""
+
+    def without_prompt(self, options: Mapping[str, Any], *, earlier: bool) -> tuple[Request, list[Turn], Journal]:
+        """A request that only lacks its prompt, the turns that go before it, and where it would be kept."""
 
 
 class Batch(RunsAsTask[list[Result]]):
@@ -277,7 +292,7 @@ def _display() -> ModuleType | None:
 
 
 def batch_of(
-    conversation: Conversation,
+    conversation: Asker,
     prompts: Any,
     template: str | None = None,
     *,
@@ -312,15 +327,6 @@ def batch_of(
     items = Items(prompts, template, values, images=takes_images)
     limits = Limits(at_once, limit, tries, waits, pace)
     return Batch(items, turns, limits, progress=progress, arriving=conversation.arriving)
-
-
-def map_prompts(prompts: Any, template: str | None = None, **how: Any) -> Batch:
-    """Ask each of ``prompts`` by itself: nothing that was said before is sent along.
-
-    They are asked with the settings of the conversation that the cells of this notebook ask in; ``how`` and all else is
-    as in ``Conversation.map``.
-    """
-    return batch_of(Conversation(here().current), prompts, template, earlier=False, **how)
 
 
 def checked(name: str, value: Any, check: Callable[[Any], Any]) -> Any:

@@ -548,3 +548,14 @@ def ask(prompt: Prompt, *, schema: Any = None, **options: Any) -> Reply: ...
 def ask(prompt: Prompt, *, schema: Any = None, **options: Any) -> Reply[Any]:
     """The reply to ``prompt`` in this notebook's main conversation; see ``Conversation.ask``."""
     return Conversation().ask(prompt, schema=schema, **options)
+
+
+def map_prompts(prompts: Any, template: str | None = None, **how: Any) -> Batch:
+    """Ask each of ``prompts`` by itself: nothing that was said before is sent along.
+
+    They are asked with the settings of the conversation that the cells of this notebook ask in; ``how`` and all else is
+    as in ``Conversation.map``.
+    """
+    from flowgpt_magic.batch import batch_of
+
+    return batch_of(Conversation(here().current), prompts, template, earlier=False, **how)

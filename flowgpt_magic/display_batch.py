@@ -6,7 +6,7 @@ A bar is a widget, and a saved notebook would keep it as it was when it appeared
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from IPython.display import publish_display_data
@@ -18,8 +18,8 @@ from flowgpt_magic.tables import bundle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flowgpt_magic.batch import Batch
     from flowgpt_magic.batch_results import Tally
+    from flowgpt_magic.messages import Status
     from flowgpt_magic.tables import Table
 
 INTERVAL = 0.1  # seconds between two looks of a bar
@@ -55,6 +55,24 @@ class WidgetBar:
         publish_display_data(data, transient={"display_id": self._name}, update=update)  # type: ignore[no-untyped-call]
 
 
+class ShownBatch(Protocol):
+    """A batch, as far as it is looked at to show it."""
+
+    @property
+    def status(self) -> Status | None:
+        """None before it is read."""
+
+    @property
+    def has_progress(self) -> bool:
+        """Is a bar shown while it runs?"""
+
+    def read(self) -> object:
+        """Ask all of it."""
+
+    def table(self) -> Table:
+        """What has become of it."""
+
+
 def bar(total: int | None) -> Bar:
     """The bar of this shell."""
     if not display.in_kernel():
@@ -67,7 +85,7 @@ def has_widgets() -> bool:
     return display.in_kernel() and not display.headless() and not display.in_console()
 
 
-def show(batch: Batch) -> None:
+def show(batch: ShownBatch) -> None:
     """Read a batch that is the value of a cell's last line to its end, and show what has become of it.
 
     Fails the cell where the batch was interrupted, or stopped. One that is read already is shown as it is.
