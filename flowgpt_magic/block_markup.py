@@ -27,7 +27,7 @@ from flowgpt_magic.emphasis import read_emphasis
 from flowgpt_magic.formula_bars import hide_bars, keep_bars, show_bars
 from flowgpt_magic.formulas import HalfFormula, find_formulas
 from flowgpt_magic.half_open import MOST_COLUMNS, parse_inline, show_half_open
-from flowgpt_magic.harmless import DEEPEST, line_break
+from flowgpt_magic.harmless import DEEPEST, character_reference, line_break
 from flowgpt_magic.html_writer import Env, Looks, Writer, affordable, arrange, displayed
 
 MOST_SPARE = 50_000  # characters
@@ -150,6 +150,7 @@ def _reader() -> MarkdownIt:
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     parser.validateLink = _may_be_link  # type: ignore[method-assign,assignment]
     parser.inline.ruler.before("autolink", "line_break", line_break)
+    parser.inline.ruler.at("entity", character_reference)
     parser.inline.ruler.before("escape", "bare_address", _bare_address)
     parser.inline.ruler.at("link", _uncrowded(link))
     parser.inline.ruler.at("image", _uncrowded(image))

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import entity
 
 from flowgpt_magic.addresses import BODY, trimmed
 from flowgpt_magic.addresses import LONGEST as LONGEST_ADDRESS
@@ -440,6 +441,7 @@ def _reader() -> MarkdownIt:
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     parser.validateLink = _may_be_kept  # type: ignore[method-assign,assignment]
     parser.inline.ruler.before("autolink", "line_break", line_break)
+    parser.inline.ruler.at("entity", character_reference)
     read_emphasis(parser)
     find_formulas(parser)
     keep_bars(parser)
@@ -458,6 +460,14 @@ def line_break(state: StateInline, silent: bool) -> bool:
         state.push("hardbreak", "br", 0)
     state.pos = match.end()
     return True
+
+
+_REFERENCE = re.compile(r"&(?:#(?:x[a-f0-9]{1,6}|[0-9]{1,7})|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
+
+
+def character_reference(state: StateInline, silent: bool) -> bool:
+    """The parser's own rule, asked only where a reference is: some releases copy the rest of the text to see that."""
+    return _REFERENCE.match(state.src, state.pos) is not None and entity(state, silent)
 
 
 def _checker() -> MarkdownIt:

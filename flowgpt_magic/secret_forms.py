@@ -63,7 +63,7 @@ _FORMS = r"""
     | hooks\.slack\.com/(?:services|workflows|triggers)/ (?=\w) [\w/-]+
     | discord(?:app)?\.com/api/webhooks/ (?=\d) [\w/-]+
     | (?:AKIA|ASIA|ABIA|ACCA) (?=[A-Z0-9]{16}(?![A-Za-z0-9])) [A-Z0-9]+                    # AWS
-    | eyJ (?=[\w-]{8,}\.eyJ[\w-]{8,}\.) [\w-]+\.[\w-]+\.[\w-]*                             # JWT (RFC 7519)
+    | eyJ (?=[\w-]{8,1000}\.eyJ[\w-]{8,}\.) [\w-]+\.[\w-]+\.[\w-]*                         # JWT (RFC 7519)
     | sk- (?=[\w-]{16}) [\w-]+ | [rs]k_(?:live|test)_ (?=[A-Za-z0-9]{16}) [A-Za-z0-9]+    # OpenAI, Anthropic; Stripe
     | hf_ (?=[A-Za-z0-9]{16}) [A-Za-z0-9]+ | gsk_ (?=[A-Za-z0-9]{20}) [A-Za-z0-9]+        # Hugging Face, Groq
     | xai- (?=[A-Za-z0-9]{20}) [A-Za-z0-9]+ | pplx- (?=[A-Za-z0-9]{20}) [A-Za-z0-9]+      # xAI, Perplexity

@@ -145,7 +145,7 @@ class TerminalMarkdown:
             self._in_line, text = True, line.text + " " * (len(text) - len(text.rstrip(" ")))
         end = text.rfind(" ") + 1
         inline = Inline(text[:end])
-        if inline.open == CLOSED and self._row:
+        if end and inline.open == CLOSED and self._row:
             self._row.feed(inline.spans())
             text = text[end:]
             self._try_at = len(text) + 24

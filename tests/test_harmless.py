@@ -400,3 +400,20 @@ def seconds(text: str) -> float:
 def test_the_cost_grows_with_the_length_and_no_faster(piece: str) -> None:
     small, large = piece * (2000 // len(piece)), piece * (16000 // len(piece))
     assert seconds(large) < 24 * seconds(small) + 0.02  # 8 times the text; squared growth would be 64 times
+
+
+@pytest.mark.parametrize("piece", ["&", "&a;", "&#", "&#x;", "& "])
+def test_the_parser_looks_for_a_character_reference_only_where_one_is(
+    piece: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    monkeypatch.setattr("flowgpt_magic.harmless.entity", lambda _state, _silent: looks.append(1))
+
+    shown = harmless(piece * 1000)
+
+    assert looks == []
+    assert shown.count("&") == 1000
+
+
+def test_character_references_are_read_as_before() -> None:
+    assert harmless("&Uuml;&auml; &#246; &#xFC; &eacute; &a; &nosuch;") == "Üä ö ü é &amp;a; &amp;nosuch;"

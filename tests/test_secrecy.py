@@ -312,6 +312,8 @@ class TestForms:
         "part",
         [
             "eyJ",
+            "-eyJ",
+            "_eyJaaaaaaaa.eyJ",
             "?key",
             "?key=a",
             "http://a@",

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from flowgpt_magic import terminal_markdown
 from flowgpt_magic.terminal_blocks import LANGUAGES, ROWS
 from flowgpt_magic.terminal_markdown import COLOURED, HELD, STREAMED, TerminalMarkdown
+from flowgpt_magic.terminal_text import clean
 
 SGR = re.compile(r"\x1b\[[0-9;]+m")
 STYLED = re.compile(r"\x1b\[[1-9][0-9;]*m([^\x1b\n]+)\x1b\[0m")  # a style begins, is used and ends in one line
@@ -455,6 +456,9 @@ LONG_LINES = [
     "# ",
     "_a*b_c*",
     "<br ",
+    "漢",
+    "漢字，**a**",
+    "http://漢",
 ]
 
 
@@ -468,8 +472,17 @@ def test_each_character_is_read_a_few_times_at_most_whatever_the_chunks(junk, mo
             read += len(text)
             super().__init__(text)
 
+    cleaned = 0
+
+    def counting_clean(text: str) -> str:
+        nonlocal cleaned
+        cleaned += len(text)
+        return clean(text)
+
     monkeypatch.setattr(terminal_markdown, "Inline", Counting)
+    monkeypatch.setattr(terminal_markdown, "clean", counting_clean)
     text = (junk * 20_000)[:20_000] + "x"
     in_chunks(text, list(range(0, 20_000, 40)))
 
     assert read < 5 * len(text)
+    assert cleaned < 6 * len(text)

@@ -1,6 +1,6 @@
 """What a streaming cell costs, in a real kernel: lag, interrupt, bytes and messages to the front end.
 
-    python -m tests.benchmarks.cells [lag] [interrupt] [bytes]
+    python -m tests.benchmarks.cells [lag] [interrupt] [bytes] [megabyte] [long]
 
 Every figure is printed beside the naive way in the same run: the whole text sent again for each chunk.
 """
@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.kernel.conftest import Kernel, Run, start
@@ -30,6 +31,24 @@ def naive(question):
     for chunk in FlowGpt.create_completion("", [{"role": "user", "content": question}]):
         text += chunk
         handle.update(Markdown(text))
+"""
+PRINT = """\
+import json, os, urllib.request
+def printed(question):
+    address = os.environ["FLOWGPT_BASE_URL"] + "/v3/chat-anonymous"
+    head = {"Content-Type": "application/json"}
+    request = urllib.request.Request(address, json.dumps({"question": question}).encode(), head)
+    with urllib.request.urlopen(request) as response:
+        for line in response:
+            print(json.loads(line)["data"], end="", flush=True)
+"""
+CHATLAS = """\
+import os
+from chatlas import ChatOpenAICompletions
+chat = ChatOpenAICompletions(base_url=os.environ["FLOWGPT_BASE_URL"] + "/v1", api_key="none", model="paced")
+def chatlas(question):
+    chat.set_turns([])
+    chat.chat(question, echo="output")
 """
 PARAGRAPH = (
     "## A heading {n}\n\nSome *emphasised* words, a `code span` and a [link](https://example.org/{n}) in a paragraph "
@@ -91,15 +110,25 @@ def lags(run: Run) -> list[float]:
     return list(found.values())
 
 
-def measure_lag() -> None:
+def measure_lag(rounds: int = 2) -> None:
+    """In turn with a plain loop that prints, and with chatlas where that is installed."""
+    plan = {"chunks": 200, "gap": 0.02}
+    ways = {"markdown": cell(plan), "text": cell(plan, "-f text"), "print": f"printed({json.dumps(plan)!r})"}
     with setting() as (kernel, _server):
-        for line in ("", "-f text"):
-            kernel.good(cell({"chunks": 3, "gap": 0.02}, line))
-            found = lags(kernel.good(cell({"chunks": 200, "gap": 0.02}, line)))
-            ordered = sorted(found)
+        kernel.good(PRINT)
+        if find_spec("chatlas"):
+            kernel.good(CHATLAS)
+            ways["chatlas"] = f"chatlas({json.dumps(plan)!r})"
+        for way in ways.values():  # the first time imports what is needed
+            kernel.good(way.replace("200", "3"))
+        for name, way in [*ways.items()] * rounds:
+            run = kernel.good(way)
+            ordered = sorted(found := lags(run))
             print(
-                f"lag of {len(found)} chunks 20 ms apart, {line or 'markdown'}: first {found[0]:.1f} ms, median "
-                f"{statistics.median(found):.2f} ms, p95 {ordered[int(0.95 * len(ordered))]:.1f} ms"
+                f"lag of {len(found)} chunks 20 ms apart, {name:<8}: first {found[0]:.1f} ms, median "
+                f"{statistics.median(found):.2f} ms, p95 {ordered[int(0.95 * len(ordered))]:.1f} ms, "
+                f"{content_bytes(run) / 3_600:.1f} times the reply",
+                flush=True,
             )
 
 
@@ -162,6 +191,27 @@ def measure_bytes(lengths: tuple[int, ...] = (4_096, 32_768, 102_400)) -> None:
                     print(f"{'the whole text for each chunk':>48}: {traffic(naive, length)}", flush=True)
 
 
+def measure_long(megabytes: int = 20) -> None:
+    """All messages of a cell whose reply is very long, with the kernel's CPU time and its memory."""
+    watch = "import resource, os; print(sum(os.times()[:2]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    text = markdown(megabytes * 1_000_000)
+    with setting() as (kernel, _server):
+        for line in ("", "-f text"):
+            kernel.good(cell({"chunks": 3, "gap": 0}, line))
+            before = [float(each) for each in kernel.good(watch).printed.split()]
+            run = kernel.good(cell({"text": text, "size": 2_000, "gap": 0}, line))
+            after = [float(each) for each in kernel.good(watch).printed.split()]
+            assert [output["data"]["text/plain"] for output in run.outputs] == [text]
+            whole = sum(len(json.dumps(message, default=str, ensure_ascii=False)) for _when, message in run.messages)
+            asked = sum(len(json.dumps(content)) for _when, content in run.of_type("execute_input"))
+            print(
+                f"{megabytes} MB, {line or 'markdown'}: {content_bytes(run) / len(text):.2f} times the reply, "
+                f"{(whole - asked) / len(text):.2f} with headers, {after[0] - before[0]:.1f} s of CPU, "
+                f"memory {before[1] / 1024:.0f} to {after[1] / 1024:.0f} MB, {run.idle_at - run.messages[0][0]:.0f} s",
+                flush=True,
+            )
+
+
 def main() -> None:
     wanted = sys.argv[1:] or ["lag", "interrupt", "bytes"]
     if "lag" in wanted:
@@ -170,6 +220,8 @@ def main() -> None:
         measure_interrupt()
     if "bytes" in wanted:
         measure_bytes()
+    if "long" in wanted:
+        measure_long()
     if "megabyte" in wanted:
         measure_bytes((1_048_576,))
 
