@@ -220,3 +220,35 @@ async def test_a_client_gets_the_chunks_and_then_the_failure() -> None:
         assert await anext(chunks) == "half a re"
         with pytest.raises(ProviderError, match=WORDS):
             await anext(chunks)
+
+
+LINES = st.one_of(
+    st.text(max_size=5).map(lambda text: json.dumps({"event": "text", "data": text}).encode()),
+    st.text(max_size=5).map(lambda text: json.dumps({"event": "text", "data": text}, ensure_ascii=False).encode()),
+    st.sampled_from(
+        [
+            *(b"", b" ", b"data: x", b'{"event": "text", "data": 1}', b'{"event": "text", "data": "a"} ', b"[1, 2]"),
+            *(b'{"event": "text", "data": "a"}{}', b'{"event": "text", "data": "a", "error": "no"}', b'{"event": "x"}'),
+            *(b'{"event": "text", "data": NaN}', b'"text"', b"{", b'{"event": "error", "data": "no"}', b"\xff", b"1"),
+            b'{"event": "text", "data": "a"}\r',
+        ]
+    ),
+)
+
+
+@given(st.lists(LINES, max_size=6))
+def test_lines_read_together_are_read_as_one_by_one(lines):
+    reader, other = EventReader(), EventReader()
+
+    texts = reader.read_texts(lines)
+
+    if texts is not None:
+        assert [(text, None) for text in texts] == [other.read(line) for line in lines]
+        assert (reader.end(), reader.read(b"<p>")[0]) == (None, "")
+
+
+def test_texts_alone_are_read_together():
+    lines = [json.dumps({"event": "text", "data": text}).encode() for text in ("one ", "tw\u00f6 ", "")]
+
+    assert EventReader().read_texts(lines) == ["one ", "tw\u00f6 ", ""]
+    assert EventReader().read_texts([*lines, b""]) is None

@@ -28,6 +28,12 @@ class WholeCharacters:
         self._half = chunk[-1] if "\ud800" <= chunk[-1] <= "\udbff" else ""
         return whole(chunk.removesuffix(self._half) if self._half else chunk)
 
+    def mend_each(self, chunks: list[str]) -> list[str]:
+        """The same for several that came together; an empty one is left out."""
+        if not self._half and not HALF_CHARACTER.search("".join(chunks)):
+            return chunks if all(chunks) else list(filter(None, chunks))
+        return list(filter(None, map(self.mend, chunks)))
+
     def rest(self) -> str:
         """A half whose other one never came, as the sign for that."""
         return whole(self._half)

@@ -206,6 +206,11 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         empty = True
         async with http.request("POST", server.peer, request_headers(server.token), body) as response:
             async for lines in response.lines():
+                if (texts := reader.read_texts(lines)) is not None:
+                    for chunk in characters.mend_each(texts):
+                        empty = False
+                        yield chunk
+                    continue
                 for line in lines:
                     text, failure = reader.read(line)
                     if chunk := characters.mend(text):

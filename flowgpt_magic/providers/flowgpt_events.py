@@ -9,7 +9,7 @@ lists and web pages are read for what they say.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowgpt_magic.errors import (
@@ -71,6 +71,26 @@ class EventReader:
         if first and content.startswith(b"<"):
             return "", self._hold(line)
         return self._read_object(line)
+
+    def read_texts(self, lines: Sequence[bytes]) -> list[str] | None:
+        """The texts of ``lines`` where each is a text event of the protocol and nothing else, as nearly all are.
+
+        None where one is anything else: then none of them is read.
+        """
+        if self._held:
+            return None
+        texts = []
+        try:
+            for line in lines:
+                text = str(line, "utf-8")
+                event, end = http.read_json(text)
+                if end != len(text) or len(event) != 2 or event["event"] != "text" or type(event["data"]) is not str:
+                    return None
+                texts.append(event["data"])
+        except (ValueError, RecursionError, KeyError, TypeError):
+            return None
+        self._begun = True
+        return texts
 
     def end(self) -> ProviderError | None:
         """The failure that the reply ended in, where the body has ended."""

@@ -87,7 +87,8 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
 
 
-_read_json = json.JSONDecoder(parse_constant=_refuse).raw_decode
+# The value that a text begins with, and where it ends; raises ``ValueError`` for none.
+read_json: Callable[[str], tuple[Any, int]] = json.JSONDecoder(parse_constant=_refuse).raw_decode
 _read_json_of_python = json.JSONDecoder(parse_constant=lambda _constant: None).raw_decode
 
 
@@ -99,7 +100,7 @@ def read_object(line: bytes, *, constants: bool = False) -> dict[str, Any]:
     """
     try:
         text = str(line, "utf-8").strip(JSON_SPACE)
-        found, end = (_read_json_of_python if constants else _read_json)(text)
+        found, end = (_read_json_of_python if constants else read_json)(text)
     except UnicodeDecodeError:
         raise unexpected(line, "bytes that are not UTF-8") from None
     except (ValueError, RecursionError):

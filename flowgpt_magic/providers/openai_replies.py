@@ -25,9 +25,11 @@ from flowgpt_magic.providers.http_errors import readable
 from flowgpt_magic.providers.loose_events import CUT, ERROR, UNFRAMED
 from flowgpt_magic.providers.openai_errors import Failures, misses_version, path_advice
 from flowgpt_magic.providers.openai_extras import OF_CHOICE, OF_CHUNK, SOURCES, Collected
+from flowgpt_magic.providers.openai_usual_chunks import UsualChunk
 from flowgpt_magic.providers.server_sent_events import MESSAGE, Event
 
 DONE = re.compile(rb"\s*[\"']?\[DONE\][\"']?\s*", re.IGNORECASE)
+FEW = 8  # chunks; how to read the others faster is found out with the first one after them
 SHOWN = 100  # characters of a web page, or of what is no JSON
 LIMITS = ("max_tokens", "max_completion_tokens")
 USUAL = {"role", "content"}  # in a delta
@@ -86,6 +88,7 @@ class Answer:
         self._late = ""  # a failure that was reported after the end
         self._late_text = 0  # characters
         self._other_choices = False
+        self._usual, self._is_usual = UsualChunk(), False  # is nothing but text to be expected in a chunk?
 
     @property
     def begun(self) -> bool:
@@ -110,6 +113,11 @@ class Answer:
         After the end of the text nothing is an error.
         """
         data = event.data
+        if self._is_usual and event.type == MESSAGE and (text := self._usual.text_of(data)):
+            self._chunks += 1
+            self._unread = b""
+            return self._characters.mend(text)
+        self._is_usual = False
         if data[:1] != b"{" or event.type in (ERROR, CUT):
             return self._read_other(event)
         try:
@@ -117,7 +125,10 @@ class Answer:
             choices = chunk.get("choices")
             if not choices or chunk.get("error") or "base_resp" in chunk:
                 return self._read_unusual(chunk, event)
-            return self._read_choice(chunk, choices)
+            text = self._read_choice(chunk, choices)
+            if self._is_usual and self._chunks > FEW:
+                self._usual.learn(data, chunk)
+            return text
         except (AttributeError, TypeError, KeyError):
             error = http.unexpected(data, "a chunk that is not of the OpenAI protocol")
         except ProtocolError as found:
@@ -168,6 +179,8 @@ class Answer:
         text = delta["content"] if type(delta) is dict and "content" in delta and delta.keys() <= USUAL else None
         if not text or type(text) is not str:
             text = self._elsewhere(chunk, choice)
+        elif not (counts or reason or self._finish_reason or choice.get("logprobs")):
+            self._is_usual = len(choices) == 1 and chunk.keys() <= OF_CHUNK and choice.keys() <= OF_CHOICE
         if not text:
             return ""
         if ended and not reason:  # one that gives a reason with every chunk is not at its end

@@ -20,7 +20,7 @@ import openai
 
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers.openai_compatible import OpenAICompatible
-from tests.benchmarks.reader import AT_ONCE, MESSAGES, WORDS, chunks_per_cpu_second, server
+from tests.benchmarks.reader import AT_ONCE, MESSAGES, WORDS, chunks_per_cpu_second, plain_connector, server
 
 MODEL = "gpt-4o-mini"
 END = b"data: [DONE]\n\n"
@@ -62,6 +62,10 @@ class Figures:
     def ratio(self) -> float:
         return self.ours / self.openai
 
+    @property
+    def ratio_to_plain(self) -> float:
+        return self.ours / self.plain
+
 
 async def ours(base_url: str) -> AsyncIterator[str]:
     """The chunks, as OpenAICompatible yields them."""
@@ -84,7 +88,10 @@ async def theirs(base_url: str) -> AsyncIterator[str]:
 
 async def plain(base_url: str) -> AsyncIterator[str]:
     """The chunks, by the shortest program that gets them."""
-    async with aiohttp.ClientSession() as session, session.post(f"{base_url}/chat/completions", json=BODY) as response:
+    async with (
+        aiohttp.ClientSession(connector=plain_connector()) as session,
+        session.post(f"{base_url}/chat/completions", json=BODY) as response,
+    ):
         async for line in response.content:
             if line.startswith(b"data: {"):
                 found = json.loads(line[6:])
@@ -104,10 +111,10 @@ async def compare(base_url: str, count: int, rounds: int) -> Figures:
     return Figures(*(statistics.median(each[1:]) for each in seen))
 
 
-def measure(count: int = 16_000, rounds: int = 5, at_once: int = AT_ONCE) -> Figures:
+def measure(count: int = 16_000, rounds: int = 5, at_once: int = AT_ONCE, *, tls: bool = False) -> Figures:
     """The figures for replies of ``count`` chunks, of which ``at_once`` are sent at a time."""
     os.environ[KEY] = "a-key-for-nobody"
-    with server(count, CHUNKS, LAST, at_once) as base_url:
+    with server(count, CHUNKS, LAST, at_once, tls=tls) as base_url:
         return asyncio.run(compare(f"{base_url}/v1", count, rounds))
 
 
@@ -117,11 +124,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="chunks the server sends at a time")
     options = parser.parse_args()
-    figures = measure(options.chunks, options.rounds, options.at_once)
-    print(f"OpenAICompatible {figures.ours:>10,.0f} chunks a CPU second")
-    print(f"openai {openai.__version__:<9} {figures.openai:>10,.0f} chunks a CPU second")
-    print(f"plain way        {figures.plain:>10,.0f} chunks a CPU second")
-    print(f"ratio to openai  {figures.ratio:>10.1f}")
+    for tls in (False, True):
+        figures = measure(options.chunks, options.rounds, options.at_once, tls=tls)
+        print("over TLS" if tls else "over HTTP")
+        print(f"  OpenAICompatible {figures.ours:>10,.0f} chunks a CPU second")
+        print(f"  openai {openai.__version__:<9} {figures.openai:>10,.0f} chunks a CPU second")
+        print(f"  plain way        {figures.plain:>10,.0f} chunks a CPU second")
+        print(f"  ratio to openai {figures.ratio:>10.1f}, to the plain way {figures.ratio_to_plain:.2f}")
 
 
 if __name__ == "__main__":

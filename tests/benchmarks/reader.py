@@ -2,7 +2,7 @@
 
 The plain way is ``async for line in response.content`` and ``json.loads(line)``. Both read the same stream from a
 server in another process, in turn, several times; what counts is the median of the CPU time of this process.
-Run it: ``python tests/benchmarks/reader.py``.
+Run it: ``python -m tests.benchmarks.reader``.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
+import ssl
 import statistics
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any
 
 import aiohttp
 
 from flowgpt_magic.providers.flowgpt import PATH, FlowGpt, request_body, request_headers
+from tests import certificates
 
 MESSAGES = [{"role": "user", "content": "count"}]
 WORDS = ["Paris ", "is ", "the ", "capital\n", "of ", "Fran\u00e7aise ", "\u6771\u4eac ", "and more "]
@@ -43,7 +47,9 @@ class Figures:
 LINES = [json.dumps({"event": "text", "data": word}).encode() + b"\n" for word in WORDS]
 
 
-async def _serve(count: int, chunks: list[bytes], last: bytes, at_once: int, address: Connection) -> None:
+async def _serve(
+    count: int, chunks: list[bytes], last: bytes, at_once: int, certificate: tuple[str, str] | None, address: Connection
+) -> None:
     framed = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]
     blocks = [b"".join(framed[n % len(framed)] for n in range(place, place + at_once)) for place in range(len(framed))]
     end = (b"%x\r\n%s\r\n" % (len(last), last) if last else b"") + b"0\r\n\r\n"
@@ -60,7 +66,11 @@ async def _serve(count: int, chunks: list[bytes], last: bytes, at_once: int, add
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
     address.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
@@ -70,27 +80,46 @@ def _run_server(*arguments: Any) -> None:
 
 
 @contextmanager
-def server(count: int, chunks: list[bytes] = LINES, last: bytes = b"", at_once: int = AT_ONCE) -> Iterator[str]:
+def server(
+    count: int, chunks: list[bytes] = LINES, last: bytes = b"", at_once: int = AT_ONCE, *, tls: bool = False
+) -> Iterator[str]:
     """A server in another process that replies with ``count`` chunks, ``at_once`` at a time, and then ``last``.
 
-    ``count`` is a multiple of ``at_once``. You get its base URL.
+    ``count`` is a multiple of ``at_once``. You get its base URL. With ``tls`` its authority is trusted meanwhile.
     """
+    certificate = None
+    if tls:
+        authority = certificates.authority()
+        certificate = tuple(map(str, authority.certificate("127.0.0.1")))
+        os.environ["SSL_CERT_FILE"] = str(authority.bundle)
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_run_server, args=(count, chunks, last, at_once, there), daemon=True)
+    process = context.Process(target=_run_server, args=(count, chunks, last, at_once, certificate, there), daemon=True)
     process.start()
     try:
-        yield f"http://127.0.0.1:{here.recv()}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{here.recv()}"
     finally:
+        if tls:
+            del os.environ["SSL_CERT_FILE"]
         process.terminate()
         process.join()
+
+
+@cache
+def _trusting(authorities: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authorities or None)
+
+
+def plain_connector() -> aiohttp.TCPConnector:
+    """One that trusts whom ``SSL_CERT_FILE`` names, which the HTTP library reads only when it is imported."""
+    return aiohttp.TCPConnector(ssl=_trusting(os.environ.get("SSL_CERT_FILE", "")))
 
 
 async def plain(base_url: str) -> AsyncIterator[str]:
     """The chunks, read the plain way."""
     body = request_body("gpt-3.5-turbo", MESSAGES, 0.7)
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(connector=plain_connector()) as session,
         session.post(base_url + PATH, json=body, headers=request_headers("")) as response,
     ):
         async for line in response.content:
@@ -120,9 +149,9 @@ async def compare(base_url: str, count: int, rounds: int) -> Figures:
     return Figures(statistics.median(ours[1:]), statistics.median(theirs[1:]))
 
 
-def measure(count: int = 32_000, rounds: int = 7) -> Figures:
+def measure(count: int = 32_000, rounds: int = 7, *, tls: bool = False) -> Figures:
     """The figures for replies of ``count`` chunks, a multiple of 16."""
-    with server(count) as base_url:
+    with server(count, tls=tls) as base_url:
         return asyncio.run(compare(base_url, count, rounds))
 
 
@@ -131,10 +160,12 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=32_000, help="chunks of one reply, a multiple of 16")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    figures = measure(options.chunks, options.rounds)
-    print(f"FlowGpt   {figures.flowgpt:>10,.0f} chunks a CPU second")
-    print(f"plain way {figures.plain:>10,.0f} chunks a CPU second")
-    print(f"ratio     {figures.ratio:>10.2f}")
+    for tls in (False, True):
+        figures = measure(options.chunks, options.rounds, tls=tls)
+        print("over TLS" if tls else "over HTTP")
+        print(f"  FlowGpt   {figures.flowgpt:>10,.0f} chunks a CPU second")
+        print(f"  plain way {figures.plain:>10,.0f} chunks a CPU second")
+        print(f"  ratio     {figures.ratio:>10.2f}")
 
 
 if __name__ == "__main__":
