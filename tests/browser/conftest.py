@@ -16,7 +16,7 @@ from urllib.error import URLError
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 FLAGS = [
@@ -32,7 +32,8 @@ SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
-THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+THEME_NAMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+THEMES = ["light", pytest.param("dark", marks=pytest.mark.own_page)]  # what a test is given; a page has one for ever
 
 
 def chromium() -> str:
@@ -60,6 +61,7 @@ class Lab:
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={self.port}"]
         command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.folder}"]
         command += ["--IdentityProvider.token=", "--LabApp.news_url=None", "--ServerApp.log_level=ERROR"]
+        command += ["--LabApp.expose_app_in_browser=True"]  # for `OPEN_NEXT`
         command += [f"--LabApp.user_settings_dir={self.settings}", f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
         environment = {**os.environ, **places, "FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data")}
         self.process = subprocess.Popen(command, env=environment)
@@ -80,7 +82,7 @@ class Lab:
         raise AssertionError("JupyterLab did not answer")
 
     def theme(self, name: str) -> None:
-        themes = {"@jupyterlab/apputils-extension:themes": {"theme": THEMES[name]}}
+        themes = {"@jupyterlab/apputils-extension:themes": {"theme": THEME_NAMES[name]}}
         for plugin, values in {**SETTINGS, **themes}.items():
             package, setting = plugin.split(":")
             file = self.settings / package / f"{setting}.jupyterlab-settings"
@@ -105,14 +107,34 @@ class Lab:
             self.process.wait()
 
 
+# The notebook is open and has its kernel when this has ended; what was open before is gone, with its kernels.
+OPEN_NEXT = """
+async (path) => {
+  const { commands, serviceManager, shell } = window.jupyterapp;
+  const before = [...shell.widgets("main")];
+  const next = await commands.execute("docmanager:open", { path, factory: "Notebook" });
+  await next.context.ready;
+  await next.sessionContext.ready;
+  for (const widget of before) {
+    const session = widget.sessionContext?.session?.id;
+    widget.dispose();
+    if (session) serviceManager.sessions.shutdown(session).catch(() => {});
+  }
+}
+"""
+
+
 class Notebook:
-    """A notebook open in the page."""
+    """A notebook open in the page, for which JupyterLab itself is loaded."""
 
     def __init__(self, page: Page, lab: Lab, path: Path) -> None:
         self.page, self.lab, self.path = page, lab, path
-        page.goto(f"{lab.url}/lab/workspaces/w{time.monotonic_ns()}/tree/{path.name}?reset")
+        self._open()
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         self.wait_for_idle()
+
+    def _open(self) -> None:
+        self.page.goto(f"{self.lab.url}/lab/workspaces/w{time.monotonic_ns()}/tree/{self.path.name}?reset")
 
     def wait_for_idle(self) -> None:
         self.page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for(timeout=60_000)
@@ -158,6 +180,13 @@ class Notebook:
         return nbformat.read(self.path, as_version=4)
 
 
+class NextNotebook(Notebook):
+    """A notebook that takes the place of the one before in the JupyterLab that the page shows: a tenth of the work."""
+
+    def _open(self) -> None:
+        self.page.evaluate(OPEN_NEXT, self.path.name)
+
+
 def whole_json(path: Path) -> str:
     """What is in the file; nothing while it is being written."""
     content = path.read_text("utf-8")
@@ -185,16 +214,62 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+class Desk:
+    """The pages of the tests: one that they share, one after the other, and pages of their own beside it."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._context: BrowserContext | None = None
+        self._shared: Page | None = None
+
+    def shared(self) -> Page:
+        if self._shared is None:
+            self._shared = self.own()
+        return self._shared
+
+    def own(self) -> Page:
+        """A page that is new, in the cache of which JupyterLab may be already."""
+        if self._context is None:
+            self._context = self._browser.new_context(viewport={"width": 1100, "height": 900})
+        return self._context.new_page()
+
+    def give_back(self, page: Page) -> None:
+        """Leave nothing of a test that passed to the next one, which closes the notebook when it opens its own."""
+        page.context.clear_permissions()
+        if page is not self._shared:
+            page.close()
+            return
+        page.unroute_all()
+        page.mouse.move(0, 0)
+        page.evaluate("() => { sessionStorage.clear(); localStorage.clear(); }")
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._context.close()
+        self._context = self._shared = None
+
+
+@pytest.fixture(scope="package")
+def desk(browser: Browser) -> Iterator[Desk]:
+    desk = Desk(browser)
+    yield desk
+    desk.close()
+
+
 @pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page of a fresh context; when the test fails, what it shows is kept as a picture."""
-    context = browser.new_context(viewport={"width": 1100, "height": 900})
-    page = context.new_page()
+def page(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page that the tests share, or a new one for a test that is marked ``own_page``.
+
+    When the test fails, what the page shows is kept as a picture, and no other test gets it.
+    """
+    page = desk.own() if request.node.get_closest_marker("own_page") else desk.shared()
     yield page
     if getattr(request.node, "failed", False):
         SCREENSHOTS.mkdir(exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
-    context.close()
+        desk.close()
+    else:
+        desk.give_back(page)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -210,7 +285,8 @@ def open_notebook(page: Page, lab: Lab, request: pytest.FixtureRequest) -> Calla
 
     def open_one(*cells: str) -> Notebook:
         name = f"{request.node.name.split('[')[0][-60:]}-{time.monotonic_ns()}.ipynb"
-        notebook = Notebook(page, lab, lab.write(name, "%load_ext flowgpt_magic", *cells))
+        kind = NextNotebook if page.url.startswith(f"{lab.url}/lab") else Notebook
+        notebook = kind(page, lab, lab.write(name, "%load_ext flowgpt_magic", *cells))
         notebook.run(0)
         return notebook
 

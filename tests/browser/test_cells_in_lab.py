@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.browser.conftest import Lab
+from tests.browser.conftest import THEMES, Lab
 from tests.payloads import PAYLOADS
 from tests.xss_payloads import NAMED
 
@@ -45,7 +45,7 @@ def test_a_reply_is_seen_while_it_arrives_and_is_one_output_at_the_end(open_note
     assert notebook.output(2).inner_text().count("many words here") == 60
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_markdown_mathematics_money_and_code_look_right(open_notebook, lab: Lab, theme):
     lab.theme(theme)
     notebook = open_notebook(f"%%flowgpt\n{MARKDOWN}")
@@ -65,6 +65,7 @@ def test_markdown_mathematics_money_and_code_look_right(open_notebook, lab: Lab,
     assert "echo:words" in output.locator("em").inner_text()
 
 
+@pytest.mark.own_page
 def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page):
     """Every payload, as the whole reply and as a growing one, in an output that JupyterLab trusts."""
     asked: list[str] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Lab, Notebook
+from tests.browser.conftest import THEMES, Lab, Notebook
 
 
 def choose(page: Page, menu: str, item: str) -> None:
@@ -87,7 +87,7 @@ def test_a_new_notebook_under_an_old_name_begins_anew(open_notebook, page, lab: 
     assert [prompt for prompt, _reply in turns(second, 2)] == ["hello"]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_tables_and_whole_turns_look_right(open_notebook, lab: Lab, theme):
     lab.theme(theme)
     notebook = open_notebook(

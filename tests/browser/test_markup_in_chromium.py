@@ -13,6 +13,8 @@ from tests.records import conversation_record, notebook_record, turn_record
 from tests.test_harmless import CARELESS
 from tests.xss_payloads import NAMED
 
+pytestmark = pytest.mark.own_page
+
 ALL = [*NAMED.values(), *PAYLOADS]
 ORIGIN = "http://127.0.0.1:9"  # nobody listens there: every request is answered here
 HOST = """<!DOCTYPE html><html><head><title>host</title><script>

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import Lab
+from tests.browser.conftest import THEMES, Lab
 
 MATHEMATICS = r"""
 The derivative of $ f(x) = x^2 $ is $ 2x $.
@@ -44,7 +44,7 @@ node => [...node.querySelectorAll("mjx-container")].map(
 ALIKE = str.maketrans({"⟶": "→", "∣": "|", "∥": "‖", "\u2016": "‖"})
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_a_cell_shows_at_least_what_the_own_markdown_of_jupyterlab_shows(open_notebook, lab: Lab, theme):
     lab.theme(theme)
     own = f"from IPython.display import Markdown\nMarkdown({MATHEMATICS!r})"

@@ -226,6 +226,7 @@ def test_a_page_that_is_hidden_or_frozen_has_everything_when_it_is_seen_again(ta
     stop_it_now(panel, 2, lab, prompt)
 
 
+@pytest.mark.own_page
 def test_a_page_that_is_held_up_gets_a_message_a_second_and_then_shows_everything(open_notebook, page, lab):
     page.add_init_script(RECORD)
     notebook = open_notebook(pace(0.002), OPEN)
@@ -339,6 +340,7 @@ def look_on(lab: Lab, notebook: Notebook, worker: Worker) -> Future[None]:
     return listening
 
 
+@pytest.mark.own_page
 def test_a_lost_connection_is_said_and_the_reply_that_ended_meanwhile_is_shown(page, lab, line):
     page.add_init_script(RECORD)
     notebook = open_through(page, lab, line.port, pace(0.02), OPEN)
@@ -366,6 +368,7 @@ def test_a_lost_connection_is_said_and_the_reply_that_ended_meanwhile_is_shown(p
     assert panel.root.get_by_role("article").count() == 2
 
 
+@pytest.mark.own_page
 def test_where_nothing_is_kept_for_a_page_that_was_cut_off_it_asks_for_everything(page, lab, line, worker):
     notebook = open_through(page, lab, line.port, pace(0.01), OPEN)
     panel = in_cell(notebook, 2)
@@ -430,6 +433,7 @@ LOST = {
 }
 
 
+@pytest.mark.own_page
 def test_a_message_that_is_lost_on_the_way_is_missed_and_made_up_for(open_notebook, page):
     wire = Wire(page)
     notebook = open_notebook(pace(0.01), OPEN)
@@ -446,6 +450,7 @@ def test_a_message_that_is_lost_on_the_way_is_missed_and_made_up_for(open_notebo
 # A front end that shows no widgets
 
 
+@pytest.mark.own_page
 def test_a_lab_without_the_widget_manager_says_what_to_do_and_shows_what_comes_below(page, tmp_path):
     config = tmp_path / "jupyter_config_dir" / "labconfig"
     config.mkdir(parents=True)
@@ -476,6 +481,7 @@ def lab_6(tmp_path: Path, ipykernel_6: Path, monkeypatch: pytest.MonkeyPatch) ->
     lab.close()
 
 
+@pytest.mark.own_page
 def test_where_stop_cannot_get_through_the_cell_can_be_interrupted(page, lab_6):
     path = lab_6.write("blocked.ipynb", LOAD, pace(0.05), OPEN, BLOCKED, "import ipykernel; ipykernel.__version__")
     notebook = Notebook(page, lab_6, path)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, expect
 
-from tests.browser.conftest import Lab, Notebook
+from tests.browser.conftest import THEMES, Lab, Notebook
 from tests.browser.panels import OPEN, Panel, in_cell
 from tests.browser.test_history_in_lab import choose, restart
 from tests.payloads import PAYLOADS
@@ -42,16 +42,29 @@ def reverse_string(text):
 def faults(page: Page) -> Iterator[list[str]]:
     """What the page complains of; nothing, at the end of the test."""
     found: list[str] = []
-    page.on("pageerror", lambda error: found.append(str(error)))
+
+    def complain(error: Error) -> None:
+        found.append(str(error))
+
+    page.on("pageerror", complain)
     yield found
+    page.remove_listener("pageerror", complain)
     assert found == []
 
 
+# What of all replies should not be there: as the page stands, and with each turn scrolled into view.
 FORBIDDEN = """
-() => {
+async () => {
   const names = "script, iframe, img, object, embed, style, link, form, input, svg:not(.fg-icon), [onerror], [onload]";
-  return [...document.querySelectorAll(".flowgpt-panel .fg-blocks")].map((each) => each.querySelector(names)?.outerHTML)
-    .filter(Boolean).join("\\n");
+  const forbidden = () => [...document.querySelectorAll(".flowgpt-panel .fg-blocks")]
+    .map((each) => each.querySelector(names)?.outerHTML).filter(Boolean).join("\\n");
+  const log = document.querySelector(".flowgpt-panel [role=log]"), found = [forbidden()];
+  while (log.scrollTop > 0) {
+    log.scrollTop -= 800;
+    do await new Promise(requestAnimationFrame); while (document.querySelector(".flowgpt-panel .fg-loading"));
+    found.push(forbidden());
+  }
+  return found;
 }
 """
 END_KERNEL = """
@@ -268,6 +281,7 @@ def test_the_panel_stops_what_a_cell_asks(open_notebook):
     expect(panel.turn(1)).to_contain_text("stopped")
 
 
+@pytest.mark.own_page
 def test_after_a_reload_the_panel_is_back_also_in_the_middle_of_a_reply(open_notebook, page, faults):
     notebook = open_notebook(pace(0.05), OPEN)
     notebook.run(1)
@@ -292,6 +306,7 @@ def test_after_a_restart_the_panel_says_what_to_do_and_loses_nothing(open_notebo
     notebook = open_notebook(OPEN)
     panel = in_cell(notebook, 1)
     panel.answered("before")
+    expect(panel.reply(1)).to_have_text("before")  # a page asks for what is in view, and nobody would answer
     panel.prompt.fill("not sent yet")
 
     restart(notebook)
@@ -505,18 +520,40 @@ def test_two_panels_that_edit_at_once_lose_nothing_that_is_typed(open_notebook, 
     expect(one.turn(1).locator(".fg-count")).to_have_text("3/3")
 
 
-def test_the_reader_is_not_moved_and_keeps_what_is_selected(open_notebook, page, faults):
-    notebook = open_notebook(pace(0.01), OPEN)
+# A reply that goes on after its beginning, and after its middle, when a file of that name is there.
+IN_PARTS = """
+import asyncio, pathlib
+from flowgpt_magic.providers.echo import Echo
+
+async def in_parts(*_args, **_how):
+    yield "select these words\\n\\n"
+    for name in ("middle", "end"):
+        while not pathlib.Path(name).exists():
+            await asyncio.sleep(0.01)
+        for _ in range(75):
+            yield "word word word\\n\\n"
+            await asyncio.sleep(0.01)
+
+Echo.create_async_generator = staticmethod(in_parts)
+"""
+
+
+def test_the_reader_is_not_moved_and_keeps_what_is_selected(open_notebook, page, lab: Lab, faults):
+    notebook = open_notebook(IN_PARTS, OPEN)
     notebook.run(1)
     panel = in_cell(notebook, 2)
-    panel.ask("select these words\n\n" + "word word word\n\n" * 150)
+    panel.ask("first")
     panel.reply(1).get_by_text("select these words").wait_for()
     panel.reply(1).get_by_text("select these words").select_text()
+    (lab.folder / "middle").touch()
+    page.wait_for_function("() => document.querySelector('.flowgpt-panel .fg-log').scrollTop > 1000")
     panel.log.hover()
     page.mouse.wheel(0, -4000)
     panel.button("To the end").wait_for()
+    assert panel.send.get_attribute("aria-label") == "Stop"
     top = panel.log.evaluate("box => box.scrollTop")
 
+    (lab.folder / "end").touch()
     panel.ended()
 
     assert page.evaluate("() => document.getSelection().toString()").strip() == "select these words"
@@ -588,6 +625,7 @@ def test_a_notebook_whose_kernel_is_gone_shows_the_transcript_and_no_dead_widget
     expect(page.get_by_text("Error displaying widget")).to_be_hidden()
 
 
+@pytest.mark.own_page
 def test_nothing_runs_or_is_fetched_in_a_trusted_notebook_that_is_opened_again(open_notebook, page, lab: Lab, faults):
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
@@ -628,7 +666,7 @@ def test_nothing_runs_or_is_fetched_in_a_trusted_notebook_that_is_opened_again(o
     assert [url for url in fetched if not url.startswith(own)] == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing(open_notebook, lab: Lab, theme, page, faults):
     lab.theme(theme)
     notebook = open_notebook("table = [1]", OPEN)
@@ -653,6 +691,7 @@ def test_axe_finds_nothing(open_notebook, lab: Lab, theme, page, faults):
     assert [(each["id"], each["nodes"][0]["html"][:300]) for each in found.response["violations"]] == []
 
 
+@pytest.mark.own_page
 def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page, lab: Lab, faults):
     asked: list[str] = []
     dialogs: list[str] = []
@@ -678,11 +717,7 @@ def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page, lab: La
     panel.ask(together)  # as it arrives
     expect(panel.prompt).to_have_value("")
     panel.ended()
-    found = [page.evaluate(FORBIDDEN)]
-    while panel.log.evaluate("box => box.scrollTop") > 0:  # every turn into view
-        panel.log.evaluate("box => { box.scrollTop -= 800 }")
-        page.wait_for_function("() => !document.querySelector('.flowgpt-panel .fg-loading')")
-        found.append(page.evaluate(FORBIDDEN))
+    found = page.evaluate(FORBIDDEN)
     page.mouse.move(300, 400)
 
     foreign = [

@@ -182,6 +182,7 @@ class Joined:
     def blocking_client(self) -> BlockingKernelClient:
         client = BlockingKernelClient(connection_file=self.connection_file)
         client.load_connection_file()
+        client.hb_channel.time_to_dead = 60  # it counts a kernel as dead that takes longer to start
         return client
 
     def shutdown_kernel(self, now: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,9 @@ class Terminal:
         return STEERING.sub("", self.child.before)
 
     def close(self) -> None:
-        self.child.close(force=True)
+        self.child.kill(signal.SIGKILL)
+        self.child.wait()  # pexpect's own way of closing gives the child a tenth of a second
+        self.child.close()
 
 
 @pytest.fixture

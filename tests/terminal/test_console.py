@@ -37,7 +37,8 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pexpect.spawn[
     yield child
     child.sendeof()
     child.expect(pexpect.EOF)
-    child.close(force=True)
+    child.wait()
+    child.close()
 
 
 def run(console: pexpect.spawn[str], line: str, end: str) -> str:
