@@ -98,13 +98,18 @@ def in_console() -> bool:
 
 def place() -> Place:
     """The notebook that this kernel belongs to, or the folder where there is none."""
-    from flowgpt_magic.notebook import find_place
+    from flowgpt_magic.notebook import find_place, place_of
 
     shell = get_ipython()
     names = shell.user_ns if shell else {}
-    return find_place(
+    found = find_place(
         names, request(), os.environ, os.getcwd(), modules=sys.modules, connection_file=_connection_file()
     )
+    if found.kind == "folder" and os.environ.get("JPY_SESSION_NAME", "").endswith(os.sep):
+        # nbclassic gives its server a notebook without a name; the server knows its path all the same.
+        path = path_of_notebook()
+        return place_of(path) if path else found
+    return found
 
 
 def running_cell() -> Cell:
