@@ -1,19 +1,15 @@
 """Tab completion in IPython releases before 8.6, which have no matcher API.
 
-Such a release asks the hooks of ``complete_command`` and is answered a list of words. It tells them the line that the
-cursor is in. The whole cell is known from the request that a kernel answers just now.
+Such a release asks its matchers of magics' arguments before all others. Where one of them answers, nothing else is
+offered, Jedi's names neither. They are told the line that the cursor is in. The whole cell is known from the request
+that a kernel answers just now, or from what is being edited in a terminal.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
-
-HOOK = "complete_command"
-EVERY_LINE = re.compile("(?#flowgpt_magic)")  # matches each line; by its text the entry is found again
 
 Matcher = Callable[[Any], dict[str, Any]]  # takes a ``Cell``, as one of the newer API takes its context
 
@@ -27,46 +23,68 @@ class Cell:
     cursor_position: int
 
 
+class Hook:
+    """What IPython calls with the line that the cursor is in."""
+
+    def __init__(self, shell: Any, matcher: Matcher) -> None:
+        self._shell = shell
+        self._matcher = matcher
+        self.__qualname__ = "flowgpt_magic"  # IPython notes by it where a word comes from
+
+    def __call__(self, line: str) -> list[str]:
+        completer = self._shell.Completer
+        before = completer.text_until_cursor
+        typed = completer.splitter.split_line(line, len(before))
+        return words(self._matcher, cell_of(line, before, *_edited(self._shell)), typed)
+
+
 def put_hook(shell: Any, matcher: Matcher) -> None:
     """Let ``matcher`` answer."""
-
-    def answer(shell: Any, event: SimpleNamespace) -> list[str]:
-        return words(matcher, cell_of(event, _request(shell)), event.symbol)
-
-    shell.set_hook(HOOK, answer, re_key=EVERY_LINE.pattern)
+    shell.Completer.magic_arg_matchers.insert(0, Hook(shell, matcher))
 
 
 def take_hook(shell: Any) -> None:
     """Take it back; nothing happens where there is none."""
-    shell.strdispatchers[HOOK].regexs.pop(EVERY_LINE, None)
+    matchers = shell.Completer.magic_arg_matchers
+    matchers[:] = [each for each in matchers if not isinstance(each, Hook)]
 
 
 def words(matcher: Matcher, cell: Cell, typed: str) -> list[str]:
     """What could stand in the place of ``typed``, which is what IPython takes for the word before the cursor.
 
-    IPython cuts words at other characters than the matcher does: the beginnings are made equal.
+    IPython cuts words at other characters than the matcher does: the beginnings are made equal. Where nothing fits, and
+    nobody else is to be asked, ``typed`` itself is the answer: without one IPython would ask its other matchers.
     """
     found = matcher(cell)
     fragment = str(found.get("matched_fragment", ""))
+    items = [item.text for item in found["completions"]]
     if typed.endswith(fragment):
-        return [typed[: len(typed) - len(fragment)] + item.text for item in found["completions"]]
-    if fragment.endswith(typed):
-        return [item.text[len(fragment) - len(typed) :] for item in found["completions"]]
-    return []
+        offered = [typed[: len(typed) - len(fragment)] + text for text in items]
+    elif fragment.endswith(typed):
+        offered = [text[len(fragment) - len(typed) :] for text in items]
+    else:
+        offered = []
+    return offered or ([typed] if found.get("suppress") else [])
 
 
-def cell_of(event: SimpleNamespace, request: dict[str, Any]) -> Cell:
-    """The cell that ``event`` is about: that of the ``request`` if its line is the same, else the line alone."""
-    content = request.get("content", {})
-    code, cursor = content.get("code"), content.get("cursor_pos")
+def cell_of(line: str, before: str, code: object = None, cursor: object = None) -> Cell:
+    """The cell with ``line`` in it, of which ``before`` is left of the cursor.
+
+    That is ``code`` with its ``cursor`` if the line there is the same, else the line alone.
+    """
     if isinstance(code, str) and isinstance(cursor, int):
-        before = code[:cursor].split("\n")
-        if before[-1] == event.text_until_cursor:
-            return Cell(code, len(before) - 1, len(before[-1]))
-    return Cell(event.line, 0, len(event.text_until_cursor))
+        lines = code[:cursor].split("\n")
+        if lines[-1] == before:
+            return Cell(code, len(lines) - 1, len(before))
+    return Cell(line, 0, len(before))
 
 
-def _request(shell: Any) -> dict[str, Any]:
-    request = shell.get_parent() if hasattr(shell, "kernel") else {}
-    ours = isinstance(request, dict) and request.get("header", {}).get("msg_type") == "complete_request"
-    return request if ours else {}
+def _edited(shell: Any) -> tuple[object, object]:
+    """The code that is being completed, and the place of the cursor; None for what is not known."""
+    if hasattr(shell, "kernel"):
+        request = shell.get_parent()
+        ours = isinstance(request, dict) and request.get("header", {}).get("msg_type") == "complete_request"
+        content = request.get("content", {}) if ours else {}
+        return content.get("code"), content.get("cursor_pos")
+    buffer = getattr(getattr(shell, "pt_app", None), "default_buffer", None)  # of the prompt that people have
+    return getattr(buffer, "text", None), getattr(buffer, "cursor_position", None)

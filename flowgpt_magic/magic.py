@@ -269,6 +269,7 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformers_cleanup[:0] = magics.transformers
     shell.events.register(AFTER_CELL, magics.after_first_cell)
     _put_completion(shell, magics)
+    _put_looks(shell)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -286,11 +287,12 @@ def unload(shell: InteractiveShell) -> None:
     with suppress(ValueError):  # it was called, and is gone
         shell.events.unregister(AFTER_CELL, magics.after_first_cell)
     _take_completion(shell)
+    _take_looks(shell)
     magics.close()
 
 
 def _put_completion(shell: Any, magics: FlowGPT) -> None:
-    """Have Tab answered by ``magics``, through the matchers of IPython 8.6 and later or through the older hook."""
+    """Have Tab answered by ``magics``, through the matchers of IPython 8.6 and later or through older ones."""
     if context_matcher is None:
         from flowgpt_magic.completion_hook import put_hook
 
@@ -312,6 +314,32 @@ def _take_completion(shell: Any) -> None:
         return
     matchers = shell.Completer.custom_matchers
     matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != "flowgpt_magic"]
+
+
+SHOW_THEMSELVES = ("flowgpt_magic.reply.Reply", "flowgpt_magic.batch.Batch", "flowgpt_magic.panel.ChatPanel")
+
+
+def _put_looks(shell: Any) -> None:
+    """Have what is the value of a cell's last line show itself in terminals of IPython before 8.0 too.
+
+    There IPython does not call ``_ipython_display_``, which shows it everywhere else.
+    """
+    if shell.display_formatter.ipython_display_formatter.enabled:
+        return
+    for name in SHOW_THEMSELVES:
+        shell.display_formatter.formatters["text/plain"].for_type_by_name(*name.rsplit(".", 1), _show_itself)
+
+
+def _take_looks(shell: Any) -> None:
+    for name in SHOW_THEMSELVES:
+        shell.display_formatter.formatters["text/plain"].pop(name, None)
+
+
+def _show_itself(value: Any, printer: Any, _cycle: bool) -> None:
+    if len(printer.stack) > 1:  # it is in a list or another object, which shows what is in it by its repr
+        printer.text(repr(value))
+    else:
+        value._ipython_display_()
 
 
 def _refuse_typo(first_line: str) -> None:

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from flowgpt_magic import completion_hook
 from flowgpt_magic.completion_hook import Cell, cell_of, put_hook, take_hook, words
 from flowgpt_magic.completion_names import Item
 
 
-def event(line: str, symbol: str = "") -> SimpleNamespace:
-    """What IPython tells a hook: the line, with the cursor at its end, and the word there."""
-    return SimpleNamespace(line=line, text_until_cursor=line, symbol=symbol)
-
-
-def answering(fragment: str, *texts: str) -> Any:
-    return lambda _cell: {"matched_fragment": fragment, "completions": [Item(text) for text in texts]}
+def answering(fragment: str, *texts: str, suppress: bool = False) -> Any:
+    completions = [Item(text) for text in texts]
+    return lambda _cell: {"matched_fragment": fragment, "completions": completions, "suppress": suppress}
 
 
 class Shell:
-    """The part of IPython's shell that keeps hooks, with the request that a kernel answers."""
-
-    kernel = None
+    """The part of IPython's shell that completes the arguments of magics, with the request that a kernel answers."""
 
     def __init__(self, request: Any = None) -> None:
+        self.kernel = None
         self.request = request
-        self.strdispatchers = {completion_hook.HOOK: SimpleNamespace(regexs={})}
+        splitter = SimpleNamespace(split_line=lambda line, cursor: line[:cursor].rpartition(" ")[2])
+        self.Completer = SimpleNamespace(magic_arg_matchers=[], splitter=splitter, text_until_cursor="")
 
     def get_parent(self) -> Any:
         return self.request
 
-    def set_hook(self, name: str, hook: Any, re_key: str) -> None:
-        self.strdispatchers[name].regexs[re.compile(re_key)] = hook
-
-    def complete(self, line: str, symbol: str) -> list[str]:
-        hooks = self.strdispatchers[completion_hook.HOOK].regexs
-        return [word for key, hook in hooks.items() if key.match(line) for word in hook(self, event(line, symbol))]
+    def complete(self, line: str) -> list[str]:
+        self.Completer.text_until_cursor = line
+        return next(filter(None, (matcher(line) for matcher in self.Completer.magic_arg_matchers)), [])
 
 
 @pytest.mark.parametrize(
@@ -60,33 +51,56 @@ def test_where_the_beginnings_have_nothing_in_common_nothing_is_offered():
     assert words(lambda _cell: {"completions": [], "suppress": False}, Cell("", 0, 0), "xy") == []
 
 
+@pytest.mark.parametrize("typed", ["prin", ""])
+def test_where_nothing_fits_what_was_typed_keeps_the_others_away(typed):
+    assert words(answering(typed, suppress=True), Cell("", 0, 0), typed) == [typed]
+
+
 def test_the_whole_cell_is_that_of_the_request_and_else_it_is_the_line():
     code = "%%flowgpt\n🙂 {na"
-    asked = {"content": {"code": f"{code}me}}", "cursor_pos": len(code)}}
 
-    assert cell_of(event("🙂 {na"), asked) == Cell(f"{code}me}}", 1, 5)
-    assert cell_of(event("%flowgpt un"), asked) == Cell("%flowgpt un", 0, 11)
-    assert cell_of(event("%flowgpt un"), {}) == Cell("%flowgpt un", 0, 11)
+    assert cell_of("🙂 {na", "🙂 {na", f"{code}me}}", len(code)) == Cell(f"{code}me}}", 1, 5)
+    assert cell_of("%flowgpt un", "%flowgpt un", f"{code}me}}", len(code)) == Cell("%flowgpt un", 0, 11)
+    assert cell_of("%flowgpt un", "%flowgpt un", None, None) == Cell("%flowgpt un", 0, 11)
 
 
-@pytest.mark.parametrize("request_", [None, {"header": {"msg_type": "execute_request"}, "content": {"code": "x = 1"}}])
-def test_a_request_that_asks_for_no_completion_is_not_read(request_):
+def asked(code: str, kind: str = "complete_request") -> dict[str, Any]:
+    return {"header": {"msg_type": kind}, "content": {"code": code, "cursor_pos": len(code)}}
+
+
+def seen_by(shell: Any) -> list[Cell]:
     seen: list[Cell] = []
-    shell = Shell(request_)
     put_hook(shell, lambda cell: seen.append(cell) or {"completions": []})
+    shell.complete("x = 1")
+    return seen
 
-    shell.complete("x = 1", "")
 
-    assert seen == [Cell("x = 1", 0, 5)]
+def test_a_kernel_is_told_the_cell_by_the_request_for_a_completion():
+    assert seen_by(Shell(asked("%%flowgpt\nx = 1"))) == [Cell("%%flowgpt\nx = 1", 1, 5)]
+
+
+@pytest.mark.parametrize("request_", [None, asked("%%flowgpt\nx = 1", "execute_request")])
+def test_a_request_that_asks_for_no_completion_is_not_read(request_):
+    assert seen_by(Shell(request_)) == [Cell("x = 1", 0, 5)]
+
+
+def test_a_terminal_is_told_the_cell_by_what_is_being_edited():
+    shell = Shell()
+    del shell.kernel
+    assert seen_by(shell) == [Cell("x = 1", 0, 5)]  # the simple prompt has no editor
+
+    take_hook(shell)
+    shell.pt_app = SimpleNamespace(default_buffer=SimpleNamespace(text="%%flowgpt\nx = 1", cursor_position=15))
+    assert seen_by(shell) == [Cell("%%flowgpt\nx = 1", 1, 5)]
 
 
 def test_the_hook_can_be_taken_back_and_others_stay():
     shell = Shell()
-    shell.set_hook(completion_hook.HOOK, lambda _shell, _event: ["other"], re_key=".*")
+    shell.Completer.magic_arg_matchers.append(lambda _line: ["other"])
     put_hook(shell, answering("un", "undo"))
-    assert shell.complete("%flowgpt un", "un") == ["other", "undo"]
+    assert shell.complete("%flowgpt un") == ["undo"]
 
     take_hook(shell)
     take_hook(shell)
 
-    assert shell.complete("%flowgpt un", "un") == ["other"]
+    assert shell.complete("%flowgpt un") == ["other"]

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tests.kernel.conftest import Kernel, Run, start
 
@@ -133,22 +134,26 @@ def measure_lag(rounds: int = 2) -> None:
 
 
 def measure_interrupt(times: int = 100) -> None:
+    """Each in the middle of a stream: up to half a second after its first chunk was shown."""
     idle, disconnect = [], []
     with setting() as (kernel, server):
-        kernel.good(cell({"chunks": 1, "gap": 0}))  # the first prompt of a kernel imports what the others use
+        kernel.good(cell({"chunks": 3, "gap": 0.02}))  # the first prompt of a kernel imports what the others use
         for _ in range(times):
-            request = kernel.send(cell({"chunks": 10_000, "gap": 0.02}, "-o r"))
-            pause = random.uniform(0.05, 0.5)
             sent: list[float] = []
 
-            def interrupt(pause: float = pause, sent: list[float] = sent) -> None:
+            def interrupt(sent: list[float] = sent) -> None:
                 sent.append(time.monotonic())
                 kernel.interrupt()
 
-            timer = threading.Timer(pause, interrupt)
-            timer.start()
+            timer = threading.Timer(random.uniform(0, 0.5), interrupt)
+
+            def begin(message: dict[str, Any], timer: threading.Timer = timer) -> None:
+                if not timer.ident and "t=" in str(message["content"]):
+                    timer.start()
+
             before = len(server.gone)
-            run = kernel.collect(request)
+            run = kernel.collect(kernel.send(cell({"chunks": 10_000, "gap": 0.02}, "-o r")), on_message=begin)
+            timer.join()
             assert run.status == "error", run.reply
             idle.append((run.idle_at - sent[0]) * 1000)
             deadline = time.monotonic() + 5

@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.benchmarks.cells import Server, cell
 from tests.kernel.conftest import SETUP, Kernel, start
 
-TIMES = 7
+TIMES = 5
 SHELLS = {"plain": "IPython.core.interactiveshell InteractiveShell"}
 SHELLS["terminal"] = "IPython.terminal.interactiveshell TerminalInteractiveShell"
 LOAD = """
@@ -103,7 +103,7 @@ def measure_reply() -> None:
 def measure_cell() -> None:
     server = Server()
     http = {"FLOWGPT_MODEL": "flowgpt", "FLOWGPT_BASE_URL": server.url}
-    for pause in (0.0, 0.06, 0.12, 0.2, 0.3):
+    for pause in (0.0, 0.1, 0.2):
         for ahead in (False, True):
             times = []
             for _ in range(TIMES):

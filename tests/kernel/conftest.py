@@ -95,9 +95,10 @@ class Run:
 class Kernel:
     """A running kernel and the one client that speaks with it."""
 
-    def __init__(self, manager: KernelManager, *, colab: bool = False) -> None:
+    def __init__(self, manager: KernelManager, *, colab: bool = False, on_colabs_page: bool = True) -> None:
         self.manager = manager
-        self.colab = colab  # has it Colab's packages, and is it sent what Colab's page sends?
+        self.colab = colab  # has it Colab's packages?
+        self.on_colabs_page = colab and on_colabs_page  # is it sent what Colab's page sends?
         self.client = manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
@@ -116,7 +117,7 @@ class Kernel:
         if cell_id is None:
             cell_id = str(uuid4()) if allow_stdin else ""  # nbclient sends none
         if cell_id:
-            message["metadata"].update({"colab": {"cell_id": cell_id}} if self.colab else {"cellId": cell_id})
+            message["metadata"].update({"colab": {"cell_id": cell_id}} if self.on_colabs_page else {"cellId": cell_id})
         self.client.shell_channel.send(message)
         return message["header"]["msg_id"]
 
@@ -141,8 +142,11 @@ class Kernel:
         return run
 
     def run(self, code: str, **how: Any) -> Run:
-        """Run a cell and wait for its end."""
-        return self.collect(self.send(code, **how))
+        """Run a cell and wait for its end; again where ipykernel 6.17 aborts it, as it does right behind a failure."""
+        run = self.collect(self.send(code, **how))
+        while self.colab and run.status == "aborted":
+            run = self.collect(self.send(code, **how))
+        return run
 
     def good(self, code: str, **how: Any) -> Run:
         """Run a cell that must succeed."""
@@ -197,11 +201,17 @@ def colab_python() -> Path:
 
 
 def start(
-    folder: Path, extra_path: Path | None = None, setup: str = SETUP, python: Path | None = None, **environment: str
+    folder: Path,
+    extra_path: Path | None = None,
+    setup: str = SETUP,
+    python: Path | None = None,
+    on_colabs_page: bool = True,
+    **environment: str,
 ) -> Kernel:
     """A new kernel with the echo provider as its default, and ``setup`` run in it.
 
-    ``extra_path`` goes before its other packages; ``python`` is the interpreter, that of Colab's environment.
+    ``extra_path`` goes before its other packages; ``python`` is the interpreter, that of Colab's environment. Without
+    ``on_colabs_page`` such a kernel is spoken to as any other, as where somebody has those releases elsewhere.
     """
     own = {"FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data"), "FLOWGPT_HISTORY": ":memory:"}
     env = {**os.environ, **own, **environment}
@@ -209,7 +219,7 @@ def start(
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(extra_path), os.environ.get("PYTHONPATH")]))
     manager = _manager_of(python, folder) if python else KernelManager(kernel_name="python3")
     manager.start_kernel(env=env, cwd=str(folder))
-    kernel = Kernel(manager, colab=python is not None)
+    kernel = Kernel(manager, colab=python is not None, on_colabs_page=on_colabs_page)
     if setup:
         kernel.good(setup)
     return kernel

@@ -70,7 +70,7 @@ class TestThePanelsLine:
 
 
 def panel(start_kernel, session: str, cell_id: str) -> Run:
-    kernel = start_kernel(JPY_SESSION_NAME=session)
+    kernel = start_kernel(on_colabs_page=False, JPY_SESSION_NAME=session)
     return kernel.good("%flowgpt panel", cell_id=cell_id)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -23,7 +25,9 @@ def notebook(start_kernel, tmp_path):
 
     def start(**environment: str) -> Kernel:
         own = {"FLOWGPT_HISTORY": str(tmp_path / "history.sqlite3"), "JPY_SESSION_NAME": str(path)}
-        return start_kernel(**{**own, "FLOWGPT_MODEL": "echo:messages", **environment})
+        own |= {"FLOWGPT_MODEL": "echo:messages", **environment}
+        own["COLAB_NOTEBOOK_ID"] = Path(own["JPY_SESSION_NAME"]).stem  # by which Colab's are known, and no others
+        return start_kernel(**own)
 
     return start
 
@@ -34,13 +38,10 @@ def restart(kernel: Kernel, start) -> Kernel:
 
 
 def test_what_was_said_is_there_after_a_restart(notebook):
-    def start() -> Kernel:
-        return notebook(COLAB_NOTEBOOK_ID="1AbC-dEf_9")  # by which Colab's notebooks are known, and no others
-
-    kernel = start()
+    kernel = notebook()
     kernel.good("%%flowgpt echo\nmy name is Ada", cell_id="a")
 
-    kernel = restart(kernel, start)
+    kernel = restart(kernel, notebook)
 
     assert lines(kernel.good("%%flowgpt\nwho am I?", cell_id="b")) == [
         "user: my name is Ada",

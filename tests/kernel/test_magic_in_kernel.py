@@ -266,7 +266,7 @@ def test_a_notebook_that_was_moved_is_adopted(start_kernel, tmp_path):
     def kernel_of(name: str) -> Kernel:
         (tmp_path / name).write_text("{}")
         own = {"FLOWGPT_HISTORY": str(tmp_path / "history.sqlite3"), "JPY_SESSION_NAME": str(tmp_path / name)}
-        return start_kernel(**own)
+        return start_kernel(on_colabs_page=False, **own)  # Colab's notebooks have no path
 
     first = kernel_of("old.ipynb")
     first.good("%%flowgpt\none")

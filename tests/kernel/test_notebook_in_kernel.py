@@ -61,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_client_that_speaks_as_jupyterlab_does_is_told_the_notebook_and_the_cell(start_kernel, tmp_path):
     path = save(tmp_path / "analysis.ipynb")
-    kernel = start_kernel(setup="", JPY_SESSION_NAME=str(path))
+    kernel = start_kernel(setup="", on_colabs_page=False, JPY_SESSION_NAME=str(path))
 
     kind, *found = json.loads(kernel.good(WHERE, cell_id=CELL).printed)
 
@@ -79,7 +79,7 @@ def test_a_kernel_of_the_sixth_series_tells_the_same(start_kernel, ipykernel_6, 
 
 def test_a_client_that_speaks_as_vs_code_does_is_told_the_notebook_and_the_cell(start_kernel, tmp_path):
     path = os.path.realpath(save(tmp_path / "analysis.ipynb"))
-    kernel = start_kernel(setup=f"__vsc_ipynb_file__ = {path!r}")
+    kernel = start_kernel(setup=f"__vsc_ipynb_file__ = {path!r}", on_colabs_page=False)
 
     found = json.loads(kernel.good(WHERE, cell_id=f"vscode-notebook-cell:{path}#W2sZmlsZQ%3D%3D").printed)
 

@@ -13,6 +13,9 @@ import pexpect
 import pytest
 
 from tests import servers
+from tests.kernel.conftest import IN_COLAB, colab_python
+
+__all__ = ["colab_python"]  # a fixture
 
 STEERING = re.compile(r"\x1b[78]|\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]|\x1b\(B|\r")
 COLUMNS = 100
@@ -21,13 +24,13 @@ COLUMNS = 100
 class Terminal:
     """IPython as it is typed into: with its ``simple`` prompt, or with the one that people have."""
 
-    def __init__(self, folder: Path, *, simple: bool) -> None:
+    def __init__(self, folder: Path, *, simple: bool, python: Path | str = sys.executable) -> None:
         own = {"FLOWGPT_MODEL": "echo", "IPYTHONDIR": str(folder), "TERM": "xterm", "NO_COLOR": "1", "PAGER": "cat"}
         own |= {"FLOWGPT_HISTORY": ":memory:", "FLOWGPT_DATA_DIR": str(folder), "XDG_CONFIG_HOME": str(folder)}
         own |= {"PROMPT_TOOLKIT_NO_CPR": "1"}  # nobody would answer where the cursor is
         arguments = ["-m", "IPython", "--no-banner", "--no-confirm-exit", "--colors=NoColor"]
         self.child = pexpect.spawn(
-            sys.executable,
+            str(python),
             [*arguments, *(["--simple-prompt"] if simple else [])],
             env={**os.environ, **own},
             cwd=str(folder),
@@ -57,26 +60,33 @@ class Terminal:
         self.child.close()
 
 
+@pytest.fixture(scope="session", params=["installed", IN_COLAB])
+def python(request: pytest.FixtureRequest) -> Path | str:
+    """The interpreter with the installed IPython, and the one with the release that Colab has."""
+    found: Path | str = request.getfixturevalue("colab_python") if request.param == "Colab" else sys.executable
+    return found
+
+
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+def terminal(tmp_path: Path, python: Path | str) -> Iterator[Terminal]:
     """One of the test's own, with the simple prompt."""
-    started = Terminal(tmp_path, simple=True)
+    started = Terminal(tmp_path, simple=True, python=python)
     yield started
     started.close()
 
 
 @pytest.fixture(scope="module")
-def simple(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+def simple(tmp_path_factory: pytest.TempPathFactory, python: Path | str) -> Iterator[Terminal]:
     """One for all tests of a module that leave it as they found it, with the simple prompt."""
-    started = Terminal(tmp_path_factory.mktemp("simple"), simple=True)
+    started = Terminal(tmp_path_factory.mktemp("simple"), simple=True, python=python)
     yield started
     started.close()
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+def real(tmp_path_factory: pytest.TempPathFactory, python: Path | str) -> Iterator[Terminal]:
     """The same with the prompt that people have, which completes and edits several lines."""
-    started = Terminal(tmp_path_factory.mktemp("real"), simple=False)
+    started = Terminal(tmp_path_factory.mktemp("real"), simple=False, python=python)
     yield started
     started.close()
 

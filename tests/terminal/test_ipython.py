@@ -175,3 +175,16 @@ def test_a_failure_can_be_asked_about(simple):
 
     assert "ZeroDivisionError: division by zero" in shown
     assert "    1 / 0" in shown
+
+
+def test_a_reply_in_a_list_is_not_asked_for_its_looks(simple):
+    shown = simple.run("from flowgpt_magic import ask; [ask('one'), 2]")
+
+    assert "not asked yet" in shown
+    assert "one\n" not in shown
+
+
+def test_a_batch_is_asked_as_the_value_of_the_last_line(simple):
+    shown = simple.run("from flowgpt_magic import map_prompts; map_prompts(['one', 'two'])")
+
+    assert re.search(r"complete +2\n", shown)
