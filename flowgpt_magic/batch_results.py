@@ -137,7 +137,7 @@ def to_frame(given: Any, results: Sequence[Result], model: str, *, with_data: bo
         import pandas
     except ImportError:
         hint = installing.packages("pandas")
-        raise NotInstalledError(f"a DataFrame is made with pandas; to install it: {hint}") from None
+        raise NotInstalledError(f"a DataFrame is made with pandas: {hint} installs it") from None
     rows = [_row(result, model) for result in results]
     columns = [name for name in COLUMNS if with_data or name != "data"]
     frame = pandas.DataFrame({name: pandas.Series([row[name] for row in rows], dtype=_kind(name)) for name in columns})

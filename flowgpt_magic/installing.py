@@ -2,6 +2,8 @@
 
 pip notes in ``direct_url.json`` (PEP 610) what a package was installed from, unless that was an index. A hint that
 names the package alone would look for it in an index that need not have it.
+
+A message never ends in a command: the full stop behind it would be copied along.
 """
 
 from __future__ import annotations

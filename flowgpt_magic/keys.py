@@ -69,7 +69,7 @@ def missing(name: str) -> str:
         return (
             ""
             if find_spec("keyring")
-            else f"the keyring cannot be read without its library: {installing.command('keyring')}"
+            else f"the keyring cannot be read without its library: {installing.command('keyring')} installs it"
         )
     return "" if os.environ.get(name, "").strip() else f"{place(name)} is not set"
 

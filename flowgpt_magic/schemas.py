@@ -129,7 +129,7 @@ def _by_json_schema(given: Mapping[str, Any]) -> Schema:
         from referencing import Registry
     except ImportError:
         raise NotInstalledError(
-            f"answers are checked with jsonschema; to install it: {installing.command('schema')}"
+            f"answers are checked with jsonschema: {installing.command('schema')} installs it"
         ) from None
     if given and not any(word in given for word in KEYWORDS):
         raise SchemaError(f"this is no JSON Schema: it has none of {', '.join(KEYWORDS)}")
@@ -197,7 +197,7 @@ def _by_type(given: Any) -> Schema:
         import pydantic
     except ImportError:
         raise NotInstalledError(
-            f"a type is made a schema by pydantic; to install it: {installing.command('schema')}"
+            f"a type is made a schema by pydantic: {installing.command('schema')} installs it"
         ) from None
     try:
         adapter = pydantic.TypeAdapter(_modern(given))

@@ -534,7 +534,7 @@ try:
 except NotInstalledError as error:
     print(error)
 """
-    assert python(code).endswith(f"to install it: {installing.command('llm', '--upgrade')}.")
+    assert python(code).endswith(f": {installing.command('llm', '--upgrade')} installs it.")
 
 
 def test_an_llm_that_is_too_old_is_told_so(monkeypatch):

