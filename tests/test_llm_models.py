@@ -525,7 +525,7 @@ def test_where_it_is_not_installed_the_command_is_told(how):
     code = f"""
 import sys
 sys.modules["llm"] = None
-from flowgpt_magic import bridge, models
+from flowgpt_magic import bridge, models, registry
 from flowgpt_magic.errors import NotInstalledError
 from flowgpt_magic.providers.llm_models import Llm
 assert registry.find_provider("llm") is Llm
@@ -547,7 +547,7 @@ def test_an_llm_that_is_too_old_is_told_so(monkeypatch):
 def test_whether_it_would_answer_is_known_without_importing_it():
     code = """
 import sys
-from flowgpt_magic import models
+from flowgpt_magic import models, registry
 from flowgpt_magic.settings import load
 names = registry.provider_names()
 assert "llm" in names and models.is_model("llm:anything") and not models.is_model("anything")
