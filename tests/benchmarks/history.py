@@ -1,9 +1,11 @@
 """What the history costs: opening, appending, searching, as it grows; chunks delayed by saving; kernels killed.
 
-    python -m tests.benchmarks.history [growth] [stream] [kill]
+    python -m tests.benchmarks.history [growth] [length] [stream] [kill]
 
 ``growth`` fills a file with 1,000, 10,000 and 100,000 turns of about 200 characters of prompt and 1,500 of reply, in
-words as frequent as those of a language, 100 turns to a conversation and 5 conversations to a notebook.
+words as frequent as those of a language, 100 turns to a conversation and 5 conversations to a notebook. ``length`` asks
+the echo provider 5,000 times in one conversation, by ``Conversation.ask`` and in cells, with room for some 20 turns in
+what is sent; cells that do something else are beside it, since IPython keeps every input.
 """
 
 from __future__ import annotations
@@ -197,6 +199,70 @@ def search(history: History, notebooks: list[NotebookRecord]) -> None:
         show(f"search in one notebook: {what}", taken, "search")
 
 
+# A conversation that grows
+
+LENGTHS = (500, 1_000, 2_000, 5_000)
+LONG = """
+import contextlib, gc, io, os, sys, time
+from IPython.core.interactiveshell import InteractiveShell
+way, lengths = sys.argv[1], list(map(int, sys.argv[2:]))
+prompt = "what is the answer to question {}, in a few words that take about as long as a line of text does " * 2
+shell = InteractiveShell.instance()
+shell.history_manager.enabled = False
+shell.run_cell("%load_ext flowgpt_magic")
+from flowgpt_magic.conversation import Conversation
+from flowgpt_magic import journal
+conversation = Conversation()
+
+def ask(number):
+    text = prompt.format(number)
+    if way == "ask":
+        return conversation.ask(text).text
+    code = f"%%flowgpt\\n{text}" if way == "cell" else f"x = {text!r}"
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert shell.run_cell(code, store_history=True, cell_id=f"cell-{number}").success
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+for number in range(1, lengths[-1] + 1):
+    if number + 100 in lengths:
+        gc.collect()
+        begun = time.process_time()
+    ask(number)
+    if number + 1 in lengths:
+        spent = (time.process_time() - begun) * 10
+        gc.collect()
+        print(spent, resident(), flush=True)
+if way == "ask":
+    journal.flush()
+    begun = time.process_time()
+    count = len(conversation.turns)
+    print((time.process_time() - begun) * 1000, count)
+    journal.forget()
+    begun = time.process_time()
+    count = Conversation()._timeline.count
+    print((time.process_time() - begun) * 1000, count)
+"""
+
+
+def length() -> None:
+    """CPU and memory of the hundred turns before each length, and how they compare with the first."""
+    for way in ("ask", "cell", "nothing"):
+        with tempfile.TemporaryDirectory() as folder:
+            places = {name: folder for name in ("FLOWGPT_DATA_DIR", "FLOWGPT_CONFIG_DIR", "IPYTHONDIR")}
+            environment = os.environ | places | {"FLOWGPT_MODEL": "echo", "FLOWGPT_HISTORY_TOKENS": "2000"}
+            command = [sys.executable, "-c", LONG, way, *map(str, LENGTHS)]
+            done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        found = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
+        for turns, (spent, memory) in zip(LENGTHS, found, strict=False):
+            ratios = f"{spent / found[0][0]:5.2f} and {memory / found[0][1]:5.3f} times those at {LENGTHS[0]}"
+            print(f"  {way}, turn {turns:>5,}: {spent:6.2f} ms of CPU, {memory:6.1f} MiB   {ratios}")
+        for what, (spent, count) in zip(("all turns are read", "opened again"), found[len(LENGTHS) :], strict=False):
+            print(f"  {what}: {spent:.0f} ms of CPU for {count:,.0f} turns")
+
+
 # Chunks that wait
 
 
@@ -292,6 +358,6 @@ def kill() -> None:
 
 if __name__ == "__main__":
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-    chosen = {"growth": growth, "stream": stream, "kill": kill}
+    chosen = {"growth": growth, "length": length, "stream": stream, "kill": kill}
     for each in sys.argv[1:] or chosen:
         chosen[each]()
