@@ -206,7 +206,7 @@ LONG = """
 import contextlib, gc, io, os, sys, time
 from IPython.core.interactiveshell import InteractiveShell
 way, lengths = sys.argv[1], list(map(int, sys.argv[2:]))
-prompt = "what is the answer to question {}, in a few words that take about as long as a line of text does " * 2
+prompt = "what is the answer to question {0}, in a few words that take about as long as a line of text does " * 2
 shell = InteractiveShell.instance()
 shell.history_manager.enabled = False
 shell.run_cell("%load_ext flowgpt_magic")
@@ -251,10 +251,10 @@ def length() -> None:
     """CPU and memory of the hundred turns before each length, and how they compare with the first."""
     for way in ("ask", "cell", "nothing"):
         with tempfile.TemporaryDirectory() as folder:
-            places = {name: folder for name in ("FLOWGPT_DATA_DIR", "FLOWGPT_CONFIG_DIR", "IPYTHONDIR")}
+            places = dict.fromkeys(("FLOWGPT_DATA_DIR", "FLOWGPT_CONFIG_DIR", "IPYTHONDIR"), folder)
             environment = os.environ | places | {"FLOWGPT_MODEL": "echo", "FLOWGPT_HISTORY_TOKENS": "2000"}
             command = [sys.executable, "-c", LONG, way, *map(str, LENGTHS)]
-            done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+            done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         found = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
         for turns, (spent, memory) in zip(LENGTHS, found, strict=False):
             ratios = f"{spent / found[0][0]:5.2f} and {memory / found[0][1]:5.3f} times those at {LENGTHS[0]}"
