@@ -6,6 +6,7 @@ Tests that use ``kernel`` or ``start_kernel`` run with Colab's packages too; ``p
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -189,15 +190,21 @@ def colab_python() -> Path:
     if COLAB_PYTHON:
         return Path(COLAB_PYTHON)
     folder = CHECKOUT / ".venv-colab"
-    made = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        install = [str(made), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        releases = [f"{name}=={release}" for name, release in COLAB_RELEASES.items()]
-        subprocess.run([*install, *releases, *COLAB_USES], check=True)
-        subprocess.run([*install, "-e", str(CHECKOUT)], check=True)  # as in a notebook: without saying what to keep
-        (folder / "complete").touch()
-    return made
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test runs may want it at once
+        if not (folder / "complete").exists():
+            _make_colabs_environment(folder)
+    return folder / "bin" / "python"
+
+
+def _make_colabs_environment(folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    releases = [f"{name}=={release}" for name, release in COLAB_RELEASES.items()]
+    subprocess.run([*install, *releases, *COLAB_USES], check=True)
+    subprocess.run([*install, "-e", str(CHECKOUT)], check=True)  # as in a notebook: without saying what to keep
+    (folder / "complete").touch()
 
 
 def start(
@@ -235,7 +242,8 @@ def _manager_of(python: Path, folder: Path) -> KernelManager:
     return KernelManager(kernel_name="colab", kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(place.parent)]))
 
 
-IN_COLAB = pytest.param("Colab", marks=pytest.mark.colab)
+FIRST_TIME = pytest.mark.timeout(1200)  # seconds: the environment is made by the first test that needs it
+IN_COLAB = pytest.param("Colab", marks=(pytest.mark.colab, FIRST_TIME))
 NEW_KERNELS = ["installed ipykernel", f"ipykernel {IPYKERNEL_6}"]
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.conftest import COLAB_RELEASES
+from tests.kernel.conftest import COLAB_RELEASES, FIRST_TIME
 
 VERSIONS = (
     "import json, sys; from importlib.metadata import version as v; print(json.dumps([v(n) for n in sys.argv[1:]]))"
 )
 
 
+@FIRST_TIME
 @pytest.mark.colab
 def test_installing_the_package_changes_none_of_colabs_releases(colab_python: Path):
     command = [str(colab_python), "-c", VERSIONS, *COLAB_RELEASES]
