@@ -107,3 +107,19 @@ def test_shortcuts_of_the_notebook_stay_out(open_notebook, page):
 
     expect(panel.reply(2)).to_have_text("two")
     assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == cells
+
+
+def test_a_line_above_the_panel_that_a_page_does_not_hide_goes_when_the_panel_has_opened(open_notebook, page):
+    notebook = open_notebook(OPEN)
+    # As in a front end that does not know the rule, such as the classic Notebook.
+    page.add_style_tag(content=".jp-OutputArea-child:has(.flowgpt-transcript) { display: block !important; }")
+    line = notebook.cell(1).get_by_text("Run this cell to open the chat panel.")
+    notebook.start(1)
+    line.wait_for()
+    panel = Panel(page)
+
+    expect(line).to_have_count(0)
+    expect(notebook.cell(1).locator(".flowgpt-transcript")).to_have_text("")
+    panel.answered("one")
+    expect(panel.reply(1)).to_have_text("one")
+    expect(notebook.cell(1).locator(".flowgpt-transcript")).to_have_text("")
