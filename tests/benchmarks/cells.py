@@ -199,12 +199,14 @@ def measure_bytes(lengths: tuple[int, ...] = (4_096, 32_768, 102_400)) -> None:
 def measure_long(megabytes: int = 20) -> None:
     """All messages of a cell whose reply is very long, with the kernel's CPU time and its memory."""
     watch = "import resource, os; print(sum(os.times()[:2]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    text = markdown(megabytes * 1_000_000)
+    part = markdown(100_000)
+    plan = {"text": part, "times": 10 * megabytes, "size": 2_000, "gap": 0}
+    text = part * (10 * megabytes)
     with setting() as (kernel, _server):
         for line in ("", "-f text"):
             kernel.good(cell({"chunks": 3, "gap": 0}, line))
             before = [float(each) for each in kernel.good(watch).printed.split()]
-            run = kernel.good(cell({"text": text, "size": 2_000, "gap": 0}, line))
+            run = kernel.good(cell(plan, line))
             after = [float(each) for each in kernel.good(watch).printed.split()]
             assert [output["data"]["text/plain"] for output in run.outputs] == [text]
             whole = sum(len(json.dumps(message, default=str, ensure_ascii=False)) for _when, message in run.messages)

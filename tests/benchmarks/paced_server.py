@@ -2,8 +2,9 @@
 
 It speaks the protocol of OpenAI's chat completions too, for the packages that are compared with this one.
 
-The question is JSON: ``chunks``, ``gap`` (seconds), ``text`` (what to cut into chunks of ``size`` characters) or,
-without it, chunks that hold the moment they were sent. Prints its port, and the moment each client goes away.
+The question is JSON: ``chunks``, ``gap`` (seconds), ``text`` (what to cut into chunks of ``size`` characters, as many
+``times`` as it says) or, without it, chunks that hold the moment they were sent. Prints its port, and the moment each
+client goes away.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ async def send(
     last: str = "",
 ) -> web.StreamResponse:
     plan = json.loads(question)
-    text, size = plan.get("text"), plan.get("size", 8)
+    text, size = plan.get("text", "") * plan.get("times", 1), plan.get("size", 8)
     chunks = [text[n : n + size] for n in range(0, len(text), size)] if text else [None] * plan["chunks"]
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
