@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # -- lines -----------------------------------------------------------------------------------------------------------
 
 _BARE_MARK = re.compile(
-    r"[ \t>]*(?:[-+*_]{1,3}|-+|=+|\d{1,2}|\d{1,9}[.)]|#{1,6}|`{1,2}|~{1,2}|\$\$?|\\\[?|!?\[|<|\|)?[ \t]*"
+    r"[ \t>]*(?:(?:[-+*_]{1,3}|-+|=+|\d{1,2}|\d{1,9}[.)]|#{1,6}|`{1,2}|~{1,2}|\$\$?|\\\[?|!?\[|<|\|)[ \t]*)?"
 )
 
 
@@ -37,7 +37,10 @@ MOST_BRACKETS = 500  # in one paragraph; where there are more, none begins a lin
 MOST_COLUMNS = 40  # of a table
 
 _HIDDEN_END = re.compile(r"(?:\\?[*_~`]+|\\[(\[]?|!?\[|&#?\w{0,31}|(?<!\w)<|\\?\$\$)\Z")
-_HALF_TARGET = re.compile(r"\(\s*(?:<[^<>\n]*>?|[^\s<>]*)(?:\s+(?:\"[^\"]*\"?|'[^']*'?)?)?\s*")
+# White space is read by one part of a pattern only: two that stand side by side would share it out in every way.
+_HALF_TITLE = r"(?:\"[^\"]*(?:\"\s*)?|'[^']*(?:'\s*)?)"
+_BEHIND = rf"(?:\s+{_HALF_TITLE}?)?"
+_HALF_TARGET = re.compile(rf"\((?:\s*(?:<[^<>\n]*(?:>{_BEHIND})?|[^\s<>]+{_BEHIND})|\s+{_HALF_TITLE}|\s*)")
 _SHORT_LABEL = re.compile(r"[\d\s^xX,.-]*")  # a citation, a box, an index: more often than not no link
 _HALF_ADDRESS = re.compile(r"<(?:https?:|mailto:)[^\s<>]*\Z", re.IGNORECASE)
 _HALF_FORMULA = re.compile(r"(?:\\[(\[]|\$\$)([^$`]{1,2000})\Z")

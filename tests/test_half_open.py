@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
 from flowgpt_magic.block_markup import Known, open_markup_of
-from flowgpt_magic.half_open import MOST_COLUMNS, MOST_OPEN, shown_end, shown_line
+from flowgpt_magic.half_open import _HALF_TARGET, MOST_COLUMNS, MOST_OPEN, shown_end, shown_line
 from flowgpt_magic.html_writer import Looks
 from flowgpt_magic.markup import GrowingMarkup
 from tests.shown import text_of
@@ -159,3 +160,32 @@ def test_no_mark_is_ever_seen_while_a_reply_streams():
         seen = text_of("".join(markup.blocks))
         assert not re.search(r"[*`~|\[\]\\]|https|---", seen), seen
     assert "The end" in seen
+
+
+SPACES = " " * 50_000
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: shown_line(f"{SPACES}x"),
+        lambda: _HALF_TARGET.fullmatch(f"({SPACES}<<"),
+        lambda: _HALF_TARGET.fullmatch(f"(<{SPACES}<"),
+        lambda: _HALF_TARGET.fullmatch(f'( "{SPACES}"x'),
+    ],
+)
+def test_white_space_is_read_once(read):
+    begun = time.process_time()
+    read()
+
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("target", ["(", "( ", "(<", "(<a b", "(a", '(a "', '(a "b c', '(<a> "b" ', "(  'b", "(a\n'b"])
+def test_half_a_target_is_seen(target):
+    assert _HALF_TARGET.fullmatch(target)
+
+
+@pytest.mark.parametrize("target", ["", "a", "(a b", "(<a>b", '(a "b" c', "(a <b"])
+def test_what_is_no_target_is_not_taken_for_half_of_one(target):
+    assert not _HALF_TARGET.fullmatch(target)

@@ -208,3 +208,13 @@ def test_a_line_without_a_space_is_cut_all_the_same():
 def test_a_formula_with_blank_lines_is_one_block_and_what_is_none_is_several(text, sources):
     for size in (1, 5, len(text)):
         assert [block.source for block in grow(text, size, None)] == sources
+
+
+@pytest.mark.parametrize("rule", ["{}|x", "-{}|x", "-{}x|"])
+def test_a_rule_of_a_table_is_looked_for_in_time_that_is_in_proportion(rule):
+    growing = GrowingMarkdown()
+    growing.add(f"a|b\n{rule.format(' ' * 50_000)}\n")
+    begun = time.process_time()
+    growing.cut_open(100)
+
+    assert time.process_time() - begun < 1

@@ -8,6 +8,7 @@ import itertools
 import re
 import subprocess
 import sys
+import time
 import unicodedata
 
 import pytest
@@ -486,3 +487,11 @@ def test_each_character_is_read_a_few_times_at_most_whatever_the_chunks(junk, mo
 
     assert read < 5 * len(text)
     assert cleaned < 6 * len(text)
+
+
+@pytest.mark.parametrize("rule", ["-{}|x", "|-|-{}|x"])
+def test_a_rule_of_a_table_is_looked_for_in_time_that_is_in_proportion(rule):
+    begun = time.process_time()
+    in_chunks(f"a|b\n{rule.format(' ' * 50_000)}\n", [])
+
+    assert time.process_time() - begun < 1
