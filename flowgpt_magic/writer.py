@@ -24,6 +24,7 @@ from flowgpt_magic.errors import (
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.plain_text import counted, sentences
 from flowgpt_magic.records import MEMORY, OFF, ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record, Rekey
+from flowgpt_magic.remembered import Remembered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ PAUSES = (0.02, 2.0)  # seconds before a locked file is tried again, at first an
 LOCK_PATIENCE = 0.25  # seconds SQLite itself waits for a lock; reads wait for no longer than that
 FAILURES = 2  # times in a row that a file is tried again: another kernel may just be moving it
 RECOVERIES = 12  # tries to go on after damage, before the file is given up
-REMEMBERED = 1000  # turns, and changes, that are written again into what takes the place of a file
+REMEMBERED = 1000  # turns, and changes, at least, that are written again into what takes the place of a file
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ class Known:
     def __init__(self) -> None:
         self.notebooks: dict[str, NotebookRecord] = {}
         self.conversations: dict[str, ConversationRecord] = {}
-        self.turns: dict[str, Turn] = {}
-        self.changes: dict[str, ChangeRecord] = {}
+        self.turns: Remembered[Turn] = Remembered(REMEMBERED)
+        self.changes: Remembered[ChangeRecord] = Remembered(REMEMBERED)
 
     def add(self, record: Record | Growth) -> None:
         """Remember a record in place of the one with its id."""
@@ -120,17 +121,14 @@ class Known:
         elif isinstance(record, ConversationRecord):
             self.conversations[record.conversation_id] = record
         elif isinstance(record, Turn):
-            self.turns[record.turn_id] = replace(record)  # without what the other one caches, which is larger than it
+            self.turns.add(record.turn_id, replace(record))  # without what the other one caches, which is larger
         elif isinstance(record, ChangeRecord):
-            self.changes[record.change_id] = record
+            self.changes.add(record.change_id, record)
         elif isinstance(record, Rekey):
             for notebook in [each for each in self.notebooks.values() if each.key == record.old]:
                 self.notebooks[notebook.notebook_id] = replace(notebook, key=record.new)
-        elif record.turn_id in self.turns:
-            self.turns[record.turn_id] = replace(self.turns[record.turn_id], text=record.text)
-        for some in (self.turns, self.changes):
-            if len(some) > REMEMBERED:
-                del some[next(iter(some))]
+        elif (turn := self.turns.get(record.turn_id)) is not None:
+            self.turns.add(record.turn_id, replace(turn, text=record.text))
 
     def parents(self) -> list[Record]:
         """What turns belong to, in the order to save it in."""
@@ -150,7 +148,7 @@ class Known:
 
     def all(self) -> list[Record]:
         """Everything, in the order to save it in."""
-        return [*self.parents(), *self.turns.values(), *self.changes.values()]
+        return [*self.parents(), *self.turns.all(), *self.changes.all()]
 
 
 class Writer:

@@ -75,7 +75,7 @@ LAYERS = (
         "attachments",
     },
     {"migrations", "history_file", "history_rows", "history_usage", "history"},
-    {"rescue", "writer", "saver"},
+    {"remembered", "rescue", "writer", "saver"},
     {
         "timeline",
         "kept",

@@ -5,7 +5,7 @@
 ``growth`` fills a file with 1,000, 10,000 and 100,000 turns of about 200 characters of prompt and 1,500 of reply, in
 words as frequent as those of a language, 100 turns to a conversation and 5 conversations to a notebook. ``length`` asks
 the echo provider 5,000 times in one conversation, by ``Conversation.ask`` and in cells, with room for some 20 turns in
-what is sent; cells that do something else are beside it, since IPython keeps every input.
+what is sent; cells of a magic that does nothing are beside it, since IPython keeps every input.
 """
 
 from __future__ import annotations
@@ -210,6 +210,7 @@ prompt = "what is the answer to question {0}, in a few words that take about as 
 shell = InteractiveShell.instance()
 shell.history_manager.enabled = False
 shell.run_cell("%load_ext flowgpt_magic")
+shell.register_magic_function(lambda line, cell: None, "cell", "nothing")
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic import journal
 conversation = Conversation()
@@ -218,7 +219,7 @@ def ask(number):
     text = prompt.format(number)
     if way == "ask":
         return conversation.ask(text).text
-    code = f"%%flowgpt\\n{text}" if way == "cell" else f"x = {text!r}"
+    code = f"%%{'flowgpt' if way == 'cell' else 'nothing'}\\n{text}"
     with contextlib.redirect_stdout(io.StringIO()):
         assert shell.run_cell(code, store_history=True, cell_id=f"cell-{number}").success
 
