@@ -11,6 +11,7 @@ from flowgpt_magic.desk import Asked, Desk
 from flowgpt_magic.errors import ConversationNotFoundError, FlowGptError, OptionError, closest
 from flowgpt_magic.plain_text import counted, cut, short_path
 from flowgpt_magic.records import MAIN
+from flowgpt_magic.secrecy import without_passwords
 from flowgpt_magic.subcommand import Subcommand, subcommand
 from flowgpt_magic.tables import Table
 
@@ -31,7 +32,7 @@ def in_force(desk: Desk, _rest: str = "") -> Shown:
     rows = (
         ("conversation", f"{conversation.name}, {counted(len(conversation.turns), 'turn')}"),
         ("model", _asked(chosen.model)),
-        ("system prompt", cut(chosen.system, 200) or "none"),
+        ("system prompt", cut(without_passwords(chosen.system), 200) or "none"),
         ("temperature", temperature),
         ("format", chosen.format),
         ("notebook", short_path(desk.journal.place.path) or desk.journal.place.label),
@@ -43,7 +44,7 @@ def in_force(desk: Desk, _rest: str = "") -> Shown:
 def _asked(name: str) -> str:
     """Who would be asked; a name that means nobody, with what is wrong with it."""
     try:
-        return str(models.find_model(name))
+        return without_passwords(str(models.find_model(name)))
     except FlowGptError as error:
         return f"nobody: {error}"
 
@@ -312,7 +313,7 @@ def model(desk: Desk, rest: str) -> Shown:
     conversation = desk.conversation()
     if rest:
         conversation.set(model=None if rest.lower() == "none" else models.chosen_name(options.unquoted(rest)))
-    return str(models.find_model(conversation.settings().model))
+    return without_passwords(str(models.find_model(conversation.settings().model)))
 
 
 def _state(desk: Desk) -> str:

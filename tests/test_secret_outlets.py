@@ -306,6 +306,8 @@ def subcommands(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object
     patch.setattr(find_provider("flowgpt"), "would_answer", lambda *_: f"no: {secret}")
     desk = new_desk()
     lines = ["alias", "aliases", "config", "set base_url", f"set base_url {json.dumps(secret)}", "providers", "models"]
+    lines += [f"model openai_compatible:{secret.split()[0]}", "model", ""]
+    patch.setenv("FLOWGPT_SYSTEM", secret)
     return [_shown(desk, line) for line in lines]
 
 
