@@ -75,6 +75,7 @@ class PanelState:
         self._lock = threading.RLock()
         self._sending = threading.Lock()
         self._rows: list[Row] = []
+        self._of_rows: list[Turn] = []  # the turns whose rows they are
         self._revision = 0
         self._streams: dict[str, Stream] = {}
         self._rendered: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
@@ -263,16 +264,24 @@ class PanelState:
         with suppress(FlowGptError):  # the settings do not say any more which history it is: it stays the one it was
             self._bind()
         self._show(self._truth())
-        rows = [row(turn, self._versions(turn), self._status(turn)) for turn in self._turns()]
-        found = splice(self._rows, rows)
-        self._rows = rows
+        turns = self._turns()
+        same = self._unchanged(turns)
+        rows = [row(turn, self._versions(turn), self._status(turn)) for turn in turns[same:]]
+        found = splice(self._rows[same:], rows)
+        self._rows[same:], self._of_rows = rows, turns
         if found is not None:
             self._revision += 1
             if len(self.pages):
-                about = {"kind": "splice", "revision": self._revision, "at": found.at, "gone": found.gone}
+                about = {"kind": "splice", "revision": self._revision, "at": same + found.at, "gone": found.gone}
                 self._send({**about, "rows": list(found.rows)})
         if not self._follow_streams() and found is not None:
             self._settled()
+
+    def _unchanged(self, turns: list[Turn]) -> int:
+        """How many of the first turns have their rows already: a turn that ended is another object when it changes."""
+        pairs = zip(self._of_rows, turns, strict=False)
+        changed = (n for n, (before, turn) in enumerate(pairs) if turn is not before or turn.status == "streaming")
+        return next(changed, min(len(self._of_rows), len(turns)))
 
     def _turns(self) -> list[Turn]:
         """The turns that count; also where the settings are wrong, and nobody knows where they are kept."""
@@ -281,7 +290,8 @@ class PanelState:
     def _follow_streams(self) -> set[str]:
         """Begin to tell of the replies that arrive, and end with those that have ended; the ids of the former."""
         turns, pages = self._turns(), len(self.pages)
-        arriving = {turn.turn_id for turn in turns if self._status(turn) == "streaming"}
+        open_turns = [turn for turn in turns if turn.status == "streaming"]
+        arriving = {turn.turn_id for turn in open_turns if self._status(turn) == "streaming"}
         for turn_id in arriving - self._streams.keys():
             reply = self._kept.replies.get(turn_id)
             if reply is not None and pages:

@@ -12,9 +12,10 @@ import pytest
 from flowgpt_magic import bridge, journal, panel_state
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ProviderError, RateLimitError
-from flowgpt_magic.messages import Usage, progress
+from flowgpt_magic.messages import Turn, Usage, progress
 from flowgpt_magic.notebook import NO_CELL, Cell
 from flowgpt_magic.panel_state import PanelError
+from flowgpt_magic.panel_turns import Row, row
 from flowgpt_magic.providers.echo import Echo
 from tests.panel_page import Page
 
@@ -347,6 +348,27 @@ def test_of_two_thousand_turns_only_the_outline_is_sent(open_page):
     assert [message["kind"] for message in page.messages] == ["outline"]
     page.tell("need", turns=[row[0] for row in page.rows[-5:]])
     assert len(page.turns) == 5
+
+
+def test_a_new_turn_of_a_long_conversation_makes_rows_of_the_changed_turns_alone(open_page, monkeypatch):
+    chat = Conversation()
+    ask("prompt", chat)
+    chat.begin_anew([chat.turns[0]] * 500)
+    page = open_page()
+    made: list[str] = []
+
+    def counted(turn: Turn, versions: int, status: str) -> Row:
+        made.append(turn.prompt)
+        return row(turn, versions, status)
+
+    monkeypatch.setattr(panel_state, "row", counted)
+
+    ask("another", chat)
+    page.wait(lambda: len(page.rows) == 501)
+    chat.undo()
+    page.wait(lambda: len(page.rows) == 500)
+
+    assert set(made) <= {"another"}
 
 
 def test_a_long_reply_goes_out_in_portions(open_page):
