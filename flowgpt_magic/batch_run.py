@@ -191,6 +191,7 @@ class Run:
         while (flight := self._next_flight()) is not None:
             flight.error = None
             self._flights[flight.item.index] = flight
+            self._server.begins(flight)
             flight.task = self._begin(self._fly(flight))
         busy = self._items or self._looking or self._line or self._flights
         if self._all_here and not busy and self._saving is None:

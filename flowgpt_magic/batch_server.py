@@ -58,7 +58,7 @@ class Server:
         self.pace = limits.pace or Pace(limits.per_minute, clock=clock)
         self.concurrency = Concurrency(limits.concurrency, clock=clock)
         self.breaker = Breaker(limits.patience, clock=clock)
-        self.sent: set[int] = set()  # the prompts whose request has gone out, and has not ended
+        self.sent: set[int] = set()  # the prompts whose request has gone out, or does so at once, and has not ended
         self._retries, self._tally, self._clock = limits.retries, tally, clock
         self._patience = PATIENCE if limits.patience is None else limits.patience
         self._answered_at: float | None = None
@@ -81,6 +81,15 @@ class Server:
         if self.breaker.open:
             return Pause(0.0 if self.breaker.probing else self.breaker.due_in, self.breaker.left)
         return Pause(self.held_for) if self.held_for else None
+
+    def begins(self, flight: Flight) -> None:
+        """``flight`` is about to be asked.
+
+        It counts as sent from now on, unless it has to wait for its turn. Replies come in crowds: what follows them
+        goes out only when all of the crowd are read, and a refusal among them would seem to meet an idle server.
+        """
+        if self.pace.is_free:
+            self.sent.add(flight.item.index)
 
     def kind(self, error: BaseException) -> Kind:
         """What ``error`` says about the server."""

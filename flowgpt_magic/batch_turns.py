@@ -155,7 +155,7 @@ class Turns:
         """``item``, ready to be asked."""
         images = [*getattr(item.prompt, "images", ()), *self.request.images]
         request = replace(self.request, prompt=item.prompt, earlier=item.earlier, images=images)
-        key = request_key(request, self._sent)
+        key = request_key(request, self._sent, self._shaping if item.earlier is None else None)
         if self._sample:
             key = f"{key} {self._sample}"
         # As many replies as there are such prompts, again and again.

@@ -276,12 +276,16 @@ def shaping(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NO_PARAMETERS}
 
 
-def request_key(request: Request, turns: Sequence[Turn]) -> str:
-    """The same for two requests exactly if provider, model, messages and parameters are."""
+def request_key(request: Request, turns: Sequence[Turn], shaping: Mapping[str, Any] | None = None) -> str:
+    """The same for two requests exactly if provider, model, messages and parameters are.
+
+    ``shaping`` is that of the request, where it is known already.
+    """
     system = request.chosen.system if request.chosen.system.strip() else ""
     words = [system, *(turn.digest for turn in turns), request.prompt, *request.images]
     # Which key it was asked with changes nothing of the answer, by whatever name a turn knows it.
-    shaped = {name: value for name, value in request.shaping.items() if name not in settings.KEYS.values()}
+    given = request.shaping if shaping is None else shaping
+    shaped = {name: value for name, value in given.items() if name not in settings.KEYS.values()}
     try:
         asked = json.dumps([request.target.provider, request.target.model, words, shaped], sort_keys=True)
     except (TypeError, ValueError) as error:

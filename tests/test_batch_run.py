@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from flowgpt_magic import attempts, batch_breaker, batch_run, batch_server, pacing
+from flowgpt_magic import attempts, batch_breaker, batch_run, batch_server, map_prompts, pacing
+from flowgpt_magic import request as requests
 from flowgpt_magic.errors import (
     AuthenticationError,
     BatchError,
@@ -29,6 +31,9 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.messages import notice
+from flowgpt_magic.providers import flowgpt, http, openai_compatible, openai_servers
+from flowgpt_magic.providers.http_tls import TlsFiles
+from tests import servers
 from tests.batches import Asked, batch_of, end, kernel
 
 
@@ -414,3 +419,81 @@ def test_replies_of_a_batch_are_in_the_log(caplog):
         batch_of(["one"]).read()
 
     assert [record.message.split(",")[0] for record in caplog.records] == ["told:words asked", "told:words complete"]
+
+
+def test_a_refusal_among_a_crowd_of_replies_leaves_as_many_under_way():
+    """Those that follow the replies have not been sent when it is read: the server seems to be idle, and is not."""
+    arrived: list[str] = []
+    later = most = 0
+    crowd: list[asyncio.Event] = []
+
+    async def answer(prompt):
+        nonlocal later, most
+        arrived.append(prompt)
+        if len(arrived) <= 11:
+            crowd[:] = crowd or [asyncio.Event()]
+            if len(arrived) == 11:
+                asyncio.get_running_loop().call_soon(crowd[0].set)  # it is the last one that goes on
+            await crowd[0].wait()
+            if prompt == "prompt 10":
+                raise ProviderStatusError("no place", 503)
+        else:
+            later += 1
+            if 23 <= len(arrived) <= 40:  # those that followed the crowd have been answered
+                most = max(most, later)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            later -= 1
+        yield prompt
+
+    batch = batch_of([f"prompt {number}" for number in range(60)], answer, concurrency=11)
+
+    assert all(batch.texts)
+    assert most >= 10
+
+
+WHOLE = b'data: {"choices": [{"index": 0, "delta": {"content": "yes"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+COMMON = [  # what all requests of a batch have in common, by the function that works it out
+    *((flowgpt, "load"), (openai_compatible, "load"), (http, "check_base_url"), (http, "reach"), (http, "_session")),
+    *((requests, "parameters"), (openai_servers.Server, "read_key"), (openai_servers.Server, "route")),
+    *((openai_compatible, "headers"), (TlsFiles, "context")),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "path", "body"),
+    [
+        ("flowgpt", "base_url", "", servers.line("yes")),
+        ("openai_compatible:m", "openai_base_url", "/v1", WHOLE),
+    ],
+)
+def test_what_all_requests_have_in_common_is_worked_out_once(monkeypatch, model, setting, path, body):
+    counts: Counter[str] = Counter()
+
+    def counted(owner: Any, name: str) -> None:
+        whole = getattr(owner, name)
+
+        def call(*args: Any, **named: Any) -> Any:
+            counts[name] += 1
+            return whole(*args, **named)
+
+        monkeypatch.setattr(owner, name, call)
+
+    for owner, name in COMMON:
+        counted(owner, name)
+
+    async def answer(_request, connection):
+        await connection.send(servers.CHUNKED + servers.framed(body) + servers.END)
+
+    def counts_of(prompts: int) -> dict[str, int]:
+        counts.clear()
+        asked = [f"prompt {number}" for number in range(prompts)]
+        how = {"model": model, setting: url + path, "history": False, "progress": False}
+        assert map_prompts(asked, **how).texts == ["yes"] * prompts
+        return dict(counts)
+
+    with servers.served(answer) as url:
+        of_one, of_many = counts_of(1), counts_of(40)
+
+    assert of_many == of_one
+    assert (of_many["load"], of_many["reach"], of_many["_session"]) == (1, 1, 1)

@@ -1,8 +1,8 @@
 """What a batch costs: beside a bare gather of aiohttp, in memory, against the clock of a rate limit, and to stop.
 
-    python -m tests.benchmarks.batch [gather] [memory] [limit] [cancel] [open] [resume] [busy] [queue] [rate] [dead]
+    python -m tests.benchmarks.batch [gather] [places] [memory] [limit] [cancel] [open] [resume] [busy] [queue] ...
 
-The gateway runs as a process of its own, with the echo provider behind it.
+Servers whose own work would count run as processes of their own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import random
+import ssl
 import statistics
 import subprocess
 import sys
@@ -19,34 +20,26 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psutil
 
 from flowgpt_magic.bridge import Worker
-from tests import hostile_servers, servers
+from flowgpt_magic.providers.flowgpt import PATH, request_body, request_headers
+from tests import certificates, hostile_servers, servers
 from tests.batches import kernel
+from tests.benchmarks import openai_reader
+from tests.benchmarks.slow_server import Plan, SlowServer, refusal, slow_server
 
 PROMPTS, AT_ONCE = 1_000, 100
 MANY = 100_000
-TURNS = 15  # rounds of the comparison
-
-
-@contextmanager
-def gateway() -> Iterator[str]:
-    """A gateway in front of the echo provider; its address."""
-    command = [sys.executable, "-m", "flowgpt_magic.gateway", "--model", "echo", "--port", "0"]
-    wide = ["--concurrency", str(AT_ONCE), "--queue", str(PROMPTS)]
-    process = subprocess.Popen([*command, *wide], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        yield process.stdout.readline().strip().partition("=")[2]
-    finally:
-        process.terminate()
-        process.wait()
+TURNS = 8  # rounds of the comparison, of which the first does not count
 
 
 @contextmanager
@@ -64,19 +57,69 @@ def prompts(count: int = PROMPTS) -> list[str]:
     return [f"Say the number {number} and nothing else, please." for number in range(count)]
 
 
-async def bare(url: str, asked: list[str]) -> list[str]:
-    """What one would write by hand: one session, so many connections, the text of each reply."""
-    from flowgpt_magic.providers.flowgpt import PATH, request_body, request_headers
+def texts_of(body: bytes) -> Iterator[str]:
+    """The texts of a reply of either protocol."""
+    for line in body.splitlines():
+        said = line.removeprefix(b"data: ")
+        if not said.startswith(b"{"):
+            continue
+        event = json.loads(said)
+        if event.get("event") == "text":
+            yield event["data"]
+        elif event.get("choices") and (text := event["choices"][0]["delta"].get("content")):
+            yield text
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
+
+async def bare(asked: list[str], url: str, body_for: Callable[[str], Any], at_once: int = AT_ONCE) -> list[str]:
+    """What one would write by hand: one session, so many connections, the text of each reply."""
+    tls = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE"))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once, ssl=tls)) as session:
 
         async def ask(prompt: str) -> str:
-            body = request_body("gpt-3.5-turbo", [{"role": "user", "content": prompt}], 0.7)
-            async with session.post(url + PATH, json=body, headers=request_headers("")) as response:
-                events = [json.loads(line) for line in (await response.read()).splitlines() if line.strip()]
-            return "".join(event["data"] for event in events if event.get("event") == "text")
+            async with session.post(url, json=body_for(prompt), headers=request_headers("")) as response:
+                return "".join(texts_of(await response.read()))
 
         return list(await asyncio.gather(*(ask(prompt) for prompt in asked)))
+
+
+def flowgpt_body(prompt: str) -> Any:
+    """What the FlowGPT protocol asks for a prompt."""
+    return request_body("gpt-3.5-turbo", [{"role": "user", "content": prompt}], 0.7)
+
+
+def openai_body(prompt: str) -> Any:
+    """What OpenAI's protocol asks for a prompt."""
+    return {**openai_reader.BODY, "messages": [{"role": "user", "content": prompt}]}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One protocol: what a server of it sends, where and what it is asked, and the options of a batch that asks it."""
+
+    model: str
+    setting: str
+    base: str  # what the base URL has behind the host
+    path: str
+    chunks: tuple[bytes, ...]
+    body_for: Callable[[str], Any]
+
+    def options(self, server: SlowServer) -> dict[str, Any]:
+        """The options of a batch at ``server``."""
+        return {"model": self.model, self.setting: server.url + self.base, "progress": False, "refresh": True}
+
+
+WORDS = [f"word {number} " for number in range(20)]
+WAYS = {
+    "FlowGpt": Way("flowgpt", "base_url", "", PATH, tuple(map(servers.line, WORDS)), flowgpt_body),
+    "OpenAICompatible": Way(
+        f"openai_compatible:{openai_reader.MODEL}",
+        "openai_base_url",
+        "/v1",
+        "/chat/completions",
+        (*map(openai_reader.chunk, WORDS), openai_reader.LAST),
+        openai_body,
+    ),
+}
 
 
 def timed(call) -> tuple[float, float, list[str]]:
@@ -87,31 +130,63 @@ def timed(call) -> tuple[float, float, list[str]]:
 
 
 def measure_gather() -> None:
+    """Against a server that answers in 50 ms, both protocols, over HTTP and TLS."""
+    authority = certificates.authority()
+    certificate = tuple(map(str, authority.certificate("127.0.0.1")))
+    print(
+        f"{PROMPTS:,} prompts, {AT_ONCE} at once, {len(WORDS)} chunks after 50 ms, every turn kept in a history on disk"
+    )
+    for name, way in WAYS.items():
+        for tls in (False, True):
+            os.environ["SSL_CERT_FILE"] = str(authority.bundle)
+            with slow_server(Plan(way.chunks, certificate=certificate if tls else None)) as server, history():
+                compare_with_bare(f"{name} over {'TLS' if tls else 'HTTP'}", way, server)
+
+
+def compare_with_bare(name: str, way: Way, server: SlowServer) -> None:
+    """A batch and a bare gather in turn: the one that comes second finds the machine warm."""
     from flowgpt_magic import map_prompts
 
     asked, walls, processors = prompts(), [], []
-    with gateway() as url, history():
-        for turn in range(TURNS):
-            how = {"model": "flowgpt", "base_url": url, "concurrency": AT_ONCE, "progress": False, "refresh": True}
-            ways = [
-                lambda: asyncio.run(bare(url, asked)),
-                lambda how=how: map_prompts(asked, **how).texts,
-            ]
-            # The one that comes second finds the machine warm: they take turns.
-            order = (0, 1) if turn % 2 else (1, 0)
-            found = {each: timed(ways[each]) for each in order}
-            assert found[0][2] == found[1][2] == asked
-            if turn:
-                walls.append((found[0][0], found[1][0]))
-                processors.append((found[0][1], found[1][1]))
+    for turn in range(TURNS):
+        ways = [
+            lambda: asyncio.run(bare(asked, server.url + way.base + way.path, way.body_for)),
+            lambda: map_prompts(asked, concurrency=AT_ONCE, **way.options(server)).texts,
+        ]
+        found = {each: timed(ways[each]) for each in ((0, 1) if turn % 2 else (1, 0))}
+        assert found[0][2] == found[1][2] == ["".join(WORDS)] * PROMPTS
+        if turn:
+            walls.append((found[0][0], found[1][0]))
+            processors.append((found[0][1], found[1][1]))
     ratios = sorted(ours / theirs for theirs, ours in walls)
-    print(f"{PROMPTS:,} prompts, {AT_ONCE} at once, every turn kept in a history on disk, {len(walls)} rounds")
-    for name, pairs in (("seconds", walls), ("seconds of CPU here", processors)):
-        print(
-            f"  {name:<20} bare gather {statistics.median(each for each, _ in pairs):.3f}, "
-            f"batch {statistics.median(each for _, each in pairs):.3f} (medians)"
-        )
-    print(f"  ratio: median {statistics.median(ratios):.2f}, best {ratios[0]:.2f}, worst {ratios[-1]:.2f}")
+    middle, least, most = statistics.median(ratios), ratios[0], ratios[-1]
+    print(f"  {name}, {len(walls)} rounds: ratio median {middle:.2f}, from {least:.2f} to {most:.2f}")
+    for kind, pairs in (("seconds", walls), ("seconds of CPU", processors)):
+        theirs, ours = (statistics.median(each[place] for each in pairs) for place in (0, 1))
+        print(f"    {kind:<15} bare gather {theirs:.3f}, batch {ours:.3f} (medians)")
+
+
+def measure_places() -> None:
+    """A server that works on 10 requests at a time, 100 ms each, and refuses all others at once."""
+    from flowgpt_magic import map_prompts
+
+    way, asked, places = WAYS["OpenAICompatible"], prompts(300), 10
+    for status in ("503 Service Unavailable", "429 Too Many Requests"):
+        for headers in ((), ("Retry-After: 1",)):
+            plan = Plan(way.chunks, 0.1, places, refusal(status, *headers))
+            with slow_server(plan) as server, history():
+                for _ in range(3):
+                    url = server.url + way.base + way.path
+                    theirs, _cpu, _texts = timed(lambda url=url: asyncio.run(bare(asked, url, way.body_for, places)))
+                    server.counts()
+                    batch = map_prompts(asked, concurrency=50, **way.options(server))
+                    ours, _cpu, _none = timed(batch.read)
+                    lost, refused = sum(each.status != "complete" for each in batch.results), server.counts().refused
+                    print(
+                        f"{status[:3]} {' '.join(headers):<15} {lost} of {len(asked)} lost, {refused} refused; "
+                        f"{ours:.2f} s ({3.0 / ours:.2f} of what the server can); "
+                        f"a bare gather of {places} takes {theirs:.2f} s"
+                    )
 
 
 def megabytes() -> float:
@@ -354,6 +429,7 @@ if __name__ == "__main__":
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     chosen = {
         "gather": measure_gather,
+        "places": measure_places,
         "memory": measure_memory,
         "limit": measure_limit,
         "cancel": measure_cancel,
