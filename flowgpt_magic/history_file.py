@@ -22,6 +22,7 @@ from flowgpt_magic.records import MEMORY
 from flowgpt_magic.search import spaced
 
 DATABASE_SUFFIXES = {".sqlite3", ".sqlite", ".db"}
+CACHE = 512  # KiB of the file that a connection keeps in memory; the system keeps the rest, and reading it is as quick
 WAL_LIMIT = 16 * 2**20  # bytes the write-ahead log keeps after it was copied into the file
 COPY_LIMIT = 256 * 2**20  # bytes of a file that is copied into memory where it cannot be written
 
@@ -131,6 +132,7 @@ def _prepare(database: sqlite3.Connection, location: str, patience: float) -> No
         _keep_private(location)
     _use_write_ahead_log(database, patience)
     database.execute("PRAGMA synchronous = NORMAL")
+    database.execute(f"PRAGMA cache_size = -{CACHE}")
     database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     database.execute("PRAGMA foreign_keys = ON")
     migrations.migrate(database, location)

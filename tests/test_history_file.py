@@ -24,7 +24,7 @@ from flowgpt_magic.errors import (
     HistoryRecordError,
 )
 from flowgpt_magic.history import History
-from flowgpt_magic.history_file import CODES, MEMORY, MOVE_LIMIT, code_of, is_damaged, move_aside, open_file
+from flowgpt_magic.history_file import CACHE, CODES, MEMORY, MOVE_LIMIT, code_of, is_damaged, move_aside, open_file
 from flowgpt_magic.migrations import NEWEST
 from tests.records import conversation_record, notebook_record, turn_record
 
@@ -720,3 +720,10 @@ PROVOKED = {
     "constraint failed": _constraint,
     "too big": _too_big,
 }
+
+
+def test_what_a_connection_keeps_in_memory_does_not_grow_with_the_file(tmp_path):
+    history = History(tmp_path / "history.sqlite3")
+
+    assert history._run("PRAGMA cache_size").fetchone() == (-CACHE,)  # in KiB, where it is negative
+    history.close()
