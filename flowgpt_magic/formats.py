@@ -97,7 +97,7 @@ def shown(text: str, form: str, *, images: bool = False) -> Shown:
     if len(text) <= LONGEST:
         return FORMATS[form](text, images)
     made = FORMATS["text" if form == "text" else "markdown"](text[:LONGEST], images)
-    more = f"… {len(text) - LONGEST:,} more characters are not shown here, but in the text of this reply"
+    more = f"… {len(text) - LONGEST:,} more characters are not shown; the plain text of this output has the whole reply"
     around = {"text/markdown": "{}\n\n*{}*", "text/html": "{}<p><em>{}</em></p>"}
     return Shown({kind: around[kind].format(page, more) for kind, page in made.data.items()})
 

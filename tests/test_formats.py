@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowgpt_magic import formats
 from flowgpt_magic.formats import FORMATS, read_json, shown
 from flowgpt_magic.markdown import code_blocks
 from flowgpt_magic.settings import FORMATS as WORDS
@@ -133,3 +134,16 @@ def test_html_keeps_what_is_harmless_also_from_a_code_block():
 @given(st.text(), st.sampled_from(sorted(FORMATS)))
 def test_no_text_is_too_odd_for_a_format(text, form):
     assert set(shown(text, form).data) in ({"text/markdown"}, {"text/html"})
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [("markdown", "text/markdown"), ("text", "text/html"), ("json", "text/markdown")]
+)
+def test_of_a_very_long_reply_the_beginning_is_shown_and_how_much_more_there_is(form, kind, monkeypatch):
+    monkeypatch.setattr(formats, "LONGEST", 10)
+
+    page = shown("0123456789" + "abcde " * 500, form).data[kind]
+
+    assert "0123456789" in page
+    assert "abc" not in page
+    assert "3,000 more characters are not shown" in page
