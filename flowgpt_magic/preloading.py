@@ -63,7 +63,8 @@ def somebody_types(shell: Any, result: Any) -> bool:
     if not getattr(info, "store_history", False):
         return False
     if hasattr(shell, "kernel"):
-        return bool((shell.get_parent() or {}).get("content", {}).get("allow_stdin", False))
+        request: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}  # not every kernel is one of ipykernel's
+        return bool(request.get("content", {}).get("allow_stdin", False))
     return sys.stdin is not None and sys.stdin.isatty()
 
 

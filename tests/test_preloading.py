@@ -216,10 +216,11 @@ def test_a_cell_of_a_program_was_not_typed(kept, monkeypatch):
     assert somebody_types(SimpleNamespace(), result) is kept
 
 
-def test_an_interrupted_cell_and_a_piped_one_were_not_typed(monkeypatch):
+def test_an_interrupted_cell_a_piped_one_and_one_of_an_unknown_kernel_were_not_typed(monkeypatch):
     result = SimpleNamespace(info=SimpleNamespace(store_history=True))
 
     assert not somebody_types(SimpleNamespace(kernel=None), None)
+    assert not somebody_types(SimpleNamespace(kernel=None), result)
     for stdin in (None, SimpleNamespace(isatty=lambda: False)):
         monkeypatch.setattr(sys, "stdin", stdin)
         assert not somebody_types(SimpleNamespace(), result)
