@@ -176,7 +176,7 @@ def ipykernel_6() -> Path:
         # Several test runs may do this at once: the folder appears whole, and only one of them puts it there.
         made = Path(tempfile.mkdtemp(dir=sys.prefix))
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(made)]
-        subprocess.run([*command, f"ipykernel=={IPYKERNEL_6}", "nest-asyncio"], check=True)
+        subprocess.run([*command, f"ipykernel=={IPYKERNEL_6}", "nest-asyncio", "comm"], check=True)
         try:
             made.rename(folder)
         except OSError:  # another one was quicker

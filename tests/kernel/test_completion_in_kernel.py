@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import IPython
 import pytest
 
 from tests.kernel.conftest import NEW_KERNELS, Kernel
@@ -12,7 +13,10 @@ PANDAS = "import pandas\nframe = pandas.DataFrame({'price': [1], 'amount paid': 
 
 
 # Releases before IPython 8.6 cut words at their own places, and are told no types.
-without_colab = pytest.mark.parametrize("shared_kernel", NEW_KERNELS, indirect=True)
+OLDER = pytest.mark.skipif(IPython.version_info < (8, 6), reason="IPython cuts words at its own places")
+without_colab = pytest.mark.parametrize(
+    "shared_kernel", [pytest.param(each, marks=OLDER) for each in NEW_KERNELS], indirect=True
+)
 
 
 @dataclass
