@@ -133,6 +133,7 @@ def _prepare(database: sqlite3.Connection, location: str, patience: float) -> No
     _use_write_ahead_log(database, patience)
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute(f"PRAGMA cache_size = -{CACHE}")
+    database.execute("PRAGMA temp_store = MEMORY")  # what is sorted needs no disk, which may be full
     database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     database.execute("PRAGMA foreign_keys = ON")
     migrations.migrate(database, location)
