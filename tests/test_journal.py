@@ -586,6 +586,8 @@ def test_a_process_that_ends_at_once_after_its_batch_was_complete_has_saved_it(t
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_child_that_was_forked_while_a_thread_held_the_locks_can_ask(tmp_path):
     program = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.12 on a fork beside threads warns
 import os, sys, threading
 from flowgpt_magic import Conversation, bridge, journal
 chat = Conversation()
