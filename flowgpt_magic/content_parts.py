@@ -48,6 +48,9 @@ def read_messages(given: Messages, *, images: bool, who: str) -> list[Message]:
 
 def read_message(given: Any) -> Message:
     """One message: its role, its text and its images. Raises ``PromptError`` that names what cannot be sent."""
+    if _is_plain(given):
+        plain: Message = given
+        return plain
     if not isinstance(given, Mapping) or "role" not in given:
         raise PromptError(f"{WANTED}.")
     role = given["role"]
@@ -64,6 +67,14 @@ def read_message(given: Any) -> Message:
     if images:
         message["images"] = images
     return message
+
+
+def _is_plain(given: Any) -> bool:
+    """Is it a role and a text already? Those of a long conversation are, and are read at every prompt."""
+    if type(given) is not dict or len(given) != 2 or type(given.get("content")) is not str:
+        return False
+    role = given.get("role")
+    return type(role) is str and ROLES.get(role) == role
 
 
 def prompt_of_message(message: Message) -> str:

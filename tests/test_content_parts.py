@@ -147,3 +147,17 @@ def test_the_prompt_is_the_text_of_the_last_message_with_its_images():
 
     assert (prompt, prompt.images) == ("What?", (PNG,))
     assert prompt_of_message({"role": "user", "content": "What?"}) == "What?"
+
+
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_a_message_that_is_a_role_and_a_text_is_handed_on_as_it_is(role):
+    message = {"role": role, "content": "words"}
+
+    assert read_message(message) is message
+
+
+@pytest.mark.parametrize("role", ["tool", "wizard", [], None])
+def test_no_other_role_is_handed_on_unread(role):
+    with pytest.raises(PromptError):
+        read_message({"role": role, "content": "words"})
+    assert read_message({"role": "developer", "content": "words"}) == {"role": "system", "content": "words"}

@@ -27,6 +27,8 @@ def check_messages(messages: Any) -> Messages:
             f"messages must be a list such as [{{'role': 'user', 'content': 'Hello'}}], not {type(messages).__name__}."
         )
     for message in messages:
+        if type(message) is dict and type(message.get("role")) is type(message.get("content")) is str:
+            continue  # as they nearly all are, and a long conversation has many
         if not isinstance(message, Mapping):
             raise PromptError(f"a message must have a role and a content; it cannot be {type(message).__name__}.")
         if not isinstance(message.get("role"), str):
