@@ -6,17 +6,28 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.markup import Change
 from flowgpt_magic.panel_actions import answer
 from flowgpt_magic.panel_state import PanelState
+from tests.shown import changed
 
 PATIENCE = 20.0  # seconds after which a test fails that waits for something to happen
 
+# What the kernel tells a page, and what the page then has. The tests of the page's script in `panel_js` read it too.
+CASES = json.loads(Path(__file__).with_name("panel_changes.json").read_text("utf-8"))
+
+
+def cases(kind: str) -> dict[str, dict[str, Any]]:
+    """The cases of one kind, by their names."""
+    return {case["name"]: case for case in CASES[kind]}
+
 
 class Page:
-    """The page's side of the protocol, as ``static/panel.js`` has it."""
+    """The page's side of the protocol, as ``panel/src`` has it."""
 
     def __init__(self, conversation: Conversation | None = None, name: str = "a") -> None:
         self.name = name
@@ -79,8 +90,7 @@ class Page:
                 continue
             assert number == turn["n"] + 1
             turn["n"] = number
-            block = turn["blocks"][keep].encode("utf-16-le")[: 2 * cut].decode("utf-16-le") if cut else ""
-            turn["blocks"][keep:] = [*([block + add] if cut or add else []), *(more[0] if more else ())]
+            turn["blocks"] = changed(turn["blocks"], Change(keep, cut, add, tuple(more[0]) if more else ()))
         if "end" in told and told["end"]["id"] in self.turns:
             self.turns[told["end"]["id"]].update(told["end"])
 

@@ -12,6 +12,7 @@ from flowgpt_magic import highlight
 from flowgpt_magic.allowed_html import WORDS
 from flowgpt_magic.highlight import KINDS, LONGEST_CODE, PLAIN, Runs, runs_of, spans_of
 from flowgpt_magic.terminal_blocks import LANGUAGES, LONGEST_COLOURED
+from tests.panel_page import CASES, cases
 
 PYTHON = '''\
 @decorate
@@ -44,6 +45,19 @@ def test_the_words_of_a_code_have_their_kinds(language):
 
     assert "".join(words for words, _ in spans) == code
     assert expected.items() <= dict(spans).items()
+
+
+@pytest.mark.parametrize("case", cases("runs").values(), ids=cases("runs"))
+def test_runs_are_written_as_the_script_of_the_panel_is_tested_with(case):
+    runs = runs_of(case["code"], case["language"])
+
+    assert runs == case["runs"]
+    pieces = [(piece, KINDS[kind].name if kind else "") for kind, piece in case["pieces"]]
+    assert list(spans_of(case["code"], runs)) == pieces
+
+
+def test_the_script_of_the_panel_is_tested_with_all_kinds():
+    assert CASES["kinds"] == {letter: kind.variable for letter, kind in KINDS.items()}
 
 
 def test_the_example_of_the_format_is_true():

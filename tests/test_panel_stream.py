@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.markup import blocks_of
+from flowgpt_magic.markup import Change, blocks_of
 from flowgpt_magic.panel_stream import AHEAD, FRAME, PATIENCE, Pages, Stream
+from tests.panel_page import cases
+from tests.shown import changed
 
 CHUNKS = st.lists(st.text(st.sampled_from("ab \n`*#|-😀é<&"), max_size=12), max_size=12)
 
@@ -25,13 +27,32 @@ class Arriving:
 
 
 def page_shows(messages: list[list]) -> list[str]:
-    """What the page's script makes of the changes, in UTF-16 as it does."""
-    blocks: list[bytes] = []
+    """The blocks of a page that was told of these changes."""
+    blocks: list[str] = []
     for _id, _number, keep, cut, add, *more in messages:
-        block = (blocks[keep][: 2 * cut] if cut else b"") + add.encode("utf-16-le")
-        blocks = [*blocks[:keep], *([block] if block else [])]
-        blocks += [each.encode("utf-16-le") for each in (more[0] if more else ())]
-    return [block.decode("utf-16-le") for block in blocks]
+        blocks = changed(blocks, Change(keep, cut, add, tuple(more[0]) if more else ()))
+    return blocks
+
+
+@pytest.mark.parametrize("case", cases("replies").values(), ids=cases("replies"))
+def test_the_kernel_tells_of_a_reply_what_the_script_is_tested_with(case):
+    reply = Arriving()
+    stream = Stream("turn", reply, images=False)
+    told = []
+    for chunk in case["chunks"]:
+        reply.chunks.append(chunk)
+        told.append(stream.step())
+    told.append(stream.finish("".join(case["chunks"])))
+
+    assert told == case["changes"]
+    assert page_shows([each for each in told if each]) == case["blocks"]
+
+
+@pytest.mark.parametrize("case", cases("changes").values(), ids=cases("changes"))
+def test_these_tests_read_a_change_as_the_script_does(case):
+    keep, cut, add, *more = case["change"]
+
+    assert changed(case["before"], Change(keep, cut, add, tuple(more[0]) if more else ())) == case["after"]
 
 
 @given(CHUNKS)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.panel_turns import LONGEST_PROMPT, PART, Row, facts, fit, parts, row, splice
+from tests.panel_page import cases
 from tests.records import conversation_record, notebook_record, turn_record
 
 CONVERSATION = conversation_record(notebook_record())
@@ -30,6 +32,16 @@ def test_a_splice_turns_one_list_into_the_other(before, after):
 
     assert spliced(before, told) == after
     assert (told is None) == (before == after)
+
+
+@pytest.mark.parametrize("case", cases("lists").values(), ids=cases("lists"))
+def test_the_kernel_tells_of_a_list_what_the_script_is_tested_with(case):
+    before, after = ([tuple(each) for each in case[which]] for which in ("before", "after"))
+
+    told = splice(before, after)
+
+    assert (told and {"at": told.at, "gone": told.gone, "rows": [list(each) for each in told.rows]}) == case["splice"]
+    assert spliced(before, told) == after
 
 
 @given(ROWS.filter(len), st.integers(0, 7))

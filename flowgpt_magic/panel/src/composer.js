@@ -1,0 +1,336 @@
+/** The field for the next prompt, with what is attached to it, completions and earlier prompts. */
+
+import { button, focused, icon, make } from "./dom.js";
+import { drafts } from "./drafts.js";
+
+/** @import { Panel } from "./panel.js" */
+
+const HIGHEST = 220; // pixels
+
+/**
+ * Completions, each with what it is about: they replace what is typed in `field` from `start` on, and `close` asks for a
+ * brace behind them.
+ * @typedef {{field: HTMLTextAreaElement | HTMLInputElement, start: number, items: [text: string, about: string][], close: boolean}} Offer
+ */
+
+export class Composer {
+  /** @param {Panel} panel */
+  constructor(panel) {
+    this.panel = panel;
+    this.attached = /** @type {string[]} */ ([]);
+    this.back = 0; // turns that ↑ has gone back
+    this.unsent = ""; // what was typed before ↑
+    this.typing = 0; // counts what makes an answer late: something was typed, or another draft is here
+    this.recalls = /** @type {Promise<unknown>} */ (Promise.resolve());
+    this.offered = /** @type {Offer | null} */ (null);
+    this.marked = 0; // number of a completion
+    this.wanted = /** @type {object | null} */ (null); // stands for the last request for completions
+    this.isStop = /** @type {boolean | undefined} */ (undefined); // what the button does
+    this.list = make("div", { class: "fg-list", role: "listbox", id: panel.id("list"), "aria-label": "Completions", hidden: true });
+    this.chips = make("div", { class: "fg-chips", role: "group", "aria-label": "Attached", hidden: true });
+    this.field = make("textarea", {
+      class: "fg-field", rows: "1", dir: "auto", "aria-label": "Prompt", placeholder: "Ask; / for commands, {name} for a variable",
+      "aria-autocomplete": "list", "aria-controls": panel.id("list"), "aria-describedby": panel.id("hint"),
+    });
+    this.attach = make("input", { class: "fg-field", type: "text", "aria-label": "What to attach: a variable, a file, cell:3, out:3 or err",
+      placeholder: "variable, file, cell:3, out:3 or err", "aria-autocomplete": "list", "aria-controls": panel.id("list"), spellcheck: "false" });
+    this.attachRow = make("div", { class: "fg-row fg-attach", hidden: true }, this.attach,
+      make("button", { type: "button", class: "fg-button", text: "Attach", onclick: () => this.addAttached() }));
+    this.clip = button("clip", "Attach a value or a file", () => this.toggleAttach(), { "aria-expanded": "false" });
+    this.send = make("button", { type: "button", class: "fg-send", "aria-label": "Send", title: "Send (Enter)", onclick: () => this.pressed() }, icon("send"));
+    this.hint = make("div", { class: "fg-hint", id: panel.id("hint") });
+    this.element = make("div", { class: "fg-composer" }, this.list, this.attachRow, this.chips,
+      make("div", { class: "fg-input" }, this.clip, this.field, this.send), this.hint);
+    this.listen();
+    this.restore();
+  }
+
+  listen() {
+    this.field.addEventListener("input", () => this.typed());
+    this.field.addEventListener("focus", () => this.panel.link.tell("look"));
+    this.attach.addEventListener("input", () => this.complete(this.attach));
+    for (const field of [this.field, this.attach]) {
+      field.addEventListener("keydown", (event) => this.key(/** @type {KeyboardEvent} */ (event)));
+      field.addEventListener("blur", () => this.offer(null));
+    }
+    this.list.addEventListener("mousedown", (event) => {
+      event.preventDefault();
+      const option = /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest("[role=option]"));
+      if (option) this.take(Number(option.dataset.number));
+    });
+  }
+
+  typed() {
+    this.typing += 1;
+    this.back = 0;
+    this.fit();
+    this.remember();
+    this.complete(this.field);
+    this.panel.forgetError();
+  }
+
+  /* what is typed is kept */
+
+  get draft() {
+    return this.draftOf(this.panel.model.get("name"));
+  }
+
+  /**
+   * The name of a draft of a conversation of this notebook.
+   * @param {string} name of the conversation
+   */
+  draftOf(name, kind = "prompt") {
+    return `flowgpt-${kind}:${this.panel.kernel.manager?.context?.path ?? location.pathname}:${name}`;
+  }
+
+  remember(draft = this.draft, text = this.field.value, attached = this.attached) {
+    drafts.write(draft, text || attached.length ? { text, attached } : null);
+  }
+
+  /** The other conversations of the notebook that have a draft. */
+  elsewhere() {
+    const names = this.panel.model.get("names");
+    return names.filter((name) => name !== this.panel.model.get("name") && drafts.read(this.draftOf(name))?.text);
+  }
+
+  /** The draft of the conversation. Is there one? */
+  restore() {
+    const draft = drafts.read(this.draft);
+    if (draft) this.fill(String(draft.text), draft.attached.map(String));
+    return Boolean(draft);
+  }
+
+  /**
+   * Another conversation is here: its draft, or what is typed comes along, as it does where it is the `same` one.
+   * @param {string} before the name of the conversation until now
+   * @param {boolean} same
+   */
+  change(before, same) {
+    if (!same && this.restore()) return;
+    this.remember(this.draftOf(before), "", []);
+    this.remember();
+  }
+
+  /**
+   * Other words are in the field.
+   * @param {string} text
+   * @param {string[]} attached
+   */
+  fill(text, attached) {
+    this.typing += 1;
+    this.field.value = text;
+    this.attached = attached;
+    this.back = 0;
+    this.showChips();
+    this.fit();
+    this.offer(null);
+  }
+
+  /** As high as what is typed; what is around stays as it is meanwhile, or else the transcript would be moved. */
+  fit() {
+    const { element, field } = this;
+    element.style.minHeight = `${element.offsetHeight}px`;
+    field.style.height = "auto";
+    field.style.height = `${Math.min(field.scrollHeight + 2, HIGHEST)}px`;
+    element.style.minHeight = "";
+  }
+
+  /* sending */
+
+  /** The button: Stop while something arrives, else Send. */
+  showButton() {
+    const stop = this.panel.stoppable;
+    if (this.isStop !== stop) {
+      this.isStop = stop;
+      this.send.replaceChildren(icon(stop ? "stop" : "send"));
+      this.send.classList.toggle("fg-stop", stop);
+      this.send.setAttribute("aria-label", stop ? "Stop" : "Send");
+      this.send.title = stop ? "Stop the reply" : "Send (Enter)";
+    }
+  }
+
+  pressed() {
+    if (this.panel.stoppable) this.panel.stop();
+    else this.submit();
+  }
+
+  async submit() {
+    const { panel } = this;
+    const text = this.field.value;
+    if (!text.trim() || this.field.readOnly) return;
+    if (text.trim().startsWith("/search ")) { panel.search.open(text.trim().slice(8)); this.sent(this.draft, text, this.attached); return; }
+    const command = text.startsWith("/") && !text.startsWith("//");
+    if (!command && panel.refuseWhileArriving()) return;
+    const { draft, attached } = this;
+    panel.pending = !command;
+    this.field.readOnly = true;
+    this.showButton();
+    panel.sent = true;
+    const done = await panel.act("ask", { text, attached });
+    panel.pending = false;
+    this.field.readOnly = false;
+    if (done) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)));
+    else panel.sent = false;
+    this.showButton();
+  }
+
+  /**
+   * What was sent is no draft any more; a command leaves what is attached, and may have brought another draft.
+   * @param {string} draft its name
+   * @param {string} text
+   * @param {string[]} attached what stays attached
+   */
+  sent(draft, text, attached) {
+    const here = this.field.value === text;
+    if (draft !== this.draft) this.remember(draft, "", here ? [] : attached);
+    if (!here) return;
+    this.fill("", attached);
+    this.remember();
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (event.isComposing || event.keyCode === 229) return;
+    if (this.offered && this.keyInList(event, this.offered)) { event.preventDefault(); return; }
+    if (event.target === this.attach) {
+      if (event.key === "Enter") { event.preventDefault(); this.addAttached(); }
+      if (event.key === "Escape") { event.preventDefault(); this.toggleAttach(); }
+      return;
+    }
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey) { event.preventDefault(); this.submit(); }
+    else if (event.key === "ArrowUp" && this.field.selectionEnd === 0) { event.preventDefault(); this.recall(1); }
+    else if (event.key === "ArrowDown" && this.back && this.field.selectionStart === this.field.value.length) { event.preventDefault(); this.recall(-1); }
+  }
+
+  /* earlier prompts */
+
+  /**
+   * ↑: the prompt before, one step after the other, until something is typed.
+   * @param {number} step
+   */
+  recall(step) {
+    const { typing } = this;
+    this.recalls = this.recalls.then(() => (this.typing === typing ? this.recalled(step, typing) : undefined));
+  }
+
+  /**
+   * @param {number} step
+   * @param {number} typing
+   */
+  async recalled(step, typing) {
+    const back = Math.max(0, this.back + step);
+    if (!this.back) this.unsent = this.field.value;
+    let text = back ? undefined : this.unsent;
+    if (back) {
+      try { text = (await this.panel.link.ask("recall", { back })).text; } catch (error) { this.panel.noteError(error); }
+    }
+    if (text === undefined || this.typing !== typing || this.field.readOnly) return;
+    this.field.value = text;
+    this.back = back;
+    this.fit();
+    this.remember();
+    const place = step > 0 ? 0 : text.length;
+    this.field.setSelectionRange(place, place);
+  }
+
+  /* what is attached */
+
+  toggleAttach() {
+    const open = this.attachRow.hidden;
+    this.attachRow.hidden = !open;
+    this.clip.setAttribute("aria-expanded", String(open));
+    (open ? this.attach : this.field).focus();
+  }
+
+  addAttached() {
+    const name = this.attach.value.trim();
+    if (name && !this.attached.includes(name)) this.attached.push(name);
+    this.attach.value = "";
+    this.showChips();
+    this.remember();
+    this.toggleAttach();
+  }
+
+  showChips() {
+    this.chips.hidden = !this.attached.length;
+    this.chips.replaceChildren(...this.attached.map((name) => make("span", { class: "fg-chip" }, make("span", { text: name }),
+      button("close", `Do not attach ${name}`, () => this.removeAttached(name)))));
+  }
+
+  /** @param {string} name */
+  removeAttached(name) {
+    this.attached = this.attached.filter((other) => other !== name);
+    this.showChips();
+    this.remember();
+    this.field.focus();
+  }
+
+  /* completions */
+
+  /** @param {HTMLTextAreaElement | HTMLInputElement} field */
+  async complete(field) {
+    const text = field.value.slice(0, field.selectionEnd ?? 0);
+    const line = text.slice(text.lastIndexOf("\n") + 1);
+    const command = text.startsWith("/") && !text.startsWith("//") && line === text;
+    const name = line.lastIndexOf("{") > line.lastIndexOf("}");
+    const wanted = (this.wanted = {});
+    if (field === this.field && !command && !name) { this.offer(null); return; }
+    let answer;
+    try { answer = await this.panel.link.ask("complete", { text, attach: field === this.attach }); } catch { return; }
+    if (wanted !== this.wanted || focused() !== field) return;
+    const { start, items } = answer;
+    const complete = items.length === 1 && items[0][0] === text.slice(start);
+    this.offer(items.length && !complete ? { field, start, items, close: name && !command && field === this.field } : null);
+  }
+
+  /** @param {Offer | null} offered */
+  offer(offered) {
+    this.offered = offered;
+    this.list.hidden = !offered;
+    if (!offered) { this.wanted = null; this.field.removeAttribute("aria-activedescendant"); this.attach.removeAttribute("aria-activedescendant"); return; }
+    this.list.replaceChildren(...offered.items.map(([text, about], number) => make("div", { role: "option", id: this.panel.id(`option${number}`), "data-number": number, class: "fg-option" },
+      make("span", { text }), make("span", { class: "fg-about", text: about }))));
+    this.mark(0);
+  }
+
+  /**
+   * A key while completions are shown. Was it for them?
+   * @param {KeyboardEvent} event
+   * @param {Offer} offered
+   */
+  keyInList({ key, shiftKey, altKey, ctrlKey, metaKey }, { field, start, items }) {
+    if (shiftKey || altKey || ctrlKey || metaKey || (field.selectionEnd ?? 0) < start) { this.offer(null); return false; }
+    const last = items.length - 1;
+    if (key === "ArrowDown") this.mark(this.marked === last ? 0 : this.marked + 1);
+    else if (key === "ArrowUp") this.mark(this.marked ? this.marked - 1 : last);
+    else if (key === "Escape") this.offer(null);
+    else if (key === "Tab") this.take(this.marked);
+    else if (key === "Enter") {
+      if (field.value.slice(start, field.selectionEnd ?? 0) === items[this.marked][0]) { this.offer(null); return false; }
+      this.take(this.marked);
+    } else return false;
+    return true;
+  }
+
+  /** @param {number} number of a completion */
+  mark(number) {
+    this.marked = number;
+    [...this.list.children].forEach((option, place) => option.setAttribute("aria-selected", String(place === number)));
+    this.list.children[number]?.scrollIntoView({ block: "nearest" });
+    this.offered?.field.setAttribute("aria-activedescendant", this.panel.id(`option${number}`));
+  }
+
+  /** @param {number} number of a completion */
+  take(number) {
+    if (!this.offered) return;
+    const { field, start, items, close } = this.offered;
+    const end = Math.max(start, field.selectionEnd ?? 0);
+    const closing = close && field.value[end] !== "}" ? "}" : "";
+    field.setRangeText(items[number][0] + closing, start, end, "end");
+    const place = (field.selectionEnd ?? 0) - closing.length;
+    field.setSelectionRange(place, place);
+    this.offer(null);
+    this.fit();
+    this.remember();
+  }
+}

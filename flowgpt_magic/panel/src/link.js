@@ -1,0 +1,91 @@
+/** Messages between the page and the kernel. */
+
+/** @import { Message, Model } from "./types.js" */
+
+/**
+ * Who waits for an answer.
+ * @typedef {{resolve: (answer: any) => void, reject: (error: Error) => void}} Waiting
+ */
+
+export class Link {
+  /**
+   * @param {Model} model
+   * @param {(message: Message) => void} hear gets what the kernel says without being asked
+   */
+  constructor(model, hear) {
+    this.model = model;
+    this.page = Array.from(crypto.getRandomValues(new Uint32Array(2)), (number) => number.toString(36)).join("");
+    this.waiting = /** @type {Map<number, Waiting>} */ (new Map()); // by the id of a request
+    this.next = 1;
+    this.lostBefore = 0; // requests with an id before this were sent, and then the connection was lost
+    this.alive = true;
+    this.heard = (/** @type {any} */ message) => {
+      if (message.page && message.page !== this.page) return;
+      if (message.kind === "answer") this.answered(message);
+      else hear(message);
+    };
+    model.on("msg:custom", this.heard);
+  }
+
+  /** @param {{id: number, error?: string}} answer */
+  answered(answer) {
+    const waiting = this.waiting.get(answer.id);
+    this.waiting.delete(answer.id);
+    if (answer.error !== undefined) waiting?.reject(new Error(answer.error));
+    else waiting?.resolve(answer);
+  }
+
+  /**
+   * Send something that is not answered.
+   * @param {string} kind
+   * @param {object} [more]
+   */
+  tell(kind, more = {}) {
+    if (this.alive) this.model.send({ kind, page: this.page, ...more });
+  }
+
+  /**
+   * The kernel's answer. Rejects with what went wrong, in words for the person.
+   * @param {string} kind
+   * @param {object} [more]
+   * @returns {Promise<any>}
+   */
+  ask(kind, more = {}) {
+    if (!this.alive) return Promise.reject(new Error("The kernel cannot be reached."));
+    const id = this.next++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.model.send({ kind, id, page: this.page, ...more });
+    });
+  }
+
+  /** The connection was lost: what was asked until now may be answered until it works again. */
+  interrupted() {
+    this.lostBefore = this.next;
+  }
+
+  /** What was asked before the connection was lost is not answered any more. */
+  giveUp() {
+    for (const [id, { reject }] of [...this.waiting]) {
+      if (id >= this.lostBefore) continue;
+      this.waiting.delete(id);
+      reject(new Error("The connection to the kernel was lost before it could answer: look whether this was done, or do it again."));
+    }
+    this.lostBefore = 0;
+  }
+
+  /**
+   * Nothing is answered any more.
+   * @param {string} why
+   */
+  lost(why) {
+    this.alive = false;
+    for (const { reject } of this.waiting.values()) reject(new Error(why));
+    this.waiting.clear();
+  }
+
+  close() {
+    this.tell("gone");
+    this.model.off("msg:custom", this.heard);
+  }
+}

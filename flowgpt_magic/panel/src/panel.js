@@ -1,0 +1,475 @@
+/** A chat panel in the page: what the kernel says goes to its parts, and what the person does goes to the kernel. */
+
+import { copy } from "./clipboard.js";
+import { Composer } from "./composer.js";
+import { make } from "./dom.js";
+import { Edits } from "./drafts.js";
+import { Head } from "./head.js";
+import { Kernel } from "./kernel.js";
+import { Link } from "./link.js";
+import { Log } from "./log.js";
+import { Notebook } from "./notebook.js";
+import { Search } from "./search.js";
+import { Tuning } from "./tuning.js";
+
+/** @import { Turn } from "./turn.js" */
+/** @import { Facts, Message, Model } from "./types.js" */
+
+const BUDGET = 8; // milliseconds of work in one go
+const SLOW = 400; // milliseconds after which one is told what the kernel is waiting for
+const AHEAD = 4; // messages after which the kernel is told that they were shown
+const PATIENCE = 3000; // milliseconds after which everything is asked for again
+
+const ARRIVES = "A reply is still arriving: stop it first, or wait for its end.";
+const CLOSED = "This panel was closed: run its cell to open it again.";
+const GONE = "The kernel was restarted or has ended: load the extension and run this panel's cell again. What is typed here is kept.";
+const DISCONNECTED = "The connection to the kernel is lost. What is typed here is kept.";
+const TAKEN_OUT = "The turn you were editing was taken out of the conversation; what you typed is below.";
+
+/** What is said of the end of a reply, by its status. */
+const ENDS = { complete: "The reply is complete.", cancelled: "The reply was stopped.", failed: "The reply failed." };
+
+let panels = 0; // that were made in this page
+
+/** @param {unknown} error */
+function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
+export class Panel {
+  /**
+   * @param {Model} model
+   * @param {HTMLElement} element it is shown in
+   */
+  constructor(model, element) {
+    this.model = model;
+    this.number = ++panels;
+    this.cleanups = /** @type {(() => void)[]} */ ([]);
+    this.closed = false;
+    this.editsOf = /** @type {Map<string, Edits>} */ (new Map()); // by conversation what is typed in its turns
+    this.sending = /** @type {number | null} */ (null); // the place of the turn whose prompt is on its way
+    this.sent = false; // a prompt was sent, and its turn is not there yet
+    this.pending = false; // the kernel has not answered a prompt yet
+    this.requests = /** @type {Set<string>} */ (new Set()); // what else the kernel has not answered yet
+    this.explanation = /** @type {HTMLElement | null} */ (null); // why that is
+    this.error = ""; // that is shown until something is typed
+
+    this.opening = 0; // the timer while everything is asked for
+    this.revision = 0; // of the list of turns
+    this.toShow = this.shown = 0; // numbers of messages with new text
+    this.unpainted = /** @type {Set<Turn>} */ (new Set());
+    this.frameRequest = 0;
+    this.wasReachable = /** @type {boolean | undefined} */ (undefined);
+    this.before = { name: "", id: "", status: "", trouble: "" }; // traits, when they were shown last
+    this.lastEnded = ""; // the id of a turn
+
+    this.link = new Link(model, (message) => this.hear(message));
+    this.kernel = new Kernel(model, () => this.reach());
+    this.notebook = new Notebook(this);
+    this.log = new Log(this);
+    this.composer = new Composer(this);
+    this.head = new Head(this);
+    this.tuning = new Tuning(this);
+    this.search = new Search(this);
+    this.banner = make("div", { class: "fg-banner", role: "alert", hidden: true });
+    this.state = make("div", { class: "fg-status", role: "status" });
+    this.root = make("section", { class: "flowgpt-panel", "aria-label": "Chat panel", "data-lm-suppress-shortcuts": "true" },
+      this.head.element, this.search.element, this.tuning.element, make("div", { class: "fg-middle" }, this.log.box, this.log.toEnd),
+      this.banner, this.composer.element, this.state);
+    element.append(this.root);
+    this.listen();
+    this.update();
+    this.open();
+    this.reach();
+    const elsewhere = this.composer.field.value ? [] : this.composer.elsewhere();
+    if (elsewhere.length) this.note(`What you typed is kept in ${elsewhere.join(", ")}.`);
+  }
+
+  /**
+   * An id for an element of this panel.
+   * @param {string} name
+   */
+  id(name) {
+    return `flowgpt-${this.link.page}-${this.number}-${name}`;
+  }
+
+  listen() {
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    // JupyterLab looks for the attribute from the focused element upwards, and for its own shortcuts at each of them.
+    this.root.addEventListener("focusin", ({ target }) => /** @type {Element} */ (target).setAttribute("data-lm-suppress-shortcuts", "true"));
+    this.follow("change", () => this.update());
+    this.follow("change:name", () => this.renamed());
+    const seen = () => { if (!document.hidden) this.requestFrame(); };
+    document.addEventListener("visibilitychange", seen);
+    this.cleanups.push(() => document.removeEventListener("visibilitychange", seen));
+    const attached = new ResizeObserver(() => this.notebook.cover());
+    attached.observe(this.root);
+    this.cleanups.push(() => attached.disconnect());
+  }
+
+  /**
+   * Listen to the model.
+   * @param {string} event
+   * @param {() => void} run
+   */
+  follow(event, run) {
+    this.model.on(event, run);
+    this.cleanups.push(() => this.model.off(event, run));
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") { // the front end's shortcuts stay out of here, but for this
+      event.preventDefault();
+      this.kernel.manager?.context?.save?.();
+    }
+    event.stopPropagation();
+  }
+
+  close() {
+    this.closed = true;
+    clearTimeout(this.opening);
+    cancelAnimationFrame(this.frameRequest);
+    for (const cleanup of this.cleanups) cleanup();
+    this.kernel.close();
+    this.link.close();
+    this.log.close();
+    this.root.remove();
+  }
+
+  /* what the traits say */
+
+  update() {
+    const [name, id] = [this.model.get("name"), this.model.get("conversation_id")];
+    const [status, trouble] = [this.model.get("status"), this.model.get("trouble")];
+    if (status && !this.before.status) this.announce("The reply begins.");
+    this.root.classList.toggle("fg-arriving", status === "streaming");
+    this.head.update();
+    this.composer.showButton();
+    if (trouble !== this.before.trouble) this.composer.hint.textContent = trouble;
+    this.before = { name, id, status, trouble };
+    if (!this.stoppable && this.banner.textContent === ARRIVES) this.note("");
+    this.log.empty.textContent = trouble ? "" : `Nothing was asked in ${name} yet.`;
+    if (this.model.get("closed")) this.leave(CLOSED);
+  }
+
+  /** Another conversation is shown, or this one is called something else. */
+  renamed() {
+    const name = this.model.get("name");
+    const { name: before, id } = this.before;
+    const same = id === this.model.get("conversation_id"); // it is called something else
+    this.composer.change(before, same);
+    if (this.model.get("names").includes(before)) return;
+    const edits = this.editsOf.get(before);
+    this.editsOf.delete(before);
+    if (edits && same) {
+      edits.move(this.composer.draftOf(name, "turns"));
+      this.editsOf.set(name, edits);
+    } else for (const [place, { text }] of [...(edits ?? [])]) { edits?.delete(place); this.rescueText(text); }
+  }
+
+  /** Can somebody be stopped? */
+  get stoppable() {
+    return this.pending || this.model.get("status") === "streaming";
+  }
+
+  /* what the kernel says */
+
+  /** Ask for everything, and again where that was lost on the way; a kernel that runs a cell may only be late. */
+  open() {
+    if (!this.link.alive || this.closed) return;
+    const lost = this.opening && this.kernel.kernel && this.kernel.reachable && !this.kernel.busy;
+    if (!this.opening || lost) this.link.tell("open");
+    clearTimeout(this.opening);
+    this.opening = setTimeout(() => this.open(), PATIENCE);
+  }
+
+  opened() {
+    clearTimeout(this.opening);
+    this.opening = 0;
+    this.link.giveUp();
+  }
+
+  /** @param {Message} message */
+  hear(message) {
+    switch (message.kind) {
+      case "outline":
+        this.opened();
+        this.revision = message.revision;
+        this.toShow = this.shown = message.sent;
+        this.log.set(message.rows);
+        break;
+      case "splice":
+        if (message.revision === this.revision + 1) {
+          this.revision = message.revision;
+          this.log.splice(message.at, message.gone, message.rows);
+        } else this.missed(message.revision);
+        break;
+      case "turn":
+        this.log.loaded(message);
+        break;
+      case "pause":
+        this.log.byId.get(message.turn)?.setPause(message.pause);
+        this.announce(`${message.pause.why}; asking again in ${Math.ceil(message.pause.left)} s.`);
+        break;
+      case "doing":
+        this.log.byId.get(message.turn)?.setProgress(message.doing);
+        break;
+      case "grow":
+        this.toShow = message.number;
+        this.missed(message.revision);
+        this.log.grow(message);
+        if (message.end) this.announceEnd(message.end);
+        if (document.hidden) this.acknowledge();
+        this.requestFrame();
+        break;
+      case "ended":
+        this.ended(message.turn); // also where no turn is left of it
+        break;
+      case "kept":
+        this.notebook.keep(message);
+        break;
+      case "models":
+        if (this.head.looked) this.head.look(false);
+        break;
+    }
+  }
+
+  /**
+   * A message that the list of turns was changed was lost on the way, if it was changed more often than is known here.
+   * @param {number} revision
+   */
+  missed(revision) {
+    if (revision > this.revision && !this.opening) this.open();
+  }
+
+  /** @param {Facts} facts of a reply that has ended */
+  ended(facts) {
+    this.announceEnd(facts);
+    if (facts.status === "failed" && facts.gone) this.note(facts.error);
+  }
+
+  /**
+   * The end of a reply, once, whoever asked.
+   * @param {Facts} facts
+   */
+  announceEnd({ id, status }) {
+    if (id === this.lastEnded) return;
+    this.lastEnded = id;
+    this.announce(status in ENDS ? ENDS[/** @type {keyof typeof ENDS} */ (status)] : "");
+  }
+
+  /* painting */
+
+  /** Tell the kernel how far this page has come. */
+  acknowledge() {
+    if (this.toShow === this.shown) return;
+    this.shown = this.toShow;
+    this.link.tell("shown", { number: this.shown });
+  }
+
+  /** @param {Turn} turn */
+  paintSoon(turn) {
+    this.unpainted.add(turn);
+    this.requestFrame();
+  }
+
+  /** Paint before the next frame; where there are no frames, because the page is hidden, when it is seen again. */
+  requestFrame() {
+    if (this.frameRequest || this.closed) return;
+    this.frameRequest = requestAnimationFrame(() => this.frame());
+  }
+
+  frame() {
+    this.frameRequest = 0;
+    const deadline = performance.now() + BUDGET;
+    this.log.arrange();
+    for (const turn of [...this.unpainted]) {
+      this.unpainted.delete(turn);
+      if (turn.paint(deadline)) continue;
+      this.unpainted.add(turn); // behind the others: one that is long does not hold them up
+      if (performance.now() > deadline) break;
+    }
+    if (this.unpainted.size) this.requestFrame();
+    else if (this.toShow - this.shown >= AHEAD || !this.model.get("status")) this.acknowledge();
+  }
+
+  /* what the person does */
+
+  /** Does a reply arrive, so that nothing can be asked? Then it says so. */
+  refuseWhileArriving() {
+    const arrives = this.stoppable && this.kernel.reachable;
+    if (arrives) this.note(ARRIVES);
+    return arrives;
+  }
+
+  /**
+   * Ask the kernel to do something, once; says what went wrong. Was it done?
+   * @param {string} kind
+   * @param {object} about
+   */
+  async act(kind, about) {
+    const request = kind + JSON.stringify(about);
+    if (this.requests.has(request)) return false;
+    this.requests.add(request);
+    this.note("");
+    const slow = setTimeout(() => this.explain(kind), SLOW);
+    try {
+      if (!this.kernel.reachable || !this.link.alive) throw new Error(`${this.unreachable()} Nothing was sent.`);
+      const { said } = await this.link.ask(kind, about);
+      this.composer.hint.textContent = this.model.get("trouble") || said || "";
+      return true;
+    } catch (error) {
+      this.noteError(error);
+      this.error = this.kernel.reachable && this.link.alive ? messageOf(error) : "";
+      return false;
+    } finally {
+      this.requests.delete(request);
+      clearTimeout(slow);
+      this.removeExplanation();
+    }
+  }
+
+  stop() {
+    this.act("stop", {});
+  }
+
+  /**
+   * Say why nothing happens.
+   * @param {string} kind of request
+   */
+  explain(kind) {
+    const { kernel, busy } = this.kernel;
+    const what = kind === "stop" ? "Stop gets there when it has ended" : "this is done when it has ended";
+    const text = busy || !kernel ? `The kernel runs a cell; ${what}.` : "The kernel has not answered yet.";
+    const interrupt = kind === "stop" && kernel?.interrupt
+      && make("button", { type: "button", class: "fg-button", text: "Interrupt the cell", onclick: () => this.kernel.kernel?.interrupt?.() });
+    this.explanation = make("div", { class: "fg-row" }, make("span", { text }), interrupt);
+    this.banner.replaceChildren(this.explanation);
+    this.banner.hidden = false;
+  }
+
+  removeExplanation() {
+    if (!this.explanation) return;
+    this.explanation.remove();
+    this.explanation = null;
+    if (!this.banner.childNodes.length) this.banner.hidden = true;
+  }
+
+  /** @param {string | Promise<string>} text */
+  async copied(text) {
+    try {
+      const done = await copy(text);
+      this.composer.hint.textContent = done ? "Copied." : "This page may not copy: select the text, and copy it by hand.";
+    } catch (error) {
+      this.noteError(error);
+    }
+  }
+
+  /**
+   * Let the person keep the conversation as a file.
+   * @param {string} format
+   */
+  async save(format) {
+    try {
+      const { file, content } = await this.link.ask("export", { format });
+      const address = URL.createObjectURL(new Blob([content]));
+      make("a", { href: address, download: file }).click();
+      setTimeout(() => URL.revokeObjectURL(address), 10000);
+    } catch (error) {
+      this.noteError(error);
+    }
+  }
+
+  /* the kernel comes and goes */
+
+  unreachable() {
+    return this.kernel.gone ? GONE : DISCONNECTED;
+  }
+
+  reach() {
+    const { reachable, gone } = this.kernel;
+    if (!reachable && this.wasReachable !== false) {
+      this.note(this.unreachable());
+      if (gone) this.leave(GONE);
+    } else if (gone && this.link.alive) this.leave(GONE);
+    if (reachable && this.wasReachable === false && this.link.alive) {
+      this.note("");
+      this.link.interrupted(); // what is not answered before the outline comes was lost with the connection
+      this.opening = 0;
+      this.open(); // what came meanwhile is lost
+    }
+    this.wasReachable = reachable;
+  }
+
+  /**
+   * Nothing can be asked here any more.
+   * @param {string} why
+   */
+  leave(why) {
+    this.link.lost(why);
+    this.note(why);
+    this.root.classList.add("fg-gone");
+    this.root.classList.remove("fg-arriving");
+  }
+
+  /* what the person is told */
+
+  /**
+   * A line above the composer; an empty one goes away.
+   * @param {string} text
+   */
+  note(text) {
+    this.banner.textContent = text;
+    this.banner.hidden = !text;
+  }
+
+  /** @param {unknown} error */
+  noteError(error) {
+    this.note(messageOf(error));
+  }
+
+  /** What could not be done is read by now. */
+  forgetError() {
+    if (this.error && this.banner.textContent === this.error) this.note("");
+    this.error = "";
+  }
+
+  /**
+   * For those who hear the page instead of seeing it: the start and the end of a reply, nothing else.
+   * @param {string} text
+   */
+  announce(text) {
+    this.state.textContent = text;
+  }
+
+  /* what is typed in turns */
+
+  /** What is typed in the turns of the conversation. */
+  get edits() {
+    const name = this.model.get("name");
+    const edits = this.editsOf.get(name) ?? new Edits(this.composer.draftOf(name, "turns"));
+    this.editsOf.set(name, edits);
+    return edits;
+  }
+
+  /**
+   * What was typed in the place of a turn that is gone goes into the composer.
+   * @param {Set<number>} places of the turns that are there
+   */
+  rescueEdits(places) {
+    for (const [place, { text }] of [...this.edits]) {
+      if (places.has(place) || this.sending === place) continue;
+      this.edits.delete(place);
+      this.rescueText(text);
+    }
+  }
+
+  /** @param {string} text */
+  rescueText(text) {
+    const { composer } = this;
+    composer.fill([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached);
+    composer.remember();
+    this.note(TAKEN_OUT);
+  }
+}

@@ -1,0 +1,69 @@
+/** The prompt of a turn as a field: it is asked again in another version, or left as it was. */
+
+import { focused, make } from "./dom.js";
+
+/** @import { Edit } from "./drafts.js" */
+/** @import { TurnElements } from "./turn_elements.js" */
+
+const HIGHEST = 320; // pixels
+
+export class PromptEditor {
+  /**
+   * @param {TurnElements} elements of the turn
+   * @param {Edit} edit what is typed there
+   */
+  constructor(elements, edit) {
+    this.elements = elements;
+    this.turn = elements.turn;
+    this.edit = edit;
+    this.field = make("textarea", { class: "fg-field", "aria-label": "The prompt of this turn", dir: "auto", rows: "3" });
+    this.field.value = edit.text;
+    this.field.addEventListener("input", () => { edit.text = this.field.value; this.turn.panel.edits.remember(); this.fit(); });
+    this.field.addEventListener("keydown", (event) => this.key(event));
+    const changed = edit.id !== this.turn.id && make("div", { class: "fg-hint", text: "This turn was changed meanwhile; asking again makes another version of it." });
+    this.element = make("div", { class: "fg-editor" }, this.field, changed,
+      make("div", { class: "fg-row" },
+        make("button", { type: "button", class: "fg-button fg-main", text: "Ask", onclick: () => this.send() }),
+        make("button", { type: "button", class: "fg-button", text: "Cancel", onclick: () => elements.leaveEditor() })));
+  }
+
+  /**
+   * It is in the page now.
+   * @param {boolean} fresh did somebody just open it?
+   */
+  begin(fresh) {
+    if (fresh) { this.field.focus(); this.fit(); } else requestAnimationFrame(() => this.fit());
+  }
+
+  fit() {
+    const { field } = this;
+    field.style.height = "auto";
+    field.style.height = `${Math.min(HIGHEST, field.scrollHeight + 2)}px`;
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); this.send(); }
+    else if (event.key === "Escape") { event.preventDefault(); if (!this.field.readOnly) this.elements.leaveEditor(); }
+  }
+
+  async send() {
+    const { elements, field, edit, turn: { panel, place, id } } = this;
+    if (panel.sending === place || panel.refuseWhileArriving()) return;
+    const { edits } = panel; // of the conversation that is shown now
+    edit.sent = true; // the new turn is not edited
+    panel.sending = place;
+    field.readOnly = true;
+    const done = await panel.act("edit", { place, text: field.value });
+    field.readOnly = edit.sent = false;
+    panel.sending = null;
+    if (done) {
+      edits.delete(place);
+      if (elements.element.contains(focused())) elements.leaveEditor();
+      panel.composer.field.focus({ preventScroll: true });
+    } else if (!panel.log.byId.has(id)) {
+      edits.delete(place);
+      panel.rescueText(field.value);
+    }
+  }
+}

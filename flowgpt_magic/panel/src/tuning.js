@@ -1,0 +1,55 @@
+/** The drawer with system prompt and temperature. */
+
+import { make } from "./dom.js";
+import { Drawer } from "./drawer.js";
+
+/** @import { Panel } from "./panel.js" */
+
+export class Tuning {
+  /** @param {Panel} panel */
+  constructor(panel) {
+    this.panel = panel;
+    this.name = ""; // of the conversation that it was opened in
+    this.before = { system: "", temperature: "" }; // what was set when it was opened
+    this.typed = false; // something that was not saved
+    this.system = make("textarea", { class: "fg-field", id: panel.id("system"), rows: "3", dir: "auto" });
+    this.temperature = make("input", { class: "fg-field fg-narrow", id: panel.id("temperature"), type: "number", min: "0", max: "2", step: "0.1", placeholder: "own" });
+    this.drawer = new Drawer(() => panel.head.tuningButton, [
+      make("label", { for: panel.id("system"), text: "System prompt" }), this.system,
+      make("div", { class: "fg-row" }, make("label", { for: panel.id("temperature"), text: "Temperature" }), this.temperature,
+        make("div", { class: "fg-row fg-last" },
+          make("button", { type: "button", class: "fg-button fg-main", text: "Save", onclick: () => this.save() }),
+          make("button", { type: "button", class: "fg-button", text: "Cancel", onclick: () => { this.typed = false; this.toggle(); } }))),
+    ], this.system);
+    this.element = this.drawer.element;
+    this.element.addEventListener("input", () => { this.typed = true; });
+  }
+
+  toggle() {
+    if (!this.drawer.toggle()) return;
+    const { model } = this.panel;
+    if (this.typed && this.name === model.get("name")) return; // it was left, and not given up
+    this.typed = false;
+    this.name = model.get("name");
+    this.before = { system: model.get("system"), temperature: String(model.get("temperature") ?? "") };
+    this.system.value = this.before.system;
+    this.temperature.value = this.before.temperature;
+  }
+
+  /** Only what was changed here: somebody else may have set the rest meanwhile. */
+  async save() {
+    const { panel, before } = this;
+    const name = panel.model.get("name");
+    if (name !== this.name) {
+      panel.note(`This is another conversation now: Save again sets it for ${name}, or Cancel.`);
+      this.name = name;
+      return;
+    }
+    for (const setting of /** @type {const} */ (["system", "temperature"])) {
+      const { value } = this[setting];
+      if (value !== before[setting] && !(await panel.act("set", { setting, value }))) return;
+    }
+    this.typed = false;
+    this.toggle();
+  }
+}

@@ -1,0 +1,136 @@
+/** The elements of a turn that is in the page. */
+
+import { button, make } from "./dom.js";
+import { PromptEditor } from "./prompt_editor.js";
+
+/** @import { Turn } from "./turn.js" */
+
+/**
+ * A time of the day, with its date where that is not today.
+ * @param {number} seconds since 1970
+ */
+function clock(seconds) {
+  const then = new Date(seconds * 1000);
+  const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return then.toDateString() === new Date().toDateString() ? time : `${then.toLocaleDateString()} ${time}`;
+}
+
+export class TurnElements {
+  /** @param {Turn} turn */
+  constructor(turn) {
+    const { panel } = turn;
+    this.turn = turn;
+    this.timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
+    this.editor = /** @type {PromptEditor | null} */ (null);
+
+    this.asker = make("div", { class: "fg-who" });
+    this.prompt = make("div", { class: "fg-prompt", dir: "auto" });
+    this.rest = make("button", { type: "button", class: "fg-rest", text: "Show all of it", hidden: true, onclick: () => turn.unfold() });
+    this.chips = make("div", { class: "fg-chips" });
+    this.editButton = button("pencil", "Edit and ask again", () => this.edit());
+    this.promptTools = make("div", { class: "fg-tools" }, this.editButton,
+      button("copy", "Copy the prompt", () => panel.copied(turn.whole("prompt"))));
+    this.question = make("div", { class: "fg-question" }, this.asker, this.prompt, this.rest, this.chips, this.promptTools);
+
+    this.caption = make("div", { class: "fg-who" });
+    this.pause = make("span", { class: "fg-who" });
+    this.waiting = make("div", { class: "fg-waiting", "aria-hidden": "true" }, make("i"), make("i"), make("i"), this.pause);
+    this.error = make("div", { class: "fg-trouble" });
+    this.older = button("back", "Earlier version", () => turn.choose(-1));
+    this.newer = button("forth", "Later version", () => turn.choose(1));
+    this.count = make("span", { class: "fg-count" });
+    this.versions = make("span", { class: "fg-versions", role: "group", "aria-label": "Versions" }, this.older, this.count, this.newer);
+    this.ending = make("span", { class: "fg-who" }); // said above too, which may be far away
+    this.goOn = button("go", "Let the reply go on", () => panel.refuseWhileArriving() || panel.act("continue", {}));
+    this.tools = make("div", { class: "fg-tools" }, this.versions,
+      button("retry", "Ask again", () => panel.refuseWhileArriving() || panel.act("retry", { place: turn.place })), this.goOn,
+      button("copy", "Copy the reply", () => panel.copied(turn.whole("text"))),
+      button("branch", "Branch from here", () => panel.act("branch", { place: turn.place })), this.ending);
+    this.element = make("article", { class: "fg-turn" }, this.question,
+      make("div", { class: "fg-answer" }, this.caption, turn.body.element, this.waiting, this.error, this.tools));
+    this.element.turn = turn;
+  }
+
+  /** Show the words around prompt and reply. */
+  update() {
+    const { facts, arriving, last, full } = this.turn;
+    this.element.classList.toggle("fg-loading", !facts);
+    if (!facts) return;
+    this.asker.textContent = ["You", clock(facts.started), facts.cell ? "in a cell" : ""].filter(Boolean).join(" · ");
+    this.prompt.textContent = full ?? facts.typed ?? facts.prompt;
+    this.rest.hidden = Boolean(full) || facts.typed !== undefined || !facts.prompt_more;
+    this.chips.replaceChildren(...(facts.attached ?? []).map((text) => make("span", { class: "fg-chip", text })));
+    this.ending.textContent = facts.status === "cancelled" ? "stopped here" : "";
+    this.error.textContent = facts.status === "failed" ? facts.error : "";
+    this.error.hidden = facts.status !== "failed" || !facts.error;
+    this.showWhetherFilled();
+    this.tick();
+    this.versions.hidden = facts.versions < 2;
+    this.count.textContent = `${facts.version}/${facts.versions}`;
+    this.count.setAttribute("aria-label", `version ${facts.version} of ${facts.versions}`);
+    this.older.disabled = facts.version < 2 || arriving;
+    this.newer.disabled = facts.version >= facts.versions || arriving;
+    this.tools.classList.toggle("fg-quiet", arriving);
+    this.goOn.hidden = !last || facts.empty;
+    this.turn.panel.log.refocus(this.turn);
+  }
+
+  /** What is in the turn has come: its element is as high as that. */
+  loaded() {
+    this.element.style.minHeight = "";
+  }
+
+  /** The reply, or that it is waited for. */
+  showWhetherFilled() {
+    const { body, arriving } = this.turn;
+    const waited = !this.waiting.hidden;
+    this.waiting.hidden = !arriving || body.blocks.length > 0;
+    body.element.hidden = !body.blocks.length;
+    if (waited !== !this.waiting.hidden) this.tick();
+  }
+
+  /** Show how long nothing has come, or when it is asked again; once a second. */
+  tick() {
+    clearTimeout(this.timer);
+    if (!this.turn.facts) return;
+    this.caption.textContent = this.turn.caption;
+    this.pause.textContent = this.turn.pauseText;
+    if (this.turn.waits) this.timer = setTimeout(() => this.tick(), this.turn.untilTick);
+  }
+
+  /** The prompt as a field, in which what was typed stays though somebody else changes the turn. */
+  async edit() {
+    const { turn } = this;
+    const { panel, facts, full } = turn;
+    const fresh = !panel.edits.has(turn.place);
+    if (fresh && facts) {
+      let text = full ?? facts.typed ?? facts.prompt;
+      if (facts.prompt_more && facts.typed === undefined && !full) {
+        try { text = await turn.whole("prompt"); } catch (error) { panel.noteError(error); return; }
+      }
+      panel.edits.set(turn.place, { text, id: turn.id });
+    }
+    const edit = panel.edits.get(turn.place);
+    if (!edit) return;
+    const editor = new PromptEditor(this, edit);
+    (this.editor?.element ?? this.prompt).replaceWith(editor.element);
+    this.editor = editor;
+    this.promptTools.hidden = true;
+    editor.begin(fresh);
+  }
+
+  /** The prompt as it was. */
+  leaveEditor() {
+    this.turn.panel.edits.delete(this.turn.place);
+    this.editor?.element.replaceWith(this.prompt);
+    this.editor = null;
+    this.promptTools.hidden = false;
+    this.editButton.focus();
+  }
+
+  remove() {
+    clearTimeout(this.timer);
+    this.element.remove();
+    this.editor = null;
+  }
+}

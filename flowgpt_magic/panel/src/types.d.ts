@@ -1,0 +1,164 @@
+/** What the modules know of the front end, and of each other's messages. Types only: nothing of it is in the bundle. */
+
+import type { Body } from "./blocks.js";
+import type { Code } from "./code.js";
+import type { Turn } from "./turn.js";
+
+declare global {
+  interface Element {
+    turn?: Turn; // whose element this is
+    body?: Body; // the reply whose block this is, and
+    number?: number; // which of its blocks
+    codeBlock?: Code; // whose element this is
+    address?: string; // of the image that a click here loads, and its description
+  }
+}
+
+/** What `model.get` returns: the traits of `ChatPanel`. */
+export interface Traits {
+  name: string;
+  conversation_id: string;
+  names: string[];
+  model: string;
+  chosen: string;
+  system: string;
+  temperature: number | null;
+  status: string;
+  trouble: string;
+  closed: boolean;
+  _flowgpt_id: string;
+}
+
+/** The widget's model in the page, as anywidget hands it on. */
+export interface Model {
+  get<Name extends keyof Traits>(name: Name): Traits[Name];
+  on(event: string, run: (...about: any[]) => void): void;
+  off(event: string, run: (...about: any[]) => void): void;
+  send(message: object): void;
+  widget_manager?: Manager;
+}
+
+/** What JupyterLab's widget manager has; other front ends have less. */
+export interface Manager {
+  kernel?: FrontEndKernel;
+  context?: {
+    path?: string;
+    save?: () => void;
+    model?: Notebook;
+    sessionContext?: {
+      session?: { kernel?: FrontEndKernel };
+      statusChanged?: Signal;
+      connectionStatusChanged?: Signal;
+      kernelChanged?: Signal;
+    };
+  };
+}
+
+export interface FrontEndKernel {
+  status?: string;
+  connectionStatus?: string;
+  interrupt?: () => void;
+}
+
+export interface Signal {
+  connect(slot: (sender: any, about: any) => void): void;
+  disconnect(slot: (sender: any, about: any) => void): void;
+}
+
+export interface Notebook {
+  cells: { length: number; get(number: number): Cell };
+  sharedModel: {
+    cells: { id: string }[];
+    insertCell(at: number, cell: object): { id?: string; getId?: () => string };
+  };
+}
+
+export interface Cell {
+  outputs?: Outputs;
+}
+
+export interface Outputs {
+  length: number;
+  get(number: number): { data: { [type: string]: any }; metadata?: { flowgpt?: { stamp: string } } };
+  set(number: number, output: object): void;
+}
+
+/** A turn in the kernel's list: its id, its place, the length of its texts, and a mark that changes with it. */
+export type Row = [id: string, place: number, size: number, mark: string];
+
+/** A pause before another try: why, and the seconds that are left of it. */
+export interface Pause {
+  why: string;
+  left: number;
+}
+
+/** What stands around a reply. */
+export interface Facts {
+  id: string;
+  place: number;
+  prompt: string;
+  prompt_more: number;
+  typed?: string;
+  attached?: string[];
+  model: string;
+  status: string;
+  error: string;
+  notices: string[];
+  version: number;
+  versions: number;
+  started: number;
+  seconds: number | null;
+  replayed: boolean;
+  cell: boolean;
+  empty: boolean;
+  n: number; // of the last change to the reply
+  total: number; // blocks of the reply
+  elapsed?: number; // seconds since it was asked for, while nothing has come
+  pause?: Pause;
+  doing?: string;
+  gone?: boolean; // no turn is left of it
+}
+
+/** A change to a reply: the beginning of the turn's id, the number of the change, and the arguments of `changedFrom`. */
+export type Growth = [id: string, number: number, keep: number, cut: number, added: string, blocks?: string[]];
+
+/** A saved output: the transcript that stands for the panel. */
+export interface Output {
+  data?: object;
+  metadata: { flowgpt: { stamp: string } };
+}
+
+/** What the kernel says without being asked. */
+export type Message = { page?: string } & (
+  | { kind: "outline"; revision: number; sent: number; rows: Row[] }
+  | { kind: "splice"; revision: number; at: number; gone: number; rows: Row[] }
+  | { kind: "turn"; from: number; blocks: string[]; turn: Facts }
+  | { kind: "pause"; turn: string; pause: Pause }
+  | { kind: "doing"; turn: string; doing: string }
+  | { kind: "ended"; turn: Facts }
+  | { kind: "models" }
+  | { kind: "grow"; number: number; revision: number; turns: Growth[]; end?: Facts }
+  | ({ kind: "kept" } & Output)
+);
+
+/** What the kernel answers to `models`: a model that can be chosen. */
+export interface Choice {
+  name: string;
+  group: string;
+  note: string;
+  able: boolean;
+}
+
+/** A turn that was found in this conversation, or in another one. */
+export interface Find {
+  turn: string;
+  number: number;
+  text: string;
+}
+
+export interface FindElsewhere {
+  name: string;
+  notebook: string;
+  text: string;
+  short: string;
+}
