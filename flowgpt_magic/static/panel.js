@@ -1,3 +1,5 @@
+/* The page of a chat panel: made of the modules in panel/src, so change those, and run npm run build there. */
+
 // dom.js
 var ICONS = {
   plus: "M12 5v14M5 12h14",
