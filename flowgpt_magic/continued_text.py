@@ -18,6 +18,7 @@ class Continued:
         self._reasoning, self._answer = split_reasoning(begin)
         self._waiting = ""  # text that cannot be told yet
         self._thinks: bool | None = None  # None until that is known
+        self._at_the_tag = False
 
     def begin(self) -> str:
         """What stands at the start in any case: all of the first part, where the model did not think before it."""
@@ -55,10 +56,14 @@ class Continued:
             return
         self._thinks = False
         yield self._waiting[:end] + "\n\n" + self._answer
-        self._waiting = self._waiting[end:].lstrip()
+        self._waiting = self._waiting[end:]
+        self._at_the_tag = True
         yield from self._take()
 
     def _take(self, size: int | None = None) -> Iterator[str]:
+        if self._at_the_tag:  # the line breaks behind it belong to it, in however many chunks they come
+            self._waiting = self._waiting.lstrip("\r\n")
+            self._at_the_tag = not self._waiting
         taken = self._waiting[: size if size is None else max(0, size)]
         self._waiting = self._waiting[len(taken) :]
         if taken:

@@ -33,6 +33,7 @@ CODES = {
     "locked": 5,
     "malformed": 11,
     "fts5: corrupt": 11,
+    "vtable constructor failed": 11,  # the index of words is no index any more
     "is not a database": 26,
     "disk is full": 13,
     "readonly": 8,

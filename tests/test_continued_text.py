@@ -28,6 +28,8 @@ def joined(begin: str, *chunks: str) -> str:
         ("<think>a", ["b</think>", "One"], "<think>ab</think>One"),
         ("<think>a</think>One two", ["<thi", "nk>b</th", "ink>\n\n", " three"], None),
         ("<think>a</think>One two", ["\n<think>b</think>", " three"], None),
+        ("<think>a</think>One two", ["<think>b</think> three"], None),
+        ("<think>a</think>One two ", ["<think>b</think>\n", "\nthree"], None),
     ],
 )
 def test_what_comes_goes_on_with_what_was_there(begin, chunks, text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -135,7 +136,8 @@ def test_what_a_page_asked_goes_on_arriving_while_a_cell_blocks_the_kernel(kerne
     assert page.ended()
 
 
-@pytest.mark.parametrize("start_kernel", ["installed"], indirect=True)  # ipykernel has subshells since its 7.0
+@pytest.mark.skipif(version("ipykernel").startswith("6."), reason="ipykernel has subshells since its 7.0")
+@pytest.mark.parametrize("start_kernel", ["installed"], indirect=True)
 def test_a_stop_gets_through_while_a_cell_blocks_the_kernel(start_kernel):
     kernel = start_kernel()
     page = open_panel(kernel, subshell=new_subshell(kernel))
