@@ -1786,6 +1786,7 @@ var Log = class {
   follow() {
     this.pinned = true;
     this.anchor = null;
+    this.put = this.box.scrollTop;
     this.panel.requestFrame();
     this.box.focus({ preventScroll: true });
   }

@@ -453,6 +453,13 @@ def test_the_keys_go_to_the_ends_of_a_long_conversation(open_notebook, page, fau
     expect(panel.button("To the end")).to_be_hidden()
     assert panel.log.evaluate("box => box.scrollHeight - box.scrollTop - box.clientHeight") < 4
 
+    # Of two keys in one moment the second counts, though what the first one scrolled is told after it.
+    keys = "box => { for (const key of %s) box.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })); }"
+    panel.log.evaluate(keys % ["Home", "End"])
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(panel.turn(60)).to_be_in_viewport()
+    expect(panel.button("To the end")).to_be_hidden()
+
 
 def test_prompt_reply_and_code_are_copied_as_they_were_written(open_notebook, page, lab: Lab, faults):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.url)

@@ -191,6 +191,7 @@ export class Log {
   follow() {
     this.pinned = true;
     this.anchor = null;
+    this.put = this.box.scrollTop; // the event of a scroll before this may still be on its way: that is over
     this.panel.requestFrame();
     this.box.focus({ preventScroll: true });
   }
