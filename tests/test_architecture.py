@@ -356,7 +356,7 @@ LOADED = {
     "written_parameters",
 }
 # Of the standard library nothing that a plain shell of some release of IPython does without, but for these.
-LIGHT = {"dataclasses", "difflib", "numbers"}
+LIGHT = {"dataclasses", "difflib", "numbers", "urllib", "urllib.parse", "ipaddress"}  # the last three: on 3.14
 
 
 def test_loading_the_extension_imports_little_and_prints_nothing():
