@@ -18,9 +18,7 @@ from flowgpt_magic.completion_values import Known
 from flowgpt_magic.errors import FlowGptError
 
 T = TypeVar("T")
-
 PATIENCE = 0.015  # seconds that the history is waited for; a provider's module is, once, for longer
-
 PATIENCE_TO_IMPORT = 1.0
 
 
@@ -96,8 +94,6 @@ def _folder(folder: str) -> list[Item]:
 
 
 _last: dict[str, Sequence[Any]] = {}
-
-
 _looking: dict[str, threading.Thread] = {}
 
 

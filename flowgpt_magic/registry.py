@@ -60,7 +60,7 @@ def taken_by(target: Target) -> set[str]:
 
 @cache
 def refusals() -> Refusals:
-    """What models have refused in this process: beside the providers, because it holds whoever asks them."""
+    """What models have refused in this process. It is kept beside the providers: it holds for every caller."""
     return Refusals()
 
 

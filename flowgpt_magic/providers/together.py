@@ -68,7 +68,7 @@ class Together:
         if task is None:
             task = self._awaited[key] = asyncio.create_task(ask(given))
             task.add_done_callback(lambda task: self._forget_failure(key, task))
-        # Whoever is cancelled while it waits does not cancel what others wait for.
+        # A request that is cancelled while it waits does not cancel what the others wait for.
         return task.result() if task.done() else await asyncio.shield(task)
 
     def _forget_failure(self, key: tuple[object, ...], task: asyncio.Task[Any]) -> None:
