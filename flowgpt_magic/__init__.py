@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from flowgpt_magic.clusters.partitions import map_partition
     from flowgpt_magic.conversation import Conversation, ask, map_prompts
     from flowgpt_magic.errors import FlowGptError
-    from flowgpt_magic.extras import Citation, Extras
-    from flowgpt_magic.merging import merge_history
+    from flowgpt_magic.history.merge import merge_history
     from flowgpt_magic.messages import Usage
-    from flowgpt_magic.panel import ChatPanel
-    from flowgpt_magic.partitions import map_partition
+    from flowgpt_magic.messages.extras import Citation, Extras
+    from flowgpt_magic.panel.panel import ChatPanel
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
     from flowgpt_magic.providers.flowgpt import FlowGpt
-    from flowgpt_magic.reply import Reply
+    from flowgpt_magic.replies.reply import Reply
 
 __all__ = [
     "AsyncGeneratorProvider",
@@ -44,19 +44,19 @@ __all__ = [
 
 _HOMES = {
     "AsyncGeneratorProvider": "providers.base",
-    "ChatPanel": "panel",
-    "Citation": "extras",
+    "ChatPanel": "panel.panel",
+    "Citation": "messages.extras",
     "Conversation": "conversation",
-    "Extras": "extras",
+    "Extras": "messages.extras",
     "FlowGpt": "providers.flowgpt",
     "FlowGptError": "errors",
     "ProviderModelMixin": "providers.base",
-    "Reply": "reply",
+    "Reply": "replies.reply",
     "Usage": "messages",
     "ask": "conversation",
-    "map_partition": "partitions",
+    "map_partition": "clusters.partitions",
     "map_prompts": "conversation",
-    "merge_history": "merging",
+    "merge_history": "history.merge",
 }
 
 
@@ -76,13 +76,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext flowgpt_magic``."""
-    from flowgpt_magic import magic
+    from flowgpt_magic.magics import magic
 
     magic.load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext flowgpt_magic``."""
-    from flowgpt_magic import magic
+    from flowgpt_magic.magics import magic
 
     magic.unload(shell)

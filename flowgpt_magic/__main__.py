@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flowgpt_magic import first_answer, installing, journal, models, registry, settings
+from flowgpt_magic import installing, settings
 from flowgpt_magic.errors import FlowGptError, NoAnswerError
+from flowgpt_magic.history import notebook_history
+from flowgpt_magic.magics import first_answer
 from flowgpt_magic.printing import write, write_line
-from flowgpt_magic.providers import runtime, weights
+from flowgpt_magic.providers import models, registry
+from flowgpt_magic.providers.llama_cpp import runtime, weights
 
 INTERRUPTED = 130  # what a shell returns for a command ended by SIGINT
 
@@ -28,7 +31,7 @@ def show_status(_options: argparse.Namespace) -> None:
         "asked by default": _default(),
         "settings file": _path(settings.settings_file()),
         "data folder": _path(settings.data_folder()),
-        "history": journal.where(settings.load().history),
+        "history": notebook_history.where(settings.load().history),
     }
     width = max(map(len, rows))
     for name, value in rows.items():

@@ -8,10 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from uuid import uuid4
 
-from flowgpt_magic import aliases, settings
-from flowgpt_magic.asking import reply_to
+from flowgpt_magic import settings
 from flowgpt_magic.bridge import wholly
-from flowgpt_magic.cell_turns import last_run, last_run_by_number
 from flowgpt_magic.errors import (
     ConversationNameError,
     ConversationNotFoundError,
@@ -19,22 +17,23 @@ from flowgpt_magic.errors import (
     SettingError,
     TurnNotFoundError,
 )
-from flowgpt_magic.journal import Journal, here
-from flowgpt_magic.keeping import Keeping
-from flowgpt_magic.kept import CellRun
+from flowgpt_magic.history.cell_turns import last_run, last_run_by_number
+from flowgpt_magic.history.conversation_state import CellRun
+from flowgpt_magic.history.notebook_history import NotebookHistory, here
+from flowgpt_magic.history.records import ConversationRecord
+from flowgpt_magic.history.turn_recorder import TurnRecorder
 from flowgpt_magic.messages import Message, Turn
-from flowgpt_magic.models import find_model, with_chosen_server
-from flowgpt_magic.notebook import Cell
-from flowgpt_magic.parameters import over
-from flowgpt_magic.plain_text import counted
-from flowgpt_magic.project_choice import told, with_project_model
-from flowgpt_magic.records import ConversationRecord
-from flowgpt_magic.reply import Reply
-from flowgpt_magic.request import (
+from flowgpt_magic.notebook.place import Cell
+from flowgpt_magic.providers import aliases
+from flowgpt_magic.providers.models import find_model, with_chosen_server
+from flowgpt_magic.providers.project_choice import told, with_project_model
+from flowgpt_magic.redaction import without_secrets
+from flowgpt_magic.replies.reply import Reply
+from flowgpt_magic.replies.request import (
     TYPED,
+    Position,
     Prompt,
     Request,
-    Spot,
     as_asked,
     build_messages,
     check_params,
@@ -46,12 +45,14 @@ from flowgpt_magic.request import (
     told_apart,
     turns_to_send,
 )
-from flowgpt_magic.schemas import schema_of
-from flowgpt_magic.secrecy import without_secrets
+from flowgpt_magic.replies.schema import schema_of
+from flowgpt_magic.replies.send import reply_to
 from flowgpt_magic.settings import Settings
+from flowgpt_magic.settings.parameters import over
+from flowgpt_magic.text import counted
 
 if TYPE_CHECKING:
-    from flowgpt_magic.batch import Batch
+    from flowgpt_magic.batch.batch import Batch
 
 T = TypeVar("T")
 CONTINUE = "Continue exactly where you stopped. Do not repeat anything."
@@ -73,7 +74,7 @@ class Conversation:
         *,
         params: Mapping[str, Any] | None = None,
         configured: Callable[[], Mapping[str, Any]] | None = None,
-        journal: Journal | None = None,
+        journal: NotebookHistory | None = None,
         **settings: Any,
     ) -> None:
         self._fixed = journal
@@ -83,7 +84,7 @@ class Conversation:
         if settings:
             self.set(**settings)
 
-    def _bind(self, journal: Journal, name: str) -> None:
+    def _bind(self, journal: NotebookHistory, name: str) -> None:
         self._journal = journal
         self._kept = journal.load(name)
         self._timeline = self._kept.timeline
@@ -113,7 +114,7 @@ class Conversation:
 
     def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, str]:
         """As the last line of a cell: its transcript."""
-        from flowgpt_magic.turn_text import transcript_bundle
+        from flowgpt_magic.transcripts.bundles import transcript_bundle
 
         return transcript_bundle(self.name, self.turns)
 
@@ -218,9 +219,9 @@ class Conversation:
             raise SettingError("history is True or False for one prompt; where it is kept is set with FLOWGPT_HISTORY")
         cell = self._journal.running_cell() if cell is None else cell
         run = self._run_of(cell, prompt) if history and not append else None
-        spot = Spot(cell=cell)
+        spot = Position(cell=cell)
         if run is not None and run.asked < len(run.places):
-            spot = Spot("rerun", run.places[run.asked], tuple(run.places[run.asked :]), cell)
+            spot = Position("rerun", run.places[run.asked], tuple(run.places[run.asked :]), cell)
         request = self._request(prompt, options, spot, history=history)
         if run is not None:
             run.asked += 1
@@ -232,7 +233,7 @@ class Conversation:
         self._bring_back(cell)
         with self._kept.lock:
             earlier = self._asked_before(cell, prompt)
-        spot = Spot("rerun", earlier[0].place, (), cell) if earlier and history else Spot()
+        spot = Position("rerun", earlier[0].place, (), cell) if earlier and history else Position()
         return self._request(prompt, options, spot, history=history)
 
     def map(
@@ -277,7 +278,7 @@ class Conversation:
             sample: Another sample of the same prompts is asked anew, but only once.
             options: Those of ``ask``, ``schema`` among them.
         """
-        from flowgpt_magic.batch import batch_of
+        from flowgpt_magic.batch.batch import batch_of
 
         limits: dict[str, Any] = {
             "concurrency": concurrency,
@@ -287,13 +288,15 @@ class Conversation:
         how: dict[str, Any] = {"retries": retries, "progress": progress, "refresh": refresh, "history": history}
         return batch_of(self, prompts, template, values=values, sample=sample, **limits, **how, **options)
 
-    def without_prompt(self, options: Mapping[str, Any], *, earlier: bool) -> tuple[Request, list[Turn], Journal]:
+    def without_prompt(
+        self, options: Mapping[str, Any], *, earlier: bool
+    ) -> tuple[Request, list[Turn], NotebookHistory]:
         """A request that only lacks its prompt, the turns that go before it, and where it would be kept.
 
         Without ``earlier`` there are no turns. Raises what ``ask`` does.
         """
         self._follow_setting()
-        request = self._request("?", options, Spot(cell=self._journal.running_cell()), history=earlier)
+        request = self._request("?", options, Position(cell=self._journal.running_cell()), history=earlier)
         before = self._turns_before(request.chosen, None)[0] if earlier else []
         return request, before, self._journal
 
@@ -334,20 +337,20 @@ class Conversation:
     def retry(self, number: int = -1, **options: Any) -> Reply:
         """The same prompt again, of whom it was asked, at its own place; the earlier reply is another version of it."""
         turn = self.turn(number)
-        request = self._request(prompt_of(turn), self._as_asked(turn, options), Spot.of("retry", turn))
+        request = self._request(prompt_of(turn), self._as_asked(turn, options), Position.of("retry", turn))
         return self._reply(request, refresh=True)
 
     def edit(self, number: int, prompt: str, **options: Any) -> Reply:
         """Another prompt at the place of turn ``number``, of whom that was asked; the turns after it stay."""
         turn = self.turn(number)
-        return self._reply(self._request(prompt, self._as_asked(turn, options), Spot.of("edit", turn)))
+        return self._reply(self._request(prompt, self._as_asked(turn, options), Position.of("edit", turn)))
 
     def continue_(self, **options: Any) -> Reply:
         """The last reply, gone on with where it stopped; the shorter one is kept as another version."""
         turn = self.turn(-1)
         if not turn.text.strip():
             raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
-        request = self._request(prompt_of(turn), self._as_asked(turn, options), Spot.of("continue", turn))
+        request = self._request(prompt_of(turn), self._as_asked(turn, options), Position.of("continue", turn))
         begun = turn.answer if turn.answer.strip() else turn.text  # it may have been cut before its answer began
         more: list[Message] = [{"role": "assistant", "content": begun}, {"role": "user", "content": CONTINUE}]
         messages, key = [*request.messages, *more], f"{request.key} {turn.digest} continued"
@@ -363,7 +366,7 @@ class Conversation:
                 own[key] = aliases.key_for(address, own[address], self.settings(), known)
         return own
 
-    def _request(self, given: Prompt, options: Mapping[str, Any], spot: Spot, *, history: bool = True) -> Request:
+    def _request(self, given: Prompt, options: Mapping[str, Any], spot: Position, *, history: bool = True) -> Request:
         earlier, prompt = read_prompt(given)
         options = dict(options)
         images = options.pop("images", ())
@@ -402,7 +405,7 @@ class Conversation:
         replays = self._journal.replays
         if not history:
             return reply_to(request, replays, refresh=refresh)
-        keeping = Keeping(self._kept, self._journal, request)
+        keeping = TurnRecorder(self._kept, self._journal, request)
         return reply_to(request, replays, keeping, self.record.conversation_id, refresh=refresh)
 
     # Changing
@@ -556,6 +559,6 @@ def map_prompts(prompts: Any, template: str | None = None, **how: Any) -> Batch:
     They are asked with the settings of the conversation that the cells of this notebook ask in; ``how`` and all else is
     as in ``Conversation.map``.
     """
-    from flowgpt_magic.batch import batch_of
+    from flowgpt_magic.batch.batch import batch_of
 
     return batch_of(Conversation(here().current), prompts, template, earlier=False, **how)

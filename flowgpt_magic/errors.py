@@ -6,8 +6,8 @@ import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from flowgpt_magic.plain_text import sentences
 from flowgpt_magic.printing import fitted
+from flowgpt_magic.text import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from flowgpt_magic.plain_text import cut, one_line
+from flowgpt_magic.text import cut, one_line
 
 SHORT = 20  # characters that are kept on one line
 LEAST = 8  # characters of a column that are shown, however narrow the table is to be

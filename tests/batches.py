@@ -7,16 +7,16 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from flowgpt_magic.batch import Batch
-from flowgpt_magic.batch_items import Items
-from flowgpt_magic.batch_server import Limits
-from flowgpt_magic.batch_turns import Turns, record_for
+from flowgpt_magic.batch.batch import Batch
+from flowgpt_magic.batch.items import Items
+from flowgpt_magic.batch.server_state import Limits
+from flowgpt_magic.batch.turns import Turns, record_for
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.journal import Journal
+from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Usage
-from flowgpt_magic.notebook import place_of
+from flowgpt_magic.notebook.place import place_of
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
-from flowgpt_magic.registry import Target
+from flowgpt_magic.providers.registry import Target
 
 Answer = Callable[[str], AsyncGenerator[str | Usage, None]]
 
@@ -64,7 +64,7 @@ def batch_of(
     answer: Answer = echo,
     *,
     asked: Asked | None = None,
-    journal: Journal | None = None,
+    journal: NotebookHistory | None = None,
     template: str | None = None,
     concurrency: int = 4,
     per_minute: float | None = None,
@@ -81,12 +81,12 @@ def batch_of(
     return Batch(Items(prompts, template), turns, Limits(concurrency, per_minute, retries, patience), progress=False)
 
 
-def kernel(folder: Any, name: str = "a.ipynb") -> Journal:
+def kernel(folder: Any, name: str = "a.ipynb") -> NotebookHistory:
     """The journal of a kernel of this notebook; all notebooks of a folder share one history."""
-    return Journal(place_of(str(folder / name)), str(folder / "history.sqlite3"))
+    return NotebookHistory(place_of(str(folder / name)), str(folder / "history.sqlite3"))
 
 
-def end(journal: Journal) -> None:
+def end(journal: NotebookHistory) -> None:
     """End a kernel, with everything written."""
     assert journal.flush()
     journal.close()

@@ -50,5 +50,5 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
     monkeypatch.setenv("FLOWGPT_HISTORY", ":memory:")
     yield folder
-    if "flowgpt_magic.journal" in sys.modules:
-        sys.modules["flowgpt_magic.journal"].forget()
+    if "flowgpt_magic.history.notebook_history" in sys.modules:
+        sys.modules["flowgpt_magic.history.notebook_history"].forget()

@@ -9,7 +9,8 @@ import pytest
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
-from flowgpt_magic.testing import STAGES, ContractError, check_provider
+from flowgpt_magic.testing import ContractError, check_provider
+from flowgpt_magic.testing.check import STAGES
 
 POINTS = [point.__doc__ for stage in STAGES for point in stage]
 

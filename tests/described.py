@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pydantic
 
-from flowgpt_magic.attachments import describe
+from flowgpt_magic.prompt.attachments import describe
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 NOTICE = re.compile(r"… .* are not shown")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowgpt_magic import map_prompts
-from flowgpt_magic.batch import Batch
+from flowgpt_magic.batch.batch import Batch
 from flowgpt_magic.bridge import Worker
 from tests.openai_servers import END, STREAM, reply
 from tests.servers import Connection, framed, read_request, whole

@@ -11,7 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from flowgpt_magic import installing, settings
-from flowgpt_magic.providers import weights
+from flowgpt_magic.providers.llama_cpp import weights
 
 
 def weights_on_disk() -> Path:

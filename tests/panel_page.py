@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.markup import Change
-from flowgpt_magic.panel_actions import answer
-from flowgpt_magic.panel_state import PanelState
+from flowgpt_magic.markdown.html.changes import Change
+from flowgpt_magic.panel.actions import answer
+from flowgpt_magic.panel.state import PanelState
 from tests.shown import changed
 
 PATIENCE = 20.0  # seconds after which a test fails that waits for something to happen

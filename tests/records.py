@@ -6,9 +6,9 @@ import time
 from typing import Any
 from uuid import uuid4
 
-from flowgpt_magic.kernels import this_kernel
+from flowgpt_magic.history.processes import this_kernel
+from flowgpt_magic.history.records import ChangeRecord, ConversationRecord, NotebookRecord
 from flowgpt_magic.messages import Turn, Usage
-from flowgpt_magic.records import ChangeRecord, ConversationRecord, NotebookRecord
 
 
 def notebook_record(**values: Any) -> NotebookRecord:

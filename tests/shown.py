@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from flowgpt_magic.markup import Change, GrowingMarkup
+from flowgpt_magic.markdown.html.changes import Change, GrowingMarkup
 
 _ELEMENTS = """
     p h3 h4 h5 h6 ul ol li blockquote hr br em strong s a code pre span div table thead tbody tr th td button

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flowgpt_magic import commands
-from flowgpt_magic.completion import complete
-from flowgpt_magic.completion_names import Item
-from flowgpt_magic.completion_values import Known
+from flowgpt_magic.completion.complete import complete
+from flowgpt_magic.completion.names import Item
+from flowgpt_magic.completion.values import Known
+from flowgpt_magic.magics.commands import table as commands
 
 
 class Thing:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic import journal
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import (
     ConversationNameError,
@@ -23,19 +22,20 @@ from flowgpt_magic.errors import (
     SettingError,
     TurnNotFoundError,
 )
-from flowgpt_magic.history import History
-from flowgpt_magic.journal import Journal
-from flowgpt_magic.keeping import Keeping
+from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.database import History
+from flowgpt_magic.history.notebook_history import NotebookHistory
+from flowgpt_magic.history.timeline import Timeline
+from flowgpt_magic.history.turn_recorder import TurnRecorder
 from flowgpt_magic.messages import LeftOut, notice
-from flowgpt_magic.models import find_model
-from flowgpt_magic.notebook import Cell, Place
+from flowgpt_magic.messages.token_estimate import tokens_in
+from flowgpt_magic.notebook.place import Cell, Place
 from flowgpt_magic.providers.echo import Echo
-from flowgpt_magic.registry import Target
-from flowgpt_magic.reply import Reply
-from flowgpt_magic.request import Request, Spot, build_messages, parameters, turns_to_send
+from flowgpt_magic.providers.models import find_model
+from flowgpt_magic.providers.registry import Target
+from flowgpt_magic.replies.reply import Reply
+from flowgpt_magic.replies.request import Position, Request, build_messages, parameters, turns_to_send
 from flowgpt_magic.settings import load
-from flowgpt_magic.timeline import Timeline
-from flowgpt_magic.token_estimate import tokens_in
 from tests.records import conversation_record, notebook_record, turn_record
 
 CONVERSATION = conversation_record(notebook_record())
@@ -455,8 +455,8 @@ def vs_code(tmp_path):
 
     def run(*kernels: list[tuple[str, str]]) -> list[str]:
         for number, cells in enumerate(kernels):
-            journal = Journal(place, str(tmp_path / "history.sqlite3"))
-            journal.__class__ = type("InAKernel", (Journal,), {"kernel": f"{number} 2 elsewhere"})
+            journal = NotebookHistory(place, str(tmp_path / "history.sqlite3"))
+            journal.__class__ = type("InAKernel", (NotebookHistory,), {"kernel": f"{number} 2 elsewhere"})
             chat = Conversation(configured=lambda: {"model": "echo"}, journal=journal)
             for cell_id, prompt in cells:
                 list(chat.ask(prompt, cell=Cell(cell_id, f"{number} {cell_id}")))
@@ -469,13 +469,13 @@ def vs_code(tmp_path):
 class TestInterruptedAtTheStart:
     def test_a_cancel_while_the_turn_is_begun_ends_it(self, conversation, monkeypatch):
         reply = conversation.ask("one")
-        begin_turn = Keeping._begin
+        begin_turn = TurnRecorder._begin
 
         def interrupted(*values: Any) -> Any:
             reply.cancel()  # as a signal's handler does, in the middle of anything
             return begin_turn(*values)
 
-        monkeypatch.setattr(Keeping, "_begin", interrupted)
+        monkeypatch.setattr(TurnRecorder, "_begin", interrupted)
 
         assert list(reply) == []
         assert [turn.status for turn in conversation.turns] == ["cancelled"]
@@ -484,7 +484,7 @@ class TestInterruptedAtTheStart:
         def interrupted(*_values: Any) -> Any:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(Keeping, "_begin", interrupted)
+        monkeypatch.setattr(TurnRecorder, "_begin", interrupted)
         reply = conversation.ask("one")
 
         with pytest.raises(KeyboardInterrupt):
@@ -534,7 +534,7 @@ class TestWhatIsLeftOut:
 
         chosen = load({"history_tokens": limit, "system": "be brief"})
         sent, left_out = turns_to_send(chosen, turns)
-        messages = build_messages(Request("prompt", find_model("echo"), chosen, [], "", Spot()), sent)
+        messages = build_messages(Request("prompt", find_model("echo"), chosen, [], "", Position()), sent)
 
         texts = [message["content"] for message in messages]
         kept = (len(texts) - 2) // 2
@@ -589,7 +589,7 @@ class TestNames:
         chat = Conversation(name, configured=lambda: {"model": "echo"})
         list(chat.ask("hi"))
 
-        journal.forget()
+        notebook_history.forget()
         assert Conversation(name).name == name
 
     @pytest.mark.parametrize("name", ["", "  ", None, 5])
@@ -618,7 +618,7 @@ class TestNames:
 
         conversation.remove()
 
-        assert journal.here().names() == []
+        assert notebook_history.here().names() == []
         assert Conversation("main").turns == []
 
 
@@ -683,7 +683,7 @@ class TestWhereItIsKept:
 
         monkeypatch.setenv("FLOWGPT_HISTORY", "OFF")
         list(chat.ask("classified"))
-        journal.forget()
+        notebook_history.forget()
 
         assert b"known" in path.read_bytes()
         assert b"classified" not in path.read_bytes()
@@ -694,7 +694,7 @@ class TestWhereItIsKept:
         list(chat.ask("one"))
         list(chat.edit(1, "other one"))
         record = chat.record
-        journal.forget()
+        notebook_history.forget()
 
         history = History(tmp_path / "history.sqlite3")
         kept = Timeline(

@@ -13,14 +13,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from flowgpt_magic import kept, timeline
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import NothingToUndoError, ProviderError
-from flowgpt_magic.history import History
-from flowgpt_magic.journal import Journal
-from flowgpt_magic.notebook import NO_CELL, Cell, Place
+from flowgpt_magic.history import conversation_state as kept
+from flowgpt_magic.history import timeline
+from flowgpt_magic.history.database import History
+from flowgpt_magic.history.notebook_history import NotebookHistory
+from flowgpt_magic.notebook.place import NO_CELL, Cell, Place
 from flowgpt_magic.providers.echo import Echo
-from flowgpt_magic.reply import Reply
+from flowgpt_magic.replies.reply import Reply
 
 CELLS = st.sampled_from("abc")
 NAMES = st.sampled_from(["main", "second", "third"])
@@ -98,8 +99,8 @@ class Sequences(RuleBasedStateMachine):
         self.numbers = map(str, itertools.count())
         self.name = "main"
 
-    def open(self) -> Journal:
-        return Journal(Place("folder", "", "a folder", "folder:/a"), str(self.file))
+    def open(self) -> NotebookHistory:
+        return NotebookHistory(Place("folder", "", "a folder", "folder:/a"), str(self.file))
 
     def conversation(self, name: str = "") -> Conversation:
         return Conversation(name or self.name, configured=self.configured, journal=self.journal)

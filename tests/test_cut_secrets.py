@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from flowgpt_magic.plain_text import cut_between_words
 from flowgpt_magic.providers.failure_reports import failure_text
 from flowgpt_magic.providers.flowgpt_events import EventReader
-from flowgpt_magic.providers.http import unexpected
-from flowgpt_magic.providers.http_connection import Peer, Proxy, Route
-from flowgpt_magic.providers.http_errors import status_error
-from flowgpt_magic.providers.openai_errors import Failures
+from flowgpt_magic.providers.http.client import unexpected
+from flowgpt_magic.providers.http.connection import Peer, Proxy, Route
+from flowgpt_magic.providers.http.errors import status_error
+from flowgpt_magic.providers.openai.errors import Failures
+from flowgpt_magic.text import cut_between_words
 
 PART = 5  # characters of a secret that a text may hold by chance
 KEYS = (

@@ -14,7 +14,8 @@ PROGRAM = """
 import json, os, signal, sqlite3, sys, time
 from contextlib import closing
 import flowgpt_magic
-from flowgpt_magic import bridge, journal
+from flowgpt_magic import bridge
+from flowgpt_magic.history import notebook_history
 
 HOME = os.path.dirname(flowgpt_magic.__file__)
 KIND, SECOND, STEP = sys.argv[1], *map(int, sys.argv[2:])
@@ -81,11 +82,11 @@ for number in range(1, entered + 1, STEP):
         faults.append(f"{number}: no worker")
     deadline = time.monotonic() + LIMIT
     while streaming() and time.monotonic() < deadline:
-        journal.flush()
+        notebook_history.flush()
     if streaming():
         faults.append(f"{number}: streaming {streaming()}")
         break
-journal.flush()
+notebook_history.flush()
 with closing(sqlite3.connect(os.environ["FLOWGPT_HISTORY"])) as file:
     faults += [f"streaming in the file: {row}" for row in file.execute(UNFINISHED)]
     (answered,) = file.execute(ANSWERED).fetchone()
@@ -97,8 +98,8 @@ print("RESULT" + json.dumps([entered, faults]))
 CHANGES = """
 import json, os, signal, sys
 import flowgpt_magic
-from flowgpt_magic import journal
-from flowgpt_magic.journal import Journal
+from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.notebook_history import Journal
 from IPython.terminal.interactiveshell import TerminalInteractiveShell
 
 STEP = int(sys.argv[1])
@@ -112,7 +113,7 @@ def ask(text):
     shell.run_cell_magic("flowgpt", "-m echo", text)
 
 def chat():
-    return flowgpt_magic.Conversation(journal.here().current)
+    return flowgpt_magic.Conversation(notebook_history.here().current)
 
 def three_turns(number):
     '''A conversation of this number, the last turn of which was asked twice.'''
@@ -181,7 +182,7 @@ def state(of):
 
 def settled():
     '''The states in memory and in the file, after what an interrupt left to another thread.'''
-    here = journal.here()
+    here = notebook_history.here()
     for _ in range(200):
         here.flush()
         fresh = Journal(here.place, here.location)
@@ -207,9 +208,9 @@ for name, (prepare, command) in COMMANDS.items():
         if signal.getsignal(signal.SIGINT) is not before:
             faults.append(f"{name} {at}: another handler")
             signal.signal(signal.SIGINT, before)
-        for other in list(journal.here().names()):  # few, or each step takes longer than the one before
+        for other in list(notebook_history.here().names()):  # few, or each step takes longer than the one before
             flowgpt_magic.Conversation(other).remove()
-        journal.here().current = "main"
+        notebook_history.here().current = "main"
 print("RESULT" + json.dumps([sum(entered.values()), faults]))
 """
 

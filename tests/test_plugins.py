@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from flowgpt_magic import Conversation, models, registry
+from flowgpt_magic import Conversation
 from flowgpt_magic.errors import FlowGptWarning, ProviderNotFoundError
+from flowgpt_magic.providers import models, registry
 
 REPOSITORY = Path(__file__).parent.parent
 EXAMPLE = Path(__file__).parent / "plugin_example"
@@ -108,7 +109,7 @@ def test_in_a_fresh_environment_it_passes_its_own_tests(run):
 
 def test_in_a_fresh_environment_it_is_found_and_nothing_comes_from_here(run, fresh):
     code = (
-        "import flowgpt_magic, flowgpt_shout; from flowgpt_magic.models import find_model; "
+        "import flowgpt_magic, flowgpt_shout; from flowgpt_magic.providers.models import find_model; "
         "print(find_model('shout:louder'), find_model('loud'), flowgpt_magic.__file__, flowgpt_shout.__file__)"
     )
     shout, loud, *files = run("-I", "-W", "ignore", "-c", code).split()
@@ -122,7 +123,7 @@ def test_in_a_fresh_environment_a_cell_asks_it(run):
 
 
 def test_in_a_fresh_environment_a_broken_one_is_named_and_stops_nobody(run):
-    code = "from flowgpt_magic.models import find_model; print(find_model('loud'))"
+    code = "from flowgpt_magic.providers.models import find_model; print(find_model('loud'))"
     printed = run("-c", code)
 
     assert "FlowGptWarning: provider 'broken' cannot be loaded: ModuleNotFoundError: No module named" in printed

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flowgpt_magic import export, images, schemas
 from flowgpt_magic.errors import FileError, FlowGptError
-from flowgpt_magic.prompts import system_prompt
-from flowgpt_magic.providers.weights import check_gguf
+from flowgpt_magic.prompt import images
+from flowgpt_magic.prompt.compose import system_prompt
+from flowgpt_magic.providers.llama_cpp.weights import check_gguf
 from flowgpt_magic.regular_files import read_beginning, read_file
+from flowgpt_magic.replies import schema as schemas
+from flowgpt_magic.transcripts import files as export
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
 

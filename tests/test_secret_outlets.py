@@ -19,27 +19,32 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from flowgpt_magic import aliases, display, export, gateway, log, magic, settings, tracing
-from flowgpt_magic.aliases import Alias
-from flowgpt_magic.attachment_files import AttachmentError
-from flowgpt_magic.completion_shell import all_models
+from flowgpt_magic import gateway, settings
+from flowgpt_magic.completion.shell import all_models
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.dry_run import DryRun
+from flowgpt_magic.display import show as display
 from flowgpt_magic.errors import FlowGptError, FlowGptWarning, ProviderError, SettingError
-from flowgpt_magic.gateway_log import log_request
+from flowgpt_magic.gateway.log import log_request
+from flowgpt_magic.magics import magic
 from flowgpt_magic.messages import Waiting, notice
-from flowgpt_magic.panel_actions import answer
-from flowgpt_magic.panel_models import Choices
-from flowgpt_magic.panel_output import transcript
-from flowgpt_magic.panel_state import PanelState
-from flowgpt_magic.panel_turns import facts, pause_facts
-from flowgpt_magic.prompts import Surroundings, compose
+from flowgpt_magic.panel.actions import answer
+from flowgpt_magic.panel.model_choices import Choices
+from flowgpt_magic.panel.output import transcript
+from flowgpt_magic.panel.protocol import facts, pause_facts
+from flowgpt_magic.panel.state import PanelState
+from flowgpt_magic.prompt.compose import Surroundings, compose
+from flowgpt_magic.prompt.describe.files import AttachmentError
+from flowgpt_magic.providers import aliases
+from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.echo import Echo
-from flowgpt_magic.registry import find_provider
-from flowgpt_magic.reply import Reply
-from flowgpt_magic.turn_text import transcript_bundle
-from tests.desks import new_desk, run_line
+from flowgpt_magic.providers.registry import find_provider
+from flowgpt_magic.replies import log, tracing
+from flowgpt_magic.replies.dry_run import DryRun
+from flowgpt_magic.replies.reply import Reply
+from flowgpt_magic.transcripts import files as export
+from flowgpt_magic.transcripts.bundles import transcript_bundle
 from tests.records import conversation_record, notebook_record, turn_record
+from tests.shell_states import new_state, run_line
 
 # The part that may not be seen of each is put together here, so that nobody takes this file for one that leaks it.
 CORE = "Zq8vLw3nXk5tBy7mRc2d"
@@ -304,16 +309,16 @@ def subcommands(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object
     patch.setenv("FLOWGPT_BASE_URL", secret)
     patch.setenv("FLOWGPT_PARAMS", json.dumps({"metadata": {"x": secret}}))
     patch.setattr(find_provider("flowgpt"), "would_answer", lambda *_: f"no: {secret}")
-    desk = new_desk()
+    state = new_state()
     lines = ["alias", "aliases", "config", "set base_url", f"set base_url {json.dumps(secret)}", "providers", "models"]
     lines += [f"model openai_compatible:{secret.split()[0]}", "model", ""]
     patch.setenv("FLOWGPT_SYSTEM", secret)
-    return [_shown(desk, line) for line in lines]
+    return [_shown(state, line) for line in lines]
 
 
-def _shown(desk: Any, line: str) -> str:
+def _shown(state: Any, line: str) -> str:
     try:
-        found = run_line(desk, line)
+        found = run_line(state, line)
     except FlowGptError as error:
         return str(error)
     return "".join(f() for f in (found.html, found.text)) if hasattr(found, "html") else str(found)

@@ -10,7 +10,7 @@ import pytest
 
 from flowgpt_magic import Conversation
 from flowgpt_magic.providers.echo import Echo
-from flowgpt_magic.testing import STAGES
+from flowgpt_magic.testing.check import STAGES
 from tests import typed_uses
 from tests.servers import line, replying, serving
 

@@ -21,13 +21,13 @@ from flowgpt_magic import (
     ask,
     map_prompts,
 )
-from flowgpt_magic.batch import Batch
-from flowgpt_magic.batch_results import Result
+from flowgpt_magic.batch.batch import Batch
+from flowgpt_magic.batch.results import Result
 from flowgpt_magic.errors import ProviderError, RateLimitError
 from flowgpt_magic.messages import Messages, Turn, Waiting
-from flowgpt_magic.models import find_model
-from flowgpt_magic.registry import Target
-from flowgpt_magic.reply_code import CodeBlock
+from flowgpt_magic.providers.models import find_model
+from flowgpt_magic.providers.registry import Target
+from flowgpt_magic.replies.code_blocks import CodeBlock
 from flowgpt_magic.testing import ContractError, check_provider
 
 if TYPE_CHECKING:

@@ -1,1 +1,20 @@
 """Who runs models: one module a provider, all with the contract of ``base``."""
+
+__all__ = [
+    "aliases",
+    "base",
+    "echo",
+    "enclosed",
+    "flowgpt",
+    "http",
+    "llama_cpp",
+    "llm_models",
+    "local",
+    "models",
+    "openai_compatible",
+    "project_choice",
+    "rate_limit_headers",
+    "refused_parameters",
+    "registry",
+    "request_group",
+]

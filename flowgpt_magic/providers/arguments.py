@@ -8,7 +8,7 @@ from typing import Any
 
 from flowgpt_magic.errors import ModelNotSupportedError, OptionError, PromptError
 from flowgpt_magic.messages import Messages
-from flowgpt_magic.plain_text import cut
+from flowgpt_magic.text import cut
 
 
 def check_model(name: Any, provider: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import ModelNotSupportedError, closest
-from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.arguments import check_model
 
 if TYPE_CHECKING:

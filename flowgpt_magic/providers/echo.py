@@ -7,9 +7,9 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from flowgpt_magic.content_parts import read_message
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.messages import Messages, Usage
+from flowgpt_magic.messages.content_parts import read_message
 from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.settings import load

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flowgpt_magic.plain_text import cut_between_words, one_line
-from flowgpt_magic.secrecy import without_passwords
+from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.text import cut_between_words, one_line
 
 SHOWN = 500  # characters of what a failure says
 EXPLAINING = (  # where the words of a failure are, the best place first

@@ -13,17 +13,17 @@ from typing import Any, ClassVar
 from yarl import URL
 
 from flowgpt_magic import installing
-from flowgpt_magic.content_parts import read_messages
 from flowgpt_magic.messages import Message, Messages, Usage, notice
-from flowgpt_magic.providers import http
+from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.characters import WholeCharacters
 from flowgpt_magic.providers.flowgpt_events import EventReader
-from flowgpt_magic.providers.http_body import ENCODINGS
-from flowgpt_magic.providers.http_connection import Peer, Route
-from flowgpt_magic.providers.together import once
-from flowgpt_magic.secrecy import without_passwords
+from flowgpt_magic.providers.http import client as http
+from flowgpt_magic.providers.http.body import ENCODINGS
+from flowgpt_magic.providers.http.connection import Peer, Route
+from flowgpt_magic.providers.request_group import once
+from flowgpt_magic.redaction import without_passwords
 from flowgpt_magic.settings import CONNECTION, TABLE, Settings, load, variable
 
 PATH = "/v3/chat-anonymous"

@@ -20,8 +20,6 @@ from flowgpt_magic.errors import (
     ProviderStatusError,
     RateLimitError,
 )
-from flowgpt_magic.plain_text import cut_between_words, sentences
-from flowgpt_magic.providers import http
 from flowgpt_magic.providers.failure_reports import (
     asked_wait,
     failure_text,
@@ -29,8 +27,10 @@ from flowgpt_magic.providers.failure_reports import (
     report_of,
     reports_failure,
 )
-from flowgpt_magic.providers.http_errors import readable
-from flowgpt_magic.secrecy import without_passwords
+from flowgpt_magic.providers.http import client as http
+from flowgpt_magic.providers.http.errors import readable
+from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.text import cut_between_words, sentences
 
 MARKS = ("error", "message", "statusCode")  # an object without an event that says one of these is a failure
 STATUSES = ("status", "statusCode", "status_code", "code")

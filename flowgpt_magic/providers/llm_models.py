@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import installing
-from flowgpt_magic.enclosed import Enclosed
 from flowgpt_magic.errors import (
     ConnectTimeoutError,
     FlowGptError,
@@ -30,11 +29,12 @@ from flowgpt_magic.errors import (
     closest,
 )
 from flowgpt_magic.messages import LeftOut, Messages, Usage, notice
-from flowgpt_magic.plain_text import one_line
-from flowgpt_magic.providers import llm_talk
+from flowgpt_magic.providers import llm_messages as llm_talk
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
-from flowgpt_magic.secrecy import without_passwords
+from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.text import one_line
 
 if TYPE_CHECKING:
     from flowgpt_magic.settings import Settings
@@ -98,7 +98,7 @@ def _of_httpx(error: Exception, message: str) -> ProviderError | None:
         return None
     response = getattr(error, "response", None)
     if isinstance(status := getattr(response, "status_code", None), int):
-        from flowgpt_magic.providers.http_errors import retry_delay  # loads an HTTP library of its own
+        from flowgpt_magic.providers.http.errors import retry_delay  # loads an HTTP library of its own
 
         kind = RateLimitError if status == 429 else ProviderStatusError
         return kind(message, status, retry_delay(getattr(response, "headers", {})))

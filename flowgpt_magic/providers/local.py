@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import installing, settings
-from flowgpt_magic.content_parts import read_messages
 from flowgpt_magic.errors import FlowGptError, NotInstalledError
 from flowgpt_magic.messages import Messages, Usage, notice, progress
-from flowgpt_magic.providers import runtime, weights
+from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_number, check_schema, check_stop
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.providers.llama_cpp import runtime, weights
 
 if TYPE_CHECKING:
     from flowgpt_magic.settings import Settings

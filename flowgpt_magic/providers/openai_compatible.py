@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 from multidict import CIMultiDict
 
-from flowgpt_magic import keys, registry
-from flowgpt_magic.enclosed import Enclosed
+from flowgpt_magic import keys
 from flowgpt_magic.errors import (
     ModelNotSupportedError,
     ProviderError,
@@ -17,19 +16,22 @@ from flowgpt_magic.errors import (
     SettingError,
     StreamInterruptedError,
 )
-from flowgpt_magic.extras import Extras
 from flowgpt_magic.messages import Messages, Usage, notice, notices_to
-from flowgpt_magic.providers import http, openai_requests
+from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_stop, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
-from flowgpt_magic.providers.http import BOM
-from flowgpt_magic.providers.http_connection import Peer
-from flowgpt_magic.providers.loose_events import JsonSplitter, LooseEventSplitter
-from flowgpt_magic.providers.openai_errors import Failures, RefusedFieldError
-from flowgpt_magic.providers.openai_models import listed_models
-from flowgpt_magic.providers.openai_replies import Answer, check_is_no_page, is_json
-from flowgpt_magic.providers.openai_servers import Server, headers
-from flowgpt_magic.providers.together import once_awaited
+from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.http import client as http
+from flowgpt_magic.providers.http.client import BOM
+from flowgpt_magic.providers.http.connection import Peer
+from flowgpt_magic.providers.http.loose_events import JsonSplitter, LooseEventSplitter
+from flowgpt_magic.providers.openai import requests as openai_requests
+from flowgpt_magic.providers.openai.errors import Failures, RefusedFieldError
+from flowgpt_magic.providers.openai.models import listed_models
+from flowgpt_magic.providers.openai.replies import Answer, check_is_no_page, is_json
+from flowgpt_magic.providers.openai.servers import Server, headers
+from flowgpt_magic.providers.request_group import once_awaited
 from flowgpt_magic.settings import CONNECTION, Settings, load
 
 NAME = "openai_compatible"

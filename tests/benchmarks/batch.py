@@ -45,12 +45,12 @@ TURNS = 8  # rounds of the comparison, of which the first does not count
 @contextmanager
 def history() -> Iterator[Path]:
     """A history in a file of its own, for this process."""
-    from flowgpt_magic import journal
+    from flowgpt_magic.history import notebook_history
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FLOWGPT_DATA_DIR"], os.environ["XDG_CONFIG_HOME"] = folder, folder
         yield Path(folder)
-        journal.forget()
+        notebook_history.forget()
 
 
 def prompts(count: int = PROMPTS) -> list[str]:
@@ -312,13 +312,14 @@ def measure_open() -> None:
 
 
 def measure_resume() -> None:
-    from flowgpt_magic import journal, map_prompts
+    from flowgpt_magic import map_prompts
+    from flowgpt_magic.history import notebook_history
 
     with history():
         asked = prompts(20_000)
         for result in map_prompts(asked[: len(asked) // 2], model="echo", concurrency=100, progress=False):
             assert result.status == "complete"
-        journal.forget()  # as in another kernel
+        notebook_history.forget()  # as in another kernel
         begun = time.perf_counter()
         batch = map_prompts(asked, model="echo", concurrency=100, progress=False)
         first = next(iter(batch.as_completed())) and time.perf_counter() - begun

@@ -14,7 +14,7 @@ from contextlib import aclosing
 import psutil
 
 from flowgpt_magic.messages import Usage
-from flowgpt_magic.providers import runtime, weights
+from flowgpt_magic.providers.llama_cpp import runtime, weights
 from flowgpt_magic.providers.local import Local
 
 ROUNDS = 20

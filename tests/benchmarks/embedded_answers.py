@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from flowgpt_magic import gateway
-from flowgpt_magic.providers import weights
 from flowgpt_magic.providers.flowgpt import FlowGpt
+from flowgpt_magic.providers.llama_cpp import weights
 from flowgpt_magic.providers.local import Local
 from tests.kernel.conftest import start
 

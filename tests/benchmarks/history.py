@@ -25,10 +25,10 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from flowgpt_magic.history import History
+from flowgpt_magic.history.background_writer import BackgroundWriter
+from flowgpt_magic.history.database import History
+from flowgpt_magic.history.records import ConversationRecord, NotebookRecord, Record
 from flowgpt_magic.messages import Turn, Usage
-from flowgpt_magic.records import ConversationRecord, NotebookRecord, Record
-from flowgpt_magic.saver import Saver
 from tests.records import conversation_record, notebook_record, turn_record
 
 SIZES = (1_000, 10_000, 100_000)
@@ -212,7 +212,7 @@ shell.history_manager.enabled = False
 shell.run_cell("%load_ext flowgpt_magic")
 shell.register_magic_function(lambda line, cell: None, "cell", "nothing")
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic import journal
+from flowgpt_magic.history import notebook_history
 conversation = Conversation()
 
 def ask(number):
@@ -237,11 +237,11 @@ for number in range(1, lengths[-1] + 1):
         gc.collect()
         print(spent, resident(), flush=True)
 if way == "ask":
-    journal.flush()
+    notebook_history.flush()
     begun = time.process_time()
     count = len(conversation.turns)
     print((time.process_time() - begun) * 1000, count)
-    journal.forget()
+    notebook_history.forget()
     begun = time.process_time()
     count = Conversation()._timeline.count
     print((time.process_time() - begun) * 1000, count)
@@ -270,7 +270,10 @@ def length() -> None:
 def stream() -> None:
     """How late the chunks of a stream are, with and without saving: 100,000 turns are not needed for that."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, saver in (("nothing saved", Saver("off")), ("saved", Saver(Path(folder) / "history.sqlite3"))):
+        for name, saver in (
+            ("nothing saved", BackgroundWriter("off")),
+            ("saved", BackgroundWriter(Path(folder) / "history.sqlite3")),
+        ):
             late, handed = asyncio.run(listen(saver))
             saver.close()
             show(f"{name}: a chunk is late by", late)
@@ -278,7 +281,7 @@ def stream() -> None:
             show(f"{name}: begin, grow or end takes", handed)
 
 
-async def listen(saver: Saver) -> tuple[list[float], list[float]]:
+async def listen(saver: BackgroundWriter) -> tuple[list[float], list[float]]:
     """30 seconds of ten streams at once, each 30 chunks a second, a turn of 2 seconds after the other."""
     notebook = notebook_record()
     conversation = conversation_record(notebook)
@@ -314,7 +317,7 @@ async def listen(saver: Saver) -> tuple[list[float], list[float]]:
 
 KERNEL = """
 import itertools, sys, time
-from flowgpt_magic.saver import Saver
+from flowgpt_magic.history.background_writer import Saver
 from tests.records import conversation_record, notebook_record, turn_record
 saver = Saver(sys.argv[1])
 notebook = notebook_record(notebook_id="notebook", key="key")

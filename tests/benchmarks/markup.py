@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 
-from flowgpt_magic.markup import Change, GrowingMarkup, blocks_of
+from flowgpt_magic.markdown.html.changes import Change, GrowingMarkup, blocks_of
 
 WORDS = [
     "the",

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from flowgpt_magic.attachments import describe
-from flowgpt_magic.references import resolve
+from flowgpt_magic.prompt.attachments import describe
+from flowgpt_magic.prompt.references import resolve
 
 ROWS = 10_000_000
 NAMES = {"name": "Ada", "a": [1, 2], "x": 1.5}
@@ -87,15 +87,15 @@ def measure_values() -> None:
 
 
 def measure_completion() -> None:
-    from flowgpt_magic.completion_matcher import matcher
-    from flowgpt_magic.desk import Desk
+    from flowgpt_magic.magics.completer import matcher
+    from flowgpt_magic.magics.state import ShellState
 
     shell = SimpleNamespace(user_ns={f"variable_{number}": number for number in range(10_000)}, user_ns_hidden={})
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk(lambda: {"model": "echo", "history": f"{folder}/history.sqlite3"}, {})
+        state = ShellState(lambda: {"model": "echo", "history": f"{folder}/history.sqlite3"}, {})
         for number in range(1_000):
-            desk.conversation(f"conversation {number}").begin_anew()
-        desk.journal.flush()
+            state.conversation(f"conversation {number}").begin_anew()
+        state.journal.flush()
         for text in (
             "%flowgpt un",
             "%%flowgpt -m ",
@@ -105,9 +105,9 @@ def measure_completion() -> None:
             "%flowgpt {",
         ):
             context = SimpleNamespace(full_text=text, cursor_line=0, cursor_position=len(text))
-            taken = milliseconds(lambda context=context: matcher(context, shell, desk), 30)
+            taken = milliseconds(lambda context=context: matcher(context, shell, state), 30)
             print(f"Tab behind {text!r}: {taken}")
-        desk.journal.close()
+        state.journal.close()
 
 
 def main() -> None:

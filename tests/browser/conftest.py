@@ -214,7 +214,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-class Desk:
+class ShellState:
     """The pages of the tests: one that they share, one after the other, and pages of their own beside it."""
 
     def __init__(self, browser: Browser) -> None:
@@ -250,26 +250,26 @@ class Desk:
 
 
 @pytest.fixture(scope="package")
-def desk(browser: Browser) -> Iterator[Desk]:
-    desk = Desk(browser)
-    yield desk
-    desk.close()
+def state(browser: Browser) -> Iterator[ShellState]:
+    state = ShellState(browser)
+    yield state
+    state.close()
 
 
 @pytest.fixture
-def page(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(state: ShellState, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page that the tests share, or a new one for a test that is marked ``own_page``.
 
     When the test fails, what the page shows is kept as a picture, and no other test gets it.
     """
-    page = desk.own() if request.node.get_closest_marker("own_page") else desk.shared()
+    page = state.own() if request.node.get_closest_marker("own_page") else state.shared()
     yield page
     if getattr(request.node, "failed", False):
         SCREENSHOTS.mkdir(exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
-        desk.close()
+        state.close()
     else:
-        desk.give_back(page)
+        state.give_back(page)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flowgpt_magic.commands import COMMANDS
-from flowgpt_magic.options import BY_FLAG
+from flowgpt_magic.magics.commands.table import COMMANDS
+from flowgpt_magic.prompt.magic_line import BY_FLAG
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, Route
 
-from flowgpt_magic.harmless import harmless
-from flowgpt_magic.markup import GrowingMarkup, blocks_of, static_blocks_of
-from flowgpt_magic.transcript import transcript_html
+from flowgpt_magic.markdown.harmless import harmless
+from flowgpt_magic.markdown.html.changes import GrowingMarkup, blocks_of, static_blocks_of
+from flowgpt_magic.transcripts.html_page import transcript_html
+from tests.markdown.test_harmless import CARELESS
 from tests.payloads import PAYLOADS
 from tests.records import conversation_record, notebook_record, turn_record
-from tests.test_harmless import CARELESS
 from tests.xss_payloads import NAMED
 
 pytestmark = pytest.mark.own_page

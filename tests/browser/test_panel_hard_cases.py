@@ -23,9 +23,9 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
-from flowgpt_magic import export
 from flowgpt_magic.bridge import Worker
-from flowgpt_magic.panel_stream import AHEAD, FRAME, PATIENCE
+from flowgpt_magic.panel.stream import AHEAD, FRAME, PATIENCE
+from flowgpt_magic.transcripts import files as export
 from tests.browser.conftest import FLAGS, SCREENSHOTS, Lab, Notebook, chromium
 from tests.browser.flowgpt_hostile import TEXTS
 from tests.browser.panels import OPEN, Panel, in_cell

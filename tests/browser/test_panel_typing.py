@@ -14,7 +14,7 @@ LOAD = "%load_ext flowgpt_magic"
 # A kernel that answers one request of a page only when the file "now" is there, as if it was busy.
 LATE = """\
 import pathlib, time
-from flowgpt_magic import panel_actions
+from flowgpt_magic.panel import actions as panel_actions
 prompt_before = panel_actions.ACTIONS["recall"]
 def late(panel, request):
     while not pathlib.Path("now").exists(): time.sleep(0.01)

@@ -278,7 +278,8 @@ def kernel(shared_kernel: Kernel) -> Kernel:
     """A kernel with the extension freshly loaded, nothing said yet, and no names of the user's."""
     shared_kernel.good("get_ipython().config.pop('FlowGPT', None)")  # where %config leaves what it has set
     shared_kernel.good(
-        "import sys; [sys.modules[name].forget() for name in ['flowgpt_magic.journal'] if name in sys.modules]"
+        "import sys\n"
+        "[sys.modules[name].forget() for name in ['flowgpt_magic.history.notebook_history'] if name in sys.modules]"
     )
     shared_kernel.good("%reload_ext flowgpt_magic\n%reset -f")
     return shared_kernel

@@ -15,7 +15,7 @@ import pytest
 from nbclient import NotebookClient
 
 from flowgpt_magic.bridge import Worker
-from flowgpt_magic.history import History
+from flowgpt_magic.history.database import History
 from tests import servers
 from tests.kernel.conftest import Kernel
 

@@ -21,14 +21,15 @@ import pytest
 from jupyter_client import BlockingKernelClient
 from nbclient import NotebookClient
 
-from flowgpt_magic.notebook import cell_ids
+from flowgpt_magic.notebook.place import cell_ids
 from tests.kernel.conftest import Kernel
 
 CELL = "1e9aac6b-cee9-4786-813b-df30c0debc38"
 WHERE = """
 import json, os, sys
 from ipykernel.connect import get_connection_file
-from flowgpt_magic import jupyter_servers, notebook
+from flowgpt_magic.notebook import jupyter_servers
+from flowgpt_magic.notebook import place as notebook
 shell = get_ipython()
 request = shell.get_parent()
 place = notebook.find_place(

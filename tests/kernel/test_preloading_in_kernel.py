@@ -49,7 +49,7 @@ def test_nothing_is_imported_ahead_that_the_first_reply_does_not_need(start_kern
     prompted.good(SETUP, allow_stdin=False)
     prompted.good(PROMPT)
 
-    assert modules(ahead) - modules(prompted) <= {"flowgpt_magic.preloading"}
+    assert modules(ahead) - modules(prompted) <= {"flowgpt_magic.magics.preloading"}
 
 
 def test_the_cell_that_loads_the_extension_starts_nothing(start_kernel):
@@ -63,7 +63,7 @@ def test_where_nobody_types_nothing_is_imported_ahead(start_kernel):
     kernel.good(SETUP, allow_stdin=False)
 
     assert kernel.good(THREADS).printed == "[]\n"
-    assert "flowgpt_magic.commands" not in modules(kernel)
+    assert "flowgpt_magic.magics.commands.table" not in modules(kernel)
 
 
 def test_a_prompt_at_once_and_a_reload_are_answered_as_ever(start_kernel):

@@ -1,0 +1,177 @@
+"""What has become of the items of a batch: a result for each, the sums of all, and both as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flowgpt_magic import installing
+from flowgpt_magic.batch.items import is_frame
+from flowgpt_magic.errors import NotInstalledError
+from flowgpt_magic.messages import Status, Usage
+from flowgpt_magic.messages.extras import Extras, HasExtras
+from flowgpt_magic.replies.code_blocks import CodeBlock, code_blocks_of
+from flowgpt_magic.secret_forms import masked_repr, without_passwords
+from flowgpt_magic.tables import Table
+from flowgpt_magic.text import counted, cut
+
+if TYPE_CHECKING:
+    import pandas
+
+SHOWN = 3  # reasons for failures that a table names
+COLUMNS = (
+    *("prompt", "text", "data", "status", "error", "model", "prompt_tokens", "completion_tokens", "seconds"),
+    "replayed",
+)
+
+
+@dataclass(frozen=True)
+class Result(HasExtras):
+    """What has become of one item.
+
+    ``index`` is its place in the batch, from 0, ``label`` its key or its index in a table. ``status`` is ``complete``,
+    ``failed``, ``cancelled``, or None where it was not asked; ``error`` is what it failed with. ``text`` is what has
+    come, and ``data`` the value of a schema. A ``replayed`` one comes from the history. What came beside the text is in
+    ``citations``, ``reasoning``, ``logprobs``, ``images``, ``audio`` and ``tool_calls``.
+    """
+
+    index: int
+    label: Any
+    item: Any = field(repr=False)
+    prompt: str
+    text: str = ""
+    data: Any = None
+    status: Status | None = None
+    error: BaseException | None = None
+    usage: Usage = field(default=Usage(), repr=False)
+    notices: tuple[str, ...] = ()
+    turn_id: str = ""
+    replayed: bool = False
+    extras: Extras = field(default=Extras(), repr=False)
+
+    def _whole_extras(self) -> Extras:
+        return self.extras
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return masked_repr(self)
+
+    @property
+    def code_blocks(self) -> list[CodeBlock]:
+        """What of the text is shown as code, in order; what a model thought at its start is left out."""
+        return code_blocks_of(self.text)
+
+
+@dataclass
+class Tally:
+    """How many items have ended, and how; what they have cost, those from the history left out."""
+
+    complete: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    replayed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasons: dict[str, tuple[int, Any]] = field(default_factory=dict)  # how often each came, and where first
+
+    @property
+    def ended(self) -> int:
+        """All that are over."""
+        return self.complete + self.failed + self.cancelled
+
+    def add(self, result: Result) -> None:
+        """One more has ended."""
+        if result.status == "complete":
+            self.complete += 1
+            self.replayed += result.replayed
+        elif result.status == "failed":
+            self.failed += 1
+            reason = without_passwords(f"{type(result.error).__name__}: {result.error}")
+            if reason in self.reasons or len(self.reasons) < SHOWN:
+                count, label = self.reasons.get(reason, (0, result.label))
+                self.reasons[reason] = (count + 1, label)
+        else:
+            self.cancelled += 1
+        if not result.replayed:
+            self.prompt_tokens += result.usage.prompt_tokens or 0
+            self.completion_tokens += result.usage.completion_tokens or 0
+
+
+def table(tally: Tally, *, model: str, total: int | None, seconds: float | None, notes: Sequence[str]) -> Table:
+    """The sums of a batch, and below them the first reasons for failures, and ``notes``."""
+    rows = [("complete", f"{tally.complete:,}")]
+    if tally.replayed:
+        rows.append(("of these from the history", f"{tally.replayed:,}"))
+    rows.append(("failed", f"{tally.failed:,}"))
+    if tally.cancelled:
+        rows.append(("stopped", f"{tally.cancelled:,}"))
+    if total is not None and (left := total - tally.ended):
+        rows.append(("not asked", f"{left:,}"))
+    if tally.prompt_tokens or tally.completion_tokens:
+        rows.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
+    if seconds is not None:
+        rows.append(("time", f"{seconds:,.1f} s"))
+    return Table((model, "prompts"), tuple(rows), ". ".join([*_reasons(tally), *notes]))
+
+
+def _reasons(tally: Tally) -> list[str]:
+    told = []
+    for reason, (count, label) in tally.reasons.items():
+        where = f"{label!r}" if count == 1 else f"{count:,} times, first {label!r}"
+        told.append(f"{where}: {cut(reason, 200).rstrip('.')}")
+    if others := tally.failed - sum(count for count, _label in tally.reasons.values()):
+        told.append(f"and {counted(others, 'other')}")
+    return ["; ".join(told)] if told else []
+
+
+def to_frame(given: Any, results: Sequence[Result], model: str, *, with_data: bool) -> pandas.DataFrame:
+    """A row for each of ``results``, which are those of ``given`` in order.
+
+    A table's own columns come first, under its own index; a column of ours that has the name of one of them begins with
+    ``reply_``. Raises ``NotInstalledError`` where pandas is missing.
+    """
+    try:
+        import pandas
+    except ImportError:
+        hint = installing.packages("pandas")
+        raise NotInstalledError(f"a DataFrame is made with pandas: {hint} installs it") from None
+    rows = [_row(result, model) for result in results]
+    columns = [name for name in COLUMNS if with_data or name != "data"]
+    frame = pandas.DataFrame({name: pandas.Series([row[name] for row in rows], dtype=_kind(name)) for name in columns})
+    own = _own_columns(given, pandas, len(results))
+    if own is None:
+        frame.index = pandas.Index([result.label for result in results])
+        return frame
+    frame.index = own.index
+    frame.columns = pandas.Index([f"reply_{name}" if name in own else name for name in columns])
+    whole: pandas.DataFrame = pandas.concat([own, frame], axis=1)
+    return whole
+
+
+def _row(result: Result, model: str) -> dict[str, Any]:
+    error = None if result.error is None else without_passwords(f"{type(result.error).__name__}: {result.error}")
+    named = {name: getattr(result, name) for name in ("prompt", "data", "status", "replayed")}
+    usage = {name: getattr(result.usage, name) for name in ("prompt_tokens", "completion_tokens", "seconds")}
+    text = result.text if result.status == "complete" or result.text else None
+    return {**named, **usage, "text": text, "error": error, "model": model}
+
+
+def _kind(name: str) -> str:
+    """The type of a column, the same whatever is in it."""
+    if name == "replayed":
+        return "bool"
+    return {"seconds": "float64"}.get(name, "Int64" if name.endswith("tokens") else "object")
+
+
+def _own_columns(given: Any, pandas: Any, rows: int) -> pandas.DataFrame | None:
+    """The table that was given, as far as there are results of it."""
+    if not is_frame(given):
+        return None
+    if isinstance(given, pandas.DataFrame):
+        own: pandas.DataFrame = given.iloc[:rows]
+        return own
+    made: pandas.DataFrame = pandas.DataFrame(given.to_dict(as_series=False)).iloc[:rows]
+    return made

@@ -1,0 +1,3 @@
+"""Ask the rows of a large table on the workers of Ray, Dask or Spark."""
+
+__all__ = ["partitions"]

@@ -1,0 +1,3 @@
+"""Tab completion: what is typed, and what could stand there."""
+
+__all__ = ["complete", "names", "shell", "values"]

@@ -1,0 +1,304 @@
+"""The file of the history: opened, refused, moved aside; and SQLite's errors in words that help."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
+from pathlib import Path
+
+from flowgpt_magic.errors import (
+    HistoryDamagedError,
+    HistoryError,
+    HistoryFileError,
+    HistoryLockedError,
+    HistoryRecordError,
+)
+from flowgpt_magic.history import migrations
+from flowgpt_magic.history.records import MEMORY
+from flowgpt_magic.history.search import spaced
+
+DATABASE_SUFFIXES = {".sqlite3", ".sqlite", ".db"}
+CACHE = 512  # KiB of the file that a connection keeps in memory; the system keeps the rest, and reading it is as quick
+WAL_LIMIT = 16 * 2**20  # bytes the write-ahead log keeps after it was copied into the file
+COPY_LIMIT = 256 * 2**20  # bytes of a file that is copied into memory where it cannot be written
+
+MOVE_LIMIT = 60.0  # seconds after which a process that moves a file has died over it
+
+# What Python before 3.11 does not tell by number.
+CODES = {
+    "locked": 5,
+    "malformed": 11,
+    "fts5: corrupt": 11,
+    "vtable constructor failed": 11,  # the index of words is no index any more
+    "is not a database": 26,
+    "disk is full": 13,
+    "readonly": 8,
+    "unable to open": 14,
+    "disk I/O error": 10,
+    "constraint failed": 19,
+    "too big": 18,
+}
+
+
+def path_of(location: str) -> str:
+    """``location`` with the home folder in the place of a ``~``; as it is where that is not known."""
+    return location if location == MEMORY else os.path.expanduser(location)
+
+
+def open_file(location: str, patience: float) -> sqlite3.Connection:
+    """A connection to the history at ``location``, which is made where it is missing and brought up to date.
+
+    Waits at most ``patience`` seconds for other processes. Raises a ``HistoryError``; a file that is refused is left as
+    it is, to the byte.
+    """
+    with named_errors(location):
+        if location != MEMORY:
+            _make_file(Path(location))
+        database = sqlite3.connect(location, timeout=patience, isolation_level=None)
+        try:
+            _prepare(database, location, patience)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
+def open_read_only(location: str, patience: float) -> sqlite3.Connection:
+    """A connection that only reads the history at ``location``, which stays as it is, to the byte.
+
+    A history of an older version is read from a copy in memory that is brought up to date. Raises a ``HistoryError``
+    for a file that is missing, damaged, of a newer version, or none of ours.
+    """
+    refused: HistoryError | None = None
+    for way in ("mode=ro", "immutable=1"):  # the second for a folder where SQLite cannot make its files
+        try:
+            with named_errors(location):
+                return _read_only(location, way, patience)
+        except HistoryFileError as error:
+            refused = refused or error
+    raise refused or HistoryFileError(f"the history {location} cannot be read")
+
+
+def _read_only(location: str, way: str, patience: float) -> sqlite3.Connection:
+    if not os.path.isfile(location):
+        raise HistoryFileError(f"there is no history at {location}: give the path of an existing file")
+    uri = f"{Path(location).absolute().as_uri()}?{way}"
+    database = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
+    try:
+        migrations.check_owner(database, location)
+        if migrations.check_version(database, location) == migrations.NEWEST:
+            return database
+        copy = sqlite3.connect(MEMORY, isolation_level=None)
+        register(copy)
+        database.backup(copy)
+        migrations.migrate(copy, location)
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return copy
+
+
+def _make_file(path: Path) -> None:
+    """Make the file where there is none, readable for its owner alone.
+
+    A file that exists is not opened here: closing it would drop the locks this process holds on it through SQLite.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # the second for a path that no file can have
+        cause = getattr(error, "strerror", None) or type(error).__name__
+        raise HistoryFileError(f"the history {path} cannot be made ({cause}): set a path that can be written") from None
+    if stat.S_ISDIR(mode):
+        raise HistoryFileError(f"the history cannot be kept in {path}, which is a folder: set the path of a file")
+    if not stat.S_ISREG(mode):
+        raise HistoryFileError(f"the history cannot be kept in {path}, which is no file: set another path")
+    if not os.access(path, os.W_OK):
+        raise HistoryFileError(f"the history {path} is read-only: make it writable, or set another path")
+
+
+def _prepare(database: sqlite3.Connection, location: str, patience: float) -> None:
+    register(database)
+    # Looked at before anything is written, so that what is not ours stays as it is.
+    migrations.check_owner(database, location)
+    migrations.check_version(database, location)
+    if location != MEMORY and os.name == "posix":
+        _keep_private(location)
+    _use_write_ahead_log(database, patience)
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.execute(f"PRAGMA cache_size = -{CACHE}")
+    database.execute("PRAGMA temp_store = MEMORY")  # what is sorted needs no disk, which may be full
+    database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+    database.execute("PRAGMA foreign_keys = ON")
+    migrations.migrate(database, location)
+
+
+def _keep_private(location: str) -> None:
+    """Make the file readable for its owner alone, with those that another process may have open beside it.
+
+    SQLite gives those that it makes the mode of the file.
+    """
+    for path in (location, f"{location}-wal", f"{location}-shm"):
+        with suppress(OSError):  # there is none, or it is somebody else's
+            if os.stat(path).st_mode & 0o077:
+                os.chmod(path, 0o600)
+
+
+def register(database: sqlite3.Connection) -> None:
+    """Give a connection the function that the triggers call."""
+    database.execute("PRAGMA trusted_schema = ON")
+    database.create_function("spaced", 1, spaced, deterministic=True)
+
+
+def _use_write_ahead_log(database: sqlite3.Connection, patience: float) -> None:
+    """Switch to WAL where that is possible. SQLite does not wait by itself for others that do so at the same moment."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if code_of(error) != CODES["locked"] or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 1 where it is not known."""
+    number = getattr(error, "sqlite_errorcode", None)
+    if isinstance(number, int):
+        return number & 0xFF
+    words = str(error)
+    return next((code for part, code in CODES.items() if part in words), 1)
+
+
+@contextmanager
+def named_errors(location: str) -> Iterator[None]:
+    """Turn what SQLite raises into a ``HistoryError`` that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _named(error, location) from error
+    except OverflowError as error:
+        raise HistoryRecordError(f"a turn could not be saved to the history: {error}") from error
+
+
+def _named(error: sqlite3.Error, location: str) -> HistoryError:
+    code = code_of(error)
+    if code in (5, 6):
+        return HistoryLockedError(f"the history {location} is locked by another process")
+    if code == 26 and Path(location).suffix.lower() not in DATABASE_SUFFIXES:
+        return HistoryFileError(f"{location} is no history and stays as it is: set the path of another file")
+    if code in (11, 26):
+        return HistoryDamagedError(f"the history {location} is damaged")
+    if code == 13:
+        return HistoryFileError(f"the history {location} cannot be written, the disk is full: free some space")
+    if code in (8, 14):
+        return HistoryFileError(f"the history {location} cannot be written: make it and its folder writable")
+    if code in (18, 19, 20) or "binding parameter" in str(error):
+        return HistoryRecordError(f"a turn could not be saved to the history: {error}")
+    return HistoryFileError(f"the history {location} cannot be used ({error}): look at its disk, or set another path")
+
+
+def file_number(location: str) -> tuple[int, int] | None:
+    """Which file stands at ``location``; None where there is none, or where it is memory."""
+    if location == MEMORY:
+        return None
+    try:
+        found = os.stat(location)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
+
+
+def is_damaged(location: str) -> bool:
+    """Does SQLite find fault with the file? Takes seconds for a large one."""
+    try:
+        with closing(sqlite3.connect(location, isolation_level=None)) as database:
+            if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                return True
+            if migrations.version_of(database) == migrations.NEWEST:  # the check does not look into the index
+                database.execute("SELECT rowid FROM words WHERE words MATCH '\"a\"' LIMIT 1").fetchall()
+            return False
+    except sqlite3.Error as error:
+        return code_of(error) in (11, 26)
+
+
+@contextmanager
+def only_one(location: str) -> Iterator[bool]:
+    """Are we the one process that may move or remove the file now? The mark of a process that died is taken away.
+
+    Raises ``OSError`` where the folder cannot be written.
+    """
+    mark = Path(f"{location}.moving")
+    try:
+        with suppress(FileNotFoundError):
+            if time.time() - mark.stat().st_mtime > MOVE_LIMIT:
+                mark.rmdir()
+        mark.mkdir()
+    except FileExistsError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with suppress(FileNotFoundError):  # this took so long that another process thought we had died
+            mark.rmdir()
+
+
+def move_aside(location: str) -> Path | None:
+    """Give a damaged file, and what stands beside it, a name that says so; nothing is overwritten.
+
+    Returns the new path, or None where there is nothing to do: another process has moved the file, or is about to.
+    Raises ``HistoryFileError`` where it cannot be moved.
+    """
+    location = path_of(location)
+    try:
+        with only_one(location) as alone:
+            # Several kernels find the same damage, and by now a sound file may stand in this place.
+            if alone and os.path.exists(location) and is_damaged(location):
+                return _rename(Path(location))
+    except OSError as error:
+        cause = error.strerror or type(error).__name__
+        raise HistoryFileError(
+            f"the history {location} is damaged and cannot be moved aside ({cause}): move it yourself"
+        ) from None
+    return None
+
+
+def _rename(path: Path) -> Path:
+    stem = f"{path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside, number = path.with_name(stem + path.suffix), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{stem}-{number}{path.suffix}")
+    # The file itself goes last: from then on another process may begin a new one, with its own files beside it.
+    for end in ("-wal", "-shm", "-journal", ""):
+        with suppress(FileNotFoundError) if end else nullcontext():
+            Path(f"{path}{end}").rename(f"{aside}{end}")
+    return aside
+
+
+def copy_into(database: sqlite3.Connection, location: str) -> bool:
+    """Fill a database in memory with what a file holds that can only be read; False where that cannot be done."""
+    for way in ("mode=ro", "immutable=1"):  # the second for a folder where SQLite cannot make its files
+        try:
+            if os.path.getsize(location) > COPY_LIMIT:
+                return False
+            uri = f"{Path(location).absolute().as_uri()}?{way}"
+            with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as source:
+                if migrations.version_of(source) != migrations.NEWEST:
+                    return False
+                migrations.check_owner(source, location)
+                source.backup(database)
+            return True
+        except (OSError, ValueError, sqlite3.Error, HistoryError):
+            continue
+    return False

@@ -1,0 +1,137 @@
+# ruff: noqa: S608 # the names in these statements are our own, the values are bound
+"""The rows of the history: which columns they have, and how they become values and the other way round."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from flowgpt_magic.history.processes import lives
+from flowgpt_magic.history.records import ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record, Rekey
+from flowgpt_magic.messages import Turn, Usage
+from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.redaction import without_passwords, without_secrets
+
+SILENCE = 3600.0  # seconds without growth after which a turn of a process that cannot be seen from here is given up
+
+NOTEBOOK = ("notebook_id", "key", "label", "kind", "path", "created", "seen")
+CONVERSATION = (
+    *("conversation_id", "notebook_id", "name", "system", "model", "parameters", "created", "changed", "removed"),
+)
+USAGE = ("prompt_tokens", "completion_tokens", "finish_reason", "first_chunk_seconds", "seconds", "chunks")
+TURN = (
+    *("turn_id", "conversation_id", "place", "version", "live", "cell_id", "run", "prompt", "text", "status", "error"),
+    *("provider", "model", "system", "parameters", "request_key", *USAGE, "notices", "left_out", "replayed", "kernel"),
+    *("started", "ended", "grown", "images", "extras"),
+)
+CHANGE = ("change_id", "conversation_id", "number", "kind", "added", "removed", "undone", "made")
+
+
+def _upsert(table: str, names: Sequence[str], also: str = "", where: str = "") -> str:
+    """Insert a row, or change the one with its id, which is the first of ``names``."""
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+    marks = ", ".join("?" * len(names))
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) "
+        f"ON CONFLICT ({names[0]}) DO UPDATE SET {changes}{also}{where}"
+    )
+
+
+SAVE_NOTEBOOK = _upsert("notebooks", NOTEBOOK, where=" WHERE excluded.seen >= notebooks.seen")
+SAVE_CONVERSATION = _upsert("conversations", CONVERSATION, where=" WHERE excluded.changed >= conversations.changed")
+# A turn whose words change leaves the index, in which the triggers find it by what it held until now.
+SAVE_TURN = _upsert("turns", TURN, also=", indexed = indexed AND prompt IS excluded.prompt AND text IS excluded.text")
+SAVE_CHANGE = _upsert("changes", CHANGE)
+GROW_TURN = "UPDATE turns SET text = ?, grown = ?, indexed = 0 WHERE turn_id = ?"
+
+
+def statement(record: Record | Growth) -> tuple[str, tuple[Any, ...]]:
+    """What adds ``record``, or changes the row with its id."""
+    if isinstance(record, Growth):
+        return GROW_TURN, (record.text, time.time(), record.turn_id)
+    if isinstance(record, Rekey):
+        return "UPDATE notebooks SET key = ? WHERE key = ?", (record.new, record.old)
+    if isinstance(record, Turn):
+        return SAVE_TURN, _turn_values(record)
+    if isinstance(record, ConversationRecord):
+        values = _values(record, CONVERSATION) | {"parameters": _json(without_secrets(record.parameters))}
+        return SAVE_CONVERSATION, tuple(values.values())
+    if isinstance(record, NotebookRecord):
+        return SAVE_NOTEBOOK, tuple(_values(record, NOTEBOOK).values())
+    values = _values(record, CHANGE) | {"added": _json(record.added), "removed": _json(record.removed)}
+    return SAVE_CHANGE, tuple(values.values())
+
+
+def loaded(value: Any) -> Any:
+    """A value of a row as it was saved."""
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+
+
+def storable(value: Any) -> Any:
+    """``value`` in a form that SQLite takes: text that is no valid Unicode as its bytes."""
+    if isinstance(value, str):
+        with suppress(UnicodeEncodeError):
+            value.encode()
+            return value
+        return value.encode("utf-8", "surrogatepass")
+    return value
+
+
+def _json(value: Mapping[str, Any] | Iterable[str]) -> str:
+    return json.dumps(value if isinstance(value, Mapping) else list(value))
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    return {} if text == "{}" else dict(json.loads(text))  # most are empty
+
+
+def _list(text: str) -> tuple[Any, ...]:
+    return () if text == "[]" else tuple(json.loads(text))
+
+
+def _values(record: object, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
+
+
+def _turn_values(turn: Turn) -> tuple[Any, ...]:
+    """The row of a turn, in the order of ``TURN``."""
+    values = {name: getattr(turn, name, None) for name in TURN}
+    values |= _values(turn.usage, USAGE)
+    values |= {
+        "parameters": _json(without_secrets(turn.parameters)),
+        "notices": _json(map(without_passwords, turn.notices)),
+        "error": without_passwords(turn.error),
+        "grown": turn.ended or time.time(),
+        "images": _json(turn.images),
+        "extras": _json(turn.extras.as_json()),
+    }
+    return tuple(values.values())
+
+
+def turn_of(row: dict[str, Any]) -> Turn:
+    """The turn of a row. One that streams, in a kernel that is gone, was cancelled when it last grew."""
+    grown = row.pop("grown")
+    if row["status"] == "streaming":
+        living = lives(row["kernel"])
+        if living is False or (living is None and time.time() - grown > SILENCE):
+            row |= {"status": "cancelled", "ended": grown}
+    row["usage"] = Usage(**{name: row.pop(name) for name in USAGE})
+    row["parameters"] = _mapping(row["parameters"])
+    row["notices"], row["images"] = _list(row["notices"]), _list(row["images"])
+    row["extras"] = Extras.from_json(extras) if (extras := _mapping(row["extras"])) else Extras()
+    return Turn(**row | {"live": bool(row["live"]), "replayed": bool(row["replayed"])})
+
+
+def conversation_of(row: Mapping[str, Any]) -> ConversationRecord:
+    """The conversation of a row, which may have more in it."""
+    values = {name: row[name] for name in CONVERSATION}
+    return ConversationRecord(**values | {"parameters": json.loads(row["parameters"]), "removed": bool(row["removed"])})
+
+
+def change_of(row: dict[str, Any]) -> ChangeRecord:
+    """The change of a row."""
+    added, removed = tuple(json.loads(row["added"])), tuple(json.loads(row["removed"]))
+    return ChangeRecord(**row | {"added": added, "removed": removed, "undone": bool(row["undone"])})

@@ -1,0 +1,3 @@
+"""The subcommands of ``%flowgpt``, one module a group."""
+
+__all__ = ["table"]

@@ -1,0 +1,247 @@
+"""The subcommands of ``%flowgpt`` for code: what failed, what something is, and cells that were written for ``%%ai``.
+
+What is sent of a notebook is text: braces in a traceback or in code are never taken for references.
+"""
+
+from __future__ import annotations
+
+import builtins
+import linecache
+import re
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from traceback import walk_tb
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from flowgpt_magic.errors import OptionError, closest, last_error
+from flowgpt_magic.magics.commands.command import Subcommand, subcommand
+from flowgpt_magic.messages.token_estimate import characters_for
+from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt.describe.code import is_cell
+from flowgpt_magic.prompt.references import leading, look_up, names_secret, steps
+from flowgpt_magic.providers import models
+
+if TYPE_CHECKING:
+    from flowgpt_magic.magics.commands.command import Shown
+    from flowgpt_magic.magics.state import ShellState
+
+CAUSES = 6  # errors of a chain whose cells are looked for
+MARKS = 60  # characters of the lines that say what an excerpt leaves out, at most
+WRONG = "This failed in my notebook. Say what is wrong and why, then give the corrected code, whole, in one code block."
+WHAT = "Explain this from my notebook: what it is, what it does step by step, and what may surprise."
+
+# What ``%time`` runs has no cell's file name, and older IPython shows its error and goes on: the cell is not among
+# the frames of the error.
+_TIMED = ("<timed eval>", "<timed exec>")
+_TIMES = re.compile(r"run_(?:cell|line)_magic\('time'")
+
+
+@subcommand("Ask what is wrong with what failed last, and for the corrected code: ``fix [MODEL] [options] [WORDS]``.")
+def fix(state: ShellState, rest: str) -> Shown:
+    read = options.read_line(rest, models.is_model)
+    if last_error() is None:
+        raise OptionError(
+            "nothing has failed yet: %flowgpt fix asks about the last error of a cell; "
+            "what another thread or a log shows can be pasted below %%flowgpt"
+        )
+    return _ask(state, lambda budget: _failure(state.names, budget), WRONG, read)
+
+
+def _failure(names: Mapping[str, Any], budget: int) -> str:
+    """The last error and the cells it came through, the one that was run first."""
+    from flowgpt_magic.prompt.attachments import describe
+
+    error = last_error()
+    cells = _cells(error, names) if error is not None else []
+    room = characters_for(budget, "".join(cell.source for cell in cells))
+    code = sum(len(cell.source) + MARKS for cell in cells)
+    text = describe("The error", error, budget * max(room // 2, room - code) // max(1, room))
+    room -= len(text)
+    parts = []
+    for number, cell in enumerate(cells):
+        words = "It came through this code" if number else "This was run"
+        parts.append(block(words, cell, room // (len(cells) - number)))
+        room -= len(parts[-1])
+    return "\n\n".join([*parts, text])
+
+
+@dataclass(frozen=True)
+class CellCode:
+    """A cell's code; ``line`` is the one to look at, ``label`` what stands behind the words for it: `` (In[3])``."""
+
+    source: str
+    line: int = 1
+    label: str = ""
+
+
+def _cells(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
+    """The cells that an error came through, each once, the one that was run first."""
+    places = dict(_places(error))
+    found: list[CellCode] = []
+    for file, line in places.items():
+        if not is_cell(file):
+            continue
+        cell = _as_typed("".join(linecache.getlines(file)), line, names)
+        if not any(cell.source.strip() in other.source for other in found):  # as in a magic around a cell
+            found.append(cell)
+    if any(file in _TIMED for file in places) and not any("%time" in cell.source for cell in found):
+        found[:0] = _timed(error, names)
+    return found
+
+
+def _timed(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
+    """The last cell before this one that timed the code which failed: all names that are used there stand in it."""
+    frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
+    used, line = next((set(code.co_names), line) for code, line in frames if code.co_filename in _TIMED)
+    for code, cell in reversed(_inputs(names)[:-1]):
+        if _TIMES.search(code) and used <= set(re.findall(r"\w+", cell.source)):
+            magic = next(place for place, text in enumerate(cell.source.split("\n"), 1) if "%time" in text)
+            return [replace(cell, line=magic + line if "%%time" in cell.source else magic)]
+    return []
+
+
+def _places(error: BaseException) -> Iterator[tuple[str, int]]:
+    """The files and lines on the way to an error, and to those that it came from or consists of."""
+    known: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting and len(known) < CAUSES:
+        each = waiting.pop(0)
+        if not isinstance(each, BaseException) or any(each is other for other in known):
+            continue
+        known.append(each)
+        for frame, line in walk_tb(each.__traceback__):
+            yield frame.f_code.co_filename, line
+        if isinstance(each, SyntaxError) and each.filename:
+            yield each.filename, each.lineno or 1
+        inner = getattr(each, "exceptions", ())  # of a group
+        context = None if each.__suppress_context__ else each.__context__
+        waiting += [each.__cause__, context, *(inner if isinstance(inner, tuple) else ())]
+
+
+def _as_typed(source: str, line: int, names: Mapping[str, Any]) -> CellCode:
+    """The cell that IPython made ``source`` of, if it still is among the inputs."""
+    same = [cell for code, cell in _inputs(names) if code.rstrip() == source.rstrip()]
+    return replace(same[-1], line=line) if same else CellCode(source, line)
+
+
+def _inputs(names: Mapping[str, Any]) -> list[tuple[str, CellCode]]:
+    """For each cell so far what Python was given, and the cell as it was typed; the last is the one that runs."""
+    inputs = names.get("In")
+    codes = inputs[1:] if isinstance(inputs, list) else []
+    # Counted from the end: after a %reset, IPython's list begins anew but its numbers are one ahead of it.
+    last = max((int(name[2:]) for name in names if re.fullmatch("_i[0-9]+", name)), default=len(codes))
+    found = []
+    for number, code in enumerate(map(str, codes), last - len(codes) + 1):
+        typed = names.get(f"_i{number}")
+        cell = CellCode((typed if isinstance(typed, str) else code).strip("\n"), label=f" (In[{number}])")
+        found.append((code, cell))
+    return found
+
+
+def excerpt(text: str, line: int, room: int) -> str:
+    """``text``, or the lines around ``line`` that have ``room``, in characters, and how many are left out."""
+    if len(text) <= room:
+        return text
+    room = max(room - MARKS, 0)
+    lines = text.split("\n")
+    first = last = min(max(line, 1), len(lines)) - 1
+    used, grown = len(lines[first]), True
+    while grown:
+        grown = False
+        for place in (first - 1, last + 1):
+            if 0 <= place < len(lines) and used + len(lines[place]) + 1 <= room:
+                first, last, grown = min(first, place), max(last, place), True
+                used += len(lines[place]) + 1
+    above = [f"# … {first} lines above"] if first else []
+    below = [f"# … {len(lines) - 1 - last} lines below"] if last < len(lines) - 1 else []
+    return "\n".join([*above, "\n".join(lines[first : last + 1])[:room], *below])
+
+
+def block(words: str, cell: CellCode, room: int) -> str:
+    """A cell in a block of code, whatever backticks are in it, below ``words``."""
+    fence = "`" * (max((len(run) for run in re.findall(r"`{3,}", cell.source)), default=2) + 1)
+    return f"{words}{cell.label}:\n\n{fence}python\n{excerpt(cell.source, cell.line, room)}\n{fence}"
+
+
+@subcommand("Explain a function, class, module or variable, or the cell before this one: ``explain [NAME [WORDS]]``.")
+def explain(state: ShellState, rest: str) -> Shown:
+    read = options.read_line(rest, lambda _word: False)  # a variable may be called like a provider
+    name, words = _name_and_words(read.prompt)
+    behind = options.read_line(words, lambda _word: False)
+    if twice := sorted(read.options.keys() & behind.options.keys()):
+        raise OptionError(f"--{twice[0]} is there twice: which one do you mean?")
+    read = options.Line(read.options | behind.options, behind.prompt)
+    if not name:
+        cell = _cell_before(state.names)
+        return _ask(state, lambda budget: block("The cell", cell, characters_for(budget, cell.source)), WHAT, read)
+    meant, name = name.endswith("!"), name.removesuffix("!")
+    value = _find(name, ChainMap(state.names, vars(builtins)), meant=meant)
+
+    def described(budget: int) -> str:
+        from flowgpt_magic.prompt.attachments import describe
+
+        shown = value.fget if isinstance(value, property) and value.fget else value
+        text = describe(name, shown, budget, forced=meant)
+        return text if text.startswith(name) else f"{name}:\n{text}"
+
+    return _ask(state, described, WHAT, read)
+
+
+def _name_and_words(text: str) -> tuple[str, str]:
+    """What is to be explained, as it is typed, and what stands behind it."""
+    length = len(leading(text))
+    length += text.startswith("!", length)
+    if text[length : length + 1].strip():  # it goes on with something that is in no reference
+        length = len(text.split(None, 1)[0])
+    return text[:length], text[length:].strip()
+
+
+def _cell_before(names: Mapping[str, Any]) -> CellCode:
+    own = re.compile(r"\s*(?:get_ipython\(\)\.run_(?:line|cell)_magic\('(?:flowgpt|ai)'|$)")
+    for code, cell in _inputs(names)[-2::-1]:
+        if not own.match(code):
+            return cell
+    raise OptionError("there is no cell before this one: %flowgpt explain NAME explains a function, class or variable")
+
+
+def _find(name: str, names: Mapping[str, Any], *, meant: bool) -> object:
+    if not steps(name):
+        raise OptionError(f"{name}: a name such as frame.columns[0], without calls, can be explained")
+    try:
+        value = look_up(name, names)
+    except LookupError:
+        base = name.rpartition(".")[0]
+        known = [each for each in names if not each.startswith("_")]
+        with suppress(Exception):  # what a user's object does when asked must not hide that a name is wrong
+            known += [f"{base}.{each}" for each in dir(look_up(base, names)) if not each.startswith("_")]
+        raise OptionError(f"there is no {name} here{closest(name, known)} Behind %flowgpt -- it is a prompt") from None
+    if names_secret(name) and not meant and not isinstance(value, (FunctionType, ModuleType, type)):
+        raise OptionError(f"{name} looks like a secret, so it is not sent; if you mean it: %flowgpt explain {name}!")
+    return value
+
+
+def _ask(state: ShellState, show: Callable[[int], str], prompt: str, read: options.Line) -> Shown:
+    """Ask about what ``show`` gives for a budget in tokens, with the words and the options of the line."""
+    from flowgpt_magic.magics.state import Asked
+
+    asked = Asked.read("", {name: value for name, value in read.options.items() if name != "help"})
+    code = show(state.conversation(asked.chat).settings().attach_tokens)
+    whole = "\n\n".join(filter(None, [prompt, read.prompt, code]))
+    return state.ask(replace(asked, prompt=whole, switches=asked.switches | {"raw"}), own_cell=False)
+
+
+@subcommand("Answer to ``%%ai`` and ``%ai`` too, for notebooks written for those: ``ai-alias on`` or ``ai-alias off``.")
+def ai_alias(state: ShellState, rest: str) -> Shown:
+    if rest not in ("on", "off"):
+        raise OptionError(f"%flowgpt ai-alias takes on or off{closest(rest, ('on', 'off'))}")
+    whose = state.ai_alias(on=rest == "on")
+    if rest == "on":
+        covered = f"; those of {whose} are covered until %flowgpt ai-alias off" if whose else ""
+        return f"%ai and %%ai are answered as %flowgpt and %%flowgpt are{covered}"
+    return f"%ai and %%ai are answered by {whose or 'nobody'} {'again' if whose else 'now'}"
+
+
+COMMANDS: dict[str, Subcommand] = {"fix": fix, "error": fix, "explain": explain, "ai-alias": ai_alias}

@@ -1,0 +1,383 @@
+"""The subcommands of ``%flowgpt`` about conversations and their turns."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from flowgpt_magic.bridge import wholly
+from flowgpt_magic.errors import ConversationNotFoundError, FlowGptError, OptionError, closest
+from flowgpt_magic.history.records import MAIN
+from flowgpt_magic.magics.commands.command import Subcommand, subcommand
+from flowgpt_magic.magics.state import Asked, ShellState
+from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.providers import models
+from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.tables import Table
+from flowgpt_magic.text import counted, cut, short_path
+
+if TYPE_CHECKING:
+    from flowgpt_magic.magics.commands.command import Shown
+    from flowgpt_magic.messages import Turn
+
+EDITING = {"model", "temperature", "system", "format", "param", "max-tokens", "out", "attach", "raw"}  # its options
+ID = 8  # characters of a turn's id that are shown
+
+
+@subcommand("What the next prompt is asked with.")
+def in_force(state: ShellState, _rest: str = "") -> Shown:
+    state.journal.follow()
+    conversation = state.conversation()
+    chosen = conversation.settings()
+    temperature = "the provider's own" if chosen.temperature is None else f"{chosen.temperature:g}"
+    rows = (
+        ("conversation", f"{conversation.name}, {counted(len(conversation.turns), 'turn')}"),
+        ("model", _asked(chosen.model)),
+        ("system prompt", cut(without_passwords(chosen.system), 200) or "none"),
+        ("temperature", temperature),
+        ("format", chosen.format),
+        ("notebook", short_path(state.journal.place.path) or state.journal.place.label),
+        ("history", state.journal.kept_in),
+    )
+    return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
+
+
+def _asked(name: str) -> str:
+    """Who would be asked; a name that means nobody, with what is wrong with it."""
+    try:
+        return without_passwords(str(models.find_model(name)))
+    except FlowGptError as error:
+        return f"nobody: {error}"
+
+
+@subcommand("The turns of the conversation.")
+def history(state: ShellState, rest: str) -> Shown:
+    options.nothing_more("history", rest)
+    conversation = state.conversation()
+    turns = conversation.turns
+    if not turns:
+        return f"{conversation.name} has no turns yet"
+    rows = tuple(
+        (
+            str(number),
+            cut(turn.prompt),
+            cut(turn.text),
+            f"{turn.provider}:{turn.model}",
+            _status(turn),
+            _when(turn.started),
+            turn.cell_id[:8],
+        )
+        for number, turn in enumerate(turns, 1)
+    )
+    columns = ("turn", "prompt", "reply", "model", "status", "time", "cell")
+    return Table(columns, rows, f"conversation {conversation.name}; %flowgpt show N shows a whole turn")
+
+
+@subcommand(
+    "A whole turn, with its earlier versions: ``show [N [VERSION]]``, or any turn of any notebook: ``show #ID``."
+)
+def show(state: ShellState, rest: str) -> Shown:
+    words = options.words(rest)
+    if words and words[0].startswith("#"):
+        return state.journal.turn(words[0][1:])
+    numbers = [_number("show", word) for word in words[:2]] or [-1]
+    if len(words) > 2:
+        raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {options.SEND_INSTEAD}")
+    conversation = state.conversation()
+    turn = conversation.turn(numbers[0])
+    versions = conversation.versions(turn)
+    if len(numbers) == 1:
+        number = numbers[0] if numbers[0] > 0 else len(conversation.turns) + 1 + numbers[0]
+        return turn if len(versions) == 1 else _versions(versions, number)
+    found = [each for each in versions if each.version == numbers[1]]
+    if not found:
+        known = ", ".join(str(each.version) for each in versions)
+        raise OptionError(f"turn {numbers[0]} has no version {numbers[1]}; it has {known}")
+    return found[0]
+
+
+def _versions(versions: list[Turn], number: int) -> Shown:
+    rows = tuple(
+        (
+            f"{each.version}{' (live)' if each.live else ''}",
+            cut(each.prompt, 100),
+            cut(each.text, 100),
+            f"{each.provider}:{each.model}",
+            _status(each),
+            _when(each.started),
+        )
+        for each in versions
+    )
+    columns = ("version", "prompt", "reply", "model", "status", "time")
+    return Table(columns, rows, f"%flowgpt show {number} VERSION shows one of them whole")
+
+
+@subcommand("Take the last change back.")
+def undo(state: ShellState, rest: str) -> Shown:
+    options.nothing_more("undo", rest)
+    kind = state.conversation().undo()
+    return f"undone: {kind}; {_state(state)}"
+
+
+@subcommand("Make the change again that was undone last.")
+def redo(state: ShellState, rest: str) -> Shown:
+    options.nothing_more("redo", rest)
+    kind = state.conversation().redo()
+    return f"done again: {kind}; {_state(state)}"
+
+
+@subcommand("Ask the last prompt again, perhaps of another model: ``retry [-m MODEL] [-t NUMBER]``.")
+def retry(state: ShellState, rest: str) -> Shown:
+    read = options.read_line(rest, models.is_model)
+    if read.prompt:
+        raise OptionError(f"%flowgpt retry takes options only; {options.SEND_INSTEAD}")
+    out = read.options.pop("out", None)
+    if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format"}):
+        raise OptionError(f"%flowgpt retry does not take --{refused[0]}: -m, -t, -s, -f and -o")
+    conversation = state.conversation()
+    reply = conversation.retry(**read.options)
+    if out:
+        state.names[out] = reply
+    return state.show(reply, conversation, **read.options)
+
+
+@subcommand("Ask something else in the place of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``.")
+def edit(state: ShellState, rest: str) -> Shown:
+    from flowgpt_magic.display import show as display
+    from flowgpt_magic.prompt.compose import compose, system_prompt
+
+    line, _newline, body = rest.partition("\n")
+    number, _space, typed = line.partition(" ")
+    place, read = _number("edit", number), options.read_line(typed.strip(), lambda _word: False)
+    if refused := sorted(read.options.keys() - EDITING):
+        raise OptionError(f"%flowgpt edit does not take --{refused[0]}; it takes {', '.join(sorted(EDITING))}")
+    asked = Asked.read("\n".join(filter(None, [read.prompt, body])).strip("\n"), read.options)
+    given = dict(asked.settings)
+    if "system" in given:
+        given["system"] = system_prompt(given["system"])
+    conversation = state.conversation()
+    budget = conversation.settings(**given).attach_tokens
+    prompt = compose(
+        asked.prompt,
+        display.surroundings(),
+        raw="raw" in asked.switches,
+        attached=asked.attached,
+        budget=budget,
+        with_images=bool(asked.attached) and conversation.takes_images(**given),
+    )
+    reply = conversation.edit(place, prompt, params=asked.params, **given)
+    if asked.out:
+        state.names[asked.out] = reply
+    return state.show(reply, conversation, **given)
+
+
+@subcommand("Let the last reply go on.")
+def continue_(state: ShellState, rest: str) -> Shown:
+    options.nothing_more("continue", rest)
+    conversation = state.conversation()
+    return state.show(conversation.continue_(), conversation)
+
+
+@subcommand("A new conversation that begins with the turns so far, or with the first N: ``branch NAME [N]``.")
+def branch(state: ShellState, rest: str) -> Shown:
+    words = options.words(rest)
+    if len(words) not in (1, 2):
+        raise OptionError("%flowgpt branch takes a name, and perhaps the number of the last turn to take along")
+    before = state.current
+    _go_on_in_branch(state, words[0], _number("branch", words[1]) if len(words) > 1 else None)
+    return f"{_state(state)}; %flowgpt use {before} goes back"
+
+
+@wholly
+def _go_on_in_branch(state: ShellState, name: str, number: int | None) -> None:
+    state.current = state.conversation().branch(name, number).name
+
+
+@subcommand("The conversations of this notebook.")
+def chats(state: ShellState, rest: str) -> Shown:
+    options.nothing_more("chats", rest)
+    state.conversation()  # the one in use is there even before its first turn
+    known = {summary.conversation.name: summary for summary in state.journal.summaries()}
+    names = list(dict.fromkeys([*state.journal.names(), state.current]))
+    rows = tuple(
+        (
+            f"{cut(name)} (in use)" if name == state.current else cut(name),
+            str(known[name].turns if name in known else len(state.conversation(name).turns)),
+            _when(known[name].last_used) if name in known else "",
+        )
+        for name in names
+    )
+    return Table(("conversation", "turns", "last used"), rows, f"notebook {state.journal.place.label}")
+
+
+@subcommand("Go on with another conversation, or with one that was removed: ``use NAME``.")
+def use(state: ShellState, rest: str) -> Shown:
+    name = _name("use", rest)
+    known = [*state.journal.names(), MAIN, state.current]
+    if not _go_on_in(state, name, removed=name not in known):
+        hint = closest(name, known)
+        raise ConversationNotFoundError(f"there is no conversation {name!r}{hint} %flowgpt new begins one")
+    return _state(state)
+
+
+@wholly
+def _go_on_in(state: ShellState, name: str, *, removed: bool) -> bool:
+    """Ask in the conversation of this name from now on; False where one that was removed is not there."""
+    if removed and not state.journal.restore(name):
+        return False
+    state.current = name
+    return True
+
+
+@subcommand("Begin a new conversation: ``new [NAME]``.")
+def new(state: ShellState, rest: str) -> Shown:
+    name = " ".join(options.words(rest)) or _free_name(state)
+    count = _begin(state, name)
+    return f"{_state(state)}; the {counted(count, 'turn')} it had: %flowgpt undo" if count else _state(state)
+
+
+@wholly
+def _begin(state: ShellState, name: str) -> int:
+    """Go on in a new conversation; returns how many turns the one of this name had."""
+    other = state.conversation(name)
+    count = other.begin_anew()
+    state.current = other.name
+    return count
+
+
+@subcommand("Call the conversation in use something else: ``rename NAME``, or another one: ``rename OLD NEW``.")
+def rename(state: ShellState, rest: str) -> Shown:
+    words = options.words(rest)
+    if len(words) not in (1, 2):
+        raise OptionError("%flowgpt rename takes a new name, or an old one and a new one; quote names with spaces")
+    before = words[0] if len(words) == 2 else state.current
+    known(state, before).conversation(before).rename(words[-1])
+    hint = f"; after a restart, %flowgpt use {words[-1]} goes on with it" if before == MAIN else ""
+    return f"{before} is called {words[-1]} now{hint}"
+
+
+@subcommand("Take a conversation off the list: ``rm NAME``; ``use NAME`` brings it back.")
+def remove(state: ShellState, rest: str) -> Shown:
+    name = _name("rm", rest)
+    known(state, name).conversation(name).remove()
+    return f"{name} is off the list, %flowgpt use brings it back; {_state(state)}"
+
+
+@subcommand("Begin the conversation anew; ``undo`` brings its turns back.")
+def clear(state: ShellState, rest: str) -> Shown:
+    options.nothing_more("clear", rest)
+    count = state.conversation().clear()
+    return f"{counted(count, 'turn')} set aside; %flowgpt undo brings them back"
+
+
+@subcommand("Find words in everything ever asked, in all notebooks.")
+def search(state: ShellState, rest: str) -> Shown:
+    if not rest:
+        raise OptionError("%flowgpt search takes the words to look for")
+    hits = state.journal.search(rest)
+    if not hits:
+        return f"nothing found for {rest}"
+    rows = tuple(
+        (
+            f"#{hit.turn.turn_id[:ID]}",
+            cut(hit.notebook.label, 40),
+            hit.conversation.name,
+            cut(hit.turn.prompt),
+            cut(hit.snippet, 100),
+            _when(hit.turn.started),
+        )
+        for hit in hits
+    )
+    columns = ("turn", "notebook", "conversation", "prompt", "found", "time")
+    return Table(columns, rows, f"%flowgpt show {rows[0][0]} shows the whole turn")
+
+
+@subcommand("Take over the history of a notebook that was moved or renamed: ``adopt PATH``.")
+def adopt(state: ShellState, rest: str) -> Shown:
+    if not rest:
+        raise OptionError("%flowgpt adopt takes the path of a notebook")
+    label = state.journal.adopt(options.unquoted(rest))
+    state.current = MAIN
+    return f"the history of {label} is this notebook's now; {_state(state)}"
+
+
+@subcommand("Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` takes it away.")
+def system(state: ShellState, rest: str) -> Shown:
+    conversation = state.conversation()
+    if rest:
+        conversation.set(system=None if rest.lower() == "none" else options.unquoted(rest))
+    return conversation.settings().system or "no system prompt"
+
+
+@subcommand("Show or set who answers in this conversation: ``model [NAME]``; ``model none`` takes that back.")
+def model(state: ShellState, rest: str) -> Shown:
+    conversation = state.conversation()
+    if rest:
+        conversation.set(model=None if rest.lower() == "none" else models.chosen_name(options.unquoted(rest)))
+    return without_passwords(str(models.find_model(conversation.settings().model)))
+
+
+def _state(state: ShellState) -> str:
+    conversation = state.conversation()
+    return f"{conversation.name} has {counted(len(conversation.turns), 'turn')}"
+
+
+def _status(turn: Turn) -> str:
+    return "replayed" if turn.replayed and turn.status == "complete" else turn.status
+
+
+def _when(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def _number(name: str, word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise OptionError(f"%flowgpt {name} takes the number of a turn, not {word!r}; {options.SEND_INSTEAD}") from None
+
+
+def _name(command: str, rest: str) -> str:
+    name = " ".join(options.words(rest))
+    if not name:
+        raise OptionError(f"%flowgpt {command} takes a name")
+    return name
+
+
+def known(state: ShellState, name: str) -> ShellState:
+    """The state, if the notebook has a conversation of this name."""
+    known = list(dict.fromkeys([*state.journal.names(), state.current]))
+    if name not in known:
+        raise ConversationNotFoundError(f"there is no conversation {name!r}{closest(name, known)}")
+    return state
+
+
+def _free_name(state: ShellState) -> str:
+    known = state.journal.names()
+    number = len(known) + 1
+    while f"chat {number}" in known:
+        number += 1
+    return f"chat {number}"
+
+
+COMMANDS: dict[str, Subcommand] = {
+    "history": history,
+    "show": show,
+    "undo": undo,
+    "redo": redo,
+    "retry": retry,
+    "edit": edit,
+    "branch": branch,
+    "continue": continue_,
+    "chats": chats,
+    "use": use,
+    "new": new,
+    "rename": rename,
+    "rm": remove,
+    "clear": clear,
+    "reset": clear,
+    "search": search,
+    "adopt": adopt,
+    "system": system,
+    "model": model,
+}

@@ -1,0 +1,52 @@
+"""``%flowgpt export`` and ``%flowgpt import``: a conversation as a file, and back."""
+
+from __future__ import annotations
+
+from flowgpt_magic.errors import OptionError
+from flowgpt_magic.magics.commands.command import Subcommand, subcommand
+from flowgpt_magic.magics.state import ShellState
+from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.text import counted, short_path
+
+OVERWRITE = "--overwrite"
+
+
+@subcommand("Write this conversation: ``export FILE [--overwrite]``, with ``.md``, ``.json``, ``.ipynb`` or ``.html``.")
+def write(state: ShellState, rest: str) -> str:
+    words = options.words(rest)
+    names = [word for word in words if word != OVERWRITE]
+    if len(names) != 1:
+        raise OptionError("%flowgpt export takes the name of one file; quote a name with spaces")
+    from flowgpt_magic.transcripts import files as export
+
+    conversation = state.conversation()
+    turns = conversation.turns
+    path = export.write(names[0], conversation.name, conversation.record.system, turns, overwrite=OVERWRITE in words)
+    return f"{conversation.name} with {counted(len(turns), 'turn')} is in {short_path(str(path))}"
+
+
+@subcommand(
+    "Read a conversation from a file, under its own name or the next free one, and use it: ``import FILE``.",
+    "A history file, or a folder of them, is merged into the history instead.",
+)
+def read(state: ShellState, rest: str) -> str:
+    names = options.words(rest)
+    if len(names) != 1:
+        raise OptionError("%flowgpt import takes the name of one file; quote a name with spaces")
+    from flowgpt_magic.history import merge as merging
+    from flowgpt_magic.transcripts import files as export
+
+    if merging.holds_histories(names[0]):
+        return str(merging.merge(state.journal, names[0]))
+
+    transcript = export.read(names[0])
+    name = state.journal.free_name(transcript.name)
+    conversation = state.conversation(name)
+    conversation.set(system=transcript.system or None)
+    turns = export.as_turns(transcript, conversation.record.conversation_id, kernel="")  # no kernel asked them
+    conversation.begin_anew(turns, kind="import")
+    state.current = name
+    return f"{name} has {counted(len(turns), 'turn')} from {short_path(names[0])}"
+
+
+COMMANDS: dict[str, Subcommand] = {"export": write, "import": read}

@@ -1,0 +1,93 @@
+"""Parameters of the provider in ``%flowgpt set`` and ``%flowgpt config``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from flowgpt_magic import settings
+from flowgpt_magic.errors import OptionError, closest
+from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import parameters as written_parameters
+from flowgpt_magic.providers import models, registry
+from flowgpt_magic.redaction import without_passwords, without_secrets
+from flowgpt_magic.settings import extra_headers, parameters
+from flowgpt_magic.text import cut, short_path
+
+if TYPE_CHECKING:
+    from flowgpt_magic.conversation import Conversation
+
+PARAM_FLAGS = ("-P", "--param")
+NONE = "none"  # what takes a value back
+Row = tuple[str, ...]
+
+
+def set_line(conversation: Conversation, rest: str) -> list[str]:
+    """Set what a line of nothing but ``-P NAME=VALUE`` gives; returns the names."""
+    read = options.read_line(rest, lambda _word: False)
+    if read.prompt or read.options.keys() != {"param"}:
+        raise OptionError("%flowgpt set -P takes NAME=VALUE and nothing more; each further one has a -P of its own")
+    return _set(conversation, written_parameters.together(read.options["param"]))
+
+
+def set_named(conversation: Conversation, name: str, value: str) -> list[str]:
+    """Set ``name``, which is no setting but a parameter of whoever is asked here; an empty ``value`` sets nothing."""
+    taken = registry.taken_by(models.find_model(conversation.settings().model))
+    if name not in taken:
+        more = parameters.BODY in taken
+        advice = f"; %flowgpt set {parameters.BODY} {{…}} takes further fields of the request" if more else ""
+        known = closest(name, [*settings.TABLE, *taken])
+        raise OptionError(f"there is no setting {name}{known} %flowgpt config shows them all{advice}")
+    if not value:
+        return [name]
+    try:
+        given = None if value.lower() == NONE else written_parameters.read(f"{name}={options.unquoted(value)}")[1]
+    except ValueError as error:
+        raise OptionError(f"%flowgpt set {name}: {error}") from None
+    return _set(conversation, {name: given})
+
+
+def _set(conversation: Conversation, given: Mapping[str, Any]) -> list[str]:
+    """Set parameters for this conversation, beside those that are set; None takes one back."""
+    from flowgpt_magic.replies.request import check_params
+
+    check_params(models.find_model(conversation.settings().model), given)
+    own = {name: value for name, value in given.items() if name in settings.TABLE}
+    further = {name: value for name, value in given.items() if name not in own}
+    before = conversation.record.parameters.get("params") or {}
+    kept = {name: value for name, value in {**before, **further}.items() if value is not None}
+    conversation.set(**own, **({"params": kept or None} if further else {}))
+    return list(given)
+
+
+def rows_of(chosen: settings.Settings, name: str) -> list[Row]:
+    """A row for each entry of the table that a setting is; none for any other setting, and for an empty table."""
+    rows = {"params": _param_rows, extra_headers.NAME: _header_rows}
+    return rows[name](chosen) if name in rows else []
+
+
+def _param_rows(chosen: settings.Settings) -> list[Row]:
+    places = parameters.origins(chosen.layers.get("params", ()))
+    shown = without_secrets(chosen.params or {})
+    return [
+        (
+            f"params.{name}",
+            cut(json.dumps(shown[name], ensure_ascii=False)) if name in shown else "***",
+            short_path(places[name].source),
+            "a parameter of the provider",
+        )
+        for name, value in (chosen.params or {}).items()
+        if value is not None
+    ]
+
+
+def _header_rows(chosen: settings.Settings) -> list[Row]:
+    """What is secret in a header is the name of a variable here."""
+    layers = sorted(chosen.layers.get(extra_headers.NAME, ()), key=lambda each: each.rank)
+    places = {name: short_path(layer.source) for layer in layers for name in layer.values}
+    return [
+        (f"{extra_headers.NAME}.{name}", cut(without_passwords(value)), places.get(name, ""), "a header of your own")
+        for name, value in (chosen.extra_headers or {}).items()
+        if value is not None
+    ]

@@ -1,0 +1,376 @@
+"""``%%flowgpt`` and ``%flowgpt``: what is typed in a cell, turned into a reply that is shown."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import warnings
+from collections import ChainMap
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+from IPython.core.magic import (
+    MagicAlias,
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
+
+from flowgpt_magic import settings
+from flowgpt_magic.errors import (
+    FlowGptError,
+    FlowGptWarning,
+    ModelNotSupportedError,
+    OptionError,
+    PromptError,
+    ProviderNotFoundError,
+    ReplyInterrupted,
+    SettingError,
+    keep_last_error,
+)
+from flowgpt_magic.magics.input_transforms import TRANSFORMERS, is_whole_cell, keep_automagic_question
+from flowgpt_magic.prompt import magic_line as options
+
+try:
+    from IPython.core.completer import context_matcher
+except ImportError:  # before IPython 8.6
+    context_matcher = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from flowgpt_magic.magics.completer import Context
+    from flowgpt_magic.magics.preloading import Preload
+    from flowgpt_magic.magics.state import ShellState
+    from flowgpt_magic.replies.reply import Reply
+
+SHORTEST_SECRET = 8  # characters
+# Packages whose frames lie between a cell and its magic: older IPython wraps magics with ``decorator``, whose earlier
+# releases make functions of no module.
+PLUMBING = ("flowgpt_magic", "IPython", "decorator", "")
+AFTER_CELL = "post_run_cell"  # the event of IPython's
+
+
+def _help() -> str:
+    from flowgpt_magic.magics.commands.table import whole_help
+
+    return whole_help()
+
+
+class Hidden(str):
+    """A text that ``%config`` shows without what is secret in it: as ``shown``."""
+
+    def __new__(cls, value: str, shown: str) -> Hidden:
+        """``value``, whose ``repr`` is that of ``shown``."""
+        hidden = super().__new__(cls, value)
+        hidden.shown = shown
+        return hidden
+
+    shown: str
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+
+class HiddenTable(dict[str, Any]):
+    """A table of settings that ``%config`` shows without what is secret in it."""
+
+    def __repr__(self) -> str:
+        from flowgpt_magic.redaction import without_secrets  # its patterns take a while to compile
+
+        shown = without_secrets(self)
+        return repr({name: shown.get(name, "***") for name in self})
+
+
+def _hidden(name: str, value: object) -> object:
+    """The ``value`` of a setting as ``%config`` may show it: what holds the mark of a secret is hidden."""
+    if isinstance(value, Mapping):
+        return HiddenTable(value)
+    if not isinstance(value, str) or not value:
+        return value
+    if settings.TABLE[name].metadata["secret"]:
+        return Hidden(value, "***")
+    if len(value) < SHORTEST_SECRET:
+        return value
+    from flowgpt_magic.secret_forms import without_passwords  # its patterns take a while to compile
+
+    shown = without_passwords(value)
+    return value if shown == value else Hidden(value, shown)
+
+
+@magics_class
+class FlowGPT(Magics):
+    """Settings of the magics; each can also be set by an environment variable or in the settings file."""
+
+    for _name, _field in settings.TABLE.items():
+        locals()[_name] = traitlets.Any(None, allow_none=True, help=_field.metadata["help"]).tag(config=True)
+    del _name, _field
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self._names: dict[str, Any] = shell.user_ns
+        self._desk: ShellState | None = None
+        self._preload: Preload | None = None
+        self.transformers = (*TRANSFORMERS, partial(keep_automagic_question, on=self._automagic))
+
+    @traitlets.validate(*settings.TABLE)
+    def _check(self, proposal: Any) -> Any:
+        if proposal.value is None:
+            return None
+        try:
+            value = settings.check(proposal.trait.name, proposal.value, "%config FlowGPT")
+            return _hidden(proposal.trait.name, value)
+        except SettingError as error:
+            raise traitlets.TraitError(str(error)) from None
+
+    def configured(self) -> dict[str, Any]:
+        """What ``%config`` has set, by name."""
+        values = {name: getattr(self, name) for name in settings.TABLE}
+        return {n: str(v) if isinstance(v, Hidden) else v for n, v in values.items() if v is not None}
+
+    @property
+    def state(self) -> ShellState:
+        """Where the work is done; nothing of it is imported before the first use."""
+        if self._desk is None:
+            from flowgpt_magic.magics.state import ShellState
+
+            self._desk = ShellState(self.configured, self._names)
+        return self._desk
+
+    def complete(self, context: Context) -> dict[str, Any]:
+        """What could stand at the cursor; nothing is begun for it."""
+        magics = self._answered()
+        if not any(name in context.full_text for name in magics):
+            return {"completions": [], "suppress": False}
+        from flowgpt_magic.magics.completer import matcher
+
+        return matcher(context, self.shell, self._desk, magics)
+
+    def _answered(self) -> tuple[str, ...]:
+        """The names of the magics that are answered here just now."""
+        shell: Any = self.shell
+        ai = shell.magics_manager.magics["line"].get("ai")
+        return ("flowgpt", "ai") if getattr(ai, "is_ours", False) else ("flowgpt",)
+
+    def _automagic(self, name: str) -> bool:
+        """May ``name`` be typed without a percent sign just now? The user's own names go before it."""
+        shell: Any = self.shell
+        return bool(shell.automagic and name in self._answered() and name not in self._names)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    def flowgpt(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Reply | None:
+        """Ask a language model and watch the reply arrive; ``%flowgpt help`` shows how."""
+
+        try:
+            return self._answer(line, cell, local_ns)
+        except (FlowGptError, ReplyInterrupted) as error:
+            keep_last_error(error)
+            raise
+
+    flowgpt.getdoc = _help  # type: ignore[union-attr]  # what IPython shows for %flowgpt?
+
+    def _answer(self, line: str, cell: str | None, local_names: dict[str, Any] | None) -> Reply | None:
+        from flowgpt_magic.display import show as display
+        from flowgpt_magic.magics.commands import table as commands
+        from flowgpt_magic.replies.reply import Reply
+
+        found = commands.command(line, cell)
+        if found is None:
+            return self._ask(line, cell, self._names_inside(local_names))
+        run, rest = found
+        answer = run(self.state, rest)
+        troubles = self.state.journal.take_troubles()
+        if isinstance(answer, Reply):  # which is shown already
+            display.show_answer(None, troubles)
+            return self._value(answer)
+        display.show_answer(answer, troubles)
+        return None
+
+    def _names_inside(self, local_names: dict[str, Any] | None) -> Mapping[str, Any] | None:
+        """The names of the function that the magic is called in with all others; None where it is in none."""
+        if local_names is None or local_names is self._names or isinstance(local_names.get("self"), MagicAlias):
+            return None
+        return ChainMap(local_names, self._names)
+
+    def _ask(self, line: str, cell: str | None, names: Mapping[str, Any] | None) -> Reply | None:
+        from flowgpt_magic.display import show as display
+        from flowgpt_magic.magics.commands import table as commands
+        from flowgpt_magic.magics.state import Asked
+        from flowgpt_magic.providers import models
+
+        request = display.request()  # now, because it may be another cell's when the reply has ended
+        read = options.read_line(line, models.is_model)
+        if read.options.pop("help", False):
+            display.show_answer(commands.whole_help(), [])
+            return None
+        prompt = "\n".join(filter(None, [read.prompt, cell])).strip("\n")
+        if not prompt.strip():
+            model = read.options.get("model")
+            hint = f"; %flowgpt model {model} lets it answer from now on" if model else ""
+            raise PromptError(f"the prompt is empty: write it below the %%flowgpt line, or behind %flowgpt{hint}")
+        if cell:
+            _refuse_typo(read.prompt)
+        own_cell = cell is not None and is_whole_cell(request)
+        reply = self.state.ask(Asked.read(prompt, read.options), own_cell=own_cell, names=names)
+        return self._value(reply, is_cell=cell is not None)
+
+    def _value(self, reply: Reply | None, *, is_cell: bool = False) -> Reply | None:
+        """What the magic returns: the reply, unless a terminal would print ``Out[1]:`` and nothing for it."""
+        from flowgpt_magic.display.show import in_kernel
+
+        if in_kernel():
+            return reply
+        return None if is_cell or _stands_alone() else reply
+
+    def after_first_cell(self, result: object) -> None:
+        """The cell that loads the extension has ended: import what a first reply needs while the next one is typed."""
+        from flowgpt_magic.magics.preloading import Preload, somebody_types
+
+        shell: Any = self.shell
+        shell.events.unregister(AFTER_CELL, self.after_first_cell)
+        if somebody_types(shell, result):
+            self._preload = Preload(shell, self.configured)
+            self._preload.start()
+
+    def close(self) -> None:
+        """Stop what runs, and take back what was patched."""
+        if self._preload is not None:
+            self._preload.stop()
+        if self._desk is not None:
+            self._desk.close()
+
+
+def _stands_alone() -> bool:
+    """Is the magic that is called a statement of its own, or what ``%%time`` is given to evaluate?"""
+    frame = sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in PLUMBING:
+        frame = frame.f_back
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return frame.f_code.co_filename == "<timed eval>" or line.lstrip().startswith("get_ipython().run_line_magic(")
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics with ``shell``.
+
+    A bad value in IPython's own configuration, or left there by ``%config``, is named in a warning and not used.
+    """
+    configuration = shell.config.get("FlowGPT", {})
+    for name in list(configuration):
+        try:
+            settings.check(name, configuration[name], "IPython's configuration of FlowGPT")
+        except SettingError as error:
+            warnings.warn(str(error), FlowGptWarning, stacklevel=2)
+            del configuration[name]
+    magics = FlowGPT(shell)
+    shell.register_magics(magics)
+    shell.input_transformers_cleanup[:0] = magics.transformers
+    shell.events.register(AFTER_CELL, magics.after_first_cell)
+    _put_completion(shell, magics)
+    _put_looks(shell)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take back what ``load`` did, and stop the replies in flight."""
+    magics = shell.magics_manager.registry.pop("FlowGPT", None)
+    if magics is None:
+        return
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("flowgpt", None)
+    if magics in shell.configurables:
+        shell.configurables.remove(magics)
+    for transformer in magics.transformers:
+        if transformer in shell.input_transformers_cleanup:
+            shell.input_transformers_cleanup.remove(transformer)
+    with suppress(ValueError):  # it was called, and is gone
+        shell.events.unregister(AFTER_CELL, magics.after_first_cell)
+    _take_completion(shell)
+    _take_looks(shell)
+    magics.close()
+
+
+def _put_completion(shell: Any, magics: FlowGPT) -> None:
+    """Have Tab answered by ``magics``, through the matchers of IPython 8.6 and later or through older ones."""
+    if context_matcher is None:
+        from flowgpt_magic.magics.completion_hook import put_hook
+
+        put_hook(shell, magics.complete)
+        return
+
+    @context_matcher(identifier="flowgpt_magic")  # type: ignore[untyped-decorator]
+    def complete(context: Context) -> dict[str, Any]:
+        return magics.complete(context)
+
+    shell.Completer.custom_matchers.append(complete)
+
+
+def _take_completion(shell: Any) -> None:
+    if context_matcher is None:
+        from flowgpt_magic.magics.completion_hook import take_hook
+
+        take_hook(shell)
+        return
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != "flowgpt_magic"]
+
+
+SHOW_THEMSELVES = (
+    "flowgpt_magic.replies.reply.Reply",
+    "flowgpt_magic.batch.batch.Batch",
+    "flowgpt_magic.panel.panel.ChatPanel",
+)
+
+
+def _put_looks(shell: Any) -> None:
+    """Have what is the value of a cell's last line show itself in terminals of IPython before 8.0 too.
+
+    There IPython does not call ``_ipython_display_``, which shows it everywhere else.
+    """
+    if shell.display_formatter.ipython_display_formatter.enabled:
+        return
+    for name in SHOW_THEMSELVES:
+        shell.display_formatter.formatters["text/plain"].for_type_by_name(*name.rsplit(".", 1), _show_itself)
+
+
+def _take_looks(shell: Any) -> None:
+    for name in SHOW_THEMSELVES:
+        shell.display_formatter.formatters["text/plain"].pop(name, None)
+
+
+def _show_itself(value: Any, printer: Any, _cycle: bool) -> None:
+    if len(printer.stack) > 1:  # it is in a list or another object, which shows what is in it by its repr
+        printer.text(repr(value))
+    else:
+        value._ipython_display_()
+
+
+def _refuse_typo(first_line: str) -> None:
+    """Raise ``ModelNotSupportedError`` for a lone word above a prompt that is nearly somebody's name, or has options.
+
+    It would become a part of the prompt, and so would the options, and the prompt would go to somebody else.
+    """
+    from flowgpt_magic.providers.models import find_model
+
+    word, _space, rest = first_line.strip().partition(" ")
+    if not word or (rest and not _nothing_but_options(rest)):
+        return
+    try:
+        find_model(word)
+    except (ModelNotSupportedError, ProviderNotFoundError) as error:
+        if rest or "did you mean" in str(error):
+            text = f"{error.clause}; behind -- it is the first line of the prompt"
+            raise ModelNotSupportedError(text) from None
+
+
+def _nothing_but_options(rest: str) -> bool:
+    try:
+        read = options.read_line(rest, lambda _word: False)
+    except OptionError:
+        return rest.lstrip().startswith("-")  # a mistake in one
+    return bool(read.options) and not read.prompt

@@ -1,0 +1,272 @@
+"""Where the magics work: the conversation in use, the replies in flight, what is shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flowgpt_magic import settings
+from flowgpt_magic.errors import OptionError, closest
+from flowgpt_magic.prompt.parameters import together
+
+if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what they work with
+    from flowgpt_magic.conversation import Conversation
+    from flowgpt_magic.display import show as display
+    from flowgpt_magic.history import notebook_history
+    from flowgpt_magic.magics.ai_alias import AiAlias
+    from flowgpt_magic.magics.nested_asyncio import Nesting
+    from flowgpt_magic.panel.panel import ChatPanel
+    from flowgpt_magic.replies.reply import Reply
+    from flowgpt_magic.replies.schema import Schema
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt as it was typed, with what its options say of how to ask and how to show the reply."""
+
+    prompt: str
+    settings: Mapping[str, Any]
+    params: Mapping[str, Any]
+    out: str = ""
+    chat: str = ""
+    attached: tuple[str, ...] = ()
+    schema: str = ""
+    switches: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, prompt: str, given: Mapping[str, Any]) -> Asked:
+        """From the options of a magic line, by their names."""
+        values = dict(given)
+        switches = frozenset(name for name in SWITCHES if values.pop(name, False))
+        params = together(values.pop("param", ()))
+        if "max-tokens" in values and "max_tokens" in params:
+            raise OptionError("max_tokens is there twice, as --max-tokens and as -P: which one do you mean?")
+        if "max-tokens" in values:  # only what a provider names among its parameters is passed on, and the rest refused
+            params["max_tokens"] = values.pop("max-tokens")
+        out, chat = values.pop("out", ""), values.pop("chat", "")
+        attached, schema = tuple(values.pop("attach", ())), values.pop("schema", "")
+        names = {"timeout": "read_timeout"}
+        settings = {names.get(name, name): value for name, value in values.items()}
+        if "cache" in switches:
+            settings["cache"] = True
+        return cls(prompt, settings, params, out, chat, attached, schema, switches)
+
+
+SWITCHES = ("raw", "no-history", "append", "cache", "refresh", "dry-run", "next-cell", "no-stream", "quiet")
+
+
+class ShellState:
+    """The state of the magics in one shell.
+
+    ``configured`` gives what ``%config`` has set, ``names`` are the user's own.
+    """
+
+    def __init__(self, configured: Callable[[], Mapping[str, Any]], names: dict[str, Any]) -> None:
+        self.configured = configured
+        self.names = names
+        self._replies: list[Reply] = []
+        self._nesting: Nesting | None = None
+        self._ai: AiAlias | None = None
+        self._panels: dict[str, tuple[str, list[ChatPanel]]] = {}  # by the cell's id its last run, and those of it
+        self._below: dict[str, str] = {}  # by the cell's id the code that was put below it
+
+    @property
+    def current(self) -> str:
+        """The conversation that cells ask in; it stays where the extension is loaded again."""
+        return self.journal.current
+
+    @current.setter
+    def current(self, name: str) -> None:
+        self.journal.current = name
+
+    @property
+    def journal(self) -> notebook_history.NotebookHistory:
+        """Where this notebook's conversations are kept."""
+        from flowgpt_magic.history import notebook_history
+
+        return notebook_history.here(notebook_history.where(settings.load(configured=self.configured()).history))
+
+    def conversation(self, name: str = "") -> Conversation:
+        """The conversation of this name, or the one in use."""
+        from flowgpt_magic.conversation import Conversation
+
+        return Conversation(name or self.current, configured=self.configured, journal=self.journal)
+
+    def ask(self, asked: Asked, *, own_cell: bool, names: Mapping[str, object] | None = None) -> Reply | None:
+        """Ask, and show the reply as it arrives; or show what would be sent, and send nothing.
+
+        ``names`` are what the prompt can refer to, by default the user's.
+        """
+        from flowgpt_magic.display import show as display
+        from flowgpt_magic.prompt.compose import compose, system_prompt
+
+        conversation = self.conversation(asked.chat)
+        options = dict(asked.settings)
+        if "system" in options:
+            options["system"] = system_prompt(options["system"])
+        schema = find_schema(asked.schema, names or self.names) if asked.schema else None
+        chosen = conversation.settings(**options)
+        if schema is not None and "format" not in chosen.sources:
+            options["format"] = "json" if schema.composite else chosen.format
+        check_format(chosen.format)
+        switches = asked.switches
+        prompt = compose(
+            asked.prompt,
+            display.surroundings(names),
+            raw="raw" in switches,
+            attached=asked.attached,
+            budget=chosen.attach_tokens,
+            with_images=bool(asked.attached) and conversation.takes_images(**options),
+        )
+        history = "no-history" not in switches
+        if "dry-run" in switches:
+            from flowgpt_magic.replies.dry_run import DryRun
+
+            preview = conversation.preview(prompt, history=history, schema=schema, params=asked.params, **options)
+            display.show_answer(DryRun(preview), self.journal.take_troubles())
+            return None
+        reply = conversation.ask(
+            prompt,
+            append="append" in switches,
+            history=history,
+            refresh="refresh" in switches,
+            schema=schema,
+            params=asked.params,
+            **options,
+        )
+        if asked.out:
+            self.names[asked.out] = reply
+        extent: display.Extent = "nothing" if "quiet" in switches else "end" if "no-stream" in switches else "all"
+        self.show(reply, conversation, own_cell=own_cell, extent=extent, **options)
+        if "next-cell" in switches:
+            self._put_below(reply)
+        return reply
+
+    def _put_below(self, reply: Reply) -> None:
+        """The code of the reply into the next cell; once, however often its cell is run."""
+        from flowgpt_magic.display import show as display
+
+        code = "\n\n".join(block.rstrip() for block in reply.code_blocks)
+        cell_id = self.journal.running_cell().cell_id
+        if not code:
+            sys.stderr.write("there is no code in the reply to put into the next cell\n")
+        elif cell_id and self._below.get(cell_id) == code:
+            sys.stderr.write("this code was put into the cell below before\n")
+        elif display.put_below(code):
+            self._below[cell_id] = code
+        else:
+            display.show_answer(f"to copy into a cell:\n\n{code}", [])
+
+    def show(
+        self,
+        reply: Reply,
+        conversation: Conversation,
+        *,
+        own_cell: bool = False,
+        extent: display.Extent = "all",
+        **options: Any,
+    ) -> Reply:
+        """Show a reply as it arrives; fails the cell if the reply failed or was stopped."""
+        from flowgpt_magic.display import show as display
+
+        chosen = conversation.settings(**options)
+        self._replies = [*(each for each in self._replies if not each.ended), reply]
+        try:
+            display.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell, extent=extent)
+        finally:  # one that an interrupt kept from being asked never ends
+            self._replies = [each for each in self._replies if each is not reply]
+        display.raise_ending(reply)
+        return reply
+
+    def stop(self) -> int:
+        """Cancel the replies in flight; returns how many there were."""
+        from flowgpt_magic.history import notebook_history
+
+        running = {
+            id(reply): reply for reply in (*self._replies, *notebook_history.replies()) if not reply.ended
+        }.values()
+        for reply in running:
+            reply.cancel()
+        return len(running)
+
+    def panel(self, name: str = "") -> str | None:
+        """Open a chat panel in this cell; where no panel can be shown, returns what to do instead.
+
+        It takes the place of those that the last run of this cell has shown.
+        """
+        from flowgpt_magic.display import show as display
+        from flowgpt_magic.panel.output import can_open
+
+        if not (display.headless() or can_open(self.journal.place.kind)):
+            return "the panel needs a notebook; here %flowgpt WORDS asks, and %flowgpt history shows the conversation"
+        from flowgpt_magic.panel.panel import ChatPanel
+
+        cell = self.journal.running_cell()
+        run, shown = self._panels.get(cell.cell_id, (cell.run, []))
+        if run != cell.run:
+            for earlier in shown:
+                earlier.close(transcript=False)
+            shown = []
+        panel = ChatPanel(self.conversation(name) if name else None)
+        if cell.cell_id:
+            self._panels[cell.cell_id] = cell.run, [*shown, panel]
+        panel.show()
+        return None
+
+    def nest(self, *, on: bool) -> None:
+        """Let ``asyncio.run`` work inside a cell, or take that back."""
+        if self._nesting is None:
+            from flowgpt_magic.magics.nested_asyncio import Nesting
+
+            self._nesting = Nesting()
+        self._nesting.switch(on=on)
+
+    def ai_alias(self, *, on: bool) -> str:
+        """Answer to ``%ai`` and ``%%ai``, or give that back; returns whose they are besides, "" for nobody's."""
+        if self._ai is None:
+            from flowgpt_magic.magics.ai_alias import AiAlias, ai_answer, ai_magic, put_ai_magic
+
+            self._ai = AiAlias(ai_answer(), ai_magic, put_ai_magic)
+        return self._ai.switch(on=on)
+
+    def close(self) -> None:
+        """Stop what runs, take back what was patched, write what is not written yet.
+
+        The history stays open: a conversation in a variable goes on.
+        """
+        self.stop()
+        if self._nesting is not None:
+            self._nesting.switch(on=False)
+        if self._ai is not None:
+            self._ai.switch(on=False)
+        from flowgpt_magic.history import notebook_history
+
+        notebook_history.flush()
+
+
+def find_schema(word: str, names: Mapping[str, Any]) -> Schema:
+    """The schema that ``word`` names: a variable, one with an attribute, or the file behind an ``@``.
+
+    Raises ``OptionError`` where there is none of that name, and ``SchemaError`` where it is no schema.
+    """
+    from flowgpt_magic.replies.schema import read_schema_file, schema_of
+
+    if word.startswith("@"):
+        return read_schema_file(word[1:])
+    first, *attributes = word.split(".")
+    if first not in names:
+        known = (name for name in names if not name.startswith("_"))
+        raise OptionError(f"--schema {word}: there is no variable {first}{closest(first, known)}")
+    found = names[first]
+    for attribute in attributes:
+        if (found := getattr(found, attribute, None)) is None:
+            raise OptionError(f"--schema {word}: {first} has no {attribute}")
+    return schema_of(found)
+
+
+def check_format(form: str) -> None:
+    """Raise ``OptionError`` for a format that no provider can give yet."""
+    if form == "image":
+        raise OptionError("-f image: no installed provider makes images; -f markdown shows what it says")

@@ -1,0 +1,543 @@
+"""Markdown from a stranger, written again so that every renderer sees the same harmless thing in it.
+
+The front ends render Markdown with different parsers, and they disagree at the edges: about what is code, where a list
+item ends, what a dollar sign does. So the text is parsed once, and written again from what was found in it in the
+plainest form there is. Outside code blocks, what is written has no ``<`` but those of a few tags without attributes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_inline import entity
+
+from flowgpt_magic.markdown.addresses import BODY, trimmed
+from flowgpt_magic.markdown.addresses import LONGEST as LONGEST_ADDRESS
+from flowgpt_magic.markdown.emphasis import is_seen_by_all, read_emphasis
+from flowgpt_magic.markdown.formula_bars import hide_bars, keep_bars, show_bars
+from flowgpt_magic.markdown.formulas import find_formulas, harmless_formula
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+
+DEEPEST = 24  # nested lists and quotes; the parser drops what lies deeper, so such a text is shown as plain text
+
+# ECMA-48: control sequences, strings with a terminator, and other escape sequences. None of them reaches past the next
+# ESC, so that reading costs the same whether they end or not.
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\-~]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_ORDER = re.compile("[\u202a-\u202e\u2066-\u2069]")  # overrides of the reading direction, which make code lie
+_NEWLINE = re.compile(r"\r\n?")
+
+
+def plain(text: str) -> str:
+    """The text without anything that acts on a terminal or breaks a file; newlines and tabs stay.
+
+    Escape sequences are removed, other control characters become the picture Unicode has for them, and halves of
+    surrogate pairs, which no encoding takes, become U+FFFD.
+    """
+    if _CONTROL.search(text) is None:
+        return text
+    return _CONTROL.sub(_visible, _ANSI.sub("", _NEWLINE.sub("\n", text)))
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
+
+
+def _clean(text: str) -> str:
+    text = plain(text.replace("\x0b", " ").replace("\x0c", " ").replace("\x85", " "))
+    return _ORDER.sub("\ufffd", text).replace("\u2028", " ").replace("\u2029", " ")
+
+
+# -- addresses -------------------------------------------------------------------------------------------------------
+
+_LINK = re.compile(r"(?:https?://[^/?#\s]|mailto:[^?#\s])[^\s]*|#[\w%.-]*", re.IGNORECASE)
+_PICTURE = re.compile(r"https?://[^/?#\s][^\s]*|data:image/(?:png|jpeg|gif|webp)[;,][A-Za-z0-9+/=;,%-]*", re.IGNORECASE)
+_UNSAFE_IN_ADDRESS = re.compile(r"[^A-Za-z0-9\-._~:/?#!&+,;=%@]|(?<=@)@|&(?=#?\w+;)")
+_SIMPLE_ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-.:/?#&+,;=%]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
+
+
+def _may_be_link(address: str) -> bool:
+    return len(address) <= LONGEST_ADDRESS and _LINK.fullmatch(address) is not None
+
+
+def _may_be_kept(address: str) -> bool:
+    return _may_be_link(address) or _PICTURE.fullmatch(address) is not None
+
+
+def _address(address: str) -> str:
+    """The address as it stands in a link: what means something to Markdown is percent-encoded."""
+    return _UNSAFE_IN_ADDRESS.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), address)
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
+
+_SPECIAL = re.compile(
+    rf"https?://{BODY}+|(?:www(?=\.)|:(?=//))|[\\`*_~|$<&\[\]!@\r\n]",
+    re.IGNORECASE,
+)
+_TEX_WORD = re.compile(r"\\(?:begin|end|ref|eqref)(?![A-Za-z])")
+# A bracket too: in some parsers the label of a definition may go on over blank lines, and so swallow a fence.
+_LINE_START = re.compile(r"^(?:([#>+=:-])|(\[)(?![ xX]\] )|([0-9]{1,9})([.)])(?=\s|$))", re.MULTILINE)
+_PUNCTUATION = re.compile(r"[^\w\s]|_")
+_ENTITY = re.compile(r"&#?\w+;")
+# These stand for a link's bracket and a line break's backslash until all others are encoded; no text has them any more.
+_OPENS_LINK, _BREAKS_LINE = "\x02", "\x03"
+_AS_IT_IS = {"*": r"\*", "~": r"\~", "|": r"\|", "`": "&#96;", "<": "&lt;", "\n": " ", "\r": " "}
+
+
+def _entities(text: str) -> str:
+    """The text with all punctuation as character references: no parser can find anything else in it."""
+    return _PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text)
+
+
+def _alone(character: str) -> str:
+    """A character that MathJax cannot join with others: it reads each element's text for itself."""
+    return f"<span>&#{ord(character)};</span>"
+
+
+def _inert(text: str) -> str:
+    """The text with all punctuation encoded, and nothing MathJax could make a formula of either."""
+    return "".join(_alone(part) if part in ("$", "\\") else _entities(part) for part in re.split(r"([$\\])", text))
+
+
+class _Text:
+    """Escapes text; `many_dollars` and `in_link` say where it stands."""
+
+    def __init__(self, many_dollars: bool) -> None:
+        self.dollar = _alone("$") if many_dollars else r"\$"
+        self.in_link = False
+
+    def escape(self, text: str) -> str:
+        if _SPECIAL.search(text) is None:
+            return text
+        return _SPECIAL.sub(self._special, text)
+
+    def _special(self, match: re.Match[str]) -> str:
+        found, text, start = match[0], match.string, match.start()
+        if found in _AS_IT_IS:
+            return _AS_IT_IS[found]
+        after = text[start + 1 : start + 2]
+        if found == "$":
+            return self.dollar
+        if found == "\\":
+            return _backslash(text, start, after)
+        if found == "_":
+            before = text[start - 1 : start] if start else ""
+            return "_" if before.isalnum() and after.isalnum() else r"\_"
+        if found == "&":
+            return "&amp;" if _ENTITY.match(text, start) else "&"
+        if found == ":" or found.lower() == "www":
+            return f"&#{ord(found[0])};{found[1:]}"
+        if len(found) > 1:
+            return self._bare_address(found, text[match.end() : match.end() + 1])
+        return self._bracket(found, after, start > 0 and text[start - 1] == "@")
+
+    def _bracket(self, found: str, after: str, doubled: bool) -> str:
+        if found == "@":
+            return "&#64;" if doubled else "@"
+        if found == "!":
+            return "&#33;" if after == "[" else "!"
+        special = after in "([:" if found == "]" else after == "^"
+        return f"&#{ord(found)};" if special or self.in_link else found
+
+    def _bare_address(self, found: str, after: str) -> str:
+        """An address that renderers make a link of by themselves, if they agree about where it ends.
+
+        JupyterLab's would take a formula that follows it at once for a part of it.
+        """
+        if self.in_link:
+            return _inert(found)
+        if after.isspace() and _SIMPLE_ADDRESS.fullmatch(found) and not _ENTITY.search(found):
+            return found
+        address = trimmed(found)
+        if not _may_be_link(address):
+            return _inert(found)
+        return f"{_OPENS_LINK}{_inert(address)}]({_address(address)})" + _inert(found[len(address) :])
+
+
+def _backslash(text: str, start: int, after: str) -> str:
+    if not after or after in "()[]$" or _TEX_WORD.match(text, start):
+        return _alone("\\")
+    return r"\\" if after.isalnum() else "&#92;"
+
+
+def _escape_line_start(match: re.Match[str]) -> str:
+    mark, bracket, number, dot = match.groups()
+    return f"\\{mark}" if mark else "&#91;" if bracket else f"{number}\\{dot}"
+
+
+# -- inline ----------------------------------------------------------------------------------------------------------
+
+_NOT_IN_TICKS = re.compile(r"[<`]|\\(?:begin|end|\\[()\[\]])|@@|^ | $|^$")
+
+
+def _code(content: str, unwanted: str) -> str:
+    """A code span; as an element with all punctuation encoded where a parser could see something else in it."""
+    content = content.replace("\n", " ")
+    if _NOT_IN_TICKS.search(content) or any(character in content for character in unwanted):
+        return f"<code>{_entities(content)}</code>"
+    return f"`{content}`"
+
+
+class _Inline:
+    """Writes the inside of one paragraph, heading or table cell."""
+
+    def __init__(self, images: bool, budget: list[int]) -> None:
+        self.images, self.budget = images, budget
+
+    def write(self, children: Sequence[Token], *, in_table: bool = False) -> str:
+        """The text; lines of a paragraph begin with nothing that would be the beginning of another block."""
+        dollars = sum(token.content.count("$") for token in children if token.type in ("text", "image"))
+        formulas = any(token.type == "formula" for token in children)
+        self.text = _Text(many_dollars=formulas or dollars > 1)
+        self.in_table = in_table
+        self.last = children[-1] if children else None
+        self.parts: list[str] = []
+        self.marks: dict[int, Token] = {}  # the parts that begin or end an emphasis
+        self.hrefs: list[str] = []
+        for token in children:
+            getattr(self, f"_{token.type}", self._markup)(token)
+        if self.marks and not self._is_seen_by_all():
+            for place, token in self.marks.items():
+                self.parts[place] = f"</{token.tag}>" if token.nesting < 0 else f"<{token.tag}>"
+        written = "".join(self.parts).replace(f"!{_OPENS_LINK}", f"&#33;{_OPENS_LINK}")  # a link, not an image
+        lines = (line.strip(" \t") for line in written.split("\n"))
+        text = "\n".join(line for line in lines if line).strip(f"{_BREAKS_LINE}\n")
+        return _LINE_START.sub(_escape_line_start, text).replace(_OPENS_LINK, "[").replace(_BREAKS_LINE, "\\")
+
+    def _text(self, token: Token) -> None:
+        text = _CONTROL.sub(_visible, token.content)  # a character reference may have brought one
+        self.parts.append(self.text.escape(text + "\n")[:-1] if token is self.last else self.text.escape(text))
+
+    def _markup(self, token: Token) -> None:
+        if token.type in _MARKUP:
+            self.marks[len(self.parts)] = token
+        self.parts.append(token.markup if token.type in _MARKUP else self.text.escape(token.content))
+
+    def _is_seen_by_all(self) -> bool:
+        """Whether every parser finds each emphasis by its asterisks, with what has been written around them."""
+        for place, token in self.marks.items():
+            first, after = place, place + 1
+            while first - 1 in self.marks and self.marks[first - 1].markup[0] == token.markup[0]:
+                first -= 1
+            while after in self.marks and self.marks[after].markup[0] == token.markup[0]:
+                after += 1
+            while first and not self.parts[first - 1]:
+                first -= 1
+            while after < len(self.parts) and not self.parts[after]:
+                after += 1
+            before = self.parts[first - 1][-1] if first else ""
+            behind = self.parts[after][0] if after < len(self.parts) else ""
+            if not is_seen_by_all(before, behind, token.markup[0], token.nesting > 0):
+                return False
+        return True
+
+    def _softbreak(self, _token: Token) -> None:
+        self.parts.append(" " if self.in_table else "\n")
+
+    def _hardbreak(self, _token: Token) -> None:
+        self.parts.append("<br>" if self.in_table else f"{_BREAKS_LINE}\n")
+
+    def _code_inline(self, token: Token) -> None:
+        self.parts.append(_code(token.content, "[]|" if self.text.in_link else "|" if self.in_table else ""))
+
+    def _formula(self, token: Token) -> None:
+        self.parts.append(_formula(token, self.in_table, self.text.in_link))
+
+    def _link_open(self, token: Token) -> None:
+        href = str(token.attrGet("href") or "")
+        self.budget[0] -= len(href)
+        self.hrefs.append(href if _may_be_link(href) and self.budget[0] > 0 else "")
+        self.text.in_link = True
+        self.parts.append(_OPENS_LINK if self.hrefs[-1] else "&#91;")
+
+    def _link_close(self, _token: Token) -> None:
+        href = self.hrefs.pop()
+        self.text.in_link = False
+        self.parts.append(f"]({_address(href)})" if href else "&#93;")
+
+    def _image(self, token: Token) -> None:
+        address = str(token.attrGet("src") or "")
+        alt = self._alt(token.children or [])
+        self.budget[0] -= len(address)
+        if self.images and _PICTURE.fullmatch(address) and self.budget[0] > 0:
+            self.parts.append(f"![{_entities(alt)}]({_address(address)})")
+            return
+        self.parts.append(self._described(_inert(alt), address))
+
+    def _described(self, alt: str, address: str) -> str:
+        """What stands in the place of an image: its description, and its address to click."""
+        short = _inert(address if len(address) <= 200 else address[:60] + "…")
+        if self.text.in_link or not _may_be_link(address) or self.budget[0] <= 0:
+            return f"{alt} ({short})" if alt else short
+        link = f"{_OPENS_LINK}{short}]({_address(address)})"
+        return f"{alt} ({link})" if alt else link
+
+    def _alt(self, children: Sequence[Token]) -> str:
+        return _clean("".join(token.content or (" " if "break" in token.type else "") for token in children))
+
+
+_MARKUP = frozenset({"em_open", "em_close", "strong_open", "strong_close", "s_open", "s_close"})
+
+
+_COLUMNS = re.compile(r"\\begin\{array\} ?\{[lcr| ]*\}")
+
+
+def _formula(token: Token, in_table: bool = False, in_link: bool = False) -> str:
+    tex = harmless_formula(token.content)
+    if tex is None or (in_link and ("[" in tex or "]" in tex)):
+        return f"<code>{_entities(' '.join(token.meta['source'].split()))}</code>"
+    if in_table:
+        tex = _COLUMNS.sub(lambda match: match[0].replace("|", ""), tex)
+        tex = tex.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+    return f"$${tex}$$" if token.meta["displayed"] else f"${tex.strip()}$"
+
+
+# -- blocks ----------------------------------------------------------------------------------------------------------
+
+_LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,40}")
+# Front ends draw Mermaid diagrams, and nbconvert puts their source into the page as it is. Diagrams can have links,
+# style sheets and images from elsewhere.
+_RISKY_IN_DIAGRAM = re.compile(
+    r"[<&@#\\]|%%|//|url|import|click|call|href|style|class|link|img|image|icon|theme|config", re.IGNORECASE
+)
+# JupyterLab looks for formulas before it reads Markdown. It finds them in code that does not begin at the margin too,
+# and spoils what it finds; `@@1` before an environment it takes for a mark of its own, and then shows nothing at all.
+_LAB_STUMBLES = re.compile(r"@@\d+\\(?:begin|end)")
+_LAB_TAKES_OUT = re.compile(r"[$]|\\(?:begin|end)\{|\\\\[()\[\]]|@@\d")
+_TICKS = re.compile(r"`{3,}")
+
+
+class _Blocks:
+    """Writes tokens as lines; each method takes the position of a token and returns that after its last one."""
+
+    def __init__(self, tokens: Sequence[Token], images: bool, size: int) -> None:
+        self.tokens = tokens
+        self.inline = _Inline(images, [10 * size + 1000])
+        self.codes: list[str] = []
+
+    def write(self, at: int, until: str, *, nested: bool = False, tight: bool = False) -> tuple[list[str], int]:
+        """The lines of all blocks up to the token of type `until`, and the position after that."""
+        lines: list[str] = []
+        previous = ""
+        while at < len(self.tokens) and self.tokens[at].type != until:
+            kind = self.tokens[at].type
+            writer: Callable[[int, bool], tuple[list[str], int]] = getattr(self, f"_{kind}")
+            block, at = writer(at, nested)
+            apart = not tight or kind == "table_open" or previous in ("blockquote_open", "table_open")
+            if previous and apart:
+                lines.append("")
+            lines += block
+            previous = kind
+        return lines, at + 1
+
+    def _paragraph_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        text = self.inline.write(self.tokens[at + 1].children or [])
+        return text.split("\n"), at + 3
+
+    def _heading_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        text = self.inline.write(self.tokens[at + 1].children or []).replace("\\\n", " ").replace("\n", " ")
+        if text.endswith("#"):
+            text = text[:-1] + "\\#"
+        return [f"{'#' * int(self.tokens[at].tag[1])} {text}".rstrip()], at + 3
+
+    def _hr(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        return ["___"], at + 1
+
+    def _fence(self, at: int, nested: bool) -> tuple[list[str], int]:
+        token = self.tokens[at]
+        words = token.info.split()
+        language = words[0] if words and _LANGUAGE.fullmatch(words[0]) else ""
+        if language.lower() == "mermaid" and _RISKY_IN_DIAGRAM.search(token.content):
+            language = "text"
+        return self._code_lines(token.content, language, nested), at + 1
+
+    def _code_block(self, at: int, nested: bool) -> tuple[list[str], int]:
+        return self._code_lines(self.tokens[at].content, "", nested), at + 1
+
+    def _code_lines(self, content: str, language: str, nested: bool) -> list[str]:
+        if _LAB_STUMBLES.search(content) or (nested and _LAB_TAKES_OUT.search(content)):
+            return [f"<pre><code>{_entities(content).replace(chr(10), '&#10;')}</code></pre>"]
+        self.codes.append(content)
+        fence = "`" * max([3, *(len(ticks) + 1 for ticks in _TICKS.findall(content))])
+        return [fence + language, *content.removesuffix("\n").split("\n"), fence]
+
+    def _formula_block(self, at: int, nested: bool) -> tuple[list[str], int]:
+        token = self.tokens[at]
+        if harmless_formula(token.content) is None:
+            return self._code_lines(token.meta["source"] + "\n", "latex", nested), at + 1
+        return [_formula(token)], at + 1
+
+    def _blockquote_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        lines, at = self.write(at + 1, "blockquote_close", nested=True)
+        return [f"> {line}".rstrip() if line else ">" for line in lines or [""]], at
+
+    def _bullet_list_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        return self._items(at, "bullet_list_close")
+
+    def _ordered_list_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        return self._items(at, "ordered_list_close")
+
+    def _items(self, at: int, until: str) -> tuple[list[str], int]:
+        tight = self._is_tight(at, until)
+        lines: list[str] = []
+        at += 1
+        while self.tokens[at].type != until:
+            token = self.tokens[at]
+            item, at = self.write(at + 1, "list_item_close", nested=True, tight=tight)
+            lines += ([""] if lines and not tight else []) + _item(f"{token.info}{token.markup} ", item)
+        return lines, at + 1
+
+    def _is_tight(self, at: int, until: str) -> bool:
+        """Whether the paragraphs of a list stand without space between them; the parser marks them as hidden."""
+        level = self.tokens[at].level
+        for number in range(at, len(self.tokens)):
+            token = self.tokens[number]
+            if token.type == "paragraph_open" and token.level == level + 2:
+                return token.hidden
+            if token.type == until and token.level == level:
+                break
+        return False
+
+    def _table_open(self, at: int, _nested: bool) -> tuple[list[str], int]:
+        rows: list[list[str]] = []
+        rules: list[str] = []
+        while self.tokens[at].type != "table_close":
+            token = self.tokens[at]
+            if token.type == "tr_open":
+                rows.append([])
+            elif token.type == "inline":
+                rows[-1].append(self.inline.write(token.children or [], in_table=True))
+            elif token.type == "th_open":
+                rules.append(_RULES.get(str(token.attrGet("style")), "---"))
+            at += 1
+        written = [f"| {' | '.join(row)} |" for row in rows]
+        return [written[0], f"| {' | '.join(rules)} |", *written[1:]], at + 1
+
+
+_RULES = {"text-align:left": ":---", "text-align:center": ":---:", "text-align:right": "---:"}
+
+
+def _item(marker: str, lines: list[str]) -> list[str]:
+    indent = " " * len(marker)
+    return [(marker + lines[0]).rstrip() if lines else marker.rstrip()] + [
+        indent + line if line else "" for line in lines[1:]
+    ]
+
+
+# -- the whole text --------------------------------------------------------------------------------------------------
+
+
+def _reader() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST})
+    parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
+    parser.validateLink = _may_be_kept  # type: ignore[method-assign,assignment]
+    parser.inline.ruler.before("autolink", "line_break", line_break)
+    parser.inline.ruler.at("entity", character_reference)
+    read_emphasis(parser)
+    find_formulas(parser)
+    keep_bars(parser)
+    return parser
+
+
+_LINE_BREAK = re.compile(r"<br {0,2}/?>", re.IGNORECASE)
+
+
+def line_break(state: StateInline, silent: bool) -> bool:
+    """The one tag that is read as what it means: tables have no other way to break a line."""
+    match = _LINE_BREAK.match(state.src, state.pos) if state.src[state.pos] == "<" else None
+    if match is None:
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos = match.end()
+    return True
+
+
+_REFERENCE = re.compile(r"&(?:#(?:x[a-f0-9]{1,6}|[0-9]{1,7})|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
+
+
+def character_reference(state: StateInline, silent: bool) -> bool:
+    """The parser's own rule, asked only where a reference is: some releases copy the rest of the text to see that."""
+    return _REFERENCE.match(state.src, state.pos) is not None and entity(state, silent)
+
+
+def _checker() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": 2 * DEEPEST}).enable("table")
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    return parser
+
+
+_READER, _CHECKER = _reader(), _checker()
+_OWN_TAGS = re.compile(r"</?(?:code|span|strong|em|s)>|<br>")
+_OWN_BLOCK = re.compile(r"<pre><code>[^<>]*</code></pre>\s*")
+
+
+def harmless(text: str, *, images: bool = False) -> str:
+    """The Markdown `text` as Markdown that looks the same, runs nothing and fetches nothing, in any renderer.
+
+    Raw HTML, links to other than http, https, mailto and anchors, and unusual formulas show as what was typed. An image
+    shows as its description and its address, unless `images` lets http and data images through. Holds for every
+    beginning of a text, so also while it streams.
+    """
+    text = _clean(text)
+    tokens = _READER.parse(text)
+    if _is_too_deep(tokens):
+        return _as_plain_text(text)
+    blocks = _Blocks(tokens, images, len(text))
+    lines, _ = blocks.write(0, "")
+    written = "\n".join(lines)
+    return written if _holds(written, blocks.codes) else _as_plain_text(text)
+
+
+_MAY_BE_CODE = re.compile("`{3}|~{3}| {4}|\t")  # most texts without code are known to be so without being parsed
+
+
+def code_tokens(text: str, *, cleaned: bool = True) -> list[Token]:
+    """The tokens of the blocks of ``text`` that ``harmless`` shows as code: fenced ones and indented ones, in order.
+
+    Each has its code in ``content``, the words after its fence in ``info``, and in ``map`` the lines it takes. The code
+    is as it is shown, or where it is not ``cleaned``, as it came, with nothing but its line ends changed.
+    """
+    tokens: list[Token] = []
+    text = _clean(text) if cleaned else _NEWLINE.sub("\n", text)
+    if _MAY_BE_CODE.search(text) is None:
+        return []
+    _READER.block.parse(hide_bars(text), _READER, {}, tokens)
+    for token in tokens:
+        token.content, token.info = show_bars(token.content), show_bars(token.info)
+    return [] if _is_too_deep(tokens) else [token for token in tokens if token.type in ("fence", "code_block")]
+
+
+def _is_too_deep(tokens: Sequence[Token]) -> bool:
+    return any(token.level >= DEEPEST - 1 for token in tokens)
+
+
+def _holds(written: str, codes: list[str]) -> bool:
+    """Whether a parser that knows HTML finds in the result the code that was put there, and no HTML but ours."""
+    found: list[str] = []
+    for token in _CHECKER.parse(written):
+        if token.type in ("fence", "code_block"):
+            found.append(token.content)
+        elif token.type == "inline":
+            if "<" in _OWN_TAGS.sub("", token.content):
+                return False
+        elif token.type == "html_block" and not _OWN_BLOCK.fullmatch(token.content):
+            return False
+    return [code.split() for code in found] == [code.split() for code in codes]
+
+
+def _as_plain_text(text: str) -> str:
+    """The text with all punctuation encoded and its lines kept."""
+    paragraphs = [part.strip("\n") for part in re.split(r"\n[ \t]*\n", text)]
+    return "\n\n".join(
+        "\\\n".join(_inert(line.strip()) or "&#32;" for line in part.split("\n")) for part in paragraphs if part
+    )

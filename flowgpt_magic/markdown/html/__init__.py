@@ -1,0 +1,3 @@
+"""Markdown as HTML, for the panel and for exported pages."""
+
+__all__ = ["changes"]

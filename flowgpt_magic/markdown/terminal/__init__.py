@@ -1,0 +1,3 @@
+"""Markdown as text for a terminal."""
+
+__all__ = ["blocks", "markdown"]

@@ -1,0 +1,176 @@
+"""Code and tables of a Markdown text, shown in a terminal."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from flowgpt_magic.markdown.formula_bars import hide_bars, show_bars
+from flowgpt_magic.markdown.terminal.inline import BOLD, FAINT, Inline, Span, columns, prefix_spans, wrapped
+
+ROWS, TABLE_SIZE = 200, 65_536  # rows and characters of a table; after that many it goes out as it stands
+LONGEST_COLOURED = 1_000  # characters of a line of code; some expressions of pygments cost the square of it
+NARROWEST = 6  # columns of a table's cell whose text is wrapped
+
+# -- code ------------------------------------------------------------------------------------------------------------
+
+_CODE_LOOKS = {
+    tuple(kind.split(".")): look
+    for look, kinds in {
+        FAINT: "Comment Literal.String.Doc Generic.Prompt",
+        BOLD: "Generic.Heading",
+        "31": "Generic.Deleted",
+        "32": "Literal.String Generic.Inserted",
+        "33": "Name.Decorator Name.Attribute",
+        "34": "Name.Class Name.Function Name.Tag",
+        "35": "Keyword Operator.Word Comment.Preproc Generic.Subheading",
+        "36": "Keyword.Type Literal.Number Name.Builtin",
+    }.items()
+    for kind in kinds.split()
+}
+
+
+@functools.lru_cache(256)
+def _code_look(token: tuple[str, ...]) -> str:
+    return next((_CODE_LOOKS[token[:n]] for n in range(len(token), 0, -1) if token[:n] in _CODE_LOOKS), "")
+
+
+# Of the five hundred languages pygments knows some take forever over a line made for that; these were tried.
+_LANGUAGES = """
+    python py python3 ipython javascript js jsx typescript ts tsx java c cpp c++ csharp c# cs go golang rust rs ruby rb
+    php swift kotlin scala bash sh shell zsh json yaml yml toml html css scss sql r julia lua perl xml ini diff udiff
+    docker dockerfile make makefile pycon console haskell powershell matlab tex latex graphql nginx elixir dart cython
+    fortran cmake proto zig
+"""
+LANGUAGES = frozenset(_LANGUAGES.split())
+
+
+@functools.lru_cache(64)
+def _lexer(language: str) -> tuple[Any, bool, bool]:
+    """What reads this language, whether it can go on from line to line, and whether it has comments like C's."""
+    from pygments.lexer import ExtendedRegexLexer, RegexLexer  # type: ignore[import-untyped]
+    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
+    from pygments.util import ClassNotFound  # type: ignore[import-untyped]
+
+    try:
+        lexer = get_lexer_by_name(language)
+    except ClassNotFound:  # this release of pygments does not know it
+        return None, False, False
+    goes_on = isinstance(lexer, RegexLexer) and not isinstance(lexer, ExtendedRegexLexer)
+    words = [token for token, value in lexer.get_tokens("/* */") if value.strip()]
+    return lexer, goes_on, all(_code_look(token) == FAINT for token in words)
+
+
+class Colours:
+    """Colours the lines of a code block as they come: the lexer keeps its state from one line to the next."""
+
+    def __init__(self, language: str) -> None:
+        self._lexer: Any = None
+        self._goes_on = self._c_like = False
+        if language in LANGUAGES:
+            self._lexer, self._goes_on, self._c_like = _lexer(language)
+        self._stack = ["root"]
+        self._in_comment = False
+
+    def spans(self, line: str) -> list[Span]:
+        """The line, coloured where its language is known."""
+        if self._lexer is None or len(line) > LONGEST_COLOURED:
+            return [(line, "")]
+        # Most lexers take a comment of several lines in one piece, and so do not know one that has no end yet.
+        if self._in_comment or (self._c_like and line.lstrip().startswith("/*")):
+            self._in_comment = "*/" not in line
+            return [(line, FAINT)]
+        try:
+            spans = [(value.rstrip("\n"), _code_look(token)) for token, value in self._tokens(line + "\n")]
+        except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            spans = []  # a lexer that cannot go on from a state
+        if "".join(text for text, _ in spans) != line:
+            self._lexer = None
+            return [(line, "")]
+        return spans
+
+    def _tokens(self, line: str) -> Iterator[tuple[tuple[str, ...], str]]:
+        from pygments.lexer import ExtendedRegexLexer, LexerContext
+
+        context = LexerContext(line, 0, self._stack)
+        # This one way of reading takes and keeps a stack of states, and it works with any lexer made of expressions.
+        read = functools.partial(ExtendedRegexLexer.get_tokens_unprocessed, self._lexer, context=context)
+        tokens = read() if self._goes_on else self._lexer.get_tokens_unprocessed(line)
+        for _at, token, value in itertools.islice(tokens, 3 * len(line)):
+            yield token, value
+        self._stack = context.stack[-50:]
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
+
+TABLE_RULE = re.compile(r"(?:\|[ ]*)?:?-+:?[ ]*(?:\|[ ]*:?-+:?[ ]*)*(?:\|[ ]*)?")
+
+
+def cells_of(line: str) -> list[str]:
+    cells = re.split(r"(?<!\\)\|", hide_bars(line.strip()))
+    inner = cells[not cells[0] : len(cells) - (len(cells) > 1 and not cells[-1])]
+    return [show_bars(cell.strip().replace("\\|", "|")) for cell in inner]
+
+
+class Table:
+    """The rows of a table until their widths are known."""
+
+    def __init__(self, head: str, rule: str, prefix: str, width: int) -> None:
+        self.size, self.prefix, self._rows = 0, prefix, [cells_of(head)]
+        self._sides = [cell[:1] + cell[-1:] for cell in cells_of(rule)]
+        self._room, self._widths = width - columns(prefix), [0]
+
+    def add(self, line: str) -> None:
+        """Take a row."""
+        self.size += len(line)
+        self._rows.append(cells_of(line))
+
+    @property
+    def full(self) -> bool:
+        """Should it wait no longer?"""
+        return self._widths != [0] or len(self._rows) > ROWS or self.size > TABLE_SIZE
+
+    def take(self) -> list[Span]:
+        """The rows that have not gone out; those that come after the first time keep its widths."""
+        rows = [[Inline(cell).spans() for cell in row] for row in self._rows]
+        self._rows = []
+        first = self._widths == [0]
+        if first:
+            self._fit(rows)
+        spans: list[Span] = []
+        for number, row in enumerate(rows):
+            spans += self._shown(row)
+            if first and not number:
+                rule = "─┼─".join("─" * width for width in self._widths)
+                spans += [*prefix_spans(self.prefix), (rule, FAINT), ("\n", "")]
+        return spans
+
+    def _fit(self, rows: list[list[list[Span]]]) -> None:
+        """Find the widths: those of the longest cells, the widest made narrower until the row has room."""
+        count = max(map(len, rows))
+        sizes = [[sum(columns(text) for text, _ in cell) for cell in row] for row in rows]
+        wide = [max([1, *(row[n] for row in sizes if n < len(row))]) for n in range(count)]
+        room = self._room - 3 * (count - 1)
+        limit = min(max(wide), max(room, NARROWEST))
+        while limit > NARROWEST and sum(min(width, limit) for width in wide) > room:
+            limit -= 1
+        self._widths = [min(width, limit) for width in wide]
+
+    def _shown(self, row: list[list[Span]]) -> list[Span]:
+        self._widths += [NARROWEST] * (len(row) - len(self._widths))
+        cells = [wrapped(cell, width) for cell, width in zip(row, self._widths, strict=False)]
+        cells += [[[]]] * (len(self._widths) - len(cells))
+        spans: list[Span] = []
+        for lines in itertools.zip_longest(*cells, fillvalue=[]):
+            spans += prefix_spans(self.prefix)
+            for number, (line, width) in enumerate(zip(lines, self._widths, strict=True)):
+                side = self._sides[number] if number < len(self._sides) else ""
+                spare = max(0, width - sum(columns(text) for text, _ in line))
+                before = {"::": spare // 2, "-:": spare}.get(side, 0)
+                spans += [(" │ ", FAINT)] if number else []
+                spans += [(" " * before, ""), *line, (" " * (spare - before) * (number + 1 < len(self._widths)), "")]
+            spans.append(("\n", ""))
+        return spans

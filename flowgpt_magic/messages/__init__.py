@@ -1,0 +1,47 @@
+"""The plain values that travel between the parts: messages, turns, usage, notices, and what comes with a reply."""
+
+from __future__ import annotations
+
+from flowgpt_magic.messages.messages import (
+    Attempt,
+    ComposedPrompt,
+    ImageUrl,
+    LeftOut,
+    Message,
+    Messages,
+    NewAttempt,
+    Role,
+    Status,
+    Turn,
+    Usage,
+    Waiting,
+    notice,
+    notices_to,
+    progress,
+    progress_to,
+    said,
+)
+
+__all__ = [
+    "Attempt",
+    "ComposedPrompt",
+    "ImageUrl",
+    "LeftOut",
+    "Message",
+    "Messages",
+    "NewAttempt",
+    "Role",
+    "Status",
+    "Turn",
+    "Usage",
+    "Waiting",
+    "content_parts",
+    "extras",
+    "notice",
+    "notices_to",
+    "progress",
+    "progress_to",
+    "reasoning",
+    "said",
+    "token_estimate",
+]

@@ -1,0 +1,3 @@
+"""Which notebook and which cell is running."""
+
+__all__ = ["jupyter_servers", "place"]

@@ -1,0 +1,3 @@
+"""The chat panel: a widget that shows one conversation live."""
+
+__all__ = ["output", "panel"]

@@ -1,0 +1,116 @@
+"""Whom a panel's conversation can be told to ask: what is in its list of models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from flowgpt_magic import bridge
+from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.providers import aliases, models, registry
+from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.settings import Settings
+from flowgpt_magic.text import cut
+
+UNABLE = ("no:", "not installed")  # how the reason begins for which a model cannot be chosen
+ROOM = 80  # characters of a reason
+LISTING = "its models are being listed"
+
+
+class Choice(NamedTuple):
+    """A model by the name that chooses it, or without one what there is to say of its group."""
+
+    group: str
+    name: str
+    note: str = ""
+    able: bool = True
+
+
+class Choices:
+    """What can be chosen in ``conversation()``.
+
+    Providers know their models, or a server does. That is asked when the list is wanted, and answers later: then
+    ``changed`` is called, on the worker.
+    """
+
+    def __init__(self, conversation: Callable[[], Conversation], changed: Callable[[], None]) -> None:
+        self._conversation, self._changed = conversation, changed
+        self._listed: dict[str, list[str] | str] = {}  # by provider and server its models, or why there are none
+        self._asking: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, *, anew: bool = False) -> Iterator[Choice]:
+        """Everything that can be chosen by now; ``anew`` asks servers that have told already."""
+        try:
+            for alias in aliases.load().values():
+                yield Choice("aliases", alias.name, without_passwords(alias.target))
+        except FlowGptError as error:
+            yield Choice("aliases", "", _reason(error), able=False)
+        for name in registry.provider_names():
+            try:
+                found = list(self._of(name, anew=anew))
+            except FlowGptError as error:
+                found = [Choice(name, "", _reason(error), able=False)]
+            except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
+                found = [Choice(name, "", f"cannot be asked: {type(error).__name__}", able=False)]
+            yield from found
+
+    def _of(self, name: str, *, anew: bool) -> Iterator[Choice]:
+        provider, conversation = registry.find_provider(name), self._conversation()
+        known = provider.get_models()
+        for model in known:
+            target = f"{name}:{model}"
+            yield _choice(name, target, provider.would_answer(conversation.settings(model=target), model))
+        if not known:
+            chosen = conversation.settings(model=f"{name}:")
+            yield from self._of_a_server(name, provider, chosen, anew=anew)
+
+    def _of_a_server(
+        self, name: str, provider: type[registry.Provider], chosen: Settings, *, anew: bool
+    ) -> Iterator[Choice]:
+        server = provider.would_answer(chosen)
+        if server.startswith(UNABLE):
+            yield _choice(name, "", server)
+            return
+        key = f"{name} {server}"
+        if anew or key not in self._listed:
+            self._ask(key, name, provider, chosen)
+        found = self._listed.get(key, LISTING)
+        if isinstance(found, str):
+            yield Choice(name, "", found, able=False)
+        else:
+            yield from (Choice(name, f"{name}:{model}") for model in found)
+
+    def _ask(self, key: str, name: str, provider: type[registry.Provider], chosen: Settings) -> None:
+        with self._lock:
+            if key in self._asking:
+                return
+            self._asking.add(key)
+        bridge.worker().submit(self._list(key, name, provider, chosen))
+
+    async def _list(self, key: str, name: str, provider: type[registry.Provider], chosen: Settings) -> None:
+        found: list[str] | str
+        try:
+            found = await models.listed(name, provider, chosen)
+        except Exception as error:  # noqa: BLE001 - a plug-in is foreign code; what it says is shown in the list
+            found = _reason(error)
+        finally:
+            with self._lock:
+                self._asking.discard(key)
+        with self._lock:
+            changed = self._listed.get(key) != found
+            self._listed[key] = found
+        if changed:
+            self._changed()
+
+
+def _choice(group: str, name: str, reason: str) -> Choice:
+    """With what is missing for it; on which server it hangs is no reason against it."""
+    note = "" if reason.startswith("if ") else cut(without_passwords(reason.removeprefix("no: ")), ROOM)
+    return Choice(group, name, note, able=bool(name) and not reason.startswith(UNABLE))
+
+
+def _reason(error: Exception) -> str:
+    return cut(without_passwords(str(error)), ROOM)

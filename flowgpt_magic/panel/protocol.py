@@ -1,0 +1,88 @@
+"""What a page is told of the turns: first only how they stand, and of those in view what is in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowgpt_magic.messages import Turn, Waiting
+from flowgpt_magic.redaction import without_passwords
+
+Row = tuple[str, int, int, str]  # a turn's id, its place, the length of its texts, and a mark that changes with it
+Facts = dict[str, Any]  # what JSON has
+LONGEST_PROMPT = 4000  # characters of a prompt that are sent before somebody asks for all of it
+PART = 200_000  # characters of HTML in one message: a longer one would hold up the page that reads it
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def fit(text: str) -> str:
+    """``text`` as JSON can carry it: half of a surrogate pair becomes U+FFFD, which is as long in UTF-16."""
+    return text if text.isascii() else _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def row(turn: Turn, versions: int, status: str) -> Row:
+    """A turn as the page's list has it."""
+    return turn.turn_id, turn.place, len(turn.prompt) + len(turn.text), f"{status} {turn.version}/{versions}"
+
+
+@dataclass(frozen=True)
+class Splice:
+    """What became of a list: from ``at`` on, ``gone`` rows make room for others."""
+
+    at: int
+    gone: int
+    rows: tuple[Row, ...]
+
+
+def splice(before: Sequence[Row], after: Sequence[Row]) -> Splice | None:
+    """What turns one list into the other, None where they are the same."""
+    shorter = min(len(before), len(after))
+    start = next((n for n in range(shorter) if before[n] != after[n]), shorter)
+    end = next((n for n in range(shorter - start) if before[-1 - n] != after[-1 - n]), shorter - start)
+    if start == len(before) == len(after):
+        return None
+    return Splice(start, len(before) - end - start, tuple(after[start : len(after) - end]))
+
+
+def facts(turn: Turn, versions: int, status: str) -> Facts:
+    """What stands around a reply: the prompt, who answered, how it ended."""
+    seconds = turn.usage.seconds
+    return {
+        "id": turn.turn_id,
+        "place": turn.place,
+        "prompt": fit(turn.prompt[:LONGEST_PROMPT]),
+        "prompt_more": max(0, len(turn.prompt) - LONGEST_PROMPT),
+        "model": fit(without_passwords(f"{turn.provider}:{turn.model}")),
+        "status": status,
+        "error": fit(without_passwords(turn.error)),
+        "notices": [fit(without_passwords(each)) for each in turn.notices],
+        "version": turn.version,
+        "versions": versions,
+        "started": turn.started,
+        "seconds": None if seconds is None else round(seconds, 1),
+        "replayed": turn.replayed,
+        "cell": bool(turn.cell_id),
+        "empty": not turn.text,
+    }
+
+
+def pause_facts(pause: Waiting) -> Facts:
+    """A pause before the next try: why it is made, and the seconds that are left of it.
+
+    A page counts them down by itself; its clock may be another one than the kernel's.
+    """
+    return {"why": fit(without_passwords(pause.why)), "left": round(pause.left, 2)}
+
+
+def parts(blocks: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """The blocks in portions for one message each, with the number of the first; one portion at least."""
+    start, size = 0, 0
+    for number, block in enumerate(blocks):
+        if number > start and size + len(block) > PART:
+            yield start, [fit(each) for each in blocks[start:number]]
+            start, size = number, 0
+        size += len(block)
+    yield start, [fit(each) for each in blocks[start:]]

@@ -1,0 +1,272 @@
+"""What values, cells and files look like to a language model, as text of a limited size.
+
+Nothing is sent by accident: what is called like a secret is refused, or masked inside of something else, until the user
+says that it is meant.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from re import findall
+from types import FunctionType, MappingProxyType, ModuleType
+from typing import Any
+
+from flowgpt_magic.errors import FlowGptError, closest
+from flowgpt_magic.messages.token_estimate import characters_for, tokens_in
+from flowgpt_magic.prompt.describe.budget import (
+    Look,
+    Shown,
+    Trouble,
+    amount,
+    headline,
+    not_all,
+    own_repr,
+    python_number,
+    said,
+    type_name,
+)
+from flowgpt_magic.prompt.describe.code import code, lines_of
+from flowgpt_magic.prompt.describe.containers import container, short
+from flowgpt_magic.prompt.describe.figures import figure
+from flowgpt_magic.prompt.describe.files import FILES, AttachmentError, file_or_folder, refused
+from flowgpt_magic.prompt.describe.tables import array, table
+from flowgpt_magic.prompt.describe.tracebacks import exception
+from flowgpt_magic.prompt.images import ENDINGS, image_url, is_image
+from flowgpt_magic.prompt.references import look_up, names_secret, secret_file
+from flowgpt_magic.redaction import without_known_values
+from flowgpt_magic.text import cut, one_line
+
+BEYOND = 1_000  # characters behind the room for a text in which secrets are looked for: one may begin inside
+AROUND = 90  # characters of the lines around a body, at most
+TRIES = 3  # times that a value is looked at again because it has too many tokens
+SHORTEST = 200  # characters that are never cut for that
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """Something to send along.
+
+    ``cut`` says whether ``text`` leaves something out; ``image`` is a URL that begins with ``data:image/``, if any.
+    """
+
+    label: str
+    text: str
+    cut: bool
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    number: int
+    source: str
+
+
+def describe(name: str, value: object, budget: int, *, forced: bool = False) -> str:
+    """``value`` for a language model, in at most ``budget`` tokens, and a line that says what was left out.
+
+    Values under names of secrets in it are masked, unless ``forced``. Raises ``AttachmentError`` only for the path of
+    a file that cannot be sent. An object's own code is waited for, for two seconds in all.
+    """
+    return _described(name, value, budget, forced)[0]
+
+
+def _described(name: str, value: object, budget: int, forced: bool) -> tuple[str, bool]:
+    limit = characters_for(max(0, budget))
+    look = Look(0, masked=not forced)
+    text, was_cut = _looked_at(name, value, limit, look)
+    for _ in range(TRIES):  # of some texts fewer characters fit: of Chinese, of code, of figures
+        if tokens_in(text) <= budget or len(text) <= SHORTEST:
+            break
+        limit = min(characters_for(budget, text), limit) * 19 // 20
+        text, was_cut = _looked_at(name, value, limit, look)
+    return text, was_cut
+
+
+def _looked_at(name: str, value: object, limit: int, look: Look) -> tuple[str, bool]:
+    """The value in ``limit`` characters, and whether something is left out."""
+    look.room, look.fair, look.shortened = limit - min(AROUND + len(cut(name)), limit // 2), True, False
+    try:
+        shown = next(shown for kind in KINDS if (shown := kind(value, look)) is not None)
+    except FlowGptError:
+        raise
+    except Exception:  # noqa: BLE001 - an object may do anything, and a library change; a repr might have secrets
+        shown = Shown("", own_repr(value, look) if headline(value) else f"<{type_name(value)} that cannot be read>")
+    beyond = 0
+    if look.masked:
+        searched = 2 * limit + BEYOND  # what comes after that has no room, so it need not be searched for secrets
+        beyond = max(0, len(shown.body) - searched)
+        body = without_known_values(shown.body[:searched])
+        shown = replace(shown, headline=without_known_values(shown.headline), body=body)
+    return _fitted(cut(name), shown, limit, beyond)
+
+
+def _fitted(name: str, shown: Shown, limit: int, beyond: int) -> tuple[str, bool]:
+    """The text of ``shown`` in ``limit`` characters; its body goes on for ``beyond`` characters."""
+    head, foot, left_out = "", "", list(shown.cut)
+    if shown.headline:
+        head = f"{name}: {one_line(shown.headline)}" + ("\n" if shown.body else "")
+    if shown.fence is not None and shown.body:
+        longest = max(map(len, findall("`{3,}", shown.body)), default=2)
+        fence = "`" * (longest + 1) if longest < AROUND else "~~~~"
+        head, foot = f"{head}{fence}{shown.fence}\n", f"\n{fence}"
+    room = limit - len(head) - len(foot)
+    text = f"{head}{shown.body[: max(0, room)]}{foot}"
+    left_out += not_all(min(max(0, room), len(shown.body)), len(shown.body) + beyond, "character")
+    if room < 0:
+        left_out, text = [*left_out, "the rest of this line"], text[:limit]
+    return (f"{text}\n… {', '.join(left_out)} are not shown" if left_out else text), bool(left_out)
+
+
+def _own_words(value: Any, look: Look) -> Shown | None:
+    """What an object says for this very purpose: a text, or one by its MIME type."""
+    from inspect import iscoroutine, iscoroutinefunction
+    from json import dumps
+
+    for name in ("_repr_llm_", "_ai_repr_"):
+        method = None if isinstance(value, type) else getattr(type(value), name, None)
+        if not callable(method) or iscoroutinefunction(method):
+            continue
+        found = said(value, lambda name=name: getattr(value, name)(), name, look)  # type: ignore[misc]
+        if iscoroutine(found):
+            found.close()
+        if isinstance(found, dict):
+            texts = {str(kind): each for kind, each in found.items() if isinstance(each, str)}
+            best = [texts[kind] for kind in ("text/markdown", "text/plain", *texts) if kind in texts]
+            data = found.get("application/json")
+            found = best[0] if best else dumps(data) if data is not None else None
+        if isinstance(found, str) and not isinstance(found, Trouble):
+            return Shown("", found)
+    return None
+
+
+def _text(value: object, look: Look) -> Shown | None:
+    if isinstance(value, str):
+        return Shown("", str.__str__(value))
+    if isinstance(value, _Cell):
+        return lines_of(f"In[{value.number}]", value.source, "python", look.room)
+    if isinstance(value, (bytes, bytearray)):
+        first = bytes(value[: max(1, look.room // 4)])
+        left_out = not_all(len(first), len(value), "byte")
+        return Shown(f"{type_name(value)}, {amount(len(value), 'byte')}", repr(first), "", left_out)
+    return None
+
+
+def _anything(value: object, look: Look) -> Shown:
+    value = python_number(value)
+    return Shown("", short(value, look.room, look) if isinstance(value, (int, float)) else own_repr(value, look))
+
+
+KINDS = (_own_words, _text, exception, file_or_folder, table, array, figure, code, container, _anything)
+
+
+def attach(
+    specs: Sequence[str],
+    names: Mapping[str, object],
+    *,
+    budget: int,
+    forced: bool = False,
+    cells: Sequence[str] = (),
+    outputs: Mapping[int, object] = MappingProxyType({}),
+    error: BaseException | None = None,
+    folder: Path | None = None,
+    with_images: bool = False,
+) -> list[Attachment]:
+    """What ``specs`` ask for, each once, in at most ``budget`` tokens in all, and a line each that says what was cut.
+
+    A spec is a reference such as ``frame`` or ``table["a"][0]``, ``cell:3`` or ``cell:-1``, ``out:3``, ``err``, or the
+    path of a text file, from ``folder`` on. ``cells`` is IPython's ``In`` up to the cell before this one, so the first
+    is no cell. A secret is sent only if ``forced`` or its spec ends in ``!``. ``with_images`` says that whoever is
+    asked can look at figures and the files of images. Raises ``AttachmentError``, and ``PromptError`` for an image that
+    cannot be sent.
+    """
+    sources = _Sources(names, cells, outputs, error, folder or Path())
+    wanted = list(dict.fromkeys(spec.strip() for spec in specs if spec.strip()))
+    found: list[Attachment] = []
+    for number, spec in enumerate(wanted):
+        name = spec.removesuffix("!").rstrip()
+        meant = forced or name != spec
+        value = sources.find(name, meant)
+        image = _image(value) if with_images else ""
+        if image and isinstance(value, Path):
+            found.append(Attachment(name, f"{name}: an image", cut=False, image=image))
+            continue
+        text, was_cut = _described(name, value, budget // (len(wanted) - number), meant)
+        budget = max(0, budget - tokens_in(text))
+        found.append(Attachment(name, text, was_cut, image))
+    return found
+
+
+def _image(value: object) -> str:
+    """The URL of an image; empty for what is none."""
+    is_file = isinstance(value, Path) and value.suffix.lower() in ENDINGS and value.is_file()
+    return image_url(value) if is_file or is_image(value) else ""
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Where attachments come from."""
+
+    names: Mapping[str, object]
+    cells: Sequence[str]
+    outputs: Mapping[int, object]
+    error: BaseException | None
+    folder: Path
+
+    def find(self, name: str, meant: bool) -> object:
+        """The value that ``name`` means. Raises ``AttachmentError``, also for a secret that is not ``meant``."""
+        kind, colon, number = name.partition(":")
+        if colon and kind in ("cell", "out"):
+            return self._numbered(name, kind, number)
+        if name == "err" and not (self.error is None and name in self.names):
+            if self.error is None:
+                raise AttachmentError("err: there was no error yet")
+            return self.error
+        try:
+            value = look_up(name, self.names)
+        except LookupError:
+            path = self._path(name)
+            if path is not None:
+                if not meant and secret_file(path):
+                    raise refused(name) from None
+                return path
+            known = closest(name, self._known(name))
+            raise AttachmentError(f"{name}: there is no variable and no file of this name{known}") from None
+        if not meant and names_secret(name) and not isinstance(value, (FunctionType, ModuleType, type)):
+            raise refused(name)
+        return value
+
+    def _numbered(self, name: str, kind: str, number: str) -> object:
+        cells = {place: _Cell(place, source) for place, source in enumerate(self.cells) if place}
+        there: Mapping[int, object] = cells if kind == "cell" else self.outputs
+        order = sorted(there)
+        try:
+            wanted = int(number)
+            return there[order[wanted] if wanted < 0 else wanted]
+        except ValueError:
+            raise AttachmentError(f"{name}: {kind} is followed by a number, as in {kind}:3 or {kind}:-1") from None
+        except LookupError:
+            last = f"the last one is {kind}:{order[-1]}" if order else "there is none yet"
+            raise AttachmentError(f"{name}: there is no such {kind}; {last}") from None
+
+    def _path(self, name: str) -> Path | None:
+        try:
+            path = self.folder / Path(name).expanduser()
+            return path if path.exists() else None
+        except (OSError, ValueError, RuntimeError):  # letters that no file name has; no home folder
+            return None
+
+    def _known(self, name: str) -> list[str]:
+        """Everything that could have been meant: variables, attributes of the one that is named, files."""
+        known = [each for each in self.names if not each.startswith("_")]
+        base = name.rpartition(".")[0]
+        with suppress(Exception):  # what a user's object does when asked must not hide that a name is wrong
+            known += [f"{base}.{each}" for each in dir(look_up(base, self.names)) if not each.startswith("_")]
+        folder = os.path.dirname(name)
+        with suppress(OSError, ValueError, RuntimeError), os.scandir(self.folder / Path(folder).expanduser()) as files:
+            known += [os.path.join(folder, each.name) for each in islice(files, FILES)]
+        return known

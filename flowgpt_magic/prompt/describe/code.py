@@ -1,0 +1,97 @@
+"""Functions, classes and modules, by their source or by what ``help`` says of them; and code in a block."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+
+from flowgpt_magic.prompt.describe.budget import Look, Shown, not_all, type_name
+
+
+def lines_of(headline: str, text: str, fence: str, room: int) -> Shown:
+    """``text`` in a block, up to the last line that has room."""
+    text = text.strip("\n")
+    kept = text if len(text) <= room else text[: max(0, room)].rpartition("\n")[0]
+    if not kept:  # not even the first line has room
+        return Shown(headline, text, fence)
+    return Shown(headline, kept, fence, not_all(kept.count("\n") + 1, text.count("\n") + 1, "line"))
+
+
+def code(value: Any, look: Look) -> Shown | None:
+    """A function or a class by its source, else by what ``help`` says of it; a module by its names."""
+    import inspect
+
+    if isinstance(value, ModuleType):
+        return _help(f"module {value.__name__} {vars(value).get('__version__', '')}".rstrip(), value, look.room)
+    is_class = isinstance(value, type)
+    if not is_class and not any(map(inspect.isroutine, (value, inspect.getattr_static(value, "__wrapped__", None)))):
+        return None
+    headline = f"{'class' if is_class else 'function'} {getattr(value, '__qualname__', type_name(value))}"
+    if source := (_class_in_a_cell(value) if is_class else "") or _source(value):
+        return lines_of(headline, source, "python", look.room)
+    return _help(f"{headline}, source unknown", value, look.room)
+
+
+def _source(value: Any) -> str:
+    from inspect import getsource
+    from textwrap import dedent
+
+    try:
+        source = dedent(getsource(value))
+    except Exception:  # noqa: BLE001 - it reads files, parses them and runs loaders; without a source there is the help
+        return ""
+    return source if not isinstance(value, type) or f"class {value.__name__}" in source else ""
+
+
+def is_cell(file: str) -> bool:
+    """Is ``file`` the name that IPython gave the code of a cell?
+
+    Python keeps the lines of all code that it showed; for a file it notes when that was changed. So does IPython before
+    8.0 for a cell, but then there is no such file.
+    """
+    import linecache
+
+    entry = linecache.cache.get(file, ())
+    return len(entry) == 4 and (entry[1] is None or not os.path.exists(file))
+
+
+def _class_in_a_cell(kind: type) -> str:
+    """The source of a class that was written in a notebook; before Python 3.13 a class does not know its file."""
+    import ast
+    import linecache
+
+    if kind.__module__ != "__main__":
+        return ""
+    own = {getattr(getattr(each, "__code__", None), "co_filename", "") for each in vars(kind).values()}
+    cells = [name for name in list(linecache.cache) if is_cell(name)]
+    for name in [*own.intersection(cells), *reversed(cells)]:
+        lines = linecache.getlines(name)
+        try:
+            tree = ast.parse("".join(lines) if any(kind.__name__ in line for line in lines) else "")
+        except SyntaxError:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
+                first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+                return "".join(lines[first - 1 : node.end_lineno])
+    return ""
+
+
+def _help(headline: str, value: Any, room: int) -> Shown:
+    from inspect import getdoc, signature
+
+    doc = getdoc(value) or ""
+    with suppress(TypeError, ValueError):  # a module, or it is written in C
+        doc = f"{signature(value)}\n{doc}"
+    kept = doc[: room * 2 // 3].rstrip()
+    public: list[str] = []
+    if isinstance(value, (ModuleType, type)):
+        public = [str(name) for name in vars(value).get("__all__") or dir(value) if not str(name).startswith("_")]
+    names = sorted(public)
+    while names and len(kept) + len(", ".join(names)) + 20 > room:
+        del names[len(names) // 2 :]
+    below = f"\n\nPublic names: {', '.join(names)}" if names else ""
+    left_out = not_all(len(kept), len(doc.rstrip()), "character") + not_all(len(names), len(public), "name")
+    return Shown(headline, f"{kept}{below}".strip(), None, left_out)

@@ -1,0 +1,211 @@
+"""What containers and objects with fields show of themselves in a limited room, also inside of each other.
+
+They may be huge or circular: only as much is looked at as is shown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from flowgpt_magic.prompt.describe.budget import (
+    CELL,
+    LINE,
+    SHORTENED,
+    Look,
+    Shown,
+    amount,
+    headline,
+    not_all,
+    number,
+    own_repr,
+    python_number,
+    type_name,
+)
+from flowgpt_magic.prompt.references import secret_name
+from flowgpt_magic.redaction import environment_secret, without_known_values
+from flowgpt_magic.text import one_line
+
+DEPTH = 6  # levels of nested containers that are shown
+LEAST = 24  # characters that an item of a container gets, however many there are
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a value consists of. ``between`` stands between a key and its value; without it there are no keys."""
+
+    opening: str
+    closing: str
+    length: int
+    items: Iterable[tuple[object, object]]
+    between: str = ""
+
+
+_BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("{", "}")}
+
+
+_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
+
+
+_MAPPINGS = {"os._Environ", "builtins.mappingproxy", "collections.ChainMap", "collections.UserDict"}
+
+
+_SEQUENCES = {"collections.deque", "collections.UserList", "array.array"}
+
+
+def parts(value: object) -> Parts | None:
+    """The parts of a container, or of an object whose fields say what it is; None for other values.
+
+    They are read as the builtin class reads them, whatever a subclass does.
+    """
+    kind = type(value)
+    name, full_name = type_name(value), f"{kind.__module__}.{kind.__name__}"
+    if isinstance(value, dict):
+        around = ("{", "}") if kind is dict else (f"{name}({{", "})")
+        return Parts(*around, dict.__len__(value), dict.items(value), ": ")
+    if full_name in _MAPPINGS:
+        mapping: Any = value
+        return Parts(f"{name}({{", "})", len(mapping), mapping.items(), ": ")
+    if (names := _field_names(value)) is not None:
+        found = [(each, getattr(value, each, "…")) for each in names]
+        return Parts(f"{name}(", ")", len(found), found, "=")
+    for base, (opening, closing) in _BRACKETS.items():
+        if isinstance(value, base):
+            length, items = _sequence(base, value)
+            closing = ",)" if base is tuple and length == 1 else closing
+            around = (opening, closing) if kind is base is not frozenset else (f"{name}({opening}", f"{closing})")
+            return Parts(*around, length, items)
+    if full_name in _SEQUENCES or kind in _VIEWS:
+        return Parts(f"{name}([", "])", *_sequence(kind, value))
+    return None
+
+
+def _sequence(kind: Any, value: object) -> tuple[int, Iterable[tuple[object, object]]]:
+    return kind.__len__(value), ((None, each) for each in kind.__iter__(value))
+
+
+def _field_names(value: object) -> list[str] | None:
+    """The fields of a dataclass, a pydantic model, a named tuple, or an object of which Python says only its address.
+
+    None if there are none, or if the class has a ``__repr__`` of its own, which may keep something to itself.
+    """
+    kind: Any = type(value)
+    written = kind.__repr__
+    if isinstance(getattr(kind, "__dataclass_fields__", None), dict) and hasattr(written, "__wrapped__"):
+        return [name for name, each in kind.__dataclass_fields__.items() if each.repr]
+    if isinstance(value, tuple) and isinstance(getattr(kind, "_fields", None), tuple):
+        return list(kind._fields)
+    if getattr(written, "__module__", "") == "pydantic.main":
+        return [name for name, each in kind.model_fields.items() if getattr(each, "repr", True)]
+    if written is object.__repr__ or f"{kind.__module__}.{kind.__name__}" == "types.SimpleNamespace":
+        return [name for name in getattr(value, "__dict__", ()) if not name.startswith("_")] or None
+    return None
+
+
+def short(value: object, room: int, look: Look, above: tuple[int, ...] = ()) -> str:
+    """``value`` on one line of at most ``room`` characters; ``above`` are the ids of the containers it is in."""
+    value = python_number(value)
+    if id(value) in above:
+        text = f"<the same {type_name(value)} again>"
+    elif isinstance(value, (str, bytes, bytearray)):
+        text = _short_text(value, room, look)
+    elif value is None or type(value) in (bool, int, float, complex):
+        text = number(value)
+    elif found := headline(value):
+        text = f"<{found}>"
+    elif found_parts := parts(value):
+        text = _short_parts(found_parts, room, look, (*above, id(value)))
+    else:
+        text = one_line(own_repr(value, look)[: room + 1])
+    return _cut(text, room, look)
+
+
+def _cut(text: str, room: int, look: Look) -> str:
+    look.shortened = look.shortened or len(text) > room
+    return text if len(text) <= room else f"{text[: max(0, room - 1)]}…"[: max(0, room)]
+
+
+def _short_text(value: str | bytes | bytearray, room: int, look: Look) -> str:
+    if not isinstance(value, str):
+        text = repr(bytes(value[: room + 1000]))
+        return (without_known_values(text) if look.masked else text)[: room + 1]
+    text = str.__getitem__(value, slice(room + 1000))  # a password is found by the sign that comes after it
+    return repr((without_known_values(text) if look.masked else text)[: room + 1])
+
+
+def _short_parts(found: Parts, room: int, look: Look, above: tuple[int, ...]) -> str:
+    inside = room - len(found.opening) - len(found.closing)
+    entries = _entries(found, inside, 2, look, above) if len(above) < DEPTH else []
+    rest = found.length - len(entries)
+    if rest:
+        look.shortened = True
+        entries.append(f"… {rest:,} more" if entries else f"… {amount(rest, 'item')}")
+    return f"{found.opening}{', '.join(entries)}{found.closing}"
+
+
+def _entries(found: Parts, room: int, gap: int, look: Look, above: tuple[int, ...]) -> list[str]:
+    """The first parts, as many as have ``room`` with ``gap`` characters after each.
+
+    Nobody takes more than a tenth of what is left while nine others wait, so that the first is not all there is.
+    """
+    entries: list[str] = []
+    left = room
+    for key, value in islice(found.items, max(0, room // (gap + 1)) + 1):
+        waiting = found.length - len(entries) if look.fair else 1
+        share = max(left // min(waiting, 10) - gap, LEAST)
+        entry = _entry(key, value, found.between, share, look, above)
+        left -= len(entry) + gap
+        if left + gap < 0 or (waiting > 1 and left < LEAST // 2):
+            break
+        entries.append(entry)
+    return entries
+
+
+def _entry(key: object, value: object, between: str, room: int, look: Look, above: tuple[int, ...]) -> str:
+    if not between:
+        return short(value, room, look, above)
+    name = key.decode("latin-1") if isinstance(key, bytes) else key
+    label = str(key) if between == "=" else short(key, room // 2, look, above)
+    if look.masked and isinstance(name, str) and _is_secret(name, value):
+        return f"{label}{between}***"
+    return f"{label}{between}{short(value, max(room - len(label) - len(between), 1), look, above)}"
+
+
+def _is_secret(name: str, value: object) -> bool:
+    by_name = secret_name(name) and not (value is None or isinstance(value, bool))
+    return by_name or environment_secret(name, value)
+
+
+def container(value: object, look: Look) -> Shown | None:
+    """A container or an object with fields: on one line if it fits there, else with an item or a few on each."""
+    found = parts(value)
+    if found is None:
+        return None
+    if value is os.environ or value is getattr(os, "environb", None):  # one of its secrets is sent only by its own name
+        look = replace(look, masked=True)
+    look.fair = False
+    line = short(value, min(look.room, LINE), look)
+    if not look.shortened:
+        return Shown("", line)
+    look.fair, look.shortened = True, False
+    found = parts(value) or found  # a sequence is read once
+    word = "field" if found.between == "=" else "item"
+    entries = _entries(found, look.room - len(found.opening) - len(found.closing) - 8, 3, look, (id(value),))
+    few = not found.between and all(len(each) <= CELL for each in entries)
+    text = _filled(entries) if few else ",\n ".join(entries)
+    left_out = not_all(len(entries), found.length, word)
+    body = f"{found.opening}{text}{', …' if left_out else ''}{found.closing}"
+    left_out += SHORTENED if look.shortened else ()
+    return Shown(f"{type_name(value)}, {amount(found.length, word)}", body, "", left_out)
+
+
+def _filled(entries: list[str]) -> str:
+    lines = [""]
+    for entry in entries:
+        if lines[-1] and len(lines[-1]) + len(entry) > LINE:
+            lines.append("")
+        lines[-1] += f"{', ' if lines[-1] else ''}{entry}"
+    return ",\n ".join(lines)

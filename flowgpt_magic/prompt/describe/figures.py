@@ -1,0 +1,56 @@
+"""Figures of matplotlib in words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from flowgpt_magic.prompt.describe.budget import Look, Shown, amount, brief, not_all, type_name
+from flowgpt_magic.text import cut
+
+
+def figure(value: Any, look: Look) -> Shown | None:
+    """A figure or axes of matplotlib in words: titles, labels, legends, and what is plotted over which range."""
+    kind: Any = getattr(sys.modules.get("matplotlib.figure"), "Figure", ())
+    axes: Any = getattr(sys.modules.get("matplotlib.axes"), "Axes", ())
+    if not isinstance(value, (kind, axes) if kind and axes else ()):
+        return None
+    each_axes = value.axes if isinstance(value, kind) else [value]
+    title = cut(value.get_suptitle()) if isinstance(value, kind) and hasattr(value, "get_suptitle") else ""
+    lines = [line for number, each in enumerate(each_axes, 1) for line in _axes_lines(each, number)]
+    shown: list[str] = []
+    while len(shown) < len(lines) and sum(map(len, shown)) + len(shown) + len(lines[len(shown)]) <= look.room:
+        shown.append(lines[len(shown)])
+    what = f"matplotlib figure, {len(each_axes)} axes" if isinstance(value, kind) else "matplotlib axes"
+    left_out = not_all(len(shown), len(lines), "line")
+    return Shown(f"{what}, {title!r}" if title else what, "\n".join(shown), None, left_out)
+
+
+def _axes_lines(axes: Any, number: int) -> Iterator[str]:
+    yield f"- axes {number}: {cut(axes.get_title())!r}"
+    for way, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+        low, high = axis.get_view_interval()
+        yield f"  - {way}: {cut(axis.get_label_text())!r}, {axis.get_scale()}, {brief(low)} to {brief(high)}"
+    if legend := axes.get_legend():
+        yield f"  - legend: {', '.join(cut(each.get_text()) for each in legend.get_texts())}"
+    for line in axes.lines:
+        x, y = line.get_xdata(orig=False), line.get_ydata(orig=False)
+        yield f"  - line {cut(str(line.get_label()))!r}: {amount(len(x), 'point')}, x {_extent(x)}, y {_extent(y)}"
+    for bars in axes.containers:
+        heights = [each.get_height() for each in bars if hasattr(each, "get_height")]
+        yield f"  - bars {cut(str(bars.get_label()))!r}: {len(bars)}, heights {_extent(heights)}"
+    for points in axes.collections:
+        places = points.get_offsets()
+        yield f"  - {type_name(points)} {cut(str(points.get_label()))!r}: {amount(len(places), 'point')}, " + (
+            f"x {_extent(places[:, 0])}, y {_extent(places[:, 1])}"
+        )
+    for image in axes.images:
+        yield f"  - image of {image.get_array().shape}, {_extent(image.get_array())}"
+
+
+def _extent(numbers: Any) -> str:
+    numpy: Any = sys.modules["numpy"]
+    found = numpy.asarray(numbers, dtype=float)
+    found = found[numpy.isfinite(found)]
+    return f"{brief(found.min())} to {brief(found.max())}" if found.size else "none"

@@ -1,0 +1,108 @@
+"""Exceptions: what led to them, and the lines of the user's own that they came through."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowgpt_magic.prompt.describe.budget import CELL, SHORTENED, Look, Shown, amount, not_all, said, type_name
+from flowgpt_magic.redaction import without_known_values
+from flowgpt_magic.text import short_path
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+CAUSES = 6  # errors that are shown of a chain of them
+
+
+def exception(value: object, look: Look) -> Shown | None:
+    """An exception with the user's own lines, and those that led to it."""
+    if not isinstance(value, BaseException):
+        return None
+    chain, room = _causes(value), look.room
+    texts, hidden, frames = [], 0, 0
+    for number, (words, each) in enumerate(chain):
+        share = room if number == len(chain) - 1 else room // 2
+        text, shown, there = _one_error(each, share - len(words), look)
+        texts.append(f"{words}{text}")
+        room -= len(texts[-1]) + 2
+        hidden, frames = hidden + there - shown, frames + there
+    left_out = not_all(frames - hidden, frames, "frame") + (SHORTENED if look.shortened else ())
+    return Shown(type_name(value), "\n\n".join(texts), "", left_out)
+
+
+def _causes(error: BaseException) -> list[tuple[str, BaseException]]:
+    """The error, and those it came from or consists of, each once."""
+    import builtins
+
+    found = [("", error)]
+    for _words, each in found:  # it grows
+        context = None if each.__suppress_context__ else each.__context__
+        inner: Any = each.exceptions if isinstance(each, getattr(builtins, "BaseExceptionGroup", ())) else ()  # type: ignore[attr-defined]
+        further = [("It was caused by:\n", each.__cause__), ("It came up while this was handled:\n", context)]
+        further += [("One of its errors:\n", other) for other in inner]
+        for words, other in further:
+            if other is not None and len(found) < CAUSES and all(other is not known for _, known in found):
+                found.append((words, other))
+    return found
+
+
+def _one_error(error: BaseException, room: int, look: Look) -> tuple[str, int, int]:
+    """The text of one error, how many of its frames that shows, and how many there are; the last come first."""
+    from traceback import format_exception_only
+
+    message = str(said(error, lambda: "".join(format_exception_only(type(error), error)), "message", look)).rstrip()
+    message = without_known_values(message) if look.masked else message
+    if len(message) > max(room, CELL):
+        message, look.shortened = f"{message[: max(room, CELL) - 1]}…", True
+    frames, kept = list(_frames(error.__traceback__)), 0
+    room -= len(message) + 24
+    while kept < len(frames) and room > len(frames[-1 - kept]):
+        kept += 1
+        room -= len(frames[-kept]) + 1
+    more = [f"… {amount(len(frames) - kept, 'frame')} before"] if kept < len(frames) else []
+    return "\n".join([*more, *frames[len(frames) - kept :], message]), kept, len(frames)
+
+
+def _frames(trace: TracebackType | None) -> Iterator[str]:
+    """The frames of a user with their lines; of libraries' frames between and after them only the last."""
+    import linecache
+    from traceback import walk_tb
+
+    library, begun = "", False
+    for frame, number in walk_tb(trace):
+        path, where = frame.f_code.co_filename, f"line {number}, in {frame.f_code.co_name}"
+        if inside := _in_library(path):
+            library = f"{inside}, {where}"
+            continue
+        if library and begun:
+            yield f"(library) {library}"
+        library, begun = "", True
+        lines = linecache.getlines(path, frame.f_globals)
+        rows = range(max(1, number - 2), min(len(lines), number + 1) + 1)
+        code = [f"{'→' if row == number else ' '}{row:>5} {lines[row - 1].rstrip()[:200]}" for row in rows]
+        yield "\n".join([f"{_place(path)}, {where}", *code])
+    if library:
+        yield f"(library) {library}"
+
+
+def _in_library(path: str) -> str:
+    """The path of a file inside of its library, "" for a file of the user's."""
+    from sysconfig import get_path
+
+    for mark in ("site-packages", "dist-packages"):
+        if f"{os.sep}{mark}{os.sep}" in path:
+            return path.rpartition(f"{os.sep}{mark}{os.sep}")[2]
+    for folder in (get_path("stdlib"), get_path("platstdlib"), str(Path(__file__).parent.parent / "flowgpt_magic")):
+        if path.startswith(folder + os.sep):
+            return path[len(folder) + 1 :]
+    compiled = not os.path.isabs(path) and not path.startswith("<")
+    return path if compiled or path.startswith("<frozen") else ""
+
+
+def _place(path: str) -> str:
+    if path.startswith("<ipython-input-"):
+        return f"cell {path.split('-')[2]}"
+    return "a notebook cell" if f"{os.sep}ipykernel_" in path else short_path(path)

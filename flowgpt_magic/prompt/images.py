@@ -1,0 +1,98 @@
+"""Images that go along with a prompt: from what a user has, to the URL that a message carries."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from flowgpt_magic.errors import FileError, PromptError
+from flowgpt_magic.messages.content_parts import ADDRESSES
+from flowgpt_magic.regular_files import read_beginning
+
+LARGEST = 20 * 2**20  # bytes of an image; servers refuse larger ones
+# The first bytes of a file say what it is.
+BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
+ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
+WANTED = "a PNG, JPEG, GIF or WebP file, its bytes, or a figure"
+
+
+def image_url(value: Any) -> str:
+    """``value`` as a URL that begins with ``data:image/``; the address of an image on the web as it is.
+
+    It is the path of a file, the bytes of one, a figure or axes of matplotlib, an image of PIL, or anything else that
+    shows itself as PNG or JPEG in a notebook. Raises ``PromptError`` for what is no image.
+    """
+    if isinstance(value, str) and value.startswith(ADDRESSES):
+        return value
+    content = _content(value)
+    kind = _kind(content)
+    if not kind:
+        raise PromptError(f"{_name(value)} is no image: give {WANTED}")
+    if len(content) > LARGEST:
+        raise PromptError(f"{_name(value)} has {len(content):,} bytes; an image may have {LARGEST:,}")
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def is_image(value: Any) -> bool:
+    """Would ``image_url`` take it? Text is none here, though it may name a file."""
+    if isinstance(value, (bytes, bytearray)):
+        return bool(_kind(bytes(value[:16])))
+    return not isinstance(value, str) and (_figure(value) is not None or bool(_shows_itself(value)))
+
+
+def _name(value: Any) -> str:
+    return str(value) if isinstance(value, (str, os.PathLike)) else type(value).__name__
+
+
+def _kind(content: bytes) -> str:
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    return next((kind for begin, kind in BEGINNINGS.items() if content.startswith(begin)), "")
+
+
+def _content(value: Any) -> bytes:
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    if isinstance(value, (str, os.PathLike)):
+        return _file(Path(value).expanduser())
+    if (figure := _figure(value)) is not None:
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", bbox_inches="tight")
+        return drawn.getvalue()
+    for name in _shows_itself(value):
+        try:
+            shown = getattr(value, name)()
+        except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises, its object is no image
+            raise PromptError(f"{_name(value)} cannot show itself as an image: {error}") from None
+        shown = shown[0] if isinstance(shown, tuple) else shown  # some add metadata
+        if isinstance(shown, str):  # IPython takes base64 as well
+            shown = base64.b64decode(shown)
+        if shown:
+            return bytes(shown)
+    return b""
+
+
+def _file(path: Path) -> bytes:
+    try:
+        return read_beginning(path, LARGEST + 1)[0]
+    except FileError as error:
+        raise PromptError(str(error)) from None
+
+
+def _figure(value: Any) -> Any:
+    """The matplotlib figure that ``value`` is or belongs to, where the user has loaded matplotlib."""
+    kind = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
+    axes = getattr(sys.modules.get("matplotlib.axes"), "Axes", None)
+    if kind is None:
+        return None
+    if axes is not None and isinstance(value, axes):
+        return value.get_figure()
+    return value if isinstance(value, kind) else None
+
+
+def _shows_itself(value: Any) -> list[str]:
+    return [name for name in ("_repr_png_", "_repr_jpeg_") if callable(getattr(type(value), name, None))]

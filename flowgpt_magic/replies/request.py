@@ -1,0 +1,294 @@
+"""What is asked, of whom, with which turns before it, and what makes two requests the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowgpt_magic import settings
+from flowgpt_magic.errors import FlowGptError, OptionError, PromptError, closest
+from flowgpt_magic.messages import Message, Turn, said
+from flowgpt_magic.messages.content_parts import prompt_of_message, read_messages
+from flowgpt_magic.notebook.place import NO_CELL, Cell
+from flowgpt_magic.prompt.images import image_url
+from flowgpt_magic.providers.registry import Target, taken_by
+from flowgpt_magic.replies.schema import Schema
+from flowgpt_magic.settings import extra_headers
+from flowgpt_magic.settings.parameters import BODY, PROTECTED, fields, origins, plain, without
+from flowgpt_magic.text import counted
+
+Prompt = str | Sequence[Mapping[str, Any]]
+"""What can be asked: a text, or messages of which the last is the user's."""
+
+SCHEMA, EARLIER = "schema", "earlier"  # what a turn keeps of a request beside the provider's parameters, as JSON text
+TYPED = "given for this prompt"  # among the options that ask again: those of them that were given for this very prompt
+LONGEST_SHOWN = 200  # characters of a value in an error
+# What does not change the answer is no part of what makes two requests the same.
+NO_PARAMETERS = {"token", "proxy", *settings.CONNECTION, "threads", "pace", extra_headers.NAME}
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a turn will stand: at ``place``, or after all others; the live turns at ``clears`` make room for it."""
+
+    kind: str = "ask"
+    place: int | None = None
+    clears: tuple[int, ...] = ()
+    cell: Cell = NO_CELL
+
+    @classmethod
+    def of(cls, kind: str, turn: Turn) -> Position:
+        """The place of ``turn``, which stays with its cell."""
+        return cls(kind, turn.place, (turn.place,), Cell(turn.cell_id, turn.run))
+
+
+def as_asked(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that ask whom ``turn`` asked, and how: its prompt goes to nobody else unless ``options`` say so."""
+    known = {name: value for name, value in turn.parameters.items() if name in settings.TABLE}
+    others = {n: value for n, value in turn.parameters.items() if n not in (*settings.TABLE, SCHEMA, EARLIER)}
+    also: dict[str, Any] = {SCHEMA: json.loads(turn.parameters[SCHEMA])} if SCHEMA in turn.parameters else {}
+    if turn.images or EARLIER in turn.parameters:
+        also["images"] = ImagesBefore(turn.images)
+    own = {"model": f"{turn.provider}:{turn.model}", "system": turn.system, **known}
+    # What is asked of somebody else is asked in that one's own way.
+    if "model" in options:
+        return {**({"system": turn.system} if turn.system else {}), **also, **options, TYPED: options}
+    params = {**others, **(options.get("params") or {})}
+    own = {name: value for name, value in own.items() if name not in params}
+    others = {name: value for name, value in params.items() if name not in options}
+    return {**own, **also, **options, "params": others, TYPED: options}
+
+
+class ImagesBefore(tuple[str, ...]):
+    """The images of a turn that is asked again: they go along where they can."""
+
+    __slots__ = ()
+
+
+def prompt_of(turn: Turn) -> Prompt:
+    """What was asked in ``turn``, as it was given."""
+    if EARLIER not in turn.parameters:
+        return turn.prompt if turn.prompt.strip() else [said(turn.prompt, turn.images)]
+    return [*json.loads(turn.parameters[EARLIER]), said(turn.prompt, turn.images)]
+
+
+def read_prompt(given: Prompt) -> tuple[list[Message] | None, str]:
+    """The messages that stand before the prompt, None where a prompt alone was given, and the prompt.
+
+    A prompt with images is a ``ComposedPrompt``. Raises ``PromptError`` for what cannot be asked.
+    """
+    if isinstance(given, str):
+        earlier, prompt = None, given
+    elif isinstance(given, Sequence) and given and all(isinstance(each, Mapping) for each in given):
+        *before, last = read_messages([each for each in given if isinstance(each, Mapping)], images=True, who="")
+        if last["role"] != "user":
+            raise PromptError(f"the last message is the prompt: its role is user, not {last['role']}")
+        earlier, prompt = before, prompt_of_message(last)
+    else:
+        what = "an empty list" if given == [] else type(given).__name__
+        raise PromptError(f"a prompt is text, or a list of messages with role and content, not {what}")
+    if not prompt.strip() and not getattr(prompt, "images", ()):
+        raise PromptError("the prompt is empty: write what you want to ask")
+    return earlier, prompt
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked, of whom, and where the turn will stand."""
+
+    prompt: str
+    target: Target
+    chosen: settings.Settings
+    messages: list[Message]
+    key: str
+    spot: Position
+    earlier: Sequence[Message] | None = None  # what is sent in place of the turns before
+    schema: Schema | None = None
+    images: Sequence[str] = ()
+    begins_with: str = ""
+    left_out: int = 0
+    typed: frozenset[str] = frozenset()  # the fields that were given for this very prompt
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the provider is called with besides model and messages."""
+        return parameters(self.target, self.chosen)
+
+    @property
+    def native(self) -> bool:
+        """Is the schema given to the provider, and not described in the prompt?"""
+        return self.schema is not None and self.target.provider_class.supports_schema
+
+    @property
+    def shaping(self) -> dict[str, Any]:
+        """What of it shapes the answer, as a turn keeps it: in values that JSON has."""
+        found = shaping(self.parameters)
+        if self.schema is not None:
+            found[SCHEMA] = json.dumps(self.schema.json_schema)
+        if self.earlier:
+            found[EARLIER] = json.dumps(self.earlier)
+        return found
+
+
+def turns_to_send(chosen: settings.Settings, before: Sequence[Turn]) -> tuple[list[Turn], int]:
+    """The turns before that are sent along, and how many did not fit and are left out.
+
+    Turns are left out whole and from the oldest on, where ``history_tokens`` limits them.
+    """
+    # A prompt that got no answer would stand right beside the next one, and servers refuse a blank answer.
+    turns = [turn for turn in before if turn.answer and not turn.answer.isspace()]
+    if not chosen.history_tokens:
+        return turns, 0
+    room, kept = chosen.history_tokens, 0
+    for turn in reversed(turns):
+        room -= turn.tokens
+        if room < 0:
+            break
+        kept += 1
+    return turns[len(turns) - kept :], len(turns) - kept
+
+
+def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
+    """System prompt, the turns or messages before, and the prompt."""
+    before = [each for turn in turns for each in turn.messages] if request.earlier is None else list(request.earlier)
+    own_system = any(message["role"] == "system" for message in before)
+    words = request.chosen.system
+    system: list[Message] = [{"role": "system", "content": words}] if words.strip() else []
+    if not request.target.provider_class.supports_images:
+        before = [_without_images(message) for message in before]
+    return [*([] if own_system else system), *before, said(request.prompt, request.images)]
+
+
+def _without_images(message: Message) -> Message:
+    """``message`` for a provider that takes no images: it is told that there were some."""
+    if "images" not in message:
+        return message
+    return {"role": message["role"], "content": f"{message['content']}\n\n[{counted(len(message['images']), 'image')}]"}
+
+
+def read_images(
+    images: Any, target: Target, *, prompt: str = "", earlier: Sequence[Message] | None = None
+) -> list[str]:
+    """The URLs of the images of ``prompt``, and of ``images``, which are given besides.
+
+    Raises ``OptionError`` where the provider takes none and there are some, also in the messages ``earlier``, and
+    ``PromptError`` for what is no image.
+    """
+    takes, again = target.provider_class.supports_images, isinstance(images, ImagesBefore)
+    if again and not takes:
+        return []
+    several = isinstance(images, Sequence) and not isinstance(images, (str, bytes))
+    besides = [] if not images else list(images) if several else [images]
+    found = besides if again else [*getattr(prompt, "images", ()), *besides]
+    if not takes and (found or any(message.get("images") for message in earlier or ())):
+        raise OptionError(f"{target.provider} takes no images: ask a provider that does, or leave them out")
+    return [image_url(each) for each in found]
+
+
+def parameters(target: Target, chosen: settings.Settings) -> dict[str, Any]:
+    """What a provider is called with besides model and messages: what is set, of what it takes."""
+    found: dict[str, Any] = {name: getattr(chosen, name) for name in target.provider_class.settings}
+    if chosen.proxy:
+        found["proxy"] = chosen.proxy
+    if chosen.temperature is not None:
+        found["temperature"] = chosen.temperature
+    if not chosen.params and "max_tokens" not in chosen.sources:
+        return found
+    taken = taken_by(target)
+    if "max_tokens" in chosen.sources and "max_tokens" in taken:
+        found["max_tokens"] = chosen.max_tokens
+    found |= {name: value for name, value in (chosen.params or {}).items() if name in taken}
+    return _nearest(found, chosen)
+
+
+def _nearest(found: Mapping[str, Any], chosen: settings.Settings) -> dict[str, Any]:
+    """``found`` with each field once, where one is a setting and stands in ``extra_body`` too."""
+    body, places = found.get(BODY) or {}, origins(chosen.layers.get("params", ()))
+    twice = [name for name in body if name in found and name in settings.TABLE]
+    nearer = {name for name in twice if chosen.ranks.get(name, -1) > places[f"{BODY}.{name}"].rank}
+    lower = {name: value for name, value in found.items() if name not in twice or name in nearer}
+    return {**lower, BODY: without(body, nearer)} if twice else dict(found)
+
+
+def told_apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings among ``options``, and the parameters: those in ``params``, and what is no setting.
+
+    Raises ``OptionError`` for a parameter that is there twice, and for what is none.
+    """
+    known = {name: value for name, value in options.items() if name in settings.TABLE and name != "params"}
+    further = {name: value for name, value in options.items() if name not in settings.TABLE}
+    params = dict(options.get("params") or {})
+    if twice := sorted(params.keys() & (further.keys() | {name for name, each in known.items() if each is not None})):
+        raise OptionError(f"{twice[0]} is there twice, as an option and as a parameter: which one do you mean?")
+    if wrong := next((name for name in (*further, *params) if name in PROTECTED), ""):
+        raise OptionError(f"{wrong} is no parameter: {PROTECTED[wrong]}")
+    return known, {**further, **params}
+
+
+def check_params(target: Target, params: Mapping[str, Any], *, by_name: Collection[str] = ()) -> None:
+    """Raise ``OptionError`` for a parameter that the provider does not name among its own.
+
+    The error says how a server is given it all the same, where the provider has ``extra_body`` for that. One that was
+    given ``by_name``, like a setting, may be a misspelt one: it is a ``SettingError`` that names the nearest.
+    """
+    taken = taken_by(target)
+    for name, value in params.items():
+        if name in PROTECTED:
+            raise OptionError(f"{name} is no parameter: {PROTECTED[name]}")
+        if name in taken:
+            continue
+        if name in by_name and (BODY not in taken or "did you mean" in closest(name, settings.TABLE)):
+            settings.check(name, value, "option")
+        advice = closest(name, taken)
+        if BODY in taken:
+            advice += f" For a server that takes it, write -P {BODY}={_shown({name: value})}, or {BODY}=… in Python."
+        known = ", ".join(sorted(each for each in taken if not _of_the_connection(each)))
+        raise OptionError(f"{target.provider} takes no parameter {name}{advice} It takes {known}.")
+
+
+def _of_the_connection(name: str) -> bool:
+    """Does it say how a server is reached, and nothing of the reply?"""
+    personal = name in settings.TABLE and settings.TABLE[name].metadata["personal"]
+    return name in ("schema", "connect_timeout", "line_limit") or (personal and name != extra_headers.NAME)
+
+
+def _shown(value: Any) -> str:
+    """``value`` as JSON, for an error that says how to write it."""
+    try:
+        text = json.dumps(plain(value, BODY), ensure_ascii=False)
+    except ValueError:
+        text = ""
+    return text if 0 < len(text) <= LONGEST_SHOWN else '{"NAME": VALUE}'
+
+
+def given_for(options: Mapping[str, Any]) -> frozenset[str]:
+    """The fields of the request that ``options`` give, those in ``params`` and ``extra_body`` among them."""
+    known, params = told_apart(options)
+    given = {**known, **params}
+    named = fields(given) if isinstance(given.get(BODY) or {}, Mapping) else given
+    return frozenset(name for name, value in named.items() if value is not None)
+
+
+def shaping(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those parameters that shape the answer."""
+    return {name: value for name, value in given.items() if name not in NO_PARAMETERS}
+
+
+def request_key(request: Request, turns: Sequence[Turn], shaping: Mapping[str, Any] | None = None) -> str:
+    """The same for two requests exactly if provider, model, messages and parameters are.
+
+    ``shaping`` is that of the request, where it is known already.
+    """
+    system = request.chosen.system if request.chosen.system.strip() else ""
+    words = [system, *(turn.digest for turn in turns), request.prompt, *request.images]
+    # Which key it was asked with changes nothing of the answer, by whatever name a turn knows it.
+    given = request.shaping if shaping is None else shaping
+    shaped = {name: value for name, value in given.items() if name not in settings.KEYS.values()}
+    try:
+        asked = json.dumps([request.target.provider, request.target.model, words, shaped], sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise FlowGptError(f"a parameter cannot be kept: {error}") from None
+    return hashlib.sha256(asked.encode()).hexdigest()

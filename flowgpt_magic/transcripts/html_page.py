@@ -1,0 +1,203 @@
+"""A conversation as a page of HTML, to read without a kernel, without widgets and without a script.
+
+The page fetches nothing and runs nothing, and says so in a policy that browsers keep to. It is light or dark as the
+reader's system is; in a notebook its colours are Jupyter's.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Iterable, Sequence
+from typing import NoReturn, Protocol
+
+from flowgpt_magic.messages import Status, Usage
+from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.text import one_line
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+ENDINGS = {"cancelled": "interrupted", "failed": "failed before its end", "streaming": "not at its end"}
+
+# Of the words in code: the last part of Jupyter's variable, and the colour without one in the light and in the dark.
+_COLOURS = {
+    "keyword": ("keyword", "#008000", "#7ee787"),
+    "string": ("string", "#ba2121", "#ff9580"),
+    "comment": ("comment", "#4f7575", "#9fb4b4"),
+    "number": ("number", "#006644", "#7fd1ae"),
+    "function": ("def", "#0000cc", "#9ab8ff"),
+    "builtin": ("builtin", "#006600", "#8fd18f"),
+    "operator": ("operator", "#7422a8", "#d6a8ff"),
+    "meta": ("meta", "#7422a8", "#d6a8ff"),
+    "tag": ("tag", "#117700", "#7fd17f"),
+    "attribute": ("attribute", "#0000aa", "#a8b8ff"),
+    "variable": ("variable-2", "#005599", "#80c4ff"),
+    "atom": ("atom", "#7a4000", "#e6b873"),
+    "error": ("error", "#c00000", "#ff9b9b"),
+}
+_LIGHT = {
+    "text": "#1f2328",
+    "faint": "#57606a",
+    "line": "#d0d7de",
+    "paper": "#ffffff",
+    "code": "#f6f8fa",
+    "link": "#0550ae",
+}
+_DARK = {
+    "text": "#e6edf3",
+    "faint": "#9aa4ae",
+    "line": "#3d444d",
+    "paper": "#0d1117",
+    "code": "#161b22",
+    "link": "#79b8ff",
+}
+_JUPYTER = {
+    "text": "content-font-color1",
+    "faint": "content-font-color2",
+    "line": "border-color2",
+    "paper": "layout-color0",
+    "code": "layout-color2",
+    "link": "content-link-color",
+}
+_RULES = """
+.fg-transcript { color: var(--fg-text); font-family: system-ui, sans-serif; line-height: 1.5; max-width: 50em; }
+.fg-transcript section { border-top: 1px solid var(--fg-line); padding: 0.5em 0; }
+.fg-transcript .fg-prompt, .fg-transcript .fg-plain { white-space: pre-wrap; overflow-wrap: anywhere; }
+.fg-transcript .fg-prompt { background: var(--fg-code); border-inline-start: 3px solid var(--fg-link); margin: 0.5em 0;
+  padding: 0.5em 0.8em; }
+.fg-transcript .fg-caption { color: var(--fg-faint); font-size: 0.85em; overflow-wrap: anywhere; }
+.fg-transcript .fg-reply { overflow-wrap: anywhere; }
+.fg-transcript pre, .fg-transcript .fg-scroll { overflow-x: auto; }
+.fg-transcript .fg-reply pre { background: var(--fg-code); margin: 0.6em 0; padding: 0.6em 0.8em; }
+.fg-transcript .fg-reply pre[data-part] { margin-top: -0.6em; padding-top: 0; }
+.fg-transcript code, .fg-transcript pre { font-family: ui-monospace, monospace; font-size: 0.93em; }
+.fg-transcript table { border-collapse: collapse; }
+.fg-transcript th, .fg-transcript td { border: 1px solid var(--fg-line); padding: 0.25em 0.6em; }
+.fg-transcript th:not([align]), .fg-transcript td:not([align]) { text-align: start; }
+.fg-transcript blockquote { border-inline-start: 3px solid var(--fg-line); color: var(--fg-faint); margin-inline: 0;
+  padding-inline-start: 1em; }
+.fg-transcript .fg-task { list-style: none; margin-inline-start: -1.2em; }
+.fg-transcript a { color: var(--fg-link); }
+.fg-transcript math { direction: ltr; }
+.fg-transcript mtd.fg-left { text-align: left; }
+.fg-transcript mtd.fg-right { text-align: right; }
+.fg-transcript .fg-boxed { border: 1px solid; padding: 0.2em; }
+.fg-transcript .fg-struck { background: linear-gradient(to top right, transparent 48%, currentColor, transparent 52%); }
+"""
+
+
+def _style() -> str:
+    places = _JUPYTER | {word: f"mirror-editor-{name}-color" for word, (name, _, _) in _COLOURS.items()}
+    light = _LIGHT | {word: colour for word, (_, colour, _) in _COLOURS.items()}
+    dark = _DARK | {word: colour for word, (_, _, colour) in _COLOURS.items()}
+
+    def variables(colours: dict[str, str]) -> str:
+        return " ".join(f"--fg-{name}: var(--jp-{places[name]}, {colour});" for name, colour in colours.items())
+
+    words = "".join(f".fg-transcript .fg-{word} {{ color: var(--fg-{word}); }}\n" for word in _COLOURS)
+    return (
+        f".fg-transcript {{ {variables(light)} }}\n"
+        f"@media (prefers-color-scheme: dark) {{ .fg-transcript {{ {variables(dark)} }} }}{_RULES}{words}"
+    )
+
+
+STYLE = _style()
+_PAGE = "html { color-scheme: light dark; } body { margin: 1.5em auto; max-width: 50em; padding: 0 1em; }"
+_PAGE += " @media (prefers-color-scheme: dark) { body { background: #0d1117; color: #e6edf3; } }"
+
+
+class Said(Protocol):
+    """What is shown of a turn, whether it comes from the history or from a file."""
+
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def status(self) -> Status: ...
+    @property
+    def error(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def notices(self) -> tuple[str, ...]: ...
+    @property
+    def replayed(self) -> bool: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def usage(self) -> Usage: ...
+
+
+class Transcript(Protocol):
+    """A conversation as a file has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def system(self) -> str: ...
+    @property
+    def turns(self) -> Sequence[Said]: ...
+
+
+def page_of(transcript: Transcript) -> str:
+    """The page of a conversation, with its name and its system prompt."""
+    return transcript_html(transcript.turns, name=transcript.name, system=transcript.system)
+
+
+def not_read(_page: str) -> NoReturn:
+    """Raise ``ValueError``: a page is for readers, and what is on it is no longer what was said."""
+    raise ValueError("a page is not read back: %flowgpt export a .md, .json or .ipynb for that")
+
+
+def transcript_html(turns: Iterable[Said], *, name: str = "", system: str = "") -> str:
+    """A whole page with these turns, in their order."""
+    title = html.escape(_visible(one_line(name) or "Conversation"))
+    told = f'<p class="fg-prompt" dir="auto">{_words(system)}</p>' if system else ""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        f"<title>{title}</title>\n<style>\n{_PAGE}\n{STYLE}</style>\n</head>\n<body>\n"
+        f'<main class="fg-transcript">\n<h1 dir="auto">{title}</h1>\n{told}{turns_html(turns)}</main>\n'
+        "</body>\n</html>\n"
+    )
+
+
+def turns_html(turns: Iterable[Said]) -> str:
+    """The turns as a part of a page, which has ``STYLE`` and an element of the class ``fg-transcript`` around it."""
+    return "".join(_turn(number, turn) for number, turn in enumerate(turns, 1))
+
+
+def _turn(number: int, turn: Said) -> str:
+    from flowgpt_magic.markdown.html.changes import static_blocks_of
+
+    blocks = "\n".join(static_blocks_of(turn.text))
+    return (
+        f'<section>\n<h2>{number}</h2>\n<p class="fg-prompt" dir="auto">{_words(turn.prompt)}</p>\n'
+        f'<div class="fg-reply">\n{blocks}\n</div>\n'
+        f'<p class="fg-caption" dir="auto">{html.escape(_visible(_caption(turn)))}</p>\n</section>\n'
+    )
+
+
+def _caption(turn: Said) -> str:
+    """Who answered, when, and what else one should know."""
+    who = ":".join(filter(None, [turn.provider, turn.model])) or "nobody"
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(turn.started)) if turn.started else ""
+    seconds = "" if turn.usage.seconds is None else f"{turn.usage.seconds:.1f} s"
+    words = [who, when, seconds, "replayed" if turn.replayed else "", ENDINGS.get(turn.status, "")]
+    told = map(without_passwords, [*turn.notices, turn.error])
+    return one_line(" · ".join(filter(None, [*words, *told])))
+
+
+def _words(text: str) -> str:
+    """What somebody typed, in its lines."""
+    return html.escape(_visible(text))
+
+
+def _visible(text: str) -> str:
+    from flowgpt_magic.control_characters import clean
+
+    return clean(text)

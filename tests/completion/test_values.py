@@ -1,0 +1,98 @@
+"""What is offered as the value of an option or of a subcommand."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowgpt_magic.completion.values import ARGUMENTS
+from flowgpt_magic.magics.commands import files as file_commands
+from flowgpt_magic.magics.commands import models_and_settings as setting_commands
+from flowgpt_magic.magics.commands import table as commands
+from tests.tabs import tab
+
+
+def test_aliases_are_offered_to_be_changed_and_models_to_be_called_so():
+    assert tab("%flowgpt dealias |") == ["fast"]
+    assert tab("%flowgpt alias quick |") == ["echo", "echo:words", "fast"]
+    assert tab("%flowgpt alias fa|") == []
+    assert tab("%flowgpt update fast ec|") == ["echo", "echo:words"]
+    assert tab("%flowgpt models |") == ["echo", "fast"]
+
+
+def test_settings_and_their_values_are_offered():
+    assert tab("%flowgpt set tempe|") == ["temperature"]
+    assert tab("%flowgpt set format h|") == ["html"]
+    assert tab("%flowgpt set model fa|") == ["fast"]
+    assert tab("%flowgpt set cache |") == ["on", "off"]
+    assert tab("%flowgpt set temperature |") == []
+    assert tab("%flowgpt set nonsense |") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("%%flowgpt -s @|", ["@notes/", "@my\\ file.md", "@a,b"]),
+        ("%%flowgpt -s @.|", ["@.env"]),
+        ("%%flowgpt -s @notes/|", ["@notes/one.md"]),
+        ('%%flowgpt -s "@my|', ['@my file.md"']),
+        ('%%flowgpt -s "@not|', ["@notes/"]),
+        ("%%flowgpt -s not|", []),
+        ("%flowgpt adopt my|", ["my file.md"]),
+        ("%flowgpt adopt my f|", ["my file.md"]),
+        ("%flowgpt adopt notes/o|", ["notes/one.md"]),
+        ("%flowgpt not|", []),
+    ],
+)
+def test_files_are_offered_where_a_file_belongs(text, offered):
+    assert tab(text) == offered
+
+
+def test_what_can_be_attached_is_offered_behind_each_comma():
+    assert tab("%%flowgpt -a na|") == ["name", "Name"]
+    assert tab("%%flowgpt -a name,nu|") == ["number"]
+    assert tab("%%flowgpt --attach=name,nu|") == ["number"]
+    assert tab("%%flowgpt -a 'name, nu|") == ["number'"]
+    assert tab("%%flowgpt -a ce|") == ["cell:"]
+    assert tab("%%flowgpt -a name,o|") == ["out:"]
+    assert tab("%%flowgpt -a err|") == ["err"]
+    assert tab("%%flowgpt -a no|") == ["notes/"]
+    assert tab("%%flowgpt -a a,|")[0] == "d"
+    assert tab("%%flowgpt -a api|") == []
+    assert tab("%%flowgpt -a thing.la|") == ["thing.label"]
+
+
+def test_every_subcommand_that_is_told_what_it_takes_is_there():
+    assert ARGUMENTS.keys() <= commands.COMMANDS.keys()
+
+
+@pytest.mark.parametrize("command", ["alias", "register", "update"])
+def test_the_flags_of_an_alias_are_offered_with_what_they_take(command):
+    lead = f"%flowgpt {command} fast echo"
+
+    assert set(tab(f"{lead} -|")) == set(ARGUMENTS[command].flags) == set(setting_commands.FLAGS)
+    assert tab(f"{lead} --end|") == ["--endpoint"]
+    assert tab(f"{lead} --endpoint |") == []
+    assert tab(f"{lead} --endpoint http://x -s @no|") == ["@notes/"]
+    assert tab(f"{lead} --key-variable my|") == ["MY_KEY"]
+    assert tab(f"{lead} --key-variable=HO|") == ["HOME"]
+    assert tab(f"{lead} --endpoint=http://x --end|") == []
+    assert tab(f"%flowgpt {command} -t 1 fast ec|") == ["echo", "echo:words"]
+
+
+def test_an_export_may_be_told_to_overwrite():
+    assert tab("%flowgpt export --|") == tab("%flowgpt export my.md --ov|") == [file_commands.OVERWRITE]
+    assert tab("%flowgpt export --overwrite no|") == ["notes/"]
+    assert tab("%flowgpt export my.md no|") == []
+    assert tab("%flowgpt import --|") == []
+
+
+def test_what_is_to_be_explained_is_offered_and_who_is_to_fix_it():
+    assert tab("%flowgpt explain thi|") == ["thing"]
+    assert tab("%flowgpt explain thing.la|") == ["thing.label"]
+    assert tab("%flowgpt explain thing -m fa|") == ["fast"]
+    assert tab("%flowgpt fix fa|") == tab("%flowgpt error fa|") == ["fast"]
+    assert tab("%flowgpt fix --temp|") == ["--temperature"]
+    assert tab("%flowgpt usage |") == ["all"]
+    assert tab("%flowgpt edit 1 -m fa|") == ["fast"]
+    assert tab("%flowgpt edit 1 who is {na|") == ["name", "Name"]
+    assert tab("%flowgpt panel my|") == ["my chat"]

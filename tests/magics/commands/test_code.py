@@ -1,0 +1,579 @@
+"""The subcommands that send what failed, what a name stands for, or the cell before; and ``%%ai``."""
+
+from __future__ import annotations
+
+import gc
+import json
+import linecache
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowgpt_magic.errors import OptionError, PromptError, ReplyInterrupted, keep_last_error, last_error
+from flowgpt_magic.magics.ai_alias import AiAlias, from_ai
+from flowgpt_magic.magics.commands import code as code_commands
+from flowgpt_magic.magics.commands.code import CellCode, block, excerpt
+from flowgpt_magic.magics.state import ShellState
+from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.providers import models
+from flowgpt_magic.replies.reply import Reply
+
+numbers = count(1)
+LAST = ("last_exc", "last_value", "last_type", "last_traceback")
+
+
+class Notebook:
+    """Cells that are run as IPython does it: it keeps their code and the last error."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.names: dict[str, Any] = {"In": [""], "__name__": "__main__"}
+        self.state = ShellState(lambda: {"model": "echo"}, self.names)
+
+    def cell(self, typed: str, code: str = "", *, file: str = "") -> None:
+        """Run what was ``typed``, which is ``code`` for Python."""
+        code = code or typed
+        self.note(typed, code)
+        file = file or f"/tmp/ipykernel_1/{next(numbers)}.py"
+        linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+        try:
+            exec(compile(code, file, "exec"), self.names)
+        except BaseException as error:
+            sys.last_value = error
+
+    def note(self, typed: str, code: str) -> None:
+        """Number the cell that runs."""
+        self.number += 1
+        self.names[f"_i{self.number}"] = typed
+        if isinstance(self.names["In"], list):
+            self.names["In"].append(code)
+
+    def run(self, line: str) -> str:
+        """What is sent by a line; it is the cell that runs."""
+        self.note(f"%flowgpt {line}", f"get_ipython().run_line_magic('flowgpt', {line!r})")
+        word, _space, rest = line.partition(" ")
+        reply = code_commands.COMMANDS[word](self.state, rest)
+        assert isinstance(reply, Reply)
+        return self.state.conversation().turns[-1].prompt
+
+
+@pytest.fixture(autouse=True)
+def no_error_yet() -> Iterator[None]:
+    """Nothing has failed in this process; pytest itself notes its failures there."""
+    before = {name: getattr(sys, name) for name in LAST if hasattr(sys, name)}
+    forget_errors()
+    yield
+    forget_errors()
+    vars(sys).update(before)
+
+
+def forget_errors() -> None:
+    for name in LAST:
+        vars(sys).pop(name, None)
+
+
+@pytest.fixture
+def notebook() -> Iterator[Notebook]:
+    known = set(linecache.cache)
+    yield Notebook()
+    for file in linecache.cache.keys() - known:
+        del linecache.cache[file]
+
+
+# -- fix ---------------------------------------------------------------------------------------------------------------
+
+
+def test_fix_sends_the_cell_the_error_and_the_words(notebook):
+    notebook.cell("x = 0\n1 / x")
+
+    sent = notebook.run("fix why is that?")
+
+    assert sent.startswith(
+        f"{code_commands.WRONG}\n\nwhy is that?\n\nThis was run (In[1]):\n\n```python\nx = 0\n1 / x\n```"
+    )
+    assert "The error: ZeroDivisionError" in sent
+    assert "→    2 1 / x" in sent
+    assert sent.rstrip("`\n").endswith("ZeroDivisionError: division by zero")
+    assert code_commands.COMMANDS["error"] is code_commands.COMMANDS["fix"]
+
+
+def test_the_code_that_a_cell_called_is_sent_too(notebook):
+    notebook.cell("def half(x):\n    return x / 0")
+    notebook.cell("y = 1")
+    notebook.cell("half(y)")
+
+    sent = notebook.run("fix")
+
+    assert "This was run (In[3]):\n\n```python\nhalf(y)\n```" in sent
+    assert "It came through this code (In[1]):\n\n```python\ndef half(x):\n    return x / 0\n```" in sent
+    assert "y = 1" not in sent
+
+
+def test_a_cell_is_sent_as_it_was_typed_and_once(notebook):
+    inner = "1/0"
+    notebook.names["run_cell"] = lambda: exec(compile(inner, "/tmp/ipykernel_1/inner.py", "exec"), {})
+    linecache.cache["/tmp/ipykernel_1/inner.py"] = (3, None, [inner], "/tmp/ipykernel_1/inner.py")
+    notebook.cell("%%capture\n1/0", "run_cell()")
+
+    sent = notebook.run("fix")
+
+    assert "This was run (In[1]):\n\n```python\n%%capture\n1/0\n```" in sent
+    assert "It came through" not in sent
+
+
+def test_a_timed_cell_is_found_where_ipython_shows_its_error_and_goes_on(notebook):
+    def time(typed: str, body: str) -> None:
+        """As older IPython: no frame of the cell is on the way to the error."""
+        notebook.note(typed, "get_ipython().run_cell_magic('time', '', '...')")
+        try:
+            exec(compile(body, "<timed exec>", "exec"), notebook.names)
+        except ValueError as error:
+            sys.last_value = error
+
+    time("%%time\nx = 1\nint('{x}')", "x = 1\nint('{x}')")
+    time("%%time\nfloat('1')", "float('1')")
+    notebook.cell("int")
+
+    sent = notebook.run("fix")
+
+    assert "This was run (In[1]):\n\n```python\n%%time\nx = 1\nint('{x}')\n```" in sent
+    assert "float" not in sent
+
+
+def test_code_that_is_not_among_the_inputs_any_more_is_sent_as_python_had_it(notebook):
+    notebook.cell("1 / 0")
+    notebook.names["In"] = "taken"
+
+    assert "This was run:\n\n```python\n1 / 0\n```" in notebook.run("fix")
+
+
+def test_causes_and_their_cells_are_sent(notebook):
+    notebook.cell("def look(d):\n    return d['key']")
+    notebook.cell("try:\n    look({})\nexcept KeyError as error:\n    raise RuntimeError('no luck') from error")
+
+    sent = notebook.run("fix")
+
+    assert "RuntimeError: no luck" in sent
+    assert "KeyError: 'key'" in sent
+    assert "It came through this code (In[1])" in sent
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of errors before")
+def test_the_cells_of_the_errors_of_a_group_are_sent(notebook):
+    notebook.cell("def bad():\n    raise ValueError('inside')")
+    notebook.cell("found = []\ntry:\n    bad()\nexcept ValueError as error:\n    found.append(error)")
+    notebook.cell("raise ExceptionGroup('several', found)")
+
+    sent = notebook.run("fix")
+
+    assert "This was run (In[3])" in sent
+    assert "def bad():" in sent
+
+
+def test_an_error_that_is_its_own_cause_ends(notebook):
+    notebook.cell("error = ValueError('round')\nerror.__cause__ = error\nerror.exceptions = (1, error)\nraise error")
+
+    assert "ValueError: round" in notebook.run("fix")
+
+
+def test_a_syntax_error_shows_its_line(notebook):
+    notebook.cell("a = 1\nif True\n    b = 2")
+
+    sent = notebook.run("fix")
+
+    assert "This was run (In[1]):\n\n```python\na = 1\nif True\n    b = 2\n```" in sent
+    assert "line 2\n    if True\n" in sent
+    assert "SyntaxError" in sent
+
+
+def test_braces_and_backticks_are_text(notebook):
+    notebook.names["secret"] = "hidden"
+    notebook.cell("text = '{secret} {{secret}} ```'\nraise ValueError(text)")
+
+    sent = notebook.run("fix what is {secret}?")
+
+    assert "what is {secret}?" in sent
+    assert "````python\ntext = '{secret} {{secret}} ```'\nraise ValueError(text)\n````" in sent
+    assert "hidden" not in sent
+
+
+def test_nothing_failed_yet_is_an_error_and_sends_nothing(notebook):
+    with pytest.raises(OptionError, match="nothing has failed yet"):
+        notebook.run("fix")
+
+    assert notebook.state.conversation().turns == []
+
+
+def test_a_long_error_keeps_its_newest_frames_and_the_lines_around_the_failing_one(notebook):
+    many = "\n".join(f"value_{number} = {number}" for number in range(3000))
+    notebook.cell(f"{many}\n\ndef deep(n):\n    return deep(n - 1) if n else 1 / 0\n\ndeep(300)\n{many}")
+
+    sent = notebook.run("fix")
+
+    assert len(sent) < 2000 * 4 + 500
+    assert "ZeroDivisionError: division by zero" in sent
+    assert "deep(n - 1) if n else 1 / 0" in sent
+    assert "\n# … " in sent
+    assert "lines above\n" in sent
+
+
+def test_the_setting_attach_tokens_bounds_what_is_sent(notebook):
+    notebook.cell("\n".join([*(f"value_{number} = {number}" for number in range(500)), "1 / 0"]))
+    notebook.state.conversation().set(attach_tokens=100)
+
+    sent = notebook.run("fix")
+
+    assert len(sent) < 700
+    assert "\n1 / 0\n" in sent
+    assert "ZeroDivisionError: division by zero" in sent
+
+
+def test_options_and_a_model_stand_before_the_words(notebook):
+    notebook.cell("1 / 0")
+
+    sent = notebook.run("fix echo -t 0.5 -o answer in one word")
+
+    turn = notebook.state.conversation().turns[-1]
+    assert "\n\nin one word\n\n" in sent
+    assert (turn.provider, turn.parameters["temperature"]) == ("echo", 0.5)
+    assert notebook.names["answer"].text == turn.text
+
+
+def test_an_unknown_option_is_an_error(notebook):
+    notebook.cell("1 / 0")
+
+    with pytest.raises(OptionError, match="there is no option --modle; did you mean --model"):
+        notebook.run("fix --modle echo")
+
+
+def test_errors_of_this_package_are_not_the_last_one(notebook):
+    notebook.cell("1 / 0")
+    for own in (OptionError("ours"), ReplyInterrupted("ours too")):
+        keep_last_error(own)
+        sys.last_value = own
+
+    assert isinstance(last_error(), ZeroDivisionError)
+    assert "ZeroDivisionError" in notebook.run("fix")
+
+    sys.last_value = PromptError("raised in the user's own program")
+    with pytest.raises(OptionError, match="nothing has failed yet"):
+        notebook.run("fix")
+
+
+def test_one_error_at_a_time_holds_on_to_what_failed_before():
+    class OwnError(Exception):
+        pass
+
+    failed = OwnError()
+    gone = weakref.ref(failed)
+    first, second = OptionError("first"), OptionError("second")
+    sys.last_value = failed
+
+    keep_last_error(first)
+    sys.last_value = first
+    keep_last_error(second)
+    sys.last_value = second
+    assert last_error() is failed
+    keep_last_error(second)  # a reply raises the same error again
+    assert last_error() is failed
+
+    forget_errors()
+    del second, failed
+    gc.collect()
+    assert gone() is None
+    assert first.args == ("first",)
+
+
+def test_where_python_has_the_newer_name_alone_it_is_used():
+    sys.last_exc = error = ValueError()
+
+    assert last_error() is error
+
+
+def test_nobody_but_python_keeps_the_error(notebook):
+    notebook.cell("class Failed(Exception):\n    pass")
+    notebook.cell("raise Failed")
+    gone = weakref.ref(sys.last_value)
+    notebook.run("fix")
+
+    forget_errors()
+    gc.collect()
+
+    assert gone() is None
+
+
+# -- excerpts ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_excerpt_is_around_its_line():
+    text = "\n".join(f"line {number}" for number in range(1, 101))
+
+    shown = excerpt(text, 50, 120).splitlines()
+
+    assert shown[0].startswith("# … ")
+    assert "line 50" in shown
+    assert shown[-1].endswith(" lines below")
+    assert excerpt(text, 1, 120).startswith("line 1\n")
+    assert excerpt(text, 100, 120).endswith("line 100")
+    assert excerpt("short", 1, 5) == "short"
+
+
+@given(st.text("ab\n", max_size=400), st.integers(-5, 500), st.integers(-10, 300))
+def test_an_excerpt_has_no_more_room_than_it_was_given(text, line, room):
+    shown = excerpt(text, line, room)
+
+    assert len(shown) <= max(room, code_commands.MARKS)
+    assert all(each.startswith("# … ") or each in text for each in shown.split("\n"))
+
+
+@given(st.text("`a\n", max_size=60))
+def test_a_block_ends_where_it_should(text):
+    first, *inside, last = block("x", CellCode(text), 100).split("\n")[2:]
+
+    assert first == f"{last}python"
+    assert not any(line.startswith(last) for line in inside)
+    assert "\n".join(inside) == text
+
+
+# -- explain -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_and_a_class_of_a_cell_are_explained_by_their_source(notebook):
+    notebook.cell("def half(x):\n    return x / 2")
+    notebook.cell(
+        "class Shape:\n    def area(self):\n        return 1\n\n    @property\n    def side(self):\n        return 7"
+    )
+
+    assert notebook.run("explain half").startswith(
+        f"{code_commands.WHAT}\n\nhalf: function half\n```python\ndef half(x):"
+    )
+    assert "class Shape:\n    def area" in notebook.run("explain Shape")
+    assert "def area(self):" in notebook.run("explain Shape.area")
+    assert "def side(self):\n    return 7" in notebook.run("explain Shape.side")
+
+
+def test_variables_modules_and_builtins_are_explained_by_what_they_are(notebook):
+    notebook.cell("import json\ntable = {'a': [1, 2, {'x y': 5}]}")
+
+    assert "module json" in notebook.run("explain json")
+    assert "[1, 2, {'x y': 5}]" in notebook.run("explain table")
+    assert "5" in notebook.run('explain table["a"][2]["x y"]')
+    assert "function print" in notebook.run("explain print")
+
+
+def test_words_behind_the_name_are_asked_too(notebook):
+    notebook.cell("def half(x):\n    return x / 2")
+
+    sent = notebook.run("explain -t 0 half for which x?")
+
+    assert sent.startswith(f"{code_commands.WHAT}\n\nfor which x?\n\nhalf: ")
+
+
+def test_options_may_stand_before_the_name_and_behind_it(notebook):
+    notebook.names["table"] = {"two words": 7}
+
+    sent = notebook.run('explain -t 0 table["two words"] -m echo:messages -s brief -- why -t?')
+
+    (turn,) = notebook.state.conversation().turns
+    assert (turn.model, turn.system, turn.parameters["temperature"]) == ("messages", "brief", 0)
+    assert sent.endswith('\n\nwhy -t?\n\ntable["two words"]:\n7')
+    with pytest.raises(OptionError, match=r"there is no option --modle; did you mean --model\?"):
+        notebook.run("explain table --modle echo")
+    with pytest.raises(OptionError, match="--temperature is there twice"):
+        notebook.run("explain -t 0 table -t 1")
+
+
+def test_a_variable_may_be_called_like_a_provider(notebook):
+    notebook.cell("def echo():\n    return 'again'")
+
+    assert "return 'again'" in notebook.run("explain echo")
+
+
+def test_without_a_name_the_cell_before_is_explained_but_not_one_of_ours(notebook):
+    notebook.cell("%time x = 1", "x = 1")
+    notebook.note("%flowgpt usage", "get_ipython().run_line_magic('flowgpt', 'usage')")
+    notebook.note("  ", "  ")
+
+    assert "The cell (In[1]):\n\n```python\n%time x = 1\n```" in notebook.run("explain")
+
+
+def test_after_a_reset_cells_are_found_by_their_numbers(notebook):
+    notebook.number = 7
+    notebook.cell("!true", "get_ipython().system('true')")
+    notebook.cell("%time 1 / 0", "1 / 0")
+
+    assert "The cell (In[9]):\n\n```python\n%time 1 / 0\n```" in notebook.run("explain")
+    assert "This was run (In[9]):\n\n```python\n%time 1 / 0\n```" in notebook.run("fix")
+
+
+def test_a_long_cell_is_cut_and_says_so(notebook):
+    notebook.cell("\n".join(f"value_{number} = {number}" for number in range(2000)))
+
+    sent = notebook.run("explain")
+
+    assert len(sent) < 2000 * 4 + 300
+    assert "value_0 = 0\n" in sent
+    assert "lines below\n```" in sent
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("explain", "there is no cell before this one"),
+        ("explain tabel", r"there is no tabel here; did you mean table\?"),
+        ("explain table.kyes", r"there is no table\.kyes here; did you mean table\.keys\?"),
+        ("explain table.keys()", r"table\.keys\(\): a name such as frame\.columns\[0\], without calls"),
+        ("explain table['b']", "there is no table"),
+        ("explain the difference", r"there is no the here.* Behind %flowgpt -- it is a prompt"),
+        ("explain broken.x", r"there is no broken\.x here"),
+    ],
+)
+def test_what_cannot_be_explained_is_an_error_that_says_why(notebook, line, message):
+    class Broken:
+        def __dir__(self):
+            raise RuntimeError
+
+        def __getattr__(self, name):
+            raise RuntimeError
+
+    notebook.names |= {"table": {"a": 1}, "broken": Broken()}
+
+    with pytest.raises(OptionError, match=message):
+        notebook.run(line)
+    assert notebook.state.conversation().turns == []
+
+
+def test_a_secret_is_sent_only_if_it_is_meant(notebook):
+    notebook.names |= {"api_key": "12345", "make_token": lambda: 1}
+
+    with pytest.raises(OptionError, match=r"api_key looks like a secret.*explain api_key!"):
+        notebook.run("explain api_key")
+
+    assert "12345" in notebook.run("explain api_key!")
+    assert "make_token" in notebook.run("explain make_token")
+
+
+# -- %%ai --------------------------------------------------------------------------------------------------------------
+
+
+class Magics:
+    """What is registered under the name ``ai``."""
+
+    def __init__(self, **registered: Callable[..., Any]) -> None:
+        self.registered = registered
+
+    def put(self, kind: str, magic: Callable[..., Any] | None) -> None:
+        if magic is None:
+            self.registered.pop(kind, None)
+        else:
+            self.registered[kind] = magic
+
+
+def ours(line: str, cell: str | None = None) -> None:
+    """Our own answer."""
+
+
+def of(module: str) -> Callable[..., Any]:
+    def magic(line: str, cell: str | None = None) -> None:
+        """Somebody else's answer."""
+
+    magic.__module__ = module
+    return magic
+
+
+def test_ai_is_answered_while_it_is_on_and_by_nobody_after_that():
+    magics = Magics()
+    alias = AiAlias(ours, magics.registered.get, magics.put)
+
+    assert (alias.switch(on=True), magics.registered) == ("", {"line": ours, "cell": ours})
+    assert (alias.switch(on=True), magics.registered) == ("", {"line": ours, "cell": ours})
+    assert (alias.switch(on=False), magics.registered) == ("", {})
+    assert (alias.switch(on=False), magics.registered) == ("", {})
+
+
+def test_what_was_registered_before_is_covered_and_comes_back():
+    theirs = of("jupyter_ai_magics.magics")
+    magics = Magics(line=theirs, cell=theirs)
+    alias = AiAlias(ours, magics.registered.get, magics.put)
+
+    assert alias.switch(on=True) == alias.switch(on=True) == "jupyter_ai_magics"
+    assert magics.registered == {"line": ours, "cell": ours}
+
+    assert alias.switch(on=False) == "jupyter_ai_magics"
+    assert magics.registered == {"line": theirs, "cell": theirs}
+
+
+def test_what_was_registered_since_stays():
+    later = of("later")
+    magics = Magics()
+    alias = AiAlias(ours, magics.registered.get, magics.put)
+    alias.switch(on=True)
+    magics.put("cell", later)
+
+    assert alias.switch(on=False) == "later"
+    assert magics.registered == {"cell": later}
+
+    assert alias.switch(on=True) == "later"
+    assert alias.switch(on=False) == "later"
+
+
+def test_a_magic_of_the_notebook_or_of_nobody_is_called_so():
+    for module, name in (("__main__", "this notebook"), ("", "another extension")):
+        magics = Magics(line=of(module))
+
+        assert AiAlias(ours, magics.registered.get, magics.put).switch(on=True) == name
+
+
+def test_ai_alias_says_what_it_did(monkeypatch, notebook):
+    magics = Magics(cell=of("jupyter_ai.magics"))
+    alias = AiAlias(ours, magics.registered.get, magics.put)
+    monkeypatch.setattr(ShellState, "ai_alias", lambda _desk, *, on: alias.switch(on=on), raising=False)
+    run = code_commands.COMMANDS["ai-alias"]
+
+    assert run(notebook.state, "on") == (
+        "%ai and %%ai are answered as %flowgpt and %%flowgpt are; "
+        "those of jupyter_ai are covered until %flowgpt ai-alias off"
+    )
+    assert run(notebook.state, "off") == "%ai and %%ai are answered by jupyter_ai again"
+    magics.put("cell", None)
+    assert run(notebook.state, "on") == "%ai and %%ai are answered as %flowgpt and %%flowgpt are"
+    assert run(notebook.state, "off") == "%ai and %%ai are answered by nobody now"
+    with pytest.raises(OptionError, match="takes on or off"):
+        run(notebook.state, "maybe")
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "expected"),
+    [
+        ("echo -f code", "x", "echo -f code"),
+        ("list openai", None, "list openai"),
+        ("what does -m {} do?", None, "what does -m {} do?"),
+        ("echo -m {}", "x", "echo"),
+        ('echo -f math -m {"temperature":0.2}', "x", "echo -f math -t 0.2"),
+        ("""echo -m '{"temperature": 1, "max_tokens": 5}' -f text""", "x", "echo -t 1 --max-tokens 5 -f text"),
+        ('error echo --model-parameters={"stop":["it\'s"]}', None, "error echo -P 'stop=[\"it'\"'\"'s\"]'"),
+        ('-m {"top_p": 0.5} echo', "x", "-P top_p=0.5 echo"),
+        ("-m echo", "x", "-m echo"),
+    ],
+)
+def test_a_line_of_jupyter_ai_is_read_as_it_is_meant_there(line, cell, expected):
+    assert from_ai(line, cell) == expected
+
+
+@pytest.mark.parametrize("line", ["echo -m {temperature:1}", "echo -m '{'"])
+def test_parameters_that_are_no_json_are_an_error(line):
+    with pytest.raises(OptionError, match="%%ai -m holds parameters in JSON"):
+        from_ai(line, "x")
+
+
+@given(st.dictionaries(st.sampled_from(["stop", "top_p", "seed"]), st.text() | st.integers() | st.lists(st.text())))
+def test_parameters_arrive_as_they_were_written(parameters):
+    line = from_ai(f"echo -m {json.dumps(parameters)}", "x")
+
+    assert dict(options.read_line(line, models.is_model).options.get("param", [])) == parameters

@@ -1,0 +1,68 @@
+"""A conversation as a file, and back."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.magics.commands import files as file_commands
+from flowgpt_magic.magics.state import ShellState
+from flowgpt_magic.notebook.place import NO_CELL
+from flowgpt_magic.transcripts.files import TranscriptError
+
+
+@pytest.fixture
+def state() -> ShellState:
+    return ShellState(lambda: {"model": "echo"}, {})
+
+
+def ask(state: ShellState, *asked: str) -> None:
+    for prompt in asked:
+        list(state.conversation().ask(prompt, cell=NO_CELL))
+
+
+@pytest.mark.parametrize("ending", ["md", "json", "ipynb"])
+def test_what_is_exported_is_imported_as_the_same_conversation(state, tmp_path, ending):
+    state.conversation().set(system="be kind")
+    ask(state, "one", "two ```\n# lines")
+    before = [(turn.prompt, turn.text, turn.status, turn.model) for turn in state.conversation().turns]
+    path = tmp_path / f"a file.{ending}"
+
+    told = file_commands.write(state, f'"{path}"')
+    other = ShellState(lambda: {"model": "echo"}, {})
+    imported = file_commands.read(other, f'"{path}"')
+    chat = other.conversation()
+
+    assert told == f"main with 2 turns is in {path}"
+    assert imported == f"main (2) has 2 turns from {path}"
+    assert [(turn.prompt, turn.text, turn.status, turn.model) for turn in chat.turns] == before
+    assert chat.settings().system == "be kind"
+    assert [row.turns for row in other.journal.read(lambda history: history.usage_rows(), ())] == [2]
+    assert chat.undo() == "import"
+
+
+def test_a_file_that_is_there_is_overwritten_only_when_told_so(state, tmp_path):
+    ask(state, "one")
+    path = tmp_path / "a.md"
+    file_commands.write(state, str(path))
+
+    with pytest.raises(TranscriptError, match="--overwrite"):
+        file_commands.write(state, str(path))
+    assert "1 turn" in file_commands.write(state, f"{path} --overwrite")
+
+
+@pytest.mark.parametrize(
+    ("run", "rest", "said"),
+    [
+        (file_commands.write, "", "takes the name of one file"),
+        (file_commands.write, "a b", "quote a name with spaces"),
+        (file_commands.write, "a.docx", "ipynb"),
+        (file_commands.read, "", "takes the name of one file"),
+        (file_commands.read, "nowhere.md", "nowhere.md"),
+    ],
+)
+def test_bad_input_is_one_clear_error(state, tmp_path, monkeypatch, run, rest, said):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(FlowGptError, match=said):
+        run(state, rest)

@@ -1,0 +1,112 @@
+"""The subcommands of ``%flowgpt``, and which one a line means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from flowgpt_magic.errors import OptionError
+from flowgpt_magic.magics.commands import table as commands
+from flowgpt_magic.magics.state import ShellState
+from tests.shell_states import new_state, run_line
+
+
+@pytest.fixture
+def state() -> ShellState:
+    return new_state()
+
+
+@pytest.fixture
+def run(state: ShellState) -> Callable[[str], Any]:
+    return partial(run_line, state)
+
+
+def test_help_names_every_subcommand_and_option(run):
+    text = run("help")
+
+    assert all(f"  {name} " in text for name in commands.COMMANDS)
+    assert "--no-history" in text
+    assert run("help undo") == "%flowgpt undo: Take the last change back."
+    assert max(map(len, text.splitlines())) <= 130
+
+
+def test_stop_says_how_many_it_stopped(state, run):
+    assert run("stop") == "no reply is in flight"
+
+
+def meant(line: str, body: str | None = None) -> tuple[str, str] | None:
+    """The name of the subcommand that is meant, and what stands behind it."""
+    found = commands.command(line, body)
+    if found is None:
+        return None
+    names = {run: name for name, run in reversed(commands.COMMANDS.items())} | {commands.in_force: ""}
+    return names[found[0]], found[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("", ("", "")),
+        ("undo", ("undo", "")),
+        ("  use   my chat ", ("use", "my chat")),
+        ("edit\t1 why?", ("edit", "1 why?")),
+        ("show me a list", ("show", "me a list")),
+        ("undo -h", ("help", "undo")),
+        ("undo --help", ("help", "undo")),
+        ("undo?", ("help", "undo")),
+        ("?", ("help", "")),
+        ("?? ", ("help", "")),
+        ("hello", None),
+        ("news", None),
+        ("what is undo?", None),
+        ("echo -h", None),
+        ("--help", None),
+        ("{undo}", None),
+        ("-- undo", None),
+    ],
+)
+def test_a_line_means_a_subcommand_where_it_begins_with_one(line, found):
+    assert meant(line) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "found"),
+    [
+        ("edit 1", "why?\n", ("edit", "1\nwhy?")),
+        ("edit -1 -m echo:messages", "  why?\n\n", ("edit", "-1 -m echo:messages\n  why?")),
+        ("system", "Be kind.\nBe brief.\n", ("system", "Be kind.\nBe brief.")),
+        ("system Be", "kind.", None),
+        ("edit", "my text", None),
+        ("edit 1 2 3", "numbers", None),
+        ("undo", "what I did", None),
+        ("explain", "x = 1", None),
+        ("", "undo", None),
+        ("undo", "\n", ("undo", "")),
+        ("help", "  \n", ("help", "")),
+        ("undo?", "\n", ("help", "undo")),
+        ("show me a list", "\n", None),
+        ("", "\n", None),
+    ],
+)
+def test_above_a_text_a_line_begins_the_prompt_unless_its_subcommand_takes_one(line, body, found):
+    assert meant(line, body) == found
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("undoo", "undo"), ("modle", "model"), ("Help", "help"), ("hisotry", "history")]
+)
+def test_a_lone_word_that_is_nearly_a_subcommand_is_not_sent(word, near):
+    for body in (None, "\n"):
+        with pytest.raises(OptionError, match=f"did you mean {near}\\? %flowgpt -- {word} sends it as a prompt"):
+            commands.command(word, body)
+    assert commands.command(word, "and more") is None
+    assert commands.command(f"{word} and more", None) is None
+
+
+def test_an_alias_may_be_called_nearly_like_a_subcommand(run):
+    run("alias undoo echo")
+
+    assert meant("undoo") is None

@@ -1,0 +1,203 @@
+"""The state of the magics in one shell."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from matplotlib.figure import Figure
+
+from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.display import show as display
+from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, SchemaError
+from flowgpt_magic.magics.state import Asked, ShellState
+from flowgpt_magic.notebook.place import NO_CELL
+from flowgpt_magic.prompt.attachments import AttachmentError
+from flowgpt_magic.prompt.compose import Surroundings
+from flowgpt_magic.providers.echo import Echo
+from flowgpt_magic.replies.reply import Reply
+from flowgpt_magic.replies.structured_output import INSTRUCTION
+from tests.openai_servers import background, speaking
+
+
+@pytest.fixture
+def state() -> ShellState:
+    return ShellState(lambda: {"model": "echo"}, {})
+
+
+def ask(state: ShellState, prompt: str) -> None:
+    list(state.conversation().ask(prompt, cell=NO_CELL))
+
+
+def prompts(state: ShellState) -> list[str]:
+    return [turn.prompt for turn in state.conversation().turns]
+
+
+def test_a_reply_is_shown_and_a_failed_one_fails_the_cell(state, capsys):
+    conversation = state.conversation()
+    good, bad = (conversation.ask(prompt, cell=NO_CELL) for prompt in ("hello there", "two words"))
+    bad._source = lambda: Echo.create_async_generator("words", bad.messages, fail_after=1)
+
+    assert state.show(good, conversation) is good
+    with pytest.raises(ProviderError):
+        state.show(bad, conversation)
+
+    shown = capsys.readouterr().out
+    assert "hello there\n[echo:words" in shown
+    assert "two \n[echo:words" in shown
+
+
+def test_stop_cancels_what_is_in_flight(state):
+    async def endless():
+        yield "word "
+        await asyncio.Event().wait()
+
+    conversation = state.conversation()
+    reply = conversation.ask("hi", cell=NO_CELL)
+    reply._source = endless
+    state._replies.append(reply)
+    reply.open().take()
+
+    assert (state.stop(), reply.status, state.stop()) == (1, "cancelled", 0)
+
+
+def test_another_file_in_the_configuration_is_used_at_once(tmp_path):
+    configured = {"model": "echo"}
+    state = ShellState(lambda: configured, {})
+    ask(state, "one")
+
+    configured["history"] = str(tmp_path / "history.sqlite3")
+    ask(state, "two")
+
+    assert prompts(state) == ["two"]
+    assert state.journal.location == str(tmp_path / "history.sqlite3")
+    assert state.journal.flush()
+    assert (tmp_path / "history.sqlite3").exists()
+
+
+def test_closing_the_desk_leaves_a_conversation_in_a_variable_going_on(state):
+    chat = Conversation(configured=lambda: {"model": "echo"})
+    ask(state, "one")
+
+    state.close()
+    list(chat.ask("two", cell=NO_CELL))
+
+    assert [turn.prompt for turn in chat.turns] == ["one", "two"]
+
+
+class TestASchema:
+    SCHEMA: ClassVar = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+    def ask(self, state: ShellState, prompt: str, **options: Any) -> Reply | None:
+        return state.ask(Asked.read(prompt, {"no-history": True, "raw": True, **options}), own_cell=False)
+
+    def test_a_variable_or_its_attribute_is_what_the_reply_is_checked_by(self, state):
+        state.names |= {"number": self.SCHEMA, "kinds": SimpleNamespace(number=self.SCHEMA)}
+
+        for word in ("number", "kinds.number"):
+            reply = self.ask(state, '{"n": 3}', schema=word)
+            assert reply.data == {"n": 3}
+
+    def test_a_file_will_do(self, state, tmp_path):
+        (tmp_path / "number.json").write_text(json.dumps(self.SCHEMA))
+
+        assert self.ask(state, '{"n": 3}', schema=f"@{tmp_path / 'number.json'}").data == {"n": 3}
+
+    def test_the_reply_is_shown_as_json_unless_a_format_is_named(self, state, monkeypatch):
+        state.names["number"] = self.SCHEMA
+        forms = []
+        monkeypatch.setattr(display, "show", lambda reply, *, form, **_: forms.append(form) or reply.text)
+
+        self.ask(state, '{"n": 3}', schema="number")
+        self.ask(state, '{"n": 3}', schema="number", format="text")
+        self.ask(state, '{"n": 3}')
+
+        assert forms == ["json", "text", "markdown"]
+
+    def test_what_does_not_fit_is_asked_again_and_fails_the_cell_in_the_end(self, state, capsys):
+        state.names["number"] = self.SCHEMA
+
+        with pytest.raises(MismatchError, match="does not fit the schema after 2 tries: there is no JSON in it"):
+            self.ask(state, "{}", schema="number", retries=1, out="answer")
+
+        assert [each.text[:2] for each in state.names["answer"].attempts] == ["{}"]
+
+    @pytest.mark.parametrize(
+        ("word", "why"),
+        [
+            ("numbr", "no variable numbr; did you mean number"),
+            ("number.gone", "number has no gone"),
+            ("@gone", "gone cannot be read: No"),
+        ],
+    )
+    def test_a_name_that_is_none_is_one_clear_error(self, state, word, why):
+        state.names["number"] = self.SCHEMA
+
+        with pytest.raises(FlowGptError, match=why):
+            self.ask(state, "hi", schema=word)
+
+    def test_what_is_no_schema_is_one_clear_error(self, state):
+        state.names["number"] = 3
+
+        with pytest.raises(SchemaError, match="not int"):
+            self.ask(state, "hi", schema="number")
+
+    def test_a_dry_run_shows_how_the_schema_would_be_told(self, state, capsys):
+        state.names["number"] = self.SCHEMA
+
+        self.ask(state, "How many?", schema="number", **{"dry-run": True})
+
+        assert INSTRUCTION in capsys.readouterr().out
+
+
+class TestImages:
+    PNG = b"\x89PNG\r\n\x1a\nrest"
+
+    @pytest.fixture
+    def asked(self, state, monkeypatch, tmp_path) -> Iterator[list[Any]]:
+        (tmp_path / "plot.png").write_bytes(self.PNG)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(display, "surroundings", lambda _inside: Surroundings(state.names))
+        with background(speaking("a cat")) as server:
+            monkeypatch.setenv("FLOWGPT_OPENAI_BASE_URL", f"http://127.0.0.1:{server.port}/v1")
+            yield server.requests
+
+    def test_an_attached_figure_or_file_is_sent_as_an_image_where_the_provider_takes_images(self, state, asked):
+        state.names["figure"] = Figure(figsize=(1, 1))
+        given = {"attach": ["figure", "plot.png"], "model": "openai_compatible:m", "no-history": True}
+
+        state.ask(Asked.read("What is it?", given), own_cell=False)
+
+        text, drawn, file = json.loads(asked[-1].body)["messages"][-1]["content"]
+        assert text["text"].startswith("What is it?\n\nfigure: matplotlib figure")
+        assert "plot.png: an image" in text["text"]
+        assert drawn["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+        assert base64.b64decode(file["image_url"]["url"].partition(",")[2]) == self.PNG
+
+    def test_elsewhere_a_figure_is_described_and_a_file_of_one_refused(self, state, asked, capsys):
+        state.names["figure"] = Figure(figsize=(1, 1))
+
+        state.ask(
+            Asked.read("What is it?", {"attach": ["figure"], "no-history": True}), own_cell=False, names=state.names
+        )
+        with pytest.raises(AttachmentError, match=r"plot\.png is not a text file: whoever is asked takes no images"):
+            state.ask(
+                Asked.read("What is it?", {"attach": ["plot.png"], "no-history": True}),
+                own_cell=False,
+                names=state.names,
+            )
+
+        assert "figure: matplotlib figure" in capsys.readouterr().out
+
+    def test_a_dry_run_counts_them(self, state, asked, capsys):
+        given = {"attach": ["plot.png"], "model": "openai_compatible:m", "dry-run": True}
+
+        state.ask(Asked.read("What is it?", given), own_cell=False)
+
+        assert "images      1" in capsys.readouterr().out
+        assert asked == []

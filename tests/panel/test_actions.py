@@ -1,0 +1,267 @@
+"""What a page can ask a panel for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.history import notebook_history
+from flowgpt_magic.notebook.place import NO_CELL
+from flowgpt_magic.panel.actions import ACTIONS, answer
+from tests.panel_page import Page
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    monkeypatch.setenv("FLOWGPT_MODEL", "echo")
+    page = Page()
+    yield page
+    page.close()
+
+
+def asked(page: Page, *prompts: str) -> None:
+    for prompt in prompts:
+        list(Conversation(notebook_history.here().current).ask(prompt, cell=NO_CELL))
+    page.state.refresh()
+
+
+def prompts() -> list[str]:
+    return [turn.prompt for turn in Conversation(notebook_history.here().current).turns]
+
+
+def test_a_turn_is_edited_where_it_stands_and_keeps_its_versions(page):
+    asked(page, "one", "two")
+
+    page.tell("edit", place=1, text="other")
+    page.settled()
+
+    assert prompts() == ["other", "two"]
+    assert page.load()[0]["version"] == page.load()[0]["versions"] == 2
+
+
+def test_an_earlier_version_can_be_the_one_that_counts_again(page):
+    asked(page, "one", "two")
+    page.tell("edit", place=1, text="other")
+    page.settled()
+
+    page.tell("choose", place=1, version=1)
+    assert prompts() == ["one", "two"]
+
+    assert page.tell("undo") == {"said": "undone: choose"}
+    assert prompts() == ["other", "two"]
+
+
+def test_a_version_that_there_is_not_is_named(page):
+    asked(page, "one")
+
+    assert "no version 7" in page.tell("choose", place=1, version=7)["error"]
+
+
+def test_a_prompt_is_asked_again_and_gone_on_with(page):
+    asked(page, "one", "two")
+
+    page.tell("retry", place=1)
+    page.settled()
+    page.tell("retry")
+    page.settled()
+    page.tell("continue")
+    page.settled()
+
+    assert prompts() == ["one", "two"]
+    assert page.statuses == ["complete 2/2", "complete 3/3"]
+
+
+def test_two_panels_that_edit_one_turn_lose_nothing(page):
+    asked(page, "one")
+    other = Page(name="b")
+
+    page.tell("edit", place=1, text="from a")
+    other.tell("edit", place=1, text="from b")
+    page.settled()
+    other.settled()
+    other.close()
+
+    chat = Conversation()
+    assert prompts() == ["from b"]
+    assert [turn.prompt for turn in chat.versions(chat.turns[0])] == ["one", "from a", "from b"]
+
+
+def test_an_edit_of_a_turn_that_is_gone_says_so(page):
+    asked(page, "one")
+    Conversation().clear()
+
+    assert "Undo brings it back" in page.tell("edit", place=1, text="typed")["error"]
+
+
+def test_references_and_attachments_are_sent_as_text_and_typed_as_they_were(page, tmp_path):
+    (tmp_path / "notes.txt").write_text("from a file")
+
+    page.tell("ask", text="read this", attached=[str(tmp_path / "notes.txt")])
+    page.settled()
+
+    assert "from a file" in prompts()[0]
+    (turn,) = page.load()
+    assert (turn["typed"], turn["attached"]) == ("read this", [str(tmp_path / "notes.txt")])
+    assert page.tell("recall", back=1) == {"text": "read this"}
+    assert "from a file" in page.tell("whole", turn=turn["id"])["prompt"]
+
+    page.tell("edit", place=1, text="read it again")
+    page.settled()
+    assert prompts()[0].startswith("read it again")
+    assert "from a file" in prompts()[0]
+
+
+def test_what_cannot_be_attached_is_said_and_nothing_is_asked(page):
+    told = page.tell("ask", text="hi", attached=["no such thing"])
+
+    assert "no such thing" in told["error"]
+    assert prompts() == []
+
+
+def test_conversations_are_begun_named_and_left(page):
+    asked(page, "one")
+
+    page.tell("new")
+    assert (page.truth["name"], prompts()) == ("chat 2", [])
+    page.tell("rename", name="plan")
+    page.tell("ask", text="two")
+    page.settled()
+    page.tell("use", name="main")
+
+    assert page.truth["names"] == ["main", "plan"]
+    assert (notebook_history.here().current, prompts()) == ("main", ["one"])
+
+
+@pytest.mark.parametrize("kind", ["new", "rename"])
+def test_a_name_that_is_taken_is_refused(page, kind):
+    asked(page, "one")
+    Conversation().branch("other")
+
+    assert "already" in page.tell(kind, name="other")["error"]
+    assert page.truth["name"] == "main"
+
+
+def test_a_conversation_that_there_is_not_is_not_begun_by_a_slip(page):
+    assert "there is no conversation" in page.tell("use", name="mian")["error"]
+
+
+def test_a_branch_begins_with_the_turns_up_to_one(page):
+    asked(page, "one", "two")
+
+    page.tell("branch", place=1)
+
+    assert (page.truth["name"], prompts()) == ("main branch", ["one"])
+
+
+def test_what_is_asked_with_is_set_for_the_conversation(page):
+    page.tell("set", setting="model", value="messages")
+    page.tell("set", setting="system", value="Be brief.")
+    page.tell("set", setting="temperature", value="0.5")
+    told = page.truth
+
+    page.tell("set", setting="temperature", value="")
+    page.tell("set", setting="system", value="none")
+
+    assert (told["model"], told["chosen"]) == ("echo:messages", "echo:messages")
+    assert (told["system"], told["temperature"]) == ("Be brief.", 0.5)
+    assert (page.truth["system"], page.truth["temperature"]) == ("", None)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("model", "no model"), ("temperature", "hot"), ("token", "x")])
+def test_a_value_that_cannot_be_is_refused(page, setting, value):
+    assert page.tell("set", setting=setting, value=value)["error"]
+
+
+def test_words_are_found_in_this_conversation_and_in_others(page):
+    asked(page, "the quick fox", "nothing")
+    page.tell("new", name="second")
+    asked(page, "another fox")
+    assert notebook_history.here().flush()
+
+    told = page.tell("search", words="fox")
+
+    assert [find["text"] for find in told["found"]] == ["another fox"]
+    assert [(find["name"], find["notebook"]) for find in told["elsewhere"]] == [("main", "")]
+    assert page.tell("search", words=" ") == {"found": [], "elsewhere": []}
+
+
+@pytest.mark.parametrize("ending", ["md", "json", "ipynb"])
+def test_a_conversation_is_exported_for_the_page_to_save(page, ending):
+    asked(page, "one")
+    page.tell("rename", name="../a b")
+
+    told = page.tell("export", format=ending)
+
+    assert told["file"] == f"___a b.{ending}"
+    assert "one" in told["content"]
+
+
+def test_an_ending_that_is_none_is_refused(page):
+    assert ".md" in page.tell("export", format="exe")["error"]
+
+
+def test_what_was_set_elsewhere_cannot_be_taken_back_here_and_that_is_said(monkeypatch):
+    conversation = Conversation(configured=lambda: {"model": "echo", "system": "Be brief.", "temperature": 0.3})
+    page = Page(conversation)
+
+    told = [page.tell("set", setting=name, value="")["said"] for name in ("system", "temperature")]
+    page.tell("set", setting="system", value="Be long.")
+
+    assert told[0].startswith("the system prompt is that of the settings again: %flowgpt config")
+    assert told[1].startswith("the temperature is 0.3, that of the settings again")
+    assert page.truth["system"] == "Be long."
+    page.close()
+
+
+def test_the_models_that_can_be_asked_are_listed(page):
+    told = page.tell("models", anew=True)
+
+    assert {"name": "echo:words", "group": "echo", "note": "", "able": True} in told["models"]
+    assert all(set(each) == {"name", "group", "note", "able"} for each in told["models"])
+
+
+def test_a_command_is_done_and_named(page):
+    asked(page, "one")
+
+    assert page.tell("ask", text="/clear")["command"] == "clear"
+    assert prompts() == []
+    assert "did you mean undo" in page.tell("ask", text="/udno")["error"]
+    page.tell("ask", text="//undo")
+    page.settled()
+    assert prompts() == ["/undo"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [None, "text", {}, {"kind": 7}, {"kind": "no such"}, {"kind": "ask"}, {"kind": "ask", "text": 5},
+     {"kind": "shown", "number": True}, {"kind": "need", "turns": "x"}, {"kind": "edit", "place": "1", "text": ""}],
+)  # fmt: skip
+def test_a_page_of_another_version_is_told_to_reload(page, request_):
+    assert "reload it" in answer(page.state, request_)["error"]
+
+
+def test_what_goes_wrong_inside_a_value_is_an_answer(page, monkeypatch):
+    def fail(_panel, _request):
+        raise ValueError("http://ada:secret@host broke")
+
+    monkeypatch.setitem(ACTIONS, "look", fail)
+
+    assert page.tell("look") == {"error": "ValueError: http://***@host broke"}
+
+
+def test_an_empty_prompt_is_refused_and_nothing_is_asked(page):
+    assert "empty" in page.tell("ask", text="  ")["error"]
+    assert page.rows == []
+
+
+def test_a_prompt_of_control_characters_and_half_a_surrogate_comes_back(page):
+    page.tell("ask", text="a\0b \x1b[31mred \ud800 end")
+    page.settled()
+
+    (turn,) = page.load()
+
+    assert json.dumps(turn)
+    assert turn["prompt"] == "a\0b \x1b[31mred \ufffd end"

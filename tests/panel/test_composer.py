@@ -1,0 +1,90 @@
+"""What is typed into a panel."""
+
+from __future__ import annotations
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from flowgpt_magic.panel.actions import ACTIONS
+from flowgpt_magic.panel.composer import COMMANDS, command_in, complete, complete_attached, prompt_in
+from flowgpt_magic.panel.state import PanelError
+
+
+@pytest.fixture
+def shell() -> InteractiveShell:
+    shell = InteractiveShell()
+    shell.user_ns.update(table=[1], tab=2, api_key="secret")
+    return shell
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("/undo", ("undo", {})),
+        ("/use my other chat", ("use", {"name": "my other chat"})),
+        ("/model echo:words", ("set", {"setting": "model", "value": "echo:words"})),
+        ("/new", ("new", {})),
+        ("/new plan", ("new", {"name": "plan"})),
+    ],
+)
+def test_a_word_behind_a_slash_is_an_action(text, action):
+    assert command_in(text) == action
+
+
+@pytest.mark.parametrize(
+    "text", ["what is /undo?", "/etc/hosts says what?", "/ is a slash", "//undo", "/1", "", " /undo"]
+)
+def test_anything_else_is_a_prompt(text):
+    assert command_in(text) is None
+
+
+def test_a_prompt_that_begins_with_a_slash_is_typed_with_two():
+    assert prompt_in("//undo") == "/undo"
+    assert prompt_in("/// three") == "/// three"
+    assert prompt_in("plain") == "plain"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("/udno", "did you mean undo"),
+        ("/use", "/use takes name"),
+        ("/undo everything", "/undo takes nothing"),
+    ],
+)
+def test_a_wrong_command_says_what_to_do(text, said):
+    with pytest.raises(PanelError, match=said):
+        command_in(text)
+
+
+def test_every_command_is_an_action():
+    assert {command.action for command in COMMANDS.values()} <= ACTIONS.keys()
+
+
+def offered(found) -> list[str]:
+    return [text for text, _about in found.items]
+
+
+def test_commands_and_their_arguments_are_completed():
+    assert offered(complete("/re", None, [], list)) == ["rename", "retry", "redo"]
+    found = complete("/use Ma", None, ["main", "other"], list)
+    assert (found.start, offered(found)) == (5, ["main"])
+    assert offered(complete("/model ec", None, [], lambda: ["echo:words", "local:a"])) == ["echo:words"]
+
+
+def test_variables_are_completed_behind_a_brace_and_secrets_are_not(shell):
+    found = complete("what is in {ta", shell, [], list)
+
+    assert (found.start, set(offered(found))) == (12, {"table", "tab"})
+    assert offered(complete("{api", shell, [], list)) == []
+    assert offered(complete("say /un", shell, [], list)) == []
+
+
+def test_what_can_be_attached_is_completed(shell):
+    found = complete_attached("ta", shell)
+
+    assert (found.start, set(offered(found))) == (0, {"table", "tab"})
+
+
+def test_without_a_shell_there_is_nothing_to_name():
+    assert complete("{ta", None, [], list).told() == {"start": 3, "items": []}

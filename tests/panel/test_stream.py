@@ -1,0 +1,147 @@
+"""A reply on its way into the pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowgpt_magic.markdown.html.changes import Change, blocks_of
+from flowgpt_magic.panel.stream import AHEAD, FRAME, PATIENCE, Pages, Stream
+from tests.panel_page import cases
+from tests.shown import changed
+
+CHUNKS = st.lists(st.text(st.sampled_from("ab \n`*#|-😀é<&"), max_size=12), max_size=12)
+
+
+@dataclass
+class Arriving:
+    """What a stream needs of a reply."""
+
+    chunks: list[str] = field(default_factory=list)
+
+    def chunks_from(self, place: int) -> list[str]:
+        return self.chunks[place:]
+
+
+def page_shows(messages: list[list]) -> list[str]:
+    """The blocks of a page that was told of these changes."""
+    blocks: list[str] = []
+    for _id, _number, keep, cut, add, *more in messages:
+        blocks = changed(blocks, Change(keep, cut, add, tuple(more[0]) if more else ()))
+    return blocks
+
+
+@pytest.mark.parametrize("case", cases("replies").values(), ids=cases("replies"))
+def test_the_kernel_tells_of_a_reply_what_the_script_is_tested_with(case):
+    reply = Arriving()
+    stream = Stream("turn", reply, images=False)
+    told = []
+    for chunk in case["chunks"]:
+        reply.chunks.append(chunk)
+        told.append(stream.step())
+    told.append(stream.finish("".join(case["chunks"])))
+
+    assert told == case["changes"]
+    assert page_shows([each for each in told if each]) == case["blocks"]
+
+
+@pytest.mark.parametrize("case", cases("changes").values(), ids=cases("changes"))
+def test_these_tests_read_a_change_as_the_script_does(case):
+    keep, cut, add, *more = case["change"]
+
+    assert changed(case["before"], Change(keep, cut, add, tuple(more[0]) if more else ())) == case["after"]
+
+
+@given(CHUNKS)
+def test_the_page_has_at_the_end_what_the_whole_reply_looks_like(chunks):
+    reply = Arriving()
+    stream = Stream("t", reply, images=False)
+    told = []
+    for chunk in chunks:
+        reply.chunks.append(chunk)
+        told.append(stream.step())
+    told.append(stream.finish("".join(chunks)))
+
+    messages = [each for each in told if each]
+
+    assert page_shows(messages) == stream.blocks == list(blocks_of("".join(chunks)))
+    assert [each[1] for each in messages] == list(range(1, len(messages) + 1))
+
+
+def test_nothing_is_told_where_nothing_came():
+    assert Stream("t", Arriving(), images=False).step() is None
+
+
+def test_what_the_last_look_missed_comes_at_the_end():
+    reply = Arriving(["one "])
+    stream = Stream("t", reply, images=False)
+    stream.step()
+    reply.chunks.append("two")
+
+    told = stream.finish("one two")
+
+    assert "two" in "".join(map(str, told))
+
+
+class TestPages:
+    def test_a_page_that_keeps_up_gets_a_message_each_frame(self):
+        pages = Pages()
+        pages.opened("a")
+
+        pages.showed("a", pages.count(now=10.0))
+
+        assert pages.wait(10.0) == pytest.approx(FRAME)
+        assert pages.wait(10.0 + FRAME) <= 0
+
+    def test_a_slow_page_is_waited_for(self):
+        pages = Pages()
+        pages.opened("a")
+        for _ in range(AHEAD):
+            pages.count(now=10.0)
+
+        assert pages.wait(10.1) == pytest.approx(PATIENCE - 0.1)
+
+        pages.showed("a", 1)
+
+        assert pages.wait(10.1) <= 0
+
+    def test_a_page_that_stays_silent_gets_a_message_a_second(self):
+        pages = Pages()
+        pages.opened("a")
+        for _ in range(AHEAD):
+            pages.count(now=10.0)
+
+        assert pages.wait(10.0 + PATIENCE) <= 0
+        pages.count(now=10.0 + PATIENCE)
+
+        assert pages.wait(10.0 + PATIENCE) == pytest.approx(PATIENCE)
+
+        pages.showed("a", pages.sent)
+
+        assert pages.wait(10.0 + PATIENCE) == pytest.approx(FRAME)
+
+    def test_one_that_is_away_does_not_hold_up_the_others(self):
+        pages = Pages()
+        pages.opened("away")
+        pages.opened("here")
+        for _ in range(AHEAD):
+            pages.count(now=10.0)
+        pages.showed("here", pages.sent)
+        pages.wait(10.0 + PATIENCE)
+
+        pages.showed("here", pages.count(now=11.0))
+
+        assert pages.wait(11.0) == pytest.approx(FRAME)
+
+    def test_without_pages_nobody_is_waited_for(self):
+        pages = Pages()
+        pages.opened("a")
+        pages.closed("a")
+        for _ in range(2 * AHEAD):
+            pages.count(now=10.0)
+
+        assert pages.wait(10.0) == pytest.approx(FRAME)
+        assert len(pages) == 0

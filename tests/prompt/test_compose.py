@@ -1,0 +1,95 @@
+"""From what was typed to what is sent."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowgpt_magic.errors import PromptError
+from flowgpt_magic.prompt.attachments import AttachmentError
+from flowgpt_magic.prompt.compose import Surroundings, compose, system_prompt
+
+
+def double(x):
+    return 2 * x
+
+
+def sent(prompt: str, names: dict[str, object] | None = None, **how) -> str:
+    around = Surroundings(names or {}, ["", "x = 1", "y = 2"], {1: "the output"}, ZeroDivisionError("division by zero"))
+    return compose(prompt, around, **{"budget": 200, **how})
+
+
+def test_names_in_braces_are_replaced_once():
+    assert sent("{name} is {n}", {"name": "{n}", "n": 5}) == "{n} is 5"
+
+
+def test_values_are_shown_to_a_model_and_simple_ones_as_they_are():
+    assert sent("{x} {y} {z}", {"x": 1.5, "y": None, "z": True}) == "1.5 None True"
+    assert sent("{numbers}", {"numbers": [1, 2, 3]}) == "[1, 2, 3]"
+    assert "function double" in sent("{double}", {"double": double})
+
+
+def test_the_last_error_is_there_by_its_name():
+    assert "division by zero" in sent("what is {Err}?")
+    assert "mine" in sent("{Err}", {"Err": "mine"}) or "division by zero" in sent("{Err}", {"Err": "mine"})
+
+
+def test_raw_leaves_braces_alone():
+    assert sent("{name}", {"name": "x"}, raw=True) == "{name}"
+
+
+@pytest.mark.parametrize("name", ["api_key", "TOKEN", "password"])
+def test_what_looks_like_a_secret_stays_as_typed(name):
+    assert sent(f"f'{{x}}' {{{name}}}", {name: "hidden"}) == f"f'{{x}}' {{{name}}}"
+
+
+@given(st.text())
+def test_a_prompt_without_defined_names_is_sent_as_typed(prompt):
+    assert compose(prompt, Surroundings({}), budget=100) == prompt
+
+
+def test_attachments_stand_below_the_prompt():
+    text = sent("Look.", {"numbers": [1, 2]}, attached=("numbers", "cell:-1", "out:1", "err"))
+
+    assert text.startswith("Look.\n\nnumbers:\n[1, 2]\n\ncell:-1")
+    assert text.index("y = 2") < text.index("the output") < text.index("ZeroDivisionError")
+
+
+def test_an_unknown_attachment_is_an_error_with_the_closest():
+    with pytest.raises(AttachmentError, match="did you mean numbers"):
+        sent("Look.", {"numbers": [1]}, attached=("nubmers",))
+
+
+def test_a_secret_is_not_attached_unless_it_is_meant():
+    with pytest.raises(AttachmentError, match="api_key!"):
+        sent("Look.", {"api_key": "hidden"}, attached=("api_key",))
+    assert "hidden" in sent("Look.", {"api_key": "hidden"}, attached=("api_key!",))
+
+
+class TestSystemPrompt:
+    def test_a_text_is_that_text(self):
+        assert system_prompt("be kind") == "be kind"
+
+    def test_behind_an_at_sign_stands_a_file(self, tmp_path):
+        path = tmp_path / "system.txt"
+        path.write_bytes(b"\xef\xbb\xbfBe kind.\nBe brief.\n")
+
+        assert system_prompt(f"@{path}") == "Be kind.\nBe brief."
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (None, "No such file"),
+            (b"\xff\xfe\x00", "no text file"),
+            (b"a\0b", "no text file"),
+            (b"x" * 2**21, "longer than 1 MB"),
+        ],
+    )
+    def test_a_file_that_is_none_is_one_clear_error(self, tmp_path, content, said):
+        path = tmp_path / "system.txt"
+        if content is not None:
+            path.write_bytes(content)
+
+        with pytest.raises(PromptError, match=said):
+            system_prompt(f"@{path}")

@@ -1,0 +1,44 @@
+"""Turns as what a notebook and a terminal show of them."""
+
+from __future__ import annotations
+
+from flowgpt_magic.transcripts.bundles import MOST, transcript_bundle, turn_bundle
+from tests.records import conversation_record, notebook_record, turn_record
+
+CONVERSATION = conversation_record(notebook_record())
+
+
+def test_a_turn_is_its_prompt_its_reply_and_who_answered():
+    turn = turn_record(CONVERSATION, prompt="a\nb", text="**c** <script>x</script>", provider="echo", model="words")
+
+    bundle = turn_bundle(turn)
+
+    assert bundle["text/markdown"].startswith("> a\n> b\n\n**c** ")
+    assert "<script>" not in bundle["text/markdown"]
+    assert bundle["text/plain"] == f"a\nb\n\n**c** <script>x</script>\n\n[echo:words · {turn.status}]"
+
+
+def test_a_transcript_has_every_turn_below_its_name():
+    turns = [turn_record(CONVERSATION, prompt=f"prompt {number}", text="reply") for number in range(3)]
+
+    bundle = transcript_bundle("a *b*", turns)
+
+    assert bundle["text/plain"].startswith("a *b*: 3 turns\n")
+    assert bundle["text/markdown"].startswith("**a \\*b\\*: 3 turns**")
+    places = [bundle["text/plain"].index(turn.prompt) for turn in turns]
+    assert places == sorted(places)
+
+
+def test_of_a_long_conversation_the_last_turns_are_shown_and_it_says_so():
+    turns = [turn_record(CONVERSATION, prompt=f"<{number}>", text="reply") for number in range(MOST + 2)]
+
+    text = transcript_bundle("main", turns)["text/plain"]
+
+    assert text.startswith(f"main: {MOST + 2} turns, the last {MOST} of them")
+    assert "<1>" not in text
+    assert "<2>" in text
+    assert f"<{MOST + 1}>" in text
+
+
+def test_one_without_turns_says_so():
+    assert transcript_bundle("main", [])["text/plain"] == "main: 0 turns"
