@@ -53,7 +53,7 @@ def answer_first(options: argparse.Namespace) -> None:
 
 def _default() -> str:
     try:
-        return models.with_chosen_server(settings.load()).model or registry.default_provider()
+        return models.with_implied_model(settings.load()).model or registry.default_provider()
     except FlowGptError as error:
         return f"nobody: {error}"
 

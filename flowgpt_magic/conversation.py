@@ -25,8 +25,8 @@ from flowgpt_magic.history.turn_recorder import TurnRecorder
 from flowgpt_magic.messages import Message, Turn
 from flowgpt_magic.notebook.place import Cell
 from flowgpt_magic.providers import aliases
-from flowgpt_magic.providers.models import find_model, with_chosen_server
-from flowgpt_magic.providers.project_choice import told, with_project_model
+from flowgpt_magic.providers.models import find_model, with_implied_model
+from flowgpt_magic.providers.project_choice import project_notice, with_project_model
 from flowgpt_magic.redaction import without_secrets
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import (
@@ -162,7 +162,7 @@ class Conversation:
         own = {"model": self.record.model, "system": self.record.system, **self.record.parameters}
         given = {name: value for name, value in own.items() if value != ""}
         given["params"] = over(given.get("params"), self._params)
-        chosen = with_chosen_server(settings.load(options, self._configured(), conversation=given))
+        chosen = with_implied_model(settings.load(options, self._configured(), conversation=given))
         return with_project_model(chosen)
 
     @wholly
@@ -374,7 +374,7 @@ class Conversation:
         typed = given_for(options.pop(TYPED, options))
         known, params = told_apart(options)
         chosen = aliases.apply(self._as_set({**known, "params": params or None}))
-        if text := told(chosen):
+        if text := project_notice(chosen):
             self._journal.tell(text)
         target = find_model(chosen.model)
         check_params(target, {**self._params, **params}, by_name=options)

@@ -189,7 +189,7 @@ def test_a_broken_plug_in_is_named_in_a_warning_and_does_not_stop_the_others(ins
     try:
         with pytest.warns(FlowGptWarning, match="'broken'"):
             assert str(models.find_model("finest")) == "fine:finest"
-        assert models.is_model("finest")
+        assert models.is_model_name("finest")
         assert Conversation().ask("hi", model="fine", history=False).text == "x"
     except SystemExit:
         pytest.fail("it ended the process")
@@ -209,4 +209,4 @@ def test_listing_and_choosing_by_name_import_no_plug_in(install):
         warnings.simplefilter("error")
         assert {"broken", "fine"} <= set(registry.provider_names())
         assert str(models.find_model("fine:finest")) == "fine:finest"
-        assert models.is_model("broken:anything")
+        assert models.is_model_name("broken:anything")

@@ -11,7 +11,7 @@ from flowgpt_magic.batch.turns import Flight, Turns
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Message, NewAttempt, Usage, Waiting
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.retry import listening
 from flowgpt_magic.replies.structured_output import checked
 from flowgpt_magic.replies.supported_parameters import Chunks as Asked
@@ -37,7 +37,7 @@ class Asking:
         """Ask, and put what comes into ``flight``."""
         parts, first, count = flight.parts, None, 0
         try:
-            async with Enclosed(self._chunks(flight)) as chunks:
+            async with InnerGenerator(self._chunks(flight)) as chunks:
                 async for chunk in chunks:
                     if isinstance(chunk, str):
                         if first is None:
@@ -82,7 +82,7 @@ class Asking:
 
     async def _in_turn(self, flight: Flight, messages: Sequence[Message], given: Mapping[str, Any]) -> Once:
         await self._server.pace.turn()
-        async with Enclosed(self._now(flight, messages, given)) as chunks:
+        async with InnerGenerator(self._now(flight, messages, given)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

@@ -24,7 +24,7 @@ from flowgpt_magic.batch.server_state import Limits, Server
 from flowgpt_magic.batch.turns import Flight, Turns
 from flowgpt_magic.errors import BatchError, FlowGptError, ProviderError
 from flowgpt_magic.messages import Status, notices_to
-from flowgpt_magic.providers.rate_limit_headers import allowances_to
+from flowgpt_magic.providers.rate_limit_headers import rate_limits_to
 from flowgpt_magic.providers.request_group import RequestGroup
 from flowgpt_magic.replies.log import logger
 from flowgpt_magic.replies.reply import Reply
@@ -300,7 +300,7 @@ class Run:
         if not flight.failures:
             flight.watch.begin(cast("Reply", flight))  # as far as the log and a tracer look at it
         try:
-            with notices_to(flight.notices.append), allowances_to(self._server.told):
+            with notices_to(flight.notices.append), rate_limits_to(self._server.told):
                 await self._asking.read(flight)
                 data = self._turns.value_of(flight)
         except asyncio.CancelledError:

@@ -21,7 +21,7 @@ from flowgpt_magic.batch.rate_limit import Pace
 from flowgpt_magic.batch.results import Tally
 from flowgpt_magic.batch.turns import Flight
 from flowgpt_magic.errors import ProviderError
-from flowgpt_magic.providers.rate_limit_headers import Allowance
+from flowgpt_magic.providers.rate_limit_headers import RateLimit
 from flowgpt_magic.replies.retry import LONGEST_WAIT, may_pass, pause_before
 from flowgpt_magic.text import counted, sentences
 
@@ -148,16 +148,16 @@ class Server:
             return pause
         return max(pause, pause_before(error, flight.failures - 1) or 0.0)
 
-    def told(self, allowances: Sequence[Allowance]) -> None:
+    def told(self, limits: Sequence[RateLimit]) -> None:
         """What the headers of a response say of the limits of the server."""
         tokens, replies = self._tally.prompt_tokens + self._tally.completion_tokens, self._tally.complete
-        for allowance in allowances:
-            left = allowance.remaining
-            if allowance.counts_tokens and left > 0:
+        for limit in limits:
+            left = limit.remaining
+            if limit.counts_tokens and left > 0:
                 if not tokens:
                     continue  # nobody knows how many requests they are
                 left = left * replies / tokens
-            self.concurrency.told(allowance.dimension, left, allowance.seconds)
+            self.concurrency.told(limit.dimension, left, limit.seconds)
 
     def given_up(self, again: str) -> str:
         """Why the batch stops; ``again`` says what another run asks."""

@@ -18,7 +18,7 @@ from flowgpt_magic.history.notebook_history import here
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.models import find_model
-from flowgpt_magic.providers.registry import built_in
+from flowgpt_magic.providers.registry import is_built_in
 from flowgpt_magic.redaction import without_passwords, without_secrets
 from flowgpt_magic.settings import Settings
 
@@ -67,7 +67,7 @@ class Shipped:
         """Raise ``MissingKeyError`` for a secret that is set where this comes from and that is not here."""
         target = find_model(chosen.model)
         provider = target.provider_class
-        offline = built_in(target.provider) and provider.address_setting not in provider.settings
+        offline = is_built_in(target.provider) and provider.address_setting not in provider.settings
         taken = {*provider.settings, *([] if offline else ["proxy"])}
         for name, variable in self.variables.items():
             if name in taken and not getattr(chosen, name):

@@ -78,7 +78,7 @@ def _all_parameters() -> Sequence[Item]:
             with suppress(Exception):  # a plug-in is foreign code
                 provider = registry.find_provider(name)
                 connection = {"proxy", "schema", *provider.settings} - {"extra_headers"}
-                for each in sorted(registry.taken_by(registry.Target(name, provider, "")) - connection):
+                for each in sorted(registry.parameter_names(registry.Target(name, provider, "")) - connection):
                     found.setdefault(each, []).append(name)
         return [Item(f"{each}=", f"parameter of {', '.join(owners)}") for each, owners in sorted(found.items())]
 

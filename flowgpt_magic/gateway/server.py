@@ -58,7 +58,7 @@ from flowgpt_magic.gateway.response import Outlet
 from flowgpt_magic.messages import notices_to
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.flowgpt import PATH, TEMPERATURE
-from flowgpt_magic.providers.models import find_model, with_chosen_server
+from flowgpt_magic.providers.models import find_model, with_implied_model
 from flowgpt_magic.redaction import without_known_values
 from flowgpt_magic.settings import load
 
@@ -77,7 +77,7 @@ class Gateway:
     def __init__(self, options: Options) -> None:
         options.check()
         self.options = options
-        chosen = aliases.apply(with_chosen_server(load({"model": options.model or None})))
+        chosen = aliases.apply(with_implied_model(load({"model": options.model or None})))
         self.target = find_model(chosen.model)
         names = [name for name in self.target.provider_class.settings if name in chosen.sources]
         self._settings = {name: getattr(chosen, name) for name in names}

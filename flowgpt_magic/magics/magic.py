@@ -206,7 +206,7 @@ class FlowGPT(Magics):
         from flowgpt_magic.providers import models
 
         request = display.request()  # now, because it may be another cell's when the reply has ended
-        read = options.read_line(line, models.is_model)
+        read = options.read_line(line, models.is_model_name)
         if read.options.pop("help", False):
             display.show_answer(commands.whole_help(), [])
             return None

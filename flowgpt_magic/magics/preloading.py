@@ -162,10 +162,10 @@ def chosen_provider(configured: Mapping[str, Any]) -> str:
     from flowgpt_magic import settings
     from flowgpt_magic.providers import aliases, models, registry
 
-    chosen = models.with_chosen_server(settings.load(configured=configured)).model.strip()
+    chosen = models.with_implied_model(settings.load(configured=configured)).model.strip()
     name = (aliases.target_of(chosen) if aliases.may_be_alias(chosen) else None) or chosen
     provider = re.split("[:/]", name.strip())[0] or registry.DEFAULT
-    return provider if registry.built_in(provider) else ""
+    return provider if registry.is_built_in(provider) else ""
 
 
 def _load(provider: str) -> None:

@@ -162,7 +162,7 @@ def set_(panel: PanelState, request: Facts) -> Facts:
         raise PanelError("a panel sets the model, the system prompt and the temperature; %flowgpt set sets the rest")
     none = not chosen or chosen.lower() == "none"
     if name == "model" and not none:
-        chosen = models.chosen_name(chosen)
+        chosen = models.canonical_name(chosen)
     panel.conversation.set(**{name: None if none else chosen})
     panel.refresh()
     left = getattr(panel.conversation.settings(), name) if none else None

@@ -93,7 +93,7 @@ class Choices:
     async def _list(self, key: str, name: str, provider: type[registry.Provider], chosen: Settings) -> None:
         found: list[str] | str
         try:
-            found = await models.listed(name, provider, chosen)
+            found = await models.list_models(name, provider, chosen)
         except Exception as error:  # noqa: BLE001 - a plug-in is foreign code; what it says is shown in the list
             found = _reason(error)
         finally:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from flowgpt_magic import keys, settings
 from flowgpt_magic.errors import FlowGptError, MissingKeyError
-from flowgpt_magic.providers.registry import address_and_key, built_in, find_target, provider_names
+from flowgpt_magic.providers.registry import find_target, is_built_in, provider_names, server_settings
 from flowgpt_magic.settings import extra_headers, parameters
 from flowgpt_magic.settings.parameters import Layer
 
@@ -160,7 +160,7 @@ def as_options(alias: Alias, *, need_key: bool = True) -> dict[str, Any]:
 
 def _address_and_key(alias: Alias) -> tuple[str, str]:
     """The settings that its endpoint and its key stand for."""
-    return address_and_key(lambda: find_target(alias.target.strip()))
+    return server_settings(lambda: find_target(alias.target.strip()))
 
 
 def _key(name: str, setting: str, *, need_key: bool) -> str:
@@ -242,7 +242,7 @@ def key_for(address: str, server: str, chosen: settings.Settings, otherwise: str
 
 def may_be_alias(name: str) -> bool:
     """Can an alias be called so? Says whether it is worth while to look, without reading the file."""
-    return bool(name) and not re.search(r"[\s:/]", name) and not built_in(name)
+    return bool(name) and not re.search(r"[\s:/]", name) and not is_built_in(name)
 
 
 # Checks

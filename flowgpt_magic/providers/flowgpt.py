@@ -22,7 +22,7 @@ from flowgpt_magic.providers.flowgpt_events import EventReader
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.body import ENCODINGS
 from flowgpt_magic.providers.http.connection import Peer, Route
-from flowgpt_magic.providers.request_group import once
+from flowgpt_magic.providers.request_group import call_once
 from flowgpt_magic.redaction import without_passwords
 from flowgpt_magic.settings import CONNECTION, TABLE, Settings, load, variable
 
@@ -198,7 +198,7 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         given = {"base_url": base_url, "token": token, "proxy": proxy, "trust_env": trust_env}
         tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
-        server = once(_Server.of, {**given, **tls, **limits})
+        server = call_once(_Server.of, {**given, **tls, **limits})
         body = request_body(cls.get_model(model), messages, temperature)
         if server.told:
             notice(server.told)

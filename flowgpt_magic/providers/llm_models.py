@@ -32,7 +32,7 @@ from flowgpt_magic.messages import LeftOut, Messages, Usage, notice
 from flowgpt_magic.providers import llm_messages as llm_talk
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
-from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.redaction import without_passwords
 from flowgpt_magic.text import one_line
 
@@ -201,7 +201,7 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
     @classmethod
     async def list_models(cls, **settings: Any) -> list[str]:  # noqa: ARG003 - the contract's
         """The names of the models that llm has now."""
-        async with Enclosed(_in_thread(lambda: (each for each in _registered()))) as found:
+        async with InnerGenerator(_in_thread(lambda: (each for each in _registered()))) as found:
             return [(each.model or each.async_model).model_id async for each in found]
 
     @classmethod
@@ -239,13 +239,13 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
         model = cls.get_model(model)
         found: Any = None
         try:
-            async with Enclosed(_in_thread(lambda: (_find(name) for name in [model]))) as models:
+            async with InnerGenerator(_in_thread(lambda: (_find(name) for name in [model]))) as models:
                 found = await anext(models)
             given = {"temperature": temperature, "max_tokens": max_tokens, **(options or {})}
             talk = await llm_talk.begin(found, messages, _options(found, given))
             response = talk.response
             is_async = hasattr(response, "astream_events")
-            async with Enclosed(_in_task(response) if is_async else _in_thread(lambda: iter(response))) as chunks:
+            async with InnerGenerator(_in_task(response) if is_async else _in_thread(lambda: iter(response))) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises, it is one of ours from here on

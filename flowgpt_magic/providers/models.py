@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from flowgpt_magic.errors import ModelNotSupportedError, ProviderNotFoundError, ProviderTimeoutError
 from flowgpt_magic.providers import aliases as short_names
 from flowgpt_magic.providers import registry
-from flowgpt_magic.providers.registry import Target, find_target, has_embedded, owners_of, provider_names
+from flowgpt_magic.providers.registry import (
+    Target,
+    find_target,
+    has_embedded_model,
+    provider_names,
+    providers_with_model,
+)
 from flowgpt_magic.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,10 +27,10 @@ PATIENCE = 5.0  # seconds that a server is waited for which is to list its model
 SERVED = "flowgpt"  # who is asked where only the address of such a server is set
 
 
-def with_chosen_server(chosen: Settings) -> Settings:
+def with_implied_model(chosen: Settings) -> Settings:
     """``chosen`` with ``flowgpt`` as its model, where of all this a person has chosen the address of a server alone."""
     address = "base_url"
-    if chosen.model.strip() or chosen.sources.get(address, "default").startswith("default") or has_embedded():
+    if chosen.model.strip() or chosen.sources.get(address, "default").startswith("default") or has_embedded_model():
         return chosen
     return replace(chosen, model=SERVED, sources={**chosen.sources, "model": chosen.sources[address]})
 
@@ -47,7 +53,7 @@ def find_model(name: str, aliases: Mapping[str, str] | None = None) -> Target:
         raise type(error)(f"alias {name}: {error}") from None
 
 
-def chosen_name(name: str) -> str:
+def canonical_name(name: str) -> str:
     """``name`` as a choice of it is kept: an alias as it is, anything else as provider and model.
 
     Raises what ``find_model`` does.
@@ -56,7 +62,7 @@ def chosen_name(name: str) -> str:
     return name if name in _names(name, None) else str(target)
 
 
-def is_model(name: str, aliases: Mapping[str, str] | None = None) -> bool:
+def is_model_name(name: str, aliases: Mapping[str, str] | None = None) -> bool:
     """Does the first word of a magic line name who to ask? Every ``this:that`` and ``this/that`` claims to.
 
     ``aliases`` are by default the user's.
@@ -64,10 +70,10 @@ def is_model(name: str, aliases: Mapping[str, str] | None = None) -> bool:
     claims = re.fullmatch(r"[\w.-]+[:/]\S+", name) and "://" not in name
     if claims or name in provider_names() or name in _names(name, aliases):
         return True
-    return bool(owners_of(name))
+    return bool(providers_with_model(name))
 
 
-async def listed(name: str, found: type[Provider], chosen: Settings) -> list[str]:
+async def list_models(name: str, found: type[Provider], chosen: Settings) -> list[str]:
     """The models that provider ``name`` has now, its server asked where there is one.
 
     Raises what that answers, or ``ProviderTimeoutError``.
@@ -82,9 +88,9 @@ async def listed(name: str, found: type[Provider], chosen: Settings) -> list[str
         raise ProviderTimeoutError(f"{name} has not listed its models within {2 * PATIENCE:g} s") from None
 
 
-def address_and_key(name: str) -> tuple[str, str]:
+def server_settings(name: str) -> tuple[str, str]:
     """The settings of the server that ``name`` asks: of its address, and of its key; ``name`` may be an alias."""
-    return registry.address_and_key(lambda: find_model(name))
+    return registry.server_settings(lambda: find_model(name))
 
 
 def _known(aliases: Mapping[str, str] | None) -> Collection[str]:

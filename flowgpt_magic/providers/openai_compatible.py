@@ -21,17 +21,17 @@ from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_stop, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
-from flowgpt_magic.providers.enclosed import Enclosed
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.client import BOM
 from flowgpt_magic.providers.http.connection import Peer
 from flowgpt_magic.providers.http.loose_events import JsonSplitter, LooseEventSplitter
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.providers.openai import requests as openai_requests
 from flowgpt_magic.providers.openai.errors import Failures, RefusedFieldError
 from flowgpt_magic.providers.openai.models import listed_models
 from flowgpt_magic.providers.openai.replies import Answer, check_is_no_page, is_json
 from flowgpt_magic.providers.openai.servers import Server, headers
-from flowgpt_magic.providers.request_group import once_awaited
+from flowgpt_magic.providers.request_group import await_once
 from flowgpt_magic.settings import CONNECTION, Settings, load
 
 NAME = "openai_compatible"
@@ -161,16 +161,16 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         fields = {**length, **sampling, **penalties, **manner, "logit_bias": logit_bias}
         fields |= {"response_format": response_format, **openai_requests.extra_fields(extra_body)}
         body = openai_requests.request_body(cls.get_model(model), messages, fields)
-        way = await once_awaited(_Way.found, {**given, **tls, **limits, "extra_headers": extra_headers})
+        way = await await_once(_Way.found, {**given, **tls, **limits, "extra_headers": extra_headers})
         for text in way.notices:
             notice(text)
-        known, place = registry.refusals(), (way.address, FIELDS, model)
+        known, place = registry.refused_parameters(), (way.address, FIELDS, model)
         refused = known.known(place, body)
         while True:
             for name in refused:
                 body = openai_requests.without(body, name) if name in body else body
             try:
-                async with Enclosed(_chunks(way, body)) as chunks:
+                async with InnerGenerator(_chunks(way, body)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             except RefusedFieldError as error:  # nothing has come by then
@@ -216,7 +216,7 @@ async def _chunks(way: _Way, body: Mapping[str, Any]) -> AsyncGenerator[str | Us
         answer = Answer(body, failures, response.peer, framed=framed)
         splitter = LooseEventSplitter(response.limit) if framed else JsonSplitter(response.limit)
         try:
-            async with Enclosed(_read(response, splitter, begun, answer)) as texts:
+            async with InnerGenerator(_read(response, splitter, begun, answer)) as texts:
                 async for text in texts:
                     yield text
         except ProviderError:

@@ -34,7 +34,7 @@ def with_project_model(chosen: Settings) -> Settings:
     )
 
 
-def told(chosen: Settings) -> str:
+def project_notice(chosen: Settings) -> str:
     """The line that says what the project sets and what of it is not used; empty where it sets nothing in force."""
     project = chosen.project
     used = [name for name in project.names if chosen.sources.get(name) == project.path]

@@ -29,7 +29,7 @@ _FIELD = re.compile(r"(?:^|[;,\s])(remaining|reset|r|t)\s*=\s*([0-9]{1,15})(?=[;
 
 
 @dataclass(frozen=True)
-class Allowance:
+class RateLimit:
     """What is left of one limit.
 
     ``dimension`` is what is counted, such as ``requests`` or ``tokens``; "" where the server does not say, which means
@@ -47,7 +47,7 @@ class Allowance:
         return "token" in self.dimension
 
 
-def read_allowances(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> list[Allowance]:
+def read_rate_limits(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> list[RateLimit]:
     """What the ``headers`` of a response say, one for each limit; what cannot be understood is left out.
 
     ``now`` tells the seconds since 1970.
@@ -67,12 +67,12 @@ def read_allowances(headers: Mapping[str, str], now: Callable[[], float] = time.
             for word, found, read in (("remaining", remaining, _count), ("reset", seconds, _seconds)):
                 if word in words:
                     _put(found, "-".join(each for each in words if each != word), read(text, now))
-    return [Allowance(name, count, seconds.get(name)) for name, count in remaining.items()]
+    return [RateLimit(name, count, seconds.get(name)) for name, count in remaining.items()]
 
 
-def exhausted_wait(headers: Mapping[str, str]) -> float | None:
+def wait_until_reset(headers: Mapping[str, str]) -> float | None:
     """Seconds until nothing that the ``headers`` count is used up any more; None where they do not say."""
-    waits = [each.seconds for each in read_allowances(headers) if each.remaining <= 0 and each.seconds is not None]
+    waits = [each.seconds for each in read_rate_limits(headers) if each.remaining <= 0 and each.seconds is not None]
     return max(waits, default=None)
 
 
@@ -106,12 +106,12 @@ def _seconds(text: str, now: Callable[[], float]) -> float | None:
     return max(0.0, moment.timestamp() - now())
 
 
-Listener = Callable[[list[Allowance]], None]
+Listener = Callable[[list[RateLimit]], None]
 _listener: ContextVar[Listener | None] = ContextVar("flowgpt_rate_limit_listener", default=None)
 
 
 @contextmanager
-def allowances_to(listener: Listener) -> Iterator[None]:
+def rate_limits_to(listener: Listener) -> Iterator[None]:
     """Send what the responses of this context (a task, with all that it awaits) say of their limits to ``listener``."""
     token = _listener.set(listener)
     try:
@@ -120,8 +120,8 @@ def allowances_to(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
-def tell_allowances(headers: Mapping[str, str]) -> None:
+def report_rate_limits(headers: Mapping[str, str]) -> None:
     """A response with these ``headers`` has arrived; whoever listens gets what they say, if they say anything."""
     listener = _listener.get()
-    if listener is not None and (allowances := read_allowances(headers)):
-        listener(allowances)
+    if listener is not None and (limits := read_rate_limits(headers)):
+        listener(limits)

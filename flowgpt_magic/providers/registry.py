@@ -51,7 +51,7 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in found}
 
 
-def taken_by(target: Target) -> set[str]:
+def parameter_names(target: Target) -> set[str]:
     """The parameters that the provider names among its own."""
     signature = inspect.signature(target.provider_class.create_async_generator)
     kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -59,7 +59,7 @@ def taken_by(target: Target) -> set[str]:
 
 
 @cache
-def refusals() -> RefusedParameters:
+def refused_parameters() -> RefusedParameters:
     """What models have refused in this process. It is kept beside the providers: it holds for every caller."""
     return RefusedParameters()
 
@@ -76,7 +76,7 @@ def provider_names() -> list[str]:
     return sorted(_entry_points())
 
 
-def built_in(name: str) -> bool:
+def is_built_in(name: str) -> bool:
     """Is this one of the providers that come with this package?"""
     return name in _entry_points() and _entry_points()[name].value.startswith("flowgpt_magic.")
 
@@ -103,7 +103,7 @@ def _said(error: BaseException) -> str:
 
 def default_provider() -> str:
     """The embedded model. Raises ``NothingChosenError`` where it is not installed; nobody else is asked unchosen."""
-    if not has_embedded():
+    if not has_embedded_model():
         from flowgpt_magic.providers.local import install_command
 
         raise NothingChosenError(
@@ -115,7 +115,7 @@ def default_provider() -> str:
     return DEFAULT
 
 
-def has_embedded() -> bool:
+def has_embedded_model() -> bool:
     """Is the embedded model installed?"""
     return not find_provider(DEFAULT).would_answer(Settings())
 
@@ -136,7 +136,7 @@ def find_target(name: str, others: Callable[[], Iterable[str]] = tuple) -> Targe
     return _by_model(name, others)
 
 
-def address_and_key(find: Callable[[], Target]) -> tuple[str, str]:
+def server_settings(find: Callable[[], Target]) -> tuple[str, str]:
     """The settings that hold the address of the server that is asked, and the key for it or the key's name.
 
     An alias's endpoint and key stand for them. Where ``find`` finds no model they are the FlowGPT server's.
@@ -171,13 +171,13 @@ def _model_names() -> dict[str, list[str]]:
     return found
 
 
-def owners_of(model: str) -> list[str]:
+def providers_with_model(model: str) -> list[str]:
     """The providers that have a model of this name."""
     return [name for name, names in _model_names().items() if model in names]
 
 
 def _by_model(name: str, others: Callable[[], Iterable[str]]) -> Target:
-    owners = owners_of(name)
+    owners = providers_with_model(name)
     if len(owners) == 1:
         return _target(owners[0], name)
     if owners:

@@ -1,6 +1,6 @@
-"""What requests that belong together share: connections, which the first one makes, and settings, which it reads.
+"""Resources that the requests of one batch share: connections, and settings that are read only once.
 
-A provider that knows nothing of this loses nothing.
+Providers that do not use this module work all the same.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Protocol, TypeVar
 
 
 class Closeable(Protocol):
-    """What can be shared."""
+    """A resource that requests can share."""
 
     def close(self) -> Awaitable[object]:
-        """Close it, and wait until it is closed."""
+        """Close the resource and wait until it is closed."""
 
 
 T = TypeVar("T")
@@ -24,91 +24,92 @@ C = TypeVar("C", bound=Closeable)
 
 
 class RequestGroup:
-    """The requests of one batch; all of them run on one loop."""
+    """The requests of one batch. All of them run on one event loop."""
 
     def __init__(self) -> None:
-        self._made: dict[Callable[[], Any], Any] = {}
-        self._answers: dict[tuple[object, ...], Any] = {}
-        self._awaited: dict[tuple[object, ...], asyncio.Task[Any]] = {}
+        self._resources: dict[Callable[[], Any], Any] = {}
+        self._results: dict[tuple[object, ...], Any] = {}
+        self._tasks: dict[tuple[object, ...], asyncio.Task[Any]] = {}
         self._stack = AsyncExitStack()
 
     def join(self) -> None:
-        """What the current task asks from now on belongs to these."""
-        _together.set(self)
+        """Add all further requests of the current task to this group."""
+        _current.set(self)
 
-    def share(self, make: Callable[[], C]) -> C:
-        """What ``make`` has made; it is called once."""
-        if make not in self._made:
-            self._made[make] = made = make()
-            self._stack.push_async_callback(_close, made)
-        found: C = self._made[make]
-        return found
+    def share(self, create: Callable[[], C]) -> C:
+        """The resource that ``create`` returns; it is called once per group."""
+        if create not in self._resources:
+            self._resources[create] = resource = create()
+            self._stack.push_async_callback(_close, resource)
+        shared_resource: C = self._resources[create]
+        return shared_resource
 
-    def ask_once(self, ask: Callable[[Mapping[str, Any]], T], given: Mapping[str, Any]) -> T:
-        """What ``ask`` answers to ``given``; it is called once for the same."""
-        key = _key(ask, given)
+    def call_once(self, function: Callable[[Mapping[str, Any]], T], arguments: Mapping[str, Any]) -> T:
+        """The result of ``function(arguments)``; it is called once for equal arguments."""
+        key = _key(function, arguments)
         try:
-            known = key in self._answers
-        except TypeError:  # a value that cannot be hashed
-            return ask(given)
-        if not known:
-            self._answers[key] = ask(given)
-        found: T = self._answers[key]
-        return found
+            cached = key in self._results
+        except TypeError:  # an argument that is not hashable
+            return function(arguments)
+        if not cached:
+            self._results[key] = function(arguments)
+        result: T = self._results[key]
+        return result
 
     async def await_once(
-        self, ask: Callable[[Mapping[str, Any]], Coroutine[Any, Any, T]], given: Mapping[str, Any]
+        self, function: Callable[[Mapping[str, Any]], Coroutine[Any, Any, T]], arguments: Mapping[str, Any]
     ) -> T:
-        """The same for a coroutine: all wait for one. After a failure the next request asks again."""
-        key = _key(ask, given)
+        """Like ``call_once`` for a coroutine function. After a failure the next request calls it again."""
+        key = _key(function, arguments)
         try:
-            task: asyncio.Task[T] | None = self._awaited.get(key)
-        except TypeError:  # a value that cannot be hashed
-            return await ask(given)
+            task: asyncio.Task[T] | None = self._tasks.get(key)
+        except TypeError:  # an argument that is not hashable
+            return await function(arguments)
         if task is None:
-            task = self._awaited[key] = asyncio.create_task(ask(given))
+            task = self._tasks[key] = asyncio.create_task(function(arguments))
             task.add_done_callback(lambda task: self._forget_failure(key, task))
-        # A request that is cancelled while it waits does not cancel what the others wait for.
+        # Cancelling one waiting request must not cancel the task that the others wait for.
         return task.result() if task.done() else await asyncio.shield(task)
 
     def _forget_failure(self, key: tuple[object, ...], task: asyncio.Task[Any]) -> None:
         if task.cancelled() or task.exception() is not None:
-            self._awaited.pop(key, None)
+            self._tasks.pop(key, None)
 
     async def close(self) -> None:
-        """Close what was made; no request may be under way any more."""
-        self._made.clear()
-        for task in self._awaited.values():
+        """Close all shared resources. No request may be running any more."""
+        self._resources.clear()
+        for task in self._tasks.values():
             task.cancel()
         await self._stack.aclose()
 
 
-def _key(ask: Callable[..., object], given: Mapping[str, Any]) -> tuple[object, ...]:
-    """What two questions have in common that are the same."""
-    values = (("mapping", *each.items()) if type(each) is dict else each for each in given.values())
-    return (ask, *given, *values)
+def _key(function: Callable[..., object], arguments: Mapping[str, Any]) -> tuple[object, ...]:
+    values = (("mapping", *value.items()) if type(value) is dict else value for value in arguments.values())
+    return (function, *arguments, *values)
 
 
-async def _close(made: Closeable) -> None:
-    await made.close()
+async def _close(resource: Closeable) -> None:
+    await resource.close()
 
 
-_together: ContextVar[RequestGroup | None] = ContextVar("flowgpt_together", default=None)
+_current: ContextVar[RequestGroup | None] = ContextVar("flowgpt_request_group", default=None)
 
 
-def shared(make: Callable[[], C]) -> C | None:
-    """What ``make`` has made for the requests that the current one belongs to; None where it is made by itself."""
-    together = _together.get()
-    return None if together is None else together.share(make)
+def shared_in_group(create: Callable[[], C]) -> C | None:
+    """The resource that ``create`` returns, shared within the current group; None for a request without a group."""
+    group = _current.get()
+    return None if group is None else group.share(create)
 
 
-def once(ask: Callable[[Mapping[str, Any]], T], given: Mapping[str, Any]) -> T:
-    """What ``ask`` answers to ``given``; all requests that belong together ask it once."""
-    together = _together.get()
-    return ask(given) if together is None else together.ask_once(ask, given)
+def call_once(function: Callable[[Mapping[str, Any]], T], arguments: Mapping[str, Any]) -> T:
+    """The result of ``function(arguments)``, computed once per group for equal arguments."""
+    group = _current.get()
+    return function(arguments) if group is None else group.call_once(function, arguments)
 
 
-async def once_awaited(ask: Callable[[Mapping[str, Any]], Coroutine[Any, Any, T]], given: Mapping[str, Any]) -> T:
-    """The same for a coroutine. It may not count on the task that calls it: another one may run it."""
-    together = _together.get()
-    return await (ask(given) if together is None else together.await_once(ask, given))
+async def await_once(
+    function: Callable[[Mapping[str, Any]], Coroutine[Any, Any, T]], arguments: Mapping[str, Any]
+) -> T:
+    """Like ``call_once`` for a coroutine function. It may run in a task other than the caller's."""
+    group = _current.get()
+    return await (function(arguments) if group is None else group.await_once(function, arguments))

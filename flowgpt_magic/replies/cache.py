@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.messages import NewAttempt, Turn, Usage, Waiting
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 
 if TYPE_CHECKING:
     from flowgpt_magic.replies.reply import Reply
@@ -35,7 +35,7 @@ class ReplyCache:
         """
         other = None if refresh else self._asked.get(key)
         if other is not None and not (other.ended and other.status != "complete"):  # it may still close its connection
-            async with Enclosed(_along_with(reply, other)) as chunks:
+            async with InnerGenerator(_along_with(reply, other)) as chunks:
                 async for chunk in chunks:
                     yield chunk
             if reply.replayed:
@@ -49,7 +49,7 @@ class ReplyCache:
                 yield found.extras
                 yield replace(found.usage, first_chunk_seconds=None, seconds=None)
                 return
-            async with Enclosed(ask()) as chunks:
+            async with InnerGenerator(ask()) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:

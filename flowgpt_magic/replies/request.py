@@ -14,7 +14,7 @@ from flowgpt_magic.messages import Message, Turn, said
 from flowgpt_magic.messages.content_parts import prompt_of_message, read_messages
 from flowgpt_magic.notebook.place import NO_CELL, Cell
 from flowgpt_magic.prompt.images import image_url
-from flowgpt_magic.providers.registry import Target, taken_by
+from flowgpt_magic.providers.registry import Target, parameter_names
 from flowgpt_magic.replies.schema import Schema
 from flowgpt_magic.settings import extra_headers
 from flowgpt_magic.settings.parameters import BODY, PROTECTED, fields, origins, plain, without
@@ -197,7 +197,7 @@ def parameters(target: Target, chosen: settings.Settings) -> dict[str, Any]:
         found["temperature"] = chosen.temperature
     if not chosen.params and "max_tokens" not in chosen.sources:
         return found
-    taken = taken_by(target)
+    taken = parameter_names(target)
     if "max_tokens" in chosen.sources and "max_tokens" in taken:
         found["max_tokens"] = chosen.max_tokens
     found |= {name: value for name, value in (chosen.params or {}).items() if name in taken}
@@ -234,7 +234,7 @@ def check_params(target: Target, params: Mapping[str, Any], *, by_name: Collecti
     The error says how a server is given it all the same, where the provider has ``extra_body`` for that. One that was
     given ``by_name``, like a setting, may be a misspelt one: it is a ``SettingError`` that names the nearest.
     """
-    taken = taken_by(target)
+    taken = parameter_names(target)
     for name, value in params.items():
         if name in PROTECTED:
             raise OptionError(f"{name} is no parameter: {PROTECTED[name]}")

@@ -24,7 +24,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.messages import Usage, Waiting, notice
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 
 Chunks = AsyncGenerator[str | Usage | Extras, None]
 
@@ -50,7 +50,7 @@ async def with_retries(
     for attempt in range(retries + 1):
         begun = False
         try:
-            async with Enclosed(listening(ask(), silence)) as chunks:
+            async with InnerGenerator(listening(ask(), silence)) as chunks:
                 async for chunk in chunks:
                     begun = True
                     yield chunk
@@ -111,7 +111,7 @@ def in_short(error: ProviderError) -> str:
 
 async def listening(chunks: Chunks, silence: float | None) -> Chunks:
     """``chunks``; none for ``silence`` seconds is a ``ProviderTimeoutError``."""
-    async with Enclosed(chunks) as heard:
+    async with InnerGenerator(chunks) as heard:
         while True:
             try:
                 chunk = await asyncio.wait_for(anext(heard), silence)

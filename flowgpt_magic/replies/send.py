@@ -7,7 +7,7 @@ from typing import Any
 
 from flowgpt_magic.messages import LeftOut, Message, NewAttempt, Usage, Waiting
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.cache import ReplyCache
 from flowgpt_magic.replies.continuation import Continued
 from flowgpt_magic.replies.reply import Recorder, Reply
@@ -46,7 +46,7 @@ def asked(request: Request, watch: Watch) -> Chunks:
 
 async def _after(begin: str, chunks: TriedChunks) -> Chunks:
     """``begin``, if there is one, and the chunks that go on with it; all reasoning in it stands at the start."""
-    async with Enclosed(chunks) as tried:
+    async with InnerGenerator(chunks) as tried:
         joined = Continued(begin)
         if begin:
             yield joined.begin()

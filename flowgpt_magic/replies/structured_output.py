@@ -10,7 +10,7 @@ from flowgpt_magic.errors import MismatchError, SchemaNotSupportedError
 from flowgpt_magic.messages import Message, NewAttempt, Usage, Waiting, notice
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.messages.reasoning import answer_of
-from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.schema import Schema
 from flowgpt_magic.text import counted
 
@@ -55,7 +55,7 @@ async def checked(
     for further in range(further_tries, -1, -1):
         text: list[str] = []
         try:
-            async with Enclosed(_taken(ask, asked, schema if native else None, text)) as chunks:
+            async with InnerGenerator(_taken(ask, asked, schema if native else None, text)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except SchemaNotSupportedError as error:
@@ -63,7 +63,7 @@ async def checked(
                 raise
             notice(f"the schema was asked for in words: {error}")
             native, asked = False, instructed(messages, schema)
-            async with Enclosed(_taken(ask, asked, None, text)) as chunks:
+            async with InnerGenerator(_taken(ask, asked, None, text)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         try:
@@ -80,7 +80,7 @@ async def checked(
 
 async def _taken(ask: Ask, messages: Sequence[Message], schema: Schema | None, text: list[str]) -> Chunks:
     given = {"schema": dict(schema.json_schema)} if schema else {}
-    async with Enclosed(ask(messages, given)) as chunks:
+    async with InnerGenerator(ask(messages, given)) as chunks:
         async for chunk in chunks:
             if isinstance(chunk, str):
                 text.append(chunk)

@@ -9,7 +9,7 @@ from flowgpt_magic.errors import ParameterRefusedError
 from flowgpt_magic.messages import Usage, Waiting, notice
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers import registry
-from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.providers.refused_parameters import Place
 from flowgpt_magic.replies.request import Request
 from flowgpt_magic.settings.parameters import BODY, fields, origins, without
@@ -28,7 +28,7 @@ async def fitting(ask: Callable[[Mapping[str, Any]], Chunks], given: Mapping[str
     as a notice, and remembered for the server and model: later requests leave it out at once. One that was given for
     this very prompt is a ``ParameterRefusedError`` that says what to do.
     """
-    place, known = _place(given, request), registry.refusals()
+    place, known = _place(given, request), registry.refused_parameters()
     for name, source in _not_taken(request):
         if known.first_time("not taken", request.target.provider, name):
             notice(f"{name} (from {source}) was left out: {request.target.provider} takes no such parameter")
@@ -37,7 +37,7 @@ async def fitting(ask: Callable[[Mapping[str, Any]], Chunks], given: Mapping[str
     while True:
         begun = False
         try:
-            async with Enclosed(ask(sent)) as chunks:
+            async with InnerGenerator(ask(sent)) as chunks:
                 async for chunk in chunks:
                     begun = begun or not isinstance(chunk, Waiting)
                     yield chunk
@@ -67,7 +67,7 @@ def _not_taken(request: Request) -> Iterator[tuple[str, str]]:
     """The parameters from the settings that the provider has none of, and where each comes from."""
     params = request.chosen.params or {}
     if params:
-        taken, places = registry.taken_by(request.target), origins(request.chosen.layers.get("params", ()))
+        taken, places = registry.parameter_names(request.target), origins(request.chosen.layers.get("params", ()))
         yield from (
             (name, places[name].source) for name, each in params.items() if name not in taken and each is not None
         )

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies import log
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import Request
@@ -104,7 +104,7 @@ class Watch:
             log.asked_again(self._tries, self._request)
         self._start_span()
         try:
-            async with Enclosed(self._below_span(chunks)) as asked:
+            async with InnerGenerator(self._below_span(chunks)) as asked:
                 async for chunk in asked:
                     yield chunk
         except Exception as error:
@@ -131,7 +131,7 @@ async def _stepwise(chunks: Chunks, below: Context) -> Chunks:
     """The ``chunks``, each waited for with ``below`` as the context of this task, and handed on without."""
     from opentelemetry import context
 
-    async with Enclosed(chunks) as asked:
+    async with InnerGenerator(chunks) as asked:
         while True:
             token = context.attach(below)
             try:

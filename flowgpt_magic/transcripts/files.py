@@ -441,7 +441,7 @@ def _asked(source: str) -> Facts | None:
     if cell is None or (options.ABOVE_TEXT.fullmatch(cell[1]) and source[cell.end() :].strip()):
         return None
     try:
-        line = options.read_line(cell[1].rstrip(), models.is_model)
+        line = options.read_line(cell[1].rstrip(), models.is_model_name)
     except OptionError:  # of a later version
         line = options.Line()
     return line.options | {"prompt": "\n".join(filter(None, [line.prompt, source[cell.end() :]])).strip("\n")}

@@ -555,7 +555,7 @@ from flowgpt_magic.providers import models
 from flowgpt_magic.providers import registry
 from flowgpt_magic.settings import load
 names = registry.provider_names()
-assert "llm" in names and models.is_model("llm:anything") and not models.is_model("anything")
+assert "llm" in names and models.is_model_name("llm:anything") and not models.is_model_name("anything")
 found = models.find_model("llm:any-model")
 print(found, found.provider_class.get_models(), repr(found.provider_class.would_answer(load())), "llm" in sys.modules)
 """

@@ -14,7 +14,7 @@ from flowgpt_magic.providers import aliases, models, registry
 from flowgpt_magic.providers.aliases import Alias, AliasError, save
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.local import Local
-from flowgpt_magic.providers.models import find_model, is_model, with_chosen_server
+from flowgpt_magic.providers.models import find_model, is_model_name, with_implied_model
 from flowgpt_magic.providers.registry import find_provider, provider_names
 
 PROVIDER = """
@@ -114,13 +114,13 @@ def test_without_a_choice_and_without_the_embedded_model_nobody_is_asked():
 
 
 def test_the_address_of_a_server_is_a_choice_of_it(monkeypatch):
-    assert with_chosen_server(settings.load()).model == ""
+    assert with_implied_model(settings.load()).model == ""
     monkeypatch.setenv("FLOWGPT_BASE_URL", "http://127.0.0.1:9")
-    assert with_chosen_server(settings.load()).model == "flowgpt"
-    assert with_chosen_server(settings.load({"model": "echo"})).model == "echo"
+    assert with_implied_model(settings.load()).model == "flowgpt"
+    assert with_implied_model(settings.load({"model": "echo"})).model == "echo"
 
     monkeypatch.setattr(Local, "would_answer", classmethod(lambda cls, chosen, model="": ""))
-    assert with_chosen_server(settings.load()).model == ""
+    assert with_implied_model(settings.load()).model == ""
 
 
 def test_a_model_of_two_providers_asks_which_one_is_meant(parrot, install):
@@ -159,12 +159,12 @@ def test_an_error_about_a_name_lists_who_is_installed(parrot):
 
 @pytest.mark.parametrize("word", ["parrot", "grey", "ara", "polly", "any:thing", "any/thing"])
 def test_a_word_that_names_whom_to_ask_is_known_as_such(parrot, word):
-    assert is_model(word, {"polly": "parrot"})
+    assert is_model_name(word, {"polly": "parrot"})
 
 
 @pytest.mark.parametrize("word", ["what", "Parrot", "gray", ""])
 def test_a_word_of_a_prompt_is_not_taken_for_a_model(parrot, word):
-    assert not is_model(word)
+    assert not is_model_name(word)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_the_names_of_providers_are_known_without_importing_one(install):
     install("flowgpt_broken", "raise SystemExit", broken="Broken")
 
     assert "broken" in provider_names()
-    assert is_model("broken")
+    assert is_model_name("broken")
 
 
 async def test_a_plug_in_answers(parrot):
@@ -207,7 +207,7 @@ def test_a_plug_in_that_is_broken_in_any_way_is_named_and_breaks_nothing_else(in
     with pytest.raises(ProviderNotFoundError, match="'wreck' can"):
         find_provider("wreck")
     with pytest.warns(FlowGptWarning, match="'wreck' can"):
-        assert is_model("words")
+        assert is_model_name("words")
 
 
 def test_a_plug_in_cannot_take_the_name_of_one_of_ours(install):
@@ -229,28 +229,28 @@ def test_a_plug_in_that_is_installed_while_we_run_is_found(install):
 
 @pytest.mark.parametrize("word", ["Note:", "https://example.org/a", '{"a":', "1/2?", "{x}/y", "http://x", "a:"])
 def test_a_word_of_a_prompt_is_no_model(word):
-    assert not is_model(word) or word == "1/2?"  # this and that with a slash between claims to be a model
+    assert not is_model_name(word) or word == "1/2?"  # this and that with a slash between claims to be a model
 
 
 # The user's aliases
 
 
 def test_the_users_aliases_are_known_without_being_given(parrot):
-    assert not is_model("polly")
+    assert not is_model_name("polly")
     save(Alias("polly", "ara"))
     save(Alias("pol", "polly"))
 
     assert str(find_model("polly")) == str(find_model(" pol ")) == "parrot:grey"
-    assert is_model("polly")
-    assert is_model("pol")
+    assert is_model_name("polly")
+    assert is_model_name("pol")
     aliases.remove("polly")
-    assert not is_model("polly")
+    assert not is_model_name("polly")
 
 
 def test_aliases_that_are_given_are_the_only_ones(parrot):
     save(Alias("polly", "grey"))
 
-    assert not is_model("polly", {})
+    assert not is_model_name("polly", {})
     with pytest.raises(ModelNotSupportedError, match="no model, provider or alias 'polly'"):
         find_model("polly", {})
 
@@ -288,7 +288,7 @@ def test_an_alias_almost_right_is_answered_with_the_right_one(parrot):
 def test_an_alias_whose_target_is_gone_says_so(parrot, target, error, said):
     save(Alias("polly", target))
 
-    assert is_model("polly")
+    assert is_model_name("polly")
     with pytest.raises(error, match=re.escape(said)):
         find_model("polly")
 
@@ -301,8 +301,8 @@ def test_a_damaged_file_of_aliases_is_named_where_a_name_may_be_one_and_only_the
     for name in ("echo", "parrot:grey", "parrot/grey"):
         find_model(name)
     for name in ("echo", "parrot", "parrot:grey", "any/thing", "two words", ""):
-        is_model(name)
-    for use in (find_model, is_model):
+        is_model_name(name)
+    for use in (find_model, is_model_name):
         with pytest.raises(AliasError, match=r"aliases\.json cannot be used: "):
             use("grey")
 
@@ -310,11 +310,11 @@ def test_a_damaged_file_of_aliases_is_named_where_a_name_may_be_one_and_only_the
 def test_the_file_of_aliases_is_not_read_for_every_line(monkeypatch):
     save(Alias("polly", "echo"))
     os.utime(aliases.aliases_file(), (1, 1))
-    assert is_model("polly")
+    assert is_model_name("polly")
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read again"))
 
-    assert is_model("polly")
-    assert not is_model("what")
+    assert is_model_name("polly")
+    assert not is_model_name("what")
 
 
 @pytest.mark.parametrize(
@@ -324,16 +324,16 @@ def test_the_file_of_aliases_is_not_read_for_every_line(monkeypatch):
 def test_a_choice_is_kept_as_provider_and_model_but_an_alias_as_what_it_is(parrot, name, kept):
     save(Alias("polly", "grey"))
 
-    assert models.chosen_name(name) == kept
+    assert models.canonical_name(name) == kept
 
 
 def test_a_choice_of_nobody_is_refused():
     with pytest.raises(ModelNotSupportedError):
-        models.chosen_name("zzzzzz")
+        models.canonical_name("zzzzzz")
 
 
 def test_built_in_are_ours_only(parrot):
-    assert [name for name in ("echo", "local", "flowgpt", "parrot", "zzz") if registry.built_in(name)] == [
+    assert [name for name in ("echo", "local", "flowgpt", "parrot", "zzz") if registry.is_built_in(name)] == [
         "echo",
         "local",
         "flowgpt",
@@ -351,7 +351,7 @@ def test_the_name_of_a_model_may_hold_anything_where_only_the_server_knows_them(
     target = find_model(f"openai_compatible{separator}{model}")
 
     assert (target.provider, target.model) == ("openai_compatible", model)
-    assert is_model(f"openai_compatible{separator}{model}")
+    assert is_model_name(f"openai_compatible{separator}{model}")
 
 
 @pytest.mark.parametrize("name", ["openai_compatible", "openai_compatible:", "openai_compatible/"])
@@ -370,7 +370,7 @@ def test_a_model_alone_is_never_taken_for_one_that_any_server_may_have(parrot):
 def test_the_settings_of_address_and_key_are_those_of_whoever_is_asked(parrot):
     save(Alias("fast", "openai_compatible:x"))
 
-    assert models.address_and_key("openai_compatible:x") == ("openai_base_url", "openai_key")
-    assert models.address_and_key("fast") == ("openai_base_url", "openai_key")
+    assert models.server_settings("openai_compatible:x") == ("openai_base_url", "openai_key")
+    assert models.server_settings("fast") == ("openai_base_url", "openai_key")
     for name in ("flowgpt:gemini", "parrot", "zzzzzz"):
-        assert models.address_and_key(name) == ("base_url", "token")
+        assert models.server_settings(name) == ("base_url", "token")

@@ -11,7 +11,7 @@ from flowgpt_magic import settings
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptWarning, SettingError
 from flowgpt_magic.providers import aliases
-from flowgpt_magic.providers.project_choice import told, with_project_model
+from flowgpt_magic.providers.project_choice import project_notice, with_project_model
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_project_chooses_a_model_of_the_persons_own_provider(own, project, min
 
     assert chosen().model == model
     assert chosen().sources["model"] == str(project)
-    assert told(chosen()) == f"{project} sets model for this project"
+    assert project_notice(chosen()) == f"{project} sets model for this project"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_project_chooses_no_provider_and_no_model_file(own, project, mine, the
     write(project, f'model = "{theirs}"')
 
     assert chosen().model == mine
-    assert f"model = {theirs} of this project is not used" in told(chosen())
+    assert f"model = {theirs} of this project is not used" in project_notice(chosen())
 
 
 def test_an_alias_of_the_person_stays_with_its_own_model(own, project):
@@ -98,7 +98,7 @@ def test_what_the_person_sets_nearer_to_the_prompt_stays(own, project, monkeypat
     found = chosen(model="flowgpt:claude-v2", temperature=1)
 
     assert (found.model, found.temperature) == ("flowgpt:claude-v2", 1)
-    assert told(found) == ""
+    assert project_notice(found) == ""
 
 
 def test_a_project_sets_no_system_prompt(own, project):
@@ -106,7 +106,7 @@ def test_a_project_sets_no_system_prompt(own, project):
     write(project, 'system = "Obey."')
 
     assert chosen().system == "Be brief."
-    assert "a system prompt of this project is not used" in told(chosen())
+    assert "a system prompt of this project is not used" in project_notice(chosen())
 
 
 @pytest.mark.parametrize("line", ["tools = []", "params = { tools = [] }", "params = { extra_body = { tools = [] } }"])

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.connection import Route
-from flowgpt_magic.providers.rate_limit_headers import Allowance, allowances_to, read_allowances, tell_allowances
+from flowgpt_magic.providers.rate_limit_headers import RateLimit, rate_limits_to, read_rate_limits, report_rate_limits
 from tests import servers
 
 NOW = 1_780_000_000.0
 
 
-def read(**headers: str) -> list[Allowance]:
-    return read_allowances({name.replace("_", "-"): value for name, value in headers.items()}, lambda: NOW)
+def read(**headers: str) -> list[RateLimit]:
+    return read_rate_limits({name.replace("_", "-"): value for name, value in headers.items()}, lambda: NOW)
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ def read(**headers: str) -> list[Allowance]:
     ],
 )
 def test_the_moment_of_the_reset_is_read_in_every_shape(text, seconds):
-    (allowance,) = read(x_ratelimit_remaining_requests="3", x_ratelimit_reset_requests=text)
+    (limit,) = read(x_ratelimit_remaining_requests="3", x_ratelimit_reset_requests=text)
 
-    assert allowance.remaining == 3
-    assert allowance.seconds == (None if seconds is None else pytest.approx(seconds, abs=0.001))
+    assert limit.remaining == 3
+    assert limit.seconds == (None if seconds is None else pytest.approx(seconds, abs=0.001))
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_the_moment_of_the_reset_is_read_in_every_shape(text, seconds):
     ids=lambda value: str(value)[:40],
 )
 def test_each_servers_headers_are_understood(headers, expected):
-    (allowance,) = read_allowances(headers, lambda: NOW)
+    (limit,) = read_rate_limits(headers, lambda: NOW)
 
-    assert (allowance.dimension, allowance.remaining, allowance.seconds) == (
+    assert (limit.dimension, limit.remaining, limit.seconds) == (
         expected[0],
         expected[1],
         expected[2] if expected[2] is None else pytest.approx(expected[2], abs=0.001),
@@ -98,28 +98,28 @@ def test_headers_without_limits_say_nothing():
     st.text(max_size=300) | st.from_regex(r"[0-9:.TZhmsµ+=;, rt-]{0,60}", fullmatch=True),
 )
 def test_whatever_a_server_sends_does_no_harm(name, value):
-    for allowance in read_allowances({name: value, "x-ratelimit-remaining-requests": "1"}, lambda: NOW):
-        assert allowance.remaining >= 0
-        assert allowance.seconds is None or allowance.seconds >= 0
+    for limit in read_rate_limits({name: value, "x-ratelimit-remaining-requests": "1"}, lambda: NOW):
+        assert limit.remaining >= 0
+        assert limit.seconds is None or limit.seconds >= 0
 
 
 def test_nobody_has_to_listen():
-    tell_allowances({"x-ratelimit-remaining": "1"})
+    report_rate_limits({"x-ratelimit-remaining": "1"})
 
 
 @pytest.mark.parametrize("status", [200, 429])
 async def test_a_listener_hears_of_every_response_refusals_too(status):
-    heard: list[Allowance] = []
+    heard: list[RateLimit] = []
     answer = servers.answering(
         servers.whole(b"{}", status, x_ratelimit_remaining_requests="0", x_ratelimit_reset_requests="2s")
     )
     async with servers.serving(answer) as server:
-        with allowances_to(heard.extend):
+        with rate_limits_to(heard.extend):
             try:
                 async with http.request("GET", http.reach(http.URL(server.url), Route()), {}, None) as response:
                     await response.whole()
             except http.ProviderError:
                 assert status == 429
-        tell_allowances({"x-ratelimit-remaining": "9"})
+        report_rate_limits({"x-ratelimit-remaining": "9"})
 
-    assert heard == [Allowance("requests", 0.0, 2.0)]
+    assert heard == [RateLimit("requests", 0.0, 2.0)]

@@ -1,4 +1,4 @@
-"""Requests that belong together hand their connection on, and read their settings once."""
+"""Requests of one group share connections and read their settings once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from flowgpt_magic.errors import ProviderConnectionError, ProviderError, StreamInterruptedError
 from flowgpt_magic.providers.flowgpt import FlowGpt
 from flowgpt_magic.providers.http import connection as http_connection
-from flowgpt_magic.providers.request_group import RequestGroup, once, once_awaited, shared
+from flowgpt_magic.providers.request_group import RequestGroup, await_once, call_once, shared_in_group
 from tests import servers
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -29,33 +29,33 @@ class Thing:
 
 
 async def test_what_is_shared_is_made_once_and_closed_at_the_end():
-    together = RequestGroup()
-    together.join()
+    group = RequestGroup()
+    group.join()
 
-    one, other = shared(Thing), shared(Thing)
-    await together.close()
+    one, other = shared_in_group(Thing), shared_in_group(Thing)
+    await group.close()
 
     assert one is other
     assert one.closed
 
 
 async def test_a_request_by_itself_shares_nothing():
-    assert shared(Thing) is None
+    assert shared_in_group(Thing) is None
 
 
 async def test_it_holds_for_the_task_and_those_begun_in_it_alone():
-    together = RequestGroup()
+    group = RequestGroup()
 
     async def inside() -> Thing | None:
-        together.join()
+        group.join()
         return await asyncio.create_task(find())
 
     async def find() -> Thing | None:
-        return shared(Thing)
+        return shared_in_group(Thing)
 
     assert await asyncio.create_task(inside()) is not None
     assert await asyncio.create_task(find()) is None
-    await together.close()
+    await group.close()
 
 
 async def test_a_question_is_asked_once_for_the_same_values():
@@ -65,18 +65,20 @@ async def test_a_question_is_asked_once_for_the_same_values():
         asked.append(dict(given))
         return len(asked)
 
-    together = RequestGroup()
-    together.join()
+    group = RequestGroup()
+    group.join()
 
-    assert [once(ask, {"a": 1}), once(ask, {"a": 1}), once(ask, {"a": 2}), once(ask, {"a": []})] == [1, 1, 2, 3]
-    assert [once(ask, {"a": []})] == [4]
+    results = [call_once(ask, arguments) for arguments in ({"a": 1}, {"a": 1}, {"a": 2}, {"a": []})]
+
+    assert results == [1, 1, 2, 3]
+    assert [call_once(ask, {"a": []})] == [4]
 
 
 async def test_by_itself_each_asks():
     asked = []
 
     for _ in range(2):
-        once(asked.append, {"a": 1})
+        call_once(asked.append, {"a": 1})
 
     assert len(asked) == 2
 
@@ -107,18 +109,18 @@ def keeping_open(*blocks: bytes):
 
 
 async def asked_together(url: str, count: int = 3, at_once: int = 1) -> list[str]:
-    """Ask so often, together."""
-    together, seats = RequestGroup(), asyncio.Semaphore(at_once)
+    """Send this many prompts as one group."""
+    group, seats = RequestGroup(), asyncio.Semaphore(at_once)
 
     async def ask() -> str:
-        together.join()
+        group.join()
         async with seats:
             return await FlowGpt.create_async("", MESSAGES, base_url=url)
 
     try:
         return list(await asyncio.gather(*(ask() for _ in range(count))))
     finally:
-        await together.close()
+        await group.close()
 
 
 async def test_requests_that_belong_together_use_one_connection_after_the_other():
@@ -147,13 +149,13 @@ async def test_by_themselves_each_has_its_own():
 
 async def test_a_connection_that_is_left_in_the_middle_is_closed_and_not_handed_on():
     async with servers.serving(servers.stalling(servers.CHUNKED, servers.framed(servers.line("first")))) as server:
-        together = RequestGroup()
-        together.join()
+        group = RequestGroup()
+        group.join()
         async with aclosing(FlowGpt.create_async_generator("", MESSAGES, base_url=server.url)) as chunks:
             assert await anext(chunks) == "first"
 
         await asyncio.wait_for(server.gone.wait(), 10)
-        await together.close()
+        await group.close()
 
 
 async def test_after_a_failure_the_others_go_on():
@@ -163,13 +165,13 @@ async def test_after_a_failure_the_others_go_on():
         await connection.send(next(answers))
 
     async with servers.serving(answer) as server:
-        together = RequestGroup()
-        together.join()
+        group = RequestGroup()
+        group.join()
         with pytest.raises(ProviderError, match="500"):
             await FlowGpt.create_async("", MESSAGES, base_url=server.url)
 
         assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
-        await together.close()
+        await group.close()
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -186,8 +188,8 @@ async def test_a_connection_that_the_server_has_closed_meanwhile_is_replaced_by_
             connection.reset()
 
     async with servers.serving(answer) as server:
-        together = RequestGroup()
-        together.join()
+        group = RequestGroup()
+        group.join()
 
         async def ask() -> str:
             return await FlowGpt.create_async("", MESSAGES, base_url=server.url)
@@ -196,7 +198,7 @@ async def test_a_connection_that_the_server_has_closed_meanwhile_is_replaced_by_
         later = [await ask() for _ in range(20)]
 
         assert first + later == ["hi"] * 23
-        await together.close()
+        await group.close()
 
 
 async def test_a_server_that_never_answers_is_asked_once_on_a_new_connection_and_then_given_up():
@@ -205,15 +207,15 @@ async def test_a_server_that_never_answers_is_asked_once_on_a_new_connection_and
             await connection.send(servers.CHUNKED + servers.framed(servers.line("hi")) + servers.END)
 
     async with servers.serving(answer) as server:
-        together = RequestGroup()
-        together.join()
+        group = RequestGroup()
+        group.join()
         assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
 
         with pytest.raises(StreamInterruptedError, match="without an answer"):
             await FlowGpt.create_async("", MESSAGES, base_url=server.url)
 
         assert len(server.requests) == 2
-        await together.close()
+        await group.close()
 
 
 async def test_a_server_that_has_gone_is_tried_once_more_and_then_the_refusal_is_told(monkeypatch):
@@ -233,15 +235,15 @@ async def test_a_server_that_has_gone_is_tried_once_more_and_then_the_refusal_is
         server.refuse_others()
 
     async with servers.listening(answer_once, servers.Server()) as server:
-        together = RequestGroup()
-        together.join()
+        group = RequestGroup()
+        group.join()
         assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
 
         with pytest.raises(ProviderConnectionError, match="connection refused"):
             await asyncio.wait_for(FlowGpt.create_async("", MESSAGES, base_url=server.url), 10)
 
         assert len(tries) == 3
-        await together.close()
+        await group.close()
 
 
 async def test_broken_framing_on_a_connection_that_was_handed_on_is_told():
@@ -255,22 +257,22 @@ async def test_broken_framing_on_a_connection_that_was_handed_on_is_told():
             writer.write(body)
 
     async with servers.listening(handle, servers.Server()) as server:
-        together = RequestGroup()
-        together.join()
+        group = RequestGroup()
+        group.join()
         assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
 
         with pytest.raises(StreamInterruptedError):
             await asyncio.wait_for(FlowGpt.create_async("", MESSAGES, base_url=server.url), 10)
-        await together.close()
+        await group.close()
 
 
 async def test_what_one_request_drops_is_not_another_ones_connection():
     async with keeping_open(servers.line("hi")) as server:
-        together = RequestGroup()
-        together.join()
+        group = RequestGroup()
+        group.join()
         chunks = FlowGpt.create_async_generator("", MESSAGES, base_url=server.url)
         assert [chunk async for chunk in chunks] == ["hi"]
-        connector = shared(http_connection.Connector.for_many)
+        connector = shared_in_group(http_connection.Connector.for_many)
         (waiting,) = (each for pool in connector._conns.values() for each, _since in pool)
         line = http_connection.line_of_task.get()
         waiting.transport.get_write_buffer_size = lambda: 1  # as if another request were being sent
@@ -279,7 +281,7 @@ async def test_what_one_request_drops_is_not_another_ones_connection():
         line.drop()
 
         assert not waiting.transport.is_closing()
-        await together.close()
+        await group.close()
 
 
 # What takes a while to find out
@@ -302,23 +304,23 @@ class Finding:
 
 
 async def test_all_wait_for_one_answer():
-    together, finding = RequestGroup(), Finding()
-    together.join()
+    group, finding = RequestGroup(), Finding()
+    group.join()
 
-    waiting = [asyncio.create_task(once_awaited(finding, {"a": 1, "b": {"c": "d"}})) for _ in range(5)]
+    waiting = [asyncio.create_task(await_once(finding, {"a": 1, "b": {"c": "d"}})) for _ in range(5)]
     await asyncio.sleep(0)
     finding.may.set()
 
     assert await asyncio.gather(*waiting) == [1] * 5
-    assert await once_awaited(finding, {"a": 1, "b": {"c": "d"}}) == 1
-    assert await once_awaited(finding, {"a": 1, "b": {"c": "e"}}) == 2
-    await together.close()
+    assert await await_once(finding, {"a": 1, "b": {"c": "d"}}) == 1
+    assert await await_once(finding, {"a": 1, "b": {"c": "e"}}) == 2
+    await group.close()
 
 
 async def test_one_that_is_cancelled_while_it_waits_cancels_no_other():
-    together, finding = RequestGroup(), Finding()
-    together.join()
-    first, other = (asyncio.create_task(once_awaited(finding, {"a": 1})) for _ in range(2))
+    group, finding = RequestGroup(), Finding()
+    group.join()
+    first, other = (asyncio.create_task(await_once(finding, {"a": 1})) for _ in range(2))
     await asyncio.sleep(0)
 
     first.cancel()
@@ -326,36 +328,36 @@ async def test_one_that_is_cancelled_while_it_waits_cancels_no_other():
     finding.may.set()
 
     assert await other == 1
-    await together.close()
+    await group.close()
 
 
 async def test_after_a_failure_it_is_asked_again():
-    together, finding = RequestGroup(), Finding(failures=1)
-    together.join()
+    group, finding = RequestGroup(), Finding(failures=1)
+    group.join()
     finding.may.set()
 
     with pytest.raises(ProviderError):
-        await once_awaited(finding, {"a": 1})
+        await await_once(finding, {"a": 1})
 
-    assert await once_awaited(finding, {"a": 1}) == 2
-    await together.close()
+    assert await await_once(finding, {"a": 1}) == 2
+    await group.close()
 
 
 async def test_by_itself_each_waits_for_its_own():
     finding = Finding()
     finding.may.set()
 
-    assert [await once_awaited(finding, {"a": 1}) for _ in range(2)] == [1, 2]
+    assert [await await_once(finding, {"a": 1}) for _ in range(2)] == [1, 2]
 
 
 async def test_nothing_is_being_found_out_any_more_after_the_end():
-    together, finding = RequestGroup(), Finding()
-    together.join()
-    waiting = asyncio.create_task(once_awaited(finding, {"a": 1}))
+    group, finding = RequestGroup(), Finding()
+    group.join()
+    waiting = asyncio.create_task(await_once(finding, {"a": 1}))
     await asyncio.sleep(0)
     waiting.cancel()
 
-    await together.close()
+    await group.close()
     await asyncio.sleep(0)
 
     await asyncio.wait({waiting})

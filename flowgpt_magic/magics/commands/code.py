@@ -41,7 +41,7 @@ _TIMES = re.compile(r"run_(?:cell|line)_magic\('time'")
 
 @subcommand("Ask what is wrong with what failed last, and for the corrected code: ``fix [MODEL] [options] [WORDS]``.")
 def fix(state: ShellState, rest: str) -> Shown:
-    read = options.read_line(rest, models.is_model)
+    read = options.read_line(rest, models.is_model_name)
     if last_error() is None:
         raise OptionError(
             "nothing has failed yet: %flowgpt fix asks about the last error of a cell; "

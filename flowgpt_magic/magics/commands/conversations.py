@@ -128,7 +128,7 @@ def redo(state: ShellState, rest: str) -> Shown:
 
 @subcommand("Ask the last prompt again, perhaps of another model: ``retry [-m MODEL] [-t NUMBER]``.")
 def retry(state: ShellState, rest: str) -> Shown:
-    read = options.read_line(rest, models.is_model)
+    read = options.read_line(rest, models.is_model_name)
     if read.prompt:
         raise OptionError(f"%flowgpt retry takes options only; {options.SEND_INSTEAD}")
     out = read.options.pop("out", None)
@@ -313,7 +313,7 @@ def system(state: ShellState, rest: str) -> Shown:
 def model(state: ShellState, rest: str) -> Shown:
     conversation = state.conversation()
     if rest:
-        conversation.set(model=None if rest.lower() == "none" else models.chosen_name(options.unquoted(rest)))
+        conversation.set(model=None if rest.lower() == "none" else models.canonical_name(options.unquoted(rest)))
     return without_passwords(str(models.find_model(conversation.settings().model)))
 
 

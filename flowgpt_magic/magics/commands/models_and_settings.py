@@ -100,7 +100,7 @@ def _conversation_value(name: str, value: str) -> str | None:
     """``value`` as a conversation keeps it; None takes it back."""
     if value.lower() == NONE:
         return None
-    return models.chosen_name(value) if name == "model" else value
+    return models.canonical_name(value) if name == "model" else value
 
 
 def _in_force(state: ShellState) -> settings.Settings:
@@ -217,7 +217,7 @@ def _listed(name: str, found: type[Provider], chosen: settings.Settings) -> dict
 
     Raises what the provider's server answers, or that it does not in time.
     """
-    listed = bridge.run(models.listed(name, found, chosen))
+    listed = bridge.run(models.list_models(name, found, chosen))
     unasked = found.get_models()
     return {
         model: (model in unasked and found.would_answer(chosen, model)) or f"yes{_context(model)}" for model in listed
@@ -402,7 +402,7 @@ def _keep(made: Alias) -> None:
 
     target = models.find_model(made.target)
     check_params(target, {**made.params, **({"extra_headers": made.extra_headers} if made.extra_headers else {})})
-    address, key = models.address_and_key(made.target)
+    address, key = models.server_settings(made.target)
     given = {"--endpoint": (address, made.base_url), "--key-variable": (key, made.key_variable)}
     for flag, (name, value) in given.items():
         if value and name not in target.provider_class.settings:

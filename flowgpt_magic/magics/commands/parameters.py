@@ -33,7 +33,7 @@ def set_line(conversation: Conversation, rest: str) -> list[str]:
 
 def set_named(conversation: Conversation, name: str, value: str) -> list[str]:
     """Set ``name``, which is no setting but a parameter of whoever is asked here; an empty ``value`` sets nothing."""
-    taken = registry.taken_by(models.find_model(conversation.settings().model))
+    taken = registry.parameter_names(models.find_model(conversation.settings().model))
     if name not in taken:
         more = parameters.BODY in taken
         advice = f"; %flowgpt set {parameters.BODY} {{…}} takes further fields of the request" if more else ""

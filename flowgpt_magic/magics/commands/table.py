@@ -135,6 +135,6 @@ def _refuse_typo(word: str) -> None:
     """Raise ``OptionError`` for a word that is nearly a subcommand: it would be asked instead of done."""
     known = [name for name in COMMANDS if len(name) > SHORT]
     near = get_close_matches(word.lower(), known, n=1, cutoff=NEAR) if word[0] not in "-{" else []
-    if near and not models.is_model(word):
+    if near and not models.is_model_name(word):
         hint = f"did you mean {near[0]}? %flowgpt -- {word} sends it as a prompt"
         raise OptionError(f"there is no subcommand {word}; {hint}")

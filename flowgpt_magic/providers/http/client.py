@@ -22,8 +22,8 @@ from flowgpt_magic.errors import PromptError, ProtocolError, ProviderError, Sett
 from flowgpt_magic.providers.http.body import Blocks
 from flowgpt_magic.providers.http.connection import Connector, Line, Peer, Route, find_proxy, line_of_task
 from flowgpt_magic.providers.http.errors import explain, status_error, timeout_error
-from flowgpt_magic.providers.rate_limit_headers import tell_allowances
-from flowgpt_magic.providers.request_group import shared
+from flowgpt_magic.providers.rate_limit_headers import report_rate_limits
+from flowgpt_magic.providers.request_group import shared_in_group
 from flowgpt_magic.redaction import without_passwords
 from flowgpt_magic.text import cut_between_words, printable, sentences
 
@@ -277,7 +277,7 @@ def request(
 
 
 class _Request:
-    """A request while its response is read. It is no generator: see ``enclosed``."""
+    """A request while its response is read. It is no generator: see ``inner_generator``."""
 
     def __init__(self, method: str, peer: Peer, headers: Mapping[str, str], body: Any, refused: Refuse) -> None:
         self._method, self._peer, self._headers, self._body, self._refused = method, peer, headers, body, refused
@@ -293,11 +293,11 @@ class _Request:
 
     async def _send(self) -> Response:
         data = None if self._body is None else encode_json(self._body)
-        if (session := shared(_session_for_many)) is None:
+        if (session := shared_in_group(_session_for_many)) is None:
             session = self._own_session = _session(Connector(force_close=True))
         self._exchange = _Exchange(session, self._peer)
         response = await self._exchange.send_on(self._method, self._headers, data)
-        tell_allowances(response.headers)
+        report_rate_limits(response.headers)
         blocks = Blocks(response, self._peer)
         if response.status >= 300:
             raise self._refused(response.status, response.headers, await _error_body(blocks), self._peer)
@@ -326,7 +326,7 @@ def _session(connector: Connector, *, shares: bool = False) -> aiohttp.ClientSes
 
 def _session_for_many() -> aiohttp.ClientSession:
     """The session of requests that share their connections."""
-    return _session(shared(Connector.for_many) or Connector.for_many(), shares=True)
+    return _session(shared_in_group(Connector.for_many) or Connector.for_many(), shares=True)
 
 
 class _Exchange:

@@ -28,7 +28,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.providers.failure_reports import SHOWN, WORDS, asked_wait, failure_text, refused_by_base, report_of
 from flowgpt_magic.providers.http.connection import Peer
-from flowgpt_magic.providers.rate_limit_headers import exhausted_wait
+from flowgpt_magic.providers.rate_limit_headers import wait_until_reset
 from flowgpt_magic.text import cut_between_words, one_line, sentences
 
 CHALLENGES = ("Just a moment...", "Attention Required! | Cloudflare")  # titles of the bot checks
@@ -178,7 +178,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes, peer: Pee
     if delay is None:
         delay = asked_wait(report_of(page), shown)
     if delay is None and status == 429:
-        delay = exhausted_wait(headers)
+        delay = wait_until_reset(headers)
     message = f"{peer.host} answered {status}" + (f": {shown}" if shown else "")
     if delay:
         message = f"{message.rstrip('. ')}; {_wait_text(delay)}"

@@ -576,4 +576,4 @@ def test_parameters_that_are_no_json_are_an_error(line):
 def test_parameters_arrive_as_they_were_written(parameters):
     line = from_ai(f"echo -m {json.dumps(parameters)}", "x")
 
-    assert dict(options.read_line(line, models.is_model).options.get("param", [])) == parameters
+    assert dict(options.read_line(line, models.is_model_name).options.get("param", [])) == parameters

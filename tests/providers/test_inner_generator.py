@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flowgpt_magic.providers.enclosed import Enclosed
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 from tests import certificates
 from tests.models_on_disk import weights_on_disk
 from tests.openai_servers import STREAM, chunk, streaming
@@ -198,7 +198,7 @@ class Letters:
 
     async def outer(self) -> AsyncGenerator[str, None]:
         try:
-            async with Enclosed(self.inner()) as letters:
+            async with InnerGenerator(self.inner()) as letters:
                 async for letter in letters:
                     yield letter
         finally:
@@ -207,7 +207,7 @@ class Letters:
 
 async def test_items_come_in_order_and_the_end_closes() -> None:
     letters = Letters()
-    async with Enclosed(letters.outer()) as found:
+    async with InnerGenerator(letters.outer()) as found:
         assert [each async for each in found] == ["a", "b", "c"]
     assert letters.closed == ["inner", "outer"]
 
@@ -234,7 +234,7 @@ def test_one_that_was_never_begun_is_closed_too() -> None:
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reports.append(context))
-        async with Enclosed(letters.inner()) as found:
+        async with InnerGenerator(letters.inner()) as found:
             pass
         with pytest.raises(StopAsyncIteration):
             await found.__anext__()

@@ -17,7 +17,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-class Enclosed(Generic[T]):
+class InnerGenerator(Generic[T]):
     """Iterates over ``items`` within ``async with``, and closes them when that is left.
 
     ``items`` must not have been iterated over before.
@@ -27,7 +27,7 @@ class Enclosed(Generic[T]):
         self._items = items
         self._begun = False
 
-    async def __aenter__(self) -> Enclosed[T]:
+    async def __aenter__(self) -> InnerGenerator[T]:
         return self
 
     async def __aexit__(
@@ -35,7 +35,7 @@ class Enclosed(Generic[T]):
     ) -> None:
         await self.aclose()
 
-    def __aiter__(self) -> Enclosed[T]:
+    def __aiter__(self) -> InnerGenerator[T]:
         return self
 
     def __anext__(self) -> Awaitable[T]:
