@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests import processes
+
+# A background job starts with interrupts ignored, and all its children too; tests interrupt themselves and each other.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An example may take long on a busy machine; nothing here is proved by the clock.
 settings.register_profile("flowgpt", deadline=None)
@@ -37,6 +43,18 @@ def over_http_and_tls(request: pytest.FixtureRequest) -> Iterator[None]:
         patch.setenv("SSL_CERT_FILE", str(certificates.authority().bundle))
         with servers.speaking_by(servers.Way("https" in request.param, "close" in request.param)):
             yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left() -> Iterator[None]:
+    """Fail where a process outlives the run that started it: say which, and which test it is from, and kill it."""
+    os.environ[processes.RUN] = str(os.getpid())
+    yield
+    living = processes.left_over()
+    names = [processes.described(process) for process in living]
+    for process in living:
+        process.kill()
+    assert not living, "\n".join(["processes that tests have left behind:", *names])
 
 
 @pytest.fixture(autouse=True)
