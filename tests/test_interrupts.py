@@ -99,7 +99,7 @@ CHANGES = """
 import json, os, signal, sys
 import flowgpt_magic
 from flowgpt_magic.history import notebook_history
-from flowgpt_magic.history.notebook_history import Journal
+from flowgpt_magic.history.notebook_history import NotebookHistory
 from IPython.terminal.interactiveshell import TerminalInteractiveShell
 
 STEP = int(sys.argv[1])
@@ -185,7 +185,7 @@ def settled():
     here = notebook_history.here()
     for _ in range(200):
         here.flush()
-        fresh = Journal(here.place, here.location)
+        fresh = NotebookHistory(here.place, here.location)
         memory, file = state(here), state(fresh)
         fresh.close()
         if memory == file and not any(turn[-1] == "streaming" for each in memory.values() for turn in each[3]):

@@ -317,9 +317,9 @@ async def listen(saver: BackgroundWriter) -> tuple[list[float], list[float]]:
 
 KERNEL = """
 import itertools, sys, time
-from flowgpt_magic.history.background_writer import Saver
+from flowgpt_magic.history.background_writer import BackgroundWriter
 from tests.records import conversation_record, notebook_record, turn_record
-saver = Saver(sys.argv[1])
+saver = BackgroundWriter(sys.argv[1])
 notebook = notebook_record(notebook_id="notebook", key="key")
 conversation = conversation_record(notebook, conversation_id="conversation")
 saver.save(notebook)

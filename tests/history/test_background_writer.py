@@ -102,14 +102,14 @@ def locked(path: Path) -> Iterator[None]:
 
 START = """
     import os, sys, threading
-    from flowgpt_magic.history.background_writer import Saver
+    from flowgpt_magic.history.background_writer import BackgroundWriter
     from tests.records import conversation_record, notebook_record, turn_record
 
     notebook = notebook_record(notebook_id="notebook", key="key")
     conversation = conversation_record(notebook, conversation_id="conversation")
 
     def begin(path, interval=0.05):
-        saver = Saver(path, warn=lambda line: print(line, file=sys.stderr, flush=True), interval=interval)
+        saver = BackgroundWriter(path, warn=lambda line: print(line, file=sys.stderr, flush=True), interval=interval)
         saver.save(notebook)
         saver.save(conversation)
         return saver
@@ -668,7 +668,7 @@ def test_a_fork_leaves_what_is_kept_in_memory_where_it_is():
 def test_a_child_that_was_forked_while_a_saver_started_ends(path):
     python(
         """
-        saver = Saver(sys.argv[1])
+        saver = BackgroundWriter(sys.argv[1])
         saver.save(notebook)
         started, over = threading.Event(), threading.Event()
 

@@ -128,7 +128,7 @@ START = """
     import os, resource, sys
     from flowgpt_magic.history import database as history  # now: what cannot be read later is loaded
     from flowgpt_magic.history import file as history_file
-    from flowgpt_magic.history.background_writer import Saver
+    from flowgpt_magic.history.background_writer import BackgroundWriter
     from tests.records import conversation_record, notebook_record, turn_record
 
     notebook = notebook_record(notebook_id="notebook", key="key")
@@ -136,7 +136,7 @@ START = """
     lines = []
 
     def begin(path):
-        saver = Saver(path, warn=lines.append)
+        saver = BackgroundWriter(path, warn=lines.append)
         saver.save(notebook)
         saver.save(conversation)
         return saver
