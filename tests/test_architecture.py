@@ -225,7 +225,7 @@ LOADED = {
     "magics.magic",
     "printing",
     "prompt.magic_line",
-    "prompt.parameters",
+    "prompt.parameter_syntax",
     "settings.extra_headers",
     "settings.parameters",
     "settings.settings",

@@ -14,7 +14,7 @@ from flowgpt_magic.prompt.compose import system_prompt
 from flowgpt_magic.providers.llama_cpp.weights import check_gguf
 from flowgpt_magic.regular_files import read_beginning, read_file
 from flowgpt_magic.replies import schema as schemas
-from flowgpt_magic.transcripts import files as export
+from flowgpt_magic.transcripts import files
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
 
@@ -39,7 +39,7 @@ KINDS = [device, pipe, listening_socket, Path.mkdir]
 @pytest.mark.parametrize(
     "read",
     [
-        export.read,
+        files.read,
         images.image_url,
         lambda path: schemas.read_schema_file(str(path)),
         lambda path: system_prompt(f"@{path}"),

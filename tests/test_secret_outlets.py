@@ -41,7 +41,7 @@ from flowgpt_magic.providers.registry import find_provider
 from flowgpt_magic.replies import log, tracing
 from flowgpt_magic.replies.dry_run import DryRun
 from flowgpt_magic.replies.reply import Reply
-from flowgpt_magic.transcripts import files as export
+from flowgpt_magic.transcripts import files
 from flowgpt_magic.transcripts.bundles import transcript_bundle
 from tests.records import conversation_record, notebook_record, turn_record
 from tests.shell_states import new_state, run_line
@@ -216,7 +216,7 @@ def exports(secret: str, folder: Path, patch: pytest.MonkeyPatch) -> object:
         parameters={"api_base": secret, "further": [{"x": secret}]},
     )
     turns = [*Conversation("of errors").turns, turn]
-    paths = [export.write(folder / f"t{ending}", "main", "", turns) for ending in export.FORMATS]
+    paths = [files.write(folder / f"t{ending}", "main", "", turns) for ending in files.FORMATS]
     assert len(paths) == 4
     return [path.read_text("utf-8") for path in paths]
 

@@ -30,7 +30,7 @@ from flowgpt_magic.completion.values import (
     nothing,
     of_setting,
 )
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.prompt.references import resolve, steps
 from flowgpt_magic.text import cut
 
@@ -45,7 +45,7 @@ _OPEN = re.compile(r""""[^"]*\Z|'[^']*\Z""")
 _CLAIM = re.compile(r"[\w.-]+[:/]\S+")
 _TO_ESCAPE = re.compile(r"""[\s"']|\\(?=[\\"' ])""")
 _PROBE = "flowgpt_probe"
-PARAM = options.BY_FLAG["-P"]
+PARAM = magic_line.BY_FLAG["-P"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _on_line(text: str, place: int, cursor: int, known: Known, *, first: bool = 
     if assigned := _ASSIGNED.match(text, place, cursor):
         place, first = assigned.end(), False
     used: set[str] = set()
-    option: options.Option | None = None
+    option: magic_line.Option | None = None
     while (
         end := _end(text, place := _skip(text, place, cursor), cursor, value=option is not None, option=option)
     ) < cursor:
@@ -91,7 +91,7 @@ def _on_line(text: str, place: int, cursor: int, known: Known, *, first: bool = 
         elif first and word in known.commands():
             return _argument(word, text, end, cursor, known)
         elif re.match(r"--?[A-Za-z]", word):
-            given = options.BY_FLAG.get(name)
+            given = magic_line.BY_FLAG.get(name)
             used |= {given.name} if given and not given.many else set()
             option = given if given and given.value and not equals else None
         elif "model" not in used and word != "--" and _is_model(word, known):
@@ -109,10 +109,10 @@ def _word_of(text: str, place: int, cursor: int, known: Known, used: set[str], *
     typed = text[place:cursor]
     flag, equals, _value = typed.partition("=")
     if equals and flag.startswith("--"):
-        given = options.BY_FLAG.get(flag)
+        given = magic_line.BY_FLAG.get(flag)
         return _value_of(VALUES.get(given.name if given else "", nothing), text, place + len(flag) + 1, cursor, known)
     if typed.startswith("-"):
-        flags = {flag: option for flag, option in options.BY_FLAG.items() if option.name not in used}
+        flags = {flag: option for flag, option in magic_line.BY_FLAG.items() if option.name not in used}
         return _best(text, place, cursor, [Item(flag, cut(option.text, 60)) for flag, option in flags.items()])
     if "{" in typed:
         return Found(cursor) if "raw" in used else _reference(text, place, cursor, known)
@@ -140,7 +140,7 @@ def _argument(command: str, text: str, place: int, cursor: int, known: Known) ->
         if flag:
             flag = None
         elif name in left:
-            source = left[name] if options.BY_FLAG.get(name) is PARAM else left.pop(name)
+            source = left[name] if magic_line.BY_FLAG.get(name) is PARAM else left.pop(name)
             flag = None if equals else source
         else:
             bare.append(word)
@@ -174,7 +174,7 @@ def _value_of(source: Source, text: str, start: int, cursor: int, known: Known, 
             closing = "" if text.startswith(quote, cursor) or item.type == "folder" else quote
             items += [] if quote in item.text else [Item(item.text + closing, item.type)]
         elif whole:
-            items += [item] if " ".join(options.words(item.text)) == item.text else []
+            items += [item] if " ".join(magic_line.words(item.text)) == item.text else []
         else:
             items.append(Item(_TO_ESCAPE.sub(r"\\\g<0>", item.text), item.type))
     return _best(text, start, cursor, items)
@@ -195,21 +195,21 @@ def _skip(text: str, place: int, cursor: int) -> int:
     return place
 
 
-def _end(text: str, place: int, cursor: int, *, value: bool, option: options.Option | None = None) -> int:
+def _end(text: str, place: int, cursor: int, *, value: bool, option: magic_line.Option | None = None) -> int:
     """Where the word at ``place`` ends, at the latest at the cursor; in a ``value`` a quote may be open still.
 
     It may be JSON with spaces where it is the value of an ``option`` that takes that.
     """
     if option and option.json:
         with suppress(ValueError):
-            closed = options.option_value(option, text[:cursor], place)[1]
+            closed = magic_line.option_value(option, text[:cursor], place)[1]
             return closed if _is_closed(text[place:closed]) else cursor
         return cursor
     inner = re.compile(r"--[\w-]+=").match(text, place, cursor)
     start = inner.end() if inner else place
     if (value or inner) and _OPEN.match(text, start, cursor):
         return cursor
-    if (value or inner) and (quoted := options.TYPOGRAPHIC.match(text, start, cursor)):
+    if (value or inner) and (quoted := magic_line.TYPOGRAPHIC.match(text, start, cursor)):
         return quoted.end()
     found = _WORD.match(text, place, cursor)
     return found.end() if found else cursor
@@ -221,7 +221,7 @@ def _is_closed(value: str) -> bool:
 
 
 def _is_model(word: str, known: Known) -> bool:
-    name = "".join(options.words(word))
+    name = "".join(magic_line.words(word))
     return bool(_CLAIM.fullmatch(name) and "://" not in name) or any(each.text == name for each in known.models())
 
 

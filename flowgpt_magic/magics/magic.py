@@ -34,7 +34,7 @@ from flowgpt_magic.errors import (
     keep_last_error,
 )
 from flowgpt_magic.magics.input_transforms import TRANSFORMERS, is_whole_cell, keep_automagic_question
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 
 try:
     from IPython.core.completer import context_matcher
@@ -206,7 +206,7 @@ class FlowGPT(Magics):
         from flowgpt_magic.providers import models
 
         request = display.request()  # now, because it may be another cell's when the reply has ended
-        read = options.read_line(line, models.is_model_name)
+        read = magic_line.read_line(line, models.is_model_name)
         if read.options.pop("help", False):
             display.show_answer(commands.whole_help(), [])
             return None
@@ -370,7 +370,7 @@ def _refuse_typo(first_line: str) -> None:
 
 def _nothing_but_options(rest: str) -> bool:
     try:
-        read = options.read_line(rest, lambda _word: False)
+        read = magic_line.read_line(rest, lambda _word: False)
     except OptionError:
         return rest.lstrip().startswith("-")  # a mistake in one
     return bool(read.options) and not read.prompt

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import OptionError, closest
-from flowgpt_magic.prompt.parameters import together
+from flowgpt_magic.prompt.parameter_syntax import merged
 
 if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what they work with
     from flowgpt_magic.conversation import Conversation
@@ -40,7 +40,7 @@ class Asked:
         """From the options of a magic line, by their names."""
         values = dict(given)
         switches = frozenset(name for name in SWITCHES if values.pop(name, False))
-        params = together(values.pop("param", ()))
+        params = merged(values.pop("param", ()))
         if "max-tokens" in values and "max_tokens" in params:
             raise OptionError("max_tokens is there twice, as --max-tokens and as -P: which one do you mean?")
         if "max-tokens" in values:  # only what a provider names among its parameters is passed on, and the rest refused

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.place import NO_CELL
-from flowgpt_magic.panel.composer import COMMANDS, command_in, complete, complete_attached, prompt_in
+from flowgpt_magic.panel.composer import COMMANDS, command_in, complete_attached, complete_input, prompt_in
 from flowgpt_magic.panel.output import ROOM, marked, shell, surroundings, transcript
 from flowgpt_magic.panel.protocol import Facts, fit
 from flowgpt_magic.panel.state import PanelError, PanelState, Typed
 from flowgpt_magic.prompt.compose import compose
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import without_passwords
-from flowgpt_magic.transcripts import files as export
+from flowgpt_magic.transcripts import files
 
 AROUND = 40  # characters of a find before and behind it
 FOUND = 100  # finds that are shown
@@ -237,7 +237,7 @@ def export_(panel: PanelState, request: Facts) -> Facts:
     ending = value(request, "format", str)
     conversation = panel.conversation
     with tempfile.TemporaryDirectory(prefix="flowgpt-") as folder:
-        path = export.write(
+        path = files.write(
             Path(folder) / f"transcript.{ending}", conversation.name, conversation.record.system, conversation.turns
         )
         content = path.read_text("utf-8")
@@ -251,7 +251,7 @@ def complete_(panel: PanelState, request: Facts) -> Facts:
     if request.get("attach"):
         return complete_attached(text, shell()).told()
     named = [each.name for each in panel.choices() if each.name] if text.startswith("/model ") else []
-    return complete(text, shell(), panel.journal.names(), lambda: named).told()
+    return complete_input(text, shell(), panel.journal.names(), lambda: named).told()
 
 
 def kept(panel: PanelState, _request: Facts) -> Facts:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowgpt_magic.completion import complete as completion
+from flowgpt_magic.completion import complete
 from flowgpt_magic.completion.shell import known
 from flowgpt_magic.errors import closest
 from flowgpt_magic.panel.protocol import Facts, fit
@@ -85,7 +85,7 @@ class Offered:
         return {"start": self.start, "items": [[fit(text), fit(about)] for text, about in self.items]}
 
 
-def complete(text: str, shell: Any, names: Sequence[str], models: Callable[[], Sequence[str]]) -> Offered:
+def complete_input(text: str, shell: Any, names: Sequence[str], models: Callable[[], Sequence[str]]) -> Offered:
     """What could stand at the end of a text in the composer; ``names`` are those of the conversations."""
     if text.startswith("/") and not text.startswith("//") and "\n" not in text:
         return _command(text, names, models)
@@ -112,7 +112,7 @@ def _fitting(start: int, typed: str, items: Sequence[tuple[str, str]]) -> Offere
 
 def _from_cell(before: str, typed: str, shell: Any) -> Offered:
     cell = before + typed
-    found = completion.complete(cell, len(cell), known(shell)) if shell is not None else None
+    found = complete.complete(cell, len(cell), known(shell)) if shell is not None else None
     if found is None:
         return Offered(len(typed))
     items = tuple((each.text, each.type) for each in found.items)

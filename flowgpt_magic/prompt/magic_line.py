@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowgpt_magic.errors import OptionError, closest
-from flowgpt_magic.prompt import parameters as written_parameters
+from flowgpt_magic.prompt import parameter_syntax
 from flowgpt_magic.settings import FORMATS, number, one_of, temperature, whole_number
 
 # A cell's line that is none of a prompt: a subcommand that takes the lines below.
@@ -62,7 +62,7 @@ OPTIONS = (
         "param",
         "P",
         "NAME=VALUE",
-        written_parameters.read,
+        parameter_syntax.read,
         'a parameter of the provider: stop=["END"], extra_body={"top_a": 0.2}; as often as needed',
         many=True,
         json=True,
@@ -197,7 +197,7 @@ def _read_option(line: str, result: Line, place: int) -> int:
 
 def option_value(option: Option, line: str, place: int) -> tuple[str, int]:
     """The value of ``option`` that begins at ``place``, without the shell's quotes, and where it ends."""
-    return written_parameters.cut(line, place, _word) if option.json else _word(line, place)
+    return parameter_syntax.cut(line, place, _word) if option.json else _word(line, place)
 
 
 def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
@@ -225,7 +225,7 @@ def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
         else:
             break
     result.prompt = line[place:]
-    written_parameters.together(result.options.get("param", ()))  # raises where one is there twice
+    parameter_syntax.merged(result.options.get("param", ()))  # raises where one is there twice
     return result
 
 
@@ -257,7 +257,7 @@ def value_at(flag: str, line: str, place: int) -> tuple[str, int]:
 def parameter(flag: str, value: str) -> tuple[str, Any]:
     """``NAME=VALUE`` in two parts. Raises ``OptionError`` for what is none."""
     try:
-        return written_parameters.read(value)
+        return parameter_syntax.read(value)
     except ValueError as error:
         raise OptionError(f"{flag}: {error}") from None
 

@@ -31,7 +31,7 @@ from zlib import crc32
 from flowgpt_magic.errors import FileError, FlowGptError, OptionError
 from flowgpt_magic.messages import Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import without_passwords, without_secrets
 from flowgpt_magic.regular_files import read_file
@@ -438,12 +438,12 @@ def _asked(source: str) -> Facts | None:
             given = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
             return given | {"prompt": ast.literal_eval(call.args[0])}
     cell = _CELL.match(source)
-    if cell is None or (options.ABOVE_TEXT.fullmatch(cell[1]) and source[cell.end() :].strip()):
+    if cell is None or (magic_line.ABOVE_TEXT.fullmatch(cell[1]) and source[cell.end() :].strip()):
         return None
     try:
-        line = options.read_line(cell[1].rstrip(), models.is_model_name)
+        line = magic_line.read_line(cell[1].rstrip(), models.is_model_name)
     except OptionError:  # of a later version
-        line = options.Line()
+        line = magic_line.Line()
     return line.options | {"prompt": "\n".join(filter(None, [line.prompt, source[cell.end() :]])).strip("\n")}
 
 

@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from flowgpt_magic.bridge import Worker
 from flowgpt_magic.panel.stream import AHEAD, FRAME, PATIENCE
-from flowgpt_magic.transcripts import files as export
+from flowgpt_magic.transcripts import files
 from tests.browser.conftest import FLAGS, SCREENSHOTS, Lab, Notebook, chromium
 from tests.browser.flowgpt_hostile import TEXTS
 from tests.browser.panels import OPEN, Panel, in_cell
@@ -659,12 +659,12 @@ def test_a_conversation_is_exported_as_a_file(calm, tmp_path):
     for prompt in prompts:
         panel.answered(prompt)
 
-    files = [saved(panel, f"Export as {kind}", tmp_path) for kind in ("Markdown", "JSON", "a notebook")]
+    paths = [saved(panel, f"Export as {kind}", tmp_path) for kind in ("Markdown", "JSON", "a notebook")]
 
-    assert [path.name for path in files] == ["plan a_b.md", "plan a_b.json", "plan a_b.ipynb"]
-    for path in files:
-        read = export.read(path)
+    assert [path.name for path in paths] == ["plan a_b.md", "plan a_b.json", "plan a_b.ipynb"]
+    for path in paths:
+        read = files.read(path)
         assert (read.name, [(turn.prompt, turn.text) for turn in read.turns]) == ("plan a/b", [(p, p) for p in prompts])
-    notebook = nbformat.read(files[2], as_version=4)
+    notebook = nbformat.read(paths[2], as_version=4)
     nbformat.validate(notebook)
     assert [cell.source.split("\n", 1)[1] for cell in notebook.cells if cell.source.startswith("%%flowgpt")] == prompts

@@ -14,7 +14,7 @@ from flowgpt_magic.completion.complete import Found, complete
 from flowgpt_magic.completion.names import LIMIT, Item
 from flowgpt_magic.completion.values import Known
 from flowgpt_magic.magics.commands import table as commands
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 from tests.tabs import KNOWN, replaced, tab
 
 
@@ -82,9 +82,9 @@ def test_a_subcommand_is_offered_nowhere_else(text):
 def test_every_flag_is_offered_behind_a_dash_with_what_it_does(magic):
     found = complete(f"{magic} -", len(magic) + 2, KNOWN)
 
-    assert [each.text for each in found.items] == list(options.BY_FLAG)
+    assert [each.text for each in found.items] == list(magic_line.BY_FLAG)
     assert all(each.type for each in found.items)
-    assert tab(f"{magic} --|") == [f"--{option.name}" for option in options.OPTIONS]
+    assert tab(f"{magic} --|") == [f"--{option.name}" for option in magic_line.OPTIONS]
 
 
 def test_a_flag_that_is_there_is_not_offered_again_unless_it_may_be():
@@ -94,8 +94,8 @@ def test_a_flag_that_is_there_is_not_offered_again_unless_it_may_be():
 
 
 def test_a_row_that_is_added_to_the_options_is_offered(monkeypatch):
-    row = options.Option("zzz", "z", "", str, "sleep")
-    monkeypatch.setitem(options.BY_FLAG, "--zzz", row)
+    row = magic_line.Option("zzz", "z", "", str, "sleep")
+    monkeypatch.setitem(magic_line.BY_FLAG, "--zzz", row)
 
     assert tab("%%flowgpt --zz|") == ["--zzz"]
 
@@ -260,7 +260,7 @@ def test_an_inserted_name_is_read_back_as_it_is(lead, name, typed):
     for item in found.items if found else ():
         line = (text[: found.start] + item.text).removeprefix("%%flowgpt ")
         if found.start <= len("%%flowgpt ") + len(lead):
-            assert options.read_line(line, lambda _word: False).options == {"chat": name}
+            assert magic_line.read_line(line, lambda _word: False).options == {"chat": name}
 
 
 def test_large_numbers_of_names_cost_no_more_than_a_moment():

@@ -17,7 +17,7 @@ from flowgpt_magic.messages import NewAttempt, Usage
 from flowgpt_magic.messages.extras import Citation, Extras
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.replies.reply import Reply
-from flowgpt_magic.transcripts import files as export
+from flowgpt_magic.transcripts import files
 from tests.openai_servers import DONE, background, event, streaming
 from tests.records import conversation_record, notebook_record, turn_record
 
@@ -175,8 +175,8 @@ class TestAnsweredByAProviderThatSendsIt:
         chat = Conversation("one")
         list(chat.ask("hello"))
 
-        export.write(tmp_path / f"a.{ending}", "one", "", chat.turns)
-        (turn,) = export.as_turns(export.read(tmp_path / f"a.{ending}"), "two", "kernel")
+        files.write(tmp_path / f"a.{ending}", "one", "", chat.turns)
+        (turn,) = files.as_turns(files.read(tmp_path / f"a.{ending}"), "two", "kernel")
 
         assert turn.extras == EXTRAS
 

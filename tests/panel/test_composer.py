@@ -6,7 +6,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from flowgpt_magic.panel.actions import ACTIONS
-from flowgpt_magic.panel.composer import COMMANDS, command_in, complete, complete_attached, prompt_in
+from flowgpt_magic.panel.composer import COMMANDS, command_in, complete_attached, complete_input, prompt_in
 from flowgpt_magic.panel.state import PanelError
 
 
@@ -66,18 +66,18 @@ def offered(found) -> list[str]:
 
 
 def test_commands_and_their_arguments_are_completed():
-    assert offered(complete("/re", None, [], list)) == ["rename", "retry", "redo"]
-    found = complete("/use Ma", None, ["main", "other"], list)
+    assert offered(complete_input("/re", None, [], list)) == ["rename", "retry", "redo"]
+    found = complete_input("/use Ma", None, ["main", "other"], list)
     assert (found.start, offered(found)) == (5, ["main"])
-    assert offered(complete("/model ec", None, [], lambda: ["echo:words", "local:a"])) == ["echo:words"]
+    assert offered(complete_input("/model ec", None, [], lambda: ["echo:words", "local:a"])) == ["echo:words"]
 
 
 def test_variables_are_completed_behind_a_brace_and_secrets_are_not(shell):
-    found = complete("what is in {ta", shell, [], list)
+    found = complete_input("what is in {ta", shell, [], list)
 
     assert (found.start, set(offered(found))) == (12, {"table", "tab"})
-    assert offered(complete("{api", shell, [], list)) == []
-    assert offered(complete("say /un", shell, [], list)) == []
+    assert offered(complete_input("{api", shell, [], list)) == []
+    assert offered(complete_input("say /un", shell, [], list)) == []
 
 
 def test_what_can_be_attached_is_completed(shell):
@@ -87,4 +87,4 @@ def test_what_can_be_attached_is_completed(shell):
 
 
 def test_without_a_shell_there_is_nothing_to_name():
-    assert complete("{ta", None, [], list).told() == {"start": 3, "items": []}
+    assert complete_input("{ta", None, [], list).told() == {"start": 3, "items": []}

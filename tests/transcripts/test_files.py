@@ -28,9 +28,9 @@ from flowgpt_magic.magics.state import Asked
 from flowgpt_magic.markdown.harmless import plain
 from flowgpt_magic.messages import Turn, Usage
 from flowgpt_magic.messages.extras import Citation, Extras
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.prompt.compose import Surroundings, compose
-from flowgpt_magic.transcripts import files as export
+from flowgpt_magic.transcripts import files
 from flowgpt_magic.transcripts.files import Transcript, TranscriptError, TranscriptTurn, as_turns, read, write
 from tests import xss_payloads
 from tests.markdown.test_harmless import active_in
@@ -364,7 +364,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("ending", ENDINGS)
     def test_a_file_of_a_newer_version_is_refused(self, tmp_path, monkeypatch, ending):
-        monkeypatch.setitem(export.HEAD, "version", 2)
+        monkeypatch.setitem(files.HEAD, "version", 2)
         path = write(tmp_path / f"a{ending}", "main", "", [turn_of()])
 
         with pytest.raises(TranscriptError, match="newer version of flowgpt_magic made it"):
@@ -391,7 +391,7 @@ class TestRefused:
     @pytest.mark.parametrize("turns", [None, {}, [1], [[]], [{}]])
     def test_turns_that_are_none_are_refused(self, tmp_path, turns):
         path = tmp_path / "a.json"
-        path.write_text(json.dumps({**export.HEAD, "turns": turns}))
+        path.write_text(json.dumps({**files.HEAD, "turns": turns}))
 
         with pytest.raises(
             TranscriptError, match=r"cannot be read: (its turns cannot|.* is no object|it has no prompt)"
@@ -399,7 +399,7 @@ class TestRefused:
             read(path)
 
     def test_a_file_without_turns_is_refused(self, tmp_path):
-        (tmp_path / "a.json").write_text(json.dumps(export.HEAD))
+        (tmp_path / "a.json").write_text(json.dumps(files.HEAD))
 
         with pytest.raises(TranscriptError, match="it has no turns"):
             read(tmp_path / "a.json")
@@ -427,7 +427,7 @@ class TestRefused:
                     st.sampled_from(
                         ["cell_type", "source", "outputs", "metadata", "flowgpt", "data", "text/plain", "id"]
                     ),
-                    inner | st.sampled_from(["code", "%%flowgpt -x\nhi", export._CALL]),
+                    inner | st.sampled_from(["code", "%%flowgpt -x\nhi", files._CALL]),
                 )
             ),
             max_leaves=12,
@@ -461,7 +461,7 @@ class TestJson:
 
     def test_what_is_missing_has_a_default_and_what_is_unknown_is_left_out(self, tmp_path):
         path = tmp_path / "short.json"
-        path.write_text(json.dumps({**export.HEAD, "mood": "good", "turns": [{"prompt": "hi", "colour": "red"}]}))
+        path.write_text(json.dumps({**files.HEAD, "mood": "good", "turns": [{"prompt": "hi", "colour": "red"}]}))
         os.utime(path, (5, 5))
 
         assert read(path) == Transcript("short", "", (TranscriptTurn("hi", started=5.0),))
@@ -607,7 +607,7 @@ class TestNotebooks:
         if not turn.prompt.strip():
             turn = replace(turn, prompt="x" + turn.prompt)
 
-        prompt, how = asked_when_run(export._source(export._exported(turn), system))
+        prompt, how = asked_when_run(files._source(files._exported(turn), system))
 
         assert prompt == turn.prompt
         assert how.get("model", "") == ":".join(filter(None, [turn.provider, turn.model]))
@@ -615,7 +615,7 @@ class TestNotebooks:
 
     @pytest.mark.parametrize("prompt", [text for text in AWKWARD if text.strip()])
     def test_a_cell_asks_every_awkward_prompt(self, prompt):
-        asked = asked_when_run(export._source(TranscriptTurn(prompt, provider="echo", model="words"), ""))
+        asked = asked_when_run(files._source(TranscriptTurn(prompt, provider="echo", model="words"), ""))
 
         assert asked == (prompt, {"model": "echo:words"})
 
@@ -626,11 +626,11 @@ class TestNotebooks:
             ("first\n\nsecond", "%%flowgpt echo:words\nfirst\n\nsecond"),
             (">>> 1\n2", "%%flowgpt echo:words -- >>> 1\n2"),
             ("... and?", "%%flowgpt echo:words -- ... and?\n"),
-            ("\nhi", export._CALL + "\n    '\\n'\n    'hi',\n    model='echo:words',\n)"),
+            ("\nhi", files._CALL + "\n    '\\n'\n    'hi',\n    model='echo:words',\n)"),
         ],
     )
     def test_a_cell_is_a_magic_where_a_magic_asks_the_same(self, prompt, source):
-        assert export._source(TranscriptTurn(prompt, provider="echo", model="words"), "") == source
+        assert files._source(TranscriptTurn(prompt, provider="echo", model="words"), "") == source
 
     @given(system=TEXT)
     def test_the_system_prompt_reaches_the_conversation(self, system):
@@ -638,7 +638,7 @@ class TestNotebooks:
         manager.cleanup_transforms.extend(TRANSFORMERS)
         lines: list[str] = []
         shell = SimpleNamespace(run_line_magic=lambda _name, line: lines.append(line))
-        exec(manager.transform_cell("\n".join(["pass", *export._system_lines(system)])), {"get_ipython": lambda: shell})
+        exec(manager.transform_cell("\n".join(["pass", *files._system_lines(system)])), {"get_ipython": lambda: shell})
 
         assert lines == ([f'system "{system}"'] if system else [])
 
@@ -718,9 +718,9 @@ class TestNotebooks:
 
     @given(word=TEXT)
     def test_an_option_is_read_as_it_was_written(self, word):
-        (written,) = export._options({"system": word})
+        (written,) = files._options({"system": word})
         if word.isprintable():
-            assert options.read_line(written, lambda _word: False).options == {"system": word}
+            assert magic_line.read_line(written, lambda _word: False).options == {"system": word}
 
 
 def test_importing_it_loads_no_library():

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from flowgpt_magic.errors import OptionError, closest, last_error
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.messages.token_estimate import characters_for
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.prompt.describe.code import is_cell
 from flowgpt_magic.prompt.references import leading, look_up, names_secret, steps
 from flowgpt_magic.providers import models
@@ -41,7 +41,7 @@ _TIMES = re.compile(r"run_(?:cell|line)_magic\('time'")
 
 @subcommand("Ask what is wrong with what failed last, and for the corrected code: ``fix [MODEL] [options] [WORDS]``.")
 def fix(state: ShellState, rest: str) -> Shown:
-    read = options.read_line(rest, models.is_model_name)
+    read = magic_line.read_line(rest, models.is_model_name)
     if last_error() is None:
         raise OptionError(
             "nothing has failed yet: %flowgpt fix asks about the last error of a cell; "
@@ -168,12 +168,12 @@ def block(words: str, cell: CellCode, room: int) -> str:
 
 @subcommand("Explain a function, class, module or variable, or the cell before this one: ``explain [NAME [WORDS]]``.")
 def explain(state: ShellState, rest: str) -> Shown:
-    read = options.read_line(rest, lambda _word: False)  # a variable may be called like a provider
+    read = magic_line.read_line(rest, lambda _word: False)  # a variable may be called like a provider
     name, words = _name_and_words(read.prompt)
-    behind = options.read_line(words, lambda _word: False)
+    behind = magic_line.read_line(words, lambda _word: False)
     if twice := sorted(read.options.keys() & behind.options.keys()):
         raise OptionError(f"--{twice[0]} is there twice: which one do you mean?")
-    read = options.Line(read.options | behind.options, behind.prompt)
+    read = magic_line.Line(read.options | behind.options, behind.prompt)
     if not name:
         cell = _cell_before(state.names)
         return _ask(state, lambda budget: block("The cell", cell, characters_for(budget, cell.source)), WHAT, read)
@@ -223,7 +223,7 @@ def _find(name: str, names: Mapping[str, Any], *, meant: bool) -> object:
     return value
 
 
-def _ask(state: ShellState, show: Callable[[int], str], prompt: str, read: options.Line) -> Shown:
+def _ask(state: ShellState, show: Callable[[int], str], prompt: str, read: magic_line.Line) -> Shown:
     """Ask about what ``show`` gives for a budget in tokens, with the words and the options of the line."""
     from flowgpt_magic.magics.state import Asked
 

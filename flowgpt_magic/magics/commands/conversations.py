@@ -10,7 +10,7 @@ from flowgpt_magic.errors import ConversationNotFoundError, FlowGptError, Option
 from flowgpt_magic.history.records import MAIN
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.state import Asked, ShellState
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import without_passwords
 from flowgpt_magic.tables import Table
@@ -52,7 +52,7 @@ def _asked(name: str) -> str:
 
 @subcommand("The turns of the conversation.")
 def history(state: ShellState, rest: str) -> Shown:
-    options.nothing_more("history", rest)
+    magic_line.nothing_more("history", rest)
     conversation = state.conversation()
     turns = conversation.turns
     if not turns:
@@ -77,12 +77,12 @@ def history(state: ShellState, rest: str) -> Shown:
     "A whole turn, with its earlier versions: ``show [N [VERSION]]``, or any turn of any notebook: ``show #ID``."
 )
 def show(state: ShellState, rest: str) -> Shown:
-    words = options.words(rest)
+    words = magic_line.words(rest)
     if words and words[0].startswith("#"):
         return state.journal.turn(words[0][1:])
     numbers = [_number("show", word) for word in words[:2]] or [-1]
     if len(words) > 2:
-        raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {options.SEND_INSTEAD}")
+        raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {magic_line.SEND_INSTEAD}")
     conversation = state.conversation()
     turn = conversation.turn(numbers[0])
     versions = conversation.versions(turn)
@@ -114,23 +114,23 @@ def _versions(versions: list[Turn], number: int) -> Shown:
 
 @subcommand("Take the last change back.")
 def undo(state: ShellState, rest: str) -> Shown:
-    options.nothing_more("undo", rest)
+    magic_line.nothing_more("undo", rest)
     kind = state.conversation().undo()
     return f"undone: {kind}; {_state(state)}"
 
 
 @subcommand("Make the change again that was undone last.")
 def redo(state: ShellState, rest: str) -> Shown:
-    options.nothing_more("redo", rest)
+    magic_line.nothing_more("redo", rest)
     kind = state.conversation().redo()
     return f"done again: {kind}; {_state(state)}"
 
 
 @subcommand("Ask the last prompt again, perhaps of another model: ``retry [-m MODEL] [-t NUMBER]``.")
 def retry(state: ShellState, rest: str) -> Shown:
-    read = options.read_line(rest, models.is_model_name)
+    read = magic_line.read_line(rest, models.is_model_name)
     if read.prompt:
-        raise OptionError(f"%flowgpt retry takes options only; {options.SEND_INSTEAD}")
+        raise OptionError(f"%flowgpt retry takes options only; {magic_line.SEND_INSTEAD}")
     out = read.options.pop("out", None)
     if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format"}):
         raise OptionError(f"%flowgpt retry does not take --{refused[0]}: -m, -t, -s, -f and -o")
@@ -148,7 +148,7 @@ def edit(state: ShellState, rest: str) -> Shown:
 
     line, _newline, body = rest.partition("\n")
     number, _space, typed = line.partition(" ")
-    place, read = _number("edit", number), options.read_line(typed.strip(), lambda _word: False)
+    place, read = _number("edit", number), magic_line.read_line(typed.strip(), lambda _word: False)
     if refused := sorted(read.options.keys() - EDITING):
         raise OptionError(f"%flowgpt edit does not take --{refused[0]}; it takes {', '.join(sorted(EDITING))}")
     asked = Asked.read("\n".join(filter(None, [read.prompt, body])).strip("\n"), read.options)
@@ -173,14 +173,14 @@ def edit(state: ShellState, rest: str) -> Shown:
 
 @subcommand("Let the last reply go on.")
 def continue_(state: ShellState, rest: str) -> Shown:
-    options.nothing_more("continue", rest)
+    magic_line.nothing_more("continue", rest)
     conversation = state.conversation()
     return state.show(conversation.continue_(), conversation)
 
 
 @subcommand("A new conversation that begins with the turns so far, or with the first N: ``branch NAME [N]``.")
 def branch(state: ShellState, rest: str) -> Shown:
-    words = options.words(rest)
+    words = magic_line.words(rest)
     if len(words) not in (1, 2):
         raise OptionError("%flowgpt branch takes a name, and perhaps the number of the last turn to take along")
     before = state.current
@@ -195,7 +195,7 @@ def _go_on_in_branch(state: ShellState, name: str, number: int | None) -> None:
 
 @subcommand("The conversations of this notebook.")
 def chats(state: ShellState, rest: str) -> Shown:
-    options.nothing_more("chats", rest)
+    magic_line.nothing_more("chats", rest)
     state.conversation()  # the one in use is there even before its first turn
     known = {summary.conversation.name: summary for summary in state.journal.summaries()}
     names = list(dict.fromkeys([*state.journal.names(), state.current]))
@@ -231,7 +231,7 @@ def _go_on_in(state: ShellState, name: str, *, removed: bool) -> bool:
 
 @subcommand("Begin a new conversation: ``new [NAME]``.")
 def new(state: ShellState, rest: str) -> Shown:
-    name = " ".join(options.words(rest)) or _free_name(state)
+    name = " ".join(magic_line.words(rest)) or _free_name(state)
     count = _begin(state, name)
     return f"{_state(state)}; the {counted(count, 'turn')} it had: %flowgpt undo" if count else _state(state)
 
@@ -247,7 +247,7 @@ def _begin(state: ShellState, name: str) -> int:
 
 @subcommand("Call the conversation in use something else: ``rename NAME``, or another one: ``rename OLD NEW``.")
 def rename(state: ShellState, rest: str) -> Shown:
-    words = options.words(rest)
+    words = magic_line.words(rest)
     if len(words) not in (1, 2):
         raise OptionError("%flowgpt rename takes a new name, or an old one and a new one; quote names with spaces")
     before = words[0] if len(words) == 2 else state.current
@@ -265,7 +265,7 @@ def remove(state: ShellState, rest: str) -> Shown:
 
 @subcommand("Begin the conversation anew; ``undo`` brings its turns back.")
 def clear(state: ShellState, rest: str) -> Shown:
-    options.nothing_more("clear", rest)
+    magic_line.nothing_more("clear", rest)
     count = state.conversation().clear()
     return f"{counted(count, 'turn')} set aside; %flowgpt undo brings them back"
 
@@ -296,7 +296,7 @@ def search(state: ShellState, rest: str) -> Shown:
 def adopt(state: ShellState, rest: str) -> Shown:
     if not rest:
         raise OptionError("%flowgpt adopt takes the path of a notebook")
-    label = state.journal.adopt(options.unquoted(rest))
+    label = state.journal.adopt(magic_line.unquoted(rest))
     state.current = MAIN
     return f"the history of {label} is this notebook's now; {_state(state)}"
 
@@ -305,7 +305,7 @@ def adopt(state: ShellState, rest: str) -> Shown:
 def system(state: ShellState, rest: str) -> Shown:
     conversation = state.conversation()
     if rest:
-        conversation.set(system=None if rest.lower() == "none" else options.unquoted(rest))
+        conversation.set(system=None if rest.lower() == "none" else magic_line.unquoted(rest))
     return conversation.settings().system or "no system prompt"
 
 
@@ -313,7 +313,7 @@ def system(state: ShellState, rest: str) -> Shown:
 def model(state: ShellState, rest: str) -> Shown:
     conversation = state.conversation()
     if rest:
-        conversation.set(model=None if rest.lower() == "none" else models.canonical_name(options.unquoted(rest)))
+        conversation.set(model=None if rest.lower() == "none" else models.canonical_name(magic_line.unquoted(rest)))
     return without_passwords(str(models.find_model(conversation.settings().model)))
 
 
@@ -334,11 +334,13 @@ def _number(name: str, word: str) -> int:
     try:
         return int(word)
     except ValueError:
-        raise OptionError(f"%flowgpt {name} takes the number of a turn, not {word!r}; {options.SEND_INSTEAD}") from None
+        raise OptionError(
+            f"%flowgpt {name} takes the number of a turn, not {word!r}; {magic_line.SEND_INSTEAD}"
+        ) from None
 
 
 def _name(command: str, rest: str) -> str:
-    name = " ".join(options.words(rest))
+    name = " ".join(magic_line.words(rest))
     if not name:
         raise OptionError(f"%flowgpt {command} takes a name")
     return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flowgpt_magic.errors import OptionError
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.state import ShellState
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.text import counted, short_path
 
 OVERWRITE = "--overwrite"
@@ -13,15 +13,15 @@ OVERWRITE = "--overwrite"
 
 @subcommand("Write this conversation: ``export FILE [--overwrite]``, with ``.md``, ``.json``, ``.ipynb`` or ``.html``.")
 def write(state: ShellState, rest: str) -> str:
-    words = options.words(rest)
+    words = magic_line.words(rest)
     names = [word for word in words if word != OVERWRITE]
     if len(names) != 1:
         raise OptionError("%flowgpt export takes the name of one file; quote a name with spaces")
-    from flowgpt_magic.transcripts import files as export
+    from flowgpt_magic.transcripts import files
 
     conversation = state.conversation()
     turns = conversation.turns
-    path = export.write(names[0], conversation.name, conversation.record.system, turns, overwrite=OVERWRITE in words)
+    path = files.write(names[0], conversation.name, conversation.record.system, turns, overwrite=OVERWRITE in words)
     return f"{conversation.name} with {counted(len(turns), 'turn')} is in {short_path(str(path))}"
 
 
@@ -30,20 +30,20 @@ def write(state: ShellState, rest: str) -> str:
     "A history file, or a folder of them, is merged into the history instead.",
 )
 def read(state: ShellState, rest: str) -> str:
-    names = options.words(rest)
+    names = magic_line.words(rest)
     if len(names) != 1:
         raise OptionError("%flowgpt import takes the name of one file; quote a name with spaces")
     from flowgpt_magic.history import merge as merging
-    from flowgpt_magic.transcripts import files as export
+    from flowgpt_magic.transcripts import files
 
     if merging.holds_histories(names[0]):
         return str(merging.merge(state.journal, names[0]))
 
-    transcript = export.read(names[0])
+    transcript = files.read(names[0])
     name = state.journal.free_name(transcript.name)
     conversation = state.conversation(name)
     conversation.set(system=transcript.system or None)
-    turns = export.as_turns(transcript, conversation.record.conversation_id, kernel="")  # no kernel asked them
+    turns = files.as_turns(transcript, conversation.record.conversation_id, kernel="")  # no kernel asked them
     conversation.begin_anew(turns, kind="import")
     state.current = name
     return f"{name} has {counted(len(turns), 'turn')} from {short_path(names[0])}"

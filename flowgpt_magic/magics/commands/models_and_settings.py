@@ -16,8 +16,7 @@ from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundErro
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.commands.parameters import PARAM_FLAGS, rows_of, set_line, set_named
 from flowgpt_magic.magics.state import ShellState
-from flowgpt_magic.prompt import magic_line as options
-from flowgpt_magic.prompt import parameters as written_parameters
+from flowgpt_magic.prompt import magic_line, parameter_syntax
 from flowgpt_magic.providers import aliases as short_names
 from flowgpt_magic.providers import models, registry
 from flowgpt_magic.providers.aliases import Alias
@@ -65,7 +64,7 @@ def set_(state: ShellState, rest: str) -> Shown:
         raise OptionError(
             "the history is one for all conversations: %config FlowGPT.history = … or FLOWGPT_HISTORY sets it"
         )
-    state.conversation().set(**{name: _conversation_value(name, options.unquoted(value))})
+    state.conversation().set(**{name: _conversation_value(name, magic_line.unquoted(value))})
     secret = settings.TABLE[name].metadata["secret"] and value.lower() != NONE
     hint = f"; it is written down nowhere, and a restart forgets it: {settings.variable(name)} stays" if secret else ""
     return _described(state, name) + hint
@@ -73,7 +72,7 @@ def set_(state: ShellState, rest: str) -> Shown:
 
 @subcommand("Every setting: its value, where that came from, what it does.")
 def config(state: ShellState, rest: str) -> Shown:
-    options.nothing_more("config", rest)
+    magic_line.nothing_more("config", rest)
     chosen = _in_force(state)
     rows: list[tuple[str, ...]] = []
     for name, each in settings.TABLE.items():
@@ -146,7 +145,7 @@ def _source(chosen: settings.Settings, name: str) -> str:
 
 @subcommand("Who runs models: what each provider is, and whether it would answer.")
 def providers(state: ShellState, rest: str) -> Shown:
-    options.nothing_more("providers", rest)
+    magic_line.nothing_more("providers", rest)
     rows = []
     for name in registry.provider_names():
         try:
@@ -160,7 +159,7 @@ def providers(state: ShellState, rest: str) -> Shown:
 
 @subcommand("The models that can be asked, and whether they would answer: ``models [PROVIDER or ALIAS]``.")
 def models_(state: ShellState, rest: str) -> Shown:
-    words = options.words(rest)
+    words = magic_line.words(rest)
     if len(words) > 1:
         raise OptionError("%flowgpt models takes the name of one provider or alias, or nothing")
     asked, note = _asked(state)
@@ -304,7 +303,7 @@ def update(_desk: ShellState, rest: str) -> Shown:
 
 @subcommand("Forget a short name: ``dealias NAME``.")
 def dealias(_desk: ShellState, rest: str) -> Shown:
-    words = options.words(rest)
+    words = magic_line.words(rest)
     if len(words) != 1:
         raise OptionError("%flowgpt dealias takes the name of an alias")
     gone = _known(words[0])
@@ -317,7 +316,7 @@ def dealias(_desk: ShellState, rest: str) -> Shown:
 
 @subcommand("The short names, and what each stands for.")
 def aliases(_desk: ShellState, rest: str) -> Shown:
-    options.nothing_more("aliases", rest)
+    magic_line.nothing_more("aliases", rest)
     return _aliases()
 
 
@@ -348,18 +347,18 @@ def _read_line(command: str, rest: str) -> tuple[list[str], dict[str, Any]]:
     given: dict[str, Any] = {}
     params: list[tuple[str, Any]] = []
     while rest := rest.lstrip():
-        word, end = options.first_word(rest)
+        word, end = magic_line.first_word(rest)
         flag, equals, _value = word.partition("=") if word.startswith("--") else (word, "", "")
         if flag in FLAGS:
             start = len(flag) + 1 if equals else len(rest) - len(rest[end:].lstrip())
-            value, end = options.value_at(flag, rest, start)
+            value, end = magic_line.value_at(flag, rest, start)
             _take(flag, value, given, params)
         elif word.startswith("-"):
             raise OptionError(f"%flowgpt {command} has no option {flag}{closest(flag, FLAGS)} It takes {USAGE}")
         else:
             bare.append(word)
         rest = rest[end:]
-    return bare, given | ({"params": written_parameters.together(params)} if params else {})
+    return bare, given | ({"params": parameter_syntax.merged(params)} if params else {})
 
 
 def _take(flag: str, value: str, given: dict[str, Any], params: list[tuple[str, Any]]) -> None:
@@ -370,7 +369,7 @@ def _take(flag: str, value: str, given: dict[str, Any], params: list[tuple[str, 
     if not value:
         raise OptionError(f"{flag} needs a value; {NONE} takes it away")
     if field == "params" and value.lower() != NONE:
-        params.append(options.parameter(flag, value))
+        params.append(magic_line.parameter(flag, value))
     else:
         given[field] = _field_value(field, value)
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import OptionError, closest
-from flowgpt_magic.prompt import magic_line as options
-from flowgpt_magic.prompt import parameters as written_parameters
+from flowgpt_magic.prompt import magic_line, parameter_syntax
 from flowgpt_magic.providers import models, registry
 from flowgpt_magic.redaction import without_passwords, without_secrets
 from flowgpt_magic.settings import extra_headers, parameters
@@ -25,10 +24,10 @@ Row = tuple[str, ...]
 
 def set_line(conversation: Conversation, rest: str) -> list[str]:
     """Set what a line of nothing but ``-P NAME=VALUE`` gives; returns the names."""
-    read = options.read_line(rest, lambda _word: False)
+    read = magic_line.read_line(rest, lambda _word: False)
     if read.prompt or read.options.keys() != {"param"}:
         raise OptionError("%flowgpt set -P takes NAME=VALUE and nothing more; each further one has a -P of its own")
-    return _set(conversation, written_parameters.together(read.options["param"]))
+    return _set(conversation, parameter_syntax.merged(read.options["param"]))
 
 
 def set_named(conversation: Conversation, name: str, value: str) -> list[str]:
@@ -42,7 +41,7 @@ def set_named(conversation: Conversation, name: str, value: str) -> list[str]:
     if not value:
         return [name]
     try:
-        given = None if value.lower() == NONE else written_parameters.read(f"{name}={options.unquoted(value)}")[1]
+        given = None if value.lower() == NONE else parameter_syntax.read(f"{name}={magic_line.unquoted(value)}")[1]
     except ValueError as error:
         raise OptionError(f"%flowgpt set {name}: {error}") from None
     return _set(conversation, {name: given})

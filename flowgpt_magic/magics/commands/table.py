@@ -15,7 +15,7 @@ from flowgpt_magic.magics.commands import usage as usage_table
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.commands.conversations import in_force
 from flowgpt_magic.magics.state import ShellState
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import models
 from flowgpt_magic.text import counted
 
@@ -36,20 +36,20 @@ def nested(state: ShellState, rest: str) -> Shown:
 
 @subcommand("Cancel the replies in flight.")
 def stop(state: ShellState, rest: str) -> Shown:
-    options.nothing_more("stop", rest)
+    magic_line.nothing_more("stop", rest)
     count = state.stop()
     return f"stopped: {counted(count, 'reply', 'replies')}" if count else "no reply is in flight"
 
 
 @subcommand("Open the chat panel, on the conversation that cells ask in or on another one: ``panel [NAME]``.")
 def panel(state: ShellState, rest: str) -> Shown:
-    name = " ".join(options.words(rest))
+    name = " ".join(magic_line.words(rest))
     return (conversation_commands.known(state, name) if name else state).panel(name)
 
 
 @subcommand("Which version this is.")
 def version(_desk: ShellState, rest: str) -> Shown:
-    options.nothing_more("version", rest)
+    magic_line.nothing_more("version", rest)
     return f"flowgpt_magic {installed_version('flowgpt_magic')}"
 
 
@@ -105,7 +105,7 @@ all cells, %config FlowGPT shows what can be set.
 def whole_help() -> str:
     """What can be asked and done, with all subcommands and options, and examples."""
     lines = [f"  {name:<12}{each.about}" for name, each in COMMANDS.items()]
-    return HELP.format(subcommands="\n".join(lines), options=options.usage())
+    return HELP.format(subcommands="\n".join(lines), options=magic_line.usage())
 
 
 def command(line: str, body: str | None) -> tuple[Subcommand, str] | None:
@@ -118,7 +118,7 @@ def command(line: str, body: str | None) -> tuple[Subcommand, str] | None:
     rest = rest.strip()
     if body is not None and body.strip():
         text = f"{rest}\n{body}".strip("\n")
-        return (COMMANDS[name], text) if options.ABOVE_TEXT.fullmatch(line) else None
+        return (COMMANDS[name], text) if magic_line.ABOVE_TEXT.fullmatch(line) else None
     if body is not None and (rest or not name):
         return None
     if not name:

@@ -20,7 +20,7 @@ from flowgpt_magic.magics.ai_alias import AiAlias, from_ai
 from flowgpt_magic.magics.commands import code as code_commands
 from flowgpt_magic.magics.commands.code import CellCode, block, excerpt
 from flowgpt_magic.magics.state import ShellState
-from flowgpt_magic.prompt import magic_line as options
+from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import models
 from flowgpt_magic.replies.reply import Reply
 
@@ -576,4 +576,4 @@ def test_parameters_that_are_no_json_are_an_error(line):
 def test_parameters_arrive_as_they_were_written(parameters):
     line = from_ai(f"echo -m {json.dumps(parameters)}", "x")
 
-    assert dict(options.read_line(line, models.is_model_name).options.get("param", [])) == parameters
+    assert dict(magic_line.read_line(line, models.is_model_name).options.get("param", [])) == parameters

@@ -12,15 +12,15 @@ import pydantic
 import pytest
 
 from flowgpt_magic.prompt.attachments import describe
-from flowgpt_magic.prompt.describe import budget as attachment_looks
+from flowgpt_magic.prompt.describe import budget
 from tests.described import Broken, Color, Leaving, Slow, notice
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Nobody waits for two seconds here."""
-    seconds = attachment_looks.Look.__init__.__defaults__
-    monkeypatch.setattr(attachment_looks.Look.__init__, "__defaults__", (*seconds[:-2], 0.2, *seconds[-1:]))
+    seconds = budget.Look.__init__.__defaults__
+    monkeypatch.setattr(budget.Look.__init__, "__defaults__", (*seconds[:-2], 0.2, *seconds[-1:]))
 
 
 class TestPlainValues:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from flowgpt_magic.prompt.attachments import describe
-from flowgpt_magic.prompt.describe import containers as attachment_containers
+from flowgpt_magic.prompt.describe import containers
 from tests.described import TIMES, Model, Pair, Plain, Point, fits, notice, split
 
 
@@ -118,7 +118,7 @@ class TestContainers:
         def fail(*_):
             raise RuntimeError
 
-        monkeypatch.setattr(attachment_containers, "secret_name", fail)
+        monkeypatch.setattr(containers, "secret_name", fail)
 
         assert describe("it", {"password": "s3cr3t"}, 100) == "<dict that cannot be read>"
 

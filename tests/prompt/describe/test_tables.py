@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from flowgpt_magic.prompt.attachments import describe
-from flowgpt_magic.prompt.describe import tables as attachment_tables
+from flowgpt_magic.prompt.describe import tables
 from tests.described import TIMES, Broken, fits, notice, split
 
 
@@ -128,7 +128,7 @@ class TestPandas:
         assert "| 0 | me | s3cr3t |" in describe("df", table, 500, forced=True)
 
     def test_a_long_frame_is_looked_at_in_part_and_says_so(self, monkeypatch):
-        monkeypatch.setattr(attachment_tables, "SAMPLE", 1_000)
+        monkeypatch.setattr(tables, "SAMPLE", 1_000)
         looked = []
         whole = pd.Series.notna
         monkeypatch.setattr(pd.Series, "notna", lambda self: looked.append(len(self)) or whole(self))

@@ -167,7 +167,7 @@ def _meant(given: str) -> str:
     return ""
 
 
-def together(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def merged(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """All parameters of one line; several ``extra_body`` are merged.
 
     Raises ``OptionError`` for one that is there twice.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.errors import OptionError
 from flowgpt_magic.prompt.magic_line import read_line
-from flowgpt_magic.prompt.parameters import together
+from flowgpt_magic.prompt.parameter_syntax import merged
 
 VALUES = st.recursive(
     st.none()
@@ -127,8 +127,8 @@ def test_whatever_stands_behind_p_is_read_or_refused_with_one_clear_error(text):
 def test_lines_that_people_type(line, params):
     found, prompt = read(f"m:x {line}")
 
-    assert together(found) == params
-    assert [type(each) for each in together(found).values()] == [type(each) for each in params.values()]
+    assert merged(found) == params
+    assert [type(each) for each in merged(found).values()] == [type(each) for each in params.values()]
     assert prompt == "hi"
 
 
