@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flowgpt_magic.magics.commands import table as commands
+from typing import Any
+
+from flowgpt_magic.magics.commands.table import find_subcommand
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.tables import Table
@@ -12,9 +14,9 @@ def new_state() -> ShellState:
     return ShellState(lambda: {"model": "echo"}, {})
 
 
-def run_line(state: ShellState, line: str) -> commands.Shown:
+def run_line(state: ShellState, line: str) -> Any:
     """Run a line as the magic does: its first word is the subcommand."""
-    found = commands.command(line, None)
+    found = find_subcommand(line, None)
     assert found is not None, f"{line} is a prompt"
     run, rest = found
     return run(state, rest)
@@ -31,3 +33,8 @@ def prompts(state: ShellState, name: str = "") -> list[str]:
 
 def column(table: Table, name: str) -> list[str]:
     return [row[table.columns.index(name)] for row in table.rows]
+
+
+def rows_by_name(table: Table) -> dict[str, dict[str, str]]:
+    """The rows by their first cell, each by its columns."""
+    return {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flowgpt_magic.completion.complete import complete
 from flowgpt_magic.completion.names import Item
 from flowgpt_magic.completion.values import Known
-from flowgpt_magic.magics.commands import table as commands
+from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 
 
 class Thing:
@@ -50,7 +50,7 @@ NAMES = {
 KNOWN = Known(
     names=NAMES,
     hidden={"exit": exit, "In": NAMES["In"]},
-    commands=lambda: {name: each.about for name, each in commands.COMMANDS.items()},
+    commands=lambda: {name: each.about for name, each in SUBCOMMANDS.items()},
     models=lambda **_how: [Item("echo", "provider"), Item("echo:words", "model"), Item("fast", "alias of echo")],
     environment=lambda: ["MY_KEY", "HOME"],
     conversations=lambda: ["main", "my chat", "it's", 'a "b"', "two\nlines"],

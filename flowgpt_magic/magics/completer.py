@@ -59,9 +59,9 @@ def _known(shell: Any, state: ShellState | None, magics: tuple[str, ...]) -> Kno
 
 
 def _all_commands() -> dict[str, str]:
-    from flowgpt_magic.magics.commands.table import COMMANDS
+    from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 
-    return {name: cut(each.short, 60) for name, each in COMMANDS.items()}
+    return {name: cut(each.short, 60) for name, each in SUBCOMMANDS.items()}
 
 
 def _all_conversations(state: ShellState | None) -> Sequence[str]:

@@ -57,9 +57,9 @@ AFTER_CELL = "post_run_cell"  # the event of IPython's
 
 
 def _help() -> str:
-    from flowgpt_magic.magics.commands.table import whole_help
+    from flowgpt_magic.magics.commands.table import full_help
 
-    return whole_help()
+    return full_help()
 
 
 class Hidden(str):
@@ -178,10 +178,10 @@ class FlowGPT(Magics):
 
     def _answer(self, line: str, cell: str | None, local_names: dict[str, Any] | None) -> Reply | None:
         from flowgpt_magic.display import show as display
-        from flowgpt_magic.magics.commands import table as commands
+        from flowgpt_magic.magics.commands.table import find_subcommand
         from flowgpt_magic.replies.reply import Reply
 
-        found = commands.command(line, cell)
+        found = find_subcommand(line, cell)
         if found is None:
             return self._ask(line, cell, self._names_inside(local_names))
         run, rest = found
@@ -201,14 +201,14 @@ class FlowGPT(Magics):
 
     def _ask(self, line: str, cell: str | None, names: Mapping[str, Any] | None) -> Reply | None:
         from flowgpt_magic.display import show as display
-        from flowgpt_magic.magics.commands import table as commands
+        from flowgpt_magic.magics.commands.table import full_help
         from flowgpt_magic.magics.state import Asked
         from flowgpt_magic.providers import models
 
         request = display.request()  # now, because it may be another cell's when the reply has ended
         read = magic_line.read_line(line, models.is_model_name)
         if read.options.pop("help", False):
-            display.show_answer(commands.whole_help(), [])
+            display.show_answer(full_help(), [])
             return None
         prompt = "\n".join(filter(None, [read.prompt, cell])).strip("\n")
         if not prompt.strip():

@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what th
     from flowgpt_magic.history import notebook_history
     from flowgpt_magic.magics.ai_alias import AiAlias
     from flowgpt_magic.magics.nested_asyncio import Nesting
-    from flowgpt_magic.panel.panel import ChatPanel
     from flowgpt_magic.replies.reply import Reply
     from flowgpt_magic.replies.schema import Schema
 
@@ -69,7 +68,7 @@ class ShellState:
         self._replies: list[Reply] = []
         self._nesting: Nesting | None = None
         self._ai: AiAlias | None = None
-        self._panels: dict[str, tuple[str, list[ChatPanel]]] = {}  # by the cell's id its last run, and those of it
+        self.panels: dict[str, tuple[str, list[Any]]] = {}  # by the cell's id its last run, and the chat panels of it
         self._below: dict[str, str] = {}  # by the cell's id the code that was put below it
 
     @property
@@ -190,30 +189,6 @@ class ShellState:
         for reply in running:
             reply.cancel()
         return len(running)
-
-    def panel(self, name: str = "") -> str | None:
-        """Open a chat panel in this cell; where no panel can be shown, returns what to do instead.
-
-        It takes the place of those that the last run of this cell has shown.
-        """
-        from flowgpt_magic.display import show as display
-        from flowgpt_magic.panel.output import can_open
-
-        if not (display.headless() or can_open(self.journal.place.kind)):
-            return "the panel needs a notebook; here %flowgpt WORDS asks, and %flowgpt history shows the conversation"
-        from flowgpt_magic.panel.panel import ChatPanel
-
-        cell = self.journal.running_cell()
-        run, shown = self._panels.get(cell.cell_id, (cell.run, []))
-        if run != cell.run:
-            for earlier in shown:
-                earlier.close(transcript=False)
-            shown = []
-        panel = ChatPanel(self.conversation(name) if name else None)
-        if cell.cell_id:
-            self._panels[cell.cell_id] = cell.run, [*shown, panel]
-        panel.show()
-        return None
 
     def nest(self, *, on: bool) -> None:
         """Let ``asyncio.run`` work inside a cell, or take that back."""

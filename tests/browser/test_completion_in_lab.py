@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowgpt_magic.magics.commands.table import COMMANDS
+from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 from flowgpt_magic.prompt.magic_line import BY_FLAG
 
 
@@ -40,7 +40,7 @@ def test_tab_completes_a_subcommand_an_option_and_a_model(cell, page):
     assert typed.inner_text() == "%flowgpt undo"
 
     _typed, items = cell("%flowgpt re")
-    assert names(items) == sorted(name for name in COMMANDS if name.startswith("re"))
+    assert names(items) == sorted(name for name in SUBCOMMANDS if name.startswith("re"))
     assert "make the change again" in items.first.inner_text().replace("\N{NO-BREAK SPACE}", " ")
     page.keyboard.press("Escape")
 

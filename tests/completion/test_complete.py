@@ -13,7 +13,7 @@ from flowgpt_magic import settings
 from flowgpt_magic.completion.complete import Found, complete
 from flowgpt_magic.completion.names import LIMIT, Item
 from flowgpt_magic.completion.values import Known
-from flowgpt_magic.magics.commands import table as commands
+from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 from flowgpt_magic.prompt import magic_line
 from tests.tabs import KNOWN, replaced, tab
 
@@ -67,7 +67,7 @@ def test_the_percent_sign_may_be_missing_where_ipython_lets_it():
 def test_every_subcommand_is_offered_as_the_first_word_of_a_line():
     offered = tab("%flowgpt |")
 
-    assert offered[: len(commands.COMMANDS)] == list(commands.COMMANDS)
+    assert offered[: len(SUBCOMMANDS)] == list(SUBCOMMANDS)
     assert tab("%flowgpt un|") == ["undo"]
     assert tab("   r = %flowgpt un|") == ["undo"]
     assert tab("if x:\n    %flowgpt UN|") == ["undo"]

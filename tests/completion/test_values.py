@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flowgpt_magic.completion.values import ARGUMENTS
-from flowgpt_magic.magics.commands import files as file_commands
-from flowgpt_magic.magics.commands import models_and_settings as setting_commands
-from flowgpt_magic.magics.commands import table as commands
+from flowgpt_magic.magics.commands.aliases import ALIAS_FLAGS
+from flowgpt_magic.magics.commands.files import OVERWRITE
+from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 from tests.tabs import tab
 
 
@@ -62,14 +62,14 @@ def test_what_can_be_attached_is_offered_behind_each_comma():
 
 
 def test_every_subcommand_that_is_told_what_it_takes_is_there():
-    assert ARGUMENTS.keys() <= commands.COMMANDS.keys()
+    assert ARGUMENTS.keys() <= SUBCOMMANDS.keys()
 
 
 @pytest.mark.parametrize("command", ["alias", "register", "update"])
 def test_the_flags_of_an_alias_are_offered_with_what_they_take(command):
     lead = f"%flowgpt {command} fast echo"
 
-    assert set(tab(f"{lead} -|")) == set(ARGUMENTS[command].flags) == set(setting_commands.FLAGS)
+    assert set(tab(f"{lead} -|")) == set(ARGUMENTS[command].flags) == set(ALIAS_FLAGS)
     assert tab(f"{lead} --end|") == ["--endpoint"]
     assert tab(f"{lead} --endpoint |") == []
     assert tab(f"{lead} --endpoint http://x -s @no|") == ["@notes/"]
@@ -80,7 +80,7 @@ def test_the_flags_of_an_alias_are_offered_with_what_they_take(command):
 
 
 def test_an_export_may_be_told_to_overwrite():
-    assert tab("%flowgpt export --|") == tab("%flowgpt export my.md --ov|") == [file_commands.OVERWRITE]
+    assert tab("%flowgpt export --|") == tab("%flowgpt export my.md --ov|") == [OVERWRITE]
     assert tab("%flowgpt export --overwrite no|") == ["notes/"]
     assert tab("%flowgpt export my.md no|") == []
     assert tab("%flowgpt import --|") == []

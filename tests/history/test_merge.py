@@ -15,7 +15,7 @@ from flowgpt_magic.history import migrations
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.merge import Merged, merge
 from flowgpt_magic.history.notebook_history import NotebookHistory, here
-from flowgpt_magic.magics.commands import files as file_commands
+from flowgpt_magic.magics.commands.files import import_file
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.messages import Turn
 from tests.batches import batch_of, end, kernel
@@ -166,8 +166,8 @@ def test_the_command_merges_a_file_and_a_folder(tmp_path, monkeypatch):
     history_with(folder / "a.sqlite3", "one")
     state = ShellState(lambda: {"model": "echo"}, {})
 
-    assert file_commands.read(state, f'"{folder}"') == "1 turn added from 1 file"
-    assert file_commands.read(state, f'"{folder}/a.sqlite3"') == "0 turns added from 1 file; 1 were there already"
+    assert import_file(state, f'"{folder}"') == "1 turn added from 1 file"
+    assert import_file(state, f'"{folder}/a.sqlite3"') == "0 turns added from 1 file; 1 were there already"
 
 
 @pytest.mark.parametrize(

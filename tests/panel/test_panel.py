@@ -13,7 +13,6 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from flowgpt_magic import ChatPanel, Conversation
-from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.panel import STATIC, _names_of
 from flowgpt_magic.panel.state import PanelError
@@ -169,12 +168,6 @@ def test_asking_in_a_panel_is_seen_by_everybody_who_looks_at_the_conversation(pa
     chat = Conversation()
     assert chat.ask("and then?", cell=NO_CELL).text == "and then?"
     assert [turn.prompt for turn in chat.turns] == ["hello", "and then?"]
-
-
-def test_where_there_is_no_notebook_the_command_says_what_to_do_instead():
-    told = ShellState(lambda: {"model": "echo"}, {}).panel()
-
-    assert "%flowgpt WORDS asks" in told
 
 
 def test_a_page_gets_half_a_surrogate_back_as_json_can_carry_it():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptWarning, SettingError
 from flowgpt_magic.history import notebook_history
-from flowgpt_magic.magics.commands.models_and_settings import COMMANDS
+from flowgpt_magic.magics.commands.settings import show_config
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.settings import TABLE, Settings, load
 from flowgpt_magic.settings.parameters import origins
@@ -667,7 +667,7 @@ class TestWithoutAHome:
         assert found.kept_in == "in memory, until this kernel is restarted"
 
     def test_the_list_of_settings_names_no_file(self, homeless):
-        note = COMMANDS["config"](new_state(), "").note
+        note = show_config(new_state()).note
 
         assert note.startswith("there is no home folder for a settings file: XDG_CONFIG_HOME names another folder")
 

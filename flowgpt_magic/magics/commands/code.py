@@ -233,15 +233,4 @@ def _ask(state: ShellState, show: Callable[[int], str], prompt: str, read: magic
     return state.ask(replace(asked, prompt=whole, switches=asked.switches | {"raw"}), own_cell=False)
 
 
-@subcommand("Answer to ``%%ai`` and ``%ai`` too, for notebooks written for those: ``ai-alias on`` or ``ai-alias off``.")
-def ai_alias(state: ShellState, rest: str) -> Shown:
-    if rest not in ("on", "off"):
-        raise OptionError(f"%flowgpt ai-alias takes on or off{closest(rest, ('on', 'off'))}")
-    whose = state.ai_alias(on=rest == "on")
-    if rest == "on":
-        covered = f"; those of {whose} are covered until %flowgpt ai-alias off" if whose else ""
-        return f"%ai and %%ai are answered as %flowgpt and %%flowgpt are{covered}"
-    return f"%ai and %%ai are answered by {whose or 'nobody'} {'again' if whose else 'now'}"
-
-
-COMMANDS: dict[str, Subcommand] = {"fix": fix, "error": fix, "explain": explain, "ai-alias": ai_alias}
+SUBCOMMANDS: dict[str, Subcommand] = {"fix": fix, "error": fix, "explain": explain}

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Run: TypeAlias = Callable[[ShellState, str], Shown]
 
 
+NONE = "none"  # what takes a value back
+
+
 @dataclass(frozen=True)
 class Subcommand:
     """``run`` takes the state and the rest of the line, and returns what is shown.

@@ -362,7 +362,7 @@ def _free_name(state: ShellState) -> str:
     return f"chat {number}"
 
 
-COMMANDS: dict[str, Subcommand] = {
+SUBCOMMANDS: dict[str, Subcommand] = {
     "history": history,
     "show": show,
     "undo": undo,

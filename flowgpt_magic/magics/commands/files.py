@@ -12,7 +12,7 @@ OVERWRITE = "--overwrite"
 
 
 @subcommand("Write this conversation: ``export FILE [--overwrite]``, with ``.md``, ``.json``, ``.ipynb`` or ``.html``.")
-def write(state: ShellState, rest: str) -> str:
+def export_file(state: ShellState, rest: str) -> str:
     words = magic_line.words(rest)
     names = [word for word in words if word != OVERWRITE]
     if len(names) != 1:
@@ -29,15 +29,15 @@ def write(state: ShellState, rest: str) -> str:
     "Read a conversation from a file, under its own name or the next free one, and use it: ``import FILE``.",
     "A history file, or a folder of them, is merged into the history instead.",
 )
-def read(state: ShellState, rest: str) -> str:
+def import_file(state: ShellState, rest: str) -> str:
     names = magic_line.words(rest)
     if len(names) != 1:
         raise OptionError("%flowgpt import takes the name of one file; quote a name with spaces")
-    from flowgpt_magic.history import merge as merging
+    from flowgpt_magic.history.merge import holds_histories, merge
     from flowgpt_magic.transcripts import files
 
-    if merging.holds_histories(names[0]):
-        return str(merging.merge(state.journal, names[0]))
+    if holds_histories(names[0]):
+        return str(merge(state.journal, names[0]))
 
     transcript = files.read(names[0])
     name = state.journal.free_name(transcript.name)
@@ -49,4 +49,4 @@ def read(state: ShellState, rest: str) -> str:
     return f"{name} has {counted(len(turns), 'turn')} from {short_path(names[0])}"
 
 
-COMMANDS: dict[str, Subcommand] = {"export": write, "import": read}
+SUBCOMMANDS: dict[str, Subcommand] = {"export": export_file, "import": import_file}

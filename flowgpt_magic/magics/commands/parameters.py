@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import OptionError, closest
+from flowgpt_magic.magics.commands.command import NONE
 from flowgpt_magic.prompt import magic_line, parameter_syntax
 from flowgpt_magic.providers import models, registry
 from flowgpt_magic.redaction import without_passwords, without_secrets
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
 
 PARAM_FLAGS = ("-P", "--param")
-NONE = "none"  # what takes a value back
 Row = tuple[str, ...]
 
 

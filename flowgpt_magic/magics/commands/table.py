@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.errors import OptionError, closest
-from flowgpt_magic.magics.commands import code as code_commands
-from flowgpt_magic.magics.commands import conversations as conversation_commands
-from flowgpt_magic.magics.commands import files as file_commands
-from flowgpt_magic.magics.commands import models_and_settings as setting_commands
-from flowgpt_magic.magics.commands import usage as usage_table
+from flowgpt_magic.magics.commands import (
+    aliases,
+    code,
+    conversations,
+    files,
+    models,
+    panel,
+    settings,
+    shell,
+    usage,
+)
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.commands.conversations import in_force
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line
-from flowgpt_magic.providers import models
-from flowgpt_magic.text import counted
+from flowgpt_magic.providers.models import is_model_name
 
 if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
@@ -26,53 +30,26 @@ SHORT = 3  # letters; words of so few are too much like each other
 NEAR = 0.8  # from 0 to 1: how much alike two words are for one to be meant by the other
 
 
-@subcommand("Let ``asyncio.run`` run inside a cell: ``nested on`` or ``nested off``.")
-def nested(state: ShellState, rest: str) -> Shown:
-    if rest not in ("on", "off"):
-        raise OptionError(f"%flowgpt nested takes on or off{closest(rest, ('on', 'off'))}")
-    state.nest(on=rest == "on")
-    return f"nested {rest}: asyncio.run {'works' if rest == 'on' else 'is refused'} while a loop runs, as in a cell"
-
-
-@subcommand("Cancel the replies in flight.")
-def stop(state: ShellState, rest: str) -> Shown:
-    magic_line.nothing_more("stop", rest)
-    count = state.stop()
-    return f"stopped: {counted(count, 'reply', 'replies')}" if count else "no reply is in flight"
-
-
-@subcommand("Open the chat panel, on the conversation that cells ask in or on another one: ``panel [NAME]``.")
-def panel(state: ShellState, rest: str) -> Shown:
-    name = " ".join(magic_line.words(rest))
-    return (conversation_commands.known(state, name) if name else state).panel(name)
-
-
-@subcommand("Which version this is.")
-def version(_desk: ShellState, rest: str) -> Shown:
-    magic_line.nothing_more("version", rest)
-    return f"flowgpt_magic {installed_version('flowgpt_magic')}"
-
-
 @subcommand("Show this, or what one subcommand does: ``help [SUBCOMMAND]``.")
-def help_(_desk: ShellState, rest: str) -> Shown:
+def show_help(_state: ShellState, rest: str) -> Shown:
     if not rest:
-        return whole_help()
-    if rest not in COMMANDS:
-        raise OptionError(f"there is no subcommand {rest}{closest(rest, COMMANDS)} %flowgpt help lists them")
-    return f"%flowgpt {rest}: {COMMANDS[rest].help}"
+        return full_help()
+    if rest not in SUBCOMMANDS:
+        raise OptionError(f"there is no subcommand {rest}{closest(rest, SUBCOMMANDS)} %flowgpt help lists them")
+    return f"%flowgpt {rest}: {SUBCOMMANDS[rest].help}"
 
 
-COMMANDS: dict[str, Subcommand] = {
-    **conversation_commands.COMMANDS,
-    "nested": nested,
-    "stop": stop,
-    "panel": panel,
-    "help": help_,
-    "version": version,
-    **setting_commands.COMMANDS,
-    **file_commands.COMMANDS,
-    **code_commands.COMMANDS,
-    **usage_table.COMMANDS,
+SUBCOMMANDS: dict[str, Subcommand] = {
+    **conversations.SUBCOMMANDS,
+    **shell.SUBCOMMANDS,
+    **panel.SUBCOMMANDS,
+    "help": show_help,
+    **settings.SUBCOMMANDS,
+    **models.SUBCOMMANDS,
+    **aliases.SUBCOMMANDS,
+    **files.SUBCOMMANDS,
+    **code.SUBCOMMANDS,
+    **usage.SUBCOMMANDS,
 }
 HELP = """\
 %%flowgpt [MODEL] [options]        ask; the lines below are the prompt
@@ -102,13 +79,13 @@ all cells, %config FlowGPT shows what can be set.
 """
 
 
-def whole_help() -> str:
+def full_help() -> str:
     """What can be asked and done, with all subcommands and options, and examples."""
-    lines = [f"  {name:<12}{each.about}" for name, each in COMMANDS.items()]
+    lines = [f"  {name:<12}{each.about}" for name, each in SUBCOMMANDS.items()]
     return HELP.format(subcommands="\n".join(lines), options=magic_line.usage())
 
 
-def command(line: str, body: str | None) -> tuple[Subcommand, str] | None:
+def find_subcommand(line: str, body: str | None) -> tuple[Subcommand, str] | None:
     """The subcommand that a magic means, and what stands behind it; None where it means a prompt.
 
     ``body`` is that of a cell. The line above one begins the prompt, but for ``edit N`` and ``system``; where there is
@@ -118,23 +95,23 @@ def command(line: str, body: str | None) -> tuple[Subcommand, str] | None:
     rest = rest.strip()
     if body is not None and body.strip():
         text = f"{rest}\n{body}".strip("\n")
-        return (COMMANDS[name], text) if magic_line.ABOVE_TEXT.fullmatch(line) else None
+        return (SUBCOMMANDS[name], text) if magic_line.ABOVE_TEXT.fullmatch(line) else None
     if body is not None and (rest or not name):
         return None
     if not name:
         return in_force, ""
     bare = name.rstrip("?")
-    if (rest in ("-h", "--help") or (bare != name and not rest)) and bare in ("", *COMMANDS):
-        return help_, bare
-    if not rest and name not in COMMANDS:
+    if (rest in ("-h", "--help") or (bare != name and not rest)) and bare in ("", *SUBCOMMANDS):
+        return show_help, bare
+    if not rest and name not in SUBCOMMANDS:
         _refuse_typo(name)
-    return (COMMANDS[name], rest) if name in COMMANDS else None
+    return (SUBCOMMANDS[name], rest) if name in SUBCOMMANDS else None
 
 
 def _refuse_typo(word: str) -> None:
     """Raise ``OptionError`` for a word that is nearly a subcommand: it would be asked instead of done."""
-    known = [name for name in COMMANDS if len(name) > SHORT]
+    known = [name for name in SUBCOMMANDS if len(name) > SHORT]
     near = get_close_matches(word.lower(), known, n=1, cutoff=NEAR) if word[0] not in "-{" else []
-    if near and not models.is_model_name(word):
+    if near and not is_model_name(word):
         hint = f"did you mean {near[0]}? %flowgpt -- {word} sends it as a prompt"
         raise OptionError(f"there is no subcommand {word}; {hint}")

@@ -1,13 +1,12 @@
-"""The subcommands that send what failed, what a name stands for, or the cell before; and ``%%ai``."""
+"""The subcommands that send what failed, what a name stands for, or the cell before."""
 
 from __future__ import annotations
 
 import gc
-import json
 import linecache
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -16,12 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.errors import OptionError, PromptError, ReplyInterrupted, keep_last_error, last_error
-from flowgpt_magic.magics.ai_alias import AiAlias, from_ai
-from flowgpt_magic.magics.commands import code as code_commands
+from flowgpt_magic.magics.commands import code
 from flowgpt_magic.magics.commands.code import CellCode, block, excerpt
 from flowgpt_magic.magics.state import ShellState
-from flowgpt_magic.prompt import magic_line
-from flowgpt_magic.providers import models
 from flowgpt_magic.replies.reply import Reply
 
 numbers = count(1)
@@ -58,7 +54,7 @@ class Notebook:
         """What is sent by a line; it is the cell that runs."""
         self.note(f"%flowgpt {line}", f"get_ipython().run_line_magic('flowgpt', {line!r})")
         word, _space, rest = line.partition(" ")
-        reply = code_commands.COMMANDS[word](self.state, rest)
+        reply = code.SUBCOMMANDS[word](self.state, rest)
         assert isinstance(reply, Reply)
         return self.state.conversation().turns[-1].prompt
 
@@ -94,13 +90,11 @@ def test_fix_sends_the_cell_the_error_and_the_words(notebook):
 
     sent = notebook.run("fix why is that?")
 
-    assert sent.startswith(
-        f"{code_commands.WRONG}\n\nwhy is that?\n\nThis was run (In[1]):\n\n```python\nx = 0\n1 / x\n```"
-    )
+    assert sent.startswith(f"{code.WRONG}\n\nwhy is that?\n\nThis was run (In[1]):\n\n```python\nx = 0\n1 / x\n```")
     assert "The error: ZeroDivisionError" in sent
     assert "→    2 1 / x" in sent
     assert sent.rstrip("`\n").endswith("ZeroDivisionError: division by zero")
-    assert code_commands.COMMANDS["error"] is code_commands.COMMANDS["fix"]
+    assert code.SUBCOMMANDS["error"] is code.SUBCOMMANDS["fix"]
 
 
 def test_the_code_that_a_cell_called_is_sent_too(notebook):
@@ -328,7 +322,7 @@ def test_an_excerpt_is_around_its_line():
 def test_an_excerpt_has_no_more_room_than_it_was_given(text, line, room):
     shown = excerpt(text, line, room)
 
-    assert len(shown) <= max(room, code_commands.MARKS)
+    assert len(shown) <= max(room, code.MARKS)
     assert all(each.startswith("# … ") or each in text for each in shown.split("\n"))
 
 
@@ -350,9 +344,7 @@ def test_a_function_and_a_class_of_a_cell_are_explained_by_their_source(notebook
         "class Shape:\n    def area(self):\n        return 1\n\n    @property\n    def side(self):\n        return 7"
     )
 
-    assert notebook.run("explain half").startswith(
-        f"{code_commands.WHAT}\n\nhalf: function half\n```python\ndef half(x):"
-    )
+    assert notebook.run("explain half").startswith(f"{code.WHAT}\n\nhalf: function half\n```python\ndef half(x):")
     assert "class Shape:\n    def area" in notebook.run("explain Shape")
     assert "def area(self):" in notebook.run("explain Shape.area")
     assert "def side(self):\n    return 7" in notebook.run("explain Shape.side")
@@ -372,7 +364,7 @@ def test_words_behind_the_name_are_asked_too(notebook):
 
     sent = notebook.run("explain -t 0 half for which x?")
 
-    assert sent.startswith(f"{code_commands.WHAT}\n\nfor which x?\n\nhalf: ")
+    assert sent.startswith(f"{code.WHAT}\n\nfor which x?\n\nhalf: ")
 
 
 def test_options_may_stand_before_the_name_and_behind_it(notebook):
@@ -457,123 +449,3 @@ def test_a_secret_is_sent_only_if_it_is_meant(notebook):
 
     assert "12345" in notebook.run("explain api_key!")
     assert "make_token" in notebook.run("explain make_token")
-
-
-# -- %%ai --------------------------------------------------------------------------------------------------------------
-
-
-class Magics:
-    """What is registered under the name ``ai``."""
-
-    def __init__(self, **registered: Callable[..., Any]) -> None:
-        self.registered = registered
-
-    def put(self, kind: str, magic: Callable[..., Any] | None) -> None:
-        if magic is None:
-            self.registered.pop(kind, None)
-        else:
-            self.registered[kind] = magic
-
-
-def ours(line: str, cell: str | None = None) -> None:
-    """Our own answer."""
-
-
-def of(module: str) -> Callable[..., Any]:
-    def magic(line: str, cell: str | None = None) -> None:
-        """Somebody else's answer."""
-
-    magic.__module__ = module
-    return magic
-
-
-def test_ai_is_answered_while_it_is_on_and_by_nobody_after_that():
-    magics = Magics()
-    alias = AiAlias(ours, magics.registered.get, magics.put)
-
-    assert (alias.switch(on=True), magics.registered) == ("", {"line": ours, "cell": ours})
-    assert (alias.switch(on=True), magics.registered) == ("", {"line": ours, "cell": ours})
-    assert (alias.switch(on=False), magics.registered) == ("", {})
-    assert (alias.switch(on=False), magics.registered) == ("", {})
-
-
-def test_what_was_registered_before_is_covered_and_comes_back():
-    theirs = of("jupyter_ai_magics.magics")
-    magics = Magics(line=theirs, cell=theirs)
-    alias = AiAlias(ours, magics.registered.get, magics.put)
-
-    assert alias.switch(on=True) == alias.switch(on=True) == "jupyter_ai_magics"
-    assert magics.registered == {"line": ours, "cell": ours}
-
-    assert alias.switch(on=False) == "jupyter_ai_magics"
-    assert magics.registered == {"line": theirs, "cell": theirs}
-
-
-def test_what_was_registered_since_stays():
-    later = of("later")
-    magics = Magics()
-    alias = AiAlias(ours, magics.registered.get, magics.put)
-    alias.switch(on=True)
-    magics.put("cell", later)
-
-    assert alias.switch(on=False) == "later"
-    assert magics.registered == {"cell": later}
-
-    assert alias.switch(on=True) == "later"
-    assert alias.switch(on=False) == "later"
-
-
-def test_a_magic_of_the_notebook_or_of_nobody_is_called_so():
-    for module, name in (("__main__", "this notebook"), ("", "another extension")):
-        magics = Magics(line=of(module))
-
-        assert AiAlias(ours, magics.registered.get, magics.put).switch(on=True) == name
-
-
-def test_ai_alias_says_what_it_did(monkeypatch, notebook):
-    magics = Magics(cell=of("jupyter_ai.magics"))
-    alias = AiAlias(ours, magics.registered.get, magics.put)
-    monkeypatch.setattr(ShellState, "ai_alias", lambda _desk, *, on: alias.switch(on=on), raising=False)
-    run = code_commands.COMMANDS["ai-alias"]
-
-    assert run(notebook.state, "on") == (
-        "%ai and %%ai are answered as %flowgpt and %%flowgpt are; "
-        "those of jupyter_ai are covered until %flowgpt ai-alias off"
-    )
-    assert run(notebook.state, "off") == "%ai and %%ai are answered by jupyter_ai again"
-    magics.put("cell", None)
-    assert run(notebook.state, "on") == "%ai and %%ai are answered as %flowgpt and %%flowgpt are"
-    assert run(notebook.state, "off") == "%ai and %%ai are answered by nobody now"
-    with pytest.raises(OptionError, match="takes on or off"):
-        run(notebook.state, "maybe")
-
-
-@pytest.mark.parametrize(
-    ("line", "cell", "expected"),
-    [
-        ("echo -f code", "x", "echo -f code"),
-        ("list openai", None, "list openai"),
-        ("what does -m {} do?", None, "what does -m {} do?"),
-        ("echo -m {}", "x", "echo"),
-        ('echo -f math -m {"temperature":0.2}', "x", "echo -f math -t 0.2"),
-        ("""echo -m '{"temperature": 1, "max_tokens": 5}' -f text""", "x", "echo -t 1 --max-tokens 5 -f text"),
-        ('error echo --model-parameters={"stop":["it\'s"]}', None, "error echo -P 'stop=[\"it'\"'\"'s\"]'"),
-        ('-m {"top_p": 0.5} echo', "x", "-P top_p=0.5 echo"),
-        ("-m echo", "x", "-m echo"),
-    ],
-)
-def test_a_line_of_jupyter_ai_is_read_as_it_is_meant_there(line, cell, expected):
-    assert from_ai(line, cell) == expected
-
-
-@pytest.mark.parametrize("line", ["echo -m {temperature:1}", "echo -m '{'"])
-def test_parameters_that_are_no_json_are_an_error(line):
-    with pytest.raises(OptionError, match="%%ai -m holds parameters in JSON"):
-        from_ai(line, "x")
-
-
-@given(st.dictionaries(st.sampled_from(["stop", "top_p", "seed"]), st.text() | st.integers() | st.lists(st.text())))
-def test_parameters_arrive_as_they_were_written(parameters):
-    line = from_ai(f"echo -m {json.dumps(parameters)}", "x")
-
-    assert dict(magic_line.read_line(line, models.is_model_name).options.get("param", [])) == parameters

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 import pytest
 
 from flowgpt_magic.errors import (
@@ -18,29 +14,19 @@ from flowgpt_magic.errors import (
     PromptError,
     TurnNotFoundError,
 )
-from flowgpt_magic.magics.commands import table as commands
+from flowgpt_magic.magics.commands.conversations import SUBCOMMANDS, in_force
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.replies.reply import Reply
-from tests.shell_states import ask, column, new_state, prompts, run_line
-
-
-@pytest.fixture
-def state() -> ShellState:
-    return new_state()
-
-
-@pytest.fixture
-def run(state: ShellState) -> Callable[[str], Any]:
-    return partial(run_line, state)
+from tests.shell_states import ask, column, prompts
 
 
 def test_alone_it_shows_what_is_in_force(state):
     ask(state, "one")
     state.conversation().set(system="be kind", temperature=0.5)
 
-    shown = dict(commands.in_force(state).rows)
+    shown = dict(in_force(state).rows)
 
     assert shown["conversation"] == "main, 1 turn"
     assert (shown["model"], shown["system prompt"], shown["temperature"]) == ("echo:words", "be kind", "0.5")
@@ -50,7 +36,7 @@ def test_alone_it_shows_what_is_in_force(state):
 def test_alone_it_says_what_is_wrong_with_the_model():
     state = ShellState(lambda: {"model": "ecko"}, {})
 
-    shown = dict(commands.in_force(state).rows)["model"]
+    shown = dict(in_force(state).rows)["model"]
 
     assert shown.startswith("nobody: no model, provider or alias 'ecko'; did you mean echo?")
 
@@ -103,7 +89,7 @@ def test_undo_redo_and_clear_say_what_they_did(state, run):
     assert run("redo") == "done again: ask; main has 2 turns"
     assert run("clear") == "2 turns set aside; %flowgpt undo brings them back"
     assert run("undo") == "undone: clear; main has 2 turns"
-    assert commands.COMMANDS["reset"] is commands.COMMANDS["clear"]
+    assert SUBCOMMANDS["reset"] is SUBCOMMANDS["clear"]
 
 
 def test_retry_edit_and_continue_show_a_reply_in_the_place_of_the_turn(state, run, capsys):

@@ -5,20 +5,10 @@ from __future__ import annotations
 import pytest
 
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.magics.commands import files as file_commands
+from flowgpt_magic.magics.commands.files import export_file, import_file
 from flowgpt_magic.magics.state import ShellState
-from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.transcripts.files import TranscriptError
-
-
-@pytest.fixture
-def state() -> ShellState:
-    return ShellState(lambda: {"model": "echo"}, {})
-
-
-def ask(state: ShellState, *asked: str) -> None:
-    for prompt in asked:
-        list(state.conversation().ask(prompt, cell=NO_CELL))
+from tests.shell_states import ask
 
 
 @pytest.mark.parametrize("ending", ["md", "json", "ipynb"])
@@ -28,9 +18,9 @@ def test_what_is_exported_is_imported_as_the_same_conversation(state, tmp_path, 
     before = [(turn.prompt, turn.text, turn.status, turn.model) for turn in state.conversation().turns]
     path = tmp_path / f"a file.{ending}"
 
-    told = file_commands.write(state, f'"{path}"')
+    told = export_file(state, f'"{path}"')
     other = ShellState(lambda: {"model": "echo"}, {})
-    imported = file_commands.read(other, f'"{path}"')
+    imported = import_file(other, f'"{path}"')
     chat = other.conversation()
 
     assert told == f"main with 2 turns is in {path}"
@@ -44,21 +34,21 @@ def test_what_is_exported_is_imported_as_the_same_conversation(state, tmp_path, 
 def test_a_file_that_is_there_is_overwritten_only_when_told_so(state, tmp_path):
     ask(state, "one")
     path = tmp_path / "a.md"
-    file_commands.write(state, str(path))
+    export_file(state, str(path))
 
     with pytest.raises(TranscriptError, match="--overwrite"):
-        file_commands.write(state, str(path))
-    assert "1 turn" in file_commands.write(state, f"{path} --overwrite")
+        export_file(state, str(path))
+    assert "1 turn" in export_file(state, f"{path} --overwrite")
 
 
 @pytest.mark.parametrize(
     ("run", "rest", "said"),
     [
-        (file_commands.write, "", "takes the name of one file"),
-        (file_commands.write, "a b", "quote a name with spaces"),
-        (file_commands.write, "a.docx", "ipynb"),
-        (file_commands.read, "", "takes the name of one file"),
-        (file_commands.read, "nowhere.md", "nowhere.md"),
+        (export_file, "", "takes the name of one file"),
+        (export_file, "a b", "quote a name with spaces"),
+        (export_file, "a.docx", "ipynb"),
+        (import_file, "", "takes the name of one file"),
+        (import_file, "nowhere.md", "nowhere.md"),
     ],
 )
 def test_bad_input_is_one_clear_error(state, tmp_path, monkeypatch, run, rest, said):

@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 import pytest
 
 from flowgpt_magic.errors import OptionError
-from flowgpt_magic.magics.commands import table as commands
-from flowgpt_magic.magics.state import ShellState
-from tests.shell_states import new_state, run_line
-
-
-@pytest.fixture
-def state() -> ShellState:
-    return new_state()
-
-
-@pytest.fixture
-def run(state: ShellState) -> Callable[[str], Any]:
-    return partial(run_line, state)
+from flowgpt_magic.magics.commands.conversations import in_force
+from flowgpt_magic.magics.commands.table import SUBCOMMANDS, find_subcommand
 
 
 def test_help_names_every_subcommand_and_option(run):
     text = run("help")
 
-    assert all(f"  {name} " in text for name in commands.COMMANDS)
+    assert all(f"  {name} " in text for name in SUBCOMMANDS)
     assert "--no-history" in text
     assert run("help undo") == "%flowgpt undo: Take the last change back."
     assert max(map(len, text.splitlines())) <= 130
 
 
-def test_stop_says_how_many_it_stopped(state, run):
-    assert run("stop") == "no reply is in flight"
+def test_every_subcommand_says_in_one_line_what_it_does():
+    for name, subcommand in SUBCOMMANDS.items():
+        assert subcommand.about.endswith(".")
+        assert len(subcommand.about) < 120, name
+
+
+@pytest.mark.parametrize(("name", "other"), [("list", "models"), ("register", "alias"), ("delete", "dealias")])
+def test_the_second_names_are_the_same_subcommands(name, other):
+    assert SUBCOMMANDS[name] is SUBCOMMANDS[other]
+
+
+@pytest.mark.parametrize("name", ["config", "providers", "aliases"])
+def test_what_takes_nothing_more_says_how_to_send_it(run, name):
+    with pytest.raises(OptionError, match=f"%flowgpt {name} takes nothing more; to send it as a prompt"):
+        run(f"{name} of my server")
 
 
 def meant(line: str, body: str | None = None) -> tuple[str, str] | None:
     """The name of the subcommand that is meant, and what stands behind it."""
-    found = commands.command(line, body)
+    found = find_subcommand(line, body)
     if found is None:
         return None
-    names = {run: name for name, run in reversed(commands.COMMANDS.items())} | {commands.in_force: ""}
+    names = {run: name for name, run in reversed(SUBCOMMANDS.items())} | {in_force: ""}
     return names[found[0]], found[1]
 
 
@@ -101,9 +99,9 @@ def test_above_a_text_a_line_begins_the_prompt_unless_its_subcommand_takes_one(l
 def test_a_lone_word_that_is_nearly_a_subcommand_is_not_sent(word, near):
     for body in (None, "\n"):
         with pytest.raises(OptionError, match=f"did you mean {near}\\? %flowgpt -- {word} sends it as a prompt"):
-            commands.command(word, body)
-    assert commands.command(word, "and more") is None
-    assert commands.command(f"{word} and more", None) is None
+            find_subcommand(word, body)
+    assert find_subcommand(word, "and more") is None
+    assert find_subcommand(f"{word} and more", None) is None
 
 
 def test_an_alias_may_be_called_nearly_like_a_subcommand(run):

@@ -1,289 +1,27 @@
-"""Tokens and times as a table with a chart, and the subcommand that shows them."""
+"""``%flowgpt usage``."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-from datetime import date, timedelta
-from xml.etree import ElementTree
+from datetime import date
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flowgpt_magic.errors import OptionError
-from flowgpt_magic.history.records import UsageRow
-from flowgpt_magic.magics.commands.usage import COLOURS, SHADES, UsageTable, _ticks, chart, usage, usage_table
+from flowgpt_magic.magics.commands.usage import show_usage
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.notebook.place import NO_CELL
-from flowgpt_magic.tables import Showable
 from tests.records import conversation_record, notebook_record, turn_record
-
-SVG = "{http://www.w3.org/2000/svg}"
-ROW = UsageRow("2026-03-02", "echo", "words", 2, 30, 10, 0.5, 20.0)
-
-rows = st.lists(
-    st.builds(
-        UsageRow,
-        st.dates().map(str) | st.sampled_from(["2026-03-02", "2026-03-01", "", "-4712-01-01"]),
-        st.text(max_size=8),
-        st.text(max_size=80) | st.text("<>&\"'`\x00\x1b\ud800\n]", max_size=9),
-        st.integers(0, 2**63),
-        st.integers(0, 2**63) | st.just(0),
-        st.integers(0, 2**63) | st.just(0),
-        st.none() | st.floats(0, 1e300),
-        st.none() | st.floats(0, 1e300),
-    ),
-    min_size=1,
-    max_size=12,
-)
-
-
-def svg_of(table: UsageTable) -> ElementTree.Element:
-    """The chart, read as strictly as XML is."""
-    (svg,) = re.findall(r"<svg.*</svg>", table.html(), re.DOTALL)
-    return ElementTree.fromstring(svg)
-
-
-def bars(table: UsageTable) -> list[ElementTree.Element]:
-    return svg_of(table).findall(f"{SVG}rect")
-
-
-def names(table: UsageTable) -> list[str]:
-    """What stands in the tips of the bars."""
-    return [bar.findtext(f"{SVG}title") for bar in bars(table)]
-
-
-def texts(table: UsageTable) -> list[str]:
-    return [each.text for each in svg_of(table).findall(f"{SVG}text")]
-
-
-def column(table: UsageTable, name: str) -> list[str]:
-    return [row[table.columns.index(name)] for row in table.rows]
-
-
-def test_a_row_shows_its_day_its_model_its_counts_and_its_means():
-    (row,) = usage_table([ROW], "now").rows
-
-    assert row == ("2026-03-02", "echo:words", "2", "30", "10", "0.50 s", "20.0")
-
-
-def test_what_nobody_knows_stays_empty():
-    (row,) = usage_table([UsageRow("2026-03-02", "echo", "words", 1234, 0, 0, None, None)], "now").rows
-
-    assert row == ("2026-03-02", "echo:words", "1,234", "", "", "", "")
-
-
-def test_totals_are_of_each_model_and_of_all_and_means_count_each_turn():
-    earlier = replace(ROW, day="2026-03-01", turns=6, first_chunk_seconds=1.5, chunks_per_second=None)
-    other = replace(ROW, model="other", turns=1)
-
-    table = usage_table([ROW, other, earlier], "now")
-
-    assert column(table, "day")[3:] == ["total"] * 3
-    assert column(table, "model")[3:] == ["echo:words", "echo:other", "in 2 days"]
-    assert column(table, "turns")[3:] == ["8", "1", "9"]
-    assert column(table, "first chunk after")[3:] == ["1.25 s", "0.50 s", "1.17 s"]
-    assert column(table, "chunks a second")[3:] == ["20.0", "20.0", "20.0"]
-
-
-def test_one_model_needs_no_totals_of_its_own_and_one_day_none_of_each_model():
-    one_model = usage_table([ROW, replace(ROW, day="2026-03-01")], "now")
-    one_day = usage_table([ROW, replace(ROW, model="other")], "now")
-
-    assert column(one_model, "model")[2:] == ["in 2 days"]
-    assert column(one_day, "model")[2:] == ["in 1 day"]
-
-
-def test_the_note_names_models_whose_tokens_nobody_knows_unless_none_are_known():
-    silent = replace(ROW, model="silent", prompt_tokens=0, completion_tokens=0)
-
-    assert usage_table([ROW, silent], "now").note.startswith("no tokens are known of echo:silent; ")
-    assert "no tokens" not in usage_table([silent], "now").note
-    assert "no tokens" not in usage_table([ROW], "now").note
-
-
-def test_it_is_shown_as_every_table_is():
-    assert isinstance(usage_table([ROW], "now"), Showable)
-
-
-def test_bars_are_tokens_stacked_by_model_with_the_largest_below():
-    small = replace(ROW, model="small", prompt_tokens=1, completion_tokens=1)
-
-    table = usage_table([small, ROW], "now")
-    lower, upper = bars(table)
-
-    assert names(table) == ["2026-03-02 echo:words: 40 tokens", "2026-03-02 echo:small: 2 tokens"]
-    assert float(upper.get("y")) + float(upper.get("height")) <= float(lower.get("y")) + 0.11
-    assert [lower.get("fill"), upper.get("fill")] == list(COLOURS[:2])
-
-
-def test_bars_are_turns_where_no_tokens_are_known():
-    table = usage_table([replace(ROW, prompt_tokens=0, completion_tokens=0)], "now")
-
-    assert names(table) == ["2026-03-02 echo:words: 2 turns"]
-    assert "now: turns a day" in table.html()
-    assert "now: turns a day" in table.text()
-
-
-def test_there_are_at_least_seven_days_and_at_most_thirty_one():
-    today = date(2026, 3, 2)
-    many = [replace(ROW, day=str(today - timedelta(before))) for before in range(40)]
-
-    assert len(chart([ROW]).days) == 7
-    assert len(chart(many[:9]).days) == 9
-    assert len(chart(many).days) == len(bars(usage_table(many, "now"))) == 31
-    assert chart(many).days[-1] == today
-    assert len(usage_table(many, "now").rows) == 41
-
-
-def test_the_newest_day_is_named_and_others_where_they_have_room():
-    many = [replace(ROW, day=str(date(2026, 3, 2) - timedelta(before))) for before in range(31)]
-
-    days = [text for text in texts(usage_table(many, "now")) if "-" in text]
-
-    assert days[-1] == "03-02"
-    assert 5 < len(days) < 16
-
-
-def test_models_beyond_the_colours_are_one():
-    many = [replace(ROW, model=str(number), prompt_tokens=100 - number) for number in range(12)]
-
-    table = usage_table(many, "now")
-
-    assert len(bars(table)) == len(COLOURS)
-    assert names(table)[-1].startswith("2026-03-02 5 other models: ")
-    assert "5 other models</span>" in table.html()
-    assert f"{SHADES[3]} 9 other models" in table.text()
-
-
-def test_the_smallest_amount_can_still_be_seen():
-    tiny = replace(ROW, model="tiny", prompt_tokens=1, completion_tokens=0)
-
-    table = usage_table([replace(ROW, prompt_tokens=10**9), tiny], "now")
-
-    assert min(float(bar.get("height")) for bar in bars(table)) >= 1
-
-
-def test_a_screen_reader_is_told_what_the_chart_shows():
-    other = replace(ROW, day="2026-03-01", model="other", prompt_tokens=1)
-
-    svg = svg_of(usage_table([ROW, other], "this notebook"))
-
-    assert svg.get("role") == "img"
-    assert svg.findtext(f"{SVG}title") == "this notebook: tokens a day"
-    assert svg.findtext(f"{SVG}desc") == (
-        "A bar for each day from 2026-02-24 to 2026-03-02, stacked by model. The highest is 2026-03-02 with 40 tokens. "
-        "In all, echo:words: 40; echo:other: 11."
-    )
-
-
-def luminance(colour: str) -> float:
-    """WCAG 2.2, "relative luminance"."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-@pytest.mark.parametrize("colour", COLOURS)
-def test_a_colour_stands_out_from_a_white_page_and_from_a_dark_one(colour):
-    own = luminance(colour) + 0.05
-
-    assert (luminance("#ffffff") + 0.05) / own >= 3
-    assert own / (luminance("#111111") + 0.05) >= 3
-
-
-@pytest.mark.parametrize("top", [1, 2, 3, 4, 5, 7, 9, 10, 11, 39, 40, 41, 99, 12345, 2**64])
-def test_the_axis_has_a_few_round_numbers_up_to_the_highest_bar(top):
-    ticks = _ticks(top)
-
-    assert ticks[0] == 0
-    assert ticks[-2] < top <= ticks[-1]
-    assert len(ticks) <= 6
-    assert str(ticks[1])[0] in "125"
-
-
-def test_great_numbers_are_short_on_the_axis():
-    assert "1.5k" in texts(usage_table([replace(ROW, prompt_tokens=1900)], "now"))
-    assert "2M" in texts(usage_table([replace(ROW, prompt_tokens=3_900_000)], "now"))
-    assert "10E" in texts(usage_table([replace(ROW, prompt_tokens=2**63)], "now"))
-
-
-def test_text_has_a_bar_for_each_day_on_which_something_was_asked():
-    other = replace(ROW, day="2026-02-28", model="other", prompt_tokens=0)
-
-    lines = usage_table([ROW, other], "now").text().splitlines()
-
-    assert lines[:5] == [
-        "now: tokens a day",
-        "",
-        f"2026-02-28  10  {'▓' * 10}",
-        f"2026-03-02  40  {'█' * 40}",
-        "█ echo:words  ▓ echo:other",
-    ]
-    assert lines[6].startswith("day ")
-
-
-def test_a_day_that_is_none_is_in_the_table_alone():
-    strange = replace(ROW, day=None)
-
-    table = usage_table([strange], "now")
-
-    assert (table.chart, table.rows[0][0]) == (None, "")
-    assert table.html().startswith("<div>now</div><table>")
-    assert table.text().startswith("now\n\nday ")
-    assert usage_table([replace(ROW, turns=0, prompt_tokens=0, completion_tokens=0)], "now").chart is None
-
-
-@given(rows, st.text(max_size=20))
-def test_any_numbers_and_names_give_a_whole_chart_with_all_its_text_escaped(some, title):
-    table = usage_table(some, title)
-
-    assert len(table.text().splitlines()) > len(some)
-    if table.chart is None:
-        return
-    svg = svg_of(table)
-    assert {each.tag.removeprefix(SVG) for each in svg.iter()} <= {"svg", "title", "desc", "path", "text", "rect"}
-    assert not any(re.match("on|href|src|class|id", name) for each in svg.iter() for name in each.attrib)
-    for bar in svg.findall(f"{SVG}rect"):
-        assert float(bar.get("height")) >= 1
-        assert -1 <= float(bar.get("y")) <= 170
-        assert 44 <= float(bar.get("x")) <= 628
-    assert re.findall(r"https?:", table.html().replace("http://www.w3.org/2000/svg", "")) == []
-
-
-@given(st.text("<>&\"'/ax", max_size=30))
-def test_a_name_comes_back_out_of_the_chart_as_it_was(model):
-    (name,) = names(usage_table([replace(ROW, model=model)], "now"))
-
-    assert name == " ".join(f"2026-03-02 echo:{model}".split()) + ": 40 tokens"
-
-
-@given(rows)
-def test_the_heights_of_a_day_add_up(some):
-    drawn = chart(some)
-
-    if drawn is not None:
-        assert drawn.totals == tuple(map(sum, zip(*(amounts for _name, amounts in drawn.stacked(3)), strict=True)))
-        assert len(drawn.stacked(3)) <= 3
-
-
-# -- the subcommand ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def state() -> ShellState:
-    return ShellState(lambda: {"model": "echo"}, {})
+from tests.shell_states import column
 
 
 def test_usage_is_of_this_notebook_and_says_how_to_see_all(state):
-    assert usage(state, "") == (
+    assert show_usage(state, "") == (
         "this notebook, last 31 days: nothing was asked; %flowgpt usage all shows all notebooks"
     )
-    assert usage(state, "all 1") == "all notebooks, today: nothing was asked"
+    assert show_usage(state, "all 1") == "all notebooks, today: nothing was asked"
 
     list(state.conversation().ask("one two", cell=NO_CELL))
-    table = usage(state, "7")
+    table = show_usage(state, "7")
 
     assert table.title == "this notebook, last 7 days"
     assert (column(table, "model"), column(table, "turns")) == (["echo:words"], ["1"])
@@ -300,20 +38,20 @@ def test_other_notebooks_and_earlier_days_are_shown_when_asked_for(state):
     for record in (notebook, conversation, now, journal.load("main").record, long_ago):
         journal._saver.save(record)
 
-    assert isinstance(usage(state, ""), str)
-    assert column(usage(state, "all"), "model") == ["echo:elsewhere"]
-    assert column(usage(state, "45"), "model") == ["echo:words"]
-    assert column(usage(state, "45 all"), "model") == ["echo:elsewhere", "echo:words", "in 2 days"]
-    assert len(column(usage(state, f"all {10**30}"), "model")) == 3
+    assert isinstance(show_usage(state, ""), str)
+    assert column(show_usage(state, "all"), "model") == ["echo:elsewhere"]
+    assert column(show_usage(state, "45"), "model") == ["echo:words"]
+    assert column(show_usage(state, "45 all"), "model") == ["echo:elsewhere", "echo:words", "in 2 days"]
+    assert len(column(show_usage(state, f"all {10**30}"), "model")) == 3
 
 
 @pytest.mark.parametrize("rest", ["0", "-3", "all 1 2", "yesterday", "²", "1.5"])
 def test_anything_else_is_no_number_of_days(state, rest):
     with pytest.raises(OptionError, match="takes all, a number of days, or both"):
-        usage(state, rest)
+        show_usage(state, rest)
 
 
 def test_a_history_that_is_off_knows_nothing():
     off = ShellState(lambda: {"model": "echo", "history": "off"}, {})
 
-    assert usage(off, "") == "the history is off, so nothing is known of tokens and times"
+    assert show_usage(off, "") == "the history is off, so nothing is known of tokens and times"

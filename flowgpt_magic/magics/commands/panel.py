@@ -1,0 +1,41 @@
+"""``%flowgpt panel``: the chat panel in a cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowgpt_magic.magics.commands.command import Subcommand, subcommand
+from flowgpt_magic.magics.commands.conversations import known
+from flowgpt_magic.prompt import magic_line
+
+if TYPE_CHECKING:
+    from flowgpt_magic.magics.commands.command import Shown
+    from flowgpt_magic.magics.state import ShellState
+
+
+@subcommand("Open the chat panel, on the conversation that cells ask in or on another one: ``panel [NAME]``.")
+def open_panel(state: ShellState, rest: str) -> Shown:
+    name = " ".join(magic_line.words(rest))
+    if name:
+        known(state, name)
+    from flowgpt_magic.display import show as display
+    from flowgpt_magic.panel.output import can_open
+
+    if not (display.headless() or can_open(state.journal.place.kind)):
+        return "the panel needs a notebook; here %flowgpt WORDS asks, and %flowgpt history shows the conversation"
+    from flowgpt_magic.panel.panel import ChatPanel
+
+    cell = state.journal.running_cell()
+    run, panels = state.panels.get(cell.cell_id, (cell.run, []))
+    if run != cell.run:  # the panels of the cell's last run give way to this one
+        for panel in panels:
+            panel.close(transcript=False)
+        panels = []
+    panel = ChatPanel(state.conversation(name) if name else None)
+    if cell.cell_id:
+        state.panels[cell.cell_id] = cell.run, [*panels, panel]
+    panel.show()
+    return None
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {"panel": open_panel}

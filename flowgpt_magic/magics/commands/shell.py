@@ -1,0 +1,55 @@
+"""The subcommands of ``%flowgpt`` about the shell itself: what is in flight, what is switched on, which version."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING
+
+from flowgpt_magic.errors import OptionError, closest
+from flowgpt_magic.magics.commands.command import Subcommand, subcommand
+from flowgpt_magic.prompt import magic_line
+from flowgpt_magic.text import counted
+
+if TYPE_CHECKING:
+    from flowgpt_magic.magics.commands.command import Shown
+    from flowgpt_magic.magics.state import ShellState
+
+
+@subcommand("Cancel the replies in flight.")
+def stop(state: ShellState, rest: str) -> Shown:
+    magic_line.nothing_more("stop", rest)
+    count = state.stop()
+    return f"stopped: {counted(count, 'reply', 'replies')}" if count else "no reply is in flight"
+
+
+@subcommand("Let ``asyncio.run`` run inside a cell: ``nested on`` or ``nested off``.")
+def nested(state: ShellState, rest: str) -> Shown:
+    if rest not in ("on", "off"):
+        raise OptionError(f"%flowgpt nested takes on or off{closest(rest, ('on', 'off'))}")
+    state.nest(on=rest == "on")
+    return f"nested {rest}: asyncio.run {'works' if rest == 'on' else 'is refused'} while a loop runs, as in a cell"
+
+
+@subcommand("Answer to ``%%ai`` and ``%ai`` too, for notebooks written for those: ``ai-alias on`` or ``ai-alias off``.")
+def ai_alias(state: ShellState, rest: str) -> Shown:
+    if rest not in ("on", "off"):
+        raise OptionError(f"%flowgpt ai-alias takes on or off{closest(rest, ('on', 'off'))}")
+    whose = state.ai_alias(on=rest == "on")
+    if rest == "on":
+        covered = f"; those of {whose} are covered until %flowgpt ai-alias off" if whose else ""
+        return f"%ai and %%ai are answered as %flowgpt and %%flowgpt are{covered}"
+    return f"%ai and %%ai are answered by {whose or 'nobody'} {'again' if whose else 'now'}"
+
+
+@subcommand("Which version this is.")
+def version(_state: ShellState, rest: str) -> Shown:
+    magic_line.nothing_more("version", rest)
+    return f"flowgpt_magic {installed_version('flowgpt_magic')}"
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "stop": stop,
+    "nested": nested,
+    "ai-alias": ai_alias,
+    "version": version,
+}

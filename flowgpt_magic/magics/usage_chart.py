@@ -1,0 +1,254 @@
+"""What was asked of which model on which day: a table, with a chart above it in HTML and bars in text.
+
+The chart is SVG without scripts, style sheets or references, so that a saved notebook shows it too. Its text takes the
+colour of the page, and its colours stand out from a white page and from a black one.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from flowgpt_magic.history.records import UsageRow
+from flowgpt_magic.tables import Table
+from flowgpt_magic.text import counted, cut, one_line
+
+LEAST_DAYS, MOST_DAYS = 7, 31  # in the chart
+COLUMNS = (
+    "day",
+    "model",
+    "turns",
+    "prompt tokens",
+    "completion tokens",
+    "first chunk after",
+    "chunks a second",
+)
+LEFT_OUT = "means are over the turns that tell; replayed turns cost nothing and are left out"
+
+# At least 3 : 1 against white and against #111 (WCAG 2.2, 1.4.11); a test holds that. The last is for all other models.
+COLOURS = ("#2779c4", "#c4660a", "#218a5a", "#9c58c2", "#c94350", "#15828f", "#8a7421", "#808080")
+SHADES = "█▓▒░"
+WIDTH, HEIGHT = 640, 190
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 24  # around the bars
+BAR = 40  # units; the widest bar
+TEXT_BAR = 40  # characters; the longest bar
+NAME = 40  # characters of a model's name
+DAYS_APART = 50  # units between the names of two days, at least
+
+Series = tuple[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """How much of ``unit``, tokens or turns, each model had on each of ``days``; the first model is the largest."""
+
+    unit: str
+    days: tuple[date, ...]
+    series: tuple[Series, ...]
+
+    @property
+    def totals(self) -> tuple[int, ...]:
+        """What all models had together, for each day."""
+        return tuple(map(sum, zip(*(amounts for _name, amounts in self.series), strict=True)))
+
+    def stacked(self, most: int) -> tuple[Series, ...]:
+        """At most ``most`` series: the smallest are one where there are more."""
+        if len(self.series) <= most:
+            return self.series
+        rest = self.series[most - 1 :]
+        others = tuple(map(sum, zip(*(amounts for _name, amounts in rest), strict=True)))
+        return (*self.series[: most - 1], (f"{len(rest)} other models", others))
+
+    def description(self) -> str:
+        """What the chart shows, in words."""
+        highest = max(range(len(self.days)), key=self.totals.__getitem__)
+        sums = "; ".join(f"{name}: {sum(amounts):,}" for name, amounts in self.stacked(len(COLOURS)))
+        return (
+            f"A bar for each day from {self.days[0]} to {self.days[-1]}, stacked by model. "
+            f"The highest is {self.days[highest]} with {self.totals[highest]:,} {self.unit}. In all, {sums}."
+        )
+
+    def html(self, title: str) -> str:
+        """The chart under ``title``, with the names of its colours below."""
+        squares = zip(self.stacked(len(COLOURS)), COLOURS, strict=False)
+        names = "".join(
+            f'<span style="display: inline-block; margin-right: 1.2em">'
+            f'<span aria-hidden="true" style="color: {colour}">&#9632;</span> {_escaped(name)}</span>'
+            for (name, _amounts), colour in squares
+        )
+        head = f"<figcaption>{_escaped(title)}</figcaption>"
+        return f'<figure style="margin: 0 0 1em">{head}{self.svg(title)}<div>{names}</div></figure>'
+
+    def svg(self, title: str) -> str:
+        """The bars with their axes."""
+        ticks = _ticks(max(self.totals))
+        series = self.stacked(len(COLOURS))
+        slot = (WIDTH - LEFT - RIGHT) / len(self.days)
+        parts = [_line(tick, ticks[-1]) for tick in ticks]
+        apart = -(-DAYS_APART // int(slot))
+        for place, day in enumerate(self.days):
+            middle = LEFT + slot * (place + 0.5)
+            parts += self._bar(place, middle, min(slot * 0.75, BAR), series, ticks[-1])
+            if (len(self.days) - 1 - place) % apart == 0:
+                parts.append(_text(middle, HEIGHT - BOTTOM + 16, "middle", f"{day:%m-%d}"))
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+            f'style="display: block; max-width: 100%; height: auto" fill="currentColor" font-size="11">'
+            f"<title>{_escaped(title)}</title><desc>{_escaped(self.description())}</desc>{''.join(parts)}</svg>"
+        )
+
+    def _bar(self, place: int, middle: float, width: float, series: tuple[Series, ...], top: int) -> list[str]:
+        parts, below = [], 0
+        for (name, amounts), colour in zip(series, COLOURS, strict=False):
+            amount = amounts[place]
+            if not amount:
+                continue
+            foot, head = _height(below, top), _height(below + amount, top)
+            height = max(foot - head - (1 if below and foot - head > 3 else 0), 1)  # a gap between two colours
+            below += amount
+            parts.append(
+                f'<rect x="{middle - width / 2:.1f}" y="{head:.1f}" width="{width:.1f}" height="{height:.1f}" '
+                f'fill="{colour}"><title>{self.days[place]} {_escaped(name)}: {amount:,} {self.unit}</title></rect>'
+            )
+        return parts
+
+    def text(self) -> str:
+        """A line of block characters for each day on which something was asked, and what they stand for."""
+        series, totals = self.stacked(len(SHADES)), self.totals
+        widest = max(len(f"{total:,}") for total in totals)
+        lines = []
+        for place, day in enumerate(self.days):
+            if not totals[place]:
+                continue
+            bar, below = "", 0
+            for (_name, amounts), shade in zip(series, SHADES, strict=False):
+                below += amounts[place]
+                length = max(-(-below * TEXT_BAR // max(totals)) - len(bar), 0)
+                bar += shade * length
+            lines.append(f"{day}  {totals[place]:>{widest},}  {bar}")
+        shown = "  ".join(f"{shade} {name}" for (name, _amounts), shade in zip(series, SHADES, strict=False))
+        return "\n".join([*lines, shown])
+
+
+def chart(rows: Sequence[UsageRow]) -> Chart | None:
+    """The chart of ``rows``: of tokens, or of turns where no tokens are known; None where there is nothing to draw."""
+    dated = [(day, row) for row in rows if (day := _day(row))]
+    if not dated:
+        return None
+    unit = "tokens" if any(_tokens(row) for _day, row in dated) else "turns"
+    newest = max(day for day, _row in dated)
+    count = min(max((newest - min(day for day, _row in dated)).days + 1, LEAST_DAYS), MOST_DAYS)
+    count = min(count, newest.toordinal())  # no calendar begins earlier
+    days = tuple(newest - timedelta(before) for before in reversed(range(count)))
+    found: dict[str, list[int]] = {}
+    for day, row in dated:
+        amount = _tokens(row) if unit == "tokens" else max(row.turns, 0)
+        if day >= days[0] and amount:
+            found.setdefault(_name(row), [0] * count)[(day - days[0]).days] += amount
+    series = sorted(((name, tuple(amounts)) for name, amounts in found.items()), key=lambda each: -sum(each[1]))
+    return Chart(unit, days, tuple(series)) if series else None
+
+
+@dataclass(frozen=True)
+class UsageTable(Table):
+    """A table with its chart above."""
+
+    title: str = ""
+    chart: Chart | None = None
+
+    def html(self) -> str:
+        """The chart and the table, with everything in them escaped."""
+        above = f"<div>{_escaped(self.title)}</div>" if self.chart is None else self.chart.html(self._headline)
+        return f"{above}{super().html()}"
+
+    def text(self, width: int = 0) -> str:
+        """Bars of block characters, and the table in columns."""
+        above = one_line(self.title) if self.chart is None else f"{one_line(self._headline)}\n\n{self.chart.text()}"
+        return f"{above}\n\n{super().text(width)}"
+
+    @property
+    def _headline(self) -> str:
+        unit = self.chart.unit if self.chart else ""
+        return f"{self.title}: {unit} a day"
+
+
+def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
+    """``rows``, of which there is at least one, and their totals; ``title`` says what they are of."""
+    lines = [_cells(row.day or "", _name(row), [row]) for row in rows]
+    models = list(dict.fromkeys(map(_name, rows)))
+    days = len({row.day for row in rows})
+    if 1 < len(models) < len(rows):
+        lines += [_cells("total", model, [row for row in rows if _name(row) == model]) for model in models]
+    if len(rows) > 1:
+        lines.append(_cells("total", f"in {counted(days, 'day')}", rows))
+    silent = [model for model in models if not any(_tokens(row) for row in rows if _name(row) == model)]
+    unknown = [f"no tokens are known of {', '.join(silent)}"] if len(silent) < len(models) and silent else []
+    return UsageTable(COLUMNS, tuple(lines), "; ".join([*unknown, LEFT_OUT]), title, chart(rows))
+
+
+def _cells(day: str, model: str, rows: Sequence[UsageRow]) -> tuple[str, ...]:
+    counts = (
+        sum(row.turns for row in rows),
+        sum(row.prompt_tokens for row in rows),
+        sum(row.completion_tokens for row in rows),
+    )
+    first = _mean([(row.first_chunk_seconds, row.turns) for row in rows])
+    rate = _mean([(row.chunks_per_second, row.turns) for row in rows])
+    times = ("" if first is None else f"{first:.2f} s", "" if rate is None else f"{rate:.1f}")
+    return (day, model, *(f"{count:,}" if count else "" for count in counts), *times)
+
+
+def _mean(values: Sequence[tuple[float | None, int]]) -> float | None:
+    """The mean of what is known, each as often as it has turns."""
+    known = [(value, turns) for value, turns in values if value is not None and turns > 0]
+    turns = sum(each for _value, each in known)
+    return sum(value * each / turns for value, each in known) if turns else None
+
+
+def _tokens(row: UsageRow) -> int:
+    return max(row.prompt_tokens, 0) + max(row.completion_tokens, 0)
+
+
+def _name(row: UsageRow) -> str:
+    return cut(f"{row.provider}:{row.model}", NAME)
+
+
+def _day(row: UsageRow) -> date | None:
+    """The day, if it is one: the clock of a computer may have told anything."""
+    try:
+        return date.fromisoformat(row.day)
+    except (TypeError, ValueError):
+        return None
+
+
+def _ticks(top: int) -> list[int]:
+    """Round numbers from 0 to ``top`` or the next one above it; three to six of them, fewer where top is 1."""
+    magnitude = 10 ** (len(str(top // 4)) - 1)
+    step = next(step for factor in (1, 2, 5, 10) if (step := factor * magnitude) * 4 >= top)
+    return [step * number for number in range(-(-top // step) + 1)]
+
+
+def _height(amount: int, top: int) -> float:
+    """Where ``amount`` is, from above."""
+    return HEIGHT - BOTTOM - amount / top * (HEIGHT - BOTTOM - TOP)
+
+
+def _line(tick: int, top: int) -> str:
+    height, thousands = _height(tick, top), 0
+    while tick >= 1000 ** (thousands + 1) and thousands < len(" kMGTPE") - 1:
+        thousands += 1
+    label = f"{tick / 1000**thousands:g}{' kMGTPE'[thousands].strip()}"
+    strength = 0.2 if tick else 0.6
+    line = f'<path d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}" stroke="currentColor" stroke-opacity="{strength}"/>'
+    return line + _text(LEFT - 6, height + 4, "end", label)
+
+
+def _text(x: float, y: float, anchor: str, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_escaped(text)}</text>'
+
+
+def _escaped(text: str) -> str:
+    """``text`` on one line, without the characters that XML does not have."""
+    return html.escape(one_line(text))
