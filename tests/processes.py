@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+LIMIT = 120  # seconds after which a process has failed; none takes as long
 RUN = "TEST_RUN"  # in the environment of a process: the run of the tests that started it
 TEXT: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | {"text": True}
 
@@ -24,6 +26,42 @@ def running(command: Sequence[str | Path], **options: Any) -> Iterator[subproces
             yield process
         finally:
             kill_group(process)
+
+
+def run(command: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a process to its end, and end what it has started."""
+    with running(command, **{**TEXT, **options}) as process:
+        out, err = process.communicate(timeout=LIMIT)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def at_once(*commands: Sequence[str | Path]) -> list[tuple[str, str]]:
+    """What each process prints and complains of; each says that it is ready, and all go on at the same moment."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(running(command, **TEXT)) for command in commands]
+        for process in started:
+            assert process.stdout.readline() == "ready\n"
+        for process in started:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return [process.communicate(timeout=LIMIT) for process in started]
+
+
+LOCK = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process writes to this SQLite file, and does not let go of it until this is over."""
+    with running([sys.executable, "-c", LOCK, str(path)], **TEXT) as process:
+        assert process.stdout.readline() == "locked\n"
+        yield
 
 
 def kill_group(process: subprocess.Popen[Any]) -> None:

@@ -6,13 +6,12 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +22,10 @@ from flowgpt_magic.errors import HistoryError, HistoryLockedError
 from flowgpt_magic.history.background_writer import BackgroundWriter
 from flowgpt_magic.history.database import History
 from flowgpt_magic.messages import Turn
+from tests import processes
 from tests.records import conversation_record, notebook_record, turn_record
 
-LIMIT = 30  # seconds after which a test has failed; none waits as long
+LIMIT = 120  # seconds after which a test has failed; none waits as long
 SELDOM = 3600.0  # an interval that does not pass during a test
 NAME = "flowgpt_magic history"  # of the thread
 
@@ -78,28 +78,6 @@ def turns(history: History) -> dict[str, str]:
     return {turn.turn_id: turn.text for turn in history.turns("conversation", live_only=False)}
 
 
-LOCK = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1], isolation_level=None)
-database.execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another process writes to the file, and does not let go of it until this is over."""
-    with subprocess.Popen(
-        [sys.executable, "-c", LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout.readline() == "locked\n"
-            yield
-        finally:
-            process.stdin.close()
-
-
 START = """
     import os, sys, threading
     from flowgpt_magic.history.background_writer import BackgroundWriter
@@ -119,19 +97,17 @@ START = """
 """
 
 
-def start(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Run ``code`` in a process of its own, which has the names of ``START``."""
+def command(code: str, *arguments: object) -> list[str]:
+    """The command that runs ``code`` with the names of ``START``."""
     program = textwrap.dedent(START) + textwrap.dedent(code)
-    command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", program, *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", program, *map(str, arguments)]
 
 
 def python(code: str, *arguments: object) -> str:
     """What ``code`` prints in a process of its own, which has nothing to complain of."""
-    process = start(code, *arguments)
-    out, err = process.communicate(timeout=LIMIT)
-    assert (process.returncode, err) == (0, "")
-    return out
+    ended = processes.run(command(code, *arguments))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
 
 
 # Handing over
@@ -151,7 +127,7 @@ def test_what_was_handed_over_is_in_the_file_afterwards(make, path):
 def test_while_another_process_locks_the_file_nothing_waits_or_fails_and_afterwards_all_is_there(make, path):
     History(path).close()
     one, two = turn_record(conversation, turn_id="one"), turn_record(conversation, turn_id="two")
-    with locked(path):
+    with processes.locked(path):
         saver = make()
         saver.begin(one)
         saver.grow("one", "half")
@@ -288,7 +264,7 @@ def test_while_another_process_locks_the_file_a_read_finds_what_was_written_befo
     saver.begin(turn_record(conversation, turn_id="one"))
     assert saver.flush(LIMIT)
 
-    with locked(path):
+    with processes.locked(path):
         saver.begin(turn_record(conversation, turn_id="two"))
         assert saver.read(turns, LIMIT) == {"one": ""}
 
@@ -299,7 +275,7 @@ def test_while_another_process_locks_the_file_a_read_finds_what_was_written_befo
 def test_a_read_that_gets_no_answer_in_time_says_so_and_is_not_asked_later(make, path):
     asked = []
     path.touch()
-    with locked(path):
+    with processes.locked(path):
         saver = make()
         with pytest.raises(HistoryLockedError, match="did not answer within"):
             saver.read(asked.append, timeout=0.1)
@@ -446,33 +422,30 @@ def test_a_reply_that_the_end_of_the_process_stops_is_saved_as_it_ended(path):
 
 
 def test_turns_that_cannot_be_written_before_the_program_ends_are_counted_in_a_warning_and_written_later(path):
-    process = start(
-        """
+    code = """
         saver = begin(sys.argv[1])
         saver.flush()
         print("ready", flush=True)
         sys.stdin.readline()
         for number in range(3):
             saver.end(complete(f"turn-{number}"))
-        """,
-        path,
-    )
-    assert process.stdout.readline() == "ready\n"
-    with locked(path):
-        _out, err = process.communicate("go on\n", timeout=LIMIT)
+    """
+    with processes.running(command(code, path), **processes.TEXT) as process:
+        assert process.stdout.readline() == "ready\n"
+        with processes.locked(path):
+            _out, err = process.communicate("go on\n", timeout=LIMIT)
 
     assert "FlowGptWarning: 3 turns could not be saved before the program ended" in err
     assert str(path) in err
-    begun = start("saver = begin(sys.argv[1]); saver.flush(); assert saver.close()", path)
-    _out, err = begun.communicate(timeout=LIMIT)
-    assert err == "3 turns of an earlier program, which a lock had kept out of the history, are in it now.\n"
+    begun = processes.run(command("saver = begin(sys.argv[1]); saver.flush(); assert saver.close()", path))
+    assert begun.stderr == "3 turns of an earlier program, which a lock had kept out of the history, are in it now.\n"
     assert sorted(stored(path)) == ["turn-0", "turn-1", "turn-2"]
 
 
 def test_the_future_of_what_was_handed_over_is_done_when_it_is_in_the_file_and_not_before(make, path):
     saver = make()
     assert saver.flush(LIMIT)
-    with locked(path):
+    with processes.locked(path):
         saver.end(complete_turn("one"))
         saved = saver.saved()
         assert saver.read(turns) == {}  # an answer comes after a try to write
@@ -491,27 +464,15 @@ def test_where_there_is_no_file_nothing_is_waited_for(make, location):
 
 
 def test_eight_processes_write_ten_thousand_turns_at_once_and_none_is_lost(path):
-    processes = [
-        start(
-            """
-            saver = begin(sys.argv[1])
-            print("ready", flush=True)
-            sys.stdin.readline()
-            for number in range(1250):
-                saver.end(complete(f"{sys.argv[2]}-{number}", "short"))
-            print(saver.close(60))
-            """,
-            path,
-            number,
-        )
-        for number in range(8)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    results = [process.communicate(timeout=2 * LIMIT) for process in processes]
+    code = """
+        saver = begin(sys.argv[1])
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for number in range(1250):
+            saver.end(complete(f"{sys.argv[2]}-{number}", "short"))
+        print(saver.close(60))
+    """
+    results = processes.at_once(*(command(code, path, number) for number in range(8)))
 
     assert results == [("True\n", "")] * 8
     assert set(stored(path)) == {f"{one}-{number}" for one in range(8) for number in range(1250)}
@@ -533,11 +494,11 @@ STREAM = """
 def test_a_kernel_that_is_killed_in_mid_stream_loses_no_more_than_the_last_interval(path):
     interval, slack = 0.1, 0.4  # seconds; the slack is for a busy machine
     for number in range(6):
-        kernel = start(STREAM, path, f"turn-{number}", interval)
-        for _ in range(random.randrange(30, 120)):
-            kernel.stdout.readline()
-        kernel.kill()
-        out, _err = kernel.communicate(timeout=LIMIT)
+        with processes.running(command(STREAM, path, f"turn-{number}", interval), **processes.TEXT) as kernel:
+            for _ in range(random.randrange(30, 120)):
+                kernel.stdout.readline()
+            kernel.kill()
+            out, _err = kernel.communicate(timeout=LIMIT)
         said = [line.split() for line in out.splitlines() if line.count(" ") == 1]  # after those that were read
         died = float(said[-1][1]) if said else time.time()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from flowgpt_magic.history.processes import this_kernel
 from flowgpt_magic.history.records import ConversationRecord, Growth, NotebookRecord
 from flowgpt_magic.history.rows import SILENCE
 from flowgpt_magic.messages import Turn, Usage
+from tests import processes
 from tests.records import change_record, conversation_record, notebook_record, turn_record
 
 ANY_TEXT = st.text(st.characters() | st.characters(categories=["Cs"]) | st.just("\0"), max_size=30)
@@ -253,9 +253,7 @@ input()
 class TestAKernelThatDies:
     def test_its_turn_streams_while_it_lives_and_is_cancelled_with_its_text_when_it_was_killed(self, tmp_path):
         path = tmp_path / "history.sqlite3"
-        with subprocess.Popen(
-            [sys.executable, "-c", STREAM, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
+        with processes.running([sys.executable, "-c", STREAM, str(path)], **processes.TEXT) as process:
             assert process.stdout.readline() == "ready\n"
             watching = History(path)
             (conversation,) = watching.conversations(watching.notebook("known").notebook_id)
@@ -930,23 +928,8 @@ for number in range(30):
 """
     path = tmp_path / "history.sqlite3"
     History(path).close()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", writing, str(path), key],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for key in ("a", "b")
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        assert process.communicate(timeout=120) == ("", "")
+    commands = [[sys.executable, "-c", writing, str(path), key] for key in ("a", "b")]
+    assert processes.at_once(*commands) == [("", "")] * 2
 
     history = History(path)
     for key in ("a", "b"):

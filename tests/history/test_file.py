@@ -26,6 +26,7 @@ from flowgpt_magic.history import file as history_file
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.file import CACHE, CODES, MEMORY, MOVE_LIMIT, code_of, is_damaged, move_aside, open_file
 from flowgpt_magic.history.migrations import NEWEST
+from tests import processes
 from tests.records import conversation_record, notebook_record, turn_record
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="modes and owners are a matter of POSIX")
@@ -54,9 +55,7 @@ def path(tmp_path: Path) -> Path:
 @contextmanager
 def another_process(path: Path) -> Iterator[Callable[[str], None]]:
     """A function that has another process run statements on the file; it ends at once, as if killed."""
-    with subprocess.Popen(
-        [sys.executable, "-c", OTHER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with processes.running([sys.executable, "-c", OTHER, str(path)], **processes.TEXT) as process:
 
         def run(sql: str) -> None:
             process.stdin.write(f"{sql}\n")
@@ -64,7 +63,6 @@ def another_process(path: Path) -> Iterator[Callable[[str], None]]:
             assert process.stdout.readline() == "done\n"
 
         yield run
-        process.kill()
 
 
 def fill(path: Path, turns: int = 200) -> None:
@@ -531,22 +529,7 @@ class TestTwoThatMove:
     def test_of_several_processes_one_moves_the_file_and_no_byte_is_lost(self, path):
         cut_short(path)
         before = path.read_bytes()
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", MOVE_AT_ONCE, str(path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(4)
-        ]
-        for process in processes:
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            process.stdin.write("\n")
-            process.stdin.flush()
-        told = [process.communicate(timeout=60) for process in processes]
+        told = processes.at_once(*[[sys.executable, "-c", MOVE_AT_ONCE, str(path)]] * 4)
 
         assert [complaint for _said, complaint in told] == [""] * 4
         (aside,) = [said.strip() for said, _complaint in told if said != "None\n"]

@@ -25,6 +25,7 @@ from flowgpt_magic.history.migrations import (
     version_of,
 )
 from flowgpt_magic.history.rows import TURN, statement
+from tests import processes
 from tests.records import conversation_record, notebook_record, turn_record
 
 OPEN_AT_ONCE = """
@@ -189,24 +190,9 @@ History(sys.argv[1])
 
 def test_several_processes_may_migrate_at_once(path):
     keys = [f"/home/ada/{number}.ipynb" for number in range(4)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPEN_AT_ONCE, str(path), key],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for key in keys
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        _said, complaint = process.communicate(timeout=120)
-        assert (process.returncode, complaint) == (0, "")
+    results = processes.at_once(*([sys.executable, "-c", OPEN_AT_ONCE, str(path), key] for key in keys))
+
+    assert results == [("", "")] * len(keys)
 
     history = History(path)
     assert sorted(notebook.key for notebook in history.notebooks()) == keys

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.history import processes as kernels
 from flowgpt_magic.history.processes import lives, this_kernel
+from tests import processes
 
 LINUX = sys.platform == "linux"
 NAME_AND_WAIT = "from flowgpt_magic.history.processes import this_kernel; print(this_kernel(), flush=True); input()"
@@ -23,11 +24,8 @@ NAME_AND_WAIT = "from flowgpt_magic.history.processes import this_kernel; print(
 @pytest.fixture
 def other() -> Iterator[subprocess.Popen[str]]:
     """Another process that tells its name and waits."""
-    with subprocess.Popen(
-        [sys.executable, "-c", NAME_AND_WAIT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with processes.running([sys.executable, "-c", NAME_AND_WAIT], **processes.TEXT) as process:
         yield process
-        process.kill()
 
 
 def test_this_process_lives():

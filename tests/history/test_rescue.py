@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,39 +17,18 @@ from flowgpt_magic.history.database import History
 from flowgpt_magic.history.records import ChangeRecord
 from flowgpt_magic.history.rescue import rescue, take_rescued
 from flowgpt_magic.messages import Turn
+from tests import processes
 from tests.records import conversation_record, notebook_record, turn_record
 
-LIMIT = 60  # seconds after which a test has failed
+LIMIT = 120  # seconds after which a test has failed
 notebook = notebook_record(notebook_id="notebook", key="key")
 conversation = conversation_record(notebook, conversation_id="conversation", system="Be brief.")
 change = ChangeRecord("change", "conversation", 1, "ask", ("one",), (), False, 1.0)
-LOCK = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1], isolation_level=None)
-database.execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "history.sqlite3"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another process writes to the file, and does not let go of it until this is over."""
-    with subprocess.Popen(
-        [sys.executable, "-c", LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "locked\n"
-            yield
-        finally:
-            process.stdin.close()
 
 
 def complete(turn_id: str, text: str = "said") -> Turn:
@@ -138,7 +115,7 @@ def test_a_folder_that_is_gone_is_an_error_and_nothing_to_take_in(path: Path) ->
 def test_what_a_locked_history_does_not_take_waits_for_the_next_time(path: Path) -> None:
     rescue(str(path), [notebook, conversation, complete("one")])
     with closing(History(path, patience=0)) as history:
-        with locked(path), pytest.raises(HistoryError):
+        with processes.locked(path), pytest.raises(HistoryError):
             take_rescued(history)
         assert len(beside(path)) == 1
 
@@ -160,20 +137,7 @@ history.close()
 def test_of_several_processes_at_once_one_takes_a_file_in(path: Path) -> None:
     for number in range(10):
         rescue(str(path), [notebook, conversation, complete(f"turn-{number}")])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", TAKE, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(3)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    counts = [int(process.communicate(timeout=LIMIT)[0]) for process in processes]
+    counts = [int(out) for out, _err in processes.at_once(*[[sys.executable, "-c", TAKE, str(path)]] * 3)]
 
     assert sum(counts) + take(path) == 10
     assert len(texts(path)) == 10
@@ -197,19 +161,11 @@ chat.branch("other")
 
 def test_a_program_that_ends_while_another_one_locks_the_history_loses_nothing(path: Path) -> None:
     environment = {**os.environ, "FLOWGPT_HISTORY": str(path)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM)],
-        env=environment,
-        cwd=path.parent,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    with locked(path):
-        _out, err = process.communicate("go on\n", timeout=LIMIT)
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM)]
+    with processes.running(command, env=environment, cwd=path.parent, **processes.TEXT) as process:
+        assert process.stdout.readline() == "ready\n"
+        with processes.locked(path):
+            _out, err = process.communicate("go on\n", timeout=LIMIT)
     assert list(texts(path).values()) == ["before the lock"]
     (name,) = beside(path)
     assert f"what was said is in {path.parent / name}, and joins the history when that is next used" in " ".join(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +23,10 @@ from flowgpt_magic.history.database import History
 from flowgpt_magic.history.migrations import NEWEST
 from flowgpt_magic.history.writer_thread import RECOVERIES, REMEMBERED
 from flowgpt_magic.messages import Turn
+from tests import processes
 from tests.records import change_record, conversation_record, notebook_record, turn_record
 
-LIMIT = 30  # seconds after which a test has failed; none waits as long
+LIMIT = 120  # seconds after which a test has failed; none waits as long
 SELDOM = 3600.0  # an interval that does not pass during a test
 
 notebook = notebook_record(notebook_id="notebook", key="key")
@@ -102,28 +102,6 @@ def sql(path: Path, *statements: str) -> None:
             database.execute(statement)
 
 
-LOCK = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1], isolation_level=None)
-database.execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another process writes to the file, and does not let go of it until this is over."""
-    with subprocess.Popen(
-        [sys.executable, "-c", LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout.readline() == "locked\n"
-            yield
-        finally:
-            process.stdin.close()
-
-
 START = """
     import os, resource, sys
     from flowgpt_magic.history import database as history  # now: what cannot be read later is loaded
@@ -149,19 +127,17 @@ START = """
 """
 
 
-def start(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Run ``code`` in a process of its own, which has the names of ``START``."""
+def command(code: str, *arguments: object) -> list[str]:
+    """The command that runs ``code`` with the names of ``START``."""
     program = textwrap.dedent(START) + textwrap.dedent(code)
-    command = [sys.executable, "-X", "dev", "-c", program, *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return [sys.executable, "-X", "dev", "-c", program, *map(str, arguments)]
 
 
 def python(code: str, *arguments: object) -> list[str]:
     """The lines that ``code`` prints in a process of its own, which has nothing to complain of."""
-    process = start(code, *arguments)
-    out, err = process.communicate(timeout=LIMIT)
-    assert (process.returncode, err) == (0, "")
-    return out.splitlines()
+    ended = processes.run(command(code, *arguments))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout.splitlines()
 
 
 # Locked
@@ -169,7 +145,7 @@ def python(code: str, *arguments: object) -> list[str]:
 
 def test_of_a_file_that_stays_locked_the_person_is_told_once_and_afterwards_all_is_there(make, path, told):
     History(path).close()
-    with locked(path):
+    with processes.locked(path):
         saver = make(patience=0.1)
         for number in range(100):
             saver.end(complete(f"early-{number}"))
@@ -187,7 +163,7 @@ def test_of_a_file_that_is_locked_again_the_person_is_not_told_again(make, path,
     saver = make(patience=0.0)
     for number in range(3):
         assert saver.flush(LIMIT)
-        with locked(path):
+        with processes.locked(path):
             saver.end(complete(str(number)))
             assert told.something.wait(LIMIT)
             assert not saver.flush(timeout=0.3)  # so that it has tried
@@ -199,7 +175,7 @@ def test_of_a_file_that_is_locked_again_the_person_is_not_told_again(make, path,
 
 def test_of_a_file_that_is_let_go_in_time_the_person_is_not_told(make, path, told):
     History(path).close()
-    with locked(path):
+    with processes.locked(path):
         saver = make(patience=LIMIT)
         saver.end(complete("one"))
         assert not saver.flush(timeout=0.3)  # so that it has tried
@@ -212,7 +188,7 @@ def test_of_a_file_that_is_let_go_in_time_the_person_is_not_told(make, path, tol
 def test_waiting_for_a_locked_file_costs_no_processor_time(make, path, told):
     saver = make(patience=1.0)
     assert saver.flush(LIMIT)
-    with locked(path):
+    with processes.locked(path):
         before = time.process_time()
         saver.end(complete("one"))
         assert told.something.wait(LIMIT)  # for more than a second
@@ -225,7 +201,7 @@ def test_closing_while_the_file_is_locked_does_not_wait_and_all_is_written_once_
     saver = make(patience=0.0)
     saver.begin(turn_record(conversation, turn_id="one"))
     assert saver.flush(LIMIT)
-    with locked(path):
+    with processes.locked(path):
         saver.begin(turn_record(conversation, turn_id="two"))
         assert told.something.wait(LIMIT)
         saver.grow("one", lambda: "grown")
@@ -239,7 +215,7 @@ def test_texts_that_grow_while_the_file_is_locked_are_not_collected_before_it_is
     saver, made = make(interval=0.001, patience=0.5), []
     saver.begin(turn_record(conversation, turn_id="one"))
     assert saver.flush(LIMIT)
-    with locked(path):
+    with processes.locked(path):
         saver.begin(turn_record(conversation, turn_id="two"))
         while not told.something.wait(0.001):
             saver.grow("one", lambda: made.append("text") or "grown")
@@ -254,7 +230,7 @@ def test_after_a_lock_turns_go_on_to_be_saved_though_a_record_was_bad(make, path
     saver, saved = make(interval=0.01, patience=0.0), threading.Event()
     saver.begin(turn_record(conversation, turn_id="one"))
     assert saver.flush(LIMIT)
-    with locked(path):
+    with processes.locked(path):
         saver.save(complete("bad", place=2**70))
         assert told.something.wait(LIMIT)
         told.something.clear()
@@ -332,27 +308,15 @@ def test_of_a_file_that_is_damaged_while_it_is_open_the_new_one_holds_what_this_
 def test_of_several_kernels_that_find_the_damage_at_once_none_moves_the_new_file_away(path):
     fill(path, number=2000, size=3000)
     cut(path)
-    kernels = [
-        start(
-            """
-            print("ready", flush=True)
-            sys.stdin.readline()
-            saver = begin(sys.argv[1])
-            for number in range(50):
-                saver.end(complete(f"{sys.argv[2]}-{number}"))
-            print(saver.close(30), *lines, sep="\\n")
-            """,
-            path,
-            number,
-        )
-        for number in range(6)
-    ]
-    for kernel in kernels:
-        assert kernel.stdout.readline() == "ready\n"
-    for kernel in kernels:
-        kernel.stdin.write("go\n")
-        kernel.stdin.flush()
-    results = [kernel.communicate(timeout=LIMIT) for kernel in kernels]
+    code = """
+        print("ready", flush=True)
+        sys.stdin.readline()
+        saver = begin(sys.argv[1])
+        for number in range(50):
+            saver.end(complete(f"{sys.argv[2]}-{number}"))
+        print(saver.close(30), *lines, sep="\\n")
+    """
+    results = processes.at_once(*(command(code, path, number) for number in range(6)))
 
     (aside,) = kept_aside(path)
     assert [err for _out, err in results] == [""] * 6
@@ -621,7 +585,7 @@ def test_no_more_than_the_newest_turns_are_remembered(make, path):
 )
 def test_of_a_record_that_cannot_be_saved_the_person_is_told_and_the_others_are_saved(make, path, told, values):
     History(path).close()
-    with locked(path):  # so that all come together
+    with processes.locked(path):  # so that all come together
         saver = make()
         for number in range(50):
             saver.end(complete(str(number)))
