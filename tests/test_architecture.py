@@ -37,8 +37,8 @@ ORDER = [
     "settings",
     "redaction",
     "markdown",
-    "notebook",
     "prompt",
+    "notebook",
     "providers",
     "completion",
     "transcripts",
@@ -167,7 +167,7 @@ def test_a_module_says_what_it_is_for(module):
     ("library", "homes"),
     [
         ("aiohttp", ("providers.http", "gateway")),
-        ("IPython", ("magics", "display", "panel.output", "batch.notebook_bar")),
+        ("IPython", ("magics", "notebook.ipython")),
         ("xllamacpp", ("providers.llama_cpp",)),
         ("keyring", ("keys",)),
         ("nest_asyncio2", ("magics.nested_asyncio",)),

@@ -22,7 +22,7 @@ from traitlets.config import Config
 from flowgpt_magic import gateway, settings
 from flowgpt_magic.completion.shell import all_models
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.display import show as display
+from flowgpt_magic.display import show
 from flowgpt_magic.errors import FlowGptError, FlowGptWarning, ProviderError, SettingError
 from flowgpt_magic.gateway.log import log_request
 from flowgpt_magic.magics import magic
@@ -32,7 +32,7 @@ from flowgpt_magic.panel.model_choices import Choices
 from flowgpt_magic.panel.output import transcript
 from flowgpt_magic.panel.protocol import facts, pause_facts
 from flowgpt_magic.panel.state import PanelState
-from flowgpt_magic.prompt.compose import Surroundings, compose
+from flowgpt_magic.prompt.compose import PromptContext, compose
 from flowgpt_magic.prompt.describe.files import AttachmentError
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
@@ -90,7 +90,7 @@ def outlet(function: Outlet) -> Outlet:
 
 def composed(prompt: str, attached: list[str], **names: object) -> str:
     error = names.pop("Err", None)
-    around = Surroundings(names, error=error if isinstance(error, BaseException) else None)
+    around = PromptContext(names, error=error if isinstance(error, BaseException) else None)
     return compose(prompt, around, attached=attached, budget=2000)
 
 
@@ -202,7 +202,7 @@ def turns(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
 @outlet
 def what_a_cell_shows(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
     reply = failing(secret, patch, ProviderError)
-    return [display._caption(reply), display._metadata(reply), repr(reply), str(reply.error), reply.notices]
+    return [show._caption(reply), show._metadata(reply), repr(reply), str(reply.error), reply.notices]
 
 
 @outlet
@@ -406,7 +406,7 @@ def test_what_a_person_typed_is_sent_and_kept_as_it_is() -> None:
 
     assert conversation.ask(typed).text == typed
     assert conversation.turns[0].prompt == typed
-    assert compose(typed, Surroundings({}), budget=100) == typed
+    assert compose(typed, PromptContext({}), budget=100) == typed
 
 
 def test_a_value_of_the_environment_is_not_told_by_a_gateway(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,9 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from IPython.display import publish_display_data
-
 from flowgpt_magic.batch.progress import Bar, NoBar, Pause, advance, text_bar
-from flowgpt_magic.display import show as display
+from flowgpt_magic.display.show import show_answer, widget_view
+from flowgpt_magic.notebook.ipython import headless, in_console, in_kernel, publish
 from flowgpt_magic.tables import bundle
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class WidgetBar:
         self._name = f"flowgpt-batch-{uuid4().hex[:12]}"
         self._shown_at = 0.0
         container = self._bar.container
-        self._publish(display.widget_view(container.model_id, repr(container)), update=False)
+        self._publish(widget_view(container.model_id, repr(container)), update=False)
 
     def show(self, tally: Tally, pause: Pause | None = None) -> None:
         """So many have ended."""
@@ -52,7 +51,7 @@ class WidgetBar:
             widget.close()
 
     def _publish(self, data: Any, *, update: bool) -> None:
-        publish_display_data(data, transient={"display_id": self._name}, update=update)  # type: ignore[no-untyped-call]
+        publish(data, transient={"display_id": self._name}, update=update)
 
 
 class ShownBatch(Protocol):
@@ -75,14 +74,14 @@ class ShownBatch(Protocol):
 
 def bar(total: int | None) -> Bar:
     """The bar of this shell."""
-    if not display.in_kernel():
+    if not in_kernel():
         return text_bar(total)
     return WidgetBar(total) if has_widgets() else NoBar()
 
 
 def has_widgets() -> bool:
     """Does a front end look on that shows widgets? A console shows none, and a run without a person saves them."""
-    return display.in_kernel() and not display.headless() and not display.in_console()
+    return in_kernel() and not headless() and not in_console()
 
 
 def show(batch: ShownBatch) -> None:
@@ -91,11 +90,11 @@ def show(batch: ShownBatch) -> None:
     Fails the cell where the batch was interrupted, or stopped. One that is read already is shown as it is.
     """
     if batch.status is not None:
-        display.show_answer(batch.table(), [])
+        show_answer(batch.table(), [])
         return
     in_place = batch.has_progress and has_widgets()  # the bar becomes the table
     try:
         batch.read()
     finally:
         if not in_place:
-            display.show_answer(batch.table(), [])
+            show_answer(batch.table(), [])

@@ -12,23 +12,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from IPython import get_ipython
-from IPython.core.displaypub import CapturingDisplayPublisher
-from IPython.display import clear_output, publish_display_data
-
 from flowgpt_magic import bridge, printing
-from flowgpt_magic.errors import ReplyInterrupted, last_error
+from flowgpt_magic.errors import ReplyInterrupted
+from flowgpt_magic.notebook.ipython import clear, execution, headless, in_console, in_kernel, publish
 from flowgpt_magic.text import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from flowgpt_magic.display.painting import Ending, Looks, Sink
     from flowgpt_magic.display.shown_reply import ShownReader, ShownReply
     from flowgpt_magic.display.waiting_line import Line
     from flowgpt_magic.messages import Turn
-    from flowgpt_magic.notebook.place import Cell, Place
-    from flowgpt_magic.prompt.compose import Surroundings
     from flowgpt_magic.tables import Showable
 
 Extent = Literal["all", "end", "nothing"]
@@ -36,118 +29,10 @@ GLANCE = 0.1  # seconds between two looks at how long nothing has come
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
 
-def in_kernel() -> bool:
-    """Is there a front end that takes display messages?"""
-    return hasattr(get_ipython(), "kernel")
-
-
-def in_shell() -> bool:
-    """Is this IPython's process, and not one in which it is just imported?"""
-    return get_ipython() is not None
-
-
-def configured() -> dict[str, Any]:
-    """What ``%config FlowGPT`` has set, where the extension is loaded."""
-    magics = get_ipython().magics_manager.registry.get("FlowGPT")
-    found: dict[str, Any] = magics.configured() if magics is not None else {}
-    return found
-
-
-def request() -> dict[str, Any]:
-    """The request that this cell is run by: its ``header``, ``content`` and ``metadata``; empty outside a kernel."""
-    if not in_kernel():
-        return {}
-    parent: dict[str, Any] = get_ipython().get_parent() or {}
-    return parent
-
-
 def widget_view(model_id: str, text: str) -> dict[str, Any]:
     """Display data that shows a widget of ipywidgets, of any release; ``text`` is for front ends without widgets."""
     view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
     return {"application/vnd.jupyter.widget-view+json": view, "text/plain": text}
-
-
-def execution() -> str:
-    """A name for this run of this cell."""
-    shell = get_ipython()
-    return str(request().get("header", {}).get("msg_id") or (shell.execution_count if shell else ""))
-
-
-def headless() -> bool:
-    """Does nobody look on? ``%%capture`` keeps what is shown for later; nbclient, and so nbconvert and papermill, say
-    that there is nobody to type an answer.
-    """
-    if not in_kernel():
-        return False
-    captured = isinstance(get_ipython().display_pub, CapturingDisplayPublisher)
-    return captured or not request().get("content", {}).get("allow_stdin", True)
-
-
-def in_console() -> bool:
-    """Does this request come without a cell's id, as from ``jupyter console``, Qt Console and Spyder?
-
-    Those ignore updates of an output and Markdown: only text that is printed is sure to be seen.
-    """
-    from flowgpt_magic.notebook.place import cell_id
-
-    asked = request()
-    if asked.get("header", {}).get("msg_type", "execute_request") != "execute_request":  # such as a widget's callback
-        return False
-    return in_kernel() and not cell_id(asked)
-
-
-def place() -> Place:
-    """The notebook that this kernel belongs to, or the folder where there is none."""
-    from flowgpt_magic.notebook.place import find_place, place_of
-
-    shell = get_ipython()
-    names = shell.user_ns if shell else {}
-    found = find_place(
-        names, request(), os.environ, os.getcwd(), modules=sys.modules, connection_file=_connection_file()
-    )
-    if found.kind == "folder" and os.environ.get("JPY_SESSION_NAME", "").endswith(os.sep):
-        # nbclassic gives its server a notebook without a name; the server knows its path all the same.
-        path = path_of_notebook()
-        return place_of(path) if path else found
-    return found
-
-
-def running_cell() -> Cell:
-    """The cell that runs, and which run of it this is."""
-    from flowgpt_magic.notebook.place import Cell, cell_id
-
-    return Cell(cell_id(request()), execution())
-
-
-def surroundings(inside: Mapping[str, object] | None = None) -> Surroundings:
-    """What a prompt of this cell can refer to; ``inside`` are the names where it stands, if that is in a function."""
-    from flowgpt_magic.prompt.compose import Surroundings
-
-    shell = get_ipython()
-    if shell is None:
-        return Surroundings({})
-    names = shell.user_ns  # in which the last input is the cell that runs
-    codes = names.get("In", [""])[:-1]
-    cells = [names.get(f"_i{number}", code) for number, code in enumerate(codes)]  # as they were typed
-    return Surroundings(inside or names, cells, names.get("Out", {}), last_error())
-
-
-def path_of_notebook() -> str | None:
-    """Where the notebook's file is now, as its server says; None where none does. Takes up to two seconds."""
-    from flowgpt_magic.notebook.jupyter_servers import live_path
-
-    return live_path(_connection_file())
-
-
-def _connection_file() -> str:
-    if not in_kernel():
-        return ""
-    try:
-        from ipykernel.connect import get_connection_file
-
-        return str(get_connection_file())
-    except (ImportError, RuntimeError):  # a kernel that is no process of its own, or none of ipykernel's
-        return ""
 
 
 def show_answer(answer: str | Showable | Turn | None, troubles: list[str]) -> None:
@@ -170,7 +55,7 @@ def show_answer(answer: str | Showable | Turn | None, troubles: list[str]) -> No
 
 def _publish_or_print(data: dict[str, str]) -> None:
     if in_kernel():
-        publish_display_data(data)  # type: ignore[no-untyped-call]
+        publish(data)
     else:
         printing.write_line(data["text/plain"])
 
@@ -199,18 +84,6 @@ def show(
 
     # The handler does not wait: the line that it interrupts may hold a lock of the reply.
     bridge.on_interrupt(lambda: bridge.apart(reply.cancel), follow)
-
-
-def put_below(code: str) -> bool:
-    """Put ``code`` into a cell below this one, or into the next line of a terminal; can that be done here?
-
-    JupyterLab does it when this cell has succeeded, and of several calls in one cell the last counts.
-    """
-    shell = get_ipython()
-    if shell is None or headless():
-        return False
-    shell.set_next_input(code)
-    return True
 
 
 def raise_ending(reply: ShownReply) -> None:
@@ -248,7 +121,7 @@ def _sink(reply: ShownReply, form: str, *, images: bool, own_cell: bool, extent:
     if not in_kernel() or in_console():
         return _terminal_sink(form, extent)
     name = f"flowgpt-{reply.turn_id[:12]}"
-    line = OutputLine(publish_display_data, name, _clear if own_cell else None)
+    line = OutputLine(publish, name, clear if own_cell else None)
     appended = form == "text" or (form not in GROWING and own_cell)
     if extent == "end" or not (appended or form in GROWING):
         return painting.AtEnd(lambda ending: line.replace(ending.data, ending.metadata), line)
@@ -256,8 +129,8 @@ def _sink(reply: ShownReply, form: str, *, images: bool, own_cell: bool, extent:
         close = _end_of_cell_text if own_cell else _end_of_text
         return painting.Appended(close, line=line, replaced=own_cell)
     if own_cell:
-        return painting.Slots(publish_display_data, _clear, name, images=images)
-    return painting.OneOutput(publish_display_data, name, images=images)
+        return painting.Slots(publish, clear, name, images=images)
+    return painting.OneOutput(publish, name, images=images)
 
 
 def _terminal_sink(form: str, extent: Extent) -> Sink:
@@ -294,7 +167,7 @@ def _looks(form: str) -> Looks:
 
 
 def _publish(ending: Ending) -> None:
-    publish_display_data(ending.data, ending.metadata)  # type: ignore[no-untyped-call]
+    publish(ending.data, ending.metadata)
 
 
 def _print_whole(ending: Ending, looks: Looks, line: Line) -> None:
@@ -302,10 +175,6 @@ def _print_whole(ending: Ending, looks: Looks, line: Line) -> None:
     line.remove()
     printing.write(looks.add(ending.body) + looks.finish())
     _end_of_text(ending)
-
-
-def _clear() -> None:
-    clear_output(wait=True)  # type: ignore[no-untyped-call]
 
 
 def _follow(reader: ShownReader, reply: ShownReply, sink: Sink) -> None:
@@ -381,7 +250,7 @@ def _metadata(reply: ShownReply) -> dict[str, Any]:
 
 
 def _end_of_cell_text(ending: Ending) -> None:
-    _clear()
+    clear()
     _publish(ending)
 
 

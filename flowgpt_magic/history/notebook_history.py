@@ -540,12 +540,12 @@ def where(setting: str) -> str:
 
 
 def _shell() -> ModuleType | None:
-    """The display, which knows the shell; imported now, and only where a shell can be."""
+    """The module that knows the shell; imported now, and only where a shell can be."""
     if "IPython" not in sys.modules:
         return None
-    from flowgpt_magic.display import show as display
+    from flowgpt_magic.notebook import ipython
 
-    return display if display.in_shell() else None
+    return ipython if ipython.shell() is not None else None
 
 
 def _begin(location: str, shell: ModuleType | None) -> NotebookHistory:
@@ -562,7 +562,7 @@ def _journal(location: str, shell: ModuleType | None) -> NotebookHistory:
         shell.place(),
         location,
         running_cell=shell.running_cell,
-        find_path=shell.path_of_notebook,
+        find_path=shell.notebook_path,
         configured=shell.configured,
     )
 

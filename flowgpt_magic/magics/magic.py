@@ -177,7 +177,7 @@ class FlowGPT(Magics):
     flowgpt.getdoc = _help  # type: ignore[union-attr]  # what IPython shows for %flowgpt?
 
     def _answer(self, line: str, cell: str | None, local_names: dict[str, Any] | None) -> Reply | None:
-        from flowgpt_magic.display import show as display
+        from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.magics.commands.table import find_subcommand
         from flowgpt_magic.replies.reply import Reply
 
@@ -188,9 +188,9 @@ class FlowGPT(Magics):
         answer = run(self.state, rest)
         troubles = self.state.journal.take_troubles()
         if isinstance(answer, Reply):  # which is shown already
-            display.show_answer(None, troubles)
+            show_answer(None, troubles)
             return self._value(answer)
-        display.show_answer(answer, troubles)
+        show_answer(answer, troubles)
         return None
 
     def _names_inside(self, local_names: dict[str, Any] | None) -> Mapping[str, Any] | None:
@@ -200,15 +200,16 @@ class FlowGPT(Magics):
         return ChainMap(local_names, self._names)
 
     def _ask(self, line: str, cell: str | None, names: Mapping[str, Any] | None) -> Reply | None:
-        from flowgpt_magic.display import show as display
+        from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.magics.commands.table import full_help
         from flowgpt_magic.magics.state import Asked
+        from flowgpt_magic.notebook import ipython
         from flowgpt_magic.providers import models
 
-        request = display.request()  # now, because it may be another cell's when the reply has ended
+        request = ipython.request()  # now, because it may be another cell's when the reply has ended
         read = magic_line.read_line(line, models.is_model_name)
         if read.options.pop("help", False):
-            display.show_answer(full_help(), [])
+            show_answer(full_help(), [])
             return None
         prompt = "\n".join(filter(None, [read.prompt, cell])).strip("\n")
         if not prompt.strip():
@@ -223,7 +224,7 @@ class FlowGPT(Magics):
 
     def _value(self, reply: Reply | None, *, is_cell: bool = False) -> Reply | None:
         """What the magic returns: the reply, unless a terminal would print ``Out[1]:`` and nothing for it."""
-        from flowgpt_magic.display.show import in_kernel
+        from flowgpt_magic.notebook.ipython import in_kernel
 
         if in_kernel():
             return reply

@@ -13,7 +13,7 @@ from flowgpt_magic.prompt.parameter_syntax import merged
 
 if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what they work with
     from flowgpt_magic.conversation import Conversation
-    from flowgpt_magic.display import show as display
+    from flowgpt_magic.display.show import Extent
     from flowgpt_magic.history import notebook_history
     from flowgpt_magic.magics.ai_alias import AiAlias
     from flowgpt_magic.magics.nested_asyncio import Nesting
@@ -98,7 +98,8 @@ class ShellState:
 
         ``names`` are what the prompt can refer to, by default the user's.
         """
-        from flowgpt_magic.display import show as display
+        from flowgpt_magic.display.show import show_answer
+        from flowgpt_magic.notebook import ipython
         from flowgpt_magic.prompt.compose import compose, system_prompt
 
         conversation = self.conversation(asked.chat)
@@ -113,7 +114,7 @@ class ShellState:
         switches = asked.switches
         prompt = compose(
             asked.prompt,
-            display.surroundings(names),
+            ipython.prompt_context(names),
             raw="raw" in switches,
             attached=asked.attached,
             budget=chosen.attach_tokens,
@@ -124,7 +125,7 @@ class ShellState:
             from flowgpt_magic.replies.dry_run import DryRun
 
             preview = conversation.preview(prompt, history=history, schema=schema, params=asked.params, **options)
-            display.show_answer(DryRun(preview), self.journal.take_troubles())
+            show_answer(DryRun(preview), self.journal.take_troubles())
             return None
         reply = conversation.ask(
             prompt,
@@ -137,7 +138,7 @@ class ShellState:
         )
         if asked.out:
             self.names[asked.out] = reply
-        extent: display.Extent = "nothing" if "quiet" in switches else "end" if "no-stream" in switches else "all"
+        extent: Extent = "nothing" if "quiet" in switches else "end" if "no-stream" in switches else "all"
         self.show(reply, conversation, own_cell=own_cell, extent=extent, **options)
         if "next-cell" in switches:
             self._put_below(reply)
@@ -145,7 +146,8 @@ class ShellState:
 
     def _put_below(self, reply: Reply) -> None:
         """The code of the reply into the next cell; once, however often its cell is run."""
-        from flowgpt_magic.display import show as display
+        from flowgpt_magic.display.show import show_answer
+        from flowgpt_magic.notebook import ipython
 
         code = "\n\n".join(block.rstrip() for block in reply.code_blocks)
         cell_id = self.journal.running_cell().cell_id
@@ -153,10 +155,10 @@ class ShellState:
             sys.stderr.write("there is no code in the reply to put into the next cell\n")
         elif cell_id and self._below.get(cell_id) == code:
             sys.stderr.write("this code was put into the cell below before\n")
-        elif display.put_below(code):
+        elif ipython.put_below(code):
             self._below[cell_id] = code
         else:
-            display.show_answer(f"to copy into a cell:\n\n{code}", [])
+            show_answer(f"to copy into a cell:\n\n{code}", [])
 
     def show(
         self,
@@ -164,19 +166,19 @@ class ShellState:
         conversation: Conversation,
         *,
         own_cell: bool = False,
-        extent: display.Extent = "all",
+        extent: Extent = "all",
         **options: Any,
     ) -> Reply:
         """Show a reply as it arrives; fails the cell if the reply failed or was stopped."""
-        from flowgpt_magic.display import show as display
+        from flowgpt_magic.display import show
 
         chosen = conversation.settings(**options)
         self._replies = [*(each for each in self._replies if not each.ended), reply]
         try:
-            display.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell, extent=extent)
+            show.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell, extent=extent)
         finally:  # one that an interrupt kept from being asked never ends
             self._replies = [each for each in self._replies if each is not reply]
-        display.raise_ending(reply)
+        show.raise_ending(reply)
         return reply
 
     def stop(self) -> int:

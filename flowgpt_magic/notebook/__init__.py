@@ -1,3 +1,3 @@
-"""Which notebook and which cell is running."""
+"""Which notebook and which cell runs, and the access to IPython."""
 
-__all__ = ["jupyter_servers", "place"]
+__all__ = ["ipython", "place"]

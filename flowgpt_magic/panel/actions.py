@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.notebook.ipython import prompt_context, shell
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.composer import COMMANDS, command_in, complete_attached, complete_input, prompt_in
-from flowgpt_magic.panel.output import ROOM, marked, shell, surroundings, transcript
+from flowgpt_magic.panel.output import ROOM, marked, transcript
 from flowgpt_magic.panel.protocol import Facts, fit
 from flowgpt_magic.panel.state import PanelError, PanelState, Typed
 from flowgpt_magic.prompt.compose import compose
@@ -87,7 +88,9 @@ def _attached(request: Facts) -> tuple[str, ...]:
 def _composed(panel: PanelState, typed: Typed) -> str:
     budget = panel.conversation.settings().attach_tokens
     sees = bool(typed.attached) and panel.conversation.takes_images()
-    return compose(typed.text, surroundings(), attached=typed.attached, budget=budget, with_images=sees)
+    return compose(
+        typed.text, prompt_context(with_running_cell=True), attached=typed.attached, budget=budget, with_images=sees
+    )
 
 
 # Changing the conversation

@@ -13,14 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from IPython import get_ipython
-from IPython.display import publish_display_data
-
 from flowgpt_magic import printing
-from flowgpt_magic.display.show import headless, in_console, in_kernel, widget_view
-from flowgpt_magic.errors import last_error
+from flowgpt_magic.display.show import widget_view
 from flowgpt_magic.messages import Turn
-from flowgpt_magic.prompt.compose import Surroundings
+from flowgpt_magic.notebook.ipython import headless, in_console, in_kernel, publish
 from flowgpt_magic.text import counted
 
 if TYPE_CHECKING:
@@ -48,19 +44,6 @@ HIDDEN = (
 # As high as the panel was, so that closing it moves nothing; on paper all of it.
 FRAME = "@media screen {.flowgpt-transcript {max-height: 560px; overflow: auto}}"
 _HEADING = re.compile(r"<(/?)h[1-6]\b[^>]*>")
-
-
-def shell() -> Any:
-    """IPython's shell, None outside one."""
-    return get_ipython()
-
-
-def surroundings() -> Surroundings:
-    """What a prompt of a panel can refer to: every input so far, whether it has ended or runs just now."""
-    if get_ipython() is None:
-        return Surroundings({})
-    names = get_ipython().user_ns
-    return Surroundings(names, list(names.get("In", [""])), names.get("Out", {}), last_error())
 
 
 def transcript(conversation: Conversation, room: int = WHOLE) -> dict[str, str]:
@@ -205,6 +188,4 @@ class Output:
             if not update:
                 printing.write_line(data["text/plain"])  # a shell shows a value so
             return
-        publish_display_data(  # type: ignore[no-untyped-call]
-            dict(data), dict(metadata or {}), transient={"display_id": self._ids[which]}, update=update
-        )
+        publish(data, metadata, transient={"display_id": self._ids[which]}, update=update)

@@ -18,8 +18,9 @@ import traitlets
 
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.notebook_history import here
+from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.panel.actions import answer
-from flowgpt_magic.panel.output import Output, can_open, shell
+from flowgpt_magic.panel.output import Output, can_open
 from flowgpt_magic.panel.protocol import Facts, fit
 from flowgpt_magic.panel.state import PanelError, PanelState
 from flowgpt_magic.replies.log import logger

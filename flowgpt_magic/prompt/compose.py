@@ -18,7 +18,7 @@ SIMPLE = (str, int, float, complex, bool, type(None))  # what stands in a prompt
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class PromptContext:
     """What a prompt can refer to: the user's names, the inputs and outputs so far, and the last error."""
 
     names: Mapping[str, object]
@@ -29,7 +29,7 @@ class Surroundings:
 
 def compose(
     prompt: str,
-    around: Surroundings,
+    around: PromptContext,
     *,
     raw: bool = False,
     attached: Sequence[str] = (),

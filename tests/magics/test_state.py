@@ -13,12 +13,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.display import show as display
+from flowgpt_magic.display import show
 from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, SchemaError
 from flowgpt_magic.magics.state import Asked, ShellState
+from flowgpt_magic.notebook import ipython
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.prompt.attachments import AttachmentError
-from flowgpt_magic.prompt.compose import Surroundings
+from flowgpt_magic.prompt.compose import PromptContext
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.structured_output import INSTRUCTION
@@ -111,7 +112,7 @@ class TestASchema:
     def test_the_reply_is_shown_as_json_unless_a_format_is_named(self, state, monkeypatch):
         state.names["number"] = self.SCHEMA
         forms = []
-        monkeypatch.setattr(display, "show", lambda reply, *, form, **_: forms.append(form) or reply.text)
+        monkeypatch.setattr(show, "show", lambda reply, *, form, **_: forms.append(form) or reply.text)
 
         self.ask(state, '{"n": 3}', schema="number")
         self.ask(state, '{"n": 3}', schema="number", format="text")
@@ -162,7 +163,7 @@ class TestImages:
     def asked(self, state, monkeypatch, tmp_path) -> Iterator[list[Any]]:
         (tmp_path / "plot.png").write_bytes(self.PNG)
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(display, "surroundings", lambda _inside: Surroundings(state.names))
+        monkeypatch.setattr(ipython, "prompt_context", lambda _names: PromptContext(state.names))
         with background(speaking("a cat")) as server:
             monkeypatch.setenv("FLOWGPT_OPENAI_BASE_URL", f"http://127.0.0.1:{server.port}/v1")
             yield server.requests

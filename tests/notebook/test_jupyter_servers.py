@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from flowgpt_magic.display import show as display
-from flowgpt_magic.notebook import jupyter_servers
+from flowgpt_magic.notebook import ipython, jupyter_servers
 from flowgpt_magic.notebook.jupyter_servers import live_path
 from tests import certificates
 from tests.notebook.test_place import KERNEL
@@ -115,15 +114,15 @@ class TestWhereTheNotebookIsNow:
     def test_a_notebook_that_has_no_name_in_the_environment_is_found_by_its_kernel(self, servers, monkeypatch):
         # nbclassic has its server start a kernel for the folder alone, and without this no panel opens there.
         servers.start(answering(session("a.ipynb")))
-        monkeypatch.setattr(display, "_connection_file", lambda: servers.connection_file)
+        monkeypatch.setattr(ipython, "_connection_file", lambda: servers.connection_file)
         monkeypatch.setenv("JPY_SESSION_NAME", f"{servers.root}{os.sep}")
         monkeypatch.chdir(servers.root)
 
-        assert display.place().kind == "jupyter"
-        assert display.place().path == os.path.realpath(servers.root / "a.ipynb")
+        assert ipython.place().kind == "jupyter"
+        assert ipython.place().path == os.path.realpath(servers.root / "a.ipynb")
         for each in list(servers.runtime.iterdir()):
             each.unlink()
-        assert display.place().kind == "folder"
+        assert ipython.place().kind == "folder"
 
     def test_the_runtime_folder_may_be_another_than_the_connection_files(self, servers):
         servers.start(answering(session("a.ipynb")))

@@ -8,7 +8,7 @@ import pytest
 
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.notebook.place import NO_CELL
-from flowgpt_magic.panel.output import REOPEN, Output, marked, surroundings, transcript
+from flowgpt_magic.panel.output import REOPEN, Output, marked, transcript
 
 
 @pytest.fixture
@@ -87,7 +87,3 @@ def test_outside_a_kernel_the_transcript_is_printed(conversation, capsys):
 
     assert not shown
     assert "hello" in capsys.readouterr().out
-
-
-def test_without_a_shell_a_prompt_can_refer_to_nothing():
-    assert dict(surroundings().names) == {}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.errors import PromptError
 from flowgpt_magic.prompt.attachments import AttachmentError
-from flowgpt_magic.prompt.compose import Surroundings, compose, system_prompt
+from flowgpt_magic.prompt.compose import PromptContext, compose, system_prompt
 
 
 def double(x):
@@ -16,7 +16,9 @@ def double(x):
 
 
 def sent(prompt: str, names: dict[str, object] | None = None, **how) -> str:
-    around = Surroundings(names or {}, ["", "x = 1", "y = 2"], {1: "the output"}, ZeroDivisionError("division by zero"))
+    around = PromptContext(
+        names or {}, ["", "x = 1", "y = 2"], {1: "the output"}, ZeroDivisionError("division by zero")
+    )
     return compose(prompt, around, **{"budget": 200, **how})
 
 
@@ -46,7 +48,7 @@ def test_what_looks_like_a_secret_stays_as_typed(name):
 
 @given(st.text())
 def test_a_prompt_without_defined_names_is_sent_as_typed(prompt):
-    assert compose(prompt, Surroundings({}), budget=100) == prompt
+    assert compose(prompt, PromptContext({}), budget=100) == prompt
 
 
 def test_attachments_stand_below_the_prompt():

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic import Conversation, bridge
-from flowgpt_magic.display import show as display
+from flowgpt_magic.display import show
 from flowgpt_magic.errors import (
     FlowGptError,
     MismatchError,
@@ -227,7 +227,7 @@ def test_empty_chunks_are_not_passed_on():
 
 def test_a_cell_that_ends_with_a_reply_shows_it(monkeypatch):
     shown = []
-    monkeypatch.setattr(display, "show_result", shown.append)
+    monkeypatch.setattr(show, "show_result", shown.append)
     reply = ask(Script())
 
     reply._ipython_display_()

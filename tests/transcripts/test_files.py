@@ -29,7 +29,7 @@ from flowgpt_magic.markdown.harmless import plain
 from flowgpt_magic.messages import Turn, Usage
 from flowgpt_magic.messages.extras import Citation, Extras
 from flowgpt_magic.prompt import magic_line
-from flowgpt_magic.prompt.compose import Surroundings, compose
+from flowgpt_magic.prompt.compose import PromptContext, compose
 from flowgpt_magic.transcripts import files
 from flowgpt_magic.transcripts.files import Transcript, TranscriptError, TranscriptTurn, as_turns, read, write
 from tests import xss_payloads
@@ -558,7 +558,7 @@ def asked_when_run(source: str) -> tuple[str, dict[str, Any]]:
             )
 
     magics = FlowGPT(SimpleNamespace(user_ns={}))
-    around = Surroundings({"x": "REPLACED", "In": ["REPLACED"] * 9})
+    around = PromptContext({"x": "REPLACED", "In": ["REPLACED"] * 9})
 
     def at_the_desk(given: Asked, **_how: Any) -> None:
         prompt = compose(given.prompt, around, raw="raw" in given.switches, attached=given.attached, budget=100)

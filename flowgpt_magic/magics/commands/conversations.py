@@ -143,7 +143,7 @@ def retry(state: ShellState, rest: str) -> Shown:
 
 @subcommand("Ask something else in the place of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``.")
 def edit(state: ShellState, rest: str) -> Shown:
-    from flowgpt_magic.display import show as display
+    from flowgpt_magic.notebook import ipython
     from flowgpt_magic.prompt.compose import compose, system_prompt
 
     line, _newline, body = rest.partition("\n")
@@ -159,7 +159,7 @@ def edit(state: ShellState, rest: str) -> Shown:
     budget = conversation.settings(**given).attach_tokens
     prompt = compose(
         asked.prompt,
-        display.surroundings(),
+        ipython.prompt_context(),
         raw="raw" in asked.switches,
         attached=asked.attached,
         budget=budget,

@@ -18,10 +18,10 @@ def open_panel(state: ShellState, rest: str) -> Shown:
     name = " ".join(magic_line.words(rest))
     if name:
         known(state, name)
-    from flowgpt_magic.display import show as display
+    from flowgpt_magic.notebook.ipython import headless
     from flowgpt_magic.panel.output import can_open
 
-    if not (display.headless() or can_open(state.journal.place.kind)):
+    if not (headless() or can_open(state.journal.place.kind)):
         return "the panel needs a notebook; here %flowgpt WORDS asks, and %flowgpt history shows the conversation"
     from flowgpt_magic.panel.panel import ChatPanel
 
