@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def _masked(args: tuple[object, ...]) -> list[object]:
     """What an error or a warning is made of, without keys and passwords that show by their form what they are."""
-    from flowgpt_magic.secret_forms import without_passwords  # its patterns take a while to compile
+    from flowgpt_magic.redaction import redact  # its patterns take a while to compile
 
-    return [without_passwords(each) if isinstance(each, str) else each for each in args]
+    return [redact(each) if isinstance(each, str) else each for each in args]
 
 
 class FlowGptWarning(UserWarning):

@@ -14,21 +14,13 @@ from importlib.util import find_spec
 from flowgpt_magic import installing
 from flowgpt_magic.errors import MissingKeyError
 
-KEYS_BEGIN = ("sk_", "gsk_", "hf_", "ghp_", "github_pat_", "AIza")
-SHORTEST_KEY = 20  # characters of one that begins so
 KEYRING = "keyring:"
-
-
-def looks_like_key(text: str) -> bool:
-    """Was this drawn by chance rather than thought of? What is set in the environment is a name."""
-    if text in os.environ or len(text) < SHORTEST_KEY:
-        return False
-    digits, mixed = bool(re.search("[0-9]", text)), text not in (text.lower(), text.upper())
-    return text.startswith(KEYS_BEGIN) or (len(text) >= 32 and digits and (mixed or "_" not in text))
 
 
 def is_name(text: str) -> bool:
     """Can this be the name of a place where a key is kept?"""
+    from flowgpt_magic.redaction import looks_like_key  # its patterns take a while to compile
+
     if text.startswith(KEYRING):
         service, user = _entry(text)
         return bool(service and user) and text.isprintable() and not any(map(looks_like_key, (service, user)))

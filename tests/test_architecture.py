@@ -25,7 +25,7 @@ PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"
 ORDER = [
     "text",
     "printing",
-    "secret_forms",
+    "redaction",
     "installing",
     "errors",
     "regular_files",
@@ -35,7 +35,6 @@ ORDER = [
     "tables",
     "keys",
     "settings",
-    "redaction",
     "markdown",
     "prompt",
     "notebook",

@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic.redaction import (
-    DEPTH,
-    environment_secret,
-    without_known_values,
-    without_passwords,
+    MAX_DEPTH,
+    is_environment_secret,
+    redact,
+    redact_environment,
     without_secrets,
 )
 from flowgpt_magic.settings import TABLE
@@ -59,7 +59,7 @@ def hidden(draw):
     """Parameters with a secret in them, somewhere."""
     before = draw(st.text(max_size=3).filter(lambda text: not text.lower().endswith(("by", "com", "sur", "low"))))
     found = {before + draw(st.sampled_from(SECRET_NAMES)): draw(st.just(SECRET) | secret_holders)}
-    for _level in range(draw(st.integers(0, DEPTH + 5))):
+    for _level in range(draw(st.integers(0, MAX_DEPTH + 5))):
         wrap = draw(st.sampled_from(["mapping", "list", "tuple"]))
         found = {"mapping": {"options": found, "n": 1}, "list": {"all": [1, found]}, "tuple": {"all": (found,)}}[wrap]
     return found
@@ -127,7 +127,7 @@ class TestParameters:
 
         kept = json.dumps(without_secrets({"endless": endless}))
 
-        assert kept.count("[") == DEPTH
+        assert kept.count("[") == MAX_DEPTH
         assert "<list>" in kept
 
     def test_the_parameters_themselves_stay_as_they_are(self):
@@ -155,7 +155,7 @@ class TestText:
         ],
     )
     def test_urls_keep_all_but_their_secrets(self, text, kept):
-        assert without_passwords(text) == kept
+        assert redact(text) == kept
 
     @pytest.mark.parametrize(
         "text",
@@ -169,7 +169,7 @@ class TestText:
         ],
     )
     def test_text_without_secrets_is_the_same(self, text):
-        assert without_passwords(text) == text
+        assert redact(text) == text
 
     @settings(deadline=None)
     @given(
@@ -183,14 +183,14 @@ class TestText:
     def test_no_password_survives_whatever_signs_are_in_it(self, before, scheme, signs, after):
         text = f"{before}{scheme}://me:{signs}{SECRET}{signs}@host/{after}"
 
-        assert SECRET not in without_passwords(text)
+        assert SECRET not in redact(text)
 
     @pytest.mark.parametrize("part", ["?", "?key", "&key=", "://", "://@", "#a=?", "key"])
     def test_a_long_text_takes_no_longer_for_each_character(self, part):
         # It was four seconds and more where each character made it go back over those before it.
         begun = time.process_time()
 
-        without_passwords("?" + part * 20_000)
+        redact("?" + part * 20_000)
 
         assert time.process_time() - begun < 2
 
@@ -267,7 +267,7 @@ class TestForms:
     @pytest.mark.parametrize("secret", FORMS)
     @pytest.mark.parametrize("around", ["{}", "x = '{}'", "see {}, please", "https://x.org/{}", "a\n{}\nb"])
     def test_a_secret_of_a_known_form_is_hidden_and_its_surroundings_stay(self, secret, around):
-        found = without_passwords(around.format(secret))
+        found = redact(around.format(secret))
 
         before, after = around.split("{}")
         assert found.startswith(before)
@@ -276,37 +276,37 @@ class TestForms:
 
     @pytest.mark.parametrize("text", HARMLESS_TEXTS)
     def test_what_only_looks_alike_is_kept(self, text):
-        assert without_passwords(text) == text
+        assert redact(text) == text
 
     @pytest.mark.parametrize("header", ["Authorization: Bearer {}", "authorization: bearer {}", "'Bearer {}'"])
     def test_a_header_with_a_token_is_hidden(self, header):
-        assert without_passwords(header.format("abcdefghijklmnop1")) == header.format("***")
+        assert redact(header.format("abcdefghijklmnop1")) == header.format("***")
 
     @pytest.mark.parametrize(("text", "secret", "kept"), ASSIGNED)
     def test_what_is_said_to_be_a_secret_is_hidden(self, text, secret, kept):
-        assert without_passwords(text.format(secret)) == kept
+        assert redact(text.format(secret)) == kept
 
     @pytest.mark.parametrize("text", HARMLESS_CODE)
     def test_code_that_reads_a_secret_from_elsewhere_is_kept(self, text):
-        assert without_passwords(text) == text
+        assert redact(text) == text
 
     @given(st.lists(st.sampled_from([*"a1:=@'\"\\ ", "password", "token", "://", "b.c", "***", "sk-"]), max_size=14))
     def test_masking_twice_is_masking_once_whatever_stands_beside_a_name(self, parts):
-        once = without_passwords("".join(parts))
+        once = redact("".join(parts))
 
-        assert without_passwords(once) == once
+        assert redact(once) == once
 
     def test_a_private_key_is_hidden_also_where_its_end_is_cut_off(self):
         begin, end = "-----BEGIN RSA PRIVATE" + " KEY-----", "-----END RSA PRIVATE" + " KEY-----"
 
-        assert without_passwords(f"a {begin}\nabc\n{end} b") == f"a {begin}*** b"
-        assert without_passwords(f"a {begin}\nabc") == f"a {begin}***"
+        assert redact(f"a {begin}\nabc\n{end} b") == f"a {begin}*** b"
+        assert redact(f"a {begin}\nabc") == f"a {begin}***"
 
     @given(st.text())
     def test_masking_twice_is_masking_once(self, text):
-        once = without_passwords(text)
+        once = redact(text)
 
-        assert without_passwords(once) == once
+        assert redact(once) == once
 
     @pytest.mark.parametrize(
         "part",
@@ -331,7 +331,7 @@ class TestForms:
     )
     def test_a_long_text_of_beginnings_costs_little(self, part):
         begun = time.process_time()
-        without_passwords(part * (100_000 // len(part)))
+        redact(part * (100_000 // len(part)))
 
         assert time.process_time() - begun < 1
 
@@ -340,7 +340,7 @@ class TestTheEnvironment:
     def test_values_of_variables_with_secret_names_are_hidden_in_any_text(self):
         environ = {"MY_API_KEY": "correct horse", "SHORT_KEY": "abc", "HOST": "example.org"}
 
-        assert without_known_values("a correct horse, abc, example.org", environ) == "a ***, abc, example.org"
+        assert redact_environment("a correct horse, abc, example.org", environ) == "a ***, abc, example.org"
 
     @pytest.mark.parametrize(
         ("value", "secret"),
@@ -356,9 +356,9 @@ class TestTheEnvironment:
         ],
     )
     def test_a_value_that_looks_like_a_key_is_secret_under_any_name(self, value, secret):
-        assert environment_secret("ANY", value, {"ANY": value}) is secret
-        assert not environment_secret("ANY", value, {"ANY": "another"})
-        assert not environment_secret("OTHER", value, {"ANY": value})
+        assert is_environment_secret("ANY", value, {"ANY": value}) is secret
+        assert not is_environment_secret("ANY", value, {"ANY": "another"})
+        assert not is_environment_secret("OTHER", value, {"ANY": value})
 
 
 SECRET_NAMES = """
@@ -391,8 +391,8 @@ def test_a_parameter_with_a_name_of_a_secret_is_left_out(name):
 
 @pytest.mark.parametrize("text", HARMLESS_TEXTS)
 def test_a_harmless_text_stays_as_it_is(text):
-    assert without_passwords(text) == text
-    assert without_passwords(f"see {text}, please") == f"see {text}, please"
+    assert redact(text) == text
+    assert redact(f"see {text}, please") == f"see {text}, please"
 
 
 @pytest.mark.parametrize("name", HARMLESS_NAMES)

@@ -19,11 +19,12 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from flowgpt_magic import gateway, settings
+from flowgpt_magic import settings
 from flowgpt_magic.completion.shell import all_models
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.display import show
 from flowgpt_magic.errors import FlowGptError, FlowGptWarning, ProviderError, SettingError
+from flowgpt_magic.gateway import server as gateway
 from flowgpt_magic.gateway.log import log_request
 from flowgpt_magic.magics import magic
 from flowgpt_magic.messages import Waiting, notice

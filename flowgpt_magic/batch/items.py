@@ -20,7 +20,7 @@ from typing import Any
 
 from flowgpt_magic.errors import FlowGptError, PromptError, closest
 from flowgpt_magic.messages import Message, notice
-from flowgpt_magic.prompt.references import secret_name
+from flowgpt_magic.redaction import is_secret_name
 from flowgpt_magic.replies.request import read_prompt
 from flowgpt_magic.text import counted, cut
 
@@ -83,7 +83,7 @@ class Template:
 
     def _look_for_secret(self, field: str) -> None:
         plain = field.removesuffix(MEANT)
-        if field not in self._values and secret_name(plain):
+        if field not in self._values and is_secret_name(plain):
             (self._held_back if plain == field else self._meant).add(field)
 
     def fill(self, item: Any) -> str:
@@ -127,10 +127,10 @@ class Template:
 def _masked(item: Any) -> Any:
     """``item``; one that has names of secrets becomes a mapping in which their values are masked."""
     names = names_of(item)
-    if not any(secret_name(str(name)) for name in names):
+    if not any(is_secret_name(str(name)) for name in names):
         return item
     return {
-        name: MASK if secret_name(str(name)) else item[name] if _has_keys(item) else getattr(item, name)
+        name: MASK if is_secret_name(str(name)) else item[name] if _has_keys(item) else getattr(item, name)
         for name in names
     }
 

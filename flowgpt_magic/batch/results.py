@@ -11,8 +11,8 @@ from flowgpt_magic.batch.items import is_frame
 from flowgpt_magic.errors import NotInstalledError
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.messages.extras import Extras, HasExtras
+from flowgpt_magic.redaction import redact, redacted_repr
 from flowgpt_magic.replies.code_blocks import CodeBlock, code_blocks_of
-from flowgpt_magic.secret_forms import masked_repr, without_passwords
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import counted, cut
 
@@ -57,7 +57,7 @@ class Result(HasExtras):
         return self.text
 
     def __repr__(self) -> str:
-        return masked_repr(self)
+        return redacted_repr(self)
 
     @property
     def code_blocks(self) -> list[CodeBlock]:
@@ -89,7 +89,7 @@ class Tally:
             self.replayed += result.replayed
         elif result.status == "failed":
             self.failed += 1
-            reason = without_passwords(f"{type(result.error).__name__}: {result.error}")
+            reason = redact(f"{type(result.error).__name__}: {result.error}")
             if reason in self.reasons or len(self.reasons) < SHOWN:
                 count, label = self.reasons.get(reason, (0, result.label))
                 self.reasons[reason] = (count + 1, label)
@@ -152,7 +152,7 @@ def to_frame(given: Any, results: Sequence[Result], model: str, *, with_data: bo
 
 
 def _row(result: Result, model: str) -> dict[str, Any]:
-    error = None if result.error is None else without_passwords(f"{type(result.error).__name__}: {result.error}")
+    error = None if result.error is None else redact(f"{type(result.error).__name__}: {result.error}")
     named = {name: getattr(result, name) for name in ("prompt", "data", "status", "replayed")}
     usage = {name: getattr(result.usage, name) for name in ("prompt_tokens", "completion_tokens", "seconds")}
     text = result.text if result.status == "complete" or result.text else None

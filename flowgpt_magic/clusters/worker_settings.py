@@ -19,7 +19,7 @@ from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.models import find_model
 from flowgpt_magic.providers.registry import is_built_in
-from flowgpt_magic.redaction import without_passwords, without_secrets
+from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.settings import Settings
 
 OF_THE_MACHINE = ("history", "threads")  # settings that say nothing about another machine
@@ -96,14 +96,14 @@ def may_travel(name: str, value: Any) -> bool:
     if not value or name in ("schema", "extra_headers"):  # a schema may describe a password; headers name variables
         return True
     if name == "proxy":  # a secret as a setting, since there may be a password in it
-        return str(value) == without_passwords(str(value))
+        return str(value) == redact(str(value))
     if without_secrets({name: 1}) == {}:
         return False
     if isinstance(value, Mapping):
         return all(may_travel(str(each), inner) for each, inner in value.items())
     if isinstance(value, (list, tuple)):
         return all(may_travel("", inner) for inner in value)
-    return not isinstance(value, str) or without_passwords(value) == value
+    return not isinstance(value, str) or redact(value) == value
 
 
 def _variable(name: str, asked: Settings, chosen: Settings) -> str:

@@ -13,7 +13,8 @@ from itertools import islice
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
-from flowgpt_magic.prompt.references import secret_name, steps
+from flowgpt_magic.prompt.references import steps
+from flowgpt_magic.redaction import is_secret_name
 
 LIMIT = 200  # items
 SEEN = 10_000  # columns and keys that are looked at
@@ -49,7 +50,7 @@ def variables(names: Mapping[str, object], hidden: Mapping[str, object], typed: 
         and (names.get(name) is not hidden.get(name, MISSING) or name in ("In", "Out"))
     ]
     fitting.sort(key=lambda name: (not name.startswith(typed), name.casefold(), name))
-    good = (name for name in fitting if steps(name) and not secret_name(name))
+    good = (name for name in fitting if steps(name) and not is_secret_name(name))
     return [Item(name, type_name(names.get(name))) for name in islice(good, LIMIT)]
 
 
@@ -58,7 +59,7 @@ def attributes(value: object) -> Iterator[Item]:
     columns = [(dict.fromkeys(_columns(value)), "column")]
     for found, kind in [*columns, *((each, "attribute") for each in _attributes(value))]:
         for name in sorted(each for each in list(found) if type(each) is str):
-            if name.isidentifier() and steps(f"x.{name}") and not secret_name(name):
+            if name.isidentifier() and steps(f"x.{name}") and not is_secret_name(name):
                 yield Item(name, kind)
 
 
@@ -68,7 +69,7 @@ def keys(value: Any, quote: str, closing: str) -> Iterator[Item]:
     for key in list(found):
         if type(key) is int and not quote and steps(f"x[{key}]"):
             yield Item(f"{key}{closing}", "key")
-        elif type(key) is str and not secret_name(key):
+        elif type(key) is str and not is_secret_name(key):
             mark = quote or ("'" if '"' in key else '"')
             if steps(f"x[{mark}{key}{mark}]"):
                 yield Item(f"{key}{closing}" if quote else f"{mark}{key}{mark}{closing}", "key")

@@ -48,11 +48,11 @@ def all_models(*, wait: bool = True) -> Sequence[Item]:
 
     def look() -> Sequence[Item]:
         from flowgpt_magic.providers import aliases, registry
-        from flowgpt_magic.secret_forms import without_passwords
+        from flowgpt_magic.redaction import redact
 
         found: list[Item] = []
         with suppress(FlowGptError):
-            found += [Item(each.name, f"alias of {without_passwords(each.target)}") for each in aliases.load().values()]
+            found += [Item(each.name, f"alias of {redact(each.target)}") for each in aliases.load().values()]
         found += [Item(name, "provider") for name in registry.provider_names()]
         bare: dict[str, list[Item]] = {}
         for name in registry.provider_names():

@@ -59,7 +59,7 @@ from flowgpt_magic.messages import notices_to
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.flowgpt import PATH, TEMPERATURE
 from flowgpt_magic.providers.models import find_model, with_implied_model
-from flowgpt_magic.redaction import without_known_values
+from flowgpt_magic.redaction import redact_environment
 from flowgpt_magic.settings import load
 
 __all__ = ["Gateway", "Options", "running", "start"]
@@ -205,7 +205,7 @@ class Gateway:
         connection.request_arrived()
         with self._queue.place():  # not before, or a body that does not come would hold one
             model = self._model(question)
-            outlet.say_who_answers(without_known_values(f"{self.target.provider}:{model}"))
+            outlet.say_who_answers(redact_environment(f"{self.target.provider}:{model}"))
             await self._reply(question, model, outlet)
 
     def _model(self, question: Question) -> str:
@@ -273,7 +273,7 @@ class Gateway:
 
 
 def _log_notice(text: str) -> None:
-    logger.warning("%s", without_known_values(text))
+    logger.warning("%s", redact_environment(text))
 
 
 def as_refusal(failure: BaseException, next_wait: Callable[[], float]) -> RefusedError:
@@ -302,7 +302,7 @@ def as_refusal(failure: BaseException, next_wait: Callable[[], float]) -> Refuse
         wait = failure.retry_after
     if status == 429 and wait is None:
         wait = max(FIRST_WAIT, next_wait())
-    return RefusedError(status, without_known_values(str(failure)), {} if wait is None else wait_headers(wait))
+    return RefusedError(status, redact_environment(str(failure)), {} if wait is None else wait_headers(wait))
 
 
 def _reason(error: OSError) -> str:

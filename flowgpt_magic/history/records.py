@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowgpt_magic.messages import Turn
-from flowgpt_magic.secret_forms import masked_repr
+from flowgpt_magic.redaction import redacted_repr
 
 OFF, MEMORY = "off", ":memory:"  # what a history can be instead of a file
 MAIN = "main"  # the conversation that a notebook has from the beginning
@@ -45,7 +45,7 @@ class ConversationRecord:
     removed: bool = False
 
     def __repr__(self) -> str:
-        return masked_repr(self)
+        return redacted_repr(self)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from flowgpt_magic.history.processes import lives
 from flowgpt_magic.history.records import ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record, Rekey
 from flowgpt_magic.messages import Turn, Usage
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.redaction import without_passwords, without_secrets
+from flowgpt_magic.redaction import redact, without_secrets
 
 SILENCE = 3600.0  # seconds without growth after which a turn of a process that cannot be seen from here is given up
 
@@ -102,8 +102,8 @@ def _turn_values(turn: Turn) -> tuple[Any, ...]:
     values |= _values(turn.usage, USAGE)
     values |= {
         "parameters": _json(without_secrets(turn.parameters)),
-        "notices": _json(map(without_passwords, turn.notices)),
-        "error": without_passwords(turn.error),
+        "notices": _json(map(redact, turn.notices)),
+        "error": redact(turn.error),
         "grown": turn.ended or time.time(),
         "images": _json(turn.images),
         "extras": _json(turn.extras.as_json()),

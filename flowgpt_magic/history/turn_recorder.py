@@ -9,7 +9,7 @@ from uuid import uuid4
 from flowgpt_magic.history.conversation_state import ConversationState
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Status, Turn, Usage
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import Request
 
@@ -75,7 +75,7 @@ class TurnRecorder:
         if self._turn is None:
             return
         reply.notices += self._journal.take_troubles()
-        error = "" if reply.error is None else without_passwords(f"{type(reply.error).__name__}: {reply.error}")
+        error = "" if reply.error is None else redact(f"{type(reply.error).__name__}: {reply.error}")
         turn = replace(_grown(self._turn, reply, status), error=error)
         empty = not turn.answer.strip() or turn.text == self._request.begins_with
         reply.turn = self._end(turn, empty=empty)

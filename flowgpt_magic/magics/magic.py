@@ -97,9 +97,9 @@ def _hidden(name: str, value: object) -> object:
         return Hidden(value, "***")
     if len(value) < SHORTEST_SECRET:
         return value
-    from flowgpt_magic.secret_forms import without_passwords  # its patterns take a while to compile
+    from flowgpt_magic.redaction import redact  # its patterns take a while to compile
 
-    shown = without_passwords(value)
+    shown = redact(value)
     return value if shown == value else Hidden(value, shown)
 
 

@@ -18,7 +18,7 @@ from flowgpt_magic.errors import FlowGptWarning
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.messages.token_estimate import tokens_in
-from flowgpt_magic.secret_forms import masked_repr, without_passwords
+from flowgpt_magic.redaction import redact, redacted_repr
 
 Role = Literal["system", "user", "assistant"]
 Status = Literal["streaming", "complete", "cancelled", "failed"]
@@ -155,7 +155,7 @@ class Turn:
     extras: Extras = field(default=Extras())
 
     def __repr__(self) -> str:
-        return masked_repr(self)
+        return redacted_repr(self)
 
     @cached_property
     def answer(self) -> str:
@@ -204,7 +204,7 @@ def notice(text: str) -> None:
     Whoever reads the reply decides how: a ``Reply`` collects notices and shows them with its text; without one, in a
     script, it is a Python warning.
     """
-    listener, masked = _listener.get(), without_passwords(text)
+    listener, masked = _listener.get(), redact(text)
     text = text if masked == text else masked  # it may be a ``LeftOut``
     if listener is None:
         warnings.warn(text, FlowGptWarning, stacklevel=3)

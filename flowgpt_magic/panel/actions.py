@@ -21,7 +21,7 @@ from flowgpt_magic.panel.protocol import Facts, fit
 from flowgpt_magic.panel.state import PanelError, PanelState, Typed
 from flowgpt_magic.prompt.compose import compose
 from flowgpt_magic.providers import models
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.transcripts import files
 
 AROUND = 40  # characters of a find before and behind it
@@ -306,9 +306,9 @@ def answer(panel: PanelState, request: Any) -> Facts | None:
     try:
         return _answer(panel, request)
     except FlowGptError as error:
-        return {"error": fit(without_passwords(str(error)))}
+        return {"error": fit(redact(str(error)))}
     except Exception as error:  # noqa: BLE001 - a value in a prompt is foreign code; in a handler it would go unseen
-        return {"error": fit(without_passwords(f"{type(error).__name__}: {error}"))}
+        return {"error": fit(redact(f"{type(error).__name__}: {error}"))}
 
 
 def _answer(panel: PanelState, request: Any) -> Facts | None:

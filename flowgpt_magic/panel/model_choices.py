@@ -10,7 +10,7 @@ from flowgpt_magic import bridge
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.providers import aliases, models, registry
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.settings import Settings
 from flowgpt_magic.text import cut
 
@@ -45,7 +45,7 @@ class Choices:
         """Everything that can be chosen by now; ``anew`` asks servers that have told already."""
         try:
             for alias in aliases.load().values():
-                yield Choice("aliases", alias.name, without_passwords(alias.target))
+                yield Choice("aliases", alias.name, redact(alias.target))
         except FlowGptError as error:
             yield Choice("aliases", "", _reason(error), able=False)
         for name in registry.provider_names():
@@ -108,9 +108,9 @@ class Choices:
 
 def _choice(group: str, name: str, reason: str) -> Choice:
     """With what is missing for it; on which server it hangs is no reason against it."""
-    note = "" if reason.startswith("if ") else cut(without_passwords(reason.removeprefix("no: ")), ROOM)
+    note = "" if reason.startswith("if ") else cut(redact(reason.removeprefix("no: ")), ROOM)
     return Choice(group, name, note, able=bool(name) and not reason.startswith(UNABLE))
 
 
 def _reason(error: Exception) -> str:
-    return cut(without_passwords(str(error)), ROOM)
+    return cut(redact(str(error)), ROOM)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowgpt_magic.messages import Turn, Waiting
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 
 Row = tuple[str, int, int, str]  # a turn's id, its place, the length of its texts, and a mark that changes with it
 Facts = dict[str, Any]  # what JSON has
@@ -55,10 +55,10 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
         "place": turn.place,
         "prompt": fit(turn.prompt[:LONGEST_PROMPT]),
         "prompt_more": max(0, len(turn.prompt) - LONGEST_PROMPT),
-        "model": fit(without_passwords(f"{turn.provider}:{turn.model}")),
+        "model": fit(redact(f"{turn.provider}:{turn.model}")),
         "status": status,
-        "error": fit(without_passwords(turn.error)),
-        "notices": [fit(without_passwords(each)) for each in turn.notices],
+        "error": fit(redact(turn.error)),
+        "notices": [fit(redact(each)) for each in turn.notices],
         "version": turn.version,
         "versions": versions,
         "started": turn.started,
@@ -74,7 +74,7 @@ def pause_facts(pause: Waiting) -> Facts:
 
     A page counts them down by itself; its clock may be another one than the kernel's.
     """
-    return {"why": fit(without_passwords(pause.why)), "left": round(pause.left, 2)}
+    return {"why": fit(redact(pause.why)), "left": round(pause.left, 2)}
 
 
 def parts(blocks: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

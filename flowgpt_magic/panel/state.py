@@ -27,7 +27,7 @@ from flowgpt_magic.panel.model_choices import Choices
 from flowgpt_magic.panel.protocol import Facts, Row, facts, fit, parts, pause_facts, row, splice
 from flowgpt_magic.panel.stream import Pages, Stream, Told
 from flowgpt_magic.providers import models
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies.log import logger
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
@@ -318,9 +318,9 @@ class PanelState:
         try:
             chosen = self._conversation.settings()
             told |= {"system": fit(chosen.system), "temperature": chosen.temperature}
-            return told | {"model": fit(without_passwords(str(models.find_model(chosen.model)))), "trouble": ""}
+            return told | {"model": fit(redact(str(models.find_model(chosen.model)))), "trouble": ""}
         except FlowGptError as error:
-            return told | {"model": "", "trouble": cut(without_passwords(str(error)), 500)}
+            return told | {"model": "", "trouble": cut(redact(str(error)), 500)}
 
     def _grow(self, changes: list[Told], **more: Any) -> None:
         if not len(self.pages):
@@ -383,7 +383,7 @@ class PanelState:
                 pass
         finally:
             reply.leave(reader)
-        error = "" if reply.error is None else fit(without_passwords(f"{type(reply.error).__name__}: {reply.error}"))
+        error = "" if reply.error is None else fit(redact(f"{type(reply.error).__name__}: {reply.error}"))
         gone = all(turn.turn_id != reply.turn_id for turn in self._turns())
         told = {"id": reply.turn_id, "status": reply.status, "error": error, "gone": gone}
         if not self._closed:

@@ -37,8 +37,8 @@ from flowgpt_magic.prompt.describe.files import FILES, AttachmentError, file_or_
 from flowgpt_magic.prompt.describe.tables import array, table
 from flowgpt_magic.prompt.describe.tracebacks import exception
 from flowgpt_magic.prompt.images import ENDINGS, image_url, is_image
-from flowgpt_magic.prompt.references import look_up, names_secret, secret_file
-from flowgpt_magic.redaction import without_known_values
+from flowgpt_magic.prompt.references import look_up, names_secret
+from flowgpt_magic.redaction import is_secret_file, redact_environment
 from flowgpt_magic.text import cut, one_line
 
 BEYOND = 1_000  # characters behind the room for a text in which secrets are looked for: one may begin inside
@@ -100,8 +100,8 @@ def _looked_at(name: str, value: object, limit: int, look: Look) -> tuple[str, b
     if look.masked:
         searched = 2 * limit + BEYOND  # what comes after that has no room, so it need not be searched for secrets
         beyond = max(0, len(shown.body) - searched)
-        body = without_known_values(shown.body[:searched])
-        shown = replace(shown, headline=without_known_values(shown.headline), body=body)
+        body = redact_environment(shown.body[:searched])
+        shown = replace(shown, headline=redact_environment(shown.headline), body=body)
     return _fitted(cut(name), shown, limit, beyond)
 
 
@@ -231,7 +231,7 @@ class _Sources:
         except LookupError:
             path = self._path(name)
             if path is not None:
-                if not meant and secret_file(path):
+                if not meant and is_secret_file(path):
                     raise refused(name) from None
                 return path
             known = closest(name, self._known(name))

@@ -10,7 +10,7 @@ from flowgpt_magic.errors import FileError, PromptError
 from flowgpt_magic.messages import ComposedPrompt
 from flowgpt_magic.prompt.attachments import Attachment, attach, describe
 from flowgpt_magic.prompt.references import names_secret, resolve
-from flowgpt_magic.redaction import without_known_values
+from flowgpt_magic.redaction import redact_environment
 from flowgpt_magic.regular_files import read_file
 
 LONGEST_FILE = 2**20  # bytes of a file with a system prompt
@@ -49,7 +49,7 @@ def compose(
         def render(reference: str, value: object) -> str:
             if names_secret(reference):
                 return f"{{{reference}}}"
-            return without_known_values(str(value)) if type(value) in SIMPLE else describe(reference, value, budget)
+            return redact_environment(str(value)) if type(value) in SIMPLE else describe(reference, value, budget)
 
         text = resolve(prompt, names, render).text
     if not attached:

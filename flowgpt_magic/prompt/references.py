@@ -15,10 +15,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from flowgpt_magic.redaction import is_secret_name
 
 # A name: letters, digits and all that is not ASCII, of which it is asked later whether it may stand there, for ``\w``
 # leaves out the vowel signs of Hindi. Said by what it is not: ``re`` takes 40 ms longer to compile the range as it is.
@@ -40,18 +39,6 @@ _FOREIGN = frozenset("$#%^_{}")
 _LITERAL = re.compile(
     r""""{3}(?:[^\\]|\\[\s\S])*?"{3}|'{3}(?:[^\\]|\\[\s\S])*?'{3}"""
     r"""|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*'"""
-)
-
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_SECRET = re.compile(
-    r"\b(?:key|token|secrets?|credentials?|creds|auth|authori[sz]ation|bearer|cookies?|passphrase|passcode)\b"
-    r"|(?:passwords?|passwd|apikeys?|accesskey|secretkey|privatekey|accesstoken|authtoken|clientsecret)\b"
-    r"|\b(?:api|access|secret|private|ssh|signing|encryption) keys\b|\b(?:pass|pwd)$"
-)
-_SECRET_FILE = re.compile(
-    r"\.env(?:\..*)?|id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?|.*\.(?:pem|key|p12|pfx|jks|keystore|kdbx)|\.?credentials.*"
-    r"|secrets?(?:\..*)?|\.(?:netrc|pgpass|pypirc|htpasswd|git-credentials)",
-    re.IGNORECASE,
 )
 
 
@@ -141,22 +128,9 @@ def look_up(reference: str, names: Mapping[str, object]) -> object:
     return value
 
 
-def secret_name(name: str) -> bool:
-    """Is ``name`` what a key, a token or a password is called? Only whole words of it count: a monkey is no key."""
-    words = " ".join(_WORDS.findall(name)).lower()
-    return name != "PWD" and bool(_SECRET.search(words))  # PWD is the folder a shell is in
-
-
-def secret_file(path: Path) -> bool:
-    """Is ``path``, or what it is a link to, called as files with keys and passwords are?"""
-    from os.path import realpath
-
-    return any(_SECRET_FILE.fullmatch(re.split(r"[\\/]", each)[-1]) for each in (str(path), realpath(path)))
-
-
 def names_secret(reference: str) -> bool:
     """Does a ``reference`` lead over a name or a key that looks like a secret's?"""
-    return any(secret_name(str(step.value)) for step in steps(reference))
+    return any(is_secret_name(str(step.value)) for step in steps(reference))
 
 
 def _item(value: Any, index: str | int) -> object:

@@ -59,9 +59,9 @@ class Alias:
     extra_headers: Mapping[str, str | None] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        from flowgpt_magic.secret_forms import masked_repr  # its patterns take a while to compile
+        from flowgpt_magic.redaction import redacted_repr  # its patterns take a while to compile
 
-        return masked_repr(self)
+        return redacted_repr(self)
 
 
 def aliases_file() -> Path:

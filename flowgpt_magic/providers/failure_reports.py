@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import cut_between_words, one_line
 
 SHOWN = 500  # characters of what a failure says
@@ -85,7 +85,7 @@ def failure_text(report: Mapping[str, Any]) -> str:
             words.append(text)
     if not words:
         words = [f"{name} {report[name]}" for name in (*NUMBERS, "type") if report.get(name)]
-    return cut_between_words(without_passwords(one_line(": ".join(words))), SHOWN) or "it does not say why"
+    return cut_between_words(redact(one_line(": ".join(words))), SHOWN) or "it does not say why"
 
 
 def _words(value: Any, depth: int = 4) -> str:

@@ -23,7 +23,7 @@ from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.body import ENCODINGS
 from flowgpt_magic.providers.http.connection import Peer, Route
 from flowgpt_magic.providers.request_group import call_once
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.settings import CONNECTION, TABLE, Settings, load, variable
 
 PATH = "/v3/chat-anonymous"
@@ -165,7 +165,7 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         """Which server it hangs on."""
         if chosen.base_url == TABLE["base_url"].default:
             return "not known to: set base_url to a server that does"
-        return f"if the server at {without_passwords(chosen.base_url)} does"
+        return f"if the server at {redact(chosen.base_url)} does"
 
     @classmethod
     async def create_async_generator(

@@ -29,7 +29,7 @@ from flowgpt_magic.providers.failure_reports import (
 )
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.errors import readable
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import cut_between_words, sentences
 
 MARKS = ("error", "message", "statusCode")  # an object without an event that says one of these is a failure
@@ -147,7 +147,7 @@ class EventReader:
         """The failure that was told on several lines, or the error that quotes its first line."""
         said = bytes(self._held).decode("utf-8", "replace").strip()
         if said.startswith("<"):
-            shown = cut_between_words(without_passwords(readable(said)), SHOWN) or "it has no text"
+            shown = cut_between_words(redact(readable(said)), SHOWN) or "it has no text"
             return ProtocolError(sentences(f"the server answered with a web page: {shown}"), page=True)
         report = report_of(said)
         _text, failure = read_event(report, b"") if report else ("", None)

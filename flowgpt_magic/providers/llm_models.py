@@ -33,7 +33,7 @@ from flowgpt_magic.providers import llm_messages as llm_talk
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.inner_generator import InnerGenerator
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import one_line
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _mapped(error: Exception, model: Any) -> FlowGptError:
         text = f"{model.model_id}: {text}"
         with suppress(Exception):  # it has none, or foreign code fails
             key = model.get_key() or ""
-    message = one_line(without_passwords(text.replace(key, "***") if key else text))[:500]
+    message = one_line(redact(text.replace(key, "***") if key else text))[:500]
     return _of_httpx(error, message) or ProviderError(message)
 
 

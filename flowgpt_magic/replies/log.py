@@ -7,12 +7,12 @@ reply, a key or a password.
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
 from flowgpt_magic.errors import FlowGptError, MismatchError, ProtocolError
 from flowgpt_magic.messages import Status, Usage
+from flowgpt_magic.redaction import redact, redact_environment, without_secrets
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import Request
 from flowgpt_magic.settings import TABLE
@@ -75,8 +75,6 @@ def failure(error: BaseException, request: Request) -> str:
 
     Of an error that nobody mapped only the kind is told: its message may hold anything.
     """
-    from flowgpt_magic.redaction import without_passwords  # its patterns take a while to compile
-
     kind = type(error).__name__
     if not isinstance(error, FlowGptError):
         return kind
@@ -85,19 +83,15 @@ def failure(error: BaseException, request: Request) -> str:
         text = sentences(text.partition(": ")[0])
     for hidden in sorted(_secrets(request) | _said(request), key=len, reverse=True):
         text = text.replace(hidden, "***")
-    return f"{kind}: {cut(without_passwords(text), SHOWN)}"
+    return f"{kind}: {cut(redact_environment(text), SHOWN)}"
 
 
 def _name(request: Request) -> str:
-    from flowgpt_magic.redaction import without_passwords  # its patterns take a while to compile
-
-    return printable(without_passwords(str(request.target)))
+    return printable(redact(str(request.target)))
 
 
 def _secrets(request: Request) -> set[str]:
-    """The keys, tokens and passwords of this request, and those of the environment."""
-    from flowgpt_magic.redaction import without_secrets
-
+    """The keys, tokens and passwords of this request."""
     given = request.parameters
     secret = {name: value for name, value in given.items() if name not in without_secrets(given)}
     secret |= {name: getattr(request.chosen, name) for name in TABLE if TABLE[name].metadata["secret"]}
@@ -106,9 +100,7 @@ def _secrets(request: Request) -> set[str]:
         with suppress(ValueError):  # no URL
             password = urlsplit(value).password or ""
             found |= {password, unquote(password)}
-    environment = os.environ.keys() - without_secrets(os.environ).keys()
-    kept_there = {os.environ[name] for name in environment if len(os.environ[name]) >= LEAST_TEXT}
-    return {value for value in found if len(value) >= LEAST_SECRET} | kept_there
+    return {value for value in found if len(value) >= LEAST_SECRET}
 
 
 def _said(request: Request) -> set[str]:

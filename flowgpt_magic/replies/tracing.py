@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.inner_generator import InnerGenerator
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies import log
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import Request
-from flowgpt_magic.secret_forms import without_passwords
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -177,7 +177,7 @@ def _start(request: Request, parent: Context, begun: int, attributes: Mapping[st
     from opentelemetry import trace
 
     tracer = trace.get_tracer("flowgpt_magic", _version())
-    name, kind = f"chat {without_passwords(request.target.model)}".strip(), trace.SpanKind.CLIENT
+    name, kind = f"chat {redact(request.target.model)}".strip(), trace.SpanKind.CLIENT
     return tracer.start_span(name, context=parent, kind=kind, attributes=attributes, start_time=begun)
 
 
@@ -188,7 +188,7 @@ def _asked(request: Request, conversation_id: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": _provider_name(request.target.provider, server.get("server.address", "")),
-        "gen_ai.request.model": without_passwords(request.target.model),
+        "gen_ai.request.model": redact(request.target.model),
         "gen_ai.request.stream": True,
         **server,
     }

@@ -13,17 +13,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flowgpt_magic import keys
 from flowgpt_magic.errors import MissingKeyError, SettingError
 
 NAME = "extra_headers"
 EXAMPLE = '{"HTTP-Referer": "https://example.com"}'
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a field name of RFC 9110, section 5.6.2
-_VARIABLE = re.compile(r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-_SECRET = re.compile(
-    r"(?:^|[-_])(?:api[-_]?)?(?:key|apikey)(?:$|[-_])|token|secret|passw|credential|auth(?!or)|cookie|bearer|signature",
-    re.I,
-)
 OF_THE_CONNECTION = {  # what HTTP itself needs, and the reading of a stream
     *("host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive"),
     *("te", "trailer", "upgrade", "expect", "accept", "accept-encoding", "proxy-authorization", "proxy-connection"),
@@ -71,8 +65,9 @@ def _checked_value(name: str, value: object) -> str | None:
         value = str(value)
     if not isinstance(value, str) or not value.strip() or not _sendable(value):
         raise ValueError(f"must give {name} a text of printable ASCII characters on one line")
-    named = [each[1] or each[2] for each in _VARIABLE.finditer(value) if each[0] != "$$"]
-    if not named and (_SECRET.search(name) or any(map(keys.looks_like_key, re.split(r"[\s;,=]+", value)))):
+    from flowgpt_magic.redaction import is_secret_header  # its patterns take a while to compile
+
+    if is_secret_header(name, value):
         raise ValueError(
             f"must give {name} the name of the environment variable that holds its value, such as "
             f'{{"{name}": "$MY_KEY"}}, not the value itself'
@@ -95,11 +90,13 @@ def read(given: Mapping[str, str | None] | None) -> tuple[dict[str, str], list[s
 
     Raises ``MissingKeyError`` where a variable is not set, and ``SettingError`` where no header can hold its value.
     """
+    from flowgpt_magic.redaction import VARIABLE  # its patterns take a while to compile
+
     found: dict[str, str] = {}
     secrets: list[str] = []
     for name, value in (given or {}).items():
         if value is not None:
-            found[name] = _VARIABLE.sub(lambda each, name=name: _replaced(each, name, secrets), value)  # type: ignore[misc]
+            found[name] = VARIABLE.sub(lambda each, name=name: _replaced(each, name, secrets), value)  # type: ignore[misc]
     return found, secrets
 
 

@@ -252,9 +252,9 @@ class Settings:
     project: Project = field(default=Project(), compare=False, repr=False)
 
     def __repr__(self) -> str:
-        from flowgpt_magic.secret_forms import masked_repr  # its patterns take a while to compile
+        from flowgpt_magic.redaction import redacted_repr  # its patterns take a while to compile
 
-        return masked_repr(self)
+        return redacted_repr(self)
 
 
 CONNECTION = ("trust_env", "ca_bundle", "client_cert", "client_key", "connect_timeout", "read_timeout", "line_limit")

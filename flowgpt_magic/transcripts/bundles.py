@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flowgpt_magic.markdown.growing import harmless, plain
 from flowgpt_magic.messages import Turn
-from flowgpt_magic.secret_forms import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import counted, escaped
 
 MOST = 50  # turns of a conversation that are shown at once
@@ -15,7 +15,7 @@ MOST = 50  # turns of a conversation that are shown at once
 def turn_bundle(turn: Turn) -> dict[str, str]:
     """One turn, with who answered and how it ended, as a display bundle."""
     told = [f"{turn.provider}:{turn.model}", turn.status, *turn.notices, *([turn.error] if turn.error else [])]
-    facts = without_passwords(" · ".join(told))
+    facts = redact(" · ".join(told))
     quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
     shown = f"{quoted}\n\n{harmless(turn.text)}\n\n*{escaped(plain(facts))}*"
     return {"text/markdown": shown, "text/plain": plain(f"{turn.prompt}\n\n{turn.text}\n\n[{facts}]")}

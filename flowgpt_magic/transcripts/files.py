@@ -33,7 +33,7 @@ from flowgpt_magic.messages import Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import models
-from flowgpt_magic.redaction import without_passwords, without_secrets
+from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.regular_files import read_file
 from flowgpt_magic.text import cut, one_line
 
@@ -182,9 +182,9 @@ def _exported(turn: Turn) -> TranscriptTurn:
     values = _clean({each.name: getattr(turn, each.name) for each in fields(TranscriptTurn)})
     values["usage"] = Usage(**_clean(asdict(turn.usage)))
     values["parameters"] = _clean(without_secrets(turn.parameters))
-    values["notices"] = tuple(map(without_passwords, values["notices"]))
+    values["notices"] = tuple(map(redact, values["notices"]))
     values["images"], values["extras"] = tuple(values["images"]), _clean(turn.extras.as_json())
-    return TranscriptTurn(**values | {"error": without_passwords(values["error"])})
+    return TranscriptTurn(**values | {"error": redact(values["error"])})
 
 
 def _clean(value: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn, Protocol
 
 from flowgpt_magic.messages import Status, Usage
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import one_line
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -188,7 +188,7 @@ def _caption(turn: Said) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(turn.started)) if turn.started else ""
     seconds = "" if turn.usage.seconds is None else f"{turn.usage.seconds:.1f} s"
     words = [who, when, seconds, "replayed" if turn.replayed else "", ENDINGS.get(turn.status, "")]
-    told = map(without_passwords, [*turn.notices, turn.error])
+    told = map(redact, [*turn.notices, turn.error])
     return one_line(" · ".join(filter(None, [*words, *told])))
 
 

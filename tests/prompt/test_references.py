@@ -11,7 +11,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flowgpt_magic.prompt.references import leading, look_up, names_secret, resolve, secret_file, secret_name, steps
+from flowgpt_magic.prompt.references import (
+    leading,
+    look_up,
+    names_secret,
+    resolve,
+    steps,
+)
+from flowgpt_magic.redaction import is_secret_file, is_secret_name
 
 NAMES = {
     "name": "Ada",
@@ -377,12 +384,12 @@ HARMLESS = [
 class TestSecrets:
     @pytest.mark.parametrize("name", SECRETS)
     def test_a_name_of_a_secret_is_known(self, name):
-        assert secret_name(name)
-        assert secret_name(name.upper()) or name.upper() == "PWD"
+        assert is_secret_name(name)
+        assert is_secret_name(name.upper()) or name.upper() == "PWD"
 
     @pytest.mark.parametrize("name", HARMLESS)
     def test_a_name_is_no_secrets_only_because_it_has_the_letters_of_one(self, name):
-        assert not secret_name(name)
+        assert not is_secret_name(name)
 
     @pytest.mark.parametrize("reference", ["token", "config.api_key", 'os.environ["MY_SECRET"]', "credentials.user[0]"])
     def test_a_reference_is_one_if_any_step_of_it_is(self, reference):
@@ -400,14 +407,14 @@ class TestSecrets:
         ],
     )
     def test_a_file_of_secrets_is_known_by_its_name(self, name, tmp_path):
-        assert secret_file(tmp_path / name)
+        assert is_secret_file(tmp_path / name)
 
     @pytest.mark.parametrize("name", ["id_rsa.pub", "environment.yml", "keynote.txt", "env", "a.keys", "notes.md"])
     def test_another_file_is_none(self, name, tmp_path):
-        assert not secret_file(tmp_path / name)
+        assert not is_secret_file(tmp_path / name)
 
     def test_a_link_to_a_file_of_secrets_is_one(self, tmp_path):
         (tmp_path / ".env").write_text("A=1")
         (tmp_path / "notes.txt").symlink_to(tmp_path / ".env")
 
-        assert secret_file(tmp_path / "notes.txt")
+        assert is_secret_file(tmp_path / "notes.txt")

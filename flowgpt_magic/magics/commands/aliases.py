@@ -14,7 +14,7 @@ from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line, parameter_syntax
 from flowgpt_magic.providers import aliases, models
 from flowgpt_magic.providers.aliases import Alias
-from flowgpt_magic.redaction import without_passwords, without_secrets
+from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.settings import parameters
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import cut, short_path
@@ -45,9 +45,7 @@ def add_alias(_state: ShellState, rest: str) -> Shown:
     made = Alias(bare[0], bare[1], **given)
     before = aliases.load().get(made.name)
     _keep(made)
-    changed = (
-        f"; before, it asked {without_passwords(before.target)}" if before and before.target != made.target else ""
-    )
+    changed = f"; before, it asked {redact(before.target)}" if before and before.target != made.target else ""
     return _made(made) + changed
 
 
@@ -78,7 +76,7 @@ def remove_alias(_state: ShellState, rest: str) -> Shown:
     gone = _known(words[0])
     aliases.remove(gone.name)
     left = [each.name for each in aliases.load().values() if each.target == gone.name]
-    return f"{gone.name} is no alias any more; it asked {without_passwords(gone.target)}" + (
+    return f"{gone.name} is no alias any more; it asked {redact(gone.target)}" + (
         f". {', '.join(left)} pointed to it, and asks nobody now" if left else ""
     )
 
@@ -96,13 +94,13 @@ def _aliases() -> Shown:
     rows = tuple(
         (
             name,
-            cut(without_passwords(each.target)),
+            cut(redact(each.target)),
             _asks(name),
-            without_passwords(each.base_url),
-            cut(without_passwords(each.system)),
+            redact(each.base_url),
+            cut(redact(each.system)),
             "" if each.temperature is None else f"{each.temperature:g}",
             _key_state(each.key_variable),
-            cut(without_passwords(_given(each))),
+            cut(redact(_given(each))),
         )
         for name, each in known.items()
     )
@@ -202,7 +200,7 @@ def _made(made: Alias) -> str:
 
 def _asks(name: str) -> str:
     try:
-        return without_passwords(str(models.find_model(name)))
+        return redact(str(models.find_model(name)))
     except FlowGptError as error:
         return f"nobody: {error}"
 

@@ -12,7 +12,7 @@ from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.state import Asked, ShellState
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import models
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import counted, cut, short_path
 
@@ -33,7 +33,7 @@ def in_force(state: ShellState, _rest: str = "") -> Shown:
     rows = (
         ("conversation", f"{conversation.name}, {counted(len(conversation.turns), 'turn')}"),
         ("model", _asked(chosen.model)),
-        ("system prompt", cut(without_passwords(chosen.system), 200) or "none"),
+        ("system prompt", cut(redact(chosen.system), 200) or "none"),
         ("temperature", temperature),
         ("format", chosen.format),
         ("notebook", short_path(state.journal.place.path) or state.journal.place.label),
@@ -45,7 +45,7 @@ def in_force(state: ShellState, _rest: str = "") -> Shown:
 def _asked(name: str) -> str:
     """Who would be asked; a name that means nobody, with what is wrong with it."""
     try:
-        return without_passwords(str(models.find_model(name)))
+        return redact(str(models.find_model(name)))
     except FlowGptError as error:
         return f"nobody: {error}"
 
@@ -314,7 +314,7 @@ def model(state: ShellState, rest: str) -> Shown:
     conversation = state.conversation()
     if rest:
         conversation.set(model=None if rest.lower() == "none" else models.canonical_name(magic_line.unquoted(rest)))
-    return without_passwords(str(models.find_model(conversation.settings().model)))
+    return redact(str(models.find_model(conversation.settings().model)))
 
 
 def _state(state: ShellState) -> str:

@@ -16,7 +16,7 @@ from flowgpt_magic.magics.commands.settings import effective_settings
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import aliases, models, registry
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import cut, short_path
 
@@ -49,8 +49,8 @@ def list_models(state: ShellState, rest: str) -> Shown:
     own = _resolved_aliases()
     rows = _rows_of_one(state, words[0], own, asked) if words else _rows_of_all(state, own, asked)
     columns = ("provider", "model", "alias", "would it answer?")
-    shown = tuple(tuple(map(without_passwords, row)) for row in rows)
-    return Table(columns, shown, f"{without_passwords(note)}; %flowgpt model NAME changes that")
+    shown = tuple(tuple(map(redact, row)) for row in rows)
+    return Table(columns, shown, f"{redact(note)}; %flowgpt model NAME changes that")
 
 
 def _rows_of_all(state: ShellState, own: Mapping[str, list[str]], asked: str) -> Iterator[tuple[str, ...]]:
@@ -61,7 +61,7 @@ def _rows_of_all(state: ShellState, own: Mapping[str, list[str]], asked: str) ->
             known = dict.fromkeys([*(found.get_models() or [""]), *_further(name, own)])
             answers = {model: _would_answer(state, name, found, model) for model in known}
         except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
-            yield name, "", "", without_passwords(f"no: {error}")
+            yield name, "", "", redact(f"no: {error}")
         else:
             yield from _model_rows(name, found, answers, own, asked)
 
@@ -139,7 +139,7 @@ def _resolved_aliases() -> dict[str, list[str]]:
 def _would_answer(state: ShellState, name: str, provider: type[Provider], model: str = "") -> str:
     """Would it, if it was asked by its own name? An alias may give an endpoint and a key that are not looked at."""
     answer = provider.would_answer(state.conversation().settings(model=f"{name}:{model}"), model) or "yes"
-    return without_passwords(answer)
+    return redact(answer)
 
 
 def _first_line(provider: type[Provider]) -> str:

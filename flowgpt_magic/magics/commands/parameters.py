@@ -11,7 +11,7 @@ from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.magics.commands.command import NONE
 from flowgpt_magic.prompt import magic_line, parameter_syntax
 from flowgpt_magic.providers import models, registry
-from flowgpt_magic.redaction import without_passwords, without_secrets
+from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.settings import extra_headers, parameters
 from flowgpt_magic.text import cut, short_path
 
@@ -86,7 +86,7 @@ def _header_rows(chosen: settings.Settings) -> list[Row]:
     layers = sorted(chosen.layers.get(extra_headers.NAME, ()), key=lambda each: each.rank)
     places = {name: short_path(layer.source) for layer in layers for name in layer.values}
     return [
-        (f"{extra_headers.NAME}.{name}", cut(without_passwords(value)), places.get(name, ""), "a header of your own")
+        (f"{extra_headers.NAME}.{name}", cut(redact(value)), places.get(name, ""), "a header of your own")
         for name, value in (chosen.extra_headers or {}).items()
         if value is not None
     ]

@@ -12,7 +12,7 @@ from flowgpt_magic.magics.commands.parameters import PARAM_FLAGS, rows_of, set_l
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import aliases, models
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import cut, short_path
 
@@ -107,11 +107,11 @@ def _value(chosen: settings.Settings, name: str) -> str:
         return ", ".join(f"{row[0].partition('.')[2]} = {row[1]}" for row in rows_of(chosen, name)) or NONE
     if isinstance(value, bool):
         return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else cut(without_passwords(short_path(str(value))))
+    return f"{value:g}" if isinstance(value, float) else cut(redact(short_path(str(value))))
 
 
 def _source(chosen: settings.Settings, name: str) -> str:
-    return without_passwords(short_path(chosen.sources.get(name, "default")))
+    return redact(short_path(chosen.sources.get(name, "default")))
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {"set": set_setting, "config": show_config}

@@ -25,8 +25,7 @@ from flowgpt_magic.prompt.describe.budget import (
     python_number,
     type_name,
 )
-from flowgpt_magic.prompt.references import secret_name
-from flowgpt_magic.redaction import environment_secret, without_known_values
+from flowgpt_magic.redaction import is_environment_secret, is_secret_name, redact_environment
 from flowgpt_magic.text import one_line
 
 DEPTH = 6  # levels of nested containers that are shown
@@ -131,9 +130,9 @@ def _cut(text: str, room: int, look: Look) -> str:
 def _short_text(value: str | bytes | bytearray, room: int, look: Look) -> str:
     if not isinstance(value, str):
         text = repr(bytes(value[: room + 1000]))
-        return (without_known_values(text) if look.masked else text)[: room + 1]
+        return (redact_environment(text) if look.masked else text)[: room + 1]
     text = str.__getitem__(value, slice(room + 1000))  # a password is found by the sign that comes after it
-    return repr((without_known_values(text) if look.masked else text)[: room + 1])
+    return repr((redact_environment(text) if look.masked else text)[: room + 1])
 
 
 def _short_parts(found: Parts, room: int, look: Look, above: tuple[int, ...]) -> str:
@@ -175,8 +174,8 @@ def _entry(key: object, value: object, between: str, room: int, look: Look, abov
 
 
 def _is_secret(name: str, value: object) -> bool:
-    by_name = secret_name(name) and not (value is None or isinstance(value, bool))
-    return by_name or environment_secret(name, value)
+    by_name = is_secret_name(name) and not (value is None or isinstance(value, bool))
+    return by_name or is_environment_secret(name, value)
 
 
 def container(value: object, look: Look) -> Shown | None:

@@ -11,7 +11,7 @@ from flowgpt_magic.errors import FileError, FlowGptError
 from flowgpt_magic.prompt.describe.budget import Look, Shown, amount, not_all
 from flowgpt_magic.prompt.describe.code import lines_of
 from flowgpt_magic.prompt.images import ENDINGS
-from flowgpt_magic.prompt.references import secret_file
+from flowgpt_magic.redaction import PRIVATE_KEY_MARK, is_secret_file
 from flowgpt_magic.regular_files import read_beginning
 
 BYTES = 4  # of a character in UTF-8 and UTF-16, at most
@@ -30,7 +30,7 @@ def file_or_folder(value: object, look: Look) -> Shown | None:
     """A file of text; of a folder the names that are in it."""
     if not isinstance(value, Path) or not os.path.lexists(value):
         return None
-    if look.masked and secret_file(value):
+    if look.masked and is_secret_file(value):
         raise refused(str(value))
     try:
         status = value.stat()
@@ -42,7 +42,7 @@ def file_or_folder(value: object, look: Look) -> Shown | None:
         raise AttachmentError(str(error)) from None
     except OSError as error:
         raise AttachmentError(f"{value} cannot be read: {error.strerror or error}") from None
-    if look.masked and b"PRIVATE KEY-----" in data:
+    if look.masked and PRIVATE_KEY_MARK.encode() in data:
         raise refused(str(value))
     text, encoding = _decoded(data, value, len(data) < size)
     kept = text[: look.room]

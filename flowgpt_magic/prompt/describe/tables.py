@@ -25,8 +25,7 @@ from flowgpt_magic.prompt.describe.budget import (
     table_kind,
 )
 from flowgpt_magic.prompt.describe.containers import LEAST, short
-from flowgpt_magic.prompt.references import secret_name
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import is_secret_name, redact
 from flowgpt_magic.text import cut
 
 SAMPLE = 100_000  # rows of a table, or items of an array, that are computed with
@@ -57,7 +56,7 @@ class Table:
     def hidden(self, place: int, value: object, look: Look) -> bool:
         """Is ``value``, of the column at ``place``, not to be shown? A number is no key or password."""
         harmless = value is None or isinstance(python_number(value), (bool, int, float, complex))
-        return look.masked and not harmless and secret_name(str(self.frame.columns[place]))
+        return look.masked and not harmless and is_secret_name(str(self.frame.columns[place]))
 
 
 def _table(value: Any) -> Table | None:
@@ -110,7 +109,7 @@ def _summary(there: Any, is_bool: bool, is_number: bool, is_time: bool, is_text:
         return f"{there.min()} to {there.max()}" if is_time else ""
     some = there.head(TEXTS).unique()
     more = "+" if len(there) > TEXTS else ""
-    examples = (cut(without_passwords(str(each)[:LONG])[:LINE], CELL) for each in some[:3])
+    examples = (cut(redact(str(each)[:LONG])[:LINE], CELL) for each in some[:3])
     return f"{len(some):,}{more} different, such as {', '.join(examples)}"
 
 
@@ -190,7 +189,7 @@ def _cell(value: object, look: Look) -> str:
         return brief(value)
     if isinstance(value, str):
         text = str.__getitem__(value, slice(LONG))
-        return cut(without_passwords(text) if look.masked else text, CELL)
+        return cut(redact(text) if look.masked else text, CELL)
     return cut(str(value) if type(value).__module__.partition(".")[0] in PLAIN else short(value, CELL * 4, look), CELL)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic.prompt.describe.budget import CELL, SHORTENED, Look, Shown, amount, not_all, said, type_name
-from flowgpt_magic.redaction import without_known_values
+from flowgpt_magic.redaction import redact_environment
 from flowgpt_magic.text import short_path
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _one_error(error: BaseException, room: int, look: Look) -> tuple[str, int, i
     from traceback import format_exception_only
 
     message = str(said(error, lambda: "".join(format_exception_only(type(error), error)), "message", look)).rstrip()
-    message = without_known_values(message) if look.masked else message
+    message = redact_environment(message) if look.masked else message
     if len(message) > max(room, CELL):
         message, look.shortened = f"{message[: max(room, CELL) - 1]}…", True
     frames, kept = list(_frames(error.__traceback__)), 0

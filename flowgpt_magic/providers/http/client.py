@@ -24,7 +24,7 @@ from flowgpt_magic.providers.http.connection import Connector, Line, Peer, Route
 from flowgpt_magic.providers.http.errors import explain, status_error, timeout_error
 from flowgpt_magic.providers.rate_limit_headers import report_rate_limits
 from flowgpt_magic.providers.request_group import shared_in_group
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import cut_between_words, printable, sentences
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ def read_object(line: bytes, *, constants: bool = False) -> dict[str, Any]:
 
 def unexpected(line: bytes, what: str) -> ProtocolError:
     """The error that the server sent ``what``, with the beginning of the line that holds it."""
-    quoted = cut_between_words(without_passwords(str(line[: 8 * QUOTED], "utf-8", "replace").strip(JSON_SPACE)), QUOTED)
+    quoted = cut_between_words(redact(str(line[: 8 * QUOTED], "utf-8", "replace").strip(JSON_SPACE)), QUOTED)
     return ProtocolError(sentences(f"the server sent {what}: {printable(quoted)}"))
 
 

@@ -32,7 +32,7 @@ from yarl import URL
 
 from flowgpt_magic.errors import ProviderError, ProxyError
 from flowgpt_magic.providers.http.tls import TlsFiles
-from flowgpt_magic.redaction import without_passwords
+from flowgpt_magic.redaction import redact
 from flowgpt_magic.settings import Settings
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Peer:
 
     def hide_secrets(self, text: str) -> str:
         """``text`` with asterisks in place of the token, the proxy's password and what has the form of a secret."""
-        return without_passwords(self.hide_known(text))
+        return redact(self.hide_known(text))
 
     def hide_known(self, text: str) -> str:
         """``text`` with asterisks in place of the token and the proxy's password alone: JSON stays JSON."""

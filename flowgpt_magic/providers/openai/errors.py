@@ -26,6 +26,7 @@ from flowgpt_magic.providers.failure_reports import SHOWN, asked_wait, failure_t
 from flowgpt_magic.providers.http.connection import Peer
 from flowgpt_magic.providers.http.errors import message_of, status_error
 from flowgpt_magic.providers.openai.requests import OTHER_NAMES
+from flowgpt_magic.redaction import redact_shortened_keys
 from flowgpt_magic.text import cut_between_words, sentences
 
 PROMPT_FIELDS = ("model", "messages", "stream")  # what every request has, and is no parameter
@@ -109,8 +110,6 @@ PARAMETER_WORDS = re.compile(
 )
 # What servers that translate a request call its fields, besides Google's way of writing them (``topP``).
 FURTHER_NAMES = {"max_tokens": ("max_output_tokens", "maxOutputTokens", "max_new_tokens", "max_completion_tokens")}
-# A server that was given a wrong key may repeat some of it: its first and last characters, with something between.
-MASKED = re.compile(r"[^\s\"']*\*{2,}[^\s\"',;]*|\b[\w-]+(?:\.{3}|…)[\w-]+")
 NO_KEY = "It was sent no key (setting openai_key)."
 CLEAR = (ContextLengthError, ParameterRefusedError, SchemaNotSupportedError)  # with a key they would be the same
 
@@ -132,7 +131,7 @@ class Failures:
         if status < 400 or status == 407:
             return error
         if status in (401, 403):
-            error.args = (MASKED.sub("***", str(error)),)
+            error.args = (redact_shortened_keys(str(error)),)
         delay = error.retry_after if isinstance(error, ProviderStatusError) else None
         found = self._told_apart(
             str(error), status, report_of(page), cut_between_words(message_of(page), SHOWN), delay, peer
@@ -143,7 +142,7 @@ class Failures:
 
     def reported(self, report: Mapping[str, Any], peer: Peer, *, begun: bool = True) -> ProviderError:
         """The error for a failure that is reported in a response that is no failure; has the reply ``begun``?"""
-        words = MASKED.sub("***", failure_text(report))
+        words = redact_shortened_keys(failure_text(report))
         status, delay = _status(report, words), asked_wait(report, words)
         message = sentences(f"{peer.host} reports a failure: {words}")
         found = self._told_apart(message, status, report, words, delay, peer)
@@ -175,7 +174,7 @@ class Failures:
         if status in (401, 429):
             return None
         if codes & WRONG_KEY or (status in (*REFUSED, 403, None) and KEY_WORDS.search(words)):
-            text = _joined(MASKED.sub("***", message), peer.route.unauthorized)
+            text = _joined(redact_shortened_keys(message), peer.route.unauthorized)
             return AuthenticationError(text, status or 401, delay)
         if codes & TOO_LONG or LENGTH_WORDS.search(words):
             return ContextLengthError(f"{message} {_shorten(report, words)}")

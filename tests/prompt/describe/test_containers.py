@@ -118,7 +118,7 @@ class TestContainers:
         def fail(*_):
             raise RuntimeError
 
-        monkeypatch.setattr(containers, "secret_name", fail)
+        monkeypatch.setattr(containers, "is_secret_name", fail)
 
         assert describe("it", {"password": "s3cr3t"}, 100) == "<dict that cannot be read>"
 
