@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flowgpt_magic import installing, settings
 from flowgpt_magic.errors import FlowGptError, NoAnswerError
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import location_of
 from flowgpt_magic.magics import first_answer
 from flowgpt_magic.printing import write, write_line
 from flowgpt_magic.providers import models, registry
@@ -31,7 +31,7 @@ def show_status(_options: argparse.Namespace) -> None:
         "asked by default": _default(),
         "settings file": _path(settings.settings_file()),
         "data folder": _path(settings.data_folder()),
-        "history": notebook_history.where(settings.load().history),
+        "history": location_of(settings.load().history),
     }
     width = max(map(len, rows))
     for name, value in rows.items():

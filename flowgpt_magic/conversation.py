@@ -19,7 +19,8 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.history.cell_turns import last_run, last_run_by_number
 from flowgpt_magic.history.conversation_state import CellRun
-from flowgpt_magic.history.notebook_history import NotebookHistory, here
+from flowgpt_magic.history.current import current_history
+from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import ConversationRecord
 from flowgpt_magic.history.turn_recorder import TurnRecorder
 from flowgpt_magic.messages import Message, Turn
@@ -64,8 +65,8 @@ class Conversation:
     Every ``Conversation`` of one name is the same one, in cells, panels and Python. ``settings``, such as ``model``,
     ``system`` and ``temperature``, are set for it as by ``set``; ``params`` are further parameters of the provider for
     whatever is asked through this object. ``configured`` gives the settings that stand between those and the
-    environment, by default what ``%config`` has set. ``journal`` is where the turns are kept, by default where the
-    setting ``history`` says.
+    environment, by default what ``%config`` has set. ``notebook_history`` is where the turns are kept, by default
+    where the setting ``history`` says.
     """
 
     def __init__(
@@ -74,25 +75,25 @@ class Conversation:
         *,
         params: Mapping[str, Any] | None = None,
         configured: Callable[[], Mapping[str, Any]] | None = None,
-        journal: NotebookHistory | None = None,
+        notebook_history: NotebookHistory | None = None,
         **settings: Any,
     ) -> None:
-        self._fixed = journal
-        self._bind(journal or here(), name)
-        self._configured = configured or self._journal.configured
+        self._fixed = notebook_history
+        self._bind(notebook_history or current_history(), name)
+        self._configured = configured or self._notebook_history.configured
         self._params = dict(params or {})
         if settings:
             self.set(**settings)
 
-    def _bind(self, journal: NotebookHistory, name: str) -> None:
-        self._journal = journal
-        self._kept = journal.load(name)
+    def _bind(self, notebook_history: NotebookHistory, name: str) -> None:
+        self._notebook_history = notebook_history
+        self._kept = notebook_history.load(name)
         self._timeline = self._kept.timeline
 
     def _follow_setting(self) -> None:
         """Go on in another history where that was set in the meantime: what is asked with it off is kept nowhere."""
-        if self._fixed is None and (journal := here()) is not self._journal:
-            self._bind(journal, self.name)
+        if self._fixed is None and (notebook_history := current_history()) is not self._notebook_history:
+            self._bind(notebook_history, self.name)
 
     def __copy__(self) -> Conversation:
         copied = object.__new__(type(self))
@@ -136,7 +137,7 @@ class Conversation:
 
     def versions(self, turn: Turn) -> list[Turn]:
         """All that was ever asked at the place of ``turn``, oldest first."""
-        stored = self._journal.versions(self.record.conversation_id, turn.place)
+        stored = self._notebook_history.versions(self.record.conversation_id, turn.place)
         with self._kept.lock:
             known = {each.turn_id: each for each in stored}
             known |= {each.turn_id: each for each in self._timeline.versions(turn.place)}
@@ -178,7 +179,7 @@ class Conversation:
         if (model or "", system or "", kept) == (self.record.model, self.record.system, self.record.parameters):
             return
         self._change_record(model=model or "", system=system or "", parameters=kept)
-        self._journal.save(self._kept, changed=True)
+        self._notebook_history.save(self._kept, changed=True)
 
     # Asking
 
@@ -217,7 +218,7 @@ class Conversation:
         options |= {"schema": schema, "images": images}
         if not isinstance(history, bool):
             raise SettingError("history is True or False for one prompt; where it is kept is set with FLOWGPT_HISTORY")
-        cell = self._journal.running_cell() if cell is None else cell
+        cell = self._notebook_history.running_cell() if cell is None else cell
         run = self._run_of(cell, prompt) if history and not append else None
         spot = Position(cell=cell)
         if run is not None and run.asked < len(run.places):
@@ -229,7 +230,7 @@ class Conversation:
 
     def preview(self, prompt: Prompt, *, history: bool = True, **options: Any) -> Request:
         """What ``ask`` would send now; sends and keeps nothing. Raises what ``ask`` does."""
-        cell = self._journal.running_cell()
+        cell = self._notebook_history.running_cell()
         self._bring_back(cell)
         with self._kept.lock:
             earlier = self._asked_before(cell, prompt)
@@ -296,9 +297,9 @@ class Conversation:
         Without ``earlier`` there are no turns. Raises what ``ask`` does.
         """
         self._follow_setting()
-        request = self._request("?", options, Position(cell=self._journal.running_cell()), history=earlier)
+        request = self._request("?", options, Position(cell=self._notebook_history.running_cell()), history=earlier)
         before = self._turns_before(request.chosen, None)[0] if earlier else []
-        return request, before, self._journal
+        return request, before, self._notebook_history
 
     @property
     def arriving(self) -> dict[str, Any]:
@@ -330,8 +331,8 @@ class Conversation:
     def _asked_before(self, cell: Cell, prompt: Prompt) -> list[Turn]:
         """What the last run of the cell asked."""
         live = self._timeline.live
-        if self._journal.place.kind == "vscode":
-            return last_run_by_number(live, cell.cell_id, read_prompt(prompt)[1], self._journal.kernel)
+        if self._notebook_history.place.kind == "vscode":
+            return last_run_by_number(live, cell.cell_id, read_prompt(prompt)[1], self._notebook_history.kernel)
         return last_run(live, cell.cell_id)
 
     def retry(self, number: int = -1, **options: Any) -> Reply:
@@ -375,7 +376,7 @@ class Conversation:
         known, params = told_apart(options)
         chosen = aliases.apply(self._as_set({**known, "params": params or None}))
         if text := project_notice(chosen):
-            self._journal.tell(text)
+            self._notebook_history.tell(text)
         target = find_model(chosen.model)
         check_params(target, {**self._params, **params}, by_name=options)
         images = read_images(images, target, prompt=prompt, earlier=earlier)
@@ -402,10 +403,10 @@ class Conversation:
         return sent, left_out + aside
 
     def _reply(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply:
-        replays = self._journal.replays
+        replays = self._notebook_history.replays
         if not history:
             return reply_to(request, replays, refresh=refresh)
-        keeping = TurnRecorder(self._kept, self._journal, request)
+        keeping = TurnRecorder(self._kept, self._notebook_history, request)
         return reply_to(request, replays, keeping, self.record.conversation_id, refresh=refresh)
 
     # Changing
@@ -416,7 +417,7 @@ class Conversation:
         self._fetch(redo=False)
         with self._kept.lock:
             change, saved = self._timeline.undo()
-            self._journal.save(self._kept, *saved)
+            self._notebook_history.save(self._kept, *saved)
         return change.kind
 
     @wholly
@@ -425,7 +426,7 @@ class Conversation:
         self._fetch(redo=True)
         with self._kept.lock:
             change, saved = self._timeline.redo()
-            self._journal.save(self._kept, *saved)
+            self._notebook_history.save(self._kept, *saved)
         return change.kind
 
     @wholly
@@ -441,7 +442,7 @@ class Conversation:
         with self._kept.lock:
             if not found.live:
                 self._timeline.know(found)
-                self._journal.save(self._kept, *self._timeline.change("choose", [found], [turn]))
+                self._notebook_history.save(self._kept, *self._timeline.change("choose", [found], [turn]))
         return self._timeline.get(found.turn_id)
 
     def _fetch(self, *, redo: bool) -> None:
@@ -454,7 +455,7 @@ class Conversation:
             self._kept.bring_back()
             with self._kept.lock:
                 unknown = self._timeline.unknown(redo=redo)
-        found = self._journal.turns(unknown)
+        found = self._notebook_history.turns(unknown)
         with self._kept.lock:
             for turn in found:
                 self._timeline.know(turn)
@@ -466,7 +467,7 @@ class Conversation:
         with self._kept.lock:
             live = self._timeline.live
             if live:
-                self._journal.save(self._kept, *self._timeline.change("clear", removed=live))
+                self._notebook_history.save(self._kept, *self._timeline.change("clear", removed=live))
         return len(live)
 
     @wholly
@@ -484,7 +485,7 @@ class Conversation:
             if number is not None:
                 last = self._timeline.number(number)
                 turns = [turn for turn in turns if turn.place <= last.place]
-        other = Conversation(name, configured=self._configured, journal=self._journal)
+        other = Conversation(name, configured=self._configured, notebook_history=self._notebook_history)
         own = self.record
         other._change_record(model=own.model, system=own.system, parameters=own.parameters)
         other.begin_anew(turns)
@@ -501,7 +502,7 @@ class Conversation:
             gone = self._timeline.live
             copies = self._copies(turns)
             saved = self._timeline.change(kind if copies else "new", copies, gone) if copies or gone else []
-            self._journal.save(self._kept, *copies, *saved, changed=True)
+            self._notebook_history.save(self._kept, *copies, *saved, changed=True)
         return len(gone)
 
     def _copies(self, turns: Sequence[Turn]) -> list[Turn]:
@@ -519,16 +520,16 @@ class Conversation:
     @wholly
     def rename(self, name: str) -> None:
         """Call it something else. Raises ``ConversationNameError`` where the notebook has one of that name."""
-        self._journal.check_new(name)
+        self._notebook_history.check_new(name)
         before = self.name
         self._change_record(name=name)
-        self._journal.renamed(self._kept, before)
+        self._notebook_history.renamed(self._kept, before)
 
     @wholly
     def remove(self) -> None:
         """Take it from the list of conversations; its turns stay in the history, and are found by a search."""
         self._change_record(removed=True)
-        self._journal.renamed(self._kept, self.name)
+        self._notebook_history.renamed(self._kept, self.name)
 
     def _change_record(self, **values: Any) -> None:
         with self._kept.lock:
@@ -561,4 +562,4 @@ def map_prompts(prompts: Any, template: str | None = None, **how: Any) -> Batch:
     """
     from flowgpt_magic.batch.batch import batch_of
 
-    return batch_of(Conversation(here().current), prompts, template, earlier=False, **how)
+    return batch_of(Conversation(current_history().current), prompts, template, earlier=False, **how)

@@ -64,7 +64,7 @@ def batch_of(
     answer: Answer = echo,
     *,
     asked: Asked | None = None,
-    journal: NotebookHistory | None = None,
+    notebook_history: NotebookHistory | None = None,
     template: str | None = None,
     concurrency: int = 4,
     per_minute: float | None = None,
@@ -74,7 +74,7 @@ def batch_of(
     **how: Any,
 ) -> Batch:
     """A batch of ``prompts`` that ``answer`` answers; ``how`` is for ``Turns``."""
-    chat = Conversation(configured=lambda: {"model": "echo"}, journal=journal)
+    chat = Conversation(configured=lambda: {"model": "echo"}, notebook_history=notebook_history)
     request, sent, own = chat.without_prompt(dict(options or {}), earlier=True)
     told = Target("told", provider_of(answer, asked or Asked()), "words")
     turns = Turns(replace(request, target=told), sent, own, record_for(own, chat.name), **how)
@@ -82,11 +82,11 @@ def batch_of(
 
 
 def kernel(folder: Any, name: str = "a.ipynb") -> NotebookHistory:
-    """The journal of a kernel of this notebook; all notebooks of a folder share one history."""
+    """The history of a kernel of this notebook; all notebooks of a folder share one history."""
     return NotebookHistory(place_of(str(folder / name)), str(folder / "history.sqlite3"))
 
 
-def end(journal: NotebookHistory) -> None:
+def end(notebook_history: NotebookHistory) -> None:
     """End a kernel, with everything written."""
-    assert journal.flush()
-    journal.close()
+    assert notebook_history.flush()
+    notebook_history.close()

@@ -68,5 +68,5 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
     monkeypatch.setenv("FLOWGPT_HISTORY", ":memory:")
     yield folder
-    if "flowgpt_magic.history.notebook_history" in sys.modules:
-        sys.modules["flowgpt_magic.history.notebook_history"].forget()
+    if "flowgpt_magic.history.current" in sys.modules:
+        sys.modules["flowgpt_magic.history.current"].close_all()

@@ -22,7 +22,7 @@ from flowgpt_magic.errors import (
     SettingError,
     TurnNotFoundError,
 )
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import close_all, current_history
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.timeline import Timeline
@@ -455,12 +455,12 @@ def vs_code(tmp_path):
 
     def run(*kernels: list[tuple[str, str]]) -> list[str]:
         for number, cells in enumerate(kernels):
-            journal = NotebookHistory(place, str(tmp_path / "history.sqlite3"))
-            journal.__class__ = type("InAKernel", (NotebookHistory,), {"kernel": f"{number} 2 elsewhere"})
-            chat = Conversation(configured=lambda: {"model": "echo"}, journal=journal)
+            notebook_history = NotebookHistory(place, str(tmp_path / "history.sqlite3"))
+            notebook_history.__class__ = type("InAKernel", (NotebookHistory,), {"kernel": f"{number} 2 elsewhere"})
+            chat = Conversation(configured=lambda: {"model": "echo"}, notebook_history=notebook_history)
             for cell_id, prompt in cells:
                 list(chat.ask(prompt, cell=Cell(cell_id, f"{number} {cell_id}")))
-            journal.close()
+            notebook_history.close()
         return [turn.prompt for turn in chat.turns]
 
     return run
@@ -589,7 +589,7 @@ class TestNames:
         chat = Conversation(name, configured=lambda: {"model": "echo"})
         list(chat.ask("hi"))
 
-        notebook_history.forget()
+        close_all()
         assert Conversation(name).name == name
 
     @pytest.mark.parametrize("name", ["", "  ", None, 5])
@@ -618,7 +618,7 @@ class TestNames:
 
         conversation.remove()
 
-        assert notebook_history.here().names() == []
+        assert current_history().names() == []
         assert Conversation("main").turns == []
 
 
@@ -683,7 +683,7 @@ class TestWhereItIsKept:
 
         monkeypatch.setenv("FLOWGPT_HISTORY", "OFF")
         list(chat.ask("classified"))
-        notebook_history.forget()
+        close_all()
 
         assert b"known" in path.read_bytes()
         assert b"classified" not in path.read_bytes()
@@ -694,7 +694,7 @@ class TestWhereItIsKept:
         list(chat.ask("one"))
         list(chat.edit(1, "other one"))
         record = chat.record
-        notebook_history.forget()
+        close_all()
 
         history = History(tmp_path / "history.sqlite3")
         kept = Timeline(

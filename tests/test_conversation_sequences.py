@@ -93,7 +93,7 @@ class Sequences(RuleBasedStateMachine):
     def begin(self) -> None:
         self.stack = contextlib.ExitStack()
         self.file = Path(self.stack.enter_context(tempfile.TemporaryDirectory())) / "history.sqlite3"
-        self.journal = self.open()
+        self.notebook_history = self.open()
         self.expected: dict[str, Expected] = {}
         self.asked: set[str] = set()
         self.numbers = map(str, itertools.count())
@@ -103,7 +103,7 @@ class Sequences(RuleBasedStateMachine):
         return NotebookHistory(Place("folder", "", "a folder", "folder:/a"), str(self.file))
 
     def conversation(self, name: str = "") -> Conversation:
-        return Conversation(name or self.name, configured=self.configured, journal=self.journal)
+        return Conversation(name or self.name, configured=self.configured, notebook_history=self.notebook_history)
 
     def configured(self) -> dict[str, object]:
         return {"model": "echo", "history_tokens": self.limit}
@@ -199,14 +199,14 @@ class Sequences(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.journal.close()
-        self.journal = self.open()
+        self.notebook_history.close()
+        self.notebook_history = self.open()
         for each in self.expected.values():
             each.runs.clear()
 
     @invariant()
     def the_live_turns_are_those_expected_in_order(self) -> None:
-        if not hasattr(self, "journal"):
+        if not hasattr(self, "notebook_history"):
             return
         for name, expected in self.expected.items():
             turns = self.conversation(name).turns
@@ -215,9 +215,9 @@ class Sequences(RuleBasedStateMachine):
             ]
 
     def teardown(self) -> None:
-        if not hasattr(self, "journal"):
+        if not hasattr(self, "notebook_history"):
             return
-        self.journal.close()
+        self.notebook_history.close()
         if self.file.exists():
             history = History(self.file)
             (notebook,) = history.notebooks() or (None,)
@@ -245,13 +245,13 @@ class ShortMemory(Sequences):
 
     def read(self, reply: Reply, sent: list[str], *, fails: bool = False) -> None:
         super().read(reply, sent, fails=fails)
-        assert self.journal.flush()  # so that the next one finds the turns in the file
+        assert self.notebook_history.flush()  # so that the next one finds the turns in the file
 
     @invariant()
     def the_live_turns_are_those_expected_in_order(self) -> None:
-        if hasattr(self, "journal"):
+        if hasattr(self, "notebook_history"):
             for name, expected in self.expected.items():
-                assert self.journal.load(name).timeline.count == len(expected.live)
+                assert self.notebook_history.load(name).timeline.count == len(expected.live)
 
     @rule()
     def look(self) -> None:

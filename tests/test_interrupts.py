@@ -15,7 +15,7 @@ import json, os, signal, sqlite3, sys, time
 from contextlib import closing
 import flowgpt_magic
 from flowgpt_magic import bridge
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import flush_all, current_history
 
 HOME = os.path.dirname(flowgpt_magic.__file__)
 KIND, SECOND, STEP = sys.argv[1], *map(int, sys.argv[2:])
@@ -82,11 +82,11 @@ for number in range(1, entered + 1, STEP):
         faults.append(f"{number}: no worker")
     deadline = time.monotonic() + LIMIT
     while streaming() and time.monotonic() < deadline:
-        notebook_history.flush()
+        flush_all()
     if streaming():
         faults.append(f"{number}: streaming {streaming()}")
         break
-notebook_history.flush()
+flush_all()
 with closing(sqlite3.connect(os.environ["FLOWGPT_HISTORY"])) as file:
     faults += [f"streaming in the file: {row}" for row in file.execute(UNFINISHED)]
     (answered,) = file.execute(ANSWERED).fetchone()
@@ -98,7 +98,7 @@ print("RESULT" + json.dumps([entered, faults]))
 CHANGES = """
 import json, os, signal, sys
 import flowgpt_magic
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import flush_all, current_history
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from IPython.terminal.interactiveshell import TerminalInteractiveShell
 
@@ -113,7 +113,7 @@ def ask(text):
     shell.run_cell_magic("flowgpt", "-m echo", text)
 
 def chat():
-    return flowgpt_magic.Conversation(notebook_history.here().current)
+    return flowgpt_magic.Conversation(current_history().current)
 
 def three_turns(number):
     '''A conversation of this number, the last turn of which was asked twice.'''
@@ -169,7 +169,7 @@ def once(command, number, at):
     return interrupt.count
 
 def state(of):
-    '''What a journal has of its conversations.'''
+    '''What a notebook_history has of its conversations.'''
     found = {}
     for name in of.names():
         kept = of.load(name)
@@ -182,7 +182,7 @@ def state(of):
 
 def settled():
     '''The states in memory and in the file, after what an interrupt left to another thread.'''
-    here = notebook_history.here()
+    here = current_history()
     for _ in range(200):
         here.flush()
         fresh = NotebookHistory(here.place, here.location)
@@ -208,9 +208,9 @@ for name, (prepare, command) in COMMANDS.items():
         if signal.getsignal(signal.SIGINT) is not before:
             faults.append(f"{name} {at}: another handler")
             signal.signal(signal.SIGINT, before)
-        for other in list(notebook_history.here().names()):  # few, or each step takes longer than the one before
+        for other in list(current_history().names()):  # few, or each step takes longer than the one before
             flowgpt_magic.Conversation(other).remove()
-        notebook_history.here().current = "main"
+        current_history().current = "main"
 print("RESULT" + json.dumps([sum(entered.values()), faults]))
 """
 

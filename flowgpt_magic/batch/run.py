@@ -432,7 +432,7 @@ class Run:
         """End as complete once all turns are in the history's file: a process that ends right then loses none."""
         self._turns.flush()
         if self._turns.kept is not None:
-            await self._turns.journal.until_saved()
+            await self._turns.notebook_history.until_saved()
         self._end("complete")
 
     def _end(self, status: Status, error: BaseException | None = None) -> None:

@@ -124,7 +124,7 @@ class Flight:
 
 
 class Turns:
-    """Makes the requests of a batch, and keeps their turns in ``journal``, or nowhere without ``kept``.
+    """Makes the requests of a batch, and keeps their turns in ``notebook_history``, or nowhere without ``kept``.
 
     ``request`` is one without a prompt, and ``sent`` are the turns before it. Another ``sample`` of the same prompts
     is asked anew. With ``refresh`` nothing is taken from the history. ``others`` have parts of the same batch: what
@@ -136,7 +136,7 @@ class Turns:
         self,
         request: Request,
         sent: Sequence[Turn],
-        journal: NotebookHistory,
+        notebook_history: NotebookHistory,
         kept: ConversationState | None,
         *,
         sample: str = "",
@@ -144,7 +144,7 @@ class Turns:
         others: Answers | None = None,
     ) -> None:
         self.request, self._sent, self._others = request, sent, others
-        self.journal, self.kept = journal, kept
+        self.notebook_history, self.kept = notebook_history, kept
         self.looks = kept is not None and not refresh
         self.asks_all = refresh
         self._sample, self._seen = sample, Seen()
@@ -169,7 +169,7 @@ class Turns:
         Raises ``HistoryError`` where that cannot be found out: nothing is paid for twice without being told.
         """
         keys = [flight.request.key for flight in flights]
-        found = self.journal.read(lambda history: history.find_replays(keys), None)
+        found = self.notebook_history.read(lambda history: history.find_replays(keys), None)
         if found is None:
             raise HistoryError(
                 "the history cannot be read, so nobody knows what was asked before: run the cell again; "
@@ -204,8 +204,8 @@ class Turns:
             return
         if not flight.saved:
             flight.saved = True
-            self.journal.begin(self.kept, self._turn(flight, "streaming"), [])
-        self.journal.grow(flight.turn_id, lambda: flight.text_so_far)
+            self.notebook_history.begin(self.kept, self._turn(flight, "streaming"), [])
+        self.notebook_history.grow(flight.turn_id, lambda: flight.text_so_far)
 
     def begin_again(self, flight: Flight, why: str) -> None:
         """What has come will not do; it is kept as an earlier version."""
@@ -242,9 +242,9 @@ class Turns:
         """Save the turns that have ended: to wake who saves them for each of them would cost more than the saving."""
         if self.kept is not None and self._ended:
             if not self.kept.handed_over:
-                self.journal.save(self.kept)
+                self.notebook_history.save(self.kept)
             for turn in self._ended:
-                self.journal.end(self.kept, turn, [])
+                self.notebook_history.end(self.kept, turn, [])
             self._ended.clear()
 
     def _turn(self, flight: Flight, status: Status) -> Turn:
@@ -272,20 +272,20 @@ class Turns:
             replayed=False,
             extras=flight.extras,
             images=tuple(request.images),
-            kernel=self.journal.kernel,
+            kernel=self.notebook_history.kernel,
             started=flight.started,
             ended=None if status == "streaming" else time.time(),
         )
 
 
-def record_for(journal: NotebookHistory, name: str) -> ConversationState | None:
+def record_for(notebook_history: NotebookHistory, name: str) -> ConversationState | None:
     """Where the turns of the batches of conversation ``name`` are kept; None where nothing is.
 
     It is always the same one, without anybody having to look for it.
     """
-    if journal.location == OFF:
+    if notebook_history.location == OFF:
         return None
-    notebook_id, now = journal.notebook.notebook_id, time.time()
+    notebook_id, now = notebook_history.notebook.notebook_id, time.time()
     conversation_id = hashlib.sha256(f"{notebook_id} {name} batches".encode("utf-8", "surrogatepass")).hexdigest()[:32]
     nothing: Mapping[str, Any] = {}
     record = ConversationRecord(

@@ -25,7 +25,8 @@ from flowgpt_magic.clusters.tables import PartitionTable, partition_table
 from flowgpt_magic.clusters.worker_settings import Shipped, ship
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptError, SettingError
-from flowgpt_magic.history.notebook_history import NotebookHistory, here
+from flowgpt_magic.history.current import current_history
+from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import OFF
 from flowgpt_magic.notebook.place import Place
 from flowgpt_magic.settings import whole_number
@@ -141,13 +142,13 @@ def _conversation(
     """What the rows are asked in, with the settings that came along, and where the answers of all workers are."""
     answers = None if folder is None else SharedAnswers(_folder(folder))
     place = Place("script", "", "partitions", f"partitions:{uuid4().hex}")
-    journal = NotebookHistory(place, OFF) if answers is None else answers.journal()
-    configured = {**here().configured(), **shipped.configured()}
+    notebook_history = NotebookHistory(place, OFF) if answers is None else answers.notebook_history()
+    configured = {**current_history().configured(), **shipped.configured()}
     try:
-        yield Conversation(configured=lambda: configured, journal=journal), answers
+        yield Conversation(configured=lambda: configured, notebook_history=notebook_history), answers
     finally:
-        journal.flush()
-        journal.close()
+        notebook_history.flush()
+        notebook_history.close()
 
 
 def _folder(given: Any) -> str | os.PathLike[str]:

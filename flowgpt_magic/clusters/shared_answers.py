@@ -38,8 +38,8 @@ class SharedAnswers:
             ) from None
         self.file = self.folder / f"{_process_name()}.sqlite3"
 
-    def journal(self) -> NotebookHistory:
-        """A journal in this worker's own file; close it when the partition is done."""
+    def notebook_history(self) -> NotebookHistory:
+        """A history in this worker's own file; close it when the partition is done."""
         place = Place("script", "", "partitions", "partitions")
         return NotebookHistory(place, str(self.file))
 

@@ -14,7 +14,7 @@ from typing import Any
 from flowgpt_magic import keys, settings
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import MissingKeyError, SettingError
-from flowgpt_magic.history.notebook_history import here
+from flowgpt_magic.history.current import current_history
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.models import find_model
@@ -81,7 +81,7 @@ def ship() -> Shipped:
 
     Raises ``SettingError`` and what an unknown model raises.
     """
-    asked = Conversation(here().current)._as_set({})
+    asked = Conversation(current_history().current)._as_set({})
     chosen = aliases.apply(asked, need_key=False)
     names = {*chosen.ranks, *settings.KEYS} - {"model", *OF_THE_MACHINE}
     values = {name: getattr(chosen, name) for name in sorted(names)}

@@ -3,6 +3,7 @@
 __all__ = [
     "cell_turns",
     "conversation_state",
+    "current",
     "database",
     "merge",
     "notebook_history",

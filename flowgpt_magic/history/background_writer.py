@@ -68,7 +68,7 @@ class BackgroundWriter:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Saver to {self.location}>"
+        return f"<BackgroundWriter to {self.location}>"
 
     # Handing over
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from flowgpt_magic.errors import HistoryError, HistoryFileError
+from flowgpt_magic.history.current import current_history
 from flowgpt_magic.history.file import DATABASE_SUFFIXES
-from flowgpt_magic.history.notebook_history import NotebookHistory, here
+from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import OFF
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.text import counted
@@ -52,15 +53,15 @@ def merge_history(path: str | os.PathLike[str]) -> Merged:
     Merging a file again adds only what is new in it. A turn that is still being answered is left for the next time.
     Raises a ``HistoryError`` for a file that cannot be read, and where the history is off.
     """
-    return merge(here(), path)
+    return merge(current_history(), path)
 
 
-def merge(journal: NotebookHistory, path: str | os.PathLike[str]) -> Merged:
-    """The same for the history of ``journal``."""
-    if journal.location == OFF:
+def merge(notebook_history: NotebookHistory, path: str | os.PathLike[str]) -> Merged:
+    """The same for the history of ``notebook_history``."""
+    if notebook_history.location == OFF:
         raise HistoryError("the history is off, so nothing can be merged into it: set FLOWGPT_HISTORY to a file first")
     files = _files(Path(os.path.expanduser(path)))
-    counts = [_merge_file(journal, file) for file in files]
+    counts = [_merge_file(notebook_history, file) for file in files]
     return Merged(len(files), sum(added for added, _ in counts), sum(known for _, known in counts))
 
 
@@ -84,32 +85,34 @@ def history_files(folder: Path) -> list[Path]:
     return [folder / name for name in names if Path(name).suffix.lower() in DATABASE_SUFFIXES]
 
 
-def _merge_file(journal: NotebookHistory, file: Path) -> tuple[int, int]:
+def _merge_file(notebook_history: NotebookHistory, file: Path) -> tuple[int, int]:
     """How many turns were added, and how many were known."""
     from flowgpt_magic.history.database import History  # now, and not when the package is loaded
 
     added = known = 0
     with closing(History.read_only(file)) as source:
         conversations = source.all_conversations()
-        journal.take([*source.notebooks(), *conversations], ())
+        notebook_history.take([*source.notebooks(), *conversations], ())
         for turns in source.all_turns():
-            new, had = _new(journal, turns)
-            journal.take((), new)
+            new, had = _new(notebook_history, turns)
+            notebook_history.take((), new)
             added, known = added + len(new), known + had
-            _written(journal)
+            _written(notebook_history)
         for conversation in conversations:
             changes = source.changes(conversation.conversation_id, last=-1)
-            own = _read(journal, partial(History.changes, conversation_id=conversation.conversation_id, last=-1))
+            own = _read(
+                notebook_history, partial(History.changes, conversation_id=conversation.conversation_id, last=-1)
+            )
             known_ids = {each.change_id for each in own}
-            journal.take((), (), [each for each in changes if each.change_id not in known_ids])
-    _written(journal)
+            notebook_history.take((), (), [each for each in changes if each.change_id not in known_ids])
+    _written(notebook_history)
     return added, known
 
 
-def _new(journal: NotebookHistory, turns: Sequence[Turn]) -> tuple[list[Turn], int]:
-    """Those of ``turns`` that have ended and that ``journal`` does not have whole, and how many it has."""
+def _new(notebook_history: NotebookHistory, turns: Sequence[Turn]) -> tuple[list[Turn], int]:
+    """Those of ``turns`` that have ended and that ``notebook_history`` does not have whole, and how many it has."""
     ids = [turn.turn_id for turn in turns]
-    own = {each.turn_id for each in _read(journal, lambda history: history.turns_by_id(ids)) if _ended(each)}
+    own = {each.turn_id for each in _read(notebook_history, lambda history: history.turns_by_id(ids)) if _ended(each)}
     return [turn for turn in turns if _ended(turn) and turn.turn_id not in own], len(own)
 
 
@@ -117,16 +120,20 @@ def _ended(turn: Turn) -> bool:
     return turn.status != "streaming"
 
 
-def _read(journal: NotebookHistory, ask: Callable[[History], tuple[T, ...]]) -> tuple[T, ...]:
-    """What ``journal`` has; where that cannot be told, nothing is merged, or else it might be changed."""
+def _read(notebook_history: NotebookHistory, ask: Callable[[History], tuple[T, ...]]) -> tuple[T, ...]:
+    """What ``notebook_history`` has; where that cannot be told, nothing is merged, or else it might be changed."""
     nothing: tuple[T, ...] | None = None
-    found = journal.read(ask, nothing)
+    found = notebook_history.read(ask, nothing)
     if found is None:
-        raise HistoryError(f"the history {journal.location} cannot be read, so nothing is merged into it: try again")
+        raise HistoryError(
+            f"the history {notebook_history.location} cannot be read, so nothing is merged into it: try again"
+        )
     return found
 
 
-def _written(journal: NotebookHistory) -> None:
+def _written(notebook_history: NotebookHistory) -> None:
     """Wait until all is on disk: a history of a million turns would not fit into the queue."""
-    if not journal.flush():
-        raise HistoryError(f"the history {journal.location} does not take what is merged into it: try it again later")
+    if not notebook_history.flush():
+        raise HistoryError(
+            f"the history {notebook_history.location} does not take what is merged into it: try it again later"
+        )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 import time
 import warnings
@@ -16,11 +15,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from flowgpt_magic import settings
 from flowgpt_magic.bridge import wholly
 from flowgpt_magic.errors import (
     ConversationNameError,
@@ -54,21 +51,14 @@ from flowgpt_magic.notebook.place import (
     Place,
     elsewhere,
     place_of,
-    script,
 )
 from flowgpt_magic.replies.cache import ReplyCache
 from flowgpt_magic.text import counted, short_path
 
 if TYPE_CHECKING:
     from flowgpt_magic.history.database import History
-    from flowgpt_magic.replies.reply import Reply
 
 T = TypeVar("T")
-FILE = "history.sqlite3"
-HOMELESS = (
-    "There is no home folder to keep the history in, so turns are kept in memory until this kernel is restarted. "
-    "FLOWGPT_DATA_DIR names a folder to keep them in."
-)
 SAVED_WITHIN = PATIENCE + 0.5  # seconds a reply waits to be saved; the person is told shortly before that it is not
 
 
@@ -152,6 +142,10 @@ class NotebookHistory:
             warnings.warn(text, FlowGptWarning, stacklevel=2)
         else:
             self._troubles.append(text)
+
+    def open_conversations(self) -> list[ConversationState]:
+        """The conversations of this notebook that this process has read or begun."""
+        return list(self._kept.values())
 
     def close(self) -> None:
         """Write what is not written yet."""
@@ -506,93 +500,3 @@ def check_name(name: str) -> None:
     """Raise ``ConversationNameError`` if a conversation cannot be called so; any character will do."""
     if not isinstance(name, str) or not name.strip():
         raise ConversationNameError("a conversation needs a name")
-
-
-_journals: list[NotebookHistory] = []  # the last is this process's own; those before it had another file
-_finding = threading.Lock()
-
-
-def here(location: str = "") -> NotebookHistory:
-    """This process's journal, in the history at ``location``: a file, ``:memory:`` or ``off``.
-
-    Without a location it is that of the settings. Which notebook and which cell it is, and what ``%config`` has set, is
-    asked of the shell, where one runs.
-    """
-    shell = _shell()
-    wanted = location or where(settings.load(configured=shell.configured() if shell else {}).history)
-    with _finding:
-        known = next((each for each in _journals if each.location == wanted), None)
-        if known is not None:
-            _journals.remove(known)
-        before = _journals[-1:]
-        _journals.append(known or _begin(wanted, shell))
-        for each in before:
-            if each is not _journals[-1]:
-                each.changed()  # it is not in use any more
-        return _journals[-1]
-
-
-def where(setting: str) -> str:
-    """The place that the setting ``history`` means."""
-    if setting:
-        return setting
-    return str(settings.data_folder() / FILE) if settings.has_data_folder() else MEMORY
-
-
-def _shell() -> ModuleType | None:
-    """The module that knows the shell; imported now, and only where a shell can be."""
-    if "IPython" not in sys.modules:
-        return None
-    from flowgpt_magic.notebook import ipython
-
-    return ipython if ipython.shell() is not None else None
-
-
-def _begin(location: str, shell: ModuleType | None) -> NotebookHistory:
-    begun = _journal(location, shell)
-    if not settings.has_data_folder() and location == MEMORY:
-        begun.tell(HOMELESS)
-    return begun
-
-
-def _journal(location: str, shell: ModuleType | None) -> NotebookHistory:
-    if shell is None:
-        return NotebookHistory(script(sys.argv[0], os.getcwd(), uuid4().hex), location)
-    return NotebookHistory(
-        shell.place(),
-        location,
-        running_cell=shell.running_cell,
-        find_path=shell.notebook_path,
-        configured=shell.configured,
-    )
-
-
-def _unlock() -> None:
-    """In a forked child: a thread of the parent may have held a lock, and is not here to release it."""
-    global _finding
-    _finding = threading.Lock()
-    for each in _journals:
-        each.unlock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_unlock)
-
-
-def replies() -> list[Reply]:
-    """The replies that arrive just now, in all conversations of this process."""
-    known = [kept for each in list(_journals) for kept in list(each._kept.values())]
-    return [reply for kept in known for reply in list(kept.replies.values())]
-
-
-def flush() -> None:
-    """Wait until everything that was said in this process is written."""
-    for each in list(_journals):
-        each.flush()
-
-
-def forget() -> None:
-    """Close the journals; the next use finds the place and the file anew."""
-    with _finding:
-        while _journals:
-            _journals.pop().close()

@@ -17,9 +17,9 @@ from flowgpt_magic.replies.request import Request
 class TurnRecorder:
     """Keeps in ``kept``, and so in the history, what becomes of the reply to ``request``."""
 
-    def __init__(self, kept: ConversationState, journal: NotebookHistory, request: Request) -> None:
+    def __init__(self, kept: ConversationState, notebook_history: NotebookHistory, request: Request) -> None:
         self._kept = kept
-        self._journal = journal
+        self._notebook_history = notebook_history
         self._request = request
         self._turn: Turn | None = None
 
@@ -47,7 +47,7 @@ class TurnRecorder:
             notices=(),
             left_out=request.left_out,
             replayed=False,
-            kernel=self._journal.kernel,
+            kernel=self._notebook_history.kernel,
             started=now,
             ended=None,
             images=tuple(request.images),
@@ -60,7 +60,7 @@ class TurnRecorder:
     def grow(self, reply: Reply) -> None:
         """A chunk has come."""
         if self._turn is not None:
-            self._journal.grow(self._turn.turn_id, lambda: reply.text_so_far)
+            self._notebook_history.grow(self._turn.turn_id, lambda: reply.text_so_far)
 
     def again(self, reply: Reply, why: str) -> None:
         """What has come will not do: it is kept as an earlier version, and the turn begins anew."""
@@ -74,7 +74,7 @@ class TurnRecorder:
         self._kept.replies.pop(reply.turn_id, None)
         if self._turn is None:
             return
-        reply.notices += self._journal.take_troubles()
+        reply.notices += self._notebook_history.take_troubles()
         error = "" if reply.error is None else redact(f"{type(reply.error).__name__}: {reply.error}")
         turn = replace(_grown(self._turn, reply, status), error=error)
         empty = not turn.answer.strip() or turn.text == self._request.begins_with
@@ -82,8 +82,8 @@ class TurnRecorder:
 
     async def until_saved(self, reply: Reply) -> None:
         """Wait until the turn is in the history's file, or the person is told why it is not."""
-        if self._turn is not None and not await self._journal.until_saved():
-            reply.notices += self._journal.take_troubles()
+        if self._turn is not None and not await self._notebook_history.until_saved():
+            reply.notices += self._notebook_history.take_troubles()
 
     def _begin(self, turn: Turn) -> Turn:
         """Give the turn its place and version, and make it live."""
@@ -95,7 +95,7 @@ class TurnRecorder:
             turn = replace(turn, place=place, version=timeline.next_version(place))
             others = timeline.live_among({place, *spot.clears})
             saved = timeline.change(spot.kind, added=[turn], removed=others)
-            self._journal.begin(self._kept, turn, [each for each in saved if each != turn])
+            self._notebook_history.begin(self._kept, turn, [each for each in saved if each != turn])
         return turn
 
     def _begin_again(self, turn: Turn, attempt: Turn) -> Turn:
@@ -104,7 +104,7 @@ class TurnRecorder:
         with self._kept.lock:
             timeline.know(attempt)
             timeline.know(replace(turn, version=timeline.next_version(turn.place)))
-            self._journal.save(self._kept, attempt, timeline.get(turn.turn_id))
+            self._notebook_history.save(self._kept, attempt, timeline.get(turn.turn_id))
             return timeline.get(turn.turn_id)
 
     def _end(self, turn: Turn, *, empty: bool) -> Turn:
@@ -117,8 +117,8 @@ class TurnRecorder:
             if saved and run is not None and run.run == turn.run:
                 run.asked -= 1  # what this run of the cell asks next takes that place
             turn = timeline.get(turn.turn_id)
-            self._journal.end(self._kept, turn, saved)
-            self._journal.set_aside(self._kept)
+            self._notebook_history.end(self._kept, turn, saved)
+            self._notebook_history.set_aside(self._kept)
         return turn
 
 

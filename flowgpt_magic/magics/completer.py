@@ -67,11 +67,11 @@ def _all_commands() -> dict[str, str]:
 def _all_conversations(state: ShellState | None) -> Sequence[str]:
     """The newest first. Without a notebook that was found for a cell there are none: a completion is no cell."""
     try:
-        journal = state.journal if state else None
+        notebook_history = state.notebook_history if state else None
     except FlowGptError:  # of a setting: the next cell says so
-        journal = None
-    if state is None or journal is None:
+        notebook_history = None
+    if state is None or notebook_history is None:
         return [MAIN]
-    key = f"conversations in {journal.location} of {journal.place.key}"
-    names = in_time(key, journal.known_names, PATIENCE)
+    key = f"conversations in {notebook_history.location} of {notebook_history.place.key}"
+    names = in_time(key, notebook_history.known_names, PATIENCE)
     return list(dict.fromkeys([state.current, *reversed(names), MAIN]))

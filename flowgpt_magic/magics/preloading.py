@@ -38,7 +38,7 @@ STEPS = (
     "flowgpt_magic.markdown.formulas",
     "flowgpt_magic.markdown.growing",
     "flowgpt_magic.history.database",
-    "flowgpt_magic.history.notebook_history",
+    "flowgpt_magic.history.current",
     "flowgpt_magic.replies.supported_parameters",
     "flowgpt_magic.conversation",
     "flowgpt_magic.prompt.compose",

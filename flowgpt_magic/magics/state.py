@@ -14,7 +14,7 @@ from flowgpt_magic.prompt.parameter_syntax import merged
 if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what they work with
     from flowgpt_magic.conversation import Conversation
     from flowgpt_magic.display.show import Extent
-    from flowgpt_magic.history import notebook_history
+    from flowgpt_magic.history.notebook_history import NotebookHistory
     from flowgpt_magic.magics.ai_alias import AiAlias
     from flowgpt_magic.magics.nested_asyncio import Nesting
     from flowgpt_magic.replies.reply import Reply
@@ -74,24 +74,24 @@ class ShellState:
     @property
     def current(self) -> str:
         """The conversation that cells ask in; it stays where the extension is loaded again."""
-        return self.journal.current
+        return self.notebook_history.current
 
     @current.setter
     def current(self, name: str) -> None:
-        self.journal.current = name
+        self.notebook_history.current = name
 
     @property
-    def journal(self) -> notebook_history.NotebookHistory:
+    def notebook_history(self) -> NotebookHistory:
         """Where this notebook's conversations are kept."""
-        from flowgpt_magic.history import notebook_history
+        from flowgpt_magic.history.current import current_history, location_of
 
-        return notebook_history.here(notebook_history.where(settings.load(configured=self.configured()).history))
+        return current_history(location_of(settings.load(configured=self.configured()).history))
 
     def conversation(self, name: str = "") -> Conversation:
         """The conversation of this name, or the one in use."""
         from flowgpt_magic.conversation import Conversation
 
-        return Conversation(name or self.current, configured=self.configured, journal=self.journal)
+        return Conversation(name or self.current, configured=self.configured, notebook_history=self.notebook_history)
 
     def ask(self, asked: Asked, *, own_cell: bool, names: Mapping[str, object] | None = None) -> Reply | None:
         """Ask, and show the reply as it arrives; or show what would be sent, and send nothing.
@@ -125,7 +125,7 @@ class ShellState:
             from flowgpt_magic.replies.dry_run import DryRun
 
             preview = conversation.preview(prompt, history=history, schema=schema, params=asked.params, **options)
-            show_answer(DryRun(preview), self.journal.take_troubles())
+            show_answer(DryRun(preview), self.notebook_history.take_troubles())
             return None
         reply = conversation.ask(
             prompt,
@@ -150,7 +150,7 @@ class ShellState:
         from flowgpt_magic.notebook import ipython
 
         code = "\n\n".join(block.rstrip() for block in reply.code_blocks)
-        cell_id = self.journal.running_cell().cell_id
+        cell_id = self.notebook_history.running_cell().cell_id
         if not code:
             sys.stderr.write("there is no code in the reply to put into the next cell\n")
         elif cell_id and self._below.get(cell_id) == code:
@@ -183,11 +183,9 @@ class ShellState:
 
     def stop(self) -> int:
         """Cancel the replies in flight; returns how many there were."""
-        from flowgpt_magic.history import notebook_history
+        from flowgpt_magic.history.current import streaming_replies
 
-        running = {
-            id(reply): reply for reply in (*self._replies, *notebook_history.replies()) if not reply.ended
-        }.values()
+        running = {id(reply): reply for reply in (*self._replies, *streaming_replies()) if not reply.ended}.values()
         for reply in running:
             reply.cancel()
         return len(running)
@@ -218,9 +216,9 @@ class ShellState:
             self._nesting.switch(on=False)
         if self._ai is not None:
             self._ai.switch(on=False)
-        from flowgpt_magic.history import notebook_history
+        from flowgpt_magic.history.current import flush_all
 
-        notebook_history.flush()
+        flush_all()
 
 
 def find_schema(word: str, names: Mapping[str, Any]) -> Schema:

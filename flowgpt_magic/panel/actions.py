@@ -105,7 +105,7 @@ def choose(panel: PanelState, request: Facts) -> Facts:
 def branch(panel: PanelState, request: Facts) -> Facts:
     """Another conversation that begins with the turns up to this one."""
     number = panel.number(value(request, "place", int))
-    name = panel.journal.free_name(f"{panel.conversation.name} branch")
+    name = panel.notebook_history.free_name(f"{panel.conversation.name} branch")
     panel.conversation.branch(name, number)
     panel.use(name)
     too = ", and cells ask in it too" if panel.follows else ""
@@ -131,7 +131,10 @@ def clear(panel: PanelState, _request: Facts) -> Facts:
 def use(panel: PanelState, request: Facts) -> Facts:
     """Go on with another conversation."""
     name = value(request, "name", str)
-    if name not in [*panel.journal.names(), panel.journal.current] and not panel.journal.restore(name):
+    if name not in [
+        *panel.notebook_history.names(),
+        panel.notebook_history.current,
+    ] and not panel.notebook_history.restore(name):
         raise PanelError(f"there is no conversation {name!r}: /new begins one")
     panel.use(name)
     return {}
@@ -139,10 +142,10 @@ def use(panel: PanelState, request: Facts) -> Facts:
 
 def new(panel: PanelState, request: Facts) -> Facts:
     """Begin another conversation."""
-    known = {*panel.journal.names(), panel.journal.current}
+    known = {*panel.notebook_history.names(), panel.notebook_history.current}
     free = next(name for number in count(len(known) + 1) if (name := f"chat {number}") not in known)
     name = value(request, "name", str, "").strip() or free
-    panel.journal.check_new(name)
+    panel.notebook_history.check_new(name)
     panel.use(name)
     panel.conversation.begin_anew()
     panel.refresh()
@@ -209,8 +212,8 @@ def search(panel: PanelState, request: Facts) -> Facts:
     turns = list(enumerate(panel.conversation.turns, 1)) if words else []
     found = [{**hit, "number": number} for number, turn in reversed(turns) if (hit := _find(turn, words))]
     own = panel.conversation.record.conversation_id
-    others = [] if len(found) >= FOUND or not words else list(panel.journal.search(words))
-    notebook = panel.journal.notebook.notebook_id
+    others = [] if len(found) >= FOUND or not words else list(panel.notebook_history.search(words))
+    notebook = panel.notebook_history.notebook.notebook_id
     elsewhere = [
         {
             "name": fit(hit.conversation.name),
@@ -254,7 +257,7 @@ def complete_(panel: PanelState, request: Facts) -> Facts:
     if request.get("attach"):
         return complete_attached(text, shell()).told()
     named = [each.name for each in panel.choices() if each.name] if text.startswith("/model ") else []
-    return complete_input(text, shell(), panel.journal.names(), lambda: named).told()
+    return complete_input(text, shell(), panel.notebook_history.names(), lambda: named).told()
 
 
 def kept(panel: PanelState, _request: Facts) -> Facts:

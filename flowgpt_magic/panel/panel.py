@@ -17,7 +17,7 @@ import anywidget
 import traitlets
 
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.history.notebook_history import here
+from flowgpt_magic.history.current import current_history
 from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.panel.actions import answer
 from flowgpt_magic.panel.output import Output, can_open
@@ -59,7 +59,7 @@ class ChatPanel(anywidget.AnyWidget):
         self._shown = self._covered = self._opened = False
         self._timer: threading.Timer | None = None
         self._state = PanelState(conversation, send=self._tell, show=self._set, settled=self._settle)
-        self._output = Output(uuid4().hex[:12], self._state.journal.place.kind)
+        self._output = Output(uuid4().hex[:12], self._state.notebook_history.place.kind)
         self.on_msg(self._hear)
         _send_to_its_own_thread(self)
         if shell() is not None:
@@ -75,7 +75,7 @@ class ChatPanel(anywidget.AnyWidget):
 
     def open(self) -> None:
         """Tell the front end of this widget, unless no panel can open: a run without a person would save all of it."""
-        if can_open(here().place.kind):
+        if can_open(current_history().place.kind):
             super().open()
             self._flowgpt_id = self.model_id
 

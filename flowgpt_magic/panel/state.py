@@ -21,7 +21,8 @@ from flowgpt_magic import bridge
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.history.conversation_state import ConversationState
-from flowgpt_magic.history.notebook_history import NotebookHistory, here
+from flowgpt_magic.history.current import current_history
+from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.panel.model_choices import Choices
 from flowgpt_magic.panel.protocol import Facts, Row, facts, fit, parts, pause_facts, row, splice
@@ -84,8 +85,8 @@ class PanelState:
         self._closed = False
         self._awake: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._journal = self._journal_in_use()
-        self._journal.listeners.append(self._listen)
+        self._notebook_history = self._history_in_use()
+        self._notebook_history.listeners.append(self._listen)
         self._bind()
         self._refresh()
         self._running: Future[None] = bridge.worker().submit(self._run())
@@ -103,31 +104,31 @@ class PanelState:
         return self._own is None
 
     @property
-    def journal(self) -> NotebookHistory:
+    def notebook_history(self) -> NotebookHistory:
         """Where the conversation is kept."""
-        return self._journal
+        return self._notebook_history
 
     def use(self, name: str) -> None:
         """Show another conversation; where the panel follows the notebook, its cells ask in that one too."""
         if self._own is None:
-            self.journal.current = name
+            self.notebook_history.current = name
         else:
-            self._own = Conversation(name, configured=self._own._configured, journal=self.journal)
+            self._own = Conversation(name, configured=self._own._configured, notebook_history=self.notebook_history)
         self.refresh()
 
     def _bind(self) -> None:
         """Look for the conversation again: the notebook may use another one now, or another history."""
-        journal = self._journal_in_use()
-        if journal is not self._journal:
-            self._journal.listeners.remove(self._listen)
-            self._journal = journal
-            journal.listeners.append(self._listen)
-        self._conversation = self._own or Conversation(journal.current, journal=journal)
+        notebook_history = self._history_in_use()
+        if notebook_history is not self._notebook_history:
+            self._notebook_history.listeners.remove(self._listen)
+            self._notebook_history = notebook_history
+            notebook_history.listeners.append(self._listen)
+        self._conversation = self._own or Conversation(notebook_history.current, notebook_history=notebook_history)
         self._conversation._follow_setting()
         self._kept = self._conversation._kept
 
-    def _journal_in_use(self) -> NotebookHistory:
-        return here() if self._own is None or self._own._fixed is None else self._own._fixed
+    def _history_in_use(self) -> NotebookHistory:
+        return current_history() if self._own is None or self._own._fixed is None else self._own._fixed
 
     def _listen(self, _kept: ConversationState | None) -> None:
         """Something has changed: take note, on whichever thread this is."""
@@ -310,8 +311,8 @@ class PanelState:
     def _truth(self) -> Facts:
         """What is true of the conversation, for the widget's traits."""
         arriving = any(isinstance(each, Reply) and not each.ended for each in list(self._kept.replies.values()))
-        record, journal = self._conversation.record, self.journal
-        names = [fit(name) for name in dict.fromkeys([*journal.names(), record.name])]
+        record, notebook_history = self._conversation.record, self.notebook_history
+        names = [fit(name) for name in dict.fromkeys([*notebook_history.names(), record.name])]
         told: Facts = {"name": fit(record.name), "names": names, "chosen": fit(record.model)}
         told |= {"conversation_id": record.conversation_id}
         told |= {"status": "streaming" if arriving else ""}
@@ -393,6 +394,6 @@ class PanelState:
         """Tell nobody anything any more. What was asked is read to its end all the same."""
         with self._lock:
             self._closed = True
-            if self._listen in self._journal.listeners:
-                self._journal.listeners.remove(self._listen)
+            if self._listen in self._notebook_history.listeners:
+                self._notebook_history.listeners.remove(self._listen)
         self._wake()

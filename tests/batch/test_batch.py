@@ -22,7 +22,7 @@ from flowgpt_magic.errors import (
     ReplyInterrupted,
     SettingError,
 )
-from flowgpt_magic.history.notebook_history import here, replies
+from flowgpt_magic.history.current import current_history, streaming_replies
 from tests.batches import Asked, batch_of, end, kernel
 
 
@@ -449,10 +449,10 @@ def test_what_waits_for_its_turn_was_not_asked():
 
 def test_whatever_stops_replies_stops_a_batch_too(chat):
     batch = chat.map(["one"], params={"pace": 3600})
-    threading.Timer(0.05, lambda: [each.cancel() for each in replies()]).start()
+    threading.Timer(0.05, lambda: [each.cancel() for each in streaming_replies()]).start()
     batch.read()
 
-    assert (batch.status, replies()) == ("cancelled", [])
+    assert (batch.status, streaming_replies()) == ("cancelled", [])
 
 
 def test_a_batch_that_is_cancelled_before_it_is_read_asks_nothing():
@@ -529,29 +529,31 @@ async def test_a_reader_that_is_cancelled_stops_the_batch():
 
 
 def test_run_again_only_what_is_missing_is_asked(tmp_path):
-    journal, asked, again = kernel(tmp_path), Asked(), Asked()
+    notebook_history, asked, again = kernel(tmp_path), Asked(), Asked()
     prompts = [str(n) for n in range(10)]
-    for _result in batch_of(prompts, stopping_at("4", "6"), asked=asked, journal=journal, concurrency=1).as_completed():
+    for _result in batch_of(
+        prompts, stopping_at("4", "6"), asked=asked, notebook_history=notebook_history, concurrency=1
+    ).as_completed():
         if _result.text.endswith("3"):
             break
 
-    batch = batch_of(prompts, asked=again, journal=journal)
+    batch = batch_of(prompts, asked=again, notebook_history=notebook_history)
     batch.read()
 
     assert set(again.prompts) == set(prompts[4:])
     assert [(each.replayed, each.text) for each in batch.results[3:5]] == [(True, "begun 3"), (False, "4")]
     assert batch.results[0].turn_id
     assert batch._run.tally.replayed == 4
-    end(journal)
+    end(notebook_history)
 
 
 def test_after_a_restart_only_what_is_missing_is_asked(tmp_path):
     first, again = kernel(tmp_path), Asked()
-    batch_of(["one", "two", "three"], failing_at("two"), journal=first).read()
+    batch_of(["one", "two", "three"], failing_at("two"), notebook_history=first).read()
     end(first)
 
     second = kernel(tmp_path)
-    batch = batch_of(["one", "two", "three", "four"], asked=again, journal=second)
+    batch = batch_of(["one", "two", "three", "four"], asked=again, notebook_history=second)
 
     assert batch.texts == ["one", "two", "three", "four"]
     assert again.prompts == ["two", "four"]
@@ -586,7 +588,7 @@ def test_a_program_that_was_killed_goes_on_where_it_was_when_it_is_run_again(tmp
 
 
 def test_after_an_error_of_the_generator_only_what_is_missing_is_asked(tmp_path):
-    journal, again = kernel(tmp_path), Asked()
+    notebook_history, again = kernel(tmp_path), Asked()
 
     def words(*, broken):
         yield from ("one", "two")
@@ -595,62 +597,68 @@ def test_after_an_error_of_the_generator_only_what_is_missing_is_asked(tmp_path)
         yield "three"
 
     with pytest.raises(ZeroDivisionError):
-        batch_of(words(broken=True), journal=journal).read()
+        batch_of(words(broken=True), notebook_history=notebook_history).read()
 
-    assert batch_of(words(broken=False), asked=again, journal=journal).texts == ["one", "two", "three"]
+    assert batch_of(words(broken=False), asked=again, notebook_history=notebook_history).texts == [
+        "one",
+        "two",
+        "three",
+    ]
     assert again.prompts == ["three"]
-    end(journal)
+    end(notebook_history)
 
 
 def test_another_request_is_asked_though_the_prompts_are_the_same(tmp_path):
-    journal, again = kernel(tmp_path), Asked()
-    batch_of(["one"], journal=journal).read()
+    notebook_history, again = kernel(tmp_path), Asked()
+    batch_of(["one"], notebook_history=notebook_history).read()
 
-    batch_of(["one"], asked=again, journal=journal, options={"system": "be brief"}).read()
+    batch_of(["one"], asked=again, notebook_history=notebook_history, options={"system": "be brief"}).read()
 
     assert again.prompts == ["one"]
-    end(journal)
+    end(notebook_history)
 
 
 def test_refresh_asks_everything_anew_and_what_it_brings_counts(tmp_path):
-    journal, again = kernel(tmp_path), Asked()
-    batch_of(["one"], journal=journal).read()
+    notebook_history, again = kernel(tmp_path), Asked()
+    batch_of(["one"], notebook_history=notebook_history).read()
 
     async def otherwise(prompt):
         yield f"other {prompt}"
 
-    assert batch_of(["one"], otherwise, asked=again, journal=journal, refresh=True).texts == ["other one"]
-    assert batch_of(["one"], journal=journal).texts == ["other one"]
+    assert batch_of(["one"], otherwise, asked=again, notebook_history=notebook_history, refresh=True).texts == [
+        "other one"
+    ]
+    assert batch_of(["one"], notebook_history=notebook_history).texts == ["other one"]
     assert again.prompts == ["one"]
-    end(journal)
+    end(notebook_history)
 
 
 def test_another_sample_is_asked_once(tmp_path):
-    journal, again = kernel(tmp_path), Asked()
-    batch_of(["one"], journal=journal).read()
+    notebook_history, again = kernel(tmp_path), Asked()
+    batch_of(["one"], notebook_history=notebook_history).read()
     for _ in range(2):
-        batch_of(["one"], asked=again, journal=journal, sample="second").read()
+        batch_of(["one"], asked=again, notebook_history=notebook_history, sample="second").read()
 
     assert again.prompts == ["one"]
-    end(journal)
+    end(notebook_history)
 
 
 def test_the_same_prompt_several_times_has_as_many_replies_each_time(tmp_path):
-    journal, count = kernel(tmp_path), iter(range(100))
+    notebook_history, count = kernel(tmp_path), iter(range(100))
 
     async def different(prompt):
         yield f"{prompt} {next(count)}"
 
     prompts = ["a", "b", "a", "a"]
-    first = batch_of(prompts, different, journal=journal).texts
-    again = batch_of(prompts, different, journal=journal).texts
-    more = batch_of(["c", *prompts, "a"], different, journal=journal).texts
+    first = batch_of(prompts, different, notebook_history=notebook_history).texts
+    again = batch_of(prompts, different, notebook_history=notebook_history).texts
+    more = batch_of(["c", *prompts, "a"], different, notebook_history=notebook_history).texts
 
     assert len(set(first)) == 4
     assert again == first
     assert more[1:5] == first
     assert more[5] not in first
-    end(journal)
+    end(notebook_history)
 
 
 def test_a_cell_with_cache_knows_what_a_batch_has_asked(chat):
@@ -672,7 +680,7 @@ def test_without_history_nothing_is_kept_and_nothing_taken(chat):
     for _ in range(2):
         assert [result.replayed for result in chat.map(["one"], history=False)] == [False]
 
-    assert here().search("one") == ()
+    assert current_history().search("one") == ()
 
 
 def test_with_the_history_off_it_says_that_nothing_is_kept(monkeypatch):
@@ -688,15 +696,15 @@ def test_with_the_history_off_it_says_that_nothing_is_kept(monkeypatch):
 
 
 def test_where_the_history_cannot_be_read_nothing_is_paid_for_twice(tmp_path, monkeypatch):
-    journal, asked = kernel(tmp_path), Asked()
-    batch = batch_of(["one"], asked=asked, journal=journal)
-    monkeypatch.setattr(journal, "read", lambda _ask, otherwise: otherwise)
+    notebook_history, asked = kernel(tmp_path), Asked()
+    batch = batch_of(["one"], asked=asked, notebook_history=notebook_history)
+    monkeypatch.setattr(notebook_history, "read", lambda _ask, otherwise: otherwise)
 
     with pytest.raises(Exception, match="the history cannot be read, so nobody knows what was asked before"):
         batch.read()
 
     assert (asked.prompts, batch.results[0].status) == ([], None)
-    end(journal)
+    end(notebook_history)
 
 
 # A notebook
@@ -705,34 +713,34 @@ def test_where_the_history_cannot_be_read_nothing_is_paid_for_twice(tmp_path, mo
 def test_a_batch_is_no_turn_and_on_no_list_and_still_found(chat):
     list(chat.ask("a real turn"))
     chat.map([f"batched {n}" for n in range(50)]).read()
-    journal = here()
+    notebook_history = current_history()
 
     assert [turn.prompt for turn in chat.turns] == ["a real turn"]
-    assert journal.names() == ["main"]
-    assert [summary.conversation.name for summary in journal.summaries()] == ["main"]
-    (hit,) = journal.search("batched 17")
+    assert notebook_history.names() == ["main"]
+    assert [summary.conversation.name for summary in notebook_history.summaries()] == ["main"]
+    (hit,) = notebook_history.search("batched 17")
     assert (hit.turn.prompt, hit.conversation.name) == ("batched 17", "batches of main")
-    assert sum(row.turns for row in journal.read(lambda history: history.usage_rows(), ())) == 51
+    assert sum(row.turns for row in notebook_history.read(lambda history: history.usage_rows(), ())) == 51
 
 
 def test_all_batches_of_a_conversation_are_kept_in_one_place(chat):
     chat.map(["one"]).read()
     chat.map(["two"]).read()
 
-    found = {hit.turn.conversation_id for word in ("one", "two") for hit in here().search(word)}
+    found = {hit.turn.conversation_id for word in ("one", "two") for hit in current_history().search(word)}
 
     assert len(found) == 1
 
 
 def test_opening_a_notebook_reads_nothing_of_its_batches(tmp_path, monkeypatch):
     first = kernel(tmp_path)
-    batch_of([f"prompt {n}" for n in range(300)], journal=first, concurrency=50).read()
+    batch_of([f"prompt {n}" for n in range(300)], notebook_history=first, concurrency=50).read()
     end(first)
 
     second, read = kernel(tmp_path), []
     made = "flowgpt_magic.history.database.turn_of"
     monkeypatch.setattr(made, lambda row: read.append(row))
-    turns = Conversation(journal=second).turns
+    turns = Conversation(notebook_history=second).turns
 
     assert (turns, read) == ([], [])
     end(second)
@@ -765,15 +773,15 @@ def test_a_batch_says_what_it_is():
 
 
 def test_usage_counts_what_was_asked_and_not_what_comes_from_the_history(tmp_path):
-    journal = kernel(tmp_path)
-    first, again = (batch_of(["one", "two"], journal=journal) for _ in range(2))
+    notebook_history = kernel(tmp_path)
+    first, again = (batch_of(["one", "two"], notebook_history=notebook_history) for _ in range(2))
     first.read()
     again.read()
 
     assert (first._run.tally.prompt_tokens, first._run.tally.completion_tokens) == (2, 4)
     assert (again._run.tally.prompt_tokens, again._run.tally.completion_tokens) == (0, 0)
     assert again.results[0].usage.completion_tokens == 2
-    end(journal)
+    end(notebook_history)
 
 
 def test_as_the_last_line_of_a_cell_of_marimo_a_batch_is_asked_and_shown():

@@ -113,18 +113,23 @@ def test_what_would_fail_again_is_not_asked_again(pauses, error):
 
 
 def test_what_had_come_before_a_failure_is_kept_as_an_earlier_version(tmp_path, pauses):
-    journal = kernel(tmp_path)
-    batch = batch_of(["one"], Failing(StreamInterruptedError("cut"), 1, after_a_chunk=True), retries=1, journal=journal)
+    notebook_history = kernel(tmp_path)
+    batch = batch_of(
+        ["one"],
+        Failing(StreamInterruptedError("cut"), 1, after_a_chunk=True),
+        retries=1,
+        notebook_history=notebook_history,
+    )
     batch.read()
 
-    kept = journal.turn(batch.results[0].turn_id)
-    versions = journal.versions(kept.conversation_id, kept.place)
+    kept = notebook_history.turn(batch.results[0].turn_id)
+    versions = notebook_history.versions(kept.conversation_id, kept.place)
 
     assert [(each.version, each.text, each.status, each.error) for each in versions] == [
         (1, "half 1", "failed", "StreamInterruptedError: cut."),
         (2, "one", "complete", ""),
     ]
-    end(journal)
+    end(notebook_history)
 
 
 def test_when_the_server_asks_to_wait_nobody_goes_on(monkeypatch, pauses):
@@ -291,34 +296,36 @@ def test_with_a_schema_each_result_has_its_value():
 
 
 def test_a_schema_that_the_model_never_meets_is_a_failure_of_its_prompt_alone(tmp_path):
-    journal = kernel(tmp_path)
+    notebook_history = kernel(tmp_path)
 
     async def answer(prompt):
         yield '{"n": 1}' if prompt.startswith("good") else "I will not"
 
-    batch = batch_of(["good", "bad", "good one"], answer, options={"schema": NUMBER}, retries=1, journal=journal)
+    batch = batch_of(
+        ["good", "bad", "good one"], answer, options={"schema": NUMBER}, retries=1, notebook_history=notebook_history
+    )
 
     assert [result.data for result in batch.results] == [{"n": 1}, None, {"n": 1}]
     (failed,) = batch.failed
     assert isinstance(failed.error, MismatchError)
     assert failed.text == "I will not"
-    kept = journal.turn(failed.turn_id)
-    versions = journal.versions(kept.conversation_id, kept.place)
+    kept = notebook_history.turn(failed.turn_id)
+    versions = notebook_history.versions(kept.conversation_id, kept.place)
     assert [(each.version, each.status) for each in versions] == [(1, "failed"), (2, "failed")]
-    end(journal)
+    end(notebook_history)
 
 
 def test_a_value_comes_from_the_history_too(tmp_path):
-    journal, again = kernel(tmp_path), Asked()
+    notebook_history, again = kernel(tmp_path), Asked()
 
     async def answer(prompt):
         yield '{"n": 1}'
 
-    batch_of(["one"], answer, options={"schema": NUMBER}, journal=journal).read()
-    batch = batch_of(["one"], answer, options={"schema": NUMBER}, asked=again, journal=journal)
+    batch_of(["one"], answer, options={"schema": NUMBER}, notebook_history=notebook_history).read()
+    batch = batch_of(["one"], answer, options={"schema": NUMBER}, asked=again, notebook_history=notebook_history)
 
     assert (batch.results[0].data, batch.results[0].replayed, again.prompts) == ({"n": 1}, True, [])
-    end(journal)
+    end(notebook_history)
 
 
 # What is measured, told and saved
@@ -363,57 +370,57 @@ def test_waiting_for_a_turn_is_not_the_providers_silence(monkeypatch):
 def test_a_reply_that_takes_long_is_saved_while_it_grows(tmp_path, monkeypatch):
     monkeypatch.setattr(batch_run, "GROWTH", 0.01)
     monkeypatch.setattr(batch_run, "SAVING", 0.01)
-    journal, go_on = kernel(tmp_path), threading.Event()
+    notebook_history, go_on = kernel(tmp_path), threading.Event()
 
     async def answer(prompt):
         yield "the first half "
         await asyncio.to_thread(go_on.wait)
         yield "and the rest"
 
-    batch = batch_of(["one"], answer, journal=journal)
+    batch = batch_of(["one"], answer, notebook_history=notebook_history)
     reading = threading.Thread(target=batch.read)
     reading.start()
     kept: Any = None
     while kept is None or not kept.text:
-        found = journal.read(lambda history: history._turns("WHERE prompt = ?", ("one",)), ())
+        found = notebook_history.read(lambda history: history._turns("WHERE prompt = ?", ("one",)), ())
         kept = found[0] if found else None
     go_on.set()
     reading.join()
 
     assert (kept.text, kept.status, kept.live) == ("the first half ", "streaming", False)
-    assert (journal.turn(kept.turn_id).text, journal.turn(kept.turn_id).status) == (
+    assert (notebook_history.turn(kept.turn_id).text, notebook_history.turn(kept.turn_id).status) == (
         "the first half and the rest",
         "complete",
     )
-    end(journal)
+    end(notebook_history)
 
 
 def test_what_was_stopped_is_kept_with_its_text_and_what_never_began_is_not(tmp_path):
-    journal = kernel(tmp_path)
+    notebook_history = kernel(tmp_path)
 
     async def answer(prompt):
         if prompt == "begun":
             yield "half a reply"
         await asyncio.Event().wait()
 
-    batch = batch_of(["begun", "silent"], answer, journal=journal)
+    batch = batch_of(["begun", "silent"], answer, notebook_history=notebook_history)
     threading.Timer(0.1, batch.cancel).start()
     batch.read()
 
-    kept = journal.read(lambda history: history._turns("ORDER BY place", ()), ())
+    kept = notebook_history.read(lambda history: history._turns("ORDER BY place", ()), ())
     assert [(turn.prompt, turn.text, turn.status) for turn in kept] == [("begun", "half a reply", "cancelled")]
-    end(journal)
+    end(notebook_history)
 
 
 def test_a_failure_is_kept_with_its_error(tmp_path):
-    journal = kernel(tmp_path)
-    batch = batch_of(["one"], Failing(ProviderError("no"), 9), journal=journal)
+    notebook_history = kernel(tmp_path)
+    batch = batch_of(["one"], Failing(ProviderError("no"), 9), notebook_history=notebook_history)
     batch.read()
 
-    turn = journal.turn(batch.results[0].turn_id)
+    turn = notebook_history.turn(batch.results[0].turn_id)
 
     assert (turn.status, turn.error, turn.place, turn.live) == ("failed", "ProviderError: no.", 1, False)
-    end(journal)
+    end(notebook_history)
 
 
 def test_an_error_in_the_result_holds_on_to_nothing_that_was_said():

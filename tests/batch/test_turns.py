@@ -48,33 +48,33 @@ def test_a_hundred_thousand_requests_take_little_memory_and_none_is_taken_for_an
     assert grown < 4_000_000  # beside its 8 MB
 
 
-def turns_of(journal: NotebookHistory, **how) -> Turns:
-    chat = Conversation(configured=lambda: {"model": "echo"}, journal=journal)
+def turns_of(notebook_history: NotebookHistory, **how) -> Turns:
+    chat = Conversation(configured=lambda: {"model": "echo"}, notebook_history=notebook_history)
     request, sent, own = chat.without_prompt({}, earlier=True)
     return Turns(request, sent, own, record_for(own, chat.name), **how)
 
 
 def test_a_request_of_a_batch_is_the_one_that_ask_would_make(tmp_path):
-    journal = kernel(tmp_path)
-    chat = Conversation(configured=lambda: {"model": "echo"}, journal=journal)
+    notebook_history = kernel(tmp_path)
+    chat = Conversation(configured=lambda: {"model": "echo"}, notebook_history=notebook_history)
     list(chat.ask("earlier"))
 
-    made = turns_of(journal).flight(Item(0, 0, "one", "one")).request
+    made = turns_of(notebook_history).flight(Item(0, 0, "one", "one")).request
     asked = chat.preview("one")
 
     assert (made.key, made.messages, made.prompt) == (asked.key, asked.messages, "one")
-    end(journal)
+    end(notebook_history)
 
 
 def test_the_key_tells_samples_and_repetitions_apart(tmp_path):
-    journal = kernel(tmp_path)
+    notebook_history = kernel(tmp_path)
     item = Item(0, 0, "one", "one")
-    plain, other = turns_of(journal), turns_of(journal, sample="b")
+    plain, other = turns_of(notebook_history), turns_of(notebook_history, sample="b")
 
     keys = [plain.flight(item).request.key, plain.flight(item).request.key, other.flight(item).request.key]
 
     assert keys[1:] == [f"{keys[0]} #2", f"{keys[0]} b"]
-    end(journal)
+    end(notebook_history)
 
 
 def test_a_notebook_finds_its_batches_again_without_looking_for_them(tmp_path):
@@ -111,8 +111,8 @@ class Nobody:
 
 
 def test_where_others_ask_too_equal_prompts_have_one_key_and_a_turn_is_saved_as_soon_as_it_ends(tmp_path):
-    journal = kernel(tmp_path)
-    shared, alone = turns_of(journal, others=Nobody()), turns_of(journal)
+    notebook_history = kernel(tmp_path)
+    shared, alone = turns_of(notebook_history, others=Nobody()), turns_of(notebook_history)
     item = Item(0, 0, "one", "one")
 
     keys = {shared.flight(item).request.key for _ in range(3)}
@@ -120,6 +120,6 @@ def test_where_others_ask_too_equal_prompts_have_one_key_and_a_turn_is_saved_as_
         turns.end(turns.flight(item), "complete")
 
     assert len(keys) == 1
-    saved = journal.read(lambda history: [turn for some in history.all_turns() for turn in some], [])
+    saved = notebook_history.read(lambda history: [turn for some in history.all_turns() for turn in some], [])
     assert [(turn.prompt, turn.request_key) for turn in saved] == [("one", *keys)]
-    end(journal)
+    end(notebook_history)

@@ -45,12 +45,12 @@ TURNS = 8  # rounds of the comparison, of which the first does not count
 @contextmanager
 def history() -> Iterator[Path]:
     """A history in a file of its own, for this process."""
-    from flowgpt_magic.history import notebook_history
+    from flowgpt_magic.history.current import close_all
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FLOWGPT_DATA_DIR"], os.environ["XDG_CONFIG_HOME"] = folder, folder
         yield Path(folder)
-        notebook_history.forget()
+        close_all()
 
 
 def prompts(count: int = PROMPTS) -> list[str]:
@@ -294,7 +294,7 @@ def measure_open() -> None:
     for count in (0, 10_000):
         with tempfile.TemporaryDirectory() as folder:
             first = kernel(Path(folder))
-            chat = Conversation(configured=lambda: {"model": "echo"}, journal=first)
+            chat = Conversation(configured=lambda: {"model": "echo"}, notebook_history=first)
             list(chat.ask("a turn of the notebook"))
             if count:
                 chat.map(prompts(count), concurrency=100, progress=False).read()
@@ -304,7 +304,7 @@ def measure_open() -> None:
             for _ in range(20):
                 again = kernel(Path(folder))
                 begun = time.perf_counter()
-                turns = Conversation(journal=again).turns
+                turns = Conversation(notebook_history=again).turns
                 taken.append((time.perf_counter() - begun) * 1000)
                 assert len(turns) == 1
                 again.close()
@@ -313,13 +313,13 @@ def measure_open() -> None:
 
 def measure_resume() -> None:
     from flowgpt_magic import map_prompts
-    from flowgpt_magic.history import notebook_history
+    from flowgpt_magic.history.current import close_all
 
     with history():
         asked = prompts(20_000)
         for result in map_prompts(asked[: len(asked) // 2], model="echo", concurrency=100, progress=False):
             assert result.status == "complete"
-        notebook_history.forget()  # as in another kernel
+        close_all()  # as in another kernel
         begun = time.perf_counter()
         batch = map_prompts(asked, model="echo", concurrency=100, progress=False)
         first = next(iter(batch.as_completed())) and time.perf_counter() - begun

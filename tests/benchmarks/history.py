@@ -212,7 +212,7 @@ shell.history_manager.enabled = False
 shell.run_cell("%load_ext flowgpt_magic")
 shell.register_magic_function(lambda line, cell: None, "cell", "nothing")
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import close_all, flush_all
 conversation = Conversation()
 
 def ask(number):
@@ -237,11 +237,11 @@ for number in range(1, lengths[-1] + 1):
         gc.collect()
         print(spent, resident(), flush=True)
 if way == "ask":
-    notebook_history.flush()
+    flush_all()
     begun = time.process_time()
     count = len(conversation.turns)
     print((time.process_time() - begun) * 1000, count)
-    notebook_history.forget()
+    close_all()
     begun = time.process_time()
     count = Conversation()._timeline.count
     print((time.process_time() - begun) * 1000, count)

@@ -95,7 +95,7 @@ def measure_completion() -> None:
         state = ShellState(lambda: {"model": "echo", "history": f"{folder}/history.sqlite3"}, {})
         for number in range(1_000):
             state.conversation(f"conversation {number}").begin_anew()
-        state.journal.flush()
+        state.notebook_history.flush()
         for text in (
             "%flowgpt un",
             "%%flowgpt -m ",
@@ -107,7 +107,7 @@ def measure_completion() -> None:
             context = SimpleNamespace(full_text=text, cursor_line=0, cursor_position=len(text))
             taken = milliseconds(lambda context=context: matcher(context, shell, state), 30)
             print(f"Tab behind {text!r}: {taken}")
-        state.journal.close()
+        state.notebook_history.close()
 
 
 def main() -> None:

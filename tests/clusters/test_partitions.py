@@ -28,9 +28,9 @@ import pytest
 
 from flowgpt_magic import bridge, map_partition, map_prompts, merge_history
 from flowgpt_magic.errors import AuthenticationError, MissingKeyError, PromptError, SettingError
+from flowgpt_magic.history.current import current_history
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.merge import history_files
-from flowgpt_magic.history.notebook_history import here
 from tests.openai_servers import STREAM, background, chunk, refusing, reply, streaming
 from tests.servers import Connection, Request, Server, framed
 
@@ -264,7 +264,7 @@ def test_nothing_is_kept_unless_a_folder_is_given(server, monkeypatch, tmp_path)
         map_partition({"n": [1]}, "{n}")
 
     assert asked(server) == {"1": 2}
-    assert here().read(lambda history: list(history.all_turns()), None) == []
+    assert current_history().read(lambda history: list(history.all_turns()), None) == []
 
 
 def test_a_second_run_asks_only_what_is_missing_however_the_rows_are_divided(server, tmp_path):

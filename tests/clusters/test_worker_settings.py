@@ -12,7 +12,7 @@ import pytest
 from flowgpt_magic import Conversation, settings
 from flowgpt_magic.clusters.worker_settings import may_travel, ship
 from flowgpt_magic.errors import MissingKeyError, SettingError
-from flowgpt_magic.history.notebook_history import here
+from flowgpt_magic.history.current import current_history
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 
@@ -23,7 +23,7 @@ def test_what_is_set_anywhere_travels(monkeypatch):
     monkeypatch.setenv("FLOWGPT_TEMPERATURE", "0.25")
     settings.settings_file().parent.mkdir(parents=True, exist_ok=True)
     settings.settings_file().write_text('openai_base_url = "http://127.0.0.1:1/v1"\nopenai_key = "CLUSTER_KEY"\n')
-    Conversation(here().current).set(model="openai_compatible:m", system="be brief")
+    Conversation(current_history().current).set(model="openai_compatible:m", system="be brief")
 
     shipped = ship()
 

@@ -28,16 +28,18 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Opens the conversation of a notebook, of which three turns stay in memory."""
     monkeypatch.setattr(kept, "WINDOW", 3)
     monkeypatch.setattr(timeline, "CHANGES", 5)
-    journals: list[NotebookHistory] = []
+    histories: list[NotebookHistory] = []
 
     def open_conversation(location: str = "", kind: str = "jupyter", tokens: int = 1) -> Conversation:
         place = Place(kind, "", "a notebook", "/a.ipynb")
-        journals.append(NotebookHistory(place, location or str(tmp_path / "history.sqlite3")))
-        return Conversation(configured=lambda: {"model": "echo", "history_tokens": tokens}, journal=journals[-1])
+        histories.append(NotebookHistory(place, location or str(tmp_path / "history.sqlite3")))
+        return Conversation(
+            configured=lambda: {"model": "echo", "history_tokens": tokens}, notebook_history=histories[-1]
+        )
 
     yield open_conversation
-    for journal in journals:
-        journal.close()
+    for notebook_history in histories:
+        notebook_history.close()
 
 
 def ask(conversation: Conversation, count: int, *, cells: bool = True) -> None:
@@ -46,7 +48,7 @@ def ask(conversation: Conversation, count: int, *, cells: bool = True) -> None:
     for number in range(begin, begin + count):
         cell = Cell(f"cell {number}", f"run {number}") if cells else NO_CELL
         assert conversation.ask(f"prompt {number}", cell=cell).text
-        conversation._journal.flush()
+        conversation._notebook_history.flush()
 
 
 def read(reply: Reply) -> None:
@@ -152,7 +154,7 @@ def test_a_cell_that_asks_many_prompts_goes_on_behind_them(opened):
     for run in ("first", "second"):
         for number in range(30):
             read(conversation.ask(f"{run} {number}", cell=Cell("cell", run)))
-            conversation._journal.flush()
+            conversation._notebook_history.flush()
 
     assert prompts(conversation.turns) == [f"second {number}" for number in range(30)]
 
@@ -230,7 +232,8 @@ def test_what_was_cleared_comes_back(opened):
 
     assert len(conversation.turns) == 20
     assert all(
-        turn.live for turn in conversation._journal.read(lambda history: history.turns(turn_of(conversation)), ())
+        turn.live
+        for turn in conversation._notebook_history.read(lambda history: history.turns(turn_of(conversation)), ())
     )
 
 
@@ -250,7 +253,7 @@ def test_the_next_kernel_finds_the_same_conversation(opened):
     ask(conversation, 20)
     read(conversation.ask("again", cell=Cell("cell 2", "another run")))
     before = prompts(conversation.turns)
-    conversation._journal.close()
+    conversation._notebook_history.close()
 
     assert prompts(opened().turns) == before
 
@@ -266,7 +269,7 @@ def test_without_a_file_all_turns_stay_in_memory(opened, location):
 
 def test_while_somebody_watches_all_turns_stay_in_memory(opened):
     conversation = opened()
-    conversation._journal.listeners.append(lambda _kept: None)
+    conversation._notebook_history.listeners.append(lambda _kept: None)
     ask(conversation, 20)
 
     assert conversation._timeline.is_whole
@@ -304,7 +307,7 @@ def test_where_the_file_cannot_be_read_it_says_so_and_new_prompts_are_asked(open
     def unreadable(*_question: Any) -> None:
         raise HistoryFileError("the disk is gone")
 
-    monkeypatch.setattr(conversation._journal._saver, "read", unreadable)
+    monkeypatch.setattr(conversation._notebook_history._saver, "read", unreadable)
 
     with pytest.raises(HistoryFileError, match="the disk is gone"):
         conversation.turns  # noqa: B018

@@ -12,9 +12,10 @@ import pytest
 from flowgpt_magic import Conversation, map_prompts, merge_history
 from flowgpt_magic.errors import HistoryError, HistoryFileError, HistoryNewerError
 from flowgpt_magic.history import migrations
+from flowgpt_magic.history.current import current_history
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.merge import Merged, merge
-from flowgpt_magic.history.notebook_history import NotebookHistory, here
+from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.magics.commands.files import import_file
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.messages import Turn
@@ -33,10 +34,10 @@ def history_with(path: Path, *prompts: str, **values: object) -> list[Turn]:
     return turns
 
 
-def saved(journal: NotebookHistory) -> dict[str, Turn]:
+def saved(notebook_history: NotebookHistory) -> dict[str, Turn]:
     """All turns of the history, by their ids."""
-    assert journal.flush()
-    found = journal.read(lambda history: [turn for some in history.all_turns(2) for turn in some], [])
+    assert notebook_history.flush()
+    found = notebook_history.read(lambda history: [turn for some in history.all_turns(2) for turn in some], [])
     assert len({turn.turn_id for turn in found}) == len(found)
     return {turn.turn_id: turn for turn in found}
 
@@ -134,7 +135,7 @@ def test_all_files_of_a_folder_are_merged(tmp_path):
 def test_what_a_batch_was_answered_elsewhere_is_not_asked_again(tmp_path, monkeypatch):
     there = kernel(tmp_path / "there", "b.ipynb")
     monkeypatch.setenv("FLOWGPT_HISTORY", str(tmp_path / "here.sqlite3"))
-    Conversation("there", journal=there, model="echo").map(["one", "two"], progress=False).read()
+    Conversation("there", notebook_history=there, model="echo").map(["one", "two"], progress=False).read()
     end(there)
 
     merge_history(tmp_path / "there" / "history.sqlite3")
@@ -146,7 +147,7 @@ def test_what_a_batch_was_answered_elsewhere_is_not_asked_again(tmp_path, monkey
 def test_an_open_conversation_sees_what_is_merged_into_it(tmp_path):
     (tmp_path / "copy").mkdir()
     mine, path = kernel(tmp_path), tmp_path / "copy" / "history.sqlite3"
-    chat = Conversation(journal=mine, model="echo")
+    chat = Conversation(notebook_history=mine, model="echo")
     assert chat.ask("one").text
     assert mine.flush()
     with closing(History(path)) as history:
@@ -155,7 +156,7 @@ def test_an_open_conversation_sees_what_is_merged_into_it(tmp_path):
 
     merge(mine, path)
 
-    assert [turn.prompt for turn in Conversation(journal=mine).turns] == ["one", "two"]
+    assert [turn.prompt for turn in Conversation(notebook_history=mine).turns] == ["one", "two"]
     end(mine)
 
 
@@ -211,7 +212,7 @@ def test_nothing_is_merged_where_the_history_is_off(tmp_path, monkeypatch):
     history_with(tmp_path / "other.sqlite3", "one")
 
     with pytest.raises(HistoryError, match="the history is off"):
-        merge(here(), tmp_path / "other.sqlite3")
+        merge(current_history(), tmp_path / "other.sqlite3")
 
 
 def test_a_history_without_answers_is_merged_as_nothing(tmp_path):
@@ -219,5 +220,5 @@ def test_a_history_without_answers_is_merged_as_nothing(tmp_path):
     path.touch()
 
     assert merge(mine, path) == Merged(files=1, added=0, known=0)
-    batch_of(["one"], journal=mine).read()
+    batch_of(["one"], notebook_history=mine).read()
     end(mine)

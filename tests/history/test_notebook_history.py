@@ -17,7 +17,7 @@ import pytest
 
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ConversationNotFoundError, TurnNotFoundError
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history import current
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import NotebookRecord
@@ -46,7 +46,7 @@ def new_ids(count: int) -> list[str]:
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[Callable[..., NotebookHistory]]:
-    """Start the journal of a kernel whose notebook is at a path; all share one history."""
+    """Open the history of a kernel whose notebook is at a path; all share one history."""
     started: list[NotebookHistory] = []
 
     def start(place: Path | Place, **how) -> NotebookHistory:
@@ -61,12 +61,14 @@ def kernel(tmp_path: Path) -> Iterator[Callable[..., NotebookHistory]]:
 
 def ask(kernel: NotebookHistory, prompt: str, cell_id: str = "", name: str = "main") -> None:
     list(
-        Conversation(name, configured=lambda: {"model": "echo"}, journal=kernel).ask(prompt, cell=Cell(cell_id, prompt))
+        Conversation(name, configured=lambda: {"model": "echo"}, notebook_history=kernel).ask(
+            prompt, cell=Cell(cell_id, prompt)
+        )
     )
 
 
 def prompts(kernel: NotebookHistory, name: str = "main") -> list[str]:
-    return [turn.prompt for turn in Conversation(name, journal=kernel).turns]
+    return [turn.prompt for turn in Conversation(name, notebook_history=kernel).turns]
 
 
 def end(kernel: NotebookHistory) -> None:
@@ -97,7 +99,7 @@ def test_a_name_is_free_where_no_conversation_of_it_has_turns_and_none_is_opened
     first = kernel(tmp_path / "a.ipynb")
     for name in ("talk", "talk (2)"):
         ask(first, "one", name=name)
-    Conversation("empty", journal=first).begin_anew()
+    Conversation("empty", notebook_history=first).begin_anew()
     end(first)
     second = kernel(tmp_path / "a.ipynb")
     ask(second, "two", name="here")
@@ -155,7 +157,7 @@ def test_a_copy_starts_from_the_originals_turns_and_does_not_change_them(kernel,
     copy.flush()
 
     assert prompts(copy) == ["other one"]
-    (turn,) = Conversation(journal=copy).turns
+    (turn,) = Conversation(notebook_history=copy).turns
     assert turn.notices == ("this notebook is a copy of a.ipynb: it starts from a copy of its history",)
     end(first)
     assert prompts(kernel(tmp_path / "a.ipynb")) == ["one"]
@@ -394,7 +396,7 @@ class TestTurnsByTheirId:
     def test_a_turn_of_any_notebook_is_found_by_how_its_id_begins(self, kernel, tmp_path):
         first = kernel(tmp_path / "a.ipynb")
         ask(first, "one")
-        (turn,) = Conversation(journal=first).turns
+        (turn,) = Conversation(notebook_history=first).turns
         end(first)
 
         found = kernel(tmp_path / "b.ipynb").turn(turn.turn_id[:8])
@@ -410,7 +412,7 @@ class TestTurnsByTheirId:
         first = kernel(tmp_path / "a.ipynb")
         for number in range(40):  # more than there are hexadecimal digits
             ask(first, str(number))
-        many = [turn.turn_id[0] for turn in Conversation(journal=first).turns]
+        many = [turn.turn_id[0] for turn in Conversation(notebook_history=first).turns]
         twice = next(letter for letter in many if many.count(letter) > 1)
 
         with pytest.raises(TurnNotFoundError, match="several turns have"):
@@ -434,7 +436,9 @@ def test_a_history_that_cannot_be_used_is_said_once_and_the_conversation_goes_on
 
     ask(kernel, "one")
     ask(kernel, "two")
-    said = [notice for turn in Conversation(journal=kernel).turns for notice in turn.notices] + kernel.take_troubles()
+    said = [
+        notice for turn in Conversation(notebook_history=kernel).turns for notice in turn.notices
+    ] + kernel.take_troubles()
 
     assert prompts(kernel) == ["one", "two"]
     assert len(said) == 1
@@ -469,15 +473,15 @@ def test_a_program_is_told_of_trouble_by_a_warning(tmp_path):
     assert ended.stderr.count("which is a folder: set the path of a file") == 1
 
 
-def test_a_process_has_one_journal_for_each_file(tmp_path):
-    first = notebook_history.here()
+def test_a_process_has_one_history_for_each_file(tmp_path):
+    first = current.current_history()
 
-    other = notebook_history.here(str(tmp_path / "history.sqlite3"))
+    other = current.current_history(str(tmp_path / "history.sqlite3"))
 
-    assert other is notebook_history.here(str(tmp_path / "history.sqlite3"))
+    assert other is current.current_history(str(tmp_path / "history.sqlite3"))
     assert first is not other
-    assert notebook_history.here() is first  # of the settings
-    ask(first, "one")  # a conversation in a variable still has its journal
+    assert current.current_history() is first  # of the settings
+    ask(first, "one")  # a conversation in a variable still has its history
     assert prompts(first) == ["one"]
     assert prompts(other) == []
 
@@ -591,14 +595,14 @@ warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.12 on a for
 import os, sys, threading
 from flowgpt_magic import Conversation
 from flowgpt_magic import bridge
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history import current
 chat = Conversation()
 chat.ask("of the parent").text
-here = notebook_history.here()
+here = current.current_history()
 held, over = threading.Event(), threading.Event()
 
 def hold():
-    with here._lock, chat._kept.lock, bridge._starting, notebook_history._finding:
+    with here._lock, chat._kept.lock, bridge._starting, current._lock:
         held.set()
         over.wait()
 

@@ -147,10 +147,10 @@ def test_of_several_processes_at_once_one_takes_a_file_in(path: Path) -> None:
 PROGRAM = """
 import sys
 from flowgpt_magic import Conversation
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import flush_all
 chat = Conversation(system="Be brief.", model="echo")
 assert chat.ask("before the lock").text
-notebook_history.flush()
+flush_all()
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(3):

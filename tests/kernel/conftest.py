@@ -279,7 +279,7 @@ def kernel(shared_kernel: Kernel) -> Kernel:
     shared_kernel.good("get_ipython().config.pop('FlowGPT', None)")  # where %config leaves what it has set
     shared_kernel.good(
         "import sys\n"
-        "[sys.modules[name].forget() for name in ['flowgpt_magic.history.notebook_history'] if name in sys.modules]"
+        "[sys.modules[name].close_all() for name in ['flowgpt_magic.history.current'] if name in sys.modules]"
     )
     shared_kernel.good("%reload_ext flowgpt_magic\n%reset -f")
     return shared_kernel

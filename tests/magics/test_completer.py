@@ -73,7 +73,7 @@ for thread in threading.enumerate():
     if thread.name.startswith("flowgpt_magic"):
         thread.join(60)
 print(tab("%flowgpt echo:w"))
-late = ("history.notebook_history", "history.database", "transcripts.files")
+late = ("history.current", "history.notebook_history", "history.database", "transcripts.files")
 print([name for name in late if f"flowgpt_magic.{name}" in sys.modules])
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -76,8 +76,8 @@ def test_another_file_in_the_configuration_is_used_at_once(tmp_path):
     ask(state, "two")
 
     assert prompts(state) == ["two"]
-    assert state.journal.location == str(tmp_path / "history.sqlite3")
-    assert state.journal.flush()
+    assert state.notebook_history.location == str(tmp_path / "history.sqlite3")
+    assert state.notebook_history.flush()
     assert (tmp_path / "history.sqlite3").exists()
 
 

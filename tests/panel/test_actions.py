@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import current_history
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.actions import ACTIONS, answer
 from tests.panel_page import Page
@@ -24,12 +24,12 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
 
 def asked(page: Page, *prompts: str) -> None:
     for prompt in prompts:
-        list(Conversation(notebook_history.here().current).ask(prompt, cell=NO_CELL))
+        list(Conversation(current_history().current).ask(prompt, cell=NO_CELL))
     page.state.refresh()
 
 
 def prompts() -> list[str]:
-    return [turn.prompt for turn in Conversation(notebook_history.here().current).turns]
+    return [turn.prompt for turn in Conversation(current_history().current).turns]
 
 
 def test_a_turn_is_edited_where_it_stands_and_keeps_its_versions(page):
@@ -132,7 +132,7 @@ def test_conversations_are_begun_named_and_left(page):
     page.tell("use", name="main")
 
     assert page.truth["names"] == ["main", "plan"]
-    assert (notebook_history.here().current, prompts()) == ("main", ["one"])
+    assert (current_history().current, prompts()) == ("main", ["one"])
 
 
 @pytest.mark.parametrize("kind", ["new", "rename"])
@@ -179,7 +179,7 @@ def test_words_are_found_in_this_conversation_and_in_others(page):
     asked(page, "the quick fox", "nothing")
     page.tell("new", name="second")
     asked(page, "another fox")
-    assert notebook_history.here().flush()
+    assert current_history().flush()
 
     told = page.tell("search", words="fox")
 

@@ -12,7 +12,7 @@ import pytest
 from flowgpt_magic import bridge
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ProviderError, RateLimitError
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import current_history, streaming_replies
 from flowgpt_magic.messages import Turn, Usage, progress
 from flowgpt_magic.notebook.place import NO_CELL, Cell
 from flowgpt_magic.panel import state as panel_state
@@ -252,7 +252,7 @@ def test_the_panel_goes_with_the_cells_to_another_conversation_and_takes_them_al
     page = open_page()
     ask("in main")
 
-    notebook_history.here().current = "other"
+    current_history().current = "other"
     page.wait(lambda: page.truth["name"] == "other")
     assert page.rows == []
 
@@ -261,7 +261,7 @@ def test_the_panel_goes_with_the_cells_to_another_conversation_and_takes_them_al
     page.tell("use", name="main")
     page.wait(lambda: page.truth["name"] == "main" and page.rows)
 
-    assert notebook_history.here().current == "main"
+    assert current_history().current == "main"
     assert page.truth["names"] == ["main", "other"]
     assert [turn["prompt"] for turn in page.load()] == ["in main"]
 
@@ -269,9 +269,9 @@ def test_the_panel_goes_with_the_cells_to_another_conversation_and_takes_them_al
 def test_a_panel_of_one_conversation_stays_with_it(open_page):
     page = open_page(Conversation("mine"))
 
-    notebook_history.here().current = "other"
+    current_history().current = "other"
     page.tell("use", name="other")
-    notebook_history.here().current = "main"
+    current_history().current = "main"
     page.state.refresh()
 
     assert page.truth["name"] == "other"
@@ -283,7 +283,7 @@ def test_a_name_that_is_given_elsewhere_shows(open_page):
     page = open_page()
 
     Conversation().rename("better")
-    notebook_history.here().current = "better"
+    current_history().current = "better"
     page.wait(lambda: page.truth["name"] == "better")
 
     assert len(page.rows) == 1
@@ -304,14 +304,14 @@ def test_a_closed_panel_is_told_nothing_and_what_it_asked_goes_on(open_page, hel
 
     page.close()
     heard = len(page.messages)
-    reply = next(iter(notebook_history.replies()))
+    reply = next(iter(streaming_replies()))
     held.give("kept")
     held.give(None)
 
     assert reply.text == "kept"
     assert Conversation().turns[0].text == "kept"
     assert len(page.messages) == heard
-    assert page.state.journal.listeners == []
+    assert page.state.notebook_history.listeners == []
 
 
 def test_a_turn_that_was_changed_meanwhile_is_named(open_page):

@@ -723,7 +723,7 @@ def test_the_key_is_in_no_file_of_the_history(server, monkeypatch, tmp_path):
     configured = {"openai_base_url": f"{server.url}/v1", "openai_key": "MINE", "history": str(file)}
     state = ShellState(lambda: configured, {})
     list(state.conversation().ask("Capital?", model="openai_compatible:m", cell=NO_CELL))
-    state.journal.flush()
+    state.notebook_history.flush()
 
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"Capital?" in stored

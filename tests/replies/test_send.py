@@ -21,7 +21,7 @@ from flowgpt_magic.errors import (
     SchemaError,
     SettingError,
 )
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import close_all
 from flowgpt_magic.history.database import History
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -121,7 +121,7 @@ def test_the_attempts_are_in_the_file_too(chat, parrot, tmp_path, monkeypatch):
     parrot.says[:] = ["none", '{"n": 3}']
     chat = Conversation(configured=dict)
     _value = chat.ask("How many?", schema=Count).data
-    notebook_history.forget()
+    close_all()
 
     history = History(tmp_path / "history.sqlite3")
     (turn,) = history.turns(chat.record.conversation_id)
@@ -479,7 +479,7 @@ class TestImages:
         monkeypatch.setenv("FLOWGPT_HISTORY", str(tmp_path / "history.sqlite3"))
         seeing.says[:] = ["a cat"]
         list(Conversation(configured=dict).ask("What is it?", images=self.PNG))
-        notebook_history.forget()
+        close_all()
 
         history = History(tmp_path / "history.sqlite3")
         (hit,) = history.search("cat")

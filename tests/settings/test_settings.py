@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptWarning, SettingError
-from flowgpt_magic.history import notebook_history
+from flowgpt_magic.history.current import current_history
 from flowgpt_magic.magics.commands.settings import show_config
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.settings import TABLE, Settings, load
@@ -661,7 +661,7 @@ class TestWithoutAHome:
         monkeypatch.delenv("FLOWGPT_HISTORY")
 
         with pytest.warns(FlowGptWarning, match="There is no home folder"):
-            found = notebook_history.here()
+            found = current_history()
 
         assert found.location == ":memory:"
         assert found.kept_in == "in memory, until this kernel is restarted"

@@ -26,7 +26,7 @@ ID = 8  # characters of a turn's id that are shown
 
 @subcommand("What the next prompt is asked with.")
 def in_force(state: ShellState, _rest: str = "") -> Shown:
-    state.journal.follow()
+    state.notebook_history.follow()
     conversation = state.conversation()
     chosen = conversation.settings()
     temperature = "the provider's own" if chosen.temperature is None else f"{chosen.temperature:g}"
@@ -36,8 +36,8 @@ def in_force(state: ShellState, _rest: str = "") -> Shown:
         ("system prompt", cut(redact(chosen.system), 200) or "none"),
         ("temperature", temperature),
         ("format", chosen.format),
-        ("notebook", short_path(state.journal.place.path) or state.journal.place.label),
-        ("history", state.journal.kept_in),
+        ("notebook", short_path(state.notebook_history.place.path) or state.notebook_history.place.label),
+        ("history", state.notebook_history.kept_in),
     )
     return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
 
@@ -79,7 +79,7 @@ def history(state: ShellState, rest: str) -> Shown:
 def show(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if words and words[0].startswith("#"):
-        return state.journal.turn(words[0][1:])
+        return state.notebook_history.turn(words[0][1:])
     numbers = [_number("show", word) for word in words[:2]] or [-1]
     if len(words) > 2:
         raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {magic_line.SEND_INSTEAD}")
@@ -197,8 +197,8 @@ def _go_on_in_branch(state: ShellState, name: str, number: int | None) -> None:
 def chats(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("chats", rest)
     state.conversation()  # the one in use is there even before its first turn
-    known = {summary.conversation.name: summary for summary in state.journal.summaries()}
-    names = list(dict.fromkeys([*state.journal.names(), state.current]))
+    known = {summary.conversation.name: summary for summary in state.notebook_history.summaries()}
+    names = list(dict.fromkeys([*state.notebook_history.names(), state.current]))
     rows = tuple(
         (
             f"{cut(name)} (in use)" if name == state.current else cut(name),
@@ -207,13 +207,13 @@ def chats(state: ShellState, rest: str) -> Shown:
         )
         for name in names
     )
-    return Table(("conversation", "turns", "last used"), rows, f"notebook {state.journal.place.label}")
+    return Table(("conversation", "turns", "last used"), rows, f"notebook {state.notebook_history.place.label}")
 
 
 @subcommand("Go on with another conversation, or with one that was removed: ``use NAME``.")
 def use(state: ShellState, rest: str) -> Shown:
     name = _name("use", rest)
-    known = [*state.journal.names(), MAIN, state.current]
+    known = [*state.notebook_history.names(), MAIN, state.current]
     if not _go_on_in(state, name, removed=name not in known):
         hint = closest(name, known)
         raise ConversationNotFoundError(f"there is no conversation {name!r}{hint} %flowgpt new begins one")
@@ -223,7 +223,7 @@ def use(state: ShellState, rest: str) -> Shown:
 @wholly
 def _go_on_in(state: ShellState, name: str, *, removed: bool) -> bool:
     """Ask in the conversation of this name from now on; False where one that was removed is not there."""
-    if removed and not state.journal.restore(name):
+    if removed and not state.notebook_history.restore(name):
         return False
     state.current = name
     return True
@@ -274,7 +274,7 @@ def clear(state: ShellState, rest: str) -> Shown:
 def search(state: ShellState, rest: str) -> Shown:
     if not rest:
         raise OptionError("%flowgpt search takes the words to look for")
-    hits = state.journal.search(rest)
+    hits = state.notebook_history.search(rest)
     if not hits:
         return f"nothing found for {rest}"
     rows = tuple(
@@ -296,7 +296,7 @@ def search(state: ShellState, rest: str) -> Shown:
 def adopt(state: ShellState, rest: str) -> Shown:
     if not rest:
         raise OptionError("%flowgpt adopt takes the path of a notebook")
-    label = state.journal.adopt(magic_line.unquoted(rest))
+    label = state.notebook_history.adopt(magic_line.unquoted(rest))
     state.current = MAIN
     return f"the history of {label} is this notebook's now; {_state(state)}"
 
@@ -348,14 +348,14 @@ def _name(command: str, rest: str) -> str:
 
 def known(state: ShellState, name: str) -> ShellState:
     """The state, if the notebook has a conversation of this name."""
-    known = list(dict.fromkeys([*state.journal.names(), state.current]))
+    known = list(dict.fromkeys([*state.notebook_history.names(), state.current]))
     if name not in known:
         raise ConversationNotFoundError(f"there is no conversation {name!r}{closest(name, known)}")
     return state
 
 
 def _free_name(state: ShellState) -> str:
-    known = state.journal.names()
+    known = state.notebook_history.names()
     number = len(known) + 1
     while f"chat {number}" in known:
         number += 1

@@ -37,10 +37,10 @@ def import_file(state: ShellState, rest: str) -> str:
     from flowgpt_magic.transcripts import files
 
     if holds_histories(names[0]):
-        return str(merge(state.journal, names[0]))
+        return str(merge(state.notebook_history, names[0]))
 
     transcript = files.read(names[0])
-    name = state.journal.free_name(transcript.name)
+    name = state.notebook_history.free_name(transcript.name)
     conversation = state.conversation(name)
     conversation.set(system=transcript.system or None)
     turns = files.as_turns(transcript, conversation.record.conversation_id, kernel="")  # no kernel asked them

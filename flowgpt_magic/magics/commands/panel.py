@@ -21,11 +21,11 @@ def open_panel(state: ShellState, rest: str) -> Shown:
     from flowgpt_magic.notebook.ipython import headless
     from flowgpt_magic.panel.output import can_open
 
-    if not (headless() or can_open(state.journal.place.kind)):
+    if not (headless() or can_open(state.notebook_history.place.kind)):
         return "the panel needs a notebook; here %flowgpt WORDS asks, and %flowgpt history shows the conversation"
     from flowgpt_magic.panel.panel import ChatPanel
 
-    cell = state.journal.running_cell()
+    cell = state.notebook_history.running_cell()
     run, panels = state.panels.get(cell.cell_id, (cell.run, []))
     if run != cell.run:  # the panels of the cell's last run give way to this one
         for panel in panels:

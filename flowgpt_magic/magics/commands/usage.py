@@ -27,14 +27,14 @@ def show_usage(state: ShellState, rest: str) -> Shown:
         raise OptionError(
             "%flowgpt usage takes all, a number of days, or both; to send it as a prompt, write %flowgpt -- before it"
         )
-    if state.journal.location == OFF:
+    if state.notebook_history.location == OFF:
         return "the history is off, so nothing is known of tokens and times"
     days = min(int(numbers[0][:9]), MAX_DAYS) if numbers else DAYS
     everywhere = "all" in words
     since = datetime.combine(date.today() - timedelta(days - 1), time.min).timestamp()
-    notebook_id = None if everywhere else state.journal.notebook.notebook_id
+    notebook_id = None if everywhere else state.notebook_history.notebook.notebook_id
     nothing: tuple[UsageRow, ...] = ()
-    rows = state.journal.read(lambda history: history.usage_rows(since, notebook_id), nothing)
+    rows = state.notebook_history.read(lambda history: history.usage_rows(since, notebook_id), nothing)
     title = f"{'all notebooks' if everywhere else 'this notebook'}, {f'last {days} days' if days > 1 else 'today'}"
     if not rows:
         return f"{title}: nothing was asked{'' if everywhere else '; %flowgpt usage all shows all notebooks'}"

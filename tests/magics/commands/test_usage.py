@@ -29,14 +29,14 @@ def test_usage_is_of_this_notebook_and_says_how_to_see_all(state):
 
 
 def test_other_notebooks_and_earlier_days_are_shown_when_asked_for(state):
-    journal = state.journal
+    notebook_history = state.notebook_history
     notebook = notebook_record()
     conversation = conversation_record(notebook)
     now = turn_record(conversation, status="complete", model="elsewhere")
-    long_ago = turn_record(journal.load("main").record, status="complete", started=now.started - 40 * 86400)
-    journal.save_notebook()
-    for record in (notebook, conversation, now, journal.load("main").record, long_ago):
-        journal._saver.save(record)
+    long_ago = turn_record(notebook_history.load("main").record, status="complete", started=now.started - 40 * 86400)
+    notebook_history.save_notebook()
+    for record in (notebook, conversation, now, notebook_history.load("main").record, long_ago):
+        notebook_history._saver.save(record)
 
     assert isinstance(show_usage(state, ""), str)
     assert column(show_usage(state, "all"), "model") == ["echo:elsewhere"]
