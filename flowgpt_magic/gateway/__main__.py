@@ -1,4 +1,4 @@
-"""The program ``python -m flowgpt_magic.gateway``: a gateway that runs until it is interrupted."""
+"""``python -m flowgpt_magic.gateway``: a gateway that runs until it is interrupted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from flowgpt_magic.printing import write_line
 
 
 async def serve(options: Options) -> None:
-    """Run a gateway until SIGINT or SIGTERM; a second signal does not wait for the replies in flight."""
+    """Run a gateway until SIGINT or SIGTERM; a second signal ends the replies in flight at once."""
     server = Gateway(options)
     stopped = asyncio.Event()
     loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
     for number in signals:
-        # Windows has no such handlers; there Ctrl-C cancels this coroutine.
+        # Not supported on Windows, where Ctrl-C cancels this coroutine.
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, stopped.set)
     await server.open()
@@ -35,9 +35,9 @@ async def serve(options: Options) -> None:
         await server.close()
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """The program: returns its exit status."""
-    options = read_options(sys.argv[1:] if words is None else words)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program with these arguments, by default those of the command line; return its exit status."""
+    options = read_options(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
         asyncio.run(serve(options))

@@ -1,4 +1,4 @@
-"""Who is answered now, who waits, and how long a client that finds no place is told to stay away."""
+"""The queue of a gateway: which requests are answered, which wait, and when a refused client should retry."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from statistics import fmean
 
-from flowgpt_magic.gateway.requests import RefusedError
+from flowgpt_magic.gateway.requests import StatusError
 
-RECENT = 32  # replies whose duration counts
-FIRST_WAIT = 1.0  # seconds to wait, or a little longer, while no reply has ended
-STEPS = 16  # such waits are spread over so many moments
-LONGEST_WAIT = 3600.0  # seconds; a longer wait is no advice
+RECENT_REPLIES = 32  # replies whose mean duration is used
+INITIAL_WAIT = 1.0  # seconds, at least, to wait before the first reply has ended
+WAIT_STEPS = 16  # different waits that are given then
+MAX_WAIT = 3600.0  # seconds
 
 
 def wait_headers(seconds: float) -> dict[str, str]:
-    """The headers that ask a client to wait this long.
+    """Headers that ask a client to wait this long.
 
-    ``Retry-After`` is in whole seconds (RFC 9110, section 10.2.3), at least 1; ``retry-after-ms`` is exact, for
-    clients that read it.
+    ``Retry-After`` is in whole seconds (RFC 9110, section 10.2.3), at least 1; ``retry-after-ms`` is exact.
     """
     return {
         "Retry-After": f"{max(1, math.ceil(seconds))}",
@@ -30,63 +29,63 @@ def wait_headers(seconds: float) -> dict[str, str]:
     }
 
 
-class Queue:
-    """``concurrency`` replies are made at a time, and ``waiting`` more requests may wait for their turn.
+class RequestQueue:
+    """Answers ``concurrency`` requests at a time, and lets ``waiting`` more wait for their turn.
 
-    ``clock`` tells the time in seconds.
+    ``clock`` returns seconds.
     """
 
     def __init__(self, concurrency: int, waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.present = 0  # requests that are answered or wait for it
+        self.admitted = 0  # requests that are being answered or wait
         self._concurrency = concurrency
-        self._room = concurrency + waiting
+        self._capacity = concurrency + waiting
         self._clock = clock
-        self._seats = asyncio.Semaphore(concurrency)
-        self._durations: deque[float] = deque(maxlen=RECENT)
-        self._begun: list[float] = []  # when each reply began that is being made
-        self._unsure = 0  # counts the waits that were told while no reply had ended
-        self._next_free = 0.0  # when the client that is refused next may come
+        self._slots = asyncio.Semaphore(concurrency)
+        self._durations: deque[float] = deque(maxlen=RECENT_REPLIES)
+        self._started: list[float] = []  # start times of the replies in flight
+        self._initial_waits = 0  # waits given before the first reply has ended
+        self._next_free = 0.0  # when a place is expected for the next refused client
 
-    def check_room(self) -> None:
-        """Raise ``RefusedError``, a 429 that says when to come again, where every place is taken."""
-        if self.present >= self._room:
-            raise RefusedError(429, "too many requests at once", wait_headers(self.next_wait()))
+    def check_capacity(self) -> None:
+        """Raise ``StatusError``, a 429 with the time to wait, if the queue is full."""
+        if self.admitted >= self._capacity:
+            raise StatusError(429, "too many requests at once", wait_headers(self.next_wait()))
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place among those who are answered or wait; raises ``RefusedError`` where there is none."""
-        self.check_room()
-        self.present += 1
+    def admit(self) -> Iterator[None]:
+        """Take a place in the queue; raises ``StatusError`` if it is full."""
+        self.check_capacity()
+        self.admitted += 1
         try:
             yield
         finally:
-            self.present -= 1
+            self.admitted -= 1
 
     @asynccontextmanager
-    async def seat(self) -> AsyncIterator[None]:
-        """A turn to be answered; it comes in the order of asking. One that fails says nothing of how long they take."""
-        async with self._seats:
-            begun = self._clock()
-            self._begun.append(begun)
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a free slot, first come first served. Only replies that succeed count for the mean duration."""
+        async with self._slots:
+            started = self._clock()
+            self._started.append(started)
             try:
                 yield
-                self._durations.append(self._clock() - begun)
+                self._durations.append(self._clock() - started)
             finally:
-                self._begun.remove(begun)
+                self._started.remove(started)
 
     def next_wait(self) -> float:
         """Seconds after which a client that is refused now is likely to find a place.
 
-        A place becomes free each time a reply ends. Each client that is refused is promised the next one, so clients
-        do not come back together, and no seat stays empty while they wait. While no reply has ended nothing can be
-        promised: then clients are told to ask again soon, and as late again as the replies have taken so far.
+        A place becomes free each time a reply ends. Each refused client is promised the next one, so that clients do
+        not come back all together and no slot stays idle. Before the first reply has ended, the wait is as long as the
+        replies in flight have taken so far, at least ``INITIAL_WAIT``, spread over ``WAIT_STEPS`` values.
         """
         now = self._clock()
-        unfinished = [now - begun for begun in self._begun]
+        unfinished = [now - started for started in self._started]
         if not self._durations:
-            self._unsure = (self._unsure + 1) % STEPS
-            return max(FIRST_WAIT, *unfinished, 0.0) * (1 + self._unsure / STEPS)
-        # Those that are not finished count where they take longer than the others.
+            self._initial_waits = (self._initial_waits + 1) % WAIT_STEPS
+            return max(INITIAL_WAIT, *unfinished, 0.0) * (1 + self._initial_waits / WAIT_STEPS)
+        # Unfinished replies count if they already take longer.
         seconds = max(fmean(self._durations), fmean(unfinished) if unfinished else 0.0)
-        self._next_free = min(max(self._next_free, now) + seconds / self._concurrency, now + LONGEST_WAIT)
+        self._next_free = min(max(self._next_free, now) + seconds / self._concurrency, now + MAX_WAIT)
         return self._next_free - now

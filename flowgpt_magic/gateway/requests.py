@@ -1,4 +1,4 @@
-"""What a gateway makes of a request before anyone answers it: is it allowed, is it well formed, what does it ask."""
+"""Authenticate a request to the gateway, and read its body."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from yarl import URL
 from flowgpt_magic.messages import Message
 from flowgpt_magic.providers.flowgpt import GREETING, SYSTEM_PROMPT, sign
 
-CLOCK_SKEW = 300  # seconds between the client's clock and ours
-NONCES_KEPT = 200_000  # some 30 MB; a nonce is kept for as long as its timestamp is accepted
+CLOCK_SKEW = 300  # seconds that the client's clock may differ from ours, in either direction
+MAX_NONCES = 200_000  # about 30 MB; a nonce is kept as long as its timestamp is accepted
 BODY_TIMEOUT = 30.0  # seconds for the body to arrive
-HIGHEST_TEMPERATURE = 2
-SPEAKERS = ("system", "user", "assistant")
+MAX_TEMPERATURE = 2
+HISTORY_ROLES = ("system", "user", "assistant")
 
 
-class RefusedError(Exception):
-    """The request is not answered; the client gets this status, and the text as its reason."""
+class StatusError(Exception):
+    """The request is answered with this HTTP status, text and headers instead of a reply."""
 
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
@@ -37,8 +37,8 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a client asks: by which model, after which messages; a temperature of None is the provider's own."""
+class ChatRequest:
+    """The content of a request; a temperature of None is the provider's default."""
 
     model: str
     messages: list[Message]
@@ -46,36 +46,39 @@ class Question:
 
 
 def is_loopback(host: str) -> bool:
-    """Is this a name or address that only this machine itself reaches?"""
+    """Return whether only this machine can reach ``host``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 
 
-class Doorkeeper:
-    """Lets in requests that are signed, fresh and new, and bring the token where there is one."""
+class Authenticator:
+    """Checks host, token, signature, timestamp and nonce of requests.
+
+    ``host`` is the one that the gateway listens on; an empty ``token`` requires none.
+    """
 
     def __init__(self, host: str, token: str) -> None:
         self._host = host
         self._token = token
         self._nonces: set[str] = set()
-        self._expiries: list[tuple[int, str]] = []  # a heap: when the timestamp of each nonce is no longer accepted
+        self._expiries: list[tuple[int, str]] = []  # a heap of (time from which the timestamp is refused, nonce)
 
     def check(self, request: web.BaseRequest) -> None:
-        """Raises ``RefusedError`` for a request that must not be answered."""
+        """Raise ``StatusError`` for a request that must not be answered."""
         self.check_host(request)
         self._check_token(request.headers.get("Authorization", ""))
         if request.content_type != "application/json":
-            raise RefusedError(415, "the body must be application/json")
+            raise StatusError(415, "the body must be application/json")
         self._check_signature(request.headers)
 
     def check_host(self, request: web.BaseRequest) -> None:
-        """A web page that makes its own name point here (DNS rebinding) is a stranger; with a token it has none."""
+        """Refuse foreign names on loopback (DNS rebinding). Behind a token any name is accepted."""
         named = request.headers.get("Host")
         if named is None and request.version > HttpVersion10:
-            raise RefusedError(400, "the request has no Host")
-        # No browser leaves it out, as HTTP/1.0 allows.
+            raise StatusError(400, "the request has no Host header")
+        # HTTP/1.0 allows requests without Host, but no browser sends them.
         if named is None or self._token or not is_loopback(self._host):
             return
         try:
@@ -83,44 +86,44 @@ class Doorkeeper:
         except ValueError:
             host = ""
         if not is_loopback(host):
-            raise RefusedError(403, "this gateway answers this machine only, under its own name")
+            raise StatusError(403, "this gateway answers only requests from this machine, addressed to localhost")
 
     def _check_token(self, authorization: str) -> None:
         wanted = f"Bearer {self._token}"
         if self._token and not hmac.compare_digest(authorization.encode("utf-8", "replace"), wanted.encode()):
-            raise RefusedError(401, "this gateway wants a token", {"WWW-Authenticate": "Bearer"})
+            raise StatusError(401, "this gateway requires a token", {"WWW-Authenticate": "Bearer"})
 
     def _check_signature(self, headers: Mapping[str, str]) -> None:
         timestamp, nonce = headers.get("x-timestamp", ""), headers.get("x-nonce", "")
         authorization = headers.get("Authorization", "")
         if not re.fullmatch("[0-9]{1,12}", timestamp) or not re.fullmatch("[0-9a-zA-Z-]{8,64}", nonce):
-            raise RefusedError(403, "the request is not signed")
+            raise StatusError(403, "the request is not signed")
         if not authorization.isascii() or not hmac.compare_digest(
             headers.get("x-signature", "").encode("utf-8", "replace"), sign(timestamp, nonce, authorization).encode()
         ):
-            raise RefusedError(403, "the signature is wrong")
+            raise StatusError(403, "the signature is wrong")
         now = time.time()
         if abs(now - int(timestamp)) > CLOCK_SKEW:
-            raise RefusedError(403, f"the clocks of client and gateway differ by {now - int(timestamp):+.0f} s")
+            raise StatusError(403, f"the clocks of client and gateway differ by {now - int(timestamp):+.0f} s")
         self._check_nonce(nonce, int(timestamp), now)
 
     def _check_nonce(self, nonce: str, timestamp: int, now: float) -> None:
-        """Refuse a nonce that was used; none is forgotten before its timestamp is refused anyway."""
+        """Refuse a nonce that was used before; each is kept until its timestamp is refused anyway."""
         while self._expiries and self._expiries[0][0] < now:
             self._nonces.discard(heapq.heappop(self._expiries)[1])
         if nonce in self._nonces:
-            raise RefusedError(403, "this request was made before")
-        if len(self._nonces) >= NONCES_KEPT:
+            raise StatusError(403, "this request was sent before")
+        if len(self._nonces) >= MAX_NONCES:
             seconds = max(1, round(self._expiries[0][0] - now))
-            raise RefusedError(503, "too many requests in the last minutes", {"Retry-After": str(seconds)})
+            raise StatusError(503, "too many requests in the last minutes", {"Retry-After": str(seconds)})
         self._nonces.add(nonce)
         heapq.heappush(self._expiries, (timestamp + CLOCK_SKEW, nonce))
 
 
-async def read_question(request: web.BaseRequest, max_body: int) -> Question:
-    """What the body asks; raises ``RefusedError`` where it is too large, too slow or not the protocol.
+async def read_chat_request(request: web.BaseRequest, max_body: int) -> ChatRequest:
+    """Read the body, of at most ``max_body`` bytes.
 
-    ``max_body`` is in bytes.
+    Raises ``StatusError`` if it is too large, too slow or not in the format of the protocol.
     """
     if (request.content_length or 0) > max_body:
         raise _too_large(max_body)
@@ -128,28 +131,28 @@ async def read_question(request: web.BaseRequest, max_body: int) -> Question:
     try:
         body = await asyncio.wait_for(_read_body(request, max_body), BODY_TIMEOUT)
     except asyncio.TimeoutError:
-        raise RefusedError(408, f"the body did not arrive within {BODY_TIMEOUT:g} s") from None
+        raise StatusError(408, f"the body did not arrive within {BODY_TIMEOUT:g} s") from None
     try:
-        asked = json.loads(body)
+        fields = json.loads(body)
     except (ValueError, RecursionError):
-        raise RefusedError(400, "the body is not JSON") from None
-    if not isinstance(asked, dict):
-        raise RefusedError(400, "the body is not a JSON object")
-    model = asked.get("model") or ""
+        raise StatusError(400, "the body is not JSON") from None
+    if not isinstance(fields, dict):
+        raise StatusError(400, "the body is not a JSON object")
+    model = fields.get("model") or ""
     if not isinstance(model, str):
-        raise RefusedError(400, "model is not text")
-    return Question(model, _messages(asked), _temperature(asked.get("temperature")))
+        raise StatusError(400, "model is not text")
+    return ChatRequest(model, _messages(fields), _temperature(fields.get("temperature")))
 
 
 async def _invite_body(request: web.BaseRequest) -> None:
-    """Ask for the body where the client waits until it is asked to send it."""
+    """Send ``100 Continue`` if the client waits for it."""
     expected = request.headers.get("Expect", "").lower()
     if not expected or request.version < HttpVersion11:
         return
     if expected != "100-continue":
-        raise RefusedError(417, "of Expect only 100-continue is known")
+        raise StatusError(417, "the only supported value of Expect is 100-continue")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # this is not yet the reply
+    request.writer.output_size = 0  # the reply has not begun
 
 
 async def _read_body(request: web.BaseRequest, max_body: int) -> bytes:
@@ -160,20 +163,20 @@ async def _read_body(request: web.BaseRequest, max_body: int) -> bytes:
             if len(body) > max_body:
                 raise _too_large(max_body)
     except (web.RequestPayloadError, HttpProcessingError):
-        raise RefusedError(400, "the body is not framed or compressed as its headers say") from None
+        raise StatusError(400, "the body does not match its Transfer-Encoding or Content-Encoding header") from None
     return bytes(body)
 
 
-def _too_large(max_body: int) -> RefusedError:
-    return RefusedError(413, f"the body is longer than {max_body} bytes")
+def _too_large(max_body: int) -> StatusError:
+    return StatusError(413, f"the body is longer than {max_body} bytes")
 
 
-def _messages(asked: Mapping[str, Any]) -> list[Message]:
-    """The messages a provider gets: what the protocol adds of itself, greeting and system prompt, is left out."""
-    question, history, system = asked.get("question"), asked.get("history", []), asked.get("system", "")
+def _messages(fields: Mapping[str, Any]) -> list[Message]:
+    """The messages for the provider, without the greeting and system prompt that the protocol adds."""
+    question, history, system = fields.get("question"), fields.get("history", []), fields.get("system", "")
     if not isinstance(question, str) or not isinstance(system, str) or not isinstance(history, list):
-        raise RefusedError(400, "question and system must be text, history a list")
-    messages = [_message(each) for each in history]
+        raise StatusError(400, "question and system must be text, history must be a list")
+    messages = [_message(entry) for entry in history]
     if messages[:1] == [GREETING]:
         del messages[0]
     if system and system != SYSTEM_PROMPT:
@@ -182,20 +185,20 @@ def _messages(asked: Mapping[str, Any]) -> list[Message]:
     return messages
 
 
-def _message(given: Any) -> Message:
-    if isinstance(given, dict) and given.get("role") in SPEAKERS and isinstance(given.get("content"), str):
-        return {"role": given["role"], "content": given["content"]}
-    raise RefusedError(400, f"a message of the history needs a role ({', '.join(SPEAKERS)}) and text")
+def _message(entry: Any) -> Message:
+    if isinstance(entry, dict) and entry.get("role") in HISTORY_ROLES and isinstance(entry.get("content"), str):
+        return {"role": entry["role"], "content": entry["content"]}
+    raise StatusError(400, f"each message of the history needs a role ({', '.join(HISTORY_ROLES)}) and text content")
 
 
-def _temperature(given: Any) -> float | None:
-    if given is None:
+def _temperature(value: Any) -> float | None:
+    if value is None:
         return None
-    if type(given) in (int, float) and 0 <= given <= HIGHEST_TEMPERATURE:
-        return float(given)
-    raise RefusedError(400, f"temperature must be a number from 0 to {HIGHEST_TEMPERATURE}")
+    if type(value) in (int, float) and 0 <= value <= MAX_TEMPERATURE:
+        return float(value)
+    raise StatusError(400, f"temperature must be a number from 0 to {MAX_TEMPERATURE}")
 
 
-def choose_model(asked: str, started_with: str, choices: Iterable[str]) -> str:
-    """The model that answers: the one asked for where it is among ``choices``, else the one started with."""
-    return asked if asked in choices else started_with
+def choose_model(requested: str, default: str, choices: Iterable[str]) -> str:
+    """``requested`` if it is one of ``choices``, else ``default``."""
+    return requested if requested in choices else default

@@ -1,4 +1,4 @@
-"""The lines of one reply on their way to the client."""
+"""Send a reply to the client of the gateway, line by line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from aiohttp import web
 
-from flowgpt_magic.gateway.connections import SERVER
+from flowgpt_magic.gateway.connections import SERVER_HEADER
 
-WRITE_TIMEOUT = 60.0  # seconds for a client to read what it asked for
-CANNOT_BLOCK = 2**14  # bytes that a connection takes at once
+WRITE_TIMEOUT = 60.0  # seconds for a client to accept a line
+NONBLOCKING_BYTES = 2**14  # bytes that a connection buffers without blocking
 
 
-class Outlet:
-    """The lines that go to one client. The HTTP status goes out with the first of them."""
+class ReplyStream:
+    """The reply to one request. The HTTP status is sent with its first line."""
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
@@ -26,58 +26,59 @@ class Outlet:
             headers={
                 "Content-Type": "text/event-stream",
                 "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",  # a reverse proxy must not collect chunks
-                **SERVER,
+                "X-Accel-Buffering": "no",  # a reverse proxy must not buffer chunks
+                **SERVER_HEADER,
             }
         )
-        self.model = "-"  # nobody yet
+        self.model = "-"  # not known yet
         self.chunks = 0
         self.lines = 0
-        self.lost = False  # is the client gone, or as good as gone?
-        self.status = 200  # how it ended, whatever the status that went out first
+        self.disconnected = False  # the client is gone or does not read
+        self.status = 200  # the final one, for the log; after the first line it may differ from the one sent
 
     @property
-    def begun(self) -> bool:
-        """Has anything gone out? Then the status has, too."""
+    def started(self) -> bool:
+        """Return whether the status has been sent."""
         return self.response.prepared
 
-    def say_who_answers(self, model: str) -> None:
-        """Let client and log see ``provider:model``."""
+    def set_model(self, model: str) -> None:
+        """Show ``provider:model`` to the client and in the log."""
         self.model = model
         self.response.headers["X-FlowGPT-Model"] = model
 
     async def send(self, event: dict[str, Any] | None) -> None:
-        """Send one event, or with None an empty line; raises ``ConnectionError`` when the client is gone."""
+        """Send an event, or an empty line for None; raises ``ConnectionError`` if the client is gone."""
         line = json.dumps(event).encode() + b"\n" if event is not None else b"\n"
         async with self._lock:
-            await self._in_time(self._write(line), len(line))
+            await self._with_timeout(self._write(line), len(line))
         self.lines += 1
 
     async def finish(self) -> None:
-        """The reply is complete, or as complete as it will be."""
+        """End the response."""
         with suppress(ConnectionError):
-            await self._in_time(self.response.write_eof(), 0)
+            await self._with_timeout(self.response.write_eof(), 0)
 
     async def _write(self, line: bytes) -> None:
         await self.response.prepare(self._request)
         await self.response.write(line)
 
-    async def _in_time(self, writing: Coroutine[Any, Any, None], size: int) -> None:
+    async def _with_timeout(self, writing: Coroutine[Any, Any, None], size: int) -> None:
         transport = self._request.transport
         try:
-            if transport is not None and transport.get_write_buffer_size() + size < CANNOT_BLOCK:
+            if transport is not None and transport.get_write_buffer_size() + size < NONBLOCKING_BYTES:
                 await writing
             else:
                 await asyncio.wait_for(writing, WRITE_TIMEOUT)
         except ConnectionError:
-            self.lost = True
+            self.disconnected = True
             raise
         except asyncio.TimeoutError:
-            self.lost = True
+            self.disconnected = True
             if transport is not None:
                 transport.abort()
-            raise ConnectionError("the client does not read its reply") from None
+            raise ConnectionError("the client does not read the reply") from None
 
-    async def send_chunk(self, chunk: str) -> None:
+    async def send_text(self, chunk: str) -> None:
+        """Send a chunk of the reply; raises ``ConnectionError`` if the client is gone."""
         await self.send({"event": "text", "data": chunk})
         self.chunks += 1

@@ -17,8 +17,8 @@ import pytest
 from aiohttp import web
 
 from flowgpt_magic.gateway import Gateway, running
-from flowgpt_magic.gateway.connections import descriptor_limit, owner_of
-from flowgpt_magic.gateway.options import HEALTH
+from flowgpt_magic.gateway.connections import client_of, descriptor_limit
+from flowgpt_magic.gateway.options import HEALTH_PATH
 from flowgpt_magic.providers.flowgpt import PATH, FlowGpt, request_body, request_headers
 
 HELLO = [{"role": "user", "content": "hello big world"}]
@@ -141,7 +141,7 @@ async def test_one_address_does_not_take_the_connections_of_another() -> None:
         idle = [await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2])) for _ in range(5)]
         for reader, _writer in idle[:3]:
             assert await asyncio.wait_for(reader.read(), PROMPT) == b""
-        await asyncio.get_running_loop().sock_sendall(other, f"GET {HEALTH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await asyncio.get_running_loop().sock_sendall(other, f"GET {HEALTH_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert b" 200 " in await asyncio.wait_for(asyncio.get_running_loop().sock_recv(other, 1000), PROMPT)
         for _reader, writer in idle:
             writer.close()
@@ -154,7 +154,7 @@ async def test_where_all_connections_wait_for_a_reply_a_new_one_is_told_so(
     monkeypatch.setenv("FLOWGPT_PACE", "60")
     async with running("echo:words", port=0, connections=1, grace=0) as server, connected(server) as (_, writer):
         writer.write(head(len(body())) + body())
-        while not server._queue.present:  # noqa: ASYNC110 - what the gateway does inside is no event
+        while not server._queue.admitted:  # noqa: ASYNC110 - what the gateway does inside is no event
             await asyncio.sleep(0.001)
         answers = [await told(server, head(len(body())) + body()) for _ in range(3)]
     for answer in answers:
@@ -162,12 +162,12 @@ async def test_where_all_connections_wait_for_a_reply_a_new_one_is_told_so(
         assert "\r\nRetry-After: " in answer
         assert json.loads(answer.partition("\r\n\r\n")[2])["statusCode"] == 503
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        "there are too many connections, and all of them wait for a reply"
+        "too many connections; all of them wait for a reply"
     ]
 
 
 @pytest.mark.parametrize(
-    ("address", "owner"),
+    ("address", "client"),
     [
         ("192.0.2.7", "192.0.2.7"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
@@ -176,8 +176,8 @@ async def test_where_all_connections_wait_for_a_reply_a_new_one_is_told_so(
         ("", ""),
     ],
 )
-def test_an_ipv6_network_counts_as_one_address(address: str, owner: str) -> None:
-    assert owner_of(address) == owner
+def test_an_ipv6_network_counts_as_one_address(address: str, client: str) -> None:
+    assert client_of(address) == client
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
@@ -222,7 +222,7 @@ async def test_without_file_descriptors_it_logs_one_line_and_goes_on() -> None:
     for _reader, writer in idle:
         writer.close()
     _, log = await asyncio.wait_for(program.communicate(b""), PROMPT)
-    assert log.decode().splitlines() == ["no connection can be accepted for now: Too many open files"]
+    assert log.decode().splitlines() == ["cannot accept connections: Too many open files"]
 
 
 async def test_every_address_of_this_machine_is_listened_on_with_one_port() -> None:
@@ -302,7 +302,7 @@ async def test_what_the_library_cannot_read_at_all_is_refused_too(
 
 async def test_what_the_library_does_not_expect_is_logged_by_its_kind_alone(caplog: pytest.LogCaptureFixture) -> None:
     async with running("echo:words", port=0) as server, connected(server) as (reader, writer):
-        writer.write(f"GET {HEALTH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        writer.write(f"GET {HEALTH_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await asyncio.wait_for(reader.readline(), PROMPT)
         [connection] = server._connections
         connection.log_exception("Unhandled exception", exc_info=ZeroDivisionError(SECRET))

@@ -6,25 +6,25 @@ import logging
 
 import pytest
 
-from flowgpt_magic.gateway.log import QUIET, RepeatedWarning, log_request
+from flowgpt_magic.gateway.log import WARNING_INTERVAL, ThrottledWarning, log_request
 
 
 def test_a_warning_that_repeats_itself_is_logged_once_a_minute_with_its_number(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now = 0.0
-    warning = RepeatedWarning(lambda: now)
+    warning = ThrottledWarning(lambda: now)
     for _ in range(1000):
-        warning.log("no connection can be accepted for now")
-    now += QUIET
-    warning.log("no connection can be accepted for now")
-    now += QUIET
-    warning.log("no connection can be accepted for now")
+        warning.log("cannot accept connections")
+    now += WARNING_INTERVAL
+    warning.log("cannot accept connections")
+    now += WARNING_INTERVAL
+    warning.log("cannot accept connections")
 
     assert caplog.messages == [
-        "no connection can be accepted for now",
-        "no connection can be accepted for now (999 more times since the last line about this)",
-        "no connection can be accepted for now",
+        "cannot accept connections",
+        "cannot accept connections (999 more since the last of these lines)",
+        "cannot accept connections",
     ]
 
 

@@ -28,6 +28,6 @@ def test_every_option_is_on_the_command_line_and_explained_there(
     assert SECRET not in shown
     for each in fields(Options):
         assert f"--{each.name.replace('_', '-')} " in shown
-        assert f"``{each.name}``" in (Options.__doc__ or "")
+        assert f"\n        {each.name}: " in (Options.__doc__ or "")
     monkeypatch.delenv("FLOWGPT_GATEWAY_TOKEN")
     assert read_options(["--grace", "0.5", "--connections", "7"]) == Options(grace=0.5, connections=7)

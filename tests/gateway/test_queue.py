@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.gateway.queue import FIRST_WAIT, LONGEST_WAIT, Queue, wait_headers
-from flowgpt_magic.gateway.requests import RefusedError
+from flowgpt_magic.gateway.queue import INITIAL_WAIT, MAX_WAIT, RequestQueue, wait_headers
+from flowgpt_magic.gateway.requests import StatusError
 from tests import virtual_time
 
 
-async def reply(queue: Queue, seconds: float) -> None:
-    with queue.place():
-        async with queue.seat():
+async def reply(queue: RequestQueue, seconds: float) -> None:
+    with queue.admit():
+        async with queue.slot():
             await asyncio.sleep(seconds)
 
 
@@ -24,12 +24,12 @@ def in_virtual_time(concurrency: int, waiting: int, main: Any) -> Any:
     """Run ``main`` with a queue on the same clock."""
 
     async def run() -> Any:
-        return await main(Queue(concurrency, waiting, asyncio.get_running_loop().time))
+        return await main(RequestQueue(concurrency, waiting, asyncio.get_running_loop().time))
 
     return virtual_time.run(run())
 
 
-@given(st.floats(0, LONGEST_WAIT))
+@given(st.floats(0, MAX_WAIT))
 def test_no_client_is_told_less_than_its_wait_nor_nothing(seconds: float) -> None:
     headers = wait_headers(seconds)
     assert max(1, seconds) <= int(headers["Retry-After"]) <= seconds + 1
@@ -37,7 +37,7 @@ def test_no_client_is_told_less_than_its_wait_nor_nothing(seconds: float) -> Non
 
 
 def test_clients_are_told_to_come_one_after_the_other_as_replies_end() -> None:
-    async def main(queue: Queue) -> list[float]:
+    async def main(queue: RequestQueue) -> list[float]:
         await asyncio.gather(*[reply(queue, 2) for _ in range(8)])
         return [queue.next_wait() for _ in range(3)]
 
@@ -45,7 +45,7 @@ def test_clients_are_told_to_come_one_after_the_other_as_replies_end() -> None:
 
 
 def test_promises_that_are_over_count_no_more() -> None:
-    async def main(queue: Queue) -> list[float]:
+    async def main(queue: RequestQueue) -> list[float]:
         await reply(queue, 2)
         waits = [queue.next_wait(), queue.next_wait()]
         await asyncio.sleep(60)
@@ -55,7 +55,7 @@ def test_promises_that_are_over_count_no_more() -> None:
 
 
 def test_a_reply_that_takes_longer_than_those_before_makes_the_wait_longer() -> None:
-    async def main(queue: Queue) -> tuple[float, float]:
+    async def main(queue: RequestQueue) -> tuple[float, float]:
         await reply(queue, 1)
         slow = asyncio.create_task(reply(queue, 100))
         await asyncio.sleep(0)
@@ -69,11 +69,11 @@ def test_a_reply_that_takes_longer_than_those_before_makes_the_wait_longer() -> 
 
 
 def test_replies_that_fail_at_once_do_not_make_the_wait_short() -> None:
-    async def main(queue: Queue) -> float:
+    async def main(queue: RequestQueue) -> float:
         await reply(queue, 5)
         for _ in range(40):
             with pytest.raises(ZeroDivisionError):
-                async with queue.seat():
+                async with queue.slot():
                     raise ZeroDivisionError
         return queue.next_wait()
 
@@ -81,7 +81,7 @@ def test_replies_that_fail_at_once_do_not_make_the_wait_short() -> None:
 
 
 def test_the_wait_follows_the_last_replies() -> None:
-    async def main(queue: Queue) -> float:
+    async def main(queue: RequestQueue) -> float:
         await reply(queue, 1000)
         for _ in range(40):
             await reply(queue, 3)
@@ -91,7 +91,7 @@ def test_the_wait_follows_the_last_replies() -> None:
 
 
 def test_before_the_first_reply_has_ended_clients_are_told_to_ask_again_soon_and_not_together() -> None:
-    async def main(queue: Queue) -> tuple[list[float], list[float]]:
+    async def main(queue: RequestQueue) -> tuple[list[float], list[float]]:
         soon = [queue.next_wait() for _ in range(16)]
         slow = asyncio.create_task(reply(queue, 100))
         await asyncio.sleep(30)
@@ -100,25 +100,25 @@ def test_before_the_first_reply_has_ended_clients_are_told_to_ask_again_soon_and
         return soon, later
 
     soon, later = in_virtual_time(2, 0, main)
-    assert (min(soon), max(soon), len(set(soon))) == (FIRST_WAIT, FIRST_WAIT * 31 / 16, 16)
+    assert (min(soon), max(soon), len(set(soon))) == (INITIAL_WAIT, INITIAL_WAIT * 31 / 16, 16)
     assert (min(later), max(later)) == (30, 30 * 31 / 16)
 
 
 def test_no_wait_is_longer_than_an_hour() -> None:
-    async def main(queue: Queue) -> float:
+    async def main(queue: RequestQueue) -> float:
         await reply(queue, 1000)
         return max(queue.next_wait() for _ in range(9))
 
-    assert in_virtual_time(1, 0, main) == LONGEST_WAIT
+    assert in_virtual_time(1, 0, main) == MAX_WAIT
 
 
 def test_a_place_and_a_seat_are_given_back_however_a_request_ends() -> None:
-    async def main(queue: Queue) -> None:
+    async def main(queue: RequestQueue) -> None:
         for _ in range(3):
             leaving = asyncio.create_task(reply(queue, 100))
             waiting = asyncio.create_task(reply(queue, 100))
             await asyncio.sleep(1)
-            with pytest.raises(RefusedError) as refused, queue.place():
+            with pytest.raises(StatusError) as refused, queue.admit():
                 pass
             assert refused.value.status == 429
             assert refused.value.headers.keys() == {"Retry-After", "retry-after-ms"}
@@ -126,7 +126,7 @@ def test_a_place_and_a_seat_are_given_back_however_a_request_ends() -> None:
             waiting.cancel()
             await asyncio.wait([leaving, waiting])
         await asyncio.wait_for(reply(queue, 0), 1)
-        assert queue.present == 0
+        assert queue.admitted == 0
 
     in_virtual_time(1, 1, main)
 
@@ -137,19 +137,19 @@ def test_clients_that_wait_as_they_are_told_keep_the_gateway_busy(seconds: float
     """200 prompts, each client asks its next one when it has a reply: at least 0.9 of what 4 seats can do."""
     waiting_prompts, refusals = list(range(200)), []
 
-    async def client(queue: Queue) -> None:
+    async def client(queue: RequestQueue) -> None:
         while waiting_prompts:
             waiting_prompts.pop()
             while True:
                 try:
                     await reply(queue, seconds)
                     break
-                except RefusedError as refused:
+                except StatusError as refused:
                     refusals.append(refused)
                     exactly = int(refused.headers["retry-after-ms"]) / 1000
                     await asyncio.sleep(exactly if exact else int(refused.headers["Retry-After"]))
 
-    async def main(queue: Queue) -> float:
+    async def main(queue: RequestQueue) -> float:
         begun = asyncio.get_running_loop().time()
         await asyncio.gather(*[client(queue) for _ in range(clients)])
         return asyncio.get_running_loop().time() - begun
