@@ -41,7 +41,8 @@ SECRET_WORDS = (
 SECRET_ENDINGS = ("key", "pass", "creds", "apikeys")
 SECRET_PHRASES = (
     "(?:api|access|auth|refresh|secret|private|ssh|signing|encryption) (?:keys|tokens)",
-    "x (?:[a-z]+ )?signature",  # X-Amz-Signature
+    "x signature",
+    "x [a-z]+ signature",  # X-Amz-Signature
 )
 HARMLESS_WORDS = (
     "(?:mon|don|tur|whis|hoc|joc|lac|hic|mic|flun|ho|jo|o|turn|hot|latch|smo|port)key",
@@ -63,7 +64,8 @@ _HARMLESS_NAME = re.compile(rf"\b(?:{'|'.join((*HARMLESS_PHRASES, *HARMLESS_WORD
 _SECRET_NAME = re.compile(
     rf"{'|'.join(SECRET_WORDS)}|(?:{'|'.join(SECRET_ENDINGS)})\b|\b(?:{'|'.join(SECRET_PHRASES)})\b"
 )
-_HAS_SECRET_WORD = re.compile("|".join((*SECRET_WORDS, *SECRET_ENDINGS)), re.I)
+_LAST_WORDS = (phrase.rpartition(" ")[2] for phrase in SECRET_PHRASES)
+_HAS_SECRET_WORD = re.compile("|".join((*SECRET_WORDS, *SECRET_ENDINGS, *_LAST_WORDS)), re.I)
 _PLURAL_NAME = re.compile(r"\b(?:keys|tokens)\b")
 _SHELL_FOLDERS = ("PWD", "OLDPWD")
 _KEY_PLACES = ("openai_key", "client_key")  # settings that say where a key is kept

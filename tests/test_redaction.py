@@ -12,31 +12,16 @@ from hypothesis import strategies as st
 from flowgpt_magic.redaction import (
     MAX_DEPTH,
     is_environment_secret,
+    is_secret_file,
+    is_secret_name,
     redact,
     redact_environment,
     without_secrets,
 )
 from flowgpt_magic.settings import TABLE
+from tests.secret_names import HARMLESS_NAMES, SECRET_NAMES
 
 SECRET = "s3cr3t-v4lue"
-SECRET_NAMES = [
-    *("api_key", "API-KEY", "apiKey", "x-goog-api-key", "token", "access_token", "hf_token", "password", "passwd"),
-    *("pass", "user_pass", "userPass", "dbpass", "pwd", "passphrase", "client_secret", "credentials"),
-    *("Authorization", "authorisation"),
-    *("auth", "basic_auth", "httpAuth", "Cookie", "set-cookie", "bearer", "proxy", "proxies", "private_key"),
-]
-HARMLESS_NAMES = [
-    "temperature",
-    "max_tokens",
-    "author",
-    "authority",
-    "seed",
-    "stop",
-    "bypass_cache",
-    "compass",
-    "lowpass",
-    "model",
-]
 
 values = st.recursive(
     st.none()
@@ -68,6 +53,51 @@ def hidden(draw):
 secret_holders = st.sampled_from([[SECRET], {"value": SECRET}, (SECRET, 1), f"Bearer {SECRET}", SECRET.encode()])
 
 
+class TestNames:
+    @pytest.mark.parametrize("name", SECRET_NAMES)
+    def test_names_of_secrets_are_known_in_capitals_too(self, name):
+        assert is_secret_name(name)
+        assert is_secret_name(name.upper()) or name.upper() == "PWD"
+
+    @pytest.mark.parametrize("name", HARMLESS_NAMES)
+    def test_a_name_that_only_has_the_letters_of_one_is_harmless(self, name):
+        assert not is_secret_name(name)
+
+    def test_there_are_names_enough_of_both_kinds(self):
+        assert len({*SECRET_NAMES}) == len(SECRET_NAMES) >= 60 <= len(HARMLESS_NAMES) == len({*HARMLESS_NAMES})
+
+    def test_the_settings_that_are_secret_have_secret_names(self):
+        by_name = {name for name in TABLE if is_secret_name(name)}
+
+        assert by_name == {name for name in TABLE if TABLE[name].metadata["secret"]} | {"openai_key", "client_key"}
+        assert without_secrets({"openai_key": "MY_KEY", "client_key": "a.pem"}) == {
+            "openai_key": "MY_KEY",
+            "client_key": "a.pem",
+        }
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *(".env", ".env.local", "id_rsa", "id_ed25519", "server.pem", "my.KEY", "credentials", "credentials.json"),
+            *("Credentials.csv", ".netrc", "secrets.toml", "cert.p12"),
+        ],
+    )
+    def test_a_file_of_secrets_is_known_by_its_name(self, name, tmp_path):
+        assert is_secret_file(tmp_path / name)
+
+    @pytest.mark.parametrize("name", ["id_rsa.pub", "environment.yml", "keynote.txt", "env", "a.keys", "notes.md"])
+    def test_another_file_is_none(self, name, tmp_path):
+        assert not is_secret_file(tmp_path / name)
+
+    def test_a_link_to_a_file_of_secrets_is_one(self, tmp_path):
+        (tmp_path / ".env").write_text("A=1")
+        (tmp_path / "notes.txt").symlink_to(tmp_path / ".env")
+
+        assert is_secret_file(tmp_path / "notes.txt")
+
+
 class TestParameters:
     @settings(deadline=None)
     @given(hidden())
@@ -77,7 +107,7 @@ class TestParameters:
 
     @pytest.mark.parametrize("name", SECRET_NAMES)
     def test_what_is_named_like_a_secret_is_left_out(self, name):
-        assert without_secrets({name: SECRET, "temperature": 1}) == {"temperature": 1}
+        assert without_secrets({name: SECRET, "kept": {name: SECRET}, "n": 1}) == {"kept": {}, "n": 1}
 
     @pytest.mark.parametrize("name", HARMLESS_NAMES)
     def test_what_only_sounds_alike_is_kept(self, name):
@@ -361,20 +391,7 @@ class TestTheEnvironment:
         assert not is_environment_secret("OTHER", value, {"ANY": value})
 
 
-SECRET_NAMES = """
-api_key apikey API_KEY openai_api_key OPENAI_API_KEY key x-api-key secret_key client_secret secret SECRET_KEY
-access_token refresh_token id_token token HF_TOKEN auth_token bearer_token session_token password PASSWORD passwd
-db_password pwd PGPASSWORD passphrase credentials credential AWS_SECRET_ACCESS_KEY authorization Authorization
-proxy_authorization Proxy-Authorization cookie Set-Cookie set_cookie private_key ssh_key signing_key encryption_key
-GITHUB_TOKEN SLACK_BOT_TOKEN STRIPE_SECRET_KEY AZURE_OPENAI_KEY azure_key account_key AccountKey webhook_secret
-app_secret consumer_secret shared_secret jwt_secret SECRET_ACCESS_KEY MYSQL_PASSWORD basic_auth http_proxy HTTPS_PROXY
-monkey_token keyword_key tokenizer_key primary_key_password
-""".split()  # noqa: SIM905
-HARMLESS_NAMES = """
-monkey donkey turkey keyword keywords keyboard primary_key foreign_key token_count token_limit token_budget tokenizer
-compass bypass surpass author authors model seed stop top_p temperature
-""".split()  # noqa: SIM905
-HARMLESS_TEXTS = """
+HARMLESS_WORDS = """
 monkey keyword primary-colour tokens-per-second turkey whiskey hockey skip sketch desk-lamp task-force disk-usage
 risk-free mask-rcnn basket-ball ask-me eye-test hf_hub asia-pacific ASIAN AKIA-like xoxo sk-learn ghost github_patch
 glpath npm_install pypi-mirror SG.name dapir AIzawa ya29 gsk_ r8 xaide pplx bearer Bearer basic Basic-English
@@ -384,17 +401,7 @@ meta-llama/Llama-3.1-8B max_tokens=5 temperature=0.7 /home/anna/notes.md C:\\not
 """.split()  # noqa: SIM905
 
 
-@pytest.mark.parametrize("name", SECRET_NAMES)
-def test_a_parameter_with_a_name_of_a_secret_is_left_out(name):
-    assert without_secrets({name: "swordfish", "kept": {name: "swordfish"}}) == {"kept": {}}
-
-
-@pytest.mark.parametrize("text", HARMLESS_TEXTS)
+@pytest.mark.parametrize("text", HARMLESS_WORDS)
 def test_a_harmless_text_stays_as_it_is(text):
     assert redact(text) == text
     assert redact(f"see {text}, please") == f"see {text}, please"
-
-
-@pytest.mark.parametrize("name", HARMLESS_NAMES)
-def test_a_parameter_with_a_harmless_name_stays(name):
-    assert without_secrets({name: "swordfish"}) == {name: "swordfish"}

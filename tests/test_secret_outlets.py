@@ -1,10 +1,12 @@
 """No key, token or password of a value, a setting or an error leaves through any outlet.
 
-What a person typed as a prompt is theirs: it is sent and kept as it is, and is not looked at here.
+Each outlet is driven with the forms of secrets, and with values whose names alone say whether they are secret. What a
+person typed as a prompt is theirs: it is sent and kept as it is, and is not looked at here.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import os
@@ -20,12 +22,16 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from flowgpt_magic import settings
+from flowgpt_magic.batch.items import Template
+from flowgpt_magic.clusters.worker_settings import may_travel
+from flowgpt_magic.completion import names
 from flowgpt_magic.completion.shell import all_models
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.display import show
 from flowgpt_magic.errors import FlowGptError, FlowGptWarning, ProviderError, SettingError
 from flowgpt_magic.gateway import server as gateway
 from flowgpt_magic.gateway.log import log_request
+from flowgpt_magic.history import rows
 from flowgpt_magic.magics import magic
 from flowgpt_magic.messages import Waiting, notice
 from flowgpt_magic.panel.actions import answer
@@ -45,6 +51,7 @@ from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.transcripts import files
 from flowgpt_magic.transcripts.bundles import transcript_bundle
 from tests.records import conversation_record, notebook_record, turn_record
+from tests.secret_names import HARMLESS_NAMES, SECRET_NAMES
 from tests.shell_states import new_state, run_line
 
 # The part that may not be seen of each is put together here, so that nobody takes this file for one that leaks it.
@@ -417,3 +424,193 @@ def test_a_value_of_the_environment_is_not_told_by_a_gateway(monkeypatch: pytest
 
     assert str(refused) == "not allowed: ***."
     log_request(200, "echo:words")
+
+
+# Values with the names of secrets
+
+VALUES = "Zq8vLw{:03}Xk5tBy7mRc2d"
+SECRET_VALUES = {name: VALUES.format(number) for number, name in enumerate(SECRET_NAMES)}
+HARMLESS_VALUES = {name: VALUES.format(number) for number, name in enumerate(HARMLESS_NAMES)}
+PLURALS = {"keys", "tokens", "max_tokens", "max_new_tokens"}  # numbers; a text in their place is hidden
+Values = dict[str, str]
+NAME_OUTLETS: dict[str, Callable[[Values, Path, pytest.MonkeyPatch], object]] = {}
+
+
+def name_outlet(function: Callable[[Values, Path, pytest.MonkeyPatch], object]) -> object:
+    NAME_OUTLETS[function.__name__.replace("_", " ")] = function
+    return function
+
+
+def texts(values: Values) -> list[str]:
+    """Sentences as errors and notices have them."""
+    written = ("{}={}", '{{"{}": "{}"}}', "https://example.org/?{}={}&n=1", "{}: {}")
+    return [f"refused: {form.format(name, value)}" for form in written for name, value in values.items()]
+
+
+def as_parameters(values: Values) -> dict[str, Any]:
+    """The values in the parameters of a request; a text in place of a count would be hidden there."""
+    deep = {name: value for name, value in values.items() if name not in PLURALS}
+    return {"metadata": {"inner": [deep]}, "texts": [value for name, value in values.items() if name in PLURALS]}
+
+
+def variables_of(values: Values) -> Values:
+    return {name: value for name, value in values.items() if name.isidentifier()}
+
+
+@name_outlet
+def references_in_a_prompt(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    by_item = [composed(f"see {{names[{name!r}]}}", [], names=values) for name in values]
+    return by_item, [composed(f"see {{{name}}}", [], **{name: value}) for name, value in variables_of(values).items()]
+
+
+@name_outlet
+def attached_by_name(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    found = []
+    for name in values:
+        with suppress(AttachmentError):
+            found.append(composed("see", [f"names[{name!r}]"], names=values))
+    return found
+
+
+@name_outlet
+def attached_holders(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    pandas = pytest.importorskip("pandas")
+    found = []
+    for name, value in values.items():
+        frame = pandas.DataFrame({name: [value], "n": [1]})
+        found.append(
+            composed("{holder}", ["frame", "spaces"], holder={name: value}, frame=frame, spaces=[{name: value}])
+        )
+    return found
+
+
+@name_outlet
+def templates_of_a_batch(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [Template("see {}").fill({name: value}) for name, value in values.items()]
+
+
+@name_outlet
+def names_that_are_completed(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    items = {item.text.strip("'\"]") for item in names.keys(values, "", "]")}
+    items |= {item.text for item in names.variables(values, {}, "")}
+    return [value for name, value in values.items() if name in items]
+
+
+@name_outlet
+def rows_of_the_history(values: Values, folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    record = conversation_record(notebook_record(), parameters=as_parameters(values))
+    turn = turn_record(record, error="\n".join(texts(values)), notices=texts(values), parameters=as_parameters(values))
+    return [rows.statement(record), rows.statement(turn)]
+
+
+@name_outlet
+def exported_parameters(values: Values, folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    record = conversation_record(notebook_record())
+    turn = turn_record(record, status="complete", parameters=as_parameters(values))
+    return files.write(folder / "t.json", "main", "", [turn]).read_text("utf-8")
+
+
+def exported_as(ending: str) -> None:
+    def exported(values: Values, folder: Path, _patch: pytest.MonkeyPatch) -> object:
+        record = conversation_record(notebook_record())
+        turn = turn_record(record, status="failed", error="\n".join(texts(values)), notices=tuple(texts(values)))
+        return files.write(folder / f"t{ending}", "main", "", [turn]).read_text("utf-8")
+
+    NAME_OUTLETS[f"errors exported as {ending}"] = exported
+
+
+for ending in files.FORMATS:
+    exported_as(ending)
+
+
+@name_outlet
+def texts_of_errors(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    found = [ProviderError(text) for text in texts(values)]
+    return [[str(error), repr(error), error._render_traceback_(), error.clause] for error in found]
+
+
+@name_outlet
+def texts_of_warnings(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for text in texts(values):
+            notice(text)
+    return [str(each.message) for each in caught]
+
+
+@name_outlet
+def lines_of_the_log_and_spans(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    request = Conversation("of logs", model="echo").preview("hello")
+    return [log.failure(ProviderError(text), request) for text in texts(values)]
+
+
+@name_outlet
+def messages_of_a_panel(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    record = conversation_record(notebook_record())
+    turn = turn_record(record, error="\n".join(texts(values)), notices=texts(values))
+    waits = [pause_facts(Waiting(text, 0.0)) for text in texts(values)]
+    return [facts(turn, 1, "failed"), waits]
+
+
+@name_outlet
+def refusals_of_a_gateway(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    return [str(gateway.as_refusal(ProviderError(text), lambda: 1.0)) for text in texts(values)]
+
+
+@name_outlet
+def reprs(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    params = as_parameters(values)
+    record = conversation_record(notebook_record())
+    chosen = settings.load({"params": params}, environ={})
+    return [*map(repr, (chosen, Alias("mine", "echo", params=params), turn_record(record, parameters=params)))]
+
+
+@name_outlet
+def dry_runs(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    target = {"model": "openai_compatible:any", "openai_base_url": "http://127.0.0.1:9/v1"}
+    request = Conversation("of runs").preview("hello", **target, params={"extra_body": as_parameters(values)})
+    return [DryRun(request).text(), DryRun(request).html()]
+
+
+@name_outlet
+def the_list_of_aliases(values: Values, _folder: Path, patch: pytest.MonkeyPatch) -> object:
+    found = []
+    for name, value in values.items():
+        params = as_parameters({name: value}) if name in PLURALS else {name: value}
+        alias = Alias("mine", "echo", params=params)
+        patch.setattr(aliases, "load", lambda alias=alias: {"mine": alias})
+        found.append(_shown(new_state(), "aliases"))
+    return found
+
+
+@name_outlet
+def parameters_in_config(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    shell = InteractiveShell()
+    shell.config = Config()
+    made = magic.FlowGPT(shell)
+    made.params = as_parameters(values)
+    return repr(made.params)
+
+
+@name_outlet
+def settings_that_travel_to_a_worker(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
+    travel = {name for name, value in values.items() if may_travel(name, value)}
+    return [
+        values[name] for name in values if name in travel | PLURALS and name != "proxy"
+    ]  # without a password it does
+
+
+@pytest.mark.parametrize("name", NAME_OUTLETS)
+def test_no_value_of_a_secret_name_leaves_through(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = html.unescape(str(NAME_OUTLETS[name](SECRET_VALUES, tmp_path, monkeypatch)))
+
+    assert [name for name, value in SECRET_VALUES.items() if value in text] == []
+
+
+@pytest.mark.parametrize("name", NAME_OUTLETS)
+def test_values_of_harmless_names_are_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = html.unescape(str(NAME_OUTLETS[name](HARMLESS_VALUES, tmp_path, monkeypatch)))
+
+    assert [name for name, value in HARMLESS_VALUES.items() if value not in text] == []

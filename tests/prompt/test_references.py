@@ -18,7 +18,6 @@ from flowgpt_magic.prompt.references import (
     resolve,
     steps,
 )
-from flowgpt_magic.redaction import is_secret_file, is_secret_name
 
 NAMES = {
     "name": "Ada",
@@ -359,38 +358,7 @@ class TestTime:
         assert work(400) < 3 * work(200)
 
 
-SECRETS = [
-    *("api_key", "API_KEY", "apiKey", "APIKey", "OPENAI_API_KEY", "key", "apikey", "token", "HF_TOKEN", "accessToken"),
-    *("password", "dbPassword", "userpassword", "passwd", "passwords", "DB_PASS", "db_pwd", "pwd", "passphrase"),
-    *("client_secret", "secrets", "credentials", "AWS_CREDENTIALS", "auth", "Authorization", "cookie", "x-api-key"),
-    *("api_keys", "private_keys", "key2", "bearer"),
-]
-HARMLESS = [
-    "monkey",
-    "keyboard",
-    "keys",
-    "tokens",
-    "tokenizer",
-    "author",
-    "compass",
-    "passenger",
-    "PWD",
-    "OLDPWD",
-    "df",
-    "",
-]
-
-
 class TestSecrets:
-    @pytest.mark.parametrize("name", SECRETS)
-    def test_a_name_of_a_secret_is_known(self, name):
-        assert is_secret_name(name)
-        assert is_secret_name(name.upper()) or name.upper() == "PWD"
-
-    @pytest.mark.parametrize("name", HARMLESS)
-    def test_a_name_is_no_secrets_only_because_it_has_the_letters_of_one(self, name):
-        assert not is_secret_name(name)
-
     @pytest.mark.parametrize("reference", ["token", "config.api_key", 'os.environ["MY_SECRET"]', "credentials.user[0]"])
     def test_a_reference_is_one_if_any_step_of_it_is(self, reference):
         assert names_secret(reference)
@@ -398,23 +366,3 @@ class TestSecrets:
     def test_a_reference_to_something_else_is_none(self):
         assert not names_secret('frame["monkey"].tokens[0]')
         assert not names_secret("no reference: token")
-
-    @pytest.mark.parametrize(
-        "name",
-        [
-            *(".env", ".env.local", "id_rsa", "id_ed25519", "server.pem", "my.KEY", "credentials", "credentials.json"),
-            *("Credentials.csv", ".netrc", "secrets.toml", "cert.p12"),
-        ],
-    )
-    def test_a_file_of_secrets_is_known_by_its_name(self, name, tmp_path):
-        assert is_secret_file(tmp_path / name)
-
-    @pytest.mark.parametrize("name", ["id_rsa.pub", "environment.yml", "keynote.txt", "env", "a.keys", "notes.md"])
-    def test_another_file_is_none(self, name, tmp_path):
-        assert not is_secret_file(tmp_path / name)
-
-    def test_a_link_to_a_file_of_secrets_is_one(self, tmp_path):
-        (tmp_path / ".env").write_text("A=1")
-        (tmp_path / "notes.txt").symlink_to(tmp_path / ".env")
-
-        assert is_secret_file(tmp_path / "notes.txt")

@@ -187,9 +187,9 @@ def _known(name: str) -> Alias:
 
 def _given(made: Alias) -> str:
     """The parameters and headers of an alias, as they are written."""
-    found = without_secrets(made.params)
     headers = {"extra_headers": dict(made.extra_headers)} if made.extra_headers else {}
-    return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in {**found, **headers}.items())
+    found = without_secrets({**made.params, **headers})
+    return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in found.items())
 
 
 def _made(made: Alias) -> str:
