@@ -87,8 +87,8 @@ class Conversation:
 
     def _bind(self, notebook_history: NotebookHistory, name: str) -> None:
         self._notebook_history = notebook_history
-        self._kept = notebook_history.load(name)
-        self._timeline = self._kept.timeline
+        self._state = notebook_history.load(name)
+        self._timeline = self._state.timeline
 
     def _follow_setting(self) -> None:
         """Go on in another history where that was set in the meantime: what is asked with it off is kept nowhere."""
@@ -122,7 +122,7 @@ class Conversation:
     @property
     def record(self) -> ConversationRecord:
         """Its name, and what it is asked with."""
-        return self._kept.record
+        return self._state.record
 
     @property
     def name(self) -> str:
@@ -133,12 +133,12 @@ class Conversation:
     def turns(self) -> list[Turn]:
         """The turns that count, in order."""
         self._follow_setting()
-        return self._kept.live()
+        return self._state.live()
 
     def versions(self, turn: Turn) -> list[Turn]:
         """All that was ever asked at the place of ``turn``, oldest first."""
         stored = self._notebook_history.versions(self.record.conversation_id, turn.place)
-        with self._kept.lock:
+        with self._state.lock:
             known = {each.turn_id: each for each in stored}
             known |= {each.turn_id: each for each in self._timeline.versions(turn.place)}
         return sorted(known.values(), key=lambda each: (each.version, each.started))
@@ -146,10 +146,10 @@ class Conversation:
     def turn(self, number: int) -> Turn:
         """The turn with this number, from 1 on, -1 the last. Raises ``TurnNotFoundError``."""
         self._follow_setting()
-        if self._timeline.has_aside(number=number):
-            self._kept.bring_back()
-        with self._kept.lock:
-            return self._timeline.number(number)
+        if self._timeline.has_unloaded(number=number):
+            self._state.reload()
+        with self._state.lock:
+            return self._timeline.turn_by_number(number)
 
     def settings(self, **options: Any) -> Settings:
         """The settings in force for a call with these options; None means that an option is not given."""
@@ -179,7 +179,7 @@ class Conversation:
         if (model or "", system or "", kept) == (self.record.model, self.record.system, self.record.parameters):
             return
         self._change_record(model=model or "", system=system or "", parameters=kept)
-        self._notebook_history.save(self._kept, changed=True)
+        self._notebook_history.save(self._state, changed=True)
 
     # Asking
 
@@ -221,18 +221,18 @@ class Conversation:
         cell = self._notebook_history.running_cell() if cell is None else cell
         run = self._run_of(cell, prompt) if history and not append else None
         spot = Position(cell=cell)
-        if run is not None and run.asked < len(run.places):
-            spot = Position("rerun", run.places[run.asked], tuple(run.places[run.asked :]), cell)
+        if run is not None and run.prompt_count < len(run.places):
+            spot = Position("rerun", run.places[run.prompt_count], tuple(run.places[run.prompt_count :]), cell)
         request = self._request(prompt, options, spot, history=history)
         if run is not None:
-            run.asked += 1
+            run.prompt_count += 1
         return self._reply(request, history=history, refresh=refresh)
 
     def preview(self, prompt: Prompt, *, history: bool = True, **options: Any) -> Request:
         """What ``ask`` would send now; sends and keeps nothing. Raises what ``ask`` does."""
         cell = self._notebook_history.running_cell()
         self._bring_back(cell)
-        with self._kept.lock:
+        with self._state.lock:
             earlier = self._asked_before(cell, prompt)
         spot = Position("rerun", earlier[0].place, (), cell) if earlier and history else Position()
         return self._request(prompt, options, spot, history=history)
@@ -304,7 +304,7 @@ class Conversation:
     @property
     def arriving(self) -> dict[str, Any]:
         """What can be stopped just now: its replies by their turns' ids, and batches."""
-        return self._kept.replies
+        return self._state.replies
 
     def _run_of(self, cell: Cell, prompt: Prompt) -> CellRun | None:
         """This run of the cell: the prompts it asks take the places of those that its last run asked, in order.
@@ -313,20 +313,20 @@ class Conversation:
         """
         if not cell.cell_id:
             return None
-        known = self._kept.runs.get(cell.cell_id)
+        known = self._state.runs.get(cell.cell_id)
         if known is None or known.run != cell.run:
             self._bring_back(cell)
-        with self._kept.lock:
-            known = self._kept.runs.get(cell.cell_id)
+        with self._state.lock:
+            known = self._state.runs.get(cell.cell_id)
             if known is None or known.run != cell.run:
                 known = CellRun(cell.run, [turn.place for turn in self._asked_before(cell, prompt)])
-                self._kept.remember(cell.cell_id, known)
+                self._state.remember(cell.cell_id, known)
             return known
 
     def _bring_back(self, cell: Cell) -> None:
         """Bring turns back that were set aside where some of this cell are among them."""
-        if self._timeline.has_aside(cell_id=cell.cell_id):
-            self._kept.bring_back()
+        if self._timeline.has_unloaded(cell_id=cell.cell_id):
+            self._state.reload()
 
     def _asked_before(self, cell: Cell, prompt: Prompt) -> list[Turn]:
         """What the last run of the cell asked."""
@@ -390,23 +390,23 @@ class Conversation:
 
     def _turns_before(self, chosen: Settings, place: int | None) -> tuple[list[Turn], int]:
         """The turns before a place, all for None, that are sent along, and how many are left out."""
-        if self._timeline.has_aside(place=place):
-            self._kept.bring_back()
-        with self._kept.lock:
-            before, aside = self._timeline.before(place), self._timeline.answered_aside
+        if self._timeline.has_unloaded(place=place):
+            self._state.reload()
+        with self._state.lock:
+            before, aside = self._timeline.live_before(place), self._timeline.unloaded_answers
         sent, left_out = turns_to_send(chosen, before)
         if aside and not left_out:  # perhaps there is room for some of those
-            self._kept.bring_back()
+            self._state.reload()
             return self._turns_before(chosen, place)
         if place is None:
-            self._kept.sent = len(sent)
+            self._state.sent = len(sent)
         return sent, left_out + aside
 
     def _reply(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply:
         replays = self._notebook_history.replays
         if not history:
             return reply_to(request, replays, refresh=refresh)
-        keeping = TurnRecorder(self._kept, self._notebook_history, request)
+        keeping = TurnRecorder(self._state, self._notebook_history, request)
         return reply_to(request, replays, keeping, self.record.conversation_id, refresh=refresh)
 
     # Changing
@@ -415,18 +415,18 @@ class Conversation:
     def undo(self) -> str:
         """Take the last change back; returns what that was. Raises ``NothingToUndoError``."""
         self._fetch(redo=False)
-        with self._kept.lock:
+        with self._state.lock:
             change, saved = self._timeline.undo()
-            self._notebook_history.save(self._kept, *saved)
+            self._notebook_history.save(self._state, *saved)
         return change.kind
 
     @wholly
     def redo(self) -> str:
         """Make the change again that was undone last; returns what that was. Raises ``NothingToUndoError``."""
         self._fetch(redo=True)
-        with self._kept.lock:
+        with self._state.lock:
             change, saved = self._timeline.redo()
-            self._notebook_history.save(self._kept, *saved)
+            self._notebook_history.save(self._state, *saved)
         return change.kind
 
     @wholly
@@ -439,35 +439,35 @@ class Conversation:
         found = next((each for each in self.versions(turn) if each.version == version), None)
         if found is None:
             raise TurnNotFoundError(f"turn {number} has no version {version}: %flowgpt show {number} lists them")
-        with self._kept.lock:
+        with self._state.lock:
             if not found.live:
-                self._timeline.know(found)
-                self._notebook_history.save(self._kept, *self._timeline.change("choose", [found], [turn]))
+                self._timeline.update(found)
+                self._notebook_history.save(self._state, *self._timeline.change("choose", [found], [turn]))
         return self._timeline.get(found.turn_id)
 
     def _fetch(self, *, redo: bool) -> None:
         """Read the turns that an undo, or redo, is about: only live ones are read when a conversation is opened."""
         if not redo:
-            self._kept.know_changes()
-        with self._kept.lock:
-            unknown = self._timeline.unknown(redo=redo)
+            self._state.load_older_changes()
+        with self._state.lock:
+            unknown = self._timeline.missing_turns(redo=redo)
         if unknown:
-            self._kept.bring_back()
-            with self._kept.lock:
-                unknown = self._timeline.unknown(redo=redo)
+            self._state.reload()
+            with self._state.lock:
+                unknown = self._timeline.missing_turns(redo=redo)
         found = self._notebook_history.turns(unknown)
-        with self._kept.lock:
+        with self._state.lock:
             for turn in found:
-                self._timeline.know(turn)
+                self._timeline.update(turn)
 
     @wholly
     def clear(self) -> int:
         """Begin anew; the turns are kept, and ``undo`` brings them back. Returns how many there were."""
-        self._kept.bring_back()
-        with self._kept.lock:
+        self._state.reload()
+        with self._state.lock:
             live = self._timeline.live
             if live:
-                self._notebook_history.save(self._kept, *self._timeline.change("clear", removed=live))
+                self._notebook_history.save(self._state, *self._timeline.change("clear", removed=live))
         return len(live)
 
     @wholly
@@ -479,11 +479,11 @@ class Conversation:
         """
         if name == self.name:
             raise ConversationNameError(f"this is {name!r} already: give the branch another name")
-        self._kept.bring_back()
-        with self._kept.lock:
+        self._state.reload()
+        with self._state.lock:
             turns = self._timeline.live
             if number is not None:
-                last = self._timeline.number(number)
+                last = self._timeline.turn_by_number(number)
                 turns = [turn for turn in turns if turn.place <= last.place]
         other = Conversation(name, configured=self._configured, notebook_history=self._notebook_history)
         own = self.record
@@ -497,12 +497,12 @@ class Conversation:
 
         The conversation is listed from now on, even with no turn in it.
         """
-        self._kept.bring_back()
-        with self._kept.lock:
+        self._state.reload()
+        with self._state.lock:
             gone = self._timeline.live
             copies = self._copies(turns)
             saved = self._timeline.change(kind if copies else "new", copies, gone) if copies or gone else []
-            self._notebook_history.save(self._kept, *copies, *saved, changed=True)
+            self._notebook_history.save(self._state, *copies, *saved, changed=True)
         return len(gone)
 
     def _copies(self, turns: Sequence[Turn]) -> list[Turn]:
@@ -520,20 +520,20 @@ class Conversation:
     @wholly
     def rename(self, name: str) -> None:
         """Call it something else. Raises ``ConversationNameError`` where the notebook has one of that name."""
-        self._notebook_history.check_new(name)
+        self._notebook_history.check_new_name(name)
         before = self.name
         self._change_record(name=name)
-        self._notebook_history.renamed(self._kept, before)
+        self._notebook_history.name_changed(self._state, before)
 
     @wholly
     def remove(self) -> None:
         """Take it from the list of conversations; its turns stay in the history, and are found by a search."""
         self._change_record(removed=True)
-        self._notebook_history.renamed(self._kept, self.name)
+        self._notebook_history.name_changed(self._state, self.name)
 
     def _change_record(self, **values: Any) -> None:
-        with self._kept.lock:
-            self._kept.record = replace(self.record, changed=time.time(), **values)
+        with self._state.lock:
+            self._state.record = replace(self.record, changed=time.time(), **values)
 
 
 def _reopened(name: str, values: Mapping[str, Any], params: Mapping[str, Any]) -> Conversation:

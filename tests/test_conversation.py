@@ -703,9 +703,9 @@ class TestWhereItIsKept:
             history.changes(record.conversation_id),
             history.newest_versions(record.conversation_id),
         )
-        needed = kept.unknown()
+        needed = kept.missing_turns()
         for turn in history.turns_by_id(needed):
-            kept.know(turn)
+            kept.update(turn)
         kept.undo()
         history.close()
 

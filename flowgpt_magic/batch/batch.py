@@ -114,7 +114,7 @@ class Batch(RunsAsTask[list[Result]]):
         run = self._run
         if run is None:
             return Table((self.model, "prompts"), (("not asked yet", "" if self.total is None else f"{self.total:,}"),))
-        notes = self._turns.notebook_history.take_troubles()
+        notes = self._turns.notebook_history.take_notices()
         if run.tally.failed:
             notes.append("batch.failed lists what failed; run again, only that is asked")
         if run.tally.replayed:
@@ -324,8 +324,8 @@ def batch_of(
         {**options, "retries": retries}, earlier=history and earlier
     )
     tries = request.chosen.retries if "retries" in request.chosen.sources else RETRIES
-    kept = record_for(notebook_history, conversation.name) if history else None
-    turns = Turns(request, sent, notebook_history, kept, sample=str(sample), refresh=refresh, others=others)
+    state = record_for(notebook_history, conversation.name) if history else None
+    turns = Turns(request, sent, notebook_history, state, sample=str(sample), refresh=refresh, others=others)
     waits = None if patience is None else checked("patience", patience, number(0))
     takes_images = request.target.provider_class.supports_images
     items = Items(prompts, template, values, images=takes_images)

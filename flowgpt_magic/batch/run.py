@@ -431,7 +431,7 @@ class Run:
     async def _end_saved(self) -> None:
         """End as complete once all turns are in the history's file: a process that ends right then loses none."""
         self._turns.flush()
-        if self._turns.kept is not None:
+        if self._turns.state is not None:
             await self._turns.notebook_history.until_saved()
         self._end("complete")
 

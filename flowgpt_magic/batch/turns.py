@@ -124,7 +124,7 @@ class Flight:
 
 
 class Turns:
-    """Makes the requests of a batch, and keeps their turns in ``notebook_history``, or nowhere without ``kept``.
+    """Makes the requests of a batch, and keeps their turns in ``notebook_history``, or nowhere without ``state``.
 
     ``request`` is one without a prompt, and ``sent`` are the turns before it. Another ``sample`` of the same prompts
     is asked anew. With ``refresh`` nothing is taken from the history. ``others`` have parts of the same batch: what
@@ -137,15 +137,15 @@ class Turns:
         request: Request,
         sent: Sequence[Turn],
         notebook_history: NotebookHistory,
-        kept: ConversationState | None,
+        state: ConversationState | None,
         *,
         sample: str = "",
         refresh: bool = False,
         others: Answers | None = None,
     ) -> None:
         self.request, self._sent, self._others = request, sent, others
-        self.notebook_history, self.kept = notebook_history, kept
-        self.looks = kept is not None and not refresh
+        self.notebook_history, self.state = notebook_history, state
+        self.looks = state is not None and not refresh
         self.asks_all = refresh
         self._sample, self._seen = sample, Seen()
         self._shaping = request.shaping
@@ -200,34 +200,34 @@ class Turns:
 
     def grow(self, flight: Flight) -> None:
         """It has been under way for a while: what has come is saved, and will be again."""
-        if self.kept is None:
+        if self.state is None:
             return
         if not flight.saved:
             flight.saved = True
-            self.notebook_history.begin(self.kept, self._turn(flight, "streaming"), [])
+            self.notebook_history.begin(self.state, self._turn(flight, "streaming"), [])
         self.notebook_history.grow(flight.turn_id, lambda: flight.text_so_far)
 
     def begin_again(self, flight: Flight, why: str) -> None:
         """What has come will not do; it is kept as an earlier version."""
-        if self.kept is not None and flight.parts:
+        if self.state is not None and flight.parts:
             self._save(replace(self._turn(flight, "failed"), turn_id=uuid4().hex, error=why))
             flight.version += 1
         flight.parts, flight.usage, flight.extras = [], Usage(), Extras()
 
     def end(self, flight: Flight, status: Status) -> None:
         """It is over. One that was stopped before anything came, and that the history knows nothing of, is not kept."""
-        if self.kept is not None and (flight.saved or flight.parts or status != "cancelled"):
+        if self.state is not None and (flight.saved or flight.parts or status != "cancelled"):
             self._save(self._turn(flight, status))
 
     def leave(self, flight: Flight) -> None:
         """It failed, and is not asked again in this run: the history shows it as failed, where it shows it at all."""
-        if self.kept is not None and flight.saved:
+        if self.state is not None and flight.saved:
             self._save(self._turn(flight, "failed"))
 
     @property
     def asked_next_time(self) -> str:
         """What another run asks, in words."""
-        if self.kept is None:
+        if self.state is None:
             return "run again, all are asked: they are in no history"
         if self.asks_all:
             return "run again without refresh=True, only the others are asked"
@@ -240,18 +240,18 @@ class Turns:
 
     def flush(self) -> None:
         """Save the turns that have ended: to wake who saves them for each of them would cost more than the saving."""
-        if self.kept is not None and self._ended:
-            if not self.kept.handed_over:
-                self.notebook_history.save(self.kept)
+        if self.state is not None and self._ended:
+            if not self.state.handed_over:
+                self.notebook_history.save(self.state)
             for turn in self._ended:
-                self.notebook_history.end(self.kept, turn, [])
+                self.notebook_history.end(self.state, turn, [])
             self._ended.clear()
 
     def _turn(self, flight: Flight, status: Status) -> Turn:
         request, spot, error = flight.request, flight.request.spot, flight.error
         return Turn(
             turn_id=flight.turn_id,
-            conversation_id="" if self.kept is None else self.kept.record.conversation_id,
+            conversation_id="" if self.state is None else self.state.record.conversation_id,
             place=flight.item.index + 1,
             version=flight.version,
             live=False,

@@ -34,7 +34,7 @@ class CellRun:
 
     run: str
     places: list[int]
-    asked: int = 0
+    prompt_count: int = 0
 
 
 @dataclass
@@ -59,26 +59,26 @@ class ConversationState:
 
     def live(self) -> list[Turn]:
         """The turns that count, in order. Raises a ``HistoryError`` where those set aside cannot be read."""
-        self.bring_back()
+        self.reload()
         with self.lock:
             return self.timeline.live
 
-    def bring_back(self) -> None:
+    def reload(self) -> None:
         """Read the turns that are set aside; the lock must be free, since another thread answers."""
-        if self.timeline.is_whole or self.stored is None:
+        if self.timeline.is_loaded or self.stored is None:
             return
         live, newest_versions = self.stored.turns()
         with self.lock:
-            if not self.timeline.is_whole:
-                self.timeline.bring_back(live, newest_versions)
+            if not self.timeline.is_loaded:
+                self.timeline.reload(live, newest_versions)
                 self._saved = None
 
-    def know_changes(self) -> None:
+    def load_older_changes(self) -> None:
         """Read the changes that are in the file alone, where the next undo needs them."""
-        if self.timeline.lacks_changes() and self.stored is not None:
+        if self.timeline.lacks_older_changes() and self.stored is not None:
             changes = self.stored.changes()
             with self.lock:
-                self.timeline.know_changes(changes)
+                self.timeline.load_older_changes(changes)
 
     def remember(self, cell_id: str, run: CellRun) -> None:
         """Remember the last run of a cell, and forget that of the cell that was run the longest time ago."""
@@ -87,7 +87,7 @@ class ConversationState:
         if len(self.runs) > RUNS:
             del self.runs[next(iter(self.runs))]
 
-    def set_aside(self, saved: Callable[[], Future[None] | None], may_go: Callable[[Turn], bool]) -> None:
+    def unload(self, saved: Callable[[], Future[None] | None], may_go: Callable[[Turn], bool]) -> None:
         """Set the oldest turns aside, where they are many, and in the file.
 
         ``saved`` gives a future that is done when everything handed over before is in the file. ``may_go`` says of a
@@ -99,7 +99,7 @@ class ConversationState:
         if self._saved is not None and self._saved.done():
             gone, self._saved = len(self._oldest), None
             if all(turn is known for turn, known in zip(live, self._oldest, strict=False)) and gone < len(live):
-                self.timeline.set_aside(gone)  # none of them has changed since it was saved
+                self.timeline.unload(gone)  # none of them has changed since it was saved
         elif self._saved is None and len(live) >= 2 * (keep := max(WINDOW, 2 * self.sent)):
             oldest = tuple(live[: len(live) - keep])
             if all(map(may_go, oldest)) and oldest[-1].place < live[len(oldest)].place:

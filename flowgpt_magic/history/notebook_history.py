@@ -93,12 +93,12 @@ class NotebookHistory:
         self._saver = BackgroundWriter(location, warn=self.tell)
         self._notebook: NotebookRecord | None = None
         self._notebook_saved = False
-        self._kept: dict[str, ConversationState] = {}
+        self._states: dict[str, ConversationState] = {}
         self.replays = ReplyCache(self._find_replay)
         self._lock = threading.RLock()
 
     @property
-    def kept_in(self) -> str:
+    def location_text(self) -> str:
         """Where turns go, in words for a person: the path of the file, or why they are in memory only."""
         if self.location == MEMORY:
             return "in memory, until this kernel is restarted"
@@ -121,12 +121,12 @@ class NotebookHistory:
         self._current = name
         self.changed()
 
-    def changed(self, kept: ConversationState | None = None) -> None:
+    def changed(self, state: ConversationState | None = None) -> None:
         """Tell those who listen."""
         for listener in tuple(self.listeners):
-            listener(kept)
+            listener(state)
 
-    def take_troubles(self) -> list[str]:
+    def take_notices(self) -> list[str]:
         """What a person should know and was not told yet, a line each."""
         taken = []
         while self._troubles:
@@ -145,7 +145,7 @@ class NotebookHistory:
 
     def open_conversations(self) -> list[ConversationState]:
         """The conversations of this notebook that this process has read or begun."""
-        return list(self._kept.values())
+        return list(self._states.values())
 
     def close(self) -> None:
         """Write what is not written yet."""
@@ -154,9 +154,9 @@ class NotebookHistory:
     def unlock(self) -> None:
         """Begin with locks of this process after a fork, without the replies that arrive in the parent."""
         self._lock = threading.RLock()
-        for kept in self._kept.values():
-            kept.lock = threading.RLock()
-            kept.replies.clear()
+        for state in self._states.values():
+            state.lock = threading.RLock()
+            state.replies.clear()
 
     def flush(self) -> bool:
         """Wait until everything is written; was it?"""
@@ -217,10 +217,10 @@ class NotebookHistory:
         known, names = found[0], self.names()
         theirs = {each.conversation.name for each in self._summaries(known.notebook_id)}
         for name in theirs.intersection(names):
-            kept = self.load(name)
+            state = self.load(name)
             fresh = _free(name, {*theirs, *names})
-            kept.record = replace(kept.record, name=fresh, changed=time.time())
-            self.save(kept, changed=True)
+            state.record = replace(state.record, name=fresh, changed=time.time())
+            self.save(state, changed=True)
         self.save_notebook()
         copies: list[Record] = []
         if os.path.isfile(known.path) and not ELSEWHERE.match(known.key):
@@ -231,12 +231,12 @@ class NotebookHistory:
                 self._notebook, self._notebook_saved = moved(known, self.place), False
             for record in copies:
                 self._saver.save(record)
-            self._kept.clear()
+            self._states.clear()
         self.save_notebook()
         self.changed()
         return known.label
 
-    def follow(self) -> None:
+    def follow_file(self) -> None:
         """Where the notebook's file was renamed under the running kernel, keep its history under the new name."""
         path = self._find_path() if self.place.kind in FILE_KINDS else None
         place = place_of(path, self.place.kind) if path else self.place
@@ -262,7 +262,7 @@ class NotebookHistory:
 
         def look() -> None:
             try:
-                self.follow()
+                self.follow_file()
             finally:
                 self._looking = False
 
@@ -274,24 +274,24 @@ class NotebookHistory:
     def load(self, name: str) -> ConversationState:
         """The conversation of this name, which is new if there was none."""
         check_name(name)
-        return self._kept.get(name) or self._open(name)
+        return self._states.get(name) or self._open(name)
 
     @wholly
     def _open(self, name: str) -> ConversationState:
         with self._lock:
-            if name not in self._kept:
+            if name not in self._states:
                 notebook_id = self.notebook.notebook_id
                 nothing: list[ConversationState] = []
                 found = self._settle(name, self.read(lambda history: self._load(history, notebook_id, name), nothing))
                 if found and self.place.kind in ("terminal", "folder") and (turns := len(found.timeline.live)):
                     told = f"{name} goes on with {counted(turns, 'turn')} of {self.place.label}"
                     self.tell(f"{told}; %flowgpt clear begins anew")
-                kept = found or ConversationState(
+                state = found or ConversationState(
                     record := self._new_conversation(name), Timeline(record.conversation_id)
                 )
-                kept.stored = self._stored(kept.record.conversation_id)
-                self._kept[name] = kept
-            return self._kept[name]
+                state.stored = self._stored(state.record.conversation_id)
+                self._states[name] = state
+            return self._states[name]
 
     def _stored(self, conversation_id: str) -> Stored | None:
         """How to read a conversation again; None where that would be read from memory."""
@@ -306,7 +306,7 @@ class NotebookHistory:
             lambda: self._saver.read(lambda history: history.changes(conversation_id, last=-1)),
         )
 
-    def set_aside(self, kept: ConversationState) -> None:
+    def unload(self, state: ConversationState) -> None:
         """Keep only the newest turns of a long conversation in memory, unless somebody watches them.
 
         VS Code gives the cells of a document that is opened again other numbers: there the turns of an earlier kernel
@@ -314,7 +314,7 @@ class NotebookHistory:
         """
         if not self.listeners:
             own = self.kernel if self.place.kind == "vscode" else ""
-            kept.set_aside(self._saver.saved, lambda turn: not own or turn.kernel == own)
+            state.unload(self._saver.saved, lambda turn: not own or turn.kernel == own)
 
     def _load(self, history: History, notebook_id: str, name: str) -> list[ConversationState]:
         """The conversations of this name, the one that is meant first.
@@ -338,20 +338,20 @@ class NotebookHistory:
         """Mend what two kernels did to one conversation: others of its name, and turns at one place."""
         if not found:
             return None
-        kept, *others = found
+        state, *others = found
         for other in others:
             other.record = replace(other.record, name=_free(name, set(self.names())), changed=time.time())
             self.save(other, changed=True)
             self.tell(f"another conversation was called {name} too: it is called {other.record.name} now")
-        if spread := kept.timeline.spread():
-            self.save(kept, *spread)
-        return kept
+        if spread := state.timeline.separate():
+            self.save(state, *spread)
+        return state
 
     def _new_conversation(self, name: str) -> ConversationRecord:
         now = time.time()
         return ConversationRecord(uuid4().hex, self.notebook.notebook_id, name, "", "", {}, now, now)
 
-    def check_new(self, name: str) -> None:
+    def check_new_name(self, name: str) -> None:
         """Raise ``ConversationNameError`` if the name is empty or taken."""
         check_name(name)
         if name in self.names():
@@ -363,7 +363,7 @@ class NotebookHistory:
         nothing: tuple[str, ...] = ()
         stored = self.read(lambda history: history.names(notebook_id), nothing)
         with self._lock:
-            return list(dict.fromkeys([*stored, *(name for name, kept in self._kept.items() if kept.listed)]))
+            return list(dict.fromkeys([*stored, *(name for name, state in self._states.items() if state.listed)]))
 
     def known_names(self) -> list[str]:
         """The same, but none where this notebook was not looked for yet: whoever only looks begins nothing."""
@@ -373,7 +373,7 @@ class NotebookHistory:
         """``name``, or with a number behind it where a conversation of this name has turns."""
         taken = {each.conversation.name for each in self.summaries() if each.turns}
         with self._lock:
-            taken |= {known for known, kept in self._kept.items() if kept.timeline.count}
+            taken |= {known for known, state in self._states.items() if state.timeline.count}
         return name if name not in taken else _free(name, taken)
 
     def summaries(self) -> tuple[ConversationSummary, ...]:
@@ -383,16 +383,16 @@ class NotebookHistory:
     def _summaries(self, notebook_id: str) -> tuple[ConversationSummary, ...]:
         return self.read(lambda history: history.conversations(notebook_id), ())
 
-    def renamed(self, kept: ConversationState, before: str) -> None:
+    def name_changed(self, state: ConversationState, before: str) -> None:
         """A conversation is called something else now, or was removed."""
         with self._lock:
-            if self._kept.get(before) is kept:
-                del self._kept[before]
-            if not kept.record.removed:
-                self._kept[kept.record.name] = kept
+            if self._states.get(before) is state:
+                del self._states[before]
+            if not state.record.removed:
+                self._states[state.record.name] = state
             if self._current == before:
-                self._current = MAIN if kept.record.removed else kept.record.name
-        self.save(kept, changed=True)
+                self._current = MAIN if state.record.removed else state.record.name
+        self.save(state, changed=True)
 
     @wholly
     def restore(self, name: str) -> bool:
@@ -404,7 +404,7 @@ class NotebookHistory:
         for record in gone[-1:]:
             self._saver.save(replace(record, removed=False, changed=time.time()))
             with self._lock:
-                self._kept.pop(name, None)
+                self._states.pop(name, None)
             self.changed()
         return bool(gone)
 
@@ -444,8 +444,8 @@ class NotebookHistory:
             self._saver.end(record) if isinstance(record, Turn) else self._saver.save(record)
         touched = {record.conversation_id for record in records}
         with self._lock:
-            for name in [each for each, kept in self._kept.items() if kept.record.conversation_id in touched]:
-                del self._kept[name]
+            for name in [each for each, state in self._states.items() if state.record.conversation_id in touched]:
+                del self._states[name]
         self.changed()
 
     # Saving
@@ -461,35 +461,35 @@ class NotebookHistory:
                 self._saver.save(self.notebook)
                 self._notebook_saved = True
 
-    def save(self, kept: ConversationState, *records: Turn | ChangeRecord, changed: bool = False) -> None:
+    def save(self, state: ConversationState, *records: Turn | ChangeRecord, changed: bool = False) -> None:
         """Save turns and changes of a conversation, and before them what the saver does not have yet, or not as it is.
 
         ``changed`` says that the conversation's own record has changed.
         """
         with self._lock:  # see save_notebook
             self.save_notebook()
-            if changed or not kept.handed_over:
-                self._saver.save(kept.record)
-                kept.listed = kept.handed_over = True
+            if changed or not state.handed_over:
+                self._saver.save(state.record)
+                state.listed = state.handed_over = True
         for record in records:
             self._saver.save(record)
-        self.changed(kept)
+        self.changed(state)
 
-    def begin(self, kept: ConversationState, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
+    def begin(self, state: ConversationState, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
         """A turn begins to stream."""
         self._follow_if_gone()
-        self.save(kept)
+        self.save(state)
         self._saver.begin(turn)
-        self.save(kept, *others)
+        self.save(state, *others)
 
     def grow(self, turn_id: str, text: Callable[[], str]) -> None:
         """A turn has more text; it is asked for when it is written, at most once a second."""
         self._saver.grow(turn_id, text)
 
-    def end(self, kept: ConversationState, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
+    def end(self, state: ConversationState, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
         """A turn has ended."""
         self._saver.end(turn)
-        self.save(kept, *others)
+        self.save(state, *others)
 
 
 def _free(name: str, taken: Collection[str]) -> str:

@@ -4,7 +4,7 @@ A turn stands at a place. What is asked again at that place is another version o
 change names the turns that became live by it and those that stopped, so it can be undone and redone, and no turn is
 ever thrown away. Each method that changes something returns the records that have to be saved.
 
-The oldest turns can be set aside: then they are in the file alone, and only counted here. ``bring_back`` returns them.
+The oldest turns can be set aside: then they are in the file alone, and only counted here. ``reload`` returns them.
 """
 
 from __future__ import annotations
@@ -93,30 +93,30 @@ class Timeline:
         """How many turns count, with those that are set aside."""
         return len(self._aside) + len(self._live)
 
-    def before(self, place: int | None) -> list[Turn]:
+    def live_before(self, place: int | None) -> list[Turn]:
         """The live turns before a place, all for None; without those that are set aside."""
         return self._live[: None if place is None else bisect_left(self._live, (place, -1, 0.0), key=_order)]
 
     # Turns that are in the file alone
 
     @property
-    def answered_aside(self) -> int:
+    def unloaded_answers(self) -> int:
         """How many of the turns that are set aside have an answer."""
         return self._aside_answered
 
     @property
-    def is_whole(self) -> bool:
+    def is_loaded(self) -> bool:
         """Is no turn set aside?"""
         return not self._aside
 
-    def has_aside(self, *, number: int = 0, place: int | None = None, cell_id: str = "") -> bool:
+    def has_unloaded(self, *, number: int = 0, place: int | None = None, cell_id: str = "") -> bool:
         """Is a turn set aside that has this number, is at this place or before it, or is perhaps one of this cell?"""
-        if self.is_whole:
+        if self.is_loaded:
             return False
         by_number = 0 < number <= len(self._aside) or -self.count <= number < -len(self._live)
         return by_number or (place is not None and place <= self._horizon) or hash(cell_id) in self._aside_cells
 
-    def set_aside(self, count: int) -> None:
+    def unload(self, count: int) -> None:
         """Set the ``count`` oldest turns aside that are live, and whatever else was asked at their places."""
         gone = self._live[:count]
         self._horizon = gone[-1].place
@@ -134,7 +134,7 @@ class Timeline:
             self._earlier = self._changes[surplus - 1].number
             del self._changes[:surplus]
 
-    def bring_back(self, turns: Iterable[Turn], newest_versions: Mapping[int, int]) -> None:
+    def reload(self, turns: Iterable[Turn], newest_versions: Mapping[int, int]) -> None:
         """Take back what was set aside; ``turns`` are the live ones of the file, among others."""
         aside = set(self._aside)
         self._aside, self._aside_cells, self._aside_answered = array("q"), set(), 0
@@ -143,11 +143,11 @@ class Timeline:
             self._newest[place] = max(self._newest.get(place, 0), version)
         self._add(turn for turn in turns if hash(turn.turn_id) in aside and turn.turn_id not in self._turns)
 
-    def lacks_changes(self) -> bool:
+    def lacks_older_changes(self) -> bool:
         """Is the change that an undo is about in the file alone?"""
         return bool(self._earlier) and self._last_done() is None
 
-    def know_changes(self, changes: Iterable[ChangeRecord]) -> None:
+    def load_older_changes(self, changes: Iterable[ChangeRecord]) -> None:
         """Take over those of ``changes`` that are in the file alone; they are in order."""
         self._changes[:0] = [change for change in changes if 0 < change.number <= self._earlier]
         self._earlier = 0
@@ -156,11 +156,11 @@ class Timeline:
         """What is known of all that was asked at a place, oldest first."""
         return sorted((self._turns[turn_id] for turn_id in self._at.get(place, ())), key=_order)
 
-    def live_among(self, places: Iterable[int]) -> list[Turn]:
+    def live_at(self, places: Iterable[int]) -> list[Turn]:
         """The live turns at these places, in order."""
         return [turn for place in sorted(set(places)) for turn in self.versions(place) if turn.live]
 
-    def number(self, number: int) -> Turn:
+    def turn_by_number(self, number: int) -> Turn:
         """The live turn with this number, from 1 on; -1 is the last. Raises ``TurnNotFoundError``."""
         count = self.count
         if number == 0 or abs(number) > count:
@@ -177,7 +177,7 @@ class Timeline:
         """The number of the next version at a place."""
         return self._newest.get(place, 0) + 1
 
-    def know(self, turn: Turn) -> None:
+    def update(self, turn: Turn) -> None:
         """Take over what has become of a turn; whether it is live stays as it is here."""
         known = self._turns.get(turn.turn_id)
         self._put(replace(turn, live=known.live) if known else turn)
@@ -207,7 +207,7 @@ class Timeline:
                 self._put(turn)
         return [*self._apply(change.added, change.removed), *dropped, change]
 
-    def spread(self) -> list[Turn]:
+    def separate(self) -> list[Turn]:
         """Give live turns that two kernels put at one place places of their own; returns those that were moved."""
         moved = []
         for before, turn in pairwise(self.live):
@@ -217,8 +217,8 @@ class Timeline:
                 self._put(moved[-1])
         return moved
 
-    def unknown(self, *, redo: bool = False) -> list[str]:
-        """The turns that the next undo, or redo, is about and that are not here yet: ``know`` them first."""
+    def missing_turns(self, *, redo: bool = False) -> list[str]:
+        """The turns that the next undo, or redo, is about and that are not here yet: ``update`` them first."""
         change = next(iter(self._redoable()), None) if redo else self._last_done()
         return [each for each in (*change.added, *change.removed) if each not in self._turns] if change else []
 

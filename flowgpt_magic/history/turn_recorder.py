@@ -74,7 +74,7 @@ class TurnRecorder:
         self._kept.replies.pop(reply.turn_id, None)
         if self._turn is None:
             return
-        reply.notices += self._notebook_history.take_troubles()
+        reply.notices += self._notebook_history.take_notices()
         error = "" if reply.error is None else redact(f"{type(reply.error).__name__}: {reply.error}")
         turn = replace(_grown(self._turn, reply, status), error=error)
         empty = not turn.answer.strip() or turn.text == self._request.begins_with
@@ -83,17 +83,17 @@ class TurnRecorder:
     async def until_saved(self, reply: Reply) -> None:
         """Wait until the turn is in the history's file, or the person is told why it is not."""
         if self._turn is not None and not await self._notebook_history.until_saved():
-            reply.notices += self._notebook_history.take_troubles()
+            reply.notices += self._notebook_history.take_notices()
 
     def _begin(self, turn: Turn) -> Turn:
         """Give the turn its place and version, and make it live."""
         spot, timeline = self._request.spot, self._kept.timeline
-        if spot.place is not None and timeline.has_aside(place=min((spot.place, *spot.clears))):
-            self._kept.bring_back()
+        if spot.place is not None and timeline.has_unloaded(place=min((spot.place, *spot.clears))):
+            self._kept.reload()
         with self._kept.lock:
             place = timeline.next_place() if spot.place is None else spot.place
             turn = replace(turn, place=place, version=timeline.next_version(place))
-            others = timeline.live_among({place, *spot.clears})
+            others = timeline.live_at({place, *spot.clears})
             saved = timeline.change(spot.kind, added=[turn], removed=others)
             self._notebook_history.begin(self._kept, turn, [each for each in saved if each != turn])
         return turn
@@ -102,8 +102,8 @@ class TurnRecorder:
         """The turn as the next version at its place, without a word yet; ``attempt`` is kept as the one before it."""
         timeline = self._kept.timeline
         with self._kept.lock:
-            timeline.know(attempt)
-            timeline.know(replace(turn, version=timeline.next_version(turn.place)))
+            timeline.update(attempt)
+            timeline.update(replace(turn, version=timeline.next_version(turn.place)))
             self._notebook_history.save(self._kept, attempt, timeline.get(turn.turn_id))
             return timeline.get(turn.turn_id)
 
@@ -111,14 +111,14 @@ class TurnRecorder:
         """Keep what has become of it. An ``empty`` reply that failed does not keep the place of an earlier one."""
         timeline = self._kept.timeline
         with self._kept.lock:
-            timeline.know(turn)
+            timeline.update(turn)
             saved = timeline.withdraw(turn.turn_id) if empty and turn.status != "complete" else []
             run = self._kept.runs.get(turn.cell_id)
             if saved and run is not None and run.run == turn.run:
-                run.asked -= 1  # what this run of the cell asks next takes that place
+                run.prompt_count -= 1  # what this run of the cell asks next takes that place
             turn = timeline.get(turn.turn_id)
             self._notebook_history.end(self._kept, turn, saved)
-            self._notebook_history.set_aside(self._kept)
+            self._notebook_history.unload(self._kept)
         return turn
 
 

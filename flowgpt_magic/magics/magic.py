@@ -186,7 +186,7 @@ class FlowGPT(Magics):
             return self._ask(line, cell, self._names_inside(local_names))
         run, rest = found
         answer = run(self.state, rest)
-        troubles = self.state.notebook_history.take_troubles()
+        troubles = self.state.notebook_history.take_notices()
         if isinstance(answer, Reply):  # which is shown already
             show_answer(None, troubles)
             return self._value(answer)

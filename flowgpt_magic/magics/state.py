@@ -125,7 +125,7 @@ class ShellState:
             from flowgpt_magic.replies.dry_run import DryRun
 
             preview = conversation.preview(prompt, history=history, schema=schema, params=asked.params, **options)
-            show_answer(DryRun(preview), self.notebook_history.take_troubles())
+            show_answer(DryRun(preview), self.notebook_history.take_notices())
             return None
         reply = conversation.ask(
             prompt,

@@ -145,7 +145,7 @@ def new(panel: PanelState, request: Facts) -> Facts:
     known = {*panel.notebook_history.names(), panel.notebook_history.current}
     free = next(name for number in count(len(known) + 1) if (name := f"chat {number}") not in known)
     name = value(request, "name", str, "").strip() or free
-    panel.notebook_history.check_new(name)
+    panel.notebook_history.check_new_name(name)
     panel.use(name)
     panel.conversation.begin_anew()
     panel.refresh()

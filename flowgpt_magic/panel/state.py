@@ -125,12 +125,12 @@ class PanelState:
             notebook_history.listeners.append(self._listen)
         self._conversation = self._own or Conversation(notebook_history.current, notebook_history=notebook_history)
         self._conversation._follow_setting()
-        self._kept = self._conversation._kept
+        self._conversation_state = self._conversation._state
 
     def _history_in_use(self) -> NotebookHistory:
         return current_history() if self._own is None or self._own._fixed is None else self._own._fixed
 
-    def _listen(self, _kept: ConversationState | None) -> None:
+    def _listen(self, _state: ConversationState | None) -> None:
         """Something has changed: take note, on whichever thread this is."""
         self._told = True
         self._wake()
@@ -152,7 +152,7 @@ class PanelState:
 
     def stop(self) -> int:
         """Cancel the replies that arrive in this conversation; returns how many there were."""
-        arriving = [reply for reply in list(self._kept.replies.values()) if not reply.ended]
+        arriving = [reply for reply in list(self._conversation_state.replies.values()) if not reply.ended]
         for reply in arriving:
             reply.cancel()
         self.refresh()
@@ -160,7 +160,7 @@ class PanelState:
 
     def arriving(self, turn_id: str) -> Reply | None:
         """The reply of a turn, while it arrives."""
-        return self._kept.replies.get(turn_id)
+        return self._conversation_state.replies.get(turn_id)
 
     def number(self, place: int) -> int:
         """The number of the turn at a place. Raises ``PanelError`` where none is live there any more."""
@@ -214,7 +214,7 @@ class PanelState:
     def _facts(self, turn: Turn) -> Facts:
         typed = self.typed.get(turn.turn_id)
         told = facts(turn, self._versions(turn), self._status(turn))
-        reply = self._kept.replies.get(turn.turn_id)
+        reply = self._conversation_state.replies.get(turn.turn_id)
         if reply is not None and turn.status == "streaming":
             pause = reply.waiting
             told |= {"elapsed": round(reply.elapsed, 2), "doing": fit(reply.progress)}
@@ -223,11 +223,11 @@ class PanelState:
 
     def _status(self, turn: Turn) -> str:
         """The turn's status; of one that arrives in another kernel nothing more is heard here."""
-        known = turn.turn_id in self._kept.replies or turn.turn_id in self._streams
+        known = turn.turn_id in self._conversation_state.replies or turn.turn_id in self._streams
         return "elsewhere" if turn.status == "streaming" and not known else turn.status
 
     def _versions(self, turn: Turn) -> int:
-        return self._kept.timeline.next_version(turn.place) - 1
+        return self._conversation_state.timeline.next_version(turn.place) - 1
 
     def _blocks(self, turn: Turn) -> list[str]:
         from flowgpt_magic.markdown.html.changes import blocks_of
@@ -287,7 +287,7 @@ class PanelState:
 
     def _turns(self) -> list[Turn]:
         """The turns that count; also where the settings are wrong, and nobody knows where they are kept."""
-        return self._kept.live()
+        return self._conversation_state.live()
 
     def _follow_streams(self) -> set[str]:
         """Begin to tell of the replies that arrive, and end with those that have ended; the ids of the former."""
@@ -295,7 +295,7 @@ class PanelState:
         open_turns = [turn for turn in turns if turn.status == "streaming"]
         arriving = {turn.turn_id for turn in open_turns if self._status(turn) == "streaming"}
         for turn_id in arriving - self._streams.keys():
-            reply = self._kept.replies.get(turn_id)
+            reply = self._conversation_state.replies.get(turn_id)
             if reply is not None and pages:
                 self._streams[turn_id] = Stream(turn_id, reply, images=self._images())
         for turn_id in self._streams.keys() - arriving:
@@ -310,7 +310,8 @@ class PanelState:
 
     def _truth(self) -> Facts:
         """What is true of the conversation, for the widget's traits."""
-        arriving = any(isinstance(each, Reply) and not each.ended for each in list(self._kept.replies.values()))
+        replies = list(self._conversation_state.replies.values())
+        arriving = any(isinstance(reply, Reply) and not reply.ended for reply in replies)
         record, notebook_history = self._conversation.record, self.notebook_history
         names = [fit(name) for name in dict.fromkeys([*notebook_history.names(), record.name])]
         told: Facts = {"name": fit(record.name), "names": names, "chosen": fit(record.model)}

@@ -92,7 +92,7 @@ def test_what_is_kept_in_memory_and_done_for_a_turn_does_not_grow_with_the_conve
 
     assert memory < 24
     assert in_memory(conversation) < 24
-    assert len(conversation._kept.runs) <= kept.RUNS
+    assert len(conversation._state.runs) <= kept.RUNS
     assert calls(lambda: conversation.ask("long", cell=Cell("long", ""))) <= work * 1.1
     assert repr(conversation) == "<Conversation 'main', 120 turns>"
 
@@ -134,7 +134,7 @@ def test_the_newest_turns_are_at_hand(opened):
     conversation.turn(-1)
     read(conversation.retry())
 
-    assert not conversation._timeline.is_whole
+    assert not conversation._timeline.is_loaded
 
 
 @pytest.mark.parametrize("kind", ["jupyter", "vscode"])
@@ -162,7 +162,7 @@ def test_a_cell_that_asks_many_prompts_goes_on_behind_them(opened):
 def test_how_many_turns_are_left_out_is_told(opened):
     conversation = opened()
     ask(conversation, 20)
-    assert not conversation._timeline.is_whole
+    assert not conversation._timeline.is_loaded
 
     reply = conversation.ask("next", cell=NO_CELL)
 
@@ -184,7 +184,7 @@ def test_with_all_turns_sent_none_is_set_aside(opened):
     conversation = opened(tokens=0)
     ask(conversation, 20)
 
-    assert conversation._timeline.is_whole
+    assert conversation._timeline.is_loaded
 
 
 def test_an_edit_of_an_old_turn_sends_what_is_before_it(opened):
@@ -263,7 +263,7 @@ def test_without_a_file_all_turns_stay_in_memory(opened, location):
     conversation = opened(location)
     ask(conversation, 20)
 
-    assert conversation._timeline.is_whole
+    assert conversation._timeline.is_loaded
     assert len(conversation.turns) == 20
 
 
@@ -272,7 +272,7 @@ def test_while_somebody_watches_all_turns_stay_in_memory(opened):
     conversation._notebook_history.listeners.append(lambda _kept: None)
     ask(conversation, 20)
 
-    assert conversation._timeline.is_whole
+    assert conversation._timeline.is_loaded
 
 
 def test_a_turn_that_is_not_in_the_file_yet_stays_in_memory(opened):
@@ -280,24 +280,24 @@ def test_a_turn_that_is_not_in_the_file_yet_stays_in_memory(opened):
     ask(conversation, 5)
     not_yet: Future[None] = Future()
     for _turn in range(20):
-        conversation._kept.set_aside(lambda: not_yet, lambda _turn: True)
+        conversation._state.unload(lambda: not_yet, lambda _turn: True)
 
-    assert conversation._timeline.is_whole
+    assert conversation._timeline.is_loaded
 
 
 def test_a_turn_that_has_changed_since_it_was_saved_stays_in_memory(opened):
     conversation = opened(tokens=0)
     ask(conversation, 8)
     saved: Future[None] = Future()
-    conversation._kept.sent = 0
-    conversation._kept.set_aside(lambda: saved, lambda _turn: True)
+    conversation._state.sent = 0
+    conversation._state.unload(lambda: saved, lambda _turn: True)
 
     read(conversation.retry(1))
     saved.set_result(None)
-    conversation._kept.sent = 0
-    conversation._kept.set_aside(Future, lambda _turn: True)
+    conversation._state.sent = 0
+    conversation._state.unload(Future, lambda _turn: True)
 
-    assert conversation._timeline.is_whole
+    assert conversation._timeline.is_loaded
 
 
 def test_where_the_file_cannot_be_read_it_says_so_and_new_prompts_are_asked(opened, monkeypatch):

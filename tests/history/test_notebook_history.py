@@ -107,7 +107,7 @@ def test_a_name_is_free_where_no_conversation_of_it_has_turns_and_none_is_opened
     free = [second.free_name(name) for name in ("talk", "empty", "new", "here")]
 
     assert free == ["talk (3)", "empty", "new", "here (2)"]
-    assert list(second._kept) == ["here"]
+    assert list(second._states) == ["here"]
 
 
 def test_a_notebook_that_was_moved_between_two_kernels_takes_its_history_along(kernel, tmp_path):
@@ -123,10 +123,10 @@ def test_a_notebook_that_was_moved_between_two_kernels_takes_its_history_along(k
     end(second)
 
     assert found == ["one"]
-    assert second.take_troubles() == ["this notebook was a.ipynb before: its history is taken over"]
+    assert second.take_notices() == ["this notebook was a.ipynb before: its history is taken over"]
     third = kernel(moved)
     assert prompts(third) == ["one"]
-    assert third.take_troubles() == []
+    assert third.take_notices() == []
 
 
 def test_too_few_cells_are_no_proof_but_a_hint(kernel, tmp_path):
@@ -141,7 +141,7 @@ def test_too_few_cells_are_no_proof_but_a_hint(kernel, tmp_path):
     second = kernel(save(tmp_path / "b.ipynb", cells[0], *new_ids(3)))
 
     assert prompts(second) == []
-    assert second.take_troubles() == [
+    assert second.take_notices() == [
         f"this notebook has cells of a.ipynb, which is gone: %flowgpt adopt {path} takes over its history"
     ]
 
@@ -180,7 +180,7 @@ class TestAnotherNotebookOfTheSameName:
         second = kernel(save(tmp_path / "Untitled.ipynb", *new_ids(1), at=2e9))
 
         assert prompts(second) == []
-        assert "another notebook was Untitled.ipynb before: this one begins anew" in second.take_troubles()[0]
+        assert "another notebook was Untitled.ipynb before: this one begins anew" in second.take_notices()[0]
 
     def test_the_first_one_goes_on_in_its_kernel_and_is_found_by_its_next(self, kernel, tmp_path, renamed):
         first, cells = renamed
@@ -315,7 +315,7 @@ class TestRenamedUnderTheRunningKernel:
         ask(first, "one")
         path.rename(moved)
 
-        first.follow()
+        first.follow_file()
         end(first)
 
         assert prompts(kernel(moved)) == ["one"]
@@ -327,7 +327,7 @@ class TestRenamedUnderTheRunningKernel:
         ask(first, "one")
         path.rename(moved)
 
-        first.follow()
+        first.follow_file()
         end(first)
 
         assert first.place.label == "b.ipynb"
@@ -361,7 +361,7 @@ class TestRenamedUnderTheRunningKernel:
     def test_where_nobody_knows_it_stays(self, kernel, tmp_path, told):
         first = kernel(save(tmp_path / "a.ipynb", *new_ids(1)), find_path=lambda: told)
 
-        first.follow()
+        first.follow_file()
 
         assert first.place.label == "a.ipynb"
 
@@ -376,7 +376,7 @@ class TestFolders:
         second = kernel(place)
 
         assert prompts(second) == ["one"]
-        assert second.take_troubles() == ["main goes on with 1 turn of terminal in /work; %flowgpt clear begins anew"]
+        assert second.take_notices() == ["main goes on with 1 turn of terminal in /work; %flowgpt clear begins anew"]
 
 
 def test_of_two_conversations_begun_at_once_the_later_one_gets_another_name(kernel, tmp_path):
@@ -389,7 +389,7 @@ def test_of_two_conversations_begun_at_once_the_later_one_gets_another_name(kern
     third = kernel(tmp_path / "a.ipynb")
 
     assert (prompts(third), prompts(third, "main (2)")) == (["one"], ["other"])
-    assert third.take_troubles() == ["another conversation was called main too: it is called main (2) now"]
+    assert third.take_notices() == ["another conversation was called main too: it is called main (2) now"]
 
 
 class TestTurnsByTheirId:
@@ -438,7 +438,7 @@ def test_a_history_that_cannot_be_used_is_said_once_and_the_conversation_goes_on
     ask(kernel, "two")
     said = [
         notice for turn in Conversation(notebook_history=kernel).turns for notice in turn.notices
-    ] + kernel.take_troubles()
+    ] + kernel.take_notices()
 
     assert prompts(kernel) == ["one", "two"]
     assert len(said) == 1
@@ -459,7 +459,7 @@ def test_what_is_said_after_the_file_was_lost_is_in_the_new_one(kernel, tmp_path
     ask(second, "two")
     end(second)
 
-    assert second.take_troubles() == []
+    assert second.take_notices() == []
     assert "two" in prompts(kernel(tmp_path / "a.ipynb"))
 
 
@@ -602,7 +602,7 @@ here = current.current_history()
 held, over = threading.Event(), threading.Event()
 
 def hold():
-    with here._lock, chat._kept.lock, bridge._starting, current._lock:
+    with here._lock, chat._state.lock, bridge._starting, current._lock:
         held.set()
         over.wait()
 

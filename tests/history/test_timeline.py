@@ -129,12 +129,17 @@ def test_an_empty_reply_that_took_nobodys_place_stays():
 def test_turns_are_numbered_from_one_on_and_from_the_end():
     made = timeline(turn(1), turn(7))
 
-    assert [made.number(number).prompt for number in (1, 2, -1, -2)] == ["prompt 1", "prompt 7", "prompt 7", "prompt 1"]
+    assert [made.turn_by_number(number).prompt for number in (1, 2, -1, -2)] == [
+        "prompt 1",
+        "prompt 7",
+        "prompt 7",
+        "prompt 1",
+    ]
     for number in (0, 3, -3):
         with pytest.raises(TurnNotFoundError, match=f"no turn {number}: there are 2"):
-            made.number(number)
+            made.turn_by_number(number)
     with pytest.raises(TurnNotFoundError, match="there are no turns yet"):
-        timeline().number(-1)
+        timeline().turn_by_number(-1)
 
 
 def test_what_becomes_of_a_turn_does_not_make_it_live_again():
@@ -142,7 +147,7 @@ def test_what_becomes_of_a_turn_does_not_make_it_live_again():
     made = timeline(first)
     made.undo()
 
-    made.know(replace(first, text="the end", status="complete"))
+    made.update(replace(first, text="the end", status="complete"))
 
     assert made.live == []
     assert made.get(first.turn_id).text == "the end"
@@ -167,11 +172,11 @@ def test_live_turns_that_two_kernels_put_at_one_place_get_places_of_their_own():
         CONVERSATION.conversation_id, [turn(1), turn(2, "a", started=1.0), turn(2, "b", started=2.0), turn(3)]
     )
 
-    (moved,) = made.spread()
+    (moved,) = made.separate()
 
     assert (moved.prompt, moved.place) == ("b", 4)
     assert prompts(made) == ["prompt 1", "a", "prompt 3", "b"]
-    assert made.spread() == []
+    assert made.separate() == []
 
 
 def test_what_was_asked_before_and_is_not_loaded_counts_for_places_and_versions():
@@ -186,8 +191,8 @@ def test_an_undo_names_the_turns_it_needs():
     changes = [each for each in before.change("rerun", [second], [first]) if isinstance(each, ChangeRecord)]
     made = Timeline(CONVERSATION.conversation_id, [replace(second, live=True)], changes)
 
-    unknown = made.unknown()
-    made.know(replace(first, live=False))
+    unknown = made.missing_turns()
+    made.update(replace(first, live=False))
     made.undo()
 
     assert unknown == [first.turn_id]

@@ -497,9 +497,9 @@ def test_a_turn_that_another_kernel_asks_keeps_nobody_from_asking(open_page):
     chat = Conversation()
     list(chat.ask("here", cell=NO_CELL))
     page = open_page()
-    kept = chat._kept
+    kept = chat._state
     there = replace(kept.timeline.live[0], turn_id="there", place=2, status="streaming", kernel="another")
-    kept.timeline.know(there)
+    kept.timeline.update(there)
     page.state.refresh()
 
     assert page.statuses == ["complete 1/1", "elsewhere 1/1"]

@@ -26,7 +26,7 @@ ID = 8  # characters of a turn's id that are shown
 
 @subcommand("What the next prompt is asked with.")
 def in_force(state: ShellState, _rest: str = "") -> Shown:
-    state.notebook_history.follow()
+    state.notebook_history.follow_file()
     conversation = state.conversation()
     chosen = conversation.settings()
     temperature = "the provider's own" if chosen.temperature is None else f"{chosen.temperature:g}"
@@ -37,7 +37,7 @@ def in_force(state: ShellState, _rest: str = "") -> Shown:
         ("temperature", temperature),
         ("format", chosen.format),
         ("notebook", short_path(state.notebook_history.place.path) or state.notebook_history.place.label),
-        ("history", state.notebook_history.kept_in),
+        ("history", state.notebook_history.location_text),
     )
     return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
 
