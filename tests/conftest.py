@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ settings.register_profile("flowgpt", deadline=None)
 settings.load_profile("flowgpt")
 
 KEPT = {"FLOWGPT_TEST_MODEL"}  # the path of weights, for tests that run the embedded model
+HISTORY = "flowgpt_magic.history.current"
 OUTSIDE = (  # in small letters or capitals
     "http_proxy",
     "https_proxy",
@@ -68,5 +70,5 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
     monkeypatch.setenv("FLOWGPT_HISTORY", ":memory:")
     yield folder
-    if "flowgpt_magic.history.current" in sys.modules:
-        sys.modules["flowgpt_magic.history.current"].close_all()
+    if HISTORY in sys.modules:
+        importlib.import_module(HISTORY).close_all()  # imported by now, and not only begun

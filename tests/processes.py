@@ -19,12 +19,19 @@ TEXT: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.P
 
 
 @contextmanager
-def running(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[Any]]:
-    """A process that is killed at the end, with all that it has started."""
+def running(command: Sequence[str | Path], grace: float = 0.0, **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A process that is killed at the end, with all that it has started.
+
+    With a ``grace`` it is asked to end, and has so many seconds for that.
+    """
     with subprocess.Popen(command, start_new_session=True, **options) as process:
         try:
             yield process
         finally:
+            if grace:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(grace)
             kill_group(process)
 
 

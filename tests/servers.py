@@ -88,6 +88,7 @@ class Connection:
 
 
 Answer = Callable[[Request, Connection], Awaitable[None]]
+LIMIT = 60  # seconds after which a server is broken, and not only slow
 
 
 @dataclass
@@ -342,10 +343,12 @@ def served(answer: Answer) -> Iterator[str]:
             await stop.wait()
 
     ended = thread.submit(run())
-    yield address.result(10)
-    thread.loop.call_soon_threadsafe(stop.set)
-    ended.result(10)
-    thread.close()
+    try:
+        yield address.result(LIMIT)
+    finally:
+        thread.loop.call_soon_threadsafe(stop.set)
+        ended.result(LIMIT)
+        thread.close()
 
 
 def closed_port() -> int:

@@ -32,6 +32,16 @@ from tests import servers
 CHECKOUT = Path(__file__).parents[2]
 IPYKERNEL_6 = "6.31.0"
 SETUP = "%load_ext flowgpt_magic"
+LIMIT = 200  # seconds after which a kernel is broken, and not only slow
+FRESH = """
+import importlib, sys
+get_ipython().config.pop("FlowGPT", None)  # where %config leaves what it has set
+HISTORY = "flowgpt_magic.history.current"
+if HISTORY in sys.modules:
+    importlib.import_module(HISTORY).close_all()  # imported by now, and not only begun
+%reload_ext flowgpt_magic
+%reset -f
+"""
 
 COLAB_RELEASES = {  # what a Colab runtime has, and must have after the package was installed
     "ipython": "7.34.0",
@@ -102,7 +112,7 @@ class Kernel:
         self.on_colabs_page = colab and on_colabs_page  # is it sent what Colab's page sends?
         self.client = manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=LIMIT)
 
     def send(self, code: str, *, allow_stdin: bool = True, cell_id: str | None = None) -> str:
         """Send a cell; returns the id of the request. Without a ``cell_id`` it is a new cell; a console has ""."""
@@ -126,7 +136,7 @@ class Kernel:
         """Everything that comes back for ``request``, until the kernel is idle and has replied."""
         run = Run()
         while True:
-            message = self.client.get_iopub_msg(timeout=120)
+            message = self.client.get_iopub_msg(timeout=LIMIT)
             now = time.monotonic()
             if message["parent_header"].get("msg_id") != request:
                 continue
@@ -137,7 +147,7 @@ class Kernel:
                 run.idle_at = now
                 break
         while run.reply == {}:
-            message = self.client.get_shell_msg(timeout=60)
+            message = self.client.get_shell_msg(timeout=LIMIT)
             if message["parent_header"].get("msg_id") == request:
                 run.reply = message["content"]
         return run
@@ -157,7 +167,7 @@ class Kernel:
 
     def imported(self) -> None:
         """Wait until all that a first reply needs has been imported; such a silent request does not count as a cell."""
-        code = "import threading\nfor t in threading.enumerate():\n if t.name == 'flowgpt_magic imports': t.join(60)"
+        code = "import threading\nfor t in threading.enumerate():\n if t.name == 'flowgpt_magic imports': t.join()"
         self.collect(self.client.execute(code, silent=True))
 
     def interrupt(self) -> None:
@@ -226,9 +236,13 @@ def start(
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(extra_path), os.environ.get("PYTHONPATH")]))
     manager = _manager_of(python, folder) if python else KernelManager(kernel_name="python3")
     manager.start_kernel(env=env, cwd=str(folder))
-    kernel = Kernel(manager, colab=python is not None, on_colabs_page=on_colabs_page)
-    if setup:
-        kernel.good(setup)
+    try:
+        kernel = Kernel(manager, colab=python is not None, on_colabs_page=on_colabs_page)
+        if setup:
+            kernel.good(setup)
+    except BaseException:
+        manager.shutdown_kernel(now=True)
+        raise
     return kernel
 
 
@@ -276,12 +290,7 @@ def shared_kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def kernel(shared_kernel: Kernel) -> Kernel:
     """A kernel with the extension freshly loaded, nothing said yet, and no names of the user's."""
-    shared_kernel.good("get_ipython().config.pop('FlowGPT', None)")  # where %config leaves what it has set
-    shared_kernel.good(
-        "import sys\n"
-        "[sys.modules[name].close_all() for name in ['flowgpt_magic.history.current'] if name in sys.modules]"
-    )
-    shared_kernel.good("%reload_ext flowgpt_magic\n%reset -f")
+    shared_kernel.good(FRESH)
     return shared_kernel
 
 
@@ -305,12 +314,12 @@ def serve() -> Iterator[Callable[..., str]]:
                 await stop.wait()
 
         serving.append(thread.submit(run()))
-        return address.result(10)
+        return address.result(LIMIT)
 
     yield start_one
     thread.loop.call_soon_threadsafe(stop.set)
     for each in serving:
-        each.result(10)
+        each.result(LIMIT)
     thread.close()
 
 

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from flowgpt_magic.bridge import Worker
 from flowgpt_magic.history.database import History
 from tests import servers
-from tests.kernel.conftest import Kernel
+from tests.kernel.conftest import LIMIT, Kernel
 
 COUNT, DONE = 40, 20
 CELL = f"""\
@@ -58,10 +58,10 @@ def server() -> Iterator[Counting]:
             await stop.wait()
 
     serving = thread.submit(serve())
-    counting.url = address.result(10)
+    counting.url = address.result(LIMIT)
     yield counting
     thread.loop.call_soon_threadsafe(stop.set)
-    serving.result(10)
+    serving.result(LIMIT)
     thread.close()
 
 
@@ -95,7 +95,7 @@ def kept(path: Path) -> int:
 def test_after_an_interrupt_the_same_cell_asks_only_what_is_missing(notebook, server):
     kernel = notebook()
     request = kernel.send(CELL, cell_id="a")
-    assert server.all_wait.wait(60)
+    assert server.all_wait.wait(LIMIT)
     kernel.interrupt()
     run = kernel.collect(request)
     done = kernel.good("print(sum(each.status == 'complete' for each in batch.results), len(batch.results))")
@@ -119,7 +119,7 @@ def test_after_an_interrupt_the_same_cell_asks_only_what_is_missing(notebook, se
 def test_after_a_kill_and_a_restart_the_same_cell_asks_only_what_is_missing(notebook, server, tmp_path):
     kernel = notebook()
     kernel.send(CELL, cell_id="a")
-    assert server.all_wait.wait(60)
+    assert server.all_wait.wait(LIMIT)
     while kept(tmp_path / "history.sqlite3") < DONE:
         pass
     kernel.manager.signal_kernel(signal.SIGKILL)
@@ -137,7 +137,7 @@ def test_a_loop_is_interrupted_in_the_middle_and_goes_on_where_it_was(notebook, 
     loop = CELL.replace("batch.read()", "texts = []\nfor result in batch:\n    texts.append(result.text)")
     kernel = notebook()
     request = kernel.send(loop, cell_id="a")
-    assert server.all_wait.wait(60)
+    assert server.all_wait.wait(LIMIT)
     kernel.interrupt()
     run = kernel.collect(request)
     # What had come, and was not handed to the loop before the interrupt, is there too.
@@ -156,7 +156,7 @@ def test_a_loop_is_interrupted_in_the_middle_and_goes_on_where_it_was(notebook, 
 def test_as_the_last_line_it_is_interrupted_with_one_line_and_a_table(notebook, server):
     kernel = notebook()
     request = kernel.send(CELL.partition("batch.read()")[0] + "batch", cell_id="a")
-    assert server.all_wait.wait(60)
+    assert server.all_wait.wait(LIMIT)
     kernel.interrupt()
 
     run = kernel.collect(request)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import IPython
 import pytest
 
-from tests.kernel.conftest import NEW_KERNELS, Kernel
+from tests.kernel.conftest import LIMIT, NEW_KERNELS, Kernel
 
 PANDAS = "import pandas\nframe = pandas.DataFrame({'price': [1], 'amount paid': [2]})"
 
@@ -34,7 +34,7 @@ def tab(kernel: Kernel, code: str) -> Completed:
     cursor = code.index("|")
     request = kernel.client.complete(code.replace("|", "", 1), cursor)
     while True:
-        reply = kernel.client.get_shell_msg(timeout=60)
+        reply = kernel.client.get_shell_msg(timeout=LIMIT)
         if reply["parent_header"].get("msg_id") == request:
             break
     content = reply["content"]
@@ -257,7 +257,7 @@ def test_the_first_tab_opens_no_history_and_starts_nothing(start_kernel, tmp_pat
         "import threading\n"
         "for thread in threading.enumerate():\n"
         "    if thread.name in ('flowgpt_magic models', 'flowgpt_magic parameters'):\n"
-        "        thread.join(60)"  # what Tab looks up beside: it ends by itself
+        "        thread.join()"  # what Tab looks up beside: it ends by itself
     )
     running = kernel.good("print([t.name for t in threading.enumerate() if 'flowgpt' in t.name])")
     assert not (tmp_path / "history.sqlite3").exists()

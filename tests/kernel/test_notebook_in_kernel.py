@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -22,7 +23,8 @@ from jupyter_client import BlockingKernelClient
 from nbclient import NotebookClient
 
 from flowgpt_magic.notebook.place import cell_ids
-from tests.kernel.conftest import Kernel
+from tests import processes
+from tests.kernel.conftest import LIMIT, Kernel
 
 CELL = "1e9aac6b-cee9-4786-813b-df30c0debc38"
 WHERE = """
@@ -114,7 +116,7 @@ def test_papermill_tells_its_input_when_it_is_asked_to(folder, told):
     save(folder / "report.ipynb", WHERE)
     command = [sys.executable, "-m", "papermill", "report.ipynb", "out.ipynb", "--no-progress-bar"]
 
-    subprocess.run([*command, *["--inject-paths"] * told], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run([*command, *["--inject-paths"] * told], cwd=folder, check=True, capture_output=True, timeout=LIMIT)
 
     path = str(folder / "report.ipynb")
     kind, found_path, label, key, _cell = printed(nbformat.read(folder / "out.ipynb", as_version=4))
@@ -135,23 +137,29 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={self.port}"]
-        command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.root}"]
-        command += [f"--IdentityProvider.token={self.token}", "--ServerApp.base_url=/user/me/"]
+        self.command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={self.port}"]
+        self.command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.root}"]
+        self.command += [f"--IdentityProvider.token={self.token}", "--ServerApp.base_url=/user/me/"]
         places = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
-        environment = {**os.environ, **places, "JUPYTER_RUNTIME_DIR": str(self.runtime)}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        self._wait()
+        self.environment = {**os.environ, **places, "JUPYTER_RUNTIME_DIR": str(self.runtime)}
 
-    def _wait(self) -> None:
-        until = time.monotonic() + 60
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with (
+            self.log.open("wb") as log,
+            processes.running(self.command, grace=20, env=self.environment, stdout=log, stderr=log) as process,
+        ):
+            self._wait(process)
+            yield
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + LIMIT
         while time.monotonic() < until:
             try:
                 self.ask("GET", "status")
                 return
             except (URLError, ConnectionError):
-                assert self.process.poll() is None, self.log.read_text()
+                assert process.poll() is None, self.log.read_text()
                 time.sleep(0.1)
         raise AssertionError("the server did not answer")
 
@@ -160,7 +168,7 @@ class Server:
         asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/user/me/api/{where}", method=method)
         asked.add_header("Authorization", f"token {self.token}")
         data = json.dumps(body).encode() if body else None
-        with urllib.request.urlopen(asked, data, timeout=30) as response:
+        with urllib.request.urlopen(asked, data, timeout=LIMIT) as response:
             return json.load(response)
 
     def open(self, path: str, kind: str = "notebook", **more: str | None) -> tuple[dict[str, Any], Kernel]:
@@ -168,10 +176,6 @@ class Server:
         asked = {"path": path, "name": path.rpartition("/")[2], "type": kind, "kernel": {"name": "python3"}, **more}
         session = self.ask("POST", "sessions", **asked)
         return session, Kernel(Joined(str(self.runtime / f"kernel-{session['kernel']['id']}.json")))
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
 
 
 class Joined:
@@ -183,7 +187,7 @@ class Joined:
     def blocking_client(self) -> BlockingKernelClient:
         client = BlockingKernelClient(connection_file=self.connection_file)
         client.load_connection_file()
-        client.hb_channel.time_to_dead = 60  # it counts a kernel as dead that takes longer to start
+        client.hb_channel.time_to_dead = LIMIT  # it counts a kernel as dead that takes longer to start
         return client
 
     def shutdown_kernel(self, now: bool) -> None:
@@ -196,8 +200,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         patch.delenv("JPY_SESSION_NAME", raising=False)
         server = Server(Path(os.path.realpath(tmp_path_factory.mktemp("server"))))
-    yield server
-    server.close()
+    with server.running():
+        yield server
 
 
 @pytest.fixture
