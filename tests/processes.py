@@ -32,7 +32,7 @@ def running(command: Sequence[str | Path], grace: float = 0.0, **options: Any) -
                 process.terminate()
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(grace)
-            kill_group(process)
+            kill_group(process.pid)
 
 
 def run(command: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
@@ -71,13 +71,13 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def kill_group(process: subprocess.Popen[Any]) -> None:
-    """Kill a process that leads a group, and all in that group."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
+def kill_group(pid: int) -> None:
+    """Kill the process that leads a group, and all in that group."""
+    with suppress(ProcessLookupError):
+        if sys.platform == "win32":
+            os.kill(pid, signal.SIGTERM)
+        else:
+            os.killpg(pid, signal.SIGKILL)
 
 
 def left_over(patience: float = 10.0) -> list[psutil.Process]:

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 
@@ -18,6 +19,9 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from tests import processes
+
+LIMIT = 60  # seconds after which something is broken, and not only slow
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 FLAGS = [
     "--no-sandbox",
@@ -58,26 +62,33 @@ class Lab:
         places = {
             name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
         }
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={self.port}"]
-        command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.folder}"]
-        command += ["--IdentityProvider.token=", "--LabApp.news_url=None", "--ServerApp.log_level=ERROR"]
-        command += ["--LabApp.expose_app_in_browser=True"]  # for `OPEN_NEXT`
-        command += [f"--LabApp.user_settings_dir={self.settings}", f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
-        environment = {**os.environ, **places, "FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data")}
-        self.process = subprocess.Popen(command, env=environment)
-        self._wait()
+        self.command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={self.port}"]
+        self.command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--ServerApp.log_level=ERROR"]
+        self.command += ["--IdentityProvider.token=", "--LabApp.news_url=None", f"--ServerApp.root_dir={self.folder}"]
+        self.command += ["--LabApp.expose_app_in_browser=True"]  # for `OPEN_NEXT`
+        self.command += [f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
+        self.command += [f"--LabApp.user_settings_dir={self.settings}"]
+        own = {"FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data")}
+        self.environment = {**os.environ, **places, **own}
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with processes.running(self.command, grace=20, env=self.environment) as process:
+            self._wait(process)
+            yield
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def _wait(self) -> None:
-        for _ in range(600):
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + LIMIT
+        while time.monotonic() < until:
             try:
-                urllib.request.urlopen(f"{self.url}/api/status", timeout=5).close()
+                urllib.request.urlopen(f"{self.url}/api/status", timeout=LIMIT).close()
                 return
             except (URLError, ConnectionError):
-                assert self.process.poll() is None, "JupyterLab did not start"
+                assert process.poll() is None, "JupyterLab did not start"
                 time.sleep(0.1)
         raise AssertionError("JupyterLab did not answer")
 
@@ -97,14 +108,6 @@ class Lab:
         path = self.folder / name
         nbformat.write(notebook, path)
         return path
-
-    def close(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:  # a kernel does not end
-            self.process.kill()
-            self.process.wait()
 
 
 # The notebook is open and has its kernel when this has ended; what was open before is gone, with its kernels.
@@ -137,7 +140,7 @@ class Notebook:
         self.page.goto(f"{self.lab.url}/lab/workspaces/w{time.monotonic_ns()}/tree/{self.path.name}?reset")
 
     def wait_for_idle(self) -> None:
-        self.page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for(timeout=60_000)
+        self.page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for()
 
     def cell(self, number: int) -> Locator:
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(number)
@@ -161,12 +164,11 @@ class Notebook:
         self.finished(number)
 
     def finished(self, number: int) -> None:
-        self.cell(number).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for(state="detached", timeout=60_000)
+        self.cell(number).locator(".jp-InputPrompt").filter(has_text="[*]").wait_for(state="detached")
         self.page.wait_for_function(
             "n => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n]"
             ".querySelector('.jp-InputPrompt').textContent)",
             arg=number,
-            timeout=60_000,
         )
 
     def save(self) -> nbformat.NotebookNode:
@@ -200,21 +202,21 @@ def whole_json(path: Path) -> str:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab(tmp_path_factory.mktemp("lab"))
-    yield lab
-    lab.close()
+    with lab.running():
+        yield lab
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     # For these tests only: while playwright runs, it holds this thread's event loop.
-    expect.set_options(timeout=20_000)  # a busy machine is slow, and nothing is proved by that
+    expect.set_options(timeout=1000 * LIMIT)  # a busy machine is slow, and nothing is proved by that
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield browser
         browser.close()
 
 
-class ShellState:
+class Pages:
     """The pages of the tests: one that they share, one after the other, and pages of their own beside it."""
 
     def __init__(self, browser: Browser) -> None:
@@ -231,6 +233,7 @@ class ShellState:
         """A page that is new, in the cache of which JupyterLab may be already."""
         if self._context is None:
             self._context = self._browser.new_context(viewport={"width": 1100, "height": 900})
+            self._context.set_default_timeout(1000 * LIMIT)
         return self._context.new_page()
 
     def give_back(self, page: Page) -> None:
@@ -250,26 +253,26 @@ class ShellState:
 
 
 @pytest.fixture(scope="package")
-def state(browser: Browser) -> Iterator[ShellState]:
-    state = ShellState(browser)
-    yield state
-    state.close()
+def pages(browser: Browser) -> Iterator[Pages]:
+    pages = Pages(browser)
+    yield pages
+    pages.close()
 
 
 @pytest.fixture
-def page(state: ShellState, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(pages: Pages, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page that the tests share, or a new one for a test that is marked ``own_page``.
 
     When the test fails, what the page shows is kept as a picture, and no other test gets it.
     """
-    page = state.own() if request.node.get_closest_marker("own_page") else state.shared()
+    page = pages.own() if request.node.get_closest_marker("own_page") else pages.shared()
     yield page
     if getattr(request.node, "failed", False):
         SCREENSHOTS.mkdir(exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
-        state.close()
+        pages.close()
     else:
-        state.give_back(page)
+        pages.give_back(page)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -31,7 +31,7 @@ class Panel:
 
     def ended(self) -> None:
         """Wait until nothing arrives."""
-        expect(self.send).to_have_attribute("aria-label", "Send", timeout=30_000)
+        expect(self.send).to_have_attribute("aria-label", "Send")
 
     def answered(self, text: str) -> None:
         """Ask, and wait for the end of the reply."""

@@ -29,7 +29,7 @@ def cell(open_notebook):
 
 
 def names(items) -> list[str]:
-    items.first.wait_for(timeout=60_000)
+    items.first.wait_for()
     return items.locator(".jp-Completer-match").all_inner_texts()
 
 

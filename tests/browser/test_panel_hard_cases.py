@@ -14,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 from flowgpt_magic.bridge import Worker
 from flowgpt_magic.panel.stream import AHEAD, FRAME, PATIENCE
 from flowgpt_magic.transcripts import files
-from tests.browser.conftest import FLAGS, SCREENSHOTS, Lab, Notebook, chromium
+from tests import processes
+from tests.browser.conftest import FLAGS, LIMIT, SCREENSHOTS, Lab, Notebook, chromium
 from tests.browser.flowgpt_hostile import TEXTS
 from tests.browser.panels import OPEN, Panel, in_cell
 from tests.kernel.conftest import IPYKERNEL_6, ipykernel_6  # noqa: F401 - a fixture
@@ -46,14 +47,14 @@ def pace(seconds: float) -> str:
 
 def says_all_of(panel: Panel, number: int, prompt: str) -> None:
     """Wait until all of a reply is there, which repeats its prompt, and how long it took."""
-    expect(panel.turn(number)).to_contain_text(re.compile(r"\d\.\d s"), timeout=30_000)
+    expect(panel.turn(number)).to_contain_text(re.compile(r"\d\.\d s"))
     expect(panel.reply(number)).to_have_text(prompt.strip())
     panel.ended()
 
 
 def in_history(lab: Lab, prompt: str, until: Callable[[str, str], bool]) -> str:
     """The text of a turn, when the history has it so, whatever a page knows of it; a prompt is asked once in a lab."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + LIMIT
     with closing(sqlite3.connect(lab.folder.parent / "data" / "history.sqlite3")) as history:
         while True:
             found = history.execute("SELECT status, text FROM turns WHERE prompt = ?", [prompt]).fetchone()
@@ -127,13 +128,20 @@ class Tabs:
     def __init__(self, browser: Browser, folder: Path, worker: Worker) -> None:
         self._connect, self._worker = browser.browser_type.connect_over_cdp, worker
         flags = ["--headless", "--remote-debugging-port=0", f"--user-data-dir={folder}", "--window-size=1100,900"]
-        self.process = subprocess.Popen([chromium(), *flags, *FLAGS, "about:blank"], stderr=subprocess.DEVNULL)
-        port = folder / "DevToolsActivePort"
-        while not port.exists() or "\n" not in port.read_text():
-            assert self.process.poll() is None, "Chromium did not start"
-            time.sleep(0.05)
-        self.address = f"http://127.0.0.1:{port.read_text().split()[0]}"
+        self._command = [chromium(), *flags, *FLAGS, "about:blank"]
+        self._port = folder / "DevToolsActivePort"
         self._held: Browser | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with processes.running(self._command, grace=20, stderr=subprocess.DEVNULL) as process:
+            while not self._port.exists() or "\n" not in self._port.read_text():
+                assert process.poll() is None, "Chromium did not start"
+                time.sleep(0.05)
+            self.address = f"http://127.0.0.1:{self._port.read_text().split()[0]}"
+            yield
+            if self._held is not None:
+                self._held.close()
 
     def page(self) -> Page:
         """The first tab, seen and in playwright's hands."""
@@ -154,7 +162,7 @@ class Tabs:
 
     def wait_for(self, expression: str) -> None:
         """Wait until something is so in the hidden page."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + LIMIT
         while not self.evaluate(expression):
             assert time.monotonic() < end, f"never so: {expression}"
 
@@ -179,20 +187,14 @@ class Tabs:
                     pass
                 return told["result"]
 
-        return self._worker.submit(ask()).result(30)
-
-    def close(self) -> None:
-        if self._held is not None:
-            self._held.close()
-        self.process.terminate()
-        self.process.wait(20)
+        return self._worker.submit(ask()).result(LIMIT)
 
 
 @pytest.fixture
 def tabs(browser: Browser, tmp_path: Path, worker: Worker) -> Iterator[Tabs]:
     tabs = Tabs(browser, tmp_path / "profile", worker)
-    yield tabs
-    tabs.close()
+    with tabs.running():
+        yield tabs
 
 
 def notebook_in(tabs: Tabs, lab: Lab, *cells: str) -> Panel:
@@ -261,7 +263,7 @@ class Line:
         self._cut = self._deaf = False
         self._open: set[asyncio.StreamWriter] = set()
         self._worker = worker
-        self._server = worker.submit(asyncio.start_server(self._carry, "127.0.0.1", 0)).result(10)
+        self._server = worker.submit(asyncio.start_server(self._carry, "127.0.0.1", 0)).result(LIMIT)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -300,7 +302,7 @@ class Line:
     def cut(self) -> None:
         """Reset the connections, and refuse every new one."""
         self._cut, self._deaf = True, False
-        self._worker.submit(self._abort()).result(10)
+        self._worker.submit(self._abort()).result(LIMIT)
 
     def mend(self) -> None:
         self._cut = False
@@ -310,7 +312,7 @@ class Line:
         await self._abort()
 
     def close(self) -> None:
-        self._worker.submit(self._close()).result(10)
+        self._worker.submit(self._close()).result(LIMIT)
 
 
 @pytest.fixture
@@ -336,7 +338,7 @@ def look_on(lab: Lab, notebook: Notebook, worker: Worker) -> Future[None]:
                 pass
 
     listening = worker.submit(listen())
-    assert connected.wait(10)
+    assert connected.wait(LIMIT)
     return listening
 
 
@@ -381,7 +383,7 @@ def test_where_nothing_is_kept_for_a_page_that_was_cut_off_it_asks_for_everythin
     expect(panel.note).to_contain_text("The connection to the kernel is lost")
     line.mend()
 
-    expect(panel.note).to_contain_text("look whether this was done", timeout=30_000)
+    expect(panel.note).to_contain_text("look whether this was done")
     expect(panel.reply(1)).to_have_text("the answer is lost")
     expect(panel.prompt).to_have_value("the answer is lost")
     prompt = "goes on: " + "word " * 5000
@@ -390,7 +392,7 @@ def test_where_nothing_is_kept_for_a_page_that_was_cut_off_it_asks_for_everythin
     line.cut()
     expect(panel.note).to_contain_text("The connection to the kernel is lost")
     line.mend()
-    expect(panel.note).to_be_hidden(timeout=30_000)
+    expect(panel.note).to_be_hidden()
     stop_it_now(panel, 2, lab, prompt)
     assert not looking_on.done()
 
@@ -457,7 +459,7 @@ def test_a_lab_without_the_widget_manager_says_what_to_do_and_shows_what_comes_b
     off = {"disabledExtensions": {"@jupyter-widgets/jupyterlab-manager": True}}
     (config / "page_config.json").write_text(json.dumps(off))
     lab = Lab(tmp_path)
-    try:
+    with lab.running():
         notebook = Notebook(page, lab, lab.write("plain.ipynb", LOAD, f"{OPEN}\nprint('below')"))
         notebook.run(0)
         notebook.run(1)
@@ -465,8 +467,6 @@ def test_a_lab_without_the_widget_manager_says_what_to_do_and_shows_what_comes_b
         expect(notebook.output(1).nth(1)).to_be_visible()
         expect(notebook.output(1).nth(1)).to_contain_text("needs a front end with widgets")
         expect(notebook.output(1).nth(2)).to_have_text("below\n", use_inner_text=False)
-    finally:
-        lab.close()
 
 
 # What blocks the kernel
@@ -477,8 +477,8 @@ def lab_6(tmp_path: Path, ipykernel_6: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A lab with the older kernel, which hears nothing that a page says while a cell runs: it has no subshells."""
     monkeypatch.setenv("PYTHONPATH", str(ipykernel_6))
     lab = Lab(tmp_path)
-    yield lab
-    lab.close()
+    with lab.running():
+        yield lab
 
 
 @pytest.mark.own_page
@@ -534,15 +534,15 @@ def test_a_hostile_reply_is_shown_from_its_end_to_its_beginning_and_the_conversa
     expect(panel.reply(len(TEXTS))).to_have_text(CONTROLS_SHOWN)
 
     for number in range(len(TEXTS), 0, -1):  # opened at its end, or come to by scrolling up from the turn after it
-        expect(panel.reply(number).get_by_text("last").last).to_be_in_viewport(timeout=30_000)
+        expect(panel.reply(number).get_by_text("last").last).to_be_in_viewport()
         panel.turn(number).evaluate(TO_ITS_TOP)
         expect(panel.asked(number)).to_be_in_viewport()
-        expect(panel.reply(number).get_by_text("first").first).to_be_in_viewport(timeout=30_000)
+        expect(panel.reply(number).get_by_text("first").first).to_be_in_viewport()
         panel.log.hover()
         notebook.page.mouse.wheel(0, -100)
     for number, name in enumerate(["words", "letters"], len(TEXTS) + 1):  # as it arrives
         panel.answered(name)
-        expect(panel.reply(number).get_by_text("last").last).to_be_in_viewport(timeout=30_000)
+        expect(panel.reply(number).get_by_text("last").last).to_be_in_viewport()
     panel.answered("and it goes on")
 
     expect(panel.reply(len(TEXTS) + 3)).to_have_text("and it goes on")

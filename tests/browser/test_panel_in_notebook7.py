@@ -24,7 +24,7 @@ class Notebook7(Notebook):
         self.wait_for_idle()
 
     def wait_for_idle(self) -> None:
-        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for(timeout=60_000)
+        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
 
 
 @pytest.fixture

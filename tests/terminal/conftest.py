@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pexpect
 import pytest
 
-from tests import servers
-from tests.kernel.conftest import IN_COLAB, colab_python
+from tests import processes, servers
+from tests.kernel.conftest import IN_COLAB, LIMIT, colab_python
 
 __all__ = ["colab_python"]  # a fixture
 
@@ -35,14 +35,12 @@ class Terminal:
             env={**os.environ, **own},
             cwd=str(folder),
             encoding="utf-8",
-            timeout=60,
+            timeout=LIMIT,
             echo=False,
             dimensions=(40, COLUMNS),
         )
         self.end = "\n" if simple else "\r"
         self.count = 0
-        self.next_prompt()
-        self.run("%load_ext flowgpt_magic")
 
     def run(self, *lines: str) -> str:
         """What comes out between typed lines and the next prompt."""
@@ -54,10 +52,17 @@ class Terminal:
         self.child.expect(rf"In \[{self.count}\]:")
         return STEERING.sub("", self.child.before)
 
-    def close(self) -> None:
-        self.child.kill(signal.SIGKILL)
-        self.child.wait()  # pexpect's own way of closing gives the child a tenth of a second
-        self.child.close()
+    @contextmanager
+    def running(self) -> Iterator[Terminal]:
+        """Wait until it is ready, and kill it at the end."""
+        try:
+            self.next_prompt()
+            self.run("%load_ext flowgpt_magic")
+            yield self
+        finally:
+            processes.kill_group(self.child.pid)
+            self.child.wait()  # pexpect's own way of closing gives the child a tenth of a second
+            self.child.close()
 
 
 @pytest.fixture(scope="session", params=["installed", IN_COLAB])
@@ -70,25 +75,22 @@ def python(request: pytest.FixtureRequest) -> Path | str:
 @pytest.fixture
 def terminal(tmp_path: Path, python: Path | str) -> Iterator[Terminal]:
     """One of the test's own, with the simple prompt."""
-    started = Terminal(tmp_path, simple=True, python=python)
-    yield started
-    started.close()
+    with Terminal(tmp_path, simple=True, python=python).running() as terminal:
+        yield terminal
 
 
 @pytest.fixture(scope="module")
 def simple(tmp_path_factory: pytest.TempPathFactory, python: Path | str) -> Iterator[Terminal]:
     """One for all tests of a module that leave it as they found it, with the simple prompt."""
-    started = Terminal(tmp_path_factory.mktemp("simple"), simple=True, python=python)
-    yield started
-    started.close()
+    with Terminal(tmp_path_factory.mktemp("simple"), simple=True, python=python).running() as terminal:
+        yield terminal
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory, python: Path | str) -> Iterator[Terminal]:
     """The same with the prompt that people have, which completes and edits several lines."""
-    started = Terminal(tmp_path_factory.mktemp("real"), simple=False, python=python)
-    yield started
-    started.close()
+    with Terminal(tmp_path_factory.mktemp("real"), simple=False, python=python).running() as terminal:
+        yield terminal
 
 
 @pytest.fixture
