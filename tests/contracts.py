@@ -36,8 +36,8 @@ def broken(found, **options) -> list[str]:
     """The points that this provider does not keep."""
     with pytest.raises(ContractError) as caught:
         check_provider(found, **{"failing": {"fail": True}, **options})
-    assert str(caught.value).startswith(f"{getattr(found, '__name__', found)} does not keep the contract")
-    return caught.value.broken
+    assert str(caught.value).startswith(f"{getattr(found, '__name__', found)} violates the provider contract")
+    return caught.value.violations
 
 
 def the_broken(found, **options) -> str:

@@ -187,7 +187,7 @@ def check_parrot() -> list[str]:
     try:
         return check_provider(Parrot, model="green", prompt="hello", failing=(), times=3)
     except ContractError as error:
-        return assert_type(error.broken, list[str])
+        return assert_type(error.violations, list[str])
 
 
 def find() -> type[AsyncGeneratorProvider]:

@@ -1,7 +1,7 @@
-"""The contract test of a provider, for its author to run: ``check_provider(MyProvider)``.
+"""The contract test of a provider, for its author to subject: ``check_provider(MyProvider)``.
 
-It needs no test framework, and works in a script, in a test of any kind and in a notebook. A provider that passes
-streams, stops at once when it is told to, fails with errors that tell the user what to do, and leaves nothing behind.
+It needs no test framework and works in scripts, tests and notebooks. A provider that passes streams its replies, stops
+immediately when it is cancelled, fails with errors that say what to do, and leaves no resources open.
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ from typing import Any
 
 from flowgpt_magic.errors import FlowGptWarning
 from flowgpt_magic.testing import contract, contract_replies
-from flowgpt_magic.testing.contract import Case, NotKeptError, told
-from flowgpt_magic.testing.isolation import StuckError, complaints
+from flowgpt_magic.testing.contract import Subject, ViolationError, describe_error
+from flowgpt_magic.testing.isolation import LoopBlockedError, interpreter_warnings
 
-PROMPT = "Count from one to ten, in words, separated by spaces."
+COUNTING_PROMPT = "Count from one to ten, in words, separated by spaces."
 
-Point = Callable[[Case], None]
-# What is checked in one stage makes no sense where an earlier one has failed.
-STAGES: tuple[tuple[Point, ...], ...] = (
-    (contract.is_a_class,),
+Check = Callable[[Subject], None]
+# A stage is only run if all earlier ones have passed.
+STAGES: tuple[tuple[Check, ...], ...] = (
+    (contract.check_base_classes,),
     (
-        contract.has_attributes,
-        contract.can_be_called,
-        contract.knows_its_models,
-        contract.begins_nothing,
-        contract.is_found,
+        contract.check_attributes,
+        contract.check_signature,
+        contract.check_models,
+        contract.check_no_work,
+        contract.check_registration,
     ),
-    (contract_replies.streams,),
+    (contract_replies.check_stream,),
     (
-        contract_replies.answers_again,
-        contract_replies.leaves_messages_alone,
-        contract_replies.stops_when_left,
-        contract_replies.stops_when_cancelled,
-        contract_replies.answers_two_at_once,
-        contract_replies.takes_images,
-        contract_replies.keeps_to_a_schema,
-        contract_replies.lists_models,
-        contract_replies.fails_well,
-        contract_replies.lets_others_run,
-        contract_replies.leaves_nothing,
+        contract_replies.check_second_loop,
+        contract_replies.check_messages_unchanged,
+        contract_replies.check_early_close,
+        contract_replies.check_cancellation,
+        contract_replies.check_concurrency,
+        contract_replies.check_images,
+        contract_replies.check_schema,
+        contract_replies.check_model_list,
+        contract_replies.check_errors,
+        contract_replies.check_blocking,
+        contract_replies.check_leftovers,
     ),
 )
 
 
 class ContractError(AssertionError):
-    """A provider does not keep the contract; ``broken`` holds a sentence for each point that it does not keep."""
+    """A provider violates the contract; ``violations`` holds a sentence for each point."""
 
-    def __init__(self, provider: str, broken: Sequence[str]) -> None:
-        self.broken = list(broken)
-        lines = "".join(f"\n- {each}" for each in self.broken)
-        super().__init__(f"{provider} does not keep the contract of a provider:{lines}")
+    def __init__(self, provider: str, violations: Sequence[str]) -> None:
+        self.violations = list(violations)
+        lines = "".join(f"\n- {violation}" for violation in self.violations)
+        super().__init__(f"{provider} violates the provider contract:{lines}")
 
 
 def check_provider(
@@ -59,47 +59,54 @@ def check_provider(
     *,
     name: str | None = None,
     model: str | None = None,
-    prompt: str = PROMPT,
+    prompt: str = COUNTING_PROMPT,
     failing: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     patience: float = 60.0,
     **settings: Any,
 ) -> list[str]:
-    """The points of the contract that ``provider_class`` keeps, all of them; asks it about ten times.
+    """Check that a provider keeps the contract; return its points, one sentence each. Sends about ten prompts.
 
-    ``model`` is asked ``prompt``, with ``settings`` as keyword arguments. With ``name``, it must be installed under it.
-    ``failing`` are keyword arguments (or several such mappings; ``model`` may be among them) with which it must fail,
-    such as a wrong key; ``()`` says that there are none. A reply may take ``patience`` seconds. Raises
-    ``ContractError``, which lists every point that is not kept and what to do; warns of what could not be told.
+    Raises ``ContractError``, which lists every violated point and what to do. Warns about what could not be checked.
+
+    Args:
+        provider_class: the class to check.
+        name: the name under which it must be installed; None does not check that.
+        model: the model to ask; None is the provider's default.
+        prompt: what to ask; the answer should be longer than one chunk.
+        failing: keyword arguments with which the provider must fail, such as a wrong key; or several such mappings.
+            They may contain ``model``. ``()`` says that there are none, None warns that errors were not checked.
+        patience: seconds that a reply may take.
+        settings: further keyword arguments for the provider, as in a call.
     """
     cases = [failing] if isinstance(failing, Mapping) else list(failing or ())
-    case = Case(provider_class, name, model, prompt, cases, patience, settings)
-    kept: list[str] = []
-    broken: list[str] = []
-    with complaints() as heard:
+    subject = Subject(provider_class, name, model, prompt, cases, patience, settings)
+    satisfied: list[str] = []
+    violations: list[str] = []
+    with interpreter_warnings() as complaints:
         for stage in STAGES:
-            for point in stage:
-                _check(point, case, kept, broken)
-            if broken:
+            for check in stage:
+                _run(check, subject, satisfied, violations)
+            if violations:
                 break
-    broken += [f"the interpreter complains: {each}" for each in heard]
-    if broken:
-        raise ContractError(getattr(provider_class, "__name__", repr(provider_class)), broken)
-    if failing is None and not case.address_setting:
-        text = "its errors were not checked: name settings with which it fails, failing={…}, or say failing=()"
+    violations += [f"the interpreter warns: {complaint}" for complaint in complaints]
+    if violations:
+        raise ContractError(getattr(provider_class, "__name__", repr(provider_class)), violations)
+    if failing is None and not subject.address_setting:
+        text = "its errors were not checked: pass settings with which it fails, failing={…}, or failing=()"
         warnings.warn(f"{provider_class.__name__}: {text}", FlowGptWarning, stacklevel=2)
-    return kept
+    return satisfied
 
 
-def _check(point: Point, case: Case, kept: list[str], broken: list[str]) -> None:
-    sentence = (point.__doc__ or point.__name__).strip()
+def _run(check: Check, subject: Subject, satisfied: list[str], violations: list[str]) -> None:
+    sentence = (check.__doc__ or check.__name__).strip()
     try:
-        point(case)
-    except NotKeptError as error:
-        broken.append(f"{sentence} But {error}.")
-    except StuckError:
-        broken.append(f"{sentence} But it did not give the event loop back: it waits without await, or for ever.")
-        raise ContractError(case.provider.__name__, broken) from None
+        check(subject)
+    except ViolationError as error:
+        violations.append(f"{sentence} But {error}.")
+    except LoopBlockedError:
+        violations.append(f"{sentence} But it blocks the event loop: it waits without await, or for ever.")
+        raise ContractError(subject.provider.__name__, violations) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the provider's own code, which may raise anything
-        broken.append(f"{sentence} But it raises {told(error)}.")
+        violations.append(f"{sentence} But it raises {describe_error(error)}.")
     else:
-        kept.append(sentence)
+        satisfied.append(sentence)

@@ -1,6 +1,6 @@
-"""The contract of a provider, point by point: what can be told before it is asked anything.
+"""The points of the provider contract that are checked without a prompt.
 
-A point is a function whose docstring is the sentence that must be true.
+Each point is a function; its docstring is the sentence that must be true.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.registry import find_provider
 from flowgpt_magic.settings import TABLE, load
-from flowgpt_magic.testing.isolation import Trials
+from flowgpt_magic.testing.isolation import IsolatedRuns
 
-AT_ONCE = 1.0  # seconds within which a provider has stopped
-NOBODY = "no-such-model-0"
-TYPES: dict[str, type] = {
+STOP_TIMEOUT = 1.0  # seconds for a provider to stop
+UNKNOWN_MODEL = "no-such-model-0"
+ATTRIBUTE_TYPES: dict[str, type] = {
     "url": str,
     "about": str,
     "working": bool,
@@ -41,7 +41,7 @@ TYPES: dict[str, type] = {
     "models": list,
     "model_aliases": dict,
 }
-WORK = {  # what is no building of a generator, by the name of the C function that does it
+SIDE_EFFECTS = {  # by the name of the C function; creating a generator has none
     "open": "opens a file",
     "connect": "opens a connection",
     "getaddrinfo": "looks up a host",
@@ -53,13 +53,13 @@ WORK = {  # what is no building of a generator, by the name of the C function th
 }
 
 
-class NotKeptError(Exception):
-    """One point is not kept; says which, and what to do."""
+class ViolationError(Exception):
+    """One point is violated; the text says how, and what to do."""
 
 
 @dataclass
-class Case:
-    """What is checked, and what was seen of it by now."""
+class Subject:
+    """The provider that is checked, with what has been observed so far."""
 
     provider: Any
     name: str | None
@@ -68,213 +68,221 @@ class Case:
     failing: Sequence[Mapping[str, Any]]
     patience: float
     settings: Mapping[str, Any]
-    trials: Trials = field(default_factory=Trials)
+    isolated: IsolatedRuns = field(default_factory=IsolatedRuns)
     answer: str = ""
-    repeats: bool = False  # does the same prompt get the same answer?
+    repeats: bool = False  # the same prompt gets the same answer
 
     @property
     def address_setting(self) -> str:
-        """The setting that says which server is asked; empty where the provider takes none."""
+        """The setting with the server's address; empty if the provider takes none."""
         name: str = self.provider.address_setting
         return name if name in self.provider.settings else ""
 
     def ask(self, messages: Messages, **more: Any) -> AsyncGenerator[str | Usage | Extras, None]:
-        """The chunks of an answer, not asked for yet; ``more`` goes before the settings, and may name a model."""
-        given = {**self.settings, **more}
-        model = given.pop("model", None) or self.provider.get_model(self.model)
+        """A generator of the reply's chunks; ``more`` overrides the settings and may contain ``model``."""
+        options = {**self.settings, **more}
+        model = options.pop("model", None) or self.provider.get_model(self.model)
         chunks: AsyncGenerator[str | Usage | Extras, None] = self.provider.create_async_generator(
-            model, messages, **given
+            model, messages, **options
         )
         return chunks
 
     def prompted(self, more: str = "") -> list[dict[str, str]]:
-        """The prompt alone, with ``more`` behind it."""
+        """The prompt followed by ``more``, as messages."""
         return [{"role": "user", "content": self.prompt + more}]
 
     def talk(self) -> list[dict[str, str]]:
         """Messages of each kind that the provider says it takes."""
-        talk = [{"role": "system", "content": "Be brief."}] if self.provider.supports_system_message else []
+        messages = [{"role": "system", "content": "Be brief."}] if self.provider.supports_system_message else []
         if self.provider.supports_message_history:
-            talk += [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello to you."}]
-        return talk + self.prompted()
+            messages += [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello to you."}]
+        return messages + self.prompted()
 
     def run(self, work: Callable[[], Coroutine[Any, Any, Any]], situation: str) -> Any:
-        """What ``work`` returns or raises, on a loop of its own; ``NotKeptError`` where it does not end."""
+        """Run ``work`` on an event loop of its own; ``ViolationError`` if it does not end."""
 
         async def in_task() -> Any:
             try:
                 return await work()
-            except SystemExit as error:  # it would end the loop, and leave nobody to tell
-                raise NotKeptError(f"it raises {told(error)}, {situation}") from None
+            except SystemExit as error:  # it would end the loop without a report
+                raise ViolationError(f"it raises {describe_error(error)}, {situation}") from None
 
         async def in_time() -> Any:
             task = asyncio.create_task(in_task())
             await asyncio.wait({task}, timeout=self.patience)
             if not task.done():
                 task.cancel()
-                await asyncio.wait({task}, timeout=AT_ONCE)
-                raise NotKeptError(f"it does not end within {self.patience:g} s, {situation}; patience= gives it more")
+                await asyncio.wait({task}, timeout=STOP_TIMEOUT)
+                raise ViolationError(
+                    f"it does not end within {self.patience:g} s, {situation}; patience= sets a longer limit"
+                )
             return task.result()
 
         try:
-            return self.trials.run(in_time, situation, self.patience + 5 * AT_ONCE)
+            return self.isolated.run(in_time, situation, self.patience + 5 * STOP_TIMEOUT)
         except asyncio.CancelledError:
-            raise NotKeptError(f"it raises CancelledError though nobody cancelled it, {situation}") from None
+            raise ViolationError(f"it raises CancelledError although it was not cancelled, {situation}") from None
 
 
-def told(error: BaseException) -> str:
-    """Kind and message, for a sentence that goes on."""
+def describe_error(error: BaseException) -> str:
+    """Class and message without the full stop, for the middle of a sentence."""
     message = error.clause if isinstance(error, FlowGptError) else str(error).rstrip(".")
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def is_a_class(case: Case) -> None:
+def check_base_classes(subject: Subject) -> None:
     """It is a class that derives from AsyncGeneratorProvider and ProviderModelMixin."""
-    found = case.provider
-    if not isinstance(found, type):
-        raise NotKeptError(f"{found!r} is no class: name the class itself, here and in the entry point")
+    provider = subject.provider
+    if not isinstance(provider, type):
+        raise ViolationError(f"{provider!r} is not a class: pass the class itself, here and in the entry point")
     for base in (AsyncGeneratorProvider, ProviderModelMixin):
-        if not issubclass(found, base):
-            raise NotKeptError(f"it does not derive from {base.__name__}: class {found.__name__}({base.__name__}, …)")
+        if not issubclass(provider, base):
+            hint = f"class {provider.__name__}({base.__name__}, …)"
+            raise ViolationError(f"it does not derive from {base.__name__}: {hint}")
 
 
-def has_attributes(case: Case) -> None:
-    """Its attributes are of the types of the contract."""
-    for name, kind in TYPES.items():
-        value = getattr(case.provider, name)
+def check_attributes(subject: Subject) -> None:
+    """Its attributes have the types of the contract."""
+    for name, kind in ATTRIBUTE_TYPES.items():
+        value = getattr(subject.provider, name)
         if not isinstance(value, kind):
-            raise NotKeptError(f"{name} is {value!r}: it must be a {kind.__name__}")
+            raise ViolationError(f"{name} is {value!r}: it must be a {kind.__name__}")
     for name, kind in (("models", str), ("settings", str), ("model_aliases", str)):
-        wrong = [each for each in getattr(case.provider, name) if not isinstance(each, kind)]
+        wrong = [value for value in getattr(subject.provider, name) if not isinstance(value, kind)]
         if wrong:
-            raise NotKeptError(f"{name} holds {wrong[0]!r}: it must hold text only")
-    for name in case.provider.settings:
+            raise ViolationError(f"{name} contains {wrong[0]!r}: it must contain only text")
+    for name in subject.provider.settings:
         if name not in TABLE:
-            raise NotKeptError(f"settings names {name!r}, which is no setting; there are: {', '.join(TABLE)}")
+            raise ViolationError(
+                f"settings contains {name!r}, which is not a setting; the settings are: {', '.join(TABLE)}"
+            )
 
 
-def can_be_called(case: Case) -> None:
-    """create_async_generator takes the model, the messages, and keyword arguments it does not know."""
-    method = inspect.getattr_static(case.provider, "create_async_generator")
+def check_signature(subject: Subject) -> None:
+    """create_async_generator takes the model, the messages, and unknown keyword arguments."""
+    method = inspect.getattr_static(subject.provider, "create_async_generator")
     if not isinstance(method, (classmethod, staticmethod)):
-        raise NotKeptError("create_async_generator must be a classmethod: it is called on the class")
+        raise ViolationError("create_async_generator must be a classmethod: it is called on the class")
     if method is vars(AsyncGeneratorProvider)["create_async_generator"]:
-        raise NotKeptError("it does not define create_async_generator, which is what answers")
-    signature = inspect.signature(case.provider.create_async_generator)
+        raise ViolationError("it does not define create_async_generator")
+    signature = inspect.signature(subject.provider.create_async_generator)
     try:
         signature.bind("model", [], proxy=None, temperature=0.5, flowgpt_magic_unknown=True)
     except TypeError as error:
         wanted = "(cls, model, messages, proxy=None, temperature=0.7, **kwargs)"
-        raise NotKeptError(
+        raise ViolationError(
             f"create_async_generator{signature} cannot be called: {error}; let it take {wanted}"
         ) from None
-    if case.provider.supports_schema and "schema" not in signature.parameters:
-        raise NotKeptError("supports_schema is True, but create_async_generator takes no schema: let it, or say False")
+    if subject.provider.supports_schema and "schema" not in signature.parameters:
+        raise ViolationError(
+            "supports_schema is True, but create_async_generator has no parameter schema: add it, or set False"
+        )
 
 
-def knows_its_models(case: Case) -> None:
-    """It knows its models, and refuses or takes every other name."""
-    cls = case.provider
-    default, known = _default(cls), cls.get_models()
-    if not isinstance(known, list) or not all(isinstance(each, str) for each in known):
-        raise NotKeptError(f"get_models() returns {known!r}: it must return a list of names")
-    known.append(NOBODY)
-    changed = NOBODY in cls.get_models()
-    known.remove(NOBODY)
+def check_models(subject: Subject) -> None:
+    """It lists its models, and either refuses or accepts every other name."""
+    cls = subject.provider
+    default, models = _default(cls), cls.get_models()
+    if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
+        raise ViolationError(f"get_models() returns {models!r}: it must return a list of names")
+    models.append(UNKNOWN_MODEL)
+    changed = UNKNOWN_MODEL in cls.get_models()
+    models.remove(UNKNOWN_MODEL)
     if changed:
-        raise NotKeptError("get_models() returns its own list: return a copy, which the caller may change")
-    open_to_all = takes_any(cls)
+        raise ViolationError("get_models() returns its own list: return a copy that the caller may change")
+    accepts_any = accepts_any_model(cls)
     for alias, target in cls.model_aliases.items():
-        if cls.get_model(alias) != target or not (open_to_all or target in known):
-            raise NotKeptError(f"model_aliases says {alias!r} is {target!r}, but get_model or get_models do not")
-    if not open_to_all and default is not None and default not in known:
-        raise NotKeptError(f"the default model {default!r} is not among get_models(): {', '.join(known)}")
+        if cls.get_model(alias) != target or not (accepts_any or target in models):
+            raise ViolationError(f"model_aliases maps {alias!r} to {target!r}, but get_model or get_models do not")
+    if not accepts_any and default is not None and default not in models:
+        raise ViolationError(f"the default model {default!r} is not among get_models(): {', '.join(models)}")
     if not isinstance(cls.would_answer(load()), str):
-        raise NotKeptError("would_answer() must return text, empty where nothing is missing")
+        raise ViolationError("would_answer() must return text, empty if nothing is missing")
 
 
 def _default(cls: Any) -> str | None:
-    """The default model; None where there is none, and the error says that a model must be named."""
+    """The default model; None if there is none and ``get_model`` asks for a name."""
     try:
         default, same = cls.get_model(None), cls.get_model("")
     except ModelNotSupportedError:
         return None
     if not isinstance(default, str) or not default or same != default:
-        raise NotKeptError(
+        raise ViolationError(
             f"get_model(None) returns {default!r}: without a name it must return the default model, or raise "
-            "ModelNotSupportedError that asks for one"
+            "ModelNotSupportedError that asks for a name"
         )
     return default
 
 
-def takes_any(cls: Any) -> bool:
-    """Is every name a model? Raises ``NotKeptError`` where an unknown one is neither taken nor refused."""
+def accepts_any_model(cls: Any) -> bool:
+    """Return whether every name is a model; ``ViolationError`` if an unknown one is neither accepted nor refused."""
     try:
-        found = cls.get_model(NOBODY)
+        model = cls.get_model(UNKNOWN_MODEL)
     except ModelNotSupportedError:
         return False
     except Exception as error:  # the provider's own code, which may raise anything
-        raise NotKeptError(
-            f"get_model() of an unknown name raises {told(error)}: raise ModelNotSupportedError with the known names"
+        raise ViolationError(
+            f"get_model() of an unknown name raises {describe_error(error)}: raise ModelNotSupportedError"
         ) from error
-    if isinstance(found, str) and found:
+    if isinstance(model, str) and model:
         return True
-    raise NotKeptError(
-        f"get_model() of an unknown name returns {found!r}: raise ModelNotSupportedError, or return the name"
+    raise ViolationError(
+        f"get_model() of an unknown name returns {model!r}: raise ModelNotSupportedError, or return the name"
     )
 
 
-def begins_nothing(case: Case) -> None:
-    """Calling create_async_generator does nothing: no work and no judgement before the first chunk."""
+def check_no_work(subject: Subject) -> None:
+    """Calling create_async_generator does no work: it begins with the first chunk."""
     threads = threading.active_count()
     try:
-        with _seen_at_work() as work:
-            made = case.provider.create_async_generator(NOBODY, None, **case.settings)
+        with _side_effects() as effects:
+            generator = subject.provider.create_async_generator(UNKNOWN_MODEL, None, **subject.settings)
     except Exception as error:  # the provider's own code, which may raise anything
-        raise NotKeptError(
-            f"calling create_async_generator raises {told(error)}: judge arguments when the first chunk is asked for"
+        raise ViolationError(
+            f"calling create_async_generator raises {describe_error(error)}: "
+            "check arguments when the first chunk is requested"
         ) from error
-    if inspect.iscoroutine(made):
-        made.close()
-        raise NotKeptError(
+    if inspect.iscoroutine(generator):
+        generator.close()
+        raise ViolationError(
             "create_async_generator returns a coroutine: write it with async def and yield, not with return"
         )
-    if not isinstance(made, AsyncGenerator):
-        raise NotKeptError(f"create_async_generator returns {made!r}: write it with async def and yield")
+    if not isinstance(generator, AsyncGenerator):
+        raise ViolationError(f"create_async_generator returns {generator!r}: write it with async def and yield")
     if threading.active_count() > threads:
-        work.append(WORK["start_new_thread"])
-    if work:
-        seen = ", ".join(dict.fromkeys(work))
-        raise NotKeptError(f"calling create_async_generator {seen}: do that when the first chunk is asked for")
+        effects.append(SIDE_EFFECTS["start_new_thread"])
+    if effects:
+        text = ", ".join(dict.fromkeys(effects))
+        raise ViolationError(f"calling create_async_generator {text}: do that when the first chunk is requested")
 
 
 @contextmanager
-def _seen_at_work() -> Iterator[list[str]]:
-    """What this thread does meanwhile that takes time or leaves the process."""
-    seen: list[str] = []
+def _side_effects() -> Iterator[list[str]]:
+    """Collect what this thread does inside the block that takes time or leaves the process."""
+    effects: list[str] = []
 
-    def look(_frame: FrameType, event: str, called: Any) -> None:
+    def observe(_frame: FrameType, event: str, called: Any) -> None:
         name = getattr(called, "__name__", "")
-        if event == "c_call" and name in WORK:
-            seen.append(WORK[name])
+        if event == "c_call" and name in SIDE_EFFECTS:
+            effects.append(SIDE_EFFECTS[name])
 
     before = sys.getprofile()
-    sys.setprofile(look)
+    sys.setprofile(observe)
     try:
-        yield seen
+        yield effects
     finally:
         sys.setprofile(before)
 
 
-def is_found(case: Case) -> None:
+def check_registration(subject: Subject) -> None:
     """It is found by its name."""
-    if case.name is None:
+    if subject.name is None:
         return
     try:
-        found = find_provider(case.name)
+        installed = find_provider(subject.name)
     except ProviderNotFoundError as error:
-        raise NotKeptError(
+        raise ViolationError(
             f'{error} Name it in pyproject.toml under [project.entry-points."flowgpt_magic.providers"], and install it'
         ) from None
-    if found is not case.provider:
-        raise NotKeptError(f"the provider {case.name!r} that is installed is another class, {found!r}")
+    if installed is not subject.provider:
+        raise ViolationError(f"the installed provider {subject.name!r} is another class, {installed!r}")

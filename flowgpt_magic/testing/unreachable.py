@@ -1,4 +1,4 @@
-"""Two addresses on this machine for tests: one where nobody listens, and one that takes a request and says nothing."""
+"""Two local addresses: one that refuses connections, and one that accepts them but never answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def closed_address() -> str:
-    """The URL of a port nobody listens on."""
+    """The URL of a port that refuses connections."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -16,6 +16,6 @@ def closed_address() -> str:
 
 @contextmanager
 def silent_server() -> Iterator[str]:
-    """The URL of a port that takes connections, and never answers; as long as this lasts."""
+    """The URL of a port that accepts connections and never answers, inside the block."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"

@@ -158,5 +158,5 @@ def test_every_point_that_is_not_kept_is_listed():
     with pytest.raises(ContractError) as caught:
         check_provider(provider(careless), failing=())
 
-    assert len(caught.value.broken) == 2
+    assert len(caught.value.violations) == 2
     assert str(caught.value).count("\n- ") == 2

@@ -13,17 +13,17 @@ from flowgpt_magic.errors import ModelNotSupportedError
 from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.testing import check_provider
-from flowgpt_magic.testing.contract import told
+from flowgpt_magic.testing.contract import describe_error
 from tests.contracts import POINTS, broken, good, provider, the_broken
 
 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (provider()(), "is no class"),
+        (provider()(), "is not a class"),
         (provider(bases=(AsyncGeneratorProvider,)), "does not derive from ProviderModelMixin"),
         (provider(bases=(ProviderModelMixin,)), "does not derive from AsyncGeneratorProvider"),
-        (3, "3 is no class"),
+        (3, "3 is not a class"),
     ],
     ids=["instance", "no models", "no generator", "number"],
 )
@@ -37,10 +37,10 @@ def test_what_is_no_provider_class_is_told_so_and_nothing_else(found, said):
         ({"url": None}, "url is None: it must be a str"),
         ({"working": "yes"}, "working is 'yes': it must be a bool"),
         ({"models": ("m",)}, "models is ('m',): it must be a list"),
-        ({"models": ["m", 3]}, "models holds 3"),
+        ({"models": ["m", 3]}, "models contains 3"),
         ({"settings": ["proxy"]}, "settings is ['proxy']: it must be a tuple"),
         ({"address_setting": None}, "address_setting is None: it must be a str"),
-        ({"settings": ("nonsense",)}, "settings names 'nonsense', which is no setting"),
+        ({"settings": ("nonsense",)}, "settings contains 'nonsense', which is not a setting"),
     ],
 )
 def test_attributes_of_another_type_are_named(members, said):
@@ -82,7 +82,7 @@ def test_a_schema_that_is_promised_must_be_taken():
     [
         ({"default_model": ""}, "get_model(None) returns '': without a name it must return the default model"),
         ({"default_model": "other"}, "the default model 'other' is not among get_models(): m"),
-        ({"model_aliases": {"short": "other"}}, "model_aliases says 'short' is 'other'"),
+        ({"model_aliases": {"short": "other"}}, "model_aliases maps 'short' to 'other'"),
         ({"get_models": classmethod(lambda cls: cls.models)}, "returns its own list: return a copy"),
         ({"get_models": classmethod(lambda cls: ("m",))}, "it must return a list of names"),
         (
@@ -183,7 +183,7 @@ def test_a_plain_method_that_returns_a_generator_is_fine():
 def test_work_before_the_first_chunk_is_seen(method, said):
     found = the_broken(provider(method))
 
-    assert found.startswith("Calling create_async_generator does nothing")
+    assert found.startswith("Calling create_async_generator does no work")
     assert said in found
 
 
@@ -207,23 +207,23 @@ def test_a_name_that_is_not_installed_is_told_how_to():
 
 
 def test_a_name_that_is_another_ones_is_told_so():
-    assert "the provider 'echo' that is installed is another class" in the_broken(provider(), name="echo")
+    assert "the installed provider 'echo' is another class" in the_broken(provider(), name="echo")
 
 
 def test_a_name_that_is_installed_is_found(monkeypatch):
     found = provider()
 
-    class Point:
+    class Check:
         value = "theirs:Theirs"
         load = staticmethod(lambda: found)
 
-    points = {**registry._entry_points(), "theirs": Point}
+    points = {**registry._entry_points(), "theirs": Check}
     monkeypatch.setattr(registry, "_entry_points", lambda: points)
 
     assert check_provider(found, name="theirs", failing=()) == POINTS
 
 
 def test_what_a_provider_raises_stands_in_a_sentence_that_goes_on():
-    assert told(ModelNotSupportedError("no such model")) == "ModelNotSupportedError: no such model"
-    assert told(ValueError("no such model.")) == "ValueError: no such model"
-    assert told(ValueError()) == "ValueError"
+    assert describe_error(ModelNotSupportedError("no such model")) == "ModelNotSupportedError: no such model"
+    assert describe_error(ValueError("no such model.")) == "ValueError: no such model"
+    assert describe_error(ValueError()) == "ValueError"

@@ -70,14 +70,14 @@ async def cancels_itself(cls, model, messages, **kwargs):
     ("method", "said"),
     [
         (yields_bytes, "it yields b'two': yield text"),
-        (yields_nothing, "is empty: check it, or give it another prompt"),
+        (yields_nothing, "is empty: check it, or pass another prompt"),
         (extras_first, "it yields text or a second Extras after an Extras"),
         (extras_twice, "it yields text or a second Extras after an Extras"),
-        (counts_first, "it yields a Usage at place 1 of 2"),
-        (counts_twice, "it yields a Usage at place 2 of 3"),
+        (counts_first, "it yields a Usage at position 1 of 2"),
+        (counts_twice, "it yields a Usage at position 2 of 3"),
         (fails, "it raises ProviderError: the model is overloaded"),
         (exits, "it raises SystemExit: 3"),
-        (cancels_itself, "it raises CancelledError though nobody cancelled it"),
+        (cancels_itself, "it raises CancelledError although it was not cancelled"),
     ],
 )
 def test_an_answer_that_is_none_ends_the_test(method, said):
@@ -92,13 +92,13 @@ def test_an_answer_that_never_comes_ends_the_test():
         await asyncio.Event().wait()
         yield ""
 
-    assert "it does not end within 0.05 s, read to its end; patience= gives it more" in the_broken(
+    assert "it does not end within 0.05 s, read to its end; patience= sets a longer limit" in the_broken(
         provider(silent), patience=0.05
     )
 
 
 def test_a_loop_that_is_not_given_back_ends_the_test(monkeypatch):
-    monkeypatch.setattr("flowgpt_magic.testing.contract.AT_ONCE", 0.02)
+    monkeypatch.setattr("flowgpt_magic.testing.contract.STOP_TIMEOUT", 0.02)
     released = threading.Event()
 
     async def stuck(cls, model, messages, **kwargs):
@@ -110,7 +110,7 @@ def test_a_loop_that_is_not_given_back_ends_the_test(monkeypatch):
     finally:
         released.set()
 
-    assert "it did not give the event loop back" in found
+    assert "it blocks the event loop" in found
 
 
 async def test_what_works_on_one_loop_only_is_seen():
@@ -152,7 +152,7 @@ async def edits(cls, model, messages, **kwargs):
 
 @pytest.mark.parametrize("method", [appends, edits])
 def test_messages_that_are_changed_are_seen(method):
-    assert "it changes the messages it was given" in the_broken(provider(method), failing=())
+    assert "it changes the messages that it was given" in the_broken(provider(method), failing=())
 
 
 async def dumps(cls, model, messages, **kwargs):
@@ -199,12 +199,14 @@ def test_keyword_arguments_that_are_passed_on_to_who_knows_none_are_seen():
 
     found = the_broken(provider(passes_on), failing=())
 
-    assert found.startswith("It stops at once when it is left after the first chunk, and takes keyword arguments")
+    assert found.startswith(
+        "It stops immediately when it is closed after the first chunk, and takes unknown keyword arguments"
+    )
     assert "TypeError" in found
 
 
 def test_a_slow_close_is_seen(monkeypatch):
-    monkeypatch.setattr("flowgpt_magic.testing.contract_replies.AT_ONCE", 0.05)
+    monkeypatch.setattr("flowgpt_magic.testing.contract_replies.STOP_TIMEOUT", 0.05)
 
     async def slow_to_close(cls, model, messages, **kwargs):
         cls.get_model(model)
@@ -227,7 +229,7 @@ def test_a_cancellation_that_is_swallowed_is_seen():
 
     found = broken(provider(deaf), failing=())
 
-    assert any("it goes on after its task was cancelled" in each for each in found)
+    assert any("it continues after its task was cancelled" in each for each in found)
 
 
 def test_a_cancellation_that_is_turned_into_an_error_is_seen():
@@ -260,7 +262,7 @@ def test_replies_that_mix_are_seen():
 
     found = broken(Shared, failing=())
 
-    assert any(each.startswith("Two replies at once do not mix.") for each in found)
+    assert any(each.startswith("Two replies at the same time do not mix.") for each in found)
 
 
 @pytest.mark.parametrize("models", [("m",), None, [1]])
@@ -342,11 +344,11 @@ def failing_with(error: BaseException):
 def test_a_foreign_error_is_named_with_what_to_raise():
     found = the_broken(failing_with(json.JSONDecodeError("Expecting value", "", 0)))
 
-    assert "with fail=True it raises json.decoder.JSONDecodeError: raise a kind of ProviderError" in found
+    assert "with fail=True it raises json.decoder.JSONDecodeError: raise a subclass of ProviderError" in found
 
 
 def test_no_error_where_one_was_due_is_seen():
-    assert "with key=… it does not fail, though it was said to" in the_broken(
+    assert "with key=… it does not fail, although it should" in the_broken(
         failing_with(ProviderError("no")), failing={"key": "abcdef"}
     )
 
@@ -354,7 +356,7 @@ def test_no_error_where_one_was_due_is_seen():
 def test_an_error_that_shows_a_key_is_seen_and_the_key_not_shown():
     found = the_broken(failing_with(ProviderError("bad key s3cr3t")), failing={"fail": True, "key": "s3cr3t"})
 
-    assert found.endswith("But with fail=True, key=… its error shows the key: leave that out.")
+    assert found.endswith("But with fail=True, key=… its error shows the key: remove it.")
     assert "s3cr3t" not in found
 
 
@@ -408,7 +410,7 @@ async def test_an_unreachable_server_is_tried_without_being_asked_for():
     async with serving(replying(line("hi"))) as server:
         found = await asyncio.to_thread(broken, http(asks), failing=None, base_url=server.url)
 
-    assert any("it raises ConnectionRefusedError: raise a kind of ProviderError" in each for each in found)
+    assert any("it raises ConnectionRefusedError: raise a subclass of ProviderError" in each for each in found)
 
 
 async def test_a_silent_server_is_one_to_be_cancelled_at():
@@ -430,14 +432,14 @@ async def test_a_silent_server_is_one_to_be_cancelled_at():
     async with serving(replying(line("hi"))) as server:
         found = await asyncio.to_thread(broken, http(deaf), failing=None, base_url=server.url)
 
-    assert any("it goes on after its task was cancelled" in each for each in found)
+    assert any("it continues after its task was cancelled" in each for each in found)
 
 
 # What does not, in all of that
 
 
 def test_a_provider_that_blocks_is_seen(monkeypatch):
-    monkeypatch.setattr("flowgpt_magic.testing.contract_replies.BLOCKED", 0.1)
+    monkeypatch.setattr("flowgpt_magic.testing.contract_replies.MAX_BLOCK", 0.1)
 
     async def blocks(cls, model, messages, **kwargs):
         cls.get_model(model)
@@ -447,7 +449,7 @@ def test_a_provider_that_blocks_is_seen(monkeypatch):
 
     found = the_broken(provider(blocks), failing=())
 
-    assert found.startswith("It keeps nothing else from running while it waits. But nothing else could run for 0.")
+    assert found.startswith("It does not block the event loop. But the event loop was blocked for 0.")
 
 
 def test_a_task_that_is_left_running_is_seen(monkeypatch):
@@ -476,7 +478,7 @@ def test_a_generator_that_is_left_to_the_collector_is_seen():
 
     found = the_broken(provider(outer), failing=())
 
-    assert "inner, left to the garbage collector, left after the first chunk" in found
+    assert "inner, left to the garbage collector, closed after the first chunk" in found
     assert "aclosing()" in found
 
 

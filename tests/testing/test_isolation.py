@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from flowgpt_magic.testing import check_provider
-from flowgpt_magic.testing.isolation import StuckError, Trials, complaints
+from flowgpt_magic.testing.isolation import IsolatedRuns, LoopBlockedError, interpreter_warnings
 from tests.contracts import POINTS, broken, provider
 
 
@@ -53,7 +53,7 @@ async def fails_unseen(cls, model, messages, **kwargs):
 def test_what_the_interpreter_complains_of_is_told(method, said):
     found = broken(provider(method), failing=())
 
-    assert all(each.startswith("the interpreter complains: ") for each in found)
+    assert all(each.startswith("the interpreter warns: ") for each in found)
     assert any(said in each for each in found)
 
 
@@ -82,12 +82,12 @@ async def test_it_returns_what_the_code_returns_and_raises_what_it_raises():
     async def fail() -> None:
         raise KeyError("no")
 
-    trials = Trials()
+    runs = IsolatedRuns()
 
-    assert trials.run(answer, "asked", 30) == 42
+    assert runs.run(answer, "asked", 30) == 42
     with pytest.raises(KeyError):
-        trials.run(fail, "asked", 30)
-    assert (trials.done, trials.left) == (2, {})
+        runs.run(fail, "asked", 30)
+    assert (runs.count, runs.leftovers) == (2, {})
 
 
 def test_each_time_it_is_another_loop_in_another_thread():
@@ -95,9 +95,9 @@ def test_each_time_it_is_another_loop_in_another_thread():
         return id(asyncio.get_running_loop()), threading.get_ident()
 
     kept = []
-    trials = Trials()
+    runs = IsolatedRuns()
     for _ in range(3):
-        kept.append(trials.run(where, "asked", 30))
+        kept.append(runs.run(where, "asked", 30))
         assert kept[-1][1] != threading.get_ident()
 
 
@@ -107,8 +107,8 @@ def test_what_does_not_come_back_is_given_up():
     async def stuck() -> None:
         released.wait(30)
 
-    with pytest.raises(StuckError):
-        Trials().run(stuck, "asked", 0.01)
+    with pytest.raises(LoopBlockedError):
+        IsolatedRuns().run(stuck, "asked", 0.01)
     released.set()
 
 
@@ -125,11 +125,11 @@ def test_a_task_that_cannot_be_cancelled_is_left_behind(monkeypatch):
     async def start() -> None:
         tasks.append(asyncio.create_task(deaf()))
 
-    trials = Trials()
-    trials.run(start, "asked", 30)
+    runs = IsolatedRuns()
+    runs.run(start, "asked", 30)
     released.set()
 
-    assert any("a task that does not end when it is cancelled" in each for each in trials.left)
+    assert any("a task that does not end when it is cancelled" in each for each in runs.leftovers)
 
 
 def test_a_task_that_fails_unseen_is_told():
@@ -140,10 +140,10 @@ def test_a_task_that_fails_unseen_is_told():
         asyncio.create_task(fail())  # noqa: RUF006
         await asyncio.sleep(0.01)
 
-    trials = Trials()
-    trials.run(start, "asked", 30)
+    runs = IsolatedRuns()
+    runs.run(start, "asked", 30)
 
-    assert trials.left == {"Task exception was never retrieved": "asked"}
+    assert runs.leftovers == {"Task exception was never retrieved": "asked"}
 
 
 def test_a_loop_that_is_stopped_is_an_error():
@@ -152,23 +152,23 @@ def test_a_loop_that_is_stopped_is_an_error():
         await asyncio.Event().wait()
 
     with pytest.raises((RuntimeError, asyncio.CancelledError)):
-        Trials().run(stop, "asked", 30)
+        IsolatedRuns().run(stop, "asked", 30)
 
 
 def test_the_first_trial_may_take_its_time():
     async def block() -> None:
         time.sleep(0.2)  # noqa: ASYNC251
 
-    trials = Trials()
-    trials.run(block, "asked", 30)
-    assert trials.longest_block == 0
-    trials.run(block, "asked", 30)
-    assert trials.longest_block > 0.1
+    runs = IsolatedRuns()
+    runs.run(block, "asked", 30)
+    assert runs.longest_block == 0
+    runs.run(block, "asked", 30)
+    assert runs.longest_block > 0.1
 
 
 def test_the_interpreters_hooks_are_put_back():
     hook, filters = sys.unraisablehook, list(warnings.filters)
-    with complaints() as heard:
+    with interpreter_warnings() as heard:
         warnings.warn("unclosed", ResourceWarning, stacklevel=1)
 
     assert (sys.unraisablehook, list(warnings.filters), heard) == (hook, filters, ["unclosed"])
