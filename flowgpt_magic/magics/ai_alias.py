@@ -53,7 +53,7 @@ def _owner(magic: Magic) -> str:
     return {"__main__": "this notebook", "": "another extension"}.get(package, package)
 
 
-def from_ai(line: str, cell: str | None) -> str:
+def translate_line(line: str, cell: str | None) -> str:
     """The line of an ``%ai`` or ``%%ai`` magic as ours: the ``-m`` of jupyter-ai holds parameters in JSON.
 
     Raises ``OptionError`` where that is not JSON.
@@ -77,13 +77,13 @@ def _option(parameter: tuple[str, Any]) -> str:
     return f"{own[name]} {shlex.quote(text)}" if name in own else f"-P {shlex.quote(f'{name}={text}')}"
 
 
-def ai_magic(kind: str) -> Callable[..., Any] | None:
+def find_ai_magic(kind: str) -> Callable[..., Any] | None:
     """The ``"line"`` or ``"cell"`` magic that is called ``ai``, None where there is none."""
     found: Callable[..., Any] | None = get_ipython().magics_manager.magics[kind].get("ai")
     return found
 
 
-def put_ai_magic(kind: str, magic: Callable[..., Any] | None) -> None:
+def set_ai_magic(kind: str, magic: Callable[..., Any] | None) -> None:
     """Put ``magic`` in its place; None takes it away. Cells are read for it while it is ours."""
     shell = get_ipython()
     shell.magics_manager.magics[kind].pop("ai", None)
@@ -91,18 +91,18 @@ def put_ai_magic(kind: str, magic: Callable[..., Any] | None) -> None:
         shell.magics_manager.magics[kind]["ai"] = magic
     transformers = shell.input_transformers_cleanup
     transformers[:] = [each for each in transformers if each not in AI_TRANSFORMERS]
-    if any(getattr(ai_magic(each), "is_ours", False) for each in ("line", "cell")):
+    if any(getattr(find_ai_magic(each), "is_ours", False) for each in ("line", "cell")):
         transformers[:0] = AI_TRANSFORMERS
 
 
-def ai_answer() -> Magic:
+def make_ai_magic() -> Magic:
     """A magic ``ai`` that is answered as ``flowgpt`` is."""
 
     @no_var_expand
     @needs_local_scope
     def ai(line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Ask a language model, as ``%flowgpt`` does."""
-        return get_ipython().magics_manager.registry["FlowGPT"].flowgpt(from_ai(line, cell), cell, local_ns)
+        return get_ipython().magics_manager.registry["FlowGPT"].flowgpt(translate_line(line, cell), cell, local_ns)
 
     ai.is_ours = True  # type: ignore[attr-defined]
     return ai

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.state import ShellState
 
 
-class Context(Protocol):
+class CompletionContext(Protocol):
     """What IPython tells a matcher: the cell, and where the cursor is in it."""
 
     full_text: str
@@ -25,7 +25,7 @@ class Context(Protocol):
     cursor_position: int
 
 
-class Nothing:
+class NoCompletions:
     """No items. IPython lets all its own matchers answer where ours has none, unless it seems to have some."""
 
     def __len__(self) -> int:
@@ -36,7 +36,7 @@ class Nothing:
 
 
 def matcher(
-    context: Context, shell: Any, state: ShellState | None, magics: tuple[str, ...] = ("flowgpt",)
+    context: CompletionContext, shell: Any, state: ShellState | None, magics: tuple[str, ...] = ("flowgpt",)
 ) -> dict[str, Any]:
     """For IPython's completer; ``state`` is None where the magics were not used yet, ``magics`` are their names."""
     text = context.full_text
@@ -47,7 +47,7 @@ def matcher(
     # JupyterLab breaks what an item is at a space, and shows the first word only.
     items = [Item(each.text, each.type.replace(" ", "\N{NO-BREAK SPACE}")) for each in found.items]
     return {
-        "completions": items or Nothing(),
+        "completions": items or NoCompletions(),
         "matched_fragment": text[found.start : cursor],
         "suppress": True,
         "ordered": True,

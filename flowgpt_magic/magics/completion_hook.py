@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Matcher = Callable[[Any], dict[str, Any]]  # takes a ``Cell``, as one of the newer API takes its context
+Matcher = Callable[[Any], dict[str, Any]]  # takes a ``CellContext``, as one of the newer API takes its context
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellContext:
     """What a matcher is told: the text of a cell, and where the cursor is in it."""
 
     full_text: str
@@ -23,7 +23,7 @@ class Cell:
     cursor_position: int
 
 
-class Hook:
+class CompletionHook:
     """What IPython calls with the line that the cursor is in."""
 
     def __init__(self, shell: Any, matcher: Matcher) -> None:
@@ -35,21 +35,21 @@ class Hook:
         completer = self._shell.Completer
         before = completer.text_until_cursor
         typed = completer.splitter.split_line(line, len(before))
-        return words(self._matcher, cell_of(line, before, *_edited(self._shell)), typed)
+        return completions(self._matcher, cell_context(line, before, *_edited(self._shell)), typed)
 
 
-def put_hook(shell: Any, matcher: Matcher) -> None:
+def install_hook(shell: Any, matcher: Matcher) -> None:
     """Let ``matcher`` answer."""
-    shell.Completer.magic_arg_matchers.insert(0, Hook(shell, matcher))
+    shell.Completer.magic_arg_matchers.insert(0, CompletionHook(shell, matcher))
 
 
-def take_hook(shell: Any) -> None:
+def remove_hook(shell: Any) -> None:
     """Take it back; nothing happens where there is none."""
     matchers = shell.Completer.magic_arg_matchers
-    matchers[:] = [each for each in matchers if not isinstance(each, Hook)]
+    matchers[:] = [each for each in matchers if not isinstance(each, CompletionHook)]
 
 
-def words(matcher: Matcher, cell: Cell, typed: str) -> list[str]:
+def completions(matcher: Matcher, cell: CellContext, typed: str) -> list[str]:
     """What could stand in the place of ``typed``, which is what IPython takes for the word before the cursor.
 
     IPython cuts words at other characters than the matcher does: the beginnings are made equal. Where nothing fits, and
@@ -67,7 +67,7 @@ def words(matcher: Matcher, cell: Cell, typed: str) -> list[str]:
     return offered or ([typed] if found.get("suppress") else [])
 
 
-def cell_of(line: str, before: str, code: object = None, cursor: object = None) -> Cell:
+def cell_context(line: str, before: str, code: object = None, cursor: object = None) -> CellContext:
     """The cell with ``line`` in it, of which ``before`` is left of the cursor.
 
     That is ``code`` with its ``cursor`` if the line there is the same, else the line alone.
@@ -75,8 +75,8 @@ def cell_of(line: str, before: str, code: object = None, cursor: object = None) 
     if isinstance(code, str) and isinstance(cursor, int):
         lines = code[:cursor].split("\n")
         if lines[-1] == before:
-            return Cell(code, len(lines) - 1, len(before))
-    return Cell(line, 0, len(before))
+            return CellContext(code, len(lines) - 1, len(before))
+    return CellContext(line, 0, len(before))
 
 
 def _edited(shell: Any) -> tuple[object, object]:

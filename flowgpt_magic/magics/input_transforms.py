@@ -8,10 +8,10 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
-CELL = re.compile(r"\s*%%(flowgpt|ai)(?![\w?])")
+CELL_MAGIC = re.compile(r"\s*%%(flowgpt|ai)(?![\w?])")
 # A statement that a magic may stand in: an assignment (chained, annotated, augmented), or one behind a colon. IPython
 # itself knows only the plain assignment.
-BEFORE = re.compile(
+STATEMENT_PREFIX = re.compile(
     r"""\s*(?:
         (?:(?:async\s+)?(?:if|elif|else|for|while|with|try|except|finally|def|class|case)\b[^#%]*:\s*)?
         (?:[^#%]*[^\s#%=!<>]\s*=\s*)?
@@ -32,7 +32,7 @@ def complete_cell(lines: list[str], name: str = "flowgpt") -> list[str]:
     """
     above = list(takewhile(lambda line: not line.strip() or line.lstrip().startswith("#"), lines))
     start = len(above)
-    found = CELL.match(lines[start]) if start < len(lines) else None
+    found = CELL_MAGIC.match(lines[start]) if start < len(lines) else None
     if found is None or found[1] != name:
         return lines
     line = lines[start].strip().removeprefix(f"%%{name}").strip()
@@ -67,7 +67,7 @@ def _as_call(line: str, name: str) -> str:
     start = line.index("%")
     before, magic = line[:start], OTHER_MAGIC.fullmatch(line[start:])
     balanced = before.count("'") % 2 == before.count('"') % 2 == 0
-    if magic is None or not balanced or not BEFORE.fullmatch(before):
+    if magic is None or not balanced or not STATEMENT_PREFIX.fullmatch(before):
         return line
     if magic[1] != name and not re.search(rf"(?<!%)%{name}[ \t]", magic[2]):
         return line
@@ -98,4 +98,4 @@ def is_whole_cell(request: dict[str, Any]) -> bool:
     """Is the cell one ``%%flowgpt`` magic, and not a magic around it, such as ``%%time``?"""
     code = str(request.get("content", {}).get("code", ""))
     lines = code.splitlines(keepends=True)
-    return complete_cell(lines) != lines or bool(CELL.match(code))
+    return complete_cell(lines) != lines or bool(CELL_MAGIC.match(code))

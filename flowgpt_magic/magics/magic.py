@@ -44,8 +44,8 @@ except ImportError:  # before IPython 8.6
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from flowgpt_magic.magics.completer import Context
-    from flowgpt_magic.magics.preloading import Preload
+    from flowgpt_magic.magics.completer import CompletionContext
+    from flowgpt_magic.magics.preloading import Preloader
     from flowgpt_magic.magics.state import ShellState
     from flowgpt_magic.replies.reply import Reply
 
@@ -115,7 +115,7 @@ class FlowGPT(Magics):
         super().__init__(shell)
         self._names: dict[str, Any] = shell.user_ns
         self._desk: ShellState | None = None
-        self._preload: Preload | None = None
+        self._preload: Preloader | None = None
         self.transformers = (*TRANSFORMERS, partial(keep_automagic_question, on=self._automagic))
 
     @traitlets.validate(*settings.TABLE)
@@ -142,7 +142,7 @@ class FlowGPT(Magics):
             self._desk = ShellState(self.configured, self._names)
         return self._desk
 
-    def complete(self, context: Context) -> dict[str, Any]:
+    def complete(self, context: CompletionContext) -> dict[str, Any]:
         """What could stand at the cursor; nothing is begun for it."""
         magics = self._answered()
         if not any(name in context.full_text for name in magics):
@@ -232,12 +232,12 @@ class FlowGPT(Magics):
 
     def after_first_cell(self, result: object) -> None:
         """The cell that loads the extension has ended: import what a first reply needs while the next one is typed."""
-        from flowgpt_magic.magics.preloading import Preload, somebody_types
+        from flowgpt_magic.magics.preloading import Preloader, is_interactive
 
         shell: Any = self.shell
         shell.events.unregister(AFTER_CELL, self.after_first_cell)
-        if somebody_types(shell, result):
-            self._preload = Preload(shell, self.configured)
+        if is_interactive(shell, result):
+            self._preload = Preloader(shell, self.configured)
             self._preload.start()
 
     def close(self) -> None:
@@ -299,13 +299,13 @@ def unload(shell: InteractiveShell) -> None:
 def _put_completion(shell: Any, magics: FlowGPT) -> None:
     """Have Tab answered by ``magics``, through the matchers of IPython 8.6 and later or through older ones."""
     if context_matcher is None:
-        from flowgpt_magic.magics.completion_hook import put_hook
+        from flowgpt_magic.magics.completion_hook import install_hook
 
-        put_hook(shell, magics.complete)
+        install_hook(shell, magics.complete)
         return
 
     @context_matcher(identifier="flowgpt_magic")  # type: ignore[untyped-decorator]
-    def complete(context: Context) -> dict[str, Any]:
+    def complete(context: CompletionContext) -> dict[str, Any]:
         return magics.complete(context)
 
     shell.Completer.custom_matchers.append(complete)
@@ -313,9 +313,9 @@ def _put_completion(shell: Any, magics: FlowGPT) -> None:
 
 def _take_completion(shell: Any) -> None:
     if context_matcher is None:
-        from flowgpt_magic.magics.completion_hook import take_hook
+        from flowgpt_magic.magics.completion_hook import remove_hook
 
-        take_hook(shell)
+        remove_hook(shell)
         return
     matchers = shell.Completer.custom_matchers
     matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != "flowgpt_magic"]

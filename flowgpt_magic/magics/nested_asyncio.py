@@ -9,7 +9,7 @@ import asyncio.tasks
 from contextlib import closing
 from typing import Any
 
-ADDED = ("_nest_patched", "_nest_asyncio2", "_get_event_loop", "get_event_loop")  # where they were not before
+ADDED_NAMES = ("_nest_patched", "_nest_asyncio2", "_get_event_loop", "get_event_loop")  # where they were not before
 
 
 class Nesting:
@@ -46,7 +46,7 @@ class Nesting:
             for name, value in list(vars(place).items()):
                 if name in before and value is not before[name]:
                     setattr(place, name, before[name])
-                elif name not in before and name in ADDED:
+                elif name not in before and name in ADDED_NAMES:
                     delattr(place, name)
         self._before = []
 

@@ -18,12 +18,12 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-QUIET = 0.05  # seconds from the end of a cell to the first import after it; the cells of Run All follow sooner
-PATIENCE = 1.0  # seconds that a fork, or the end of the process, waits for the step that runs
+IDLE = 0.05  # seconds from the end of a cell to the first import after it; the cells of Run All follow sooner
+STEP_TIMEOUT = 1.0  # seconds that a fork, or the end of the process, waits for the step that runs
 
 # Each step takes a few hundredths of a second at most, the one of aiohttp excepted; what a step imports is not in the
 # later ones. What else the first reply imports comes with these.
-STEPS = (
+MODULES = (
     "flowgpt_magic.bridge",
     "flowgpt_magic.providers.registry",
     "flowgpt_magic.providers.models",
@@ -46,8 +46,8 @@ STEPS = (
     "flowgpt_magic.display.waiting_line",
     "flowgpt_magic.display.formats",
 )
-IN_A_TERMINAL = ("flowgpt_magic.markdown.terminal.markdown",)
-HTTP = (
+TERMINAL_MODULES = ("flowgpt_magic.markdown.terminal.markdown",)
+HTTP_MODULES = (
     "http.client",
     "urllib.request",
     "email.policy",
@@ -56,12 +56,15 @@ HTTP = (
     "aiohttp",
     "flowgpt_magic.providers.http.client",
 )
-LIBRARIES = {"flowgpt": HTTP, "openai_compatible": HTTP}  # by the provider; the other ones load theirs on a thread
+PROVIDER_MODULES = {
+    "flowgpt": HTTP_MODULES,
+    "openai_compatible": HTTP_MODULES,
+}  # by the provider; the other ones load theirs on a thread
 
 _importing = threading.RLock()
 
 
-def somebody_types(shell: Any, result: Any) -> bool:
+def is_interactive(shell: Any, result: Any) -> bool:
     """Is there a person who typed the cell of this ``result``, and may type the next one?
 
     There is none in ``ipython -c`` and in scripts, whose cells are not kept in IPython's history, and none where nobody
@@ -76,7 +79,7 @@ def somebody_types(shell: Any, result: Any) -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-class Preload:
+class Preloader:
     """The imports of one shell: from ``start`` until all is there, or ``stop``.
 
     ``configured`` gives what ``%config`` has set, when it is time to look which provider is chosen.
@@ -85,7 +88,7 @@ class Preload:
     def __init__(self, shell: Any, configured: Callable[[], Mapping[str, Any]]) -> None:
         self._events = shell.events
         self._configured = configured
-        self._steps = (*STEPS, *(() if hasattr(shell, "kernel") else IN_A_TERMINAL))
+        self._steps = (*MODULES, *(() if hasattr(shell, "kernel") else TERMINAL_MODULES))
         self._began = threading.Event()  # a cell did, since the last step
         self._free = threading.Event()  # no cell runs
         self._stopped = False
@@ -112,7 +115,7 @@ class Preload:
     def _end(self) -> None:
         """At the end of the process: a thread that is in the middle of an import then may crash it."""
         self.stop()
-        self.thread.join(PATIENCE)
+        self.thread.join(STEP_TIMEOUT)
 
     def _leave(self) -> None:
         for event, callback in (("pre_run_cell", self._begin_cell), ("post_run_cell", self._end_cell)):
@@ -128,11 +131,11 @@ class Preload:
         self._free.set()
 
     def _wait_between_cells(self) -> None:
-        """Return when no cell runs; after one that ran, when no other began for ``QUIET`` seconds."""
+        """Return when no cell runs; after one that ran, when no other began for ``IDLE`` seconds."""
         while self._began.is_set() and not self._stopped:
             self._began.clear()
             self._free.wait()
-            self._began.wait(QUIET)
+            self._began.wait(IDLE)
 
     def _run(self) -> None:
         try:
@@ -150,7 +153,7 @@ class Preload:
         found: list[str] = []
         yield lambda: found.append(chosen_provider(self._configured()))
         for provider in filter(None, found):
-            yield from (partial(import_module, name) for name in LIBRARIES.get(provider, ()))
+            yield from (partial(import_module, name) for name in PROVIDER_MODULES.get(provider, ()))
             yield partial(_load, provider)
 
 
@@ -176,7 +179,7 @@ def _load(provider: str) -> None:
 
 def _wait_for_step() -> None:
     """Before a fork: the locks of the modules that are being imported would stay held in the child for ever."""
-    _importing.acquire(timeout=PATIENCE)
+    _importing.acquire(timeout=STEP_TIMEOUT)
 
 
 def _go_on() -> None:

@@ -201,9 +201,9 @@ class ShellState:
     def ai_alias(self, *, on: bool) -> str:
         """Answer to ``%ai`` and ``%%ai``, or give that back; returns whose they are besides, "" for nobody's."""
         if self._ai is None:
-            from flowgpt_magic.magics.ai_alias import AiAlias, ai_answer, ai_magic, put_ai_magic
+            from flowgpt_magic.magics.ai_alias import AiAlias, find_ai_magic, make_ai_magic, set_ai_magic
 
-            self._ai = AiAlias(ai_answer(), ai_magic, put_ai_magic)
+            self._ai = AiAlias(make_ai_magic(), find_ai_magic, set_ai_magic)
         return self._ai.switch(on=on)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from flowgpt_magic.tables import Table
 from flowgpt_magic.text import counted, cut, one_line
 
 LEAST_DAYS, MOST_DAYS = 7, 31  # in the chart
-COLUMNS = (
+USAGE_COLUMNS = (
     "day",
     "model",
     "turns",
@@ -34,7 +34,7 @@ WIDTH, HEIGHT = 640, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 24  # around the bars
 BAR = 40  # units; the widest bar
 TEXT_BAR = 40  # characters; the longest bar
-NAME = 40  # characters of a model's name
+NAME_LENGTH = 40  # characters of a model's name
 DAYS_APART = 50  # units between the names of two days, at least
 
 Series = tuple[str, tuple[int, ...]]
@@ -185,7 +185,7 @@ def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
         lines.append(_cells("total", f"in {counted(days, 'day')}", rows))
     silent = [model for model in models if not any(_tokens(row) for row in rows if _name(row) == model)]
     unknown = [f"no tokens are known of {', '.join(silent)}"] if len(silent) < len(models) and silent else []
-    return UsageTable(COLUMNS, tuple(lines), "; ".join([*unknown, LEFT_OUT]), title, chart(rows))
+    return UsageTable(USAGE_COLUMNS, tuple(lines), "; ".join([*unknown, LEFT_OUT]), title, chart(rows))
 
 
 def _cells(day: str, model: str, rows: Sequence[UsageRow]) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ def _tokens(row: UsageRow) -> int:
 
 
 def _name(row: UsageRow) -> str:
-    return cut(f"{row.provider}:{row.model}", NAME)
+    return cut(f"{row.provider}:{row.model}", NAME_LENGTH)
 
 
 def _day(row: UsageRow) -> date | None:

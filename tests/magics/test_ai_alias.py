@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.errors import OptionError
-from flowgpt_magic.magics.ai_alias import AiAlias, from_ai
+from flowgpt_magic.magics.ai_alias import AiAlias, translate_line
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers.models import is_model_name
 from tests.ai_magics import Magics, of, ours
@@ -73,17 +73,17 @@ def test_a_magic_of_the_notebook_or_of_nobody_is_called_so():
     ],
 )
 def test_a_line_of_jupyter_ai_is_read_as_it_is_meant_there(line, cell, expected):
-    assert from_ai(line, cell) == expected
+    assert translate_line(line, cell) == expected
 
 
 @pytest.mark.parametrize("line", ["echo -m {temperature:1}", "echo -m '{'"])
 def test_parameters_that_are_no_json_are_an_error(line):
     with pytest.raises(OptionError, match="%%ai -m holds parameters in JSON"):
-        from_ai(line, "x")
+        translate_line(line, "x")
 
 
 @given(st.dictionaries(st.sampled_from(["stop", "top_p", "seed"]), st.text() | st.integers() | st.lists(st.text())))
 def test_parameters_arrive_as_they_were_written(parameters):
-    line = from_ai(f"echo -m {json.dumps(parameters)}", "x")
+    line = translate_line(f"echo -m {json.dumps(parameters)}", "x")
 
     assert dict(magic_line.read_line(line, is_model_name).options.get("param", [])) == parameters

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowgpt_magic.completion.names import Item
-from flowgpt_magic.magics.completion_hook import Cell, cell_of, put_hook, take_hook, words
+from flowgpt_magic.magics.completion_hook import CellContext, cell_context, completions, install_hook, remove_hook
 
 
 def answering(fragment: str, *texts: str, suppress: bool = False) -> Any:
@@ -43,64 +43,64 @@ class Shell:
     ],
 )
 def test_a_word_begins_as_ipython_cuts_it(typed, fragment, item, word):
-    assert words(answering(fragment, item), Cell("", 0, 0), typed) == [word]
+    assert completions(answering(fragment, item), CellContext("", 0, 0), typed) == [word]
 
 
 def test_where_the_beginnings_have_nothing_in_common_nothing_is_offered():
-    assert words(answering("ab", "abc"), Cell("", 0, 0), "xy") == []
-    assert words(lambda _cell: {"completions": [], "suppress": False}, Cell("", 0, 0), "xy") == []
+    assert completions(answering("ab", "abc"), CellContext("", 0, 0), "xy") == []
+    assert completions(lambda _cell: {"completions": [], "suppress": False}, CellContext("", 0, 0), "xy") == []
 
 
 @pytest.mark.parametrize("typed", ["prin", ""])
 def test_where_nothing_fits_what_was_typed_keeps_the_others_away(typed):
-    assert words(answering(typed, suppress=True), Cell("", 0, 0), typed) == [typed]
+    assert completions(answering(typed, suppress=True), CellContext("", 0, 0), typed) == [typed]
 
 
 def test_the_whole_cell_is_that_of_the_request_and_else_it_is_the_line():
     code = "%%flowgpt\n🙂 {na"
 
-    assert cell_of("🙂 {na", "🙂 {na", f"{code}me}}", len(code)) == Cell(f"{code}me}}", 1, 5)
-    assert cell_of("%flowgpt un", "%flowgpt un", f"{code}me}}", len(code)) == Cell("%flowgpt un", 0, 11)
-    assert cell_of("%flowgpt un", "%flowgpt un", None, None) == Cell("%flowgpt un", 0, 11)
+    assert cell_context("🙂 {na", "🙂 {na", f"{code}me}}", len(code)) == CellContext(f"{code}me}}", 1, 5)
+    assert cell_context("%flowgpt un", "%flowgpt un", f"{code}me}}", len(code)) == CellContext("%flowgpt un", 0, 11)
+    assert cell_context("%flowgpt un", "%flowgpt un", None, None) == CellContext("%flowgpt un", 0, 11)
 
 
 def asked(code: str, kind: str = "complete_request") -> dict[str, Any]:
     return {"header": {"msg_type": kind}, "content": {"code": code, "cursor_pos": len(code)}}
 
 
-def seen_by(shell: Any) -> list[Cell]:
-    seen: list[Cell] = []
-    put_hook(shell, lambda cell: seen.append(cell) or {"completions": []})
+def seen_by(shell: Any) -> list[CellContext]:
+    seen: list[CellContext] = []
+    install_hook(shell, lambda cell: seen.append(cell) or {"completions": []})
     shell.complete("x = 1")
     return seen
 
 
 def test_a_kernel_is_told_the_cell_by_the_request_for_a_completion():
-    assert seen_by(Shell(asked("%%flowgpt\nx = 1"))) == [Cell("%%flowgpt\nx = 1", 1, 5)]
+    assert seen_by(Shell(asked("%%flowgpt\nx = 1"))) == [CellContext("%%flowgpt\nx = 1", 1, 5)]
 
 
 @pytest.mark.parametrize("request_", [None, asked("%%flowgpt\nx = 1", "execute_request")])
 def test_a_request_that_asks_for_no_completion_is_not_read(request_):
-    assert seen_by(Shell(request_)) == [Cell("x = 1", 0, 5)]
+    assert seen_by(Shell(request_)) == [CellContext("x = 1", 0, 5)]
 
 
 def test_a_terminal_is_told_the_cell_by_what_is_being_edited():
     shell = Shell()
     del shell.kernel
-    assert seen_by(shell) == [Cell("x = 1", 0, 5)]  # the simple prompt has no editor
+    assert seen_by(shell) == [CellContext("x = 1", 0, 5)]  # the simple prompt has no editor
 
-    take_hook(shell)
+    remove_hook(shell)
     shell.pt_app = SimpleNamespace(default_buffer=SimpleNamespace(text="%%flowgpt\nx = 1", cursor_position=15))
-    assert seen_by(shell) == [Cell("%%flowgpt\nx = 1", 1, 5)]
+    assert seen_by(shell) == [CellContext("%%flowgpt\nx = 1", 1, 5)]
 
 
 def test_the_hook_can_be_taken_back_and_others_stay():
     shell = Shell()
     shell.Completer.magic_arg_matchers.append(lambda _line: ["other"])
-    put_hook(shell, answering("un", "undo"))
+    install_hook(shell, answering("un", "undo"))
     assert shell.complete("%flowgpt un") == ["undo"]
 
-    take_hook(shell)
-    take_hook(shell)
+    remove_hook(shell)
+    remove_hook(shell)
 
     assert shell.complete("%flowgpt un") == ["other"]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from flowgpt_magic.magics import preloading
-from flowgpt_magic.magics.preloading import Preload, chosen_provider, somebody_types
+from flowgpt_magic.magics.preloading import Preloader, chosen_provider, is_interactive
 from flowgpt_magic.providers import aliases
 
-PATIENCE = 10.0  # seconds
+STEP_TIMEOUT = 10.0  # seconds
 STEP = "import gate\ngate.reached[__name__].set()\nassert gate.go[__name__].wait(10)\n"
 
 
@@ -64,7 +64,7 @@ def gate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         (tmp_path / f"{name}.py").write_text(STEP)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, "gate", made)
-    monkeypatch.setattr(preloading, "STEPS", names)
+    monkeypatch.setattr(preloading, "MODULES", names)
     monkeypatch.setattr(preloading, "chosen_provider", lambda _configured: "")
     yield made
     for event in made.go.values():
@@ -79,23 +79,23 @@ def events() -> Events:
 
 
 @pytest.fixture
-def preload(events: Events, gate: Any) -> Iterator[Preload]:
+def preload(events: Events, gate: Any) -> Iterator[Preloader]:
     """One that runs, with its first step on its way."""
-    made = Preload(SimpleNamespace(events=events, kernel=None), dict)
+    made = Preloader(SimpleNamespace(events=events, kernel=None), dict)
     made._free = Watched()
     made.start()
-    assert gate.reached["step_a"].wait(PATIENCE)
+    assert gate.reached["step_a"].wait(STEP_TIMEOUT)
     yield made
     made.stop()
     for event in gate.go.values():
         event.set()
-    made.thread.join(PATIENCE)
+    made.thread.join(STEP_TIMEOUT)
 
 
 def test_all_steps_are_imported_and_then_nothing_is_left(preload, events, gate):
     for event in gate.go.values():
         event.set()
-    preload.thread.join(PATIENCE)
+    preload.thread.join(STEP_TIMEOUT)
 
     assert {"step_a", "step_b"} <= set(sys.modules)
     assert events.count == 0
@@ -106,11 +106,11 @@ def test_no_step_begins_while_a_cell_runs(preload, events, gate):
     events.trigger("pre_run_cell")
     for event in gate.go.values():
         event.set()
-    assert preload._free.waited_for.wait(PATIENCE)
+    assert preload._free.waited_for.wait(STEP_TIMEOUT)
     during = "step_b" in sys.modules
 
     events.trigger("post_run_cell")
-    preload.thread.join(PATIENCE)
+    preload.thread.join(STEP_TIMEOUT)
 
     assert not during
     assert "step_b" in sys.modules
@@ -120,7 +120,7 @@ def test_a_stop_ends_it_after_the_step_that_runs(preload, events, gate):
     preload.stop()
     for event in gate.go.values():
         event.set()
-    preload.thread.join(PATIENCE)
+    preload.thread.join(STEP_TIMEOUT)
 
     assert "step_a" in sys.modules
     assert "step_b" not in sys.modules
@@ -131,10 +131,10 @@ def test_a_stop_ends_it_while_a_cell_runs(preload, events, gate):
     preload._free.waited_for.clear()
     events.trigger("pre_run_cell")
     gate.go["step_a"].set()
-    assert preload._free.waited_for.wait(PATIENCE)
+    assert preload._free.waited_for.wait(STEP_TIMEOUT)
 
     preload.stop()
-    preload.thread.join(PATIENCE)
+    preload.thread.join(STEP_TIMEOUT)
 
     assert not preload.thread.is_alive()
     assert "step_b" not in sys.modules
@@ -145,18 +145,18 @@ def test_a_prompt_that_comes_early_waits_for_the_module_that_is_being_imported(p
     prompt = threading.Thread(target=lambda: imported.append(__import__("step_a")))
     prompt.start()
     gate.go["step_a"].set()
-    prompt.join(PATIENCE)
+    prompt.join(STEP_TIMEOUT)
 
     assert [each.__name__ for each in imported] == ["step_a"]
 
 
 def test_what_cannot_be_imported_is_left_out_without_a_word(gate, events, monkeypatch, capfd):
-    monkeypatch.setattr(preloading, "STEPS", ("no_such_module", "step_b"))
+    monkeypatch.setattr(preloading, "MODULES", ("no_such_module", "step_b"))
     gate.go["step_b"].set()
 
-    made = Preload(SimpleNamespace(events=events, kernel=None), dict)
+    made = Preloader(SimpleNamespace(events=events, kernel=None), dict)
     made.start()
-    made.thread.join(PATIENCE)
+    made.thread.join(STEP_TIMEOUT)
 
     assert "step_b" in sys.modules
     assert capfd.readouterr() == ("", "")
@@ -170,9 +170,9 @@ def test_settings_that_cannot_be_read_are_passed_over_without_a_word(gate, event
     for event in gate.go.values():
         event.set()
 
-    made = Preload(SimpleNamespace(events=events, kernel=None), dict)
+    made = Preloader(SimpleNamespace(events=events, kernel=None), dict)
     made.start()
-    made.thread.join(PATIENCE)
+    made.thread.join(STEP_TIMEOUT)
 
     assert events.count == 0
     assert capfd.readouterr() == ("", "")
@@ -184,7 +184,7 @@ def test_where_no_thread_can_be_started_nothing_is_left(gate, events, monkeypatc
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
-    Preload(SimpleNamespace(events=events, kernel=None), dict).start()
+    Preloader(SimpleNamespace(events=events, kernel=None), dict).start()
 
     assert events.count == 0
 
@@ -192,7 +192,7 @@ def test_where_no_thread_can_be_started_nothing_is_left(gate, events, monkeypatc
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_can_import_what_was_on_its_way(preload, gate):
     ready = threading.Event()
-    helper = threading.Thread(target=lambda: ready.wait(PATIENCE) and gate.go["step_a"].set())
+    helper = threading.Thread(target=lambda: ready.wait(STEP_TIMEOUT) and gate.go["step_a"].set())
     helper.start()
 
     ready.set()
@@ -200,11 +200,11 @@ def test_a_forked_process_can_import_what_was_on_its_way(preload, gate):
     if child == 0:
         import signal
 
-        signal.alarm(int(PATIENCE))  # ends a child that waits for a lock nobody gives back
+        signal.alarm(int(STEP_TIMEOUT))  # ends a child that waits for a lock nobody gives back
         __import__("step_a")
         os._exit(0)
     _pid, status = os.waitpid(child, 0)
-    helper.join(PATIENCE)
+    helper.join(STEP_TIMEOUT)
 
     assert status == 0
 
@@ -214,17 +214,17 @@ def test_a_cell_of_a_program_was_not_typed(kept, monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
     result = SimpleNamespace(info=SimpleNamespace(store_history=kept))
 
-    assert somebody_types(SimpleNamespace(), result) is kept
+    assert is_interactive(SimpleNamespace(), result) is kept
 
 
 def test_an_interrupted_cell_a_piped_one_and_one_of_an_unknown_kernel_were_not_typed(monkeypatch):
     result = SimpleNamespace(info=SimpleNamespace(store_history=True))
 
-    assert not somebody_types(SimpleNamespace(kernel=None), None)
-    assert not somebody_types(SimpleNamespace(kernel=None), result)
+    assert not is_interactive(SimpleNamespace(kernel=None), None)
+    assert not is_interactive(SimpleNamespace(kernel=None), result)
     for stdin in (None, SimpleNamespace(isatty=lambda: False)):
         monkeypatch.setattr(sys, "stdin", stdin)
-        assert not somebody_types(SimpleNamespace(), result)
+        assert not is_interactive(SimpleNamespace(), result)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_an_interrupted_cell_a_piped_one_and_one_of_an_unknown_kernel_were_not_t
 def test_in_a_kernel_the_front_end_tells_whether_somebody_is_there(parent, typed):
     result = SimpleNamespace(info=SimpleNamespace(store_history=True))
 
-    assert somebody_types(SimpleNamespace(kernel=None, get_parent=lambda: parent), result) is typed
+    assert is_interactive(SimpleNamespace(kernel=None, get_parent=lambda: parent), result) is typed
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
     from flowgpt_magic.magics.state import ShellState
 
-CAUSES = 6  # errors of a chain whose cells are looked for
-MARKS = 60  # characters of the lines that say what an excerpt leaves out, at most
-WRONG = "This failed in my notebook. Say what is wrong and why, then give the corrected code, whole, in one code block."
-WHAT = "Explain this from my notebook: what it is, what it does step by step, and what may surprise."
+MAX_CAUSES = 6  # errors of a chain whose cells are looked for
+MARK_LENGTH = 60  # characters of the lines that say what an excerpt leaves out, at most
+FIX_PROMPT = (
+    "This failed in my notebook. Say what is wrong and why, then give the corrected code, whole, in one code block."
+)
+EXPLAIN_PROMPT = "Explain this from my notebook: what it is, what it does step by step, and what may surprise."
 
 # What ``%time`` runs has no cell's file name, and older IPython shows its error and goes on: the cell is not among
 # the frames of the error.
@@ -47,7 +49,7 @@ def fix(state: ShellState, rest: str) -> Shown:
             "nothing has failed yet: %flowgpt fix asks about the last error of a cell; "
             "what another thread or a log shows can be pasted below %%flowgpt"
         )
-    return _ask(state, lambda budget: _failure(state.names, budget), WRONG, read)
+    return _ask(state, lambda budget: _failure(state.names, budget), FIX_PROMPT, read)
 
 
 def _failure(names: Mapping[str, Any], budget: int) -> str:
@@ -57,7 +59,7 @@ def _failure(names: Mapping[str, Any], budget: int) -> str:
     error = last_error()
     cells = _cells(error, names) if error is not None else []
     room = characters_for(budget, "".join(cell.source for cell in cells))
-    code = sum(len(cell.source) + MARKS for cell in cells)
+    code = sum(len(cell.source) + MARK_LENGTH for cell in cells)
     text = describe("The error", error, budget * max(room // 2, room - code) // max(1, room))
     room -= len(text)
     parts = []
@@ -107,7 +109,7 @@ def _places(error: BaseException) -> Iterator[tuple[str, int]]:
     """The files and lines on the way to an error, and to those that it came from or consists of."""
     known: list[BaseException] = []
     waiting: list[Any] = [error]
-    while waiting and len(known) < CAUSES:
+    while waiting and len(known) < MAX_CAUSES:
         each = waiting.pop(0)
         if not isinstance(each, BaseException) or any(each is other for other in known):
             continue
@@ -145,7 +147,7 @@ def excerpt(text: str, line: int, room: int) -> str:
     """``text``, or the lines around ``line`` that have ``room``, in characters, and how many are left out."""
     if len(text) <= room:
         return text
-    room = max(room - MARKS, 0)
+    room = max(room - MARK_LENGTH, 0)
     lines = text.split("\n")
     first = last = min(max(line, 1), len(lines)) - 1
     used, grown = len(lines[first]), True
@@ -176,7 +178,9 @@ def explain(state: ShellState, rest: str) -> Shown:
     read = magic_line.Line(read.options | behind.options, behind.prompt)
     if not name:
         cell = _cell_before(state.names)
-        return _ask(state, lambda budget: block("The cell", cell, characters_for(budget, cell.source)), WHAT, read)
+        return _ask(
+            state, lambda budget: block("The cell", cell, characters_for(budget, cell.source)), EXPLAIN_PROMPT, read
+        )
     meant, name = name.endswith("!"), name.removesuffix("!")
     value = _find(name, ChainMap(state.names, vars(builtins)), meant=meant)
 
@@ -187,7 +191,7 @@ def explain(state: ShellState, rest: str) -> Shown:
         text = describe(name, shown, budget, forced=meant)
         return text if text.startswith(name) else f"{name}:\n{text}"
 
-    return _ask(state, described, WHAT, read)
+    return _ask(state, described, EXPLAIN_PROMPT, read)
 
 
 def _name_and_words(text: str) -> tuple[str, str]:

@@ -26,8 +26,8 @@ from flowgpt_magic.providers.models import is_model_name
 if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
 
-SHORT = 3  # letters; words of so few are too much like each other
-NEAR = 0.8  # from 0 to 1: how much alike two words are for one to be meant by the other
+SHORT_WORD = 3  # letters; words of so few are too much like each other
+SIMILARITY = 0.8  # from 0 to 1: how much alike two words are for one to be meant by the other
 
 
 @subcommand("Show this, or what one subcommand does: ``help [SUBCOMMAND]``.")
@@ -110,8 +110,8 @@ def find_subcommand(line: str, body: str | None) -> tuple[Subcommand, str] | Non
 
 def _refuse_typo(word: str) -> None:
     """Raise ``OptionError`` for a word that is nearly a subcommand: it would be asked instead of done."""
-    known = [name for name in SUBCOMMANDS if len(name) > SHORT]
-    near = get_close_matches(word.lower(), known, n=1, cutoff=NEAR) if word[0] not in "-{" else []
+    known = [name for name in SUBCOMMANDS if len(name) > SHORT_WORD]
+    near = get_close_matches(word.lower(), known, n=1, cutoff=SIMILARITY) if word[0] not in "-{" else []
     if near and not is_model_name(word):
         hint = f"did you mean {near[0]}? %flowgpt -- {word} sends it as a prompt"
         raise OptionError(f"there is no subcommand {word}; {hint}")

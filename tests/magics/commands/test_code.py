@@ -90,7 +90,9 @@ def test_fix_sends_the_cell_the_error_and_the_words(notebook):
 
     sent = notebook.run("fix why is that?")
 
-    assert sent.startswith(f"{code.WRONG}\n\nwhy is that?\n\nThis was run (In[1]):\n\n```python\nx = 0\n1 / x\n```")
+    assert sent.startswith(
+        f"{code.FIX_PROMPT}\n\nwhy is that?\n\nThis was run (In[1]):\n\n```python\nx = 0\n1 / x\n```"
+    )
     assert "The error: ZeroDivisionError" in sent
     assert "→    2 1 / x" in sent
     assert sent.rstrip("`\n").endswith("ZeroDivisionError: division by zero")
@@ -322,7 +324,7 @@ def test_an_excerpt_is_around_its_line():
 def test_an_excerpt_has_no_more_room_than_it_was_given(text, line, room):
     shown = excerpt(text, line, room)
 
-    assert len(shown) <= max(room, code.MARKS)
+    assert len(shown) <= max(room, code.MARK_LENGTH)
     assert all(each.startswith("# … ") or each in text for each in shown.split("\n"))
 
 
@@ -344,7 +346,9 @@ def test_a_function_and_a_class_of_a_cell_are_explained_by_their_source(notebook
         "class Shape:\n    def area(self):\n        return 1\n\n    @property\n    def side(self):\n        return 7"
     )
 
-    assert notebook.run("explain half").startswith(f"{code.WHAT}\n\nhalf: function half\n```python\ndef half(x):")
+    assert notebook.run("explain half").startswith(
+        f"{code.EXPLAIN_PROMPT}\n\nhalf: function half\n```python\ndef half(x):"
+    )
     assert "class Shape:\n    def area" in notebook.run("explain Shape")
     assert "def area(self):" in notebook.run("explain Shape.area")
     assert "def side(self):\n    return 7" in notebook.run("explain Shape.side")
@@ -364,7 +368,7 @@ def test_words_behind_the_name_are_asked_too(notebook):
 
     sent = notebook.run("explain -t 0 half for which x?")
 
-    assert sent.startswith(f"{code.WHAT}\n\nfor which x?\n\nhalf: ")
+    assert sent.startswith(f"{code.EXPLAIN_PROMPT}\n\nfor which x?\n\nhalf: ")
 
 
 def test_options_may_stand_before_the_name_and_behind_it(notebook):
