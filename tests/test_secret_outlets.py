@@ -50,6 +50,7 @@ from flowgpt_magic.replies.dry_run import DryRun
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.transcripts import files
 from flowgpt_magic.transcripts.bundles import transcript_bundle
+from flowgpt_magic.transcripts.caption import caption
 from tests.records import conversation_record, notebook_record, turn_record
 from tests.secret_names import HARMLESS_NAMES, SECRET_NAMES
 from tests.shell_states import new_state, run_line
@@ -210,7 +211,7 @@ def turns(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
 @outlet
 def what_a_cell_shows(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
     reply = failing(secret, patch, ProviderError)
-    return [show._caption(reply), show._metadata(reply), repr(reply), str(reply.error), reply.notices]
+    return [caption(reply), show._metadata(reply), repr(reply), str(reply.error), reply.notices]
 
 
 @outlet

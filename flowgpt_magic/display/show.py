@@ -196,37 +196,24 @@ def _follow(reader: ShownReader, reply: ShownReply, sink: Sink) -> None:
         chunks = reader.take(pause)
 
 
-def _caption(reply: ShownReply) -> str:
-    """Who answered, how long it took, and what else one should know."""
-    words = [f"{reply.provider}:{reply.model}"]
-    if reply.usage.seconds is not None:
-        words.append(f"{reply.usage.seconds:.1f} s")
-    if reply.replayed:
-        words.append("replayed")
-    if reply.status == "cancelled":
-        words.append("interrupted")
-    if reply.status == "failed":
-        words.append("failed before its end")
-    return " · ".join([*words, *reply.notices])
-
-
 def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
     from flowgpt_magic.display.formats import LONGEST, shown
     from flowgpt_magic.display.painting import Ending
     from flowgpt_magic.markdown.growing import plain
+    from flowgpt_magic.transcripts.caption import caption
 
     text = plain(reply.text_so_far)
     made = shown(reply.text_so_far, form, images=images)
     if made.notice and made.notice not in reply.notices:
         reply.notices.append(made.notice)
-    caption = plain(_caption(reply))
+    below = plain(caption(reply))
     data = {**made.data, "text/plain": text}
     if "text/html" in data:
-        data["text/html"] += f"<small>{html.escape(caption)}</small>"
+        data["text/html"] += f"<small>{html.escape(below)}</small>"
     else:
-        data["text/markdown"] = f"{data['text/markdown']}\n\n*{escaped(caption)}*".lstrip("\n")
+        data["text/markdown"] = f"{data['text/markdown']}\n\n*{escaped(below)}*".lstrip("\n")
     whole = form in ("markdown", "md", "text", "html") or len(text) > LONGEST
-    return Ending(data, _metadata(reply), caption, text if whole else made.data["text/markdown"])
+    return Ending(data, _metadata(reply), below, text if whole else made.data["text/markdown"])
 
 
 def _metadata(reply: ShownReply) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from flowgpt_magic import printing
 from flowgpt_magic.display.show import widget_view
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.ipython import headless, in_console, in_kernel, publish
-from flowgpt_magic.text import counted
+from flowgpt_magic.text import counted, escaped
+from flowgpt_magic.transcripts.caption import caption
 
 if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
@@ -87,10 +88,6 @@ def _begun(text: str, room: int) -> str:
     return text if len(text) <= room else f"{text[:room]} …\n\n(%flowgpt show shows all of it)"
 
 
-def _caption(turn: Turn) -> str:
-    return " · ".join([f"{turn.provider}:{turn.model}", *([] if turn.status == "complete" else [turn.status])])
-
-
 def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     from flowgpt_magic.transcripts.html_page import STYLE, turns_html
 
@@ -105,10 +102,10 @@ def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
 def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     from flowgpt_magic.markdown.growing import harmless, plain
 
-    parts = [f"*{line}*" for line in map(_escaped, lines)]
+    parts = [f"*{line}*" for line in map(escaped, lines)]
     for turn in turns:
         quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
-        parts += [quoted, harmless(turn.text), f"*{_escaped(plain(_caption(turn)))}*"]
+        parts += [quoted, harmless(turn.text), f"*{escaped(plain(caption(turn, error=turn.error)))}*"]
     return "\n\n".join(filter(None, parts))
 
 
@@ -118,16 +115,12 @@ def _told(line: str) -> dict[str, str]:
     return {"text/html": _html(shown, []), "text/markdown": _markdown(shown, []), "text/plain": line}
 
 
-def _escaped(line: str) -> str:
-    return "".join(f"\\{char}" if char in "\\`*_[]<>&$#|~" else char for char in line)
-
-
 def _plain(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     from flowgpt_magic.markdown.growing import plain
 
     parts = list(lines)
     for turn in turns:
-        parts += [f"> {turn.prompt}", turn.text, f"[{_caption(turn)}]"]
+        parts += [f"> {turn.prompt}", turn.text, f"[{caption(turn, error=turn.error)}]"]
     return plain("\n\n".join(filter(None, parts)))
 
 

@@ -39,7 +39,7 @@ from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.replies.code_blocks import CodeBlock, code_blocks_of
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.task import RunsAsTask
-from flowgpt_magic.text import escaped, one_line
+from flowgpt_magic.text import escaped
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -374,11 +374,10 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
     def _repr_markdown_(self) -> str:
         """What hosts that are not IPython show of it: what has come by now. It asks nothing."""
         from flowgpt_magic.markdown.growing import harmless
+        from flowgpt_magic.transcripts.caption import caption
 
-        state = "not asked yet, and reply.text asks" if self._status is None else self._status
-        said = [f"{self.provider}:{self.model}", state, *self.notices, str(self.error or "")]
-        caption = escaped(one_line(" · ".join(filter(None, said))))
-        return f"{harmless(self.text_so_far)}\n\n*{caption}*".lstrip("\n")
+        below = escaped(caption(self, error=str(self.error or "")))
+        return f"{harmless(self.text_so_far)}\n\n*{below}*".lstrip("\n")
 
     def _display_(self) -> ShownWhole:
         """As the last line of a cell of marimo: the whole reply, which is asked for by this and waited for.

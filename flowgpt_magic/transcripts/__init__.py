@@ -1,3 +1,3 @@
-"""A conversation as a file: Markdown, JSON, a notebook, a page; and back from the first three."""
+"""A conversation as a file: Markdown, JSON, a notebook or a page, and back from the first three."""
 
-__all__ = ["bundles", "files", "html_page"]
+__all__ = ["bundles", "caption", "files", "html_page", "transcript"]

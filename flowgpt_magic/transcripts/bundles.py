@@ -1,4 +1,4 @@
-"""Turns as what a notebook and a terminal show of them."""
+"""Turns of the history as display bundles, for a notebook and a terminal."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ from collections.abc import Sequence
 
 from flowgpt_magic.markdown.growing import harmless, plain
 from flowgpt_magic.messages import Turn
-from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import counted, escaped
+from flowgpt_magic.transcripts.caption import caption
 
-MOST = 50  # turns of a conversation that are shown at once
+SHOWN_TURNS = 50  # turns of a conversation that are shown at once
 
 
 def turn_bundle(turn: Turn) -> dict[str, str]:
-    """One turn, with who answered and how it ended, as a display bundle."""
-    told = [f"{turn.provider}:{turn.model}", turn.status, *turn.notices, *([turn.error] if turn.error else [])]
-    facts = redact(" · ".join(told))
+    """One turn with its caption."""
+    below = plain(caption(turn, error=turn.error))
     quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
-    shown = f"{quoted}\n\n{harmless(turn.text)}\n\n*{escaped(plain(facts))}*"
-    return {"text/markdown": shown, "text/plain": plain(f"{turn.prompt}\n\n{turn.text}\n\n[{facts}]")}
+    shown = f"{quoted}\n\n{harmless(turn.text)}\n\n*{escaped(below)}*"
+    return {"text/markdown": shown, "text/plain": plain(f"{turn.prompt}\n\n{turn.text}\n\n[{below}]")}
 
 
 def transcript_bundle(name: str, turns: Sequence[Turn]) -> dict[str, str]:
-    """A conversation as a display bundle: its last turns, one below the other."""
+    """The last turns of a conversation, one below the other."""
     title = f"{name}: {counted(len(turns), 'turn')}"
-    if len(turns) > MOST:
-        title += f", the last {MOST} of them"
-    bundles = [turn_bundle(turn) for turn in turns[-MOST:]]
+    if len(turns) > SHOWN_TURNS:
+        title += f", the last {SHOWN_TURNS} of them"
+    bundles = [turn_bundle(turn) for turn in turns[-SHOWN_TURNS:]]
     return {
         "text/markdown": "\n\n---\n\n".join([f"**{escaped(plain(title))}**", *(b["text/markdown"] for b in bundles)]),
         "text/plain": f"\n\n{'-' * 40}\n".join([plain(title), *(b["text/plain"] for b in bundles)]),

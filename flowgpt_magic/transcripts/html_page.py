@@ -1,24 +1,26 @@
-"""A conversation as a page of HTML, to read without a kernel, without widgets and without a script.
+"""A conversation as an HTML page that needs no kernel, no widgets and no scripts.
 
-The page fetches nothing and runs nothing, and says so in a policy that browsers keep to. It is light or dark as the
-reader's system is; in a notebook its colours are Jupyter's.
+The page fetches nothing and runs nothing; its content security policy forbids both. It follows the light or dark mode
+of the reader's system. In a notebook it has Jupyter's colours.
 """
 
 from __future__ import annotations
 
 import html
-import time
-from collections.abc import Iterable, Sequence
-from typing import NoReturn, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from flowgpt_magic.messages import Status, Usage
-from flowgpt_magic.redaction import redact
+from flowgpt_magic.control_characters import clean
 from flowgpt_magic.text import one_line
+from flowgpt_magic.transcripts.caption import caption
+
+if TYPE_CHECKING:
+    from flowgpt_magic.messages import Turn
+    from flowgpt_magic.transcripts.transcript import Transcript, TranscriptTurn
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-ENDINGS = {"cancelled": "interrupted", "failed": "failed before its end", "streaming": "not at its end"}
 
-# Of the words in code: the last part of Jupyter's variable, and the colour without one in the light and in the dark.
+# For each kind of token in code: the last part of Jupyter's CSS variable, and the colours without it, light and dark.
 _COLOURS = {
     "keyword": ("keyword", "#008000", "#7ee787"),
     "string": ("string", "#ba2121", "#ff9580"),
@@ -86,17 +88,17 @@ _RULES = """
 
 
 def _style() -> str:
-    places = _JUPYTER | {word: f"mirror-editor-{name}-color" for word, (name, _, _) in _COLOURS.items()}
+    variables = _JUPYTER | {word: f"mirror-editor-{name}-color" for word, (name, _, _) in _COLOURS.items()}
     light = _LIGHT | {word: colour for word, (_, colour, _) in _COLOURS.items()}
     dark = _DARK | {word: colour for word, (_, _, colour) in _COLOURS.items()}
 
-    def variables(colours: dict[str, str]) -> str:
-        return " ".join(f"--fg-{name}: var(--jp-{places[name]}, {colour});" for name, colour in colours.items())
+    def declared(colours: dict[str, str]) -> str:
+        return " ".join(f"--fg-{name}: var(--jp-{variables[name]}, {colour});" for name, colour in colours.items())
 
     words = "".join(f".fg-transcript .fg-{word} {{ color: var(--fg-{word}); }}\n" for word in _COLOURS)
     return (
-        f".fg-transcript {{ {variables(light)} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ .fg-transcript {{ {variables(dark)} }} }}{_RULES}{words}"
+        f".fg-transcript {{ {declared(light)} }}\n"
+        f"@media (prefers-color-scheme: dark) {{ .fg-transcript {{ {declared(dark)} }} }}{_RULES}{words}"
     )
 
 
@@ -105,99 +107,42 @@ _PAGE = "html { color-scheme: light dark; } body { margin: 1.5em auto; max-width
 _PAGE += " @media (prefers-color-scheme: dark) { body { background: #0d1117; color: #e6edf3; } }"
 
 
-class Said(Protocol):
-    """What is shown of a turn, whether it comes from the history or from a file."""
-
-    @property
-    def prompt(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def status(self) -> Status: ...
-    @property
-    def error(self) -> str: ...
-    @property
-    def provider(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def notices(self) -> tuple[str, ...]: ...
-    @property
-    def replayed(self) -> bool: ...
-    @property
-    def started(self) -> float: ...
-    @property
-    def usage(self) -> Usage: ...
-
-
-class Transcript(Protocol):
-    """A conversation as a file has it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def system(self) -> str: ...
-    @property
-    def turns(self) -> Sequence[Said]: ...
-
-
-def page_of(transcript: Transcript) -> str:
+def to_page(transcript: Transcript) -> str:
     """The page of a conversation, with its name and its system prompt."""
     return transcript_html(transcript.turns, name=transcript.name, system=transcript.system)
 
 
-def not_read(_page: str) -> NoReturn:
-    """Raise ``ValueError``: a page is for readers, and what is on it is no longer what was said."""
-    raise ValueError("a page is not read back: %flowgpt export a .md, .json or .ipynb for that")
-
-
-def transcript_html(turns: Iterable[Said], *, name: str = "", system: str = "") -> str:
-    """A whole page with these turns, in their order."""
-    title = html.escape(_visible(one_line(name) or "Conversation"))
-    told = f'<p class="fg-prompt" dir="auto">{_words(system)}</p>' if system else ""
+def transcript_html(turns: Iterable[Turn | TranscriptTurn], *, name: str = "", system: str = "") -> str:
+    """A page with these turns, in their order."""
+    title = _escaped(one_line(name) or "Conversation")
+    system_html = f'<p class="fg-prompt" dir="auto">{_escaped(system)}</p>' if system else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
         f"<title>{title}</title>\n<style>\n{_PAGE}\n{STYLE}</style>\n</head>\n<body>\n"
-        f'<main class="fg-transcript">\n<h1 dir="auto">{title}</h1>\n{told}{turns_html(turns)}</main>\n'
+        f'<main class="fg-transcript">\n<h1 dir="auto">{title}</h1>\n{system_html}{turns_html(turns)}</main>\n'
         "</body>\n</html>\n"
     )
 
 
-def turns_html(turns: Iterable[Said]) -> str:
-    """The turns as a part of a page, which has ``STYLE`` and an element of the class ``fg-transcript`` around it."""
+def turns_html(turns: Iterable[Turn | TranscriptTurn]) -> str:
+    """The turns as a part of a page with ``STYLE``, inside an element of the class ``fg-transcript``."""
     return "".join(_turn(number, turn) for number, turn in enumerate(turns, 1))
 
 
-def _turn(number: int, turn: Said) -> str:
+def _turn(number: int, turn: Turn | TranscriptTurn) -> str:
     from flowgpt_magic.markdown.html.changes import static_blocks_of
 
+    below = caption(turn, started=turn.started or None, error=turn.error)
     blocks = "\n".join(static_blocks_of(turn.text))
     return (
-        f'<section>\n<h2>{number}</h2>\n<p class="fg-prompt" dir="auto">{_words(turn.prompt)}</p>\n'
+        f'<section>\n<h2>{number}</h2>\n<p class="fg-prompt" dir="auto">{_escaped(turn.prompt)}</p>\n'
         f'<div class="fg-reply">\n{blocks}\n</div>\n'
-        f'<p class="fg-caption" dir="auto">{html.escape(_visible(_caption(turn)))}</p>\n</section>\n'
+        f'<p class="fg-caption" dir="auto">{_escaped(below)}</p>\n</section>\n'
     )
 
 
-def _caption(turn: Said) -> str:
-    """Who answered, when, and what else one should know."""
-    who = ":".join(filter(None, [turn.provider, turn.model])) or "nobody"
-    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(turn.started)) if turn.started else ""
-    seconds = "" if turn.usage.seconds is None else f"{turn.usage.seconds:.1f} s"
-    words = [who, when, seconds, "replayed" if turn.replayed else "", ENDINGS.get(turn.status, "")]
-    told = map(redact, [*turn.notices, turn.error])
-    return one_line(" · ".join(filter(None, [*words, *told])))
-
-
-def _words(text: str) -> str:
-    """What somebody typed, in its lines."""
-    return html.escape(_visible(text))
-
-
-def _visible(text: str) -> str:
-    from flowgpt_magic.control_characters import clean
-
-    return clean(text)
+def _escaped(text: str) -> str:
+    return html.escape(clean(text))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from flowgpt_magic.transcripts.bundles import MOST, transcript_bundle, turn_bundle
+from flowgpt_magic.transcripts.bundles import SHOWN_TURNS, transcript_bundle, turn_bundle
 from tests.records import conversation_record, notebook_record, turn_record
 
 CONVERSATION = conversation_record(notebook_record())
 
 
 def test_a_turn_is_its_prompt_its_reply_and_who_answered():
-    turn = turn_record(CONVERSATION, prompt="a\nb", text="**c** <script>x</script>", provider="echo", model="words")
+    turn = turn_record(CONVERSATION, prompt="a\nb", text="**c** <script>x</script>", status="failed", error="no")
 
     bundle = turn_bundle(turn)
 
     assert bundle["text/markdown"].startswith("> a\n> b\n\n**c** ")
     assert "<script>" not in bundle["text/markdown"]
-    assert bundle["text/plain"] == f"a\nb\n\n**c** <script>x</script>\n\n[echo:words · {turn.status}]"
+    assert bundle["text/plain"] == "a\nb\n\n**c** <script>x</script>\n\n[echo:words · failed before its end · no]"
 
 
 def test_a_transcript_has_every_turn_below_its_name():
@@ -30,14 +30,14 @@ def test_a_transcript_has_every_turn_below_its_name():
 
 
 def test_of_a_long_conversation_the_last_turns_are_shown_and_it_says_so():
-    turns = [turn_record(CONVERSATION, prompt=f"<{number}>", text="reply") for number in range(MOST + 2)]
+    turns = [turn_record(CONVERSATION, prompt=f"<{number}>", text="reply") for number in range(SHOWN_TURNS + 2)]
 
     text = transcript_bundle("main", turns)["text/plain"]
 
-    assert text.startswith(f"main: {MOST + 2} turns, the last {MOST} of them")
+    assert text.startswith(f"main: {SHOWN_TURNS + 2} turns, the last {SHOWN_TURNS} of them")
     assert "<1>" not in text
     assert "<2>" in text
-    assert f"<{MOST + 1}>" in text
+    assert f"<{SHOWN_TURNS + 1}>" in text
 
 
 def test_one_without_turns_says_so():

@@ -10,8 +10,9 @@ import pytest
 
 from flowgpt_magic.markdown.html.sanitize import WORDS
 from flowgpt_magic.messages import Usage
-from flowgpt_magic.transcripts.files import Transcript, TranscriptTurn
-from flowgpt_magic.transcripts.html_page import STYLE, not_read, page_of, transcript_html, turns_html
+from flowgpt_magic.transcripts.files import read, write
+from flowgpt_magic.transcripts.html_page import STYLE, to_page, transcript_html, turns_html
+from flowgpt_magic.transcripts.transcript import Transcript, TranscriptError, TranscriptTurn
 from tests.payloads import PAYLOADS
 from tests.records import conversation_record, notebook_record, turn_record
 from tests.shown import bad_in
@@ -122,12 +123,10 @@ def test_characters_that_act_on_a_terminal_are_seen():
 def test_an_exported_conversation_is_a_page():
     transcript = Transcript("a <name>", "", (TranscriptTurn("what?", "that"),))
 
-    page = page_of(transcript)
+    page = to_page(transcript)
 
     assert '<h1 dir="auto">a &lt;name&gt;</h1>' in page
     assert "nobody" in page
-    with pytest.raises(ValueError, match=r"\.json or \.ipynb"):
-        not_read(page)
 
 
 def test_turns_can_be_a_part_of_another_page():
@@ -135,3 +134,22 @@ def test_turns_can_be_a_part_of_another_page():
 
     assert html.startswith("<section>")
     assert "<style" not in html
+
+
+def test_it_has_what_was_said_and_nothing_in_it_runs_or_fetches(tmp_path):
+    turns = [turn(f"prompt <b>{number}</b>", payload) for number, payload in enumerate(NAMED.values())]
+
+    page = write(tmp_path / "talk.html", "talk", "Be brief.", turns).read_text("utf-8")
+
+    assert "prompt &lt;b&gt;0&lt;/b&gt;" in page
+    assert len(turns) >= 150
+    assert not re.search(r"<(script|iframe|object|embed|img|form|link|base|svg|video|audio)\b", page, re.IGNORECASE)
+    assert not re.search(r"<[a-z][^>]*\s(on\w+|srcset|style)\s*=", page.partition("<body>")[2], re.IGNORECASE)
+    assert not re.search(r"<[a-z][^>]*href=\"?\s*(javascript|data|vbscript):", page, re.IGNORECASE)
+
+
+def test_it_is_not_read_back_and_says_what_is(tmp_path):
+    path = write(tmp_path / "talk.html", "talk", "", [turn("a", "b")])
+
+    with pytest.raises(TranscriptError, match=r"a page is written only. Export .md, .json or .ipynb instead"):
+        read(path)

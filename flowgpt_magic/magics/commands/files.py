@@ -35,6 +35,7 @@ def import_file(state: ShellState, rest: str) -> str:
         raise OptionError("%flowgpt import takes the name of one file; quote a name with spaces")
     from flowgpt_magic.history.merge import holds_histories, merge
     from flowgpt_magic.transcripts import files
+    from flowgpt_magic.transcripts.transcript import as_turns
 
     if holds_histories(names[0]):
         return str(merge(state.notebook_history, names[0]))
@@ -43,7 +44,7 @@ def import_file(state: ShellState, rest: str) -> str:
     name = state.notebook_history.free_name(transcript.name)
     conversation = state.conversation(name)
     conversation.set(system=transcript.system or None)
-    turns = files.as_turns(transcript, conversation.record.conversation_id, kernel="")  # no kernel asked them
+    turns = as_turns(transcript, conversation.record.conversation_id, kernel="")  # no kernel asked them
     conversation.begin_anew(turns, kind="import")
     state.current = name
     return f"{name} has {counted(len(turns), 'turn')} from {short_path(names[0])}"

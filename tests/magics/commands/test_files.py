@@ -7,7 +7,7 @@ import pytest
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.magics.commands.files import export_file, import_file
 from flowgpt_magic.magics.state import ShellState
-from flowgpt_magic.transcripts.files import TranscriptError
+from flowgpt_magic.transcripts.transcript import TranscriptError
 from tests.shell_states import ask
 
 
