@@ -277,8 +277,8 @@ def _block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if state.is_code_block(start):
         return False
     formula = HalfFormula(state.getLines(start, start + 1, state.blkIndent, False))
-    number = start + 1
-    while formula.is_open and number < end and (state.isEmpty(number) or state.sCount[number] >= state.blkIndent):
+    number, indent = start + 1, min(state.blkIndent, state.sCount[start])
+    while formula.is_open and number < end and (state.isEmpty(number) or state.sCount[number] >= indent):
         formula.add(state.getLines(number, number + 1, state.blkIndent, False))
         number += 1
     if not formula.is_formula:

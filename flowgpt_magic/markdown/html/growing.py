@@ -7,17 +7,19 @@ last are settled, so that a step costs one item; a block that has no such places
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections import deque
-
 from flowgpt_magic.control_characters import ArrivingText
-from flowgpt_magic.markdown.formulas import HalfFormula
-from flowgpt_magic.markdown.html.elements import Looks
-from flowgpt_magic.markdown.html.render import Known, Part, formula_of, half_formula_of, open_markup_of, parts_of
-from flowgpt_magic.markdown.html.settled import TABLE, Block
+from flowgpt_magic.markdown.blocks import Block, BlockScanner
+from flowgpt_magic.markdown.html.elements import TABLE_BODY, Looks
+from flowgpt_magic.markdown.html.render import (
+    Known,
+    formula_of,
+    half_formula_of,
+    markup_of,
+    open_markup_of,
+    row_of,
+)
 from flowgpt_magic.markdown.html.unfinished import shown_line
-from flowgpt_magic.markdown.html.verbatim import FENCE, OpenCode, OpenText
+from flowgpt_magic.markdown.html.verbatim import OpenCode, OpenText
 
 LONGEST = 400_000  # characters of a reply that are read as Markdown; what comes after them is shown as it was typed
 MOST_LINES = 30_000  # of a reply that are read as Markdown; those of code blocks are not
@@ -29,35 +31,58 @@ STEP = 10  # an open end of many characters is shown again when it has grown by 
 SMALL = 2_048  # characters of an open end that is always shown again
 
 
-class _OpenList:
-    """Whether a fence belongs to the open list, as far as the beginnings of lines tell."""
+# What the HTML of a block begins with, the end of that, and what it ends with.
+_FRAMES = {
+    "bullet_list": ("<ul", ">", "</ul>"),
+    "ordered_list": ("<ol", ">", "</ol>"),
+    "table": ('<div class="fg-scroll"><table', TABLE_BODY, "</tbody></table></div>"),
+}
 
-    _ITEM = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])(?: {1,4}(?=[^ \n])|[ \t]*$)", re.MULTILINE)
-    _END = re.compile(r" {0,3}(?:#{1,6}[ \t\n]|([-*_])(?:[ \t]*\1){2,}[ \t]*$)", re.MULTILINE)
 
-    def __init__(self) -> None:
-        self._width = 0  # columns from which on a line belongs to the open item, or 0 without one
-        self._after_blank = False
+class ItemHtml:
+    """A block of some kind, made of the Markdown of its items, of its rows (the first with the head), or of all of it.
 
-    def has(self, line: str) -> bool:
-        """Does this line begin where the text of the open item does?"""
-        indent = line[: len(line) - len(line.lstrip(" \t"))]
-        return 0 < self._width <= len(indent.expandtabs(4))
+    ``number`` is that of the first item of an ordered list, ``rule`` the line below the head of a table.
+    """
 
-    def add(self, line: str) -> None:
-        """Take a line."""
-        if not line.strip():
-            self._after_blank = True
-            return
-        if not self.has(line):
-            ends = self._END.match(line)
-            item = None if ends else self._ITEM.match(line)
-            if item:
-                bare = not line[item.end() :].strip()
-                self._width = len(item[0].rstrip()) + 1 if bare else len(item[0])
-            elif ends or self._after_blank:
-                self._width = 0
-        self._after_blank = False
+    def __init__(self, kind: str = "", number: int | None = None, rule: str = "") -> None:
+        self.kind, self.number, self.rule = kind, number, rule
+        self.html = ""  # without its end
+        self.sources: list[str] = []
+        self.size = 0  # characters
+        self.defined = 0  # references that were known when it began
+        self._begin, self._inside, self.end = _FRAMES.get(kind, ("", "", ""))
+
+    def add(self, source: str, looks: Looks, known: Known) -> str:
+        """Take an item or a row, or all of the block; what came out as something else is not taken, but returned."""
+        if self.html and self.kind == "table":
+            self.html += row_of(source, self.rule, looks, known)
+        else:
+            html = markup_of(source, looks, known, number=None if self.html else self.number)
+            if not html.startswith(self._begin) or not html.endswith(self.end):
+                return html
+            start = html.find(self._inside) + len(self._inside) if self.html else 0
+            self.html += html[start : len(html) - len(self.end)]
+        if not self.sources:
+            self.defined = len(known.references)
+        self.sources.append(source)
+        self.size += len(source)
+        return ""
+
+    def with_open(self, html: str) -> str:
+        """The block with its open end, which may begin with the next item and have other blocks after that."""
+        if not self.html:
+            return html
+        start = html.find(self._inside) if html.startswith(self._begin) else -1
+        return self.html + (self.end + html if start < 0 else html[start + len(self._inside) :])
+
+    def again(self, looks: Looks, known: Known) -> str:
+        """The HTML of the whole block with what is known now."""
+        block = ItemHtml(self.kind, self.number, self.rule)
+        for source in self.sources:
+            known.spare += 4 * len(source)
+            block.add(source, looks, known)
+        return block.html + block.end
 
 
 class GrowingBlocks:
@@ -71,19 +96,16 @@ class GrowingBlocks:
         self._arriving = ArrivingText()
         self._rest = ""  # of the text: the line that has no end yet
         self._read, self._line_count = 0, 0  # characters of the whole text, and lines outside of code
+        self._scanner = BlockScanner()
         self._lines: list[str] = []  # after the last finished block or settled item, with their ends
         self._size = 0  # characters in these lines
-        self._seen = 0  # size when it was last seen what is finished
-        self._check = LONGEST_BLOCK  # size at which to see that without being asked
         self._shown: list[str] = []  # the open end, but for a formula or code
         self._drawn = 0  # characters of it when it was last made into HTML
-        self._settled: Block | None = None  # those items of the open list or table that no longer change
+        self._settled: ItemHtml | None = None  # those items of the open list or table that no longer change
+        self._settled_count = 0  # of the items of the open block
+        self._head: list[str] = []  # the first two lines of an open table that has a settled row
         self._verbatim: OpenText | None = None
-        self._formula: HalfFormula | None = None  # a displayed formula, or what may become one
-        self._held: list[str] = []  # its lines
-        self._waiting: deque[str] = deque()  # lines that are to be taken before those to come
-        self._list = _OpenList()
-        self._linked: dict[int, Block] = {}  # blocks in which brackets may be references to what comes later
+        self._linked: dict[int, ItemHtml] = {}  # blocks in which brackets may be references to what comes later
 
     def add(self, text: str) -> None:
         """Read what has come, and finish what is finished by it."""
@@ -94,23 +116,24 @@ class GrowingBlocks:
         if self._verbatim is not None:
             self.open = [self._verbatim.shown(self._rest)]
             return
-        formula = self._formula or self._formula_in(self._rest)
+        scanner = self._scanner
+        held = scanner.line_count - scanner.formula_line if scanner.in_formula else 0
+        formula = scanner.formula if held else scanner.formula_in(self._rest)
+        text = "".join([*self._head, *self._lines[: len(self._lines) - held]])
         line = "" if formula else self._rest
-        grown = self._size + len(line) - self._drawn
-        if self._size + len(line) < SMALL or not 0 <= grown <= self._drawn // STEP:
-            self._draw_lines(line)
+        size = len(text) + len(line)
+        if size < SMALL or not 0 <= size - self._drawn <= self._drawn // STEP:
+            self._drawn = size
+            self._draw_markdown(text, line)
         self.open = self._shown
         if formula is not None:
-            more = self._rest if formula is self._formula else ""
+            more = self._rest if held else ""
             self.open = [*self._shown, half_formula_of(formula, more.rstrip("\\$"))]
 
-    def _draw_lines(self, line: str) -> None:
-        if self._size != self._seen:
-            self._settle()
-        self._drawn = self._size + len(line)
-        settled, line = self._settled or Block(), shown_line(line)
+    def _draw_markdown(self, text: str, line: str) -> None:
+        settled, line = self._settled or ItemHtml(), shown_line(line)
         first, *others = open_markup_of(
-            "".join(self._lines) + line, self._looks, self._known, in_line=bool(line), number=settled.number
+            text + line, self._looks, self._known, in_line=bool(line), number=settled.number
         ) or [""]
         self._shown = [block for block in (settled.with_open(first), *others) if block]
 
@@ -120,13 +143,8 @@ class GrowingBlocks:
         if self._rest:
             line, self._rest = self._rest + "\n", ""
             self._take_line(line)
-        while self._formula is not None:
-            self._formula.is_open = False
-            self._end_formula()
-            self._take_waiting()
         if self._verbatim is not None:
-            self.finished += self._verbatim.finish()
-            self._verbatim = None
+            self._end_verbatim(self._verbatim)
         self._end_all()
         self._revise()
         self.open = []
@@ -152,177 +170,129 @@ class GrowingBlocks:
     def _take_line(self, line: str) -> None:
         self._read += len(line)
         self._line_count += self._verbatim is None
-        if self._read > LONGEST or self._line_count > MOST_LINES:
-            self._take_plain(line)
-        else:
-            self._waiting.append(line)
-            self._take_waiting()
-
-    def _take_plain(self, line: str) -> None:
-        """Take a line that is too far down to be read as Markdown; code that is open goes on."""
-        if self._verbatim is None and self._formula is None:
+        is_far_down = self._read > LONGEST or self._line_count > MOST_LINES
+        if is_far_down and self._verbatim is None and not self._scanner.in_formula:
             self._end_all()
             self._verbatim = OpenText()
-        self._waiting.append(line)
-        self._take_waiting()
+        if self._verbatim is None:
+            self._take_markdown(line)
+        elif isinstance(self._verbatim, OpenCode) and not self._verbatim.in_line:
+            self._take_code(line, self._verbatim)
+        else:
+            self._take_verbatim(line, self._verbatim)
 
-    def _take_waiting(self) -> None:
-        while self._waiting:
-            line = self._waiting.popleft()
-            if self._verbatim is not None:
-                self._take_verbatim(line, self._verbatim)
-            elif self._formula is not None:
-                self._held.append(line)
-                self._formula.add(line)
-                self._end_formula()
-            else:
-                self._take_markdown(line)
+    def _take_code(self, line: str, code: OpenCode) -> None:
+        self._scanner.add(line.removesuffix("\n"))
+        if self._scanner.in_fence:
+            self._take_verbatim(line, code)
+        else:
+            self._scanner.take_finished()
+            self._end_verbatim(code)
 
     def _take_verbatim(self, line: str, verbatim: OpenText) -> None:
-        if verbatim.add(line):
-            self.finished += verbatim.take_full()
-        else:
-            self.finished += verbatim.finish()
-            self._verbatim = None
+        verbatim.add(line)
+        self.finished += verbatim.take_full()
+
+    def _end_verbatim(self, verbatim: OpenText) -> None:
+        self.finished += verbatim.finish()
+        self._verbatim = None
 
     def _take_markdown(self, line: str) -> None:
-        fence = None if self._list.has(line) else FENCE.fullmatch(line, 0, len(line) - 1)
-        if fence:
-            self._end_all()
-            self._verbatim = OpenCode(fence, self._looks)
-        elif formula := self._formula_in(line):
-            self._formula, self._held = formula, [line]
-            self._end_formula()
-        elif self._lines or line.strip():
-            self._append(line)
-
-    def _append(self, line: str) -> None:
-        self._list.add(line)
-        self._lines.append(line)
-        self._size += len(line)
-        if self._size >= self._check:
-            self._settle(limited=True)
-
-    # -- formulas
-
-    def _formula_in(self, line: str) -> HalfFormula | None:
-        """What may be a displayed formula, where the line begins one at the top of the text."""
-        if not line.lstrip(" ").startswith(("$$", "\\")) or line.startswith("    ") or self._list.has(line):
-            return None
-        formula = HalfFormula(line)
-        return formula if formula.is_open or formula.is_formula else None
-
-    def _end_formula(self) -> None:
-        """See whether the formula has ended; what turned out to be none is taken as text."""
-        formula, held = self._formula, self._held
-        if formula is None or formula.is_open:
-            return
-        self._formula, self._held = None, []
-        if formula.is_formula:
-            self._end_all()
-            self._finish_html(formula_of(formula, self._known))
-        else:
-            self._waiting.extendleft(reversed(held[1:]))
-            self._append(held[0])
+        scanner = self._scanner
+        scanner.add(line.removesuffix("\n"))
+        if self._lines or line.strip():
+            self._lines.append(line)
+            self._size += len(line)
+        for block in scanner.take_finished():
+            self._end_block(block)
+        if scanner.in_fence:
+            self._begin_code(scanner.blocks[-1])
+        elif scanner.formula is None and scanner.blocks:
+            self._settle_items(scanner.blocks[-1], [])
+        if scanner.blocks and not scanner.in_formula:
+            may_be_long = scanner.blocks[-1].kind in ("bullet_list", "ordered_list", "quote")
+            if self._size >= (LONGEST_ITEM if may_be_long else LONGEST_BLOCK):
+                self._end_all()
 
     # -- blocks
 
-    def _settle(self, limited: bool = False) -> None:
-        """Finish the blocks that are finished, and settle the items of the open one that are."""
-        before = self._size
-        parts = parts_of("".join(self._lines))
-        self._end_parts(parts, len(parts) - 1)
-        if parts and parts[-1].items:
-            self._lines = self._settle_items(parts[-1], self._lines, all_of_them=False)
-            self._size = sum(map(len, self._lines))
-        if limited:
-            self._limit(parts[-1].kind if parts else "")
-        self._drawn = self._drawn if self._size == before else 0
-        self._seen = self._size
-        self._check = LONGEST_BLOCK if self._size < LONGEST_BLOCK else min(self._size + LONGEST_BLOCK, LONGEST_ITEM)
-
-    def _limit(self, kind: str) -> None:
-        """End the open block if it is too long."""
-        may_be_long = kind in ("bullet_list_open", "ordered_list_open", "blockquote_open")
-        if self._size >= (LONGEST_ITEM if may_be_long else LONGEST_BLOCK):
-            lines = self._lines
-            fence = FENCE.fullmatch(lines[0].rstrip("\n")) if kind == "fence" else None
-            if fence is None:
-                self._end_all()
-                return
-            self._lines = []
-            self._end_all()
-            self._verbatim = OpenCode(fence, self._looks)  # it looked as if it belonged to a list
-            self._waiting.extendleft(reversed(lines[1:]))
-
     def _end_all(self) -> None:
         """Finish what is there, as if no more came."""
-        text = "".join(self._lines)
-        parts = parts_of(text)
-        self._end_parts(parts, len(parts))
-        if text and not parts:
-            self._end_source(text)  # nothing to see, but definitions of references
-        self._end_settled()
-        self._lines, self._list = [], _OpenList()
-        self._size = self._seen = self._drawn = 0
-        self._check = LONGEST_BLOCK
+        self._scanner.finish()
+        for block in self._scanner.take_finished():
+            self._end_block(block)
+        self._scanner = BlockScanner()
+        self._lines, self._size, self._drawn = [], 0, 0
 
-    def _end_parts(self, parts: list[Part], count: int) -> None:
-        """Finish the first ``count`` of these blocks, whose lines then are gone."""
-        first = 0
-        for place, part in enumerate(parts):
-            part.move(-first)
-            if place < count:
-                end = parts[place + 1].line if place + 1 < len(parts) else len(self._lines) + first
-                self._end_part(part, self._lines[: end - first])
-                del self._lines[: end - first]
-                first = end
+    def _taken(self, end: int) -> list[str]:
+        """Take the lines up to this one, counted from the beginning of the text."""
+        count = end - (self._scanner.line_count - len(self._lines))
+        lines = self._lines[:count]
+        del self._lines[:count]
         self._size = sum(map(len, self._lines))
+        self._drawn = 0
+        return lines
 
-    def _end_part(self, part: Part, lines: list[str]) -> None:
-        if part.items:
-            self._settle_items(part, lines, all_of_them=True)
+    def _end_block(self, block: Block) -> None:
+        """Finish a block that has ended."""
+        if block.formula is not None:
+            self._end_source("".join(self._taken(block.line)))
+            self._taken(block.end)
+            self._finish_html(formula_of(block.formula, self._known))
+        elif block.items:
+            self._settle_items(block, [block.end])
             self._end_settled()
         else:
-            self._end_source("".join(lines))
+            self._end_source("".join(self._taken(block.end)))
+        self._settled_count, self._head = 0, []
+
+    def _begin_code(self, block: Block) -> None:
+        self._end_source("".join(self._taken(block.line)))
+        opening, *lines = self._taken(self._scanner.line_count)
+        code = self._verbatim = OpenCode(opening, self._looks)
+        for line in lines:  # they looked like a formula
+            self._take_verbatim(line, code)
 
     def _end_source(self, source: str) -> None:
         """Finish a block that is not made of items, whatever it is."""
-        block = Block()
+        if not source:
+            return
+        html = ItemHtml()
         self._known.spare += 4 * len(source)
-        block.add(source, len(source), self._looks, self._known)
-        self._finish_block(block)
+        html.add(source, self._looks, self._known)
+        self._finish_block(html)
 
-    def _settle_items(self, part: Part, lines: list[str], *, all_of_them: bool) -> list[str]:
-        """Settle the items of a list or a table, or all but the last; returns the lines that are left."""
-        before, head = lines[: part.line], lines[part.line : part.line + 2 * (part.kind == TABLE)]
-        bounds = [*part.items, len(lines)] if all_of_them else part.items
-        for start, end in itertools.pairwise(bounds):
-            number = part.number if part.kind == "ordered_list_open" else None
-            block = self._settled or Block(part.kind, number, "".join(head[1:]))
-            needed = [] if block.html else head
-            self._settle_item(block, "".join([*before, *needed, *lines[start:end]]), sum(map(len, lines[start:end])))
-            before = []
-        return [*before, *head, *lines[bounds[-1] :]]
+    def _settle_items(self, block: Block, end: list[int]) -> None:
+        """Settle the items of a list or a table, or without an ``end`` all but the last."""
+        for stop in [*block.items[self._settled_count + 1 :], *end]:
+            first = self._scanner.line_count - len(self._lines)
+            lines = self._taken(stop)
+            number = block.numbers[self._settled_count] if block.kind == "ordered_list" else None
+            if block.kind == "table" and not self._settled_count:
+                self._head = lines[block.line - first :][:2]
+            html = self._settled or ItemHtml(block.kind, number, "".join(self._head[1:]))
+            head = self._head if self._settled_count and not html.html else []
+            self._settled_count += 1
+            self._settle_item(html, "".join([*head, *lines]))
 
-    def _settle_item(self, block: Block, source: str, size: int) -> None:
+    def _settle_item(self, block: ItemHtml, source: str) -> None:
         self._settled = block
-        self._known.spare += 4 * size
-        other = block.add(source, size, self._looks, self._known)
+        self._known.spare += 4 * len(source)
+        other = block.add(source, self._looks, self._known)
         if other:
             self._end_settled()
             self._finish_html(other)
         elif block.size >= LONGEST_LIST:
             self._end_settled()
             number = None if block.number is None else block.number + len(block.sources)
-            self._settled = Block(block.kind, number, block.rule)
+            self._settled = ItemHtml(block.kind, number, block.rule)
 
     def _end_settled(self) -> None:
         if self._settled is not None:
             self._finish_block(self._settled)
         self._settled = None
 
-    def _finish_block(self, block: Block) -> None:
+    def _finish_block(self, block: ItemHtml) -> None:
         if block.html and any("[" in source for source in block.sources):
             self._linked[len(self.finished)] = block
         self._finish_html(block.html + block.end if block.html else "")

@@ -14,7 +14,7 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference
-from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_block import StateBlock
 from markdown_it.rules_block.table import escapedSplit
 from markdown_it.rules_core import StateCore, text_join
 from markdown_it.rules_inline import StateInline, image, link
@@ -22,17 +22,17 @@ from markdown_it.token import Token
 
 from flowgpt_magic.markdown.addresses import BODY, trimmed
 from flowgpt_magic.markdown.addresses import LONGEST as LONGEST_ADDRESS
+from flowgpt_magic.markdown.blocks import DEFINITION, read_tables
 from flowgpt_magic.markdown.emphasis import read_emphasis
 from flowgpt_magic.markdown.formula_bars import hide_bars, keep_bars, show_bars
 from flowgpt_magic.markdown.formulas import HalfFormula, find_formulas
 from flowgpt_magic.markdown.harmless import DEEPEST, character_reference, line_break
 from flowgpt_magic.markdown.html.elements import Env, Looks, Writer, affordable, arrange, displayed
 from flowgpt_magic.markdown.html.sanitize import cleaned, escaped
-from flowgpt_magic.markdown.html.unfinished import MOST_COLUMNS, parse_inline, show_half_open
+from flowgpt_magic.markdown.html.unfinished import parse_inline, show_half_open
 
 MOST_SPARE = 50_000  # characters
 MOST_FORMULAS = 2_000  # that are typeset in one reply; more are shown as code
-LONGEST_HEAD = 1_000  # characters of a table's head; with a longer one, or too many columns, it is text
 EMPTY = '<p dir="auto"></p>'
 
 _LINK = re.compile(r"(?:https?://[^/?#\s\\]|mailto:[^?#\s\\])[^\s\\]*", re.IGNORECASE)
@@ -88,17 +88,12 @@ def _bare_address(state: StateInline, silent: bool) -> bool:
     return True
 
 
-_DEFINITION = re.compile(
-    r"\[((?:[^\[\]\\]|\\.){1,200})\]:[ \t]*(?:<([^<>]*)>|(\S+))(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?"
-)
-
-
 def _definition(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
     """``[name]: address`` on one line; in CommonMark it may have several, and then nobody knows where it ends."""
     if silent or state.is_code_block(start):
         return False
     line = state.src[state.bMarks[start] + state.tShift[start] : state.eMarks[start]].rstrip()
-    found = _DEFINITION.fullmatch(line) if line[:1] == "[" else None
+    found = DEFINITION.fullmatch(line) if line[:1] == "[" else None
     if found is None:
         return False
     address = state.md.normalizeLink(found[2] if found[2] is not None else found[3])
@@ -106,29 +101,6 @@ def _definition(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
         return False
     state.env["references"].setdefault(normalizeReference(found[1]), {"title": "", "href": address})
     state.line = start + 1
-    return True
-
-
-def _bounded_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A table whose every row costs little: not one of a thousand columns."""
-    head = state.src[state.bMarks[start] : state.eMarks[start]]
-    if len(head) > LONGEST_HEAD or head.count("|") > MOST_COLUMNS:
-        return False
-    if silent or not state.env.get("parts"):
-        return table(state, start, end, silent)
-    return table(state, start, min(end, start + 2), False) and _find_rows(state, start + 2, end)
-
-
-def _find_rows(state: StateBlock, line: int, end: int) -> bool:
-    """The rows of a table without their cells, for who wants to know no more than where they are."""
-    enders = state.md.block.ruler.getRules("blockquote")
-    outer, state.parentType = state.parentType, "table"
-    while line < end and state.sCount[line] >= state.blkIndent and not state.isEmpty(line):
-        if state.is_code_block(line) or any(ends(state, line, end, True) for ends in enders):
-            break
-        state.tokens.append(Token("tr_open", "tr", 1, map=[line, line + 1], level=state.level + 2))
-        line += 1
-    state.line, state.parentType = line, outer
     return True
 
 
@@ -155,7 +127,7 @@ def _reader() -> MarkdownIt:
     parser.inline.ruler.at("link", _uncrowded(link))
     parser.inline.ruler.at("image", _uncrowded(image))
     parser.block.ruler.at("reference", _definition)
-    parser.block.ruler.at("table", _bounded_table, {"alt": ["paragraph", "reference"]})
+    read_tables(parser)
     read_emphasis(parser)
     find_formulas(parser)
     keep_bars(parser)
@@ -163,38 +135,6 @@ def _reader() -> MarkdownIt:
     parser.block.ruler.at("formula_block", _inside_only(rules["formula_block"]), {"alt": _INTERRUPTED})
     show_half_open(parser)
     return parser
-
-
-@dataclass
-class Part:
-    """A block at the top of a text: what it is, the line it begins at, and those its items or rows begin at."""
-
-    kind: str
-    line: int
-    number: int  # of the first item of an ordered list
-    items: list[int] = field(default_factory=list)
-
-    def move(self, lines: int) -> None:
-        """Count its lines from another one."""
-        self.line += lines
-        self.items = [item + lines for item in self.items]
-
-
-def parts_of(text: str) -> list[Part]:
-    """The blocks at the top of a text of whole lines; where it goes on, all but the last are finished."""
-    tokens: list[Token] = []
-    _READER.block.parse(hide_bars(text), _READER, {"parts": True, "references": {}}, tokens)
-    parts: list[Part] = []
-    for token in tokens:
-        if token.map is None or token.nesting < 0:
-            continue
-        if token.level == 0:
-            parts.append(Part(token.type, token.map[0], int(token.attrGet("start") or 1)))
-        elif (token.type, token.level) == ("list_item_open", 1) or (
-            (token.type, token.level) == ("tr_open", 2) and token.map[0] > parts[-1].line
-        ):
-            parts[-1].items.append(token.map[0])
-    return parts
 
 
 _READER = _reader()

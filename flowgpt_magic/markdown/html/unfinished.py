@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from flowgpt_magic.markdown.blocks import MOST_COLUMNS
 from flowgpt_magic.markdown.formulas import HalfFormula
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def shown_line(line: str) -> str:
 
 MOST_OPEN = 8  # emphases that are open at once; more are no emphases
 MOST_BRACKETS = 500  # in one paragraph; where there are more, none begins a link
-MOST_COLUMNS = 40  # of a table
 
 _HIDDEN_END = re.compile(r"(?:\\?[*_~`]+|\\[(\[]?|!?\[|&#?\w{0,31}|(?<!\w)<|\\?\$\$)\Z")
 # White space is read by one part of a pattern only: two that stand side by side would share it out in every way.

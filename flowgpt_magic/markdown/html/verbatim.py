@@ -14,7 +14,7 @@ from flowgpt_magic.markdown.html.render import plain_html
 from flowgpt_magic.markdown.html.sanitize import cleaned, escaped
 
 PART = 16_000  # characters of a block after which another one goes on
-FENCE = re.compile(r"( {0,3})(?:(`{3,})([^`\n]*)|(~{3,})([^\n]*))")
+_OPENING = re.compile(r"( {0,3})(`+|~+)(.*)\n?")
 
 
 class OpenText:
@@ -24,11 +24,10 @@ class OpenText:
         self._lines: list[str] = []  # of the part that is open, with their ends
         self._size = 0
 
-    def add(self, line: str) -> bool:
-        """Take a line with its end, or a piece of one that is too long; False where the line is not of this text."""
+    def add(self, line: str) -> None:
+        """Take a line with its end, or a piece of one that is too long."""
         self._lines.append(line)
         self._size += len(line)
-        return True
 
     def take_full(self) -> list[str]:
         """The part that is full, if it is and something comes after it."""
@@ -61,27 +60,25 @@ class OpenCode(OpenText):
     The texts of its parts, joined, are the code: all but the last end with the newline that stands there.
     """
 
-    def __init__(self, fence: re.Match[str], looks: Looks) -> None:
+    def __init__(self, opening: str, looks: Looks) -> None:
         super().__init__()
-        mark = fence[2] or fence[4]
+        fence = _OPENING.fullmatch(opening)
+        indent, mark, info = fence.groups() if fence else ("", "`", "")
         self._looks = looks
-        self._indent = len(fence[1])
-        self._end = re.compile(f" {{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*\n")
+        self._indent = len(indent)
         self._half_end = re.compile(f" {{0,3}}{mark[0]}*[ \t]*")
-        self._language = language_of(fence[3] or fence[5] or "")
+        self._language = language_of(info)
         self._runs = Runs(self._language)
         self._part = 1
-        self._in_line = False  # is the beginning of this line in what was added?
+        self.in_line = False  # is the beginning of this line in what was added?
 
-    def add(self, line: str) -> bool:
-        if not self._in_line:
-            if self._end.fullmatch(line):
-                return False
+    def add(self, line: str) -> None:
+        if not self.in_line:
             line = self._unindented(line)
-        self._in_line = not line.endswith("\n")
-        self._runs = Runs("") if self._in_line else self._runs  # lines so long are not highlighted
+        self.in_line = not line.endswith("\n")
+        self._runs = Runs("") if self.in_line else self._runs  # lines so long are not highlighted
         self._runs.add(line)
-        return super().add(line)
+        super().add(line)
 
     def _unindented(self, line: str) -> str:
         """The line without as much white space as the fence has before it."""
@@ -95,7 +92,7 @@ class OpenCode(OpenText):
         return part
 
     def shown(self, line: str) -> str:
-        if not self._in_line:
+        if not self.in_line:
             line = "" if self._half_end.fullmatch(line) else self._unindented(line)
         return super().shown(line)
 

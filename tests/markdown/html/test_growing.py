@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.control_characters import clean
 from flowgpt_magic.markdown.html import growing as growing_blocks
-from flowgpt_magic.markdown.html import settled as settled_block
 from flowgpt_magic.markdown.html import verbatim as open_text
 from flowgpt_magic.markdown.html.elements import Looks
-from flowgpt_magic.markdown.html.growing import LONGEST, LONGEST_BLOCK, LONGEST_LINE, MOST_LINES, GrowingBlocks
+from flowgpt_magic.markdown.html.growing import (
+    LONGEST,
+    LONGEST_BLOCK,
+    LONGEST_LINE,
+    MOST_LINES,
+    GrowingBlocks,
+    ItemHtml,
+)
 from flowgpt_magic.markdown.html.render import Known, markup_of
 from tests.shown import bad_in, text_of
 
@@ -231,12 +237,8 @@ def test_a_text_is_parsed_a_few_times_and_not_once_for_each_piece(name):
 
         return counted
 
-    counted = {each: counting(getattr(growing_blocks, each)) for each in ("open_markup_of", "parts_of")}
-    items_counted = counting(settled_block.markup_of)
-    with (
-        patch.multiple(growing_blocks, **counted),
-        patch.object(settled_block, "markup_of", items_counted),
-    ):
+    counted = {each: counting(getattr(growing_blocks, each)) for each in ("open_markup_of", "markup_of")}
+    with patch.multiple(growing_blocks, **counted):
         grown_blocks = GrowingBlocks(Looks())
         for place in range(0, len(text), len(text) // 500):
             grown_blocks.add(text[place : place + len(text) // 500])
@@ -244,3 +246,64 @@ def test_a_text_is_parsed_a_few_times_and_not_once_for_each_piece(name):
         grown_blocks.finish()
 
     assert parsed < 45 * len(text)  # each time the whole would be 250 times
+
+
+# -- lists and tables item by item ------------------------------------------------------------------------------------
+
+LISTS = {
+    "bullet_list": ["- a\n", "- **b**\n  - c\n", "- [ ] d\n\n  e\n", "-\n"],
+    "ordered_list": ["3. a\n", "4. b\n   ```\n   c\n   ```\n", "7. d\n"],
+    "table": ["| a | b |\n|---|--:|\n| 1 | 2 |\n", "| 3 |\n", "| `4` | <5 |\n"],
+}
+
+
+def html_of_items(kind: str, items: list[str]) -> ItemHtml:
+    block = ItemHtml(kind, 3 if kind.startswith("ordered") else None, "|---|--:|")
+    for item in items:
+        assert block.add(item, Looks(), Known()) == ""
+    return block
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_items_that_come_one_by_one_make_the_whole(kind):
+    block = html_of_items(kind, LISTS[kind])
+
+    assert block.html + block.end == markup_of("".join(LISTS[kind]), Looks(), Known())
+    assert block.size == sum(map(len, LISTS[kind]))
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_the_open_end_goes_on_where_the_block_is(kind):
+    *items, last = LISTS[kind]
+    head = "| a | b |\n|---|--:|\n" if kind == "table" else ""
+
+    shown = html_of_items(kind, items).with_open(markup_of(head + last + "\n", Looks(), Known()))
+
+    assert shown == markup_of("".join(LISTS[kind]), Looks(), Known())
+
+
+def test_another_block_after_the_open_end_is_beside_it():
+    block = html_of_items("bullet_list", ["- a\n"])
+
+    assert block.with_open('<p dir="auto">b</p>') == '<ul dir="auto"><li>a</li></ul><p dir="auto">b</p>'
+    assert ItemHtml().with_open("<hr>") == "<hr>"
+
+
+def test_what_came_out_as_something_else_is_not_taken():
+    block = html_of_items("bullet_list", ["- a\n"])
+
+    other = block.add("- " * 60 + "x\n", Looks(), Known())
+
+    assert other.startswith('<pre class="fg-plain"')
+    assert block.sources == ["- a\n"]
+
+
+def test_a_block_can_be_made_again_with_what_is_known_later():
+    block = ItemHtml("bullet_list")
+    for item in ("- [a]\n", "- b\n"):
+        block.add(item, Looks(), Known())
+    known = Known()
+    markup_of("[a]: https://b.c\n", Looks(), known)
+
+    assert "<a " not in block.html
+    assert '<a href="https://b.c"' in block.again(Looks(), known)

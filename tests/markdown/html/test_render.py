@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it.rules_block.table import escapedSplit
 
+from flowgpt_magic.markdown.blocks import MOST_COLUMNS
 from flowgpt_magic.markdown.harmless import DEEPEST
 from flowgpt_magic.markdown.html.changes import blocks_of
 from flowgpt_magic.markdown.html.elements import Looks
-from flowgpt_magic.markdown.html.render import Known, markup_of, parts_of, plain_html, row_of
-from flowgpt_magic.markdown.html.unfinished import MOST_COLUMNS
+from flowgpt_magic.markdown.html.render import Known, markup_of, plain_html, row_of
 from tests.shown import bad_in, text_of
 
 
@@ -162,28 +162,6 @@ def test_short_rows_do_not_make_very_many_cells():
 
 def test_a_table_of_more_columns_than_anybody_reads_is_text():
     assert "<table" not in shown(f"|{'a|' * (MOST_COLUMNS + 1)}\n|{'-|' * (MOST_COLUMNS + 1)}\n")
-
-
-# -- parts -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_parts_of_a_text_are_its_blocks_and_their_items():
-    text = "a\nb\n# c\n- d\n- e\n  - f\n\n  g\n\n4. h\n5. i\n\n| j |\n|---|\n| k |\n| l |\n> m\n"
-
-    parts = [(part.kind.removesuffix("_open"), part.line, part.number, part.items) for part in parts_of(text)]
-
-    assert parts == [
-        ("paragraph", 0, 1, []),
-        ("heading", 2, 1, []),
-        ("bullet_list", 3, 1, [3, 4]),
-        ("ordered_list", 9, 4, [9, 10]),
-        ("table", 12, 1, [14, 15]),
-        ("blockquote", 16, 1, []),
-    ]
-
-
-def test_a_definition_of_a_reference_is_no_part():
-    assert [part.line for part in parts_of("[a]: https://b.c\n\nd\n\n[e]: https://f.g\n")] == [2]
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ import time
 
 import pytest
 
+from flowgpt_magic.markdown.blocks import MOST_COLUMNS
 from flowgpt_magic.markdown.html.changes import GrowingMarkup
 from flowgpt_magic.markdown.html.elements import Looks
 from flowgpt_magic.markdown.html.render import Known, open_markup_of
-from flowgpt_magic.markdown.html.unfinished import _HALF_TARGET, MOST_COLUMNS, MOST_OPEN, shown_end, shown_line
+from flowgpt_magic.markdown.html.unfinished import _HALF_TARGET, MOST_OPEN, shown_end, shown_line
 from tests.shown import text_of
 
 
