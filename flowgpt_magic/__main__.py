@@ -41,7 +41,7 @@ def show_status(_options: argparse.Namespace) -> None:
 def install_model(options: argparse.Namespace) -> None:
     """Fetch the weights of the embedded model."""
     weights.install(options.source, say=write)
-    if not runtime.installed():
+    if not runtime.is_installed():
         write(f"the runtime is still missing: {installing.command('local')}\n")
 
 
@@ -67,13 +67,15 @@ def _version(package: str) -> str:
 
 def _runtime() -> str:
     return (
-        f"xllamacpp {_version('xllamacpp')}" if runtime.installed() else f"not installed; {installing.command('local')}"
+        f"xllamacpp {_version('xllamacpp')}"
+        if runtime.is_installed()
+        else f"not installed; {installing.command('local')}"
     )
 
 
 def _weights() -> str:
     path = weights.path()
-    return str(path) if weights.there() else f"not installed; {installing.module('install-model')}"
+    return str(path) if weights.is_installed() else f"not installed; {installing.module('install-model')}"
 
 
 def _path(path: Path) -> str:

@@ -12,10 +12,10 @@ from yarl import URL
 
 from flowgpt_magic.providers.failure_reports import failure_text
 from flowgpt_magic.providers.flowgpt_events import EventReader
-from flowgpt_magic.providers.http.client import unexpected
-from flowgpt_magic.providers.http.connection import Peer, Proxy, Route
+from flowgpt_magic.providers.http.client import unexpected_content
+from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
 from flowgpt_magic.providers.http.errors import status_error
-from flowgpt_magic.providers.openai.errors import Failures
+from flowgpt_magic.providers.openai.errors import ErrorMapper
 from flowgpt_magic.text import cut_between_words
 
 PART = 5  # characters of a secret that a text may hold by chance
@@ -27,33 +27,33 @@ KEYS = (
 )
 
 
-def peer(secret: str) -> Peer:
-    return Peer(URL("http://127.0.0.1:1"), Proxy(), Route(token=secret))
+def endpoint(secret: str) -> Endpoint:
+    return Endpoint(URL("http://127.0.0.1:1"), Proxy(), Route(token=secret))
 
 
 def of_status(secret: str, text: str) -> str:
-    return str(status_error(500, {}, json.dumps({"error": {"message": text}}).encode(), peer(secret)))
+    return str(status_error(500, {}, json.dumps({"error": {"message": text}}).encode(), endpoint(secret)))
 
 
 def of_page(secret: str, text: str) -> str:
-    return str(status_error(502, {}, text.encode(), peer(secret)))
+    return str(status_error(502, {}, text.encode(), endpoint(secret)))
 
 
 def of_refusal(secret: str, text: str) -> str:
     body = json.dumps({"error": {"message": text}}).encode()
-    return str(Failures({"model": "m"}).refused(400, {}, body, peer(secret)))
+    return str(ErrorMapper({"model": "m"}).for_status(400, {}, body, endpoint(secret)))
 
 
 def of_report(secret: str, text: str) -> str:
-    return str(Failures({"model": "m"}).reported({"error": {"message": text}}, peer(secret)))
+    return str(ErrorMapper({"model": "m"}).for_report({"error": {"message": text}}, endpoint(secret)))
 
 
 def of_redirect(secret: str, text: str) -> str:
-    return str(status_error(302, {"Location": text}, b"", peer(secret)))
+    return str(status_error(302, {"Location": text}, b"", endpoint(secret)))
 
 
 def of_line(_secret: str, text: str) -> str:
-    return str(unexpected(text.encode(), "a line that is not JSON"))
+    return str(unexpected_content(text.encode(), "a line that is not JSON"))
 
 
 def of_event(_secret: str, text: str) -> str:
@@ -70,7 +70,7 @@ READERS = (of_status, of_page, of_refusal, of_report, of_redirect, of_line, of_e
 
 def masked(reader: Callable[[str, str], str], secret: str, text: str) -> str:
     """What is shown: the exit of the request hides what stands whole in an error."""
-    return peer(secret).hide_secrets(reader(secret, text))
+    return endpoint(secret).hide_secrets(reader(secret, text))
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -59,7 +59,7 @@ class Shipped:
         alias = self.aliases.get(str(given.get("model") or ""))
         if alias is None:
             return dict(given)
-        implied = aliases.as_options(alias)
+        implied = aliases.to_options(alias)
         tables = {name: {**implied[name], **given[name]} for name in TABLES if implied.get(name) and given.get(name)}
         return {**implied, **given, **tables, "model": alias.target}
 

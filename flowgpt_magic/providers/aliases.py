@@ -132,7 +132,7 @@ def merged(alias: Alias) -> Alias:
     return _merged(alias, load())
 
 
-def as_options(alias: Alias, *, need_key: bool = True) -> dict[str, Any]:
+def to_options(alias: Alias, *, need_key: bool = True) -> dict[str, Any]:
     """The settings that a prompt is asked with under this alias; a key is read now.
 
     A server that an alias names gets the alias's key or none, never one that is set for another one. Raises
@@ -174,13 +174,13 @@ def apply(chosen: settings.Settings, *, need_key: bool = True) -> settings.Setti
     """``chosen`` with what its model implies, where that is an alias.
 
     What was set as near to the prompt as the model was, or nearer, stays. The server and its key go together: both are
-    the alias's, or neither. Raises what ``as_options`` does.
+    the alias's, or neither. Raises what ``to_options`` does.
     """
     name = chosen.model.strip()
     known = load() if may_be_alias(name) else {}
     if name not in known:
         return chosen
-    implied, rank = as_options(known[name], need_key=need_key), chosen.ranks.get("model", -1)
+    implied, rank = to_options(known[name], need_key=need_key), chosen.ranks.get("model", -1)
     source = f"alias {name}"
     tables = {table: implied.pop(table, {}) for table in TABLES}
     own = {each: value for each, value in tables["params"].items() if each in settings.TABLE}
@@ -321,7 +321,9 @@ def _base_url(text: str, source: str) -> str:
     except ValueError:
         complete = False
     if not complete or url.query or url.fragment or not text.isprintable() or " " in text:
-        raise AliasError(f"{source}: the endpoint is no base URL; write scheme and host, such as http://127.0.0.1:8765")
+        raise AliasError(
+            f"{source}: the endpoint is not a base URL; write scheme and host, such as http://127.0.0.1:8765"
+        )
     return text
 
 
@@ -397,7 +399,7 @@ def _entry(name: str, values: object) -> Alias:
 
 
 def _write(known: Mapping[str, Alias]) -> None:
-    """Put the file into its place whole, readable for nobody else."""
+    """Replace the file atomically; only the owner can read it."""
     entries = {name: _kept(alias) for name, alias in sorted(known.items())}
     text = json.dumps({"version": VERSION, "aliases": entries}, indent=2) + "\n"
     if aliases_file().is_relative_to(settings.NOWHERE):

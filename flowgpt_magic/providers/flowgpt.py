@@ -17,40 +17,35 @@ from flowgpt_magic.messages import Message, Messages, Usage, notice
 from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
-from flowgpt_magic.providers.characters import WholeCharacters
 from flowgpt_magic.providers.flowgpt_events import EventReader
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.body import ENCODINGS
-from flowgpt_magic.providers.http.connection import Peer, Route
+from flowgpt_magic.providers.http.connection import Endpoint, Route
 from flowgpt_magic.providers.request_group import call_once
+from flowgpt_magic.providers.surrogates import SurrogateJoiner
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.settings import CONNECTION, TABLE, Settings, load, variable
 
 PATH = "/v3/chat-anonymous"
 GREETING = {"role": "assistant", "content": "Hello, how can I help you today?"}
 SYSTEM_PROMPT = "You are helpful assistant. Follow the user's instructions carefully."
-TEMPERATURE = 0.7  # what a client of the protocol sends that was told none
+TEMPERATURE = 0.7  # the protocol's default
 PUBLIC_HOST = URL(str(TABLE["base_url"].default)).host
-DEVICE_CHARACTERS = string.ascii_lowercase + string.digits
+DEVICE_ID_CHARACTERS = string.ascii_lowercase + string.digits
 
 
 def sign(timestamp: str, nonce: str, authorization: str) -> str:
-    """The signature of a request: an integrity tag of the protocol, no secret."""
+    """The signature of a request. It is an integrity tag of the protocol, not a secret."""
     tag = hashlib.md5(f"{timestamp}-{nonce}-{authorization}".encode("ascii"), usedforsecurity=False)
     return tag.hexdigest()
 
 
 def _device_id() -> str:
-    """19 characters by chance, from one number: to choose each by itself takes ten times as long."""
-    number, found = secrets.randbelow(len(DEVICE_CHARACTERS) ** 19), ""
-    for _ in range(19):
-        number, place = divmod(number, len(DEVICE_CHARACTERS))
-        found += DEVICE_CHARACTERS[place]
-    return found
+    return "f-" + "".join(secrets.choice(DEVICE_ID_CHARACTERS) for _ in range(19))
 
 
 def request_headers(token: str) -> dict[str, str]:
-    """The headers of one request: those of the web client, and its signature."""
+    """The headers of one request: those of the web client, and the signature."""
     authorization = f"Bearer {token or 'null'}"
     timestamp = str(int(time.time()))
     nonce = secrets.token_hex(16)
@@ -68,7 +63,7 @@ def request_headers(token: str) -> dict[str, str]:
         "Sec-Fetch-Mode": "cors",
         "Sec-Fetch-Site": "same-site",
         "TE": "trailers",
-        "x-flow-device-id": f"f-{_device_id()}",
+        "x-flow-device-id": _device_id(),
         "x-nonce": nonce,
         "x-timestamp": timestamp,
         "x-signature": sign(timestamp, nonce, authorization),
@@ -76,14 +71,15 @@ def request_headers(token: str) -> dict[str, str]:
 
 
 def request_body(model: str, messages: Messages, temperature: float | None) -> dict[str, Any]:
-    """What is asked, in the order of the protocol; raises ``PromptError`` for messages that are none."""
-    said = read_messages(messages, images=False, who="FlowGPT")
-    system = "\n".join(message["content"] for message in said if message["role"] == "system")
+    """The body of a request. Raises ``PromptError`` for invalid messages."""
+    plain = read_messages(messages, images=False, who="FlowGPT")
+    history = [message for message in _with_extra_fields(messages, plain)[:-1] if message["role"] != "system"]
+    system = "\n".join(message["content"] for message in plain if message["role"] == "system")
     return {
         "model": model,
         "nsfw": False,
-        "question": said[-1]["content"],
-        "history": [GREETING, *(message for message in _whole(messages, said)[:-1] if message["role"] != "system")],
+        "question": plain[-1]["content"],
+        "history": [GREETING, *history],
         "system": system or SYSTEM_PROMPT,
         "temperature": temperature,
         "promptId": f"model-{model}",
@@ -94,36 +90,36 @@ def request_body(model: str, messages: Messages, temperature: float | None) -> d
     }
 
 
-def _whole(given: Messages, said: Sequence[Message]) -> list[dict[str, Any]]:
-    """``said``, each with the further fields that it was given, which the protocol passes on."""
-    if len(given) != len(said):
-        return [dict(message) for message in said]
-    return [{**one, **message} for one, message in zip(given, said, strict=True)]
+def _with_extra_fields(messages: Messages, plain: Sequence[Message]) -> list[dict[str, Any]]:
+    """The ``plain`` messages with the further fields of ``messages``, which the protocol passes on."""
+    if len(messages) != len(plain):
+        return [dict(message) for message in plain]
+    return [{**original, **message} for original, message in zip(messages, plain, strict=True)]
 
 
 @dataclass(frozen=True)
-class _Server:
-    """Who is asked, and how: the same for all requests of a batch. ``told`` is a notice for each, if there is one."""
+class _ResolvedServer:
+    """The server, resolved once per batch. ``notice`` is for every request, empty for none."""
 
-    peer: Peer
+    endpoint: Endpoint
     token: str = field(repr=False)
-    told: str = ""
+    notice: str = ""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> _Server:
-        """The server that the settings name; raises ``SettingError`` and ``ProxyError``."""
-        chosen = load(given)
+    def resolve(cls, options: Mapping[str, Any]) -> _ResolvedServer:
+        """The server for the settings ``options``. Raises ``SettingError`` and ``ProxyError``."""
+        chosen = load(options)
         url = http.check_base_url(chosen.base_url, chosen.sources.get("base_url", "default"))
         token = http.check_token(chosen.token, chosen.sources.get("token", "default"))
-        open_way = token and http.crosses_open_network(url)
-        told = f"the token goes to {url.host} unencrypted; use https if that server can" if open_way else ""
-        return cls(http.reach(url.joinpath(PATH.strip("/")), _route(url, chosen)), token, told)
+        is_exposed = token and http.crosses_open_network(url)
+        notice = f"the token goes to {url.host} unencrypted; use https if that server can" if is_exposed else ""
+        return cls(http.resolve_endpoint(url.joinpath(PATH.strip("/")), _route(url, chosen)), token, notice)
 
 
 def _route(url: URL, chosen: Settings) -> Route:
     if url.host == PUBLIC_HOST:
         advice = (
-            f"The public service is not known to answer: point {variable('base_url')} at a server that does, or use "
+            f"The public service may not answer: point {variable('base_url')} at a server that does, or use "
             f"the embedded model ({installing.module('install-model')})."
         )
     else:
@@ -135,7 +131,8 @@ def _route(url: URL, chosen: Settings) -> Route:
 class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
     """Asks a server that speaks the FlowGPT v3 protocol: the public service, or a gateway.
 
-    The base URL says which. Nobody has seen the public service answer lately, hence ``working`` is False.
+    The setting ``base_url`` selects the server. ``working`` is False because the public service has not been seen to
+    answer lately.
     """
 
     url: ClassVar[str] = "https://flowgpt.com/chat"
@@ -162,7 +159,7 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
 
     @classmethod
     def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the server decides
-        """Which server it hangs on."""
+        """Which server the answer depends on."""
         if chosen.base_url == TABLE["base_url"].default:
             return "not known to: set base_url to a server that does"
         return f"if the server at {redact(chosen.base_url)} does"
@@ -184,43 +181,57 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         connect_timeout: float | None = None,
         read_timeout: float | None = None,
         line_limit: int | None = None,
-        **kwargs: Any,  # noqa: ARG003 - the protocol has no place for them
+        **kwargs: Any,  # noqa: ARG003 - not part of the protocol
     ) -> AsyncGenerator[str | Usage, None]:
-        """The chunks of the reply, each as its line arrives; an empty reply is told as a notice.
+        """The chunks of the reply as their lines arrive. An empty reply causes a notice.
 
-        The keyword arguments are the settings of the same names, and None means what is set there; so does a
-        ``proxy`` of None, while an empty one means a direct connection. Timeouts are in seconds, ``line_limit`` in
-        bytes. Raises ``SettingError``, ``ProxyError``, ``PromptError`` and ``ModelNotSupportedError`` before anything
-        is sent, and kinds of ``ProviderError`` after.
+        Raises ``SettingError``, ``ProxyError``, ``PromptError`` and ``ModelNotSupportedError`` before anything is sent,
+        and subclasses of ``ProviderError`` afterwards.
+
+        Args:
+            model: a name or alias from ``models``; empty for the default model.
+            messages: the conversation; system messages become the system prompt.
+            proxy: URL of an HTTP proxy, empty for a direct connection; None for the setting.
+            temperature: 0.7 by default; None sends null.
+            base_url: scheme and host of the server; None for the setting.
+            token: None for the setting; empty for none.
+            trust_env: use the proxy that the environment names; None for the setting.
+            ca_bundle: PEM file or folder of certificate authorities; None for the setting.
+            client_cert: PEM file of the client certificate; None for the setting.
+            client_key: PEM file of its private key; None for the setting.
+            connect_timeout: seconds until there is a connection; None for the setting.
+            read_timeout: seconds without a byte; None for the setting.
+            line_limit: bytes of the longest line; None for the setting.
+            **kwargs: ignored.
         """
         check_messages(messages)
         temperature = check_temperature(temperature)
-        given = {"base_url": base_url, "token": token, "proxy": proxy, "trust_env": trust_env}
+        connection = {"base_url": base_url, "token": token, "proxy": proxy, "trust_env": trust_env}
         tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
-        server = call_once(_Server.of, {**given, **tls, **limits})
+        server = call_once(_ResolvedServer.resolve, {**connection, **tls, **limits})
         body = request_body(cls.get_model(model), messages, temperature)
-        if server.told:
-            notice(server.told)
-        reader, characters = EventReader(), WholeCharacters()
+        if server.notice:
+            notice(server.notice)
+        reader, surrogates = EventReader(), SurrogateJoiner()
         empty = True
-        async with http.request("POST", server.peer, request_headers(server.token), body) as response:
+        async with http.request("POST", server.endpoint, request_headers(server.token), body) as response:
             async for lines in response.lines():
                 if (texts := reader.read_texts(lines)) is not None:
-                    for chunk in characters.mend_each(texts):
+                    for chunk in surrogates.join_all(texts):
                         empty = False
                         yield chunk
                     continue
                 for line in lines:
                     text, failure = reader.read(line)
-                    if chunk := characters.mend(text):
+                    if chunk := surrogates.join(text):
                         empty = False
                         yield chunk
                     if failure is not None:
                         raise failure
             if (failure := reader.end()) is not None:
                 raise failure
-        if rest := characters.rest():
+        if rest := surrogates.finish():
             yield rest
         elif empty:
-            notice(f"{server.peer.url.host} sent an empty reply")
+            notice(f"{server.endpoint.url.host} sent an empty reply")

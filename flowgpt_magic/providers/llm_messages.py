@@ -14,7 +14,7 @@ from flowgpt_magic.messages import Message, Messages
 from flowgpt_magic.messages.content_parts import read_messages
 
 
-class Responses(list[Any]):
+class WatchedResponses(list[Any]):
     """The responses of a conversation, which know whether somebody has looked at them."""
 
     was_read = False
@@ -33,7 +33,7 @@ class Responses(list[Any]):
 
 
 @dataclass
-class Talk:
+class PendingResponse:
     """A response that has not been asked for yet, and what a plug-in may read of the ``earlier`` messages.
 
     They are ``dropped`` where the model says that it takes no conversations.
@@ -42,7 +42,7 @@ class Talk:
     response: Any
     earlier: int
     dropped: bool
-    responses: Responses = field(default_factory=Responses)
+    responses: WatchedResponses = field(default_factory=WatchedResponses)
 
     @property
     def unread(self) -> int:
@@ -51,7 +51,7 @@ class Talk:
         return 0 if was_read and not self.dropped else self.earlier
 
 
-async def begin(model: Any, messages: Messages, options: Mapping[str, Any]) -> Talk:
+async def begin(model: Any, messages: Messages, options: Mapping[str, Any]) -> PendingResponse:
     """What ``model`` will answer to ``messages``; nothing is sent before the response is read.
 
     A model that takes no conversations gets the system prompt and the last message. Raises ``PromptError``.
@@ -66,7 +66,7 @@ async def begin(model: Any, messages: Messages, options: Mapping[str, Any]) -> T
     dropped = not model.supports_conversation and prompt is not None
     before = [message for message in said if message["role"] == "system"] if dropped else said
     pairs = [] if dropped else _pairs(turns)
-    responses = Responses([await _past(each, system, is_async=_is_async(model)) for each in pairs])
+    responses = WatchedResponses([await _past(each, system, is_async=_is_async(model)) for each in pairs])
     conversation = model.conversation()
     conversation.responses = responses
     response = conversation.prompt(
@@ -77,7 +77,7 @@ async def begin(model: Any, messages: Messages, options: Mapping[str, Any]) -> T
     )
     response.prompt = _watched(response.prompt)
     responses.was_read = False
-    return Talk(response, len(turns), dropped, responses)
+    return PendingResponse(response, len(turns), dropped, responses)
 
 
 def _is_async(model: Any) -> bool:

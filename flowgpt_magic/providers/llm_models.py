@@ -1,7 +1,7 @@
 """The models of Simon Willison's ``llm``: what its plug-ins have installed answers here too.
 
 ``llm`` knows the models and their keys (``llm keys set NAME``); nothing of it is imported before it is needed. The
-earlier turns of a conversation are given to a plug-in in both ways that llm has, see `llm_talk`.
+earlier turns of a conversation are given to a plug-in in both ways that llm has, see `llm_messages`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from flowgpt_magic.errors import (
     closest,
 )
 from flowgpt_magic.messages import LeftOut, Messages, Usage, notice
-from flowgpt_magic.providers import llm_messages as llm_talk
+from flowgpt_magic.providers import llm_messages
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.inner_generator import InnerGenerator
@@ -98,7 +98,7 @@ def _of_httpx(error: Exception, message: str) -> ProviderError | None:
         return None
     response = getattr(error, "response", None)
     if isinstance(status := getattr(response, "status_code", None), int):
-        from flowgpt_magic.providers.http.errors import retry_delay  # loads an HTTP library of its own
+        from flowgpt_magic.providers.wait_times import retry_delay
 
         kind = RateLimitError if status == 429 else ProviderStatusError
         return kind(message, status, retry_delay(getattr(response, "headers", {})))
@@ -242,7 +242,7 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
             async with InnerGenerator(_in_thread(lambda: (_find(name) for name in [model]))) as models:
                 found = await anext(models)
             given = {"temperature": temperature, "max_tokens": max_tokens, **(options or {})}
-            talk = await llm_talk.begin(found, messages, _options(found, given))
+            talk = await llm_messages.begin(found, messages, _options(found, given))
             response = talk.response
             is_async = hasattr(response, "astream_events")
             async with InnerGenerator(_in_task(response) if is_async else _in_thread(lambda: iter(response))) as chunks:

@@ -33,7 +33,7 @@ SAMPLING = {  # by the runtime's names; one with a whole number takes whole numb
 SYSTEM = "You are a helpful assistant. You write clear and simple English."
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     """Are the runtime and the weights of the embedded model there? Imports and loads nothing."""
     return not _missing(Local.default_model)
 
@@ -45,9 +45,9 @@ def install_command() -> str:
 
 def _missing(model: str) -> list[str]:
     """The commands that install what ``model`` needs and is not there."""
-    parts = [(installing.command("local"), runtime.installed())]
+    parts = [(installing.command("local"), runtime.is_installed())]
     if model == Local.default_model:
-        parts.append((installing.module("install-model"), weights.there()))
+        parts.append((installing.module("install-model"), weights.is_installed()))
     return [command for command, there in parts if not there]
 
 
@@ -68,7 +68,7 @@ def _find_weights(model: str) -> Path:
     return weights.path() if model == Local.default_model else weights.check_gguf(Path(model))
 
 
-def _prompt(messages: Messages, embedded: bool) -> runtime.Prompt:
+def _prompt(messages: Messages, embedded: bool) -> runtime.ChatMessages:
     said = read_messages(messages, images=False, who="the embedded runtime")
     found = [{"role": str(each["role"]), "content": _readable(each["content"])} for each in said]
     if embedded and not any(message["role"] == "system" for message in found):
@@ -191,7 +191,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         wanted = None if schema is None else _format(check_schema(schema))
         in_force = settings.load({"max_tokens": max_tokens, "context_size": context_size, "threads": threads})
         name = cls.get_model(model)
-        source = runtime.Source(
+        source = runtime.ModelConfig(
             _find_weights(name), in_force.context_size, in_force.threads or runtime.threads_for(runtime.processors())
         )
         options = {
@@ -200,11 +200,11 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
             **({} if stops is None else {"stop": stops}),
             **({} if wanted is None else {runtime.SCHEMA: wanted}),
         }
-        request = runtime.Request(
+        request = runtime.GenerationRequest(
             source, _prompt(messages, name == cls.default_model), in_force.max_tokens, options, bool(may_repeat)
         )
-        job = runtime.Job(request, asyncio.get_running_loop())
-        runtime.runner().take_up(job)
+        job = runtime.ReplyJob(request, asyncio.get_running_loop())
+        runtime.runner().submit(job)
         try:
             while (item := await job.arrived.get()) is not None:
                 if isinstance(item, FlowGptError):

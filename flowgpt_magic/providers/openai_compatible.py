@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's chat completions, by its base URL, and with a key that is known by its name."""
+"""Any server with OpenAI's chat completions API, by its base URL and the name of its key."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_stop, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.http import client as http
-from flowgpt_magic.providers.http.client import BOM
-from flowgpt_magic.providers.http.connection import Peer
-from flowgpt_magic.providers.http.loose_events import JsonSplitter, LooseEventSplitter
+from flowgpt_magic.providers.http.connection import Endpoint
+from flowgpt_magic.providers.http.lenient_events import JsonSplitter, LenientEventSplitter
+from flowgpt_magic.providers.http.server_sent_events import BOM
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.providers.openai import requests as openai_requests
-from flowgpt_magic.providers.openai.errors import Failures, RefusedFieldError
+from flowgpt_magic.providers.openai.errors import ErrorMapper, RefusedFieldError
 from flowgpt_magic.providers.openai.models import listed_models
-from flowgpt_magic.providers.openai.replies import Answer, check_is_no_page, is_json
+from flowgpt_magic.providers.openai.replies import ReplyReader, check_not_web_page, looks_like_json
 from flowgpt_magic.providers.openai.servers import Server, headers
 from flowgpt_magic.providers.request_group import await_once
 from flowgpt_magic.settings import CONNECTION, Settings, load
 
 NAME = "openai_compatible"
-FIELDS = "fields of the request"  # in place of a provider: what a server takes by another name, or not at all
-MARKS = (BOM[:1], BOM[:2], BOM)  # a byte order mark that nothing stands behind yet
+REQUEST_FIELDS = "fields of the request"  # instead of a provider, for fields that a server does not accept
+PARTIAL_BOMS = (BOM[:1], BOM[:2], BOM)
 
 
 class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     """Any OpenAI-compatible server: OpenAI, Ollama, llama.cpp, vLLM, LM Studio, LiteLLM, OpenRouter.
 
-    The setting ``openai_base_url`` says which one, ``openai_key`` the name of what holds the key for it. It has the
-    models that ``list_models`` lists, and none by default.
+    The setting ``openai_base_url`` selects the server, ``openai_key`` names the variable or keyring entry of its key.
+    ``list_models`` returns the models of the server; there is no default model.
     """
 
     url: ClassVar[str] = "https://platform.openai.com/docs/api-reference/chat"
@@ -57,24 +57,24 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     @classmethod
     def get_models(cls) -> list[str]:
-        """None: they are the server's to tell."""
+        """An empty list: only the server knows its models."""
         return []
 
     @classmethod
     def get_model(cls, name: str | None) -> str:
-        """``name`` as it is; raises ``ModelNotSupportedError`` where it is empty."""
+        """``name`` unchanged. Raises ``ModelNotSupportedError`` if it is empty."""
         if name := check_model(name, cls.__name__):
             return name
         raise ModelNotSupportedError(
-            f"{NAME} needs the name of a model, such as -m {NAME}:gpt-4o-mini; %flowgpt models {NAME} lists those that "
-            "its server has."
+            f"{NAME} needs the name of a model, such as -m {NAME}:gpt-4o-mini; %flowgpt models {NAME} lists the "
+            "models of the server."
         )
 
     @classmethod
     def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the server decides
-        """Which server it hangs on, or which key is missing for that."""
+        """Which server the answer depends on, or which key is missing."""
         try:
-            server = Server.chosen_by(chosen)
+            server = Server.from_settings(chosen)
         except SettingError as error:
             return f"no: {error}"
         if server.key_name and (reason := keys.missing(server.key_name)):
@@ -83,21 +83,20 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
 
     @classmethod
     async def list_models(cls, **settings: Any) -> list[str]:
-        """The models that the server has now, in its order.
+        """The models of the server, in its order.
 
-        Raises ``SettingError``, ``MissingKeyError``, and kinds of ``ProviderError``, among them for a server that lists
-        none.
+        Raises ``SettingError``, ``MissingKeyError`` and subclasses of ``ProviderError``, also if the server lists none.
         """
         chosen = load(settings)
-        server = Server.chosen_by(chosen)
-        key, own = await server.read_key(), server.own_headers(chosen.extra_headers)
-        peer = http.reach(server.call("models"), server.route(chosen, key, own))
-        async with http.request("GET", peer, headers(key, own), None, Failures({}).refused) as response:
-            content = await response.whole()
-            check_is_no_page(content, response.peer)
-            if found := listed_models(content, response.peer):
-                return [*found]
-            raise ProviderError(f"{response.peer.host} lists no models; one that it has is asked as -m {NAME}:MODEL.")
+        server = Server.from_settings(chosen)
+        key, extra = await server.read_key(), server.user_headers(chosen.extra_headers)
+        endpoint = http.resolve_endpoint(server.url_for("models"), server.route(chosen, key, extra))
+        async with http.request("GET", endpoint, headers(key, extra), None, ErrorMapper({}).for_status) as response:
+            content = await response.read_all()
+            check_not_web_page(content, response.endpoint)
+            if models := listed_models(content, response.endpoint):
+                return [*models]
+            raise ProviderError(f"{response.endpoint.host} lists no models; use one that it has with -m {NAME}:MODEL.")
 
     @classmethod
     async def create_async_generator(
@@ -133,22 +132,51 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         response_format: Mapping[str, Any] | None = None,
         schema: Mapping[str, Any] | None = None,
         extra_body: Mapping[str, Any] | None = None,
-        **kwargs: Any,  # noqa: ARG003 - the contract's
+        **kwargs: Any,  # noqa: ARG003 - part of the contract
     ) -> AsyncGenerator[str | Usage | Extras, None]:
-        """The chunks of the reply as their events arrive, then ``Extras`` where more came than text, then a ``Usage``.
-
-        The first ten keyword arguments are the settings of the same names, and None means what is set there; so does a
-        ``proxy`` of None, while an empty one means a direct connection. Timeouts are in seconds, ``line_limit`` in
-        bytes. The others are fields of the request, which is sent without those that are None: what they mean, and
-        which are taken, is the server's to say. ``extra_body`` holds further ones. Text that fits the JSON Schema
-        ``schema`` is asked for in the way that servers have for it.
+        """The chunks of the reply, then ``Extras`` if there was more than text, then a ``Usage``.
 
         Raises ``SettingError``, ``ProxyError``, ``PromptError``, ``OptionError``, ``ModelNotSupportedError`` and
-        ``MissingKeyError`` before anything is sent, and kinds of ``ProviderError`` after.
+        ``MissingKeyError`` before anything is sent, and subclasses of ``ProviderError`` afterwards. A request field
+        that is None is not sent; which others a server accepts depends on the server and the model.
+
+        Args:
+            model: a model of the server.
+            messages: the conversation; ``images`` of a message are sent as ``image_url`` parts.
+            proxy: URL of an HTTP proxy, empty for a direct connection; None for the setting.
+            temperature: request field.
+            openai_base_url: base URL, usually ending in ``/v1``; None for the setting.
+            openai_key: name of the environment variable or keyring entry with the key; None for the setting.
+            extra_headers: further headers, None as a value removes one; None for the setting.
+            trust_env: use the proxy that the environment names; None for the setting.
+            ca_bundle: PEM file or folder of certificate authorities; None for the setting.
+            client_cert: PEM file of the client certificate; None for the setting.
+            client_key: PEM file of its private key; None for the setting.
+            connect_timeout: seconds until there is a connection; None for the setting.
+            read_timeout: seconds without a byte; None for the setting.
+            line_limit: bytes of the longest line or event; None for the setting.
+            max_tokens: request field; sent as ``max_completion_tokens`` to servers that require that name.
+            max_completion_tokens: request field.
+            top_p: request field.
+            top_k: request field, not of OpenAI's own servers.
+            min_p: request field, not of OpenAI's own servers.
+            seed: request field.
+            stop: request field, one string or several.
+            presence_penalty: request field.
+            frequency_penalty: request field.
+            logit_bias: request field, numbers by token id.
+            reasoning_effort: request field, such as ``low``.
+            verbosity: request field, such as ``low``.
+            service_tier: request field.
+            response_format: request field; not together with ``schema``.
+            schema: a JSON Schema that the text of the reply fits, sent as ``response_format``.
+            extra_body: any further request fields.
+            **kwargs: ignored.
         """
         check_messages(messages)
         temperature = check_temperature(temperature)
-        given = {"openai_base_url": openai_base_url, "openai_key": openai_key, "proxy": proxy, "trust_env": trust_env}
+        address = {"openai_base_url": openai_base_url, "openai_key": openai_key}
+        connection = {"proxy": proxy, "trust_env": trust_env}
         tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
         if schema is not None:
@@ -157,105 +185,106 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         length = {"max_tokens": max_tokens, "max_completion_tokens": max_completion_tokens, "stop": stops}
         sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "seed": seed}
         penalties = {"presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty}
-        manner = {"reasoning_effort": reasoning_effort, "verbosity": verbosity, "service_tier": service_tier}
-        fields = {**length, **sampling, **penalties, **manner, "logit_bias": logit_bias}
+        style = {"reasoning_effort": reasoning_effort, "verbosity": verbosity, "service_tier": service_tier}
+        fields = {**length, **sampling, **penalties, **style, "logit_bias": logit_bias}
         fields |= {"response_format": response_format, **openai_requests.extra_fields(extra_body)}
         body = openai_requests.request_body(cls.get_model(model), messages, fields)
-        way = await await_once(_Way.found, {**given, **tls, **limits, "extra_headers": extra_headers})
-        for text in way.notices:
+        options = {**address, **connection, **tls, **limits, "extra_headers": extra_headers}
+        server = await await_once(_ResolvedServer.resolve, options)
+        for text in server.notices:
             notice(text)
-        known, place = registry.refused_parameters(), (way.address, FIELDS, model)
-        refused = known.known(place, body)
+        learned, place = registry.refused_parameters(), (server.address, REQUEST_FIELDS, model)
+        refused = learned.known(place, body)
         while True:
             for name in refused:
-                body = openai_requests.without(body, name) if name in body else body
+                body = openai_requests.without_field(body, name) if name in body else body
             try:
-                async with InnerGenerator(_chunks(way, body)) as chunks:
+                async with InnerGenerator(_chunks(server, body)) as chunks:
                     async for chunk in chunks:
                         yield chunk
-            except RefusedFieldError as error:  # nothing has come by then
+            except RefusedFieldError as error:  # raised before the first chunk
                 refused.append(error.parameter)
             else:
                 for name in refused:
-                    known.learn(place, name, None, "")
+                    learned.learn(place, name, None, "")
                 return
 
 
 @dataclass(frozen=True)
-class _Way:
-    """How a server is asked: the same for all requests of a batch. ``notices`` are for each of them."""
+class _ResolvedServer:
+    """The server, resolved once per batch. ``notices`` are for every request."""
 
     address: str
-    peer: Peer
+    endpoint: Endpoint
     headers: Mapping[str, str] = field(repr=False)
     notices: Sequence[str]
 
     @classmethod
-    async def found(cls, given: Mapping[str, Any]) -> _Way:
-        """The way that the settings name; raises ``SettingError``, ``MissingKeyError`` and ``ProxyError``."""
-        named = dict(given)
-        extra_headers = named.pop("extra_headers")
+    async def resolve(cls, options: Mapping[str, Any]) -> _ResolvedServer:
+        """The server for the settings ``options``. Raises ``SettingError``, ``MissingKeyError`` and ``ProxyError``."""
+        others = dict(options)
+        extra_headers = others.pop("extra_headers")
         notices: list[str] = []
         with notices_to(notices.append):
-            chosen = load(named)
-            server = Server.chosen_by(chosen)
+            chosen = load(others)
+            server = Server.from_settings(chosen)
             key = await server.read_key()
-            own = server.own_headers(chosen.extra_headers if extra_headers is None else extra_headers)
-        peer = http.reach(server.call("chat/completions"), server.route(chosen, key, own))
-        return cls(str(server.url), peer, CIMultiDict(headers(key, own)), notices)
+            extra = server.user_headers(chosen.extra_headers if extra_headers is None else extra_headers)
+        endpoint = http.resolve_endpoint(server.url_for("chat/completions"), server.route(chosen, key, extra))
+        return cls(str(server.url), endpoint, CIMultiDict(headers(key, extra)), notices)
 
 
-async def _chunks(way: _Way, body: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Extras, None]:
-    """The chunks of the reply to ``body``, and its ``Usage``."""
-    failures = Failures(body)
-    async with http.request("POST", way.peer, way.headers, body, failures.refused) as response:
-        begun = await _beginning(response)
-        check_is_no_page(begun, response.peer)
-        # What a server says of the type of its answer is not always so; one that does not stream sends one object.
-        framed = not is_json(begun)
-        answer = Answer(body, failures, response.peer, framed=framed)
-        splitter = LooseEventSplitter(response.limit) if framed else JsonSplitter(response.limit)
+async def _chunks(server: _ResolvedServer, body: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Extras, None]:
+    """Send ``body``; the chunks of the reply, its ``Extras`` and its ``Usage``."""
+    errors = ErrorMapper(body)
+    async with http.request("POST", server.endpoint, server.headers, body, errors.for_status) as response:
+        beginning = await _beginning(response)
+        check_not_web_page(beginning, response.endpoint)
+        # The content type is not reliable; a server that does not stream sends one JSON object.
+        framed = not looks_like_json(beginning)
+        reader = ReplyReader(body, errors, response.endpoint, framed=framed)
+        splitter = LenientEventSplitter(response.limit) if framed else JsonSplitter(response.limit)
         try:
-            async with InnerGenerator(_read(response, splitter, begun, answer)) as texts:
+            async with InnerGenerator(_texts(response, splitter, beginning, reader)) as texts:
                 async for text in texts:
                     yield text
         except ProviderError:
-            if answer.begun and (extras := answer.extras()):  # kept with the text so far
+            if reader.has_text and (extras := reader.extras()):  # kept with the text so far
                 yield extras
             raise
-    answer.tell()
-    if extras := answer.extras():
+    reader.send_notices()
+    if extras := reader.extras():
         yield extras
-    yield answer.usage()
+    yield reader.usage()
 
 
-async def _read(
-    response: http.Response, splitter: LooseEventSplitter | JsonSplitter, begun: bytes, answer: Answer
+async def _texts(
+    response: http.Response, splitter: LenientEventSplitter | JsonSplitter, beginning: bytes, reader: ReplyReader
 ) -> AsyncGenerator[str, None]:
-    """The texts of the events, up to the end of the reply. Raises what is missing of one that is not whole."""
+    """The texts of the events up to the end of the reply. Raises the error for a reply that is not complete."""
     try:
-        async for events in http.Pieces(response.blocks, splitter, begun):
+        async for events in http.ItemStream(response.body, splitter, beginning):
             for event in events:
-                if text := answer.read(event):
+                if text := reader.read(event):
                     yield text
-                elif answer.done:
+                elif reader.done:
                     break
-            if answer.done:
+            if reader.done:
                 break
     except (StreamInterruptedError, ProviderTimeoutError):
-        if not answer.finished:
+        if not reader.is_complete:
             raise
-    if not answer.done and (text := answer.read_unfinished(splitter.unfinished())):
+    if not reader.done and (text := reader.read_unfinished(splitter.unfinished())):
         yield text
-    if rest := answer.rest():
+    if rest := reader.finish():
         yield rest
 
 
 async def _beginning(response: http.Response) -> bytes:
-    """The first bytes of the body, up to the first block that holds more than white space."""
-    begun = bytearray()
-    while block := await response.blocks.next():
-        begun += block
-        if (block.strip() and bytes(begun[:4]) not in MARKS) or len(begun) > response.limit:
+    """The body up to the first block that has more than white space."""
+    content = bytearray()
+    while block := await response.body.read():
+        content += block
+        if (block.strip() and bytes(content[:4]) not in PARTIAL_BOMS) or len(content) > response.limit:
             break
-    return bytes(begun)
+    return bytes(content)

@@ -1,9 +1,9 @@
-"""How many more requests a server takes, as the headers of its responses say.
+"""How many more requests or tokens a server accepts, according to the headers of its responses.
 
-There is no single standard. Read are ``x-ratelimit-remaining-requests`` and its like (OpenAI, with durations such as
-``6m0s``; Cerebras, Groq and others, with seconds), ``x-ratelimit-remaining`` (GitHub and OpenRouter, with the moment in
-seconds or milliseconds since 1970), ``anthropic-ratelimit-requests-remaining`` (RFC 3339), and the fields
-``RateLimit-Remaining`` and ``RateLimit`` of the drafts of the IETF (draft-ietf-httpapi-ratelimit-headers).
+There is no single standard. Supported are ``x-ratelimit-remaining-requests`` and the like (OpenAI, with durations such
+as ``6m0s``; Cerebras, Groq and others, with seconds), ``x-ratelimit-remaining`` (GitHub and OpenRouter, with a moment
+in seconds or milliseconds since 1970), ``anthropic-ratelimit-requests-remaining`` (RFC 3339), and the fields
+``RateLimit-Remaining`` and ``RateLimit`` of the IETF drafts (draft-ietf-httpapi-ratelimit-headers).
 """
 
 from __future__ import annotations
@@ -16,25 +16,23 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-EPOCH, EPOCH_MS = 10**9, 10**11  # a larger number is a moment: in seconds since 1970, in milliseconds since then
-UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-FIELDS = {"remaining": "remaining", "r": "remaining", "reset": "reset", "t": "reset"}  # of ``RateLimit``
-LONGEST_VALUE = 200  # characters of a header that are looked at
+from flowgpt_magic.providers.wait_times import duration, seconds_from_now
+
+RATE_LIMIT_KEYS = {"remaining": "remaining", "r": "remaining", "reset": "reset", "t": "reset"}  # of ``RateLimit``
+HEADER_LIMIT = 200  # characters of a header that are read
 
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:ms|us|µs|ns|h|m|s))+")
-_PART = re.compile(r"([0-9.]+)(ms|us|µs|ns|h|m|s)")
-_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
-_NAME = re.compile(r"(?:x-|anthropic-)?ratelimit-(.+)")
-_FIELD = re.compile(r"(?:^|[;,\s])(remaining|reset|r|t)\s*=\s*([0-9]{1,15})(?=[;,\s]|$)")
+_DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
+_HEADER = re.compile(r"(?:x-|anthropic-)?ratelimit-(.+)")
+_KEY_AND_NUMBER = re.compile(r"(?:^|[;,\s])(remaining|reset|r|t)\s*=\s*([0-9]{1,15})(?=[;,\s]|$)")
 
 
 @dataclass(frozen=True)
 class RateLimit:
-    """What is left of one limit.
+    """The state of one limit.
 
-    ``dimension`` is what is counted, such as ``requests`` or ``tokens``; "" where the server does not say, which means
-    requests. ``remaining`` is how many more it takes, ``seconds`` when the count begins anew, or None where the server
-    does not say.
+    ``dimension`` is what is counted, such as ``requests`` or ``tokens``; empty, which means requests, if the server
+    does not say. ``remaining`` is how many are left. ``seconds`` is the time until the limit resets, None if unknown.
     """
 
     dimension: str
@@ -43,60 +41,55 @@ class RateLimit:
 
     @property
     def counts_tokens(self) -> bool:
-        """Does it count tokens, and not requests?"""
+        """Does the limit count tokens rather than requests?"""
         return "token" in self.dimension
 
 
 def read_rate_limits(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> list[RateLimit]:
-    """What the ``headers`` of a response say, one for each limit; what cannot be understood is left out.
+    """The limits in the ``headers`` of a response; values that cannot be read are skipped.
 
-    ``now`` tells the seconds since 1970.
+    ``now`` returns the seconds since 1970.
     """
     remaining: dict[str, float] = {}
     seconds: dict[str, float] = {}
     for header, value in headers.items():
-        name, text = header.lower(), value.strip()[:LONGEST_VALUE]
+        name, text = header.lower(), value.strip()[:HEADER_LIMIT]
         if "ratelimit" not in name:
             continue
         if name == "ratelimit":
-            fields = {FIELDS[key]: float(number) for key, number in reversed(_FIELD.findall(text))}
+            # Reversed, so that the first of several policies wins.
+            fields = {RATE_LIMIT_KEYS[key]: float(number) for key, number in reversed(_KEY_AND_NUMBER.findall(text))}
             _put(remaining, "", fields.get("remaining"))
             _put(seconds, "", fields.get("reset"))
-        elif match := _NAME.fullmatch(name):
+        elif match := _HEADER.fullmatch(name):
             words = match[1].split("-")
-            for word, found, read in (("remaining", remaining, _count), ("reset", seconds, _seconds)):
+            for word, numbers, read in (("remaining", remaining, _count), ("reset", seconds, _seconds)):
                 if word in words:
-                    _put(found, "-".join(each for each in words if each != word), read(text, now))
+                    _put(numbers, "-".join(other for other in words if other != word), read(text, now))
     return [RateLimit(name, count, seconds.get(name)) for name, count in remaining.items()]
 
 
 def wait_until_reset(headers: Mapping[str, str]) -> float | None:
-    """Seconds until nothing that the ``headers`` count is used up any more; None where they do not say."""
-    waits = [each.seconds for each in read_rate_limits(headers) if each.remaining <= 0 and each.seconds is not None]
-    return max(waits, default=None)
+    """Seconds until all exhausted limits in ``headers`` are reset; None if they do not say."""
+    limits = read_rate_limits(headers)
+    return max((limit.seconds for limit in limits if limit.remaining <= 0 and limit.seconds is not None), default=None)
 
 
-def _put(found: dict[str, float], name: str, value: float | None) -> None:
+def _put(numbers: dict[str, float], name: str, value: float | None) -> None:
     if value is not None:
-        found[name] = value
+        numbers[name] = value
 
 
 def _count(text: str, _now: Callable[[], float]) -> float | None:
-    return float(text) if _NUMBER.fullmatch(text) else None
+    return float(text) if _DECIMAL.fullmatch(text) else None
 
 
 def _seconds(text: str, now: Callable[[], float]) -> float | None:
-    """Seconds from now: of a number, a duration such as ``1h2m3.5s``, a moment since 1970 or one of RFC 3339."""
-    if _NUMBER.fullmatch(text):
-        number = float(text)
-        if number >= EPOCH_MS:
-            return max(0.0, number / 1000 - now())
-        return max(0.0, number - now()) if number >= EPOCH else number
+    """Seconds from now of a number, a duration such as ``1h2m3.5s``, a moment since 1970 or one of RFC 3339."""
+    if _DECIMAL.fullmatch(text):
+        return seconds_from_now(float(text), now)
     if _DURATION.fullmatch(text):
-        try:
-            return sum(float(number) * UNITS[unit] for number, unit in _PART.findall(text))
-        except ValueError:
-            return None
+        return duration(text)
     try:
         moment = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
     except ValueError:
@@ -106,22 +99,22 @@ def _seconds(text: str, now: Callable[[], float]) -> float | None:
     return max(0.0, moment.timestamp() - now())
 
 
-Listener = Callable[[list[RateLimit]], None]
-_listener: ContextVar[Listener | None] = ContextVar("flowgpt_rate_limit_listener", default=None)
+RateLimitListener = Callable[[list[RateLimit]], None]
+_rate_limit_listener: ContextVar[RateLimitListener | None] = ContextVar("flowgpt_rate_limit_listener", default=None)
 
 
 @contextmanager
-def rate_limits_to(listener: Listener) -> Iterator[None]:
-    """Send what the responses of this context (a task, with all that it awaits) say of their limits to ``listener``."""
-    token = _listener.set(listener)
+def rate_limits_to(listener: RateLimitListener) -> Iterator[None]:
+    """Call ``listener`` with the limits of every response that arrives in this context, a task and all it awaits."""
+    token = _rate_limit_listener.set(listener)
     try:
         yield
     finally:
-        _listener.reset(token)
+        _rate_limit_listener.reset(token)
 
 
 def report_rate_limits(headers: Mapping[str, str]) -> None:
-    """A response with these ``headers`` has arrived; whoever listens gets what they say, if they say anything."""
-    listener = _listener.get()
+    """Pass the limits in the ``headers`` of a response to the listener, if there are any."""
+    listener = _rate_limit_listener.get()
     if listener is not None and (limits := read_rate_limits(headers)):
         listener(limits)

@@ -93,7 +93,7 @@ def main() -> None:
     threads = runtime.threads_for(runtime.processors())
     print(f"{os.cpu_count()} processors, {threads} threads, load {os.getloadavg()[0]:.1f}")
     begun = time.perf_counter()
-    runtime.Model(runtime.Source(weights.path(), 4096, threads))
+    runtime.LoadedModel(runtime.ModelConfig(weights.path(), 4096, threads))
     print(f"import and load: {time.perf_counter() - begun:.2f} s")
     asyncio.run(measure())
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptError, MissingKeyError, SettingError
 from flowgpt_magic.providers import aliases
-from flowgpt_magic.providers.aliases import Alias, AliasError, apply, as_options, key_for, load, remove, save
+from flowgpt_magic.providers.aliases import Alias, AliasError, apply, key_for, load, remove, save, to_options
 from flowgpt_magic.settings.parameters import origins
 
 POLLY = Alias("polly", "flowgpt:gemini", "http://127.0.0.1:8765", "Be brief.", 0.3, "POLLY_KEY")
@@ -159,7 +159,7 @@ def test_a_damaged_file_is_named_and_left_as_it_is(content, said):
     path = write(content)
     before = path.read_bytes()
 
-    for use in (load, lambda: save(POLLY), lambda: remove("polly"), lambda: as_options(POLLY)):
+    for use in (load, lambda: save(POLLY), lambda: remove("polly"), lambda: to_options(POLLY)):
         with pytest.raises(AliasError) as caught:
             use()
         assert str(caught.value).startswith(f"{path} cannot be used: ")
@@ -325,14 +325,14 @@ def test_a_variable_that_is_set_is_one_whatever_it_is_called(monkeypatch):
         ({"system": None}, "alias polly: system must be text"),
         ({"temperature": 3}, "alias polly: temperature is 3; it must be a number from 0 to 2"),
         ({"temperature": "hot"}, "alias polly: temperature is 'hot'"),
-        ({"base_url": "host"}, "the endpoint is no base URL"),
-        ({"base_url": "ftp://host"}, "the endpoint is no base URL"),
-        ({"base_url": "http://"}, "the endpoint is no base URL"),
-        ({"base_url": "http://host:99999"}, "the endpoint is no base URL"),
-        ({"base_url": "http://host:x"}, "the endpoint is no base URL"),
-        ({"base_url": "http://[host"}, "the endpoint is no base URL"),
-        ({"base_url": "http://a b"}, "the endpoint is no base URL"),
-        ({"base_url": "http://host?key=hunter2"}, "the endpoint is no base URL"),
+        ({"base_url": "host"}, "the endpoint is not a base URL"),
+        ({"base_url": "ftp://host"}, "the endpoint is not a base URL"),
+        ({"base_url": "http://"}, "the endpoint is not a base URL"),
+        ({"base_url": "http://host:99999"}, "the endpoint is not a base URL"),
+        ({"base_url": "http://host:x"}, "the endpoint is not a base URL"),
+        ({"base_url": "http://[host"}, "the endpoint is not a base URL"),
+        ({"base_url": "http://a b"}, "the endpoint is not a base URL"),
+        ({"base_url": "http://host?key=hunter2"}, "the endpoint is not a base URL"),
         ({"base_url": "http://me:hunter2@host"}, "an endpoint holds no user and password"),
     ],
 )
@@ -358,7 +358,7 @@ def test_an_alias_may_point_to_another_one_and_changes_what_it_gives(monkeypatch
     save(Alias("cold", "kind", temperature=0))
 
     assert aliases.target_of("cold") == "flowgpt:gemini"
-    assert as_options(load()["cold"]) == {
+    assert to_options(load()["cold"]) == {
         "model": "flowgpt:gemini",
         "system": "Be kind.",
         "temperature": 0,
@@ -371,9 +371,9 @@ def test_a_key_goes_to_no_other_server_than_the_one_it_was_given_for(monkeypatch
     monkeypatch.setenv("POLLY_KEY", "secret")
     save(POLLY)
 
-    assert as_options(Alias("other", "polly", base_url="http://other"))["token"] == ""
+    assert to_options(Alias("other", "polly", base_url="http://other"))["token"] == ""
     monkeypatch.setenv("OTHER_KEY", "other")
-    assert as_options(Alias("other", "polly", key_variable="OTHER_KEY"))["token"] == "other"
+    assert to_options(Alias("other", "polly", key_variable="OTHER_KEY"))["token"] == "other"
 
 
 def test_a_circle_is_shown():
@@ -434,19 +434,19 @@ def test_what_can_be_saved_can_be_followed_in_any_order(wanted):
 
 
 def test_only_what_an_alias_gives_is_implied():
-    assert as_options(Alias("polly", "echo")) == {"model": "echo"}
-    assert as_options(Alias("polly", "echo", temperature=0)) == {"model": "echo", "temperature": 0}
-    assert as_options(Alias("polly", "echo", system="Be kind.")) == {"model": "echo", "system": "Be kind."}
+    assert to_options(Alias("polly", "echo")) == {"model": "echo"}
+    assert to_options(Alias("polly", "echo", temperature=0)) == {"model": "echo", "temperature": 0}
+    assert to_options(Alias("polly", "echo", system="Be kind.")) == {"model": "echo", "system": "Be kind."}
 
 
 def test_a_server_without_a_key_gets_no_token():
-    assert as_options(Alias("polly", "flowgpt", SERVER)) == {"model": "flowgpt", "base_url": SERVER, "token": ""}
+    assert to_options(Alias("polly", "flowgpt", SERVER)) == {"model": "flowgpt", "base_url": SERVER, "token": ""}
 
 
 def test_the_key_is_read_at_that_moment(monkeypatch):
     for value in ("one", "two"):
         monkeypatch.setenv("POLLY_KEY", value)
-        assert as_options(POLLY)["token"] == value
+        assert to_options(POLLY)["token"] == value
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -455,8 +455,8 @@ def test_a_key_that_is_not_there_is_named(monkeypatch, value):
         monkeypatch.setenv("POLLY_KEY", value)
 
     with pytest.raises(MissingKeyError, match="alias polly has no key: the environment variable POLLY_KEY is not set"):
-        as_options(POLLY)
-    assert as_options(POLLY, need_key=False)["token"] == ""
+        to_options(POLLY)
+    assert to_options(POLLY, need_key=False)["token"] == ""
 
 
 # In the settings
@@ -559,14 +559,14 @@ def test_endpoint_and_key_stand_for_the_settings_of_the_provider_that_is_asked(f
     save(Alias("faster", "fast", temperature=0))
 
     for name in ("fast", "faster"):
-        implied = as_options(load()[name])
+        implied = to_options(load()[name])
         assert implied["openai_base_url"] == "http://127.0.0.1:11434/v1"
         assert implied["openai_key"] == "OLLAMA_KEY"
         assert not implied.keys() & {"base_url", "token"}
 
 
 def test_a_server_without_a_key_gets_none_of_another_one():
-    implied = as_options(Alias("fast", "openai_compatible:llama3.2", "http://127.0.0.1:11434/v1"))
+    implied = to_options(Alias("fast", "openai_compatible:llama3.2", "http://127.0.0.1:11434/v1"))
 
     assert implied["openai_key"] == ""
 
@@ -678,10 +678,10 @@ def test_an_alias_of_an_alias_adds_to_its_parameters():
     save(Alias("fast", "slow", params={"top_p": 0.9}, extra_headers={"x-a": "2"}))
     save(Alias("away", "slow", "http://other"))
 
-    assert as_options(load()["fast"])["params"] == {"top_p": 0.9, "seed": 1}
-    assert as_options(load()["fast"])["extra_headers"] == {"x-a": "2"}
-    assert as_options(load()["away"])["params"] == {"top_p": 0.5, "seed": 1}
-    assert "extra_headers" not in as_options(load()["away"])
+    assert to_options(load()["fast"])["params"] == {"top_p": 0.9, "seed": 1}
+    assert to_options(load()["fast"])["extra_headers"] == {"x-a": "2"}
+    assert to_options(load()["away"])["params"] == {"top_p": 0.5, "seed": 1}
+    assert "extra_headers" not in to_options(load()["away"])
 
 
 def test_headers_that_are_set_for_one_server_do_not_go_to_that_of_an_alias():

@@ -18,7 +18,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
 )
 from flowgpt_magic.providers.flowgpt import FlowGpt
-from flowgpt_magic.providers.flowgpt_events import LONGEST_REPORT, EventReader
+from flowgpt_magic.providers.flowgpt_events import REPORT_LIMIT, EventReader
 from tests.servers import line, replying, serving
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -178,7 +178,7 @@ def test_a_page_is_told_as_one_with_its_text(body: bytes) -> None:
 def test_a_page_without_an_end_is_given_up_after_some_lines() -> None:
     reader, count = EventReader(), 0
     failure = None
-    while failure is None and count < LONGEST_REPORT:
+    while failure is None and count < REPORT_LIMIT:
         _, failure = reader.read(b"<p>Sign in")
         count += 1
     assert type(failure) is ProtocolError

@@ -199,7 +199,7 @@ async def test_any_gguf_file_answers_and_replaces_the_model_in_memory(
     await Local.create_async("", user("Hello"), max_tokens=1)
     assert await Local.create_async(str(other), user("Write reverse_string."), max_tokens=3)
     gc.collect()
-    assert sum(isinstance(each, runtime.Model) for each in gc.get_objects()) == 1
+    assert sum(isinstance(each, runtime.LoadedModel) for each in gc.get_objects()) == 1
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ async def test_without_the_weights_the_message_holds_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWGPT_DATA_DIR", str(tmp_path))
-    assert not local.installed()
+    assert not local.is_installed()
     with pytest.raises(NotInstalledError) as caught:
         await Local.create_async("", user("Hello"))
     assert str(caught.value).endswith(f": {installing.module('install-model')} installs it.")
@@ -274,7 +274,7 @@ def test_without_the_runtime_the_message_holds_both_commands(tmp_path: Path) -> 
 
 def test_importing_the_provider_imports_no_runtime() -> None:
     script = (
-        "import sys; from flowgpt_magic.providers import local; local.installed(); print('xllamacpp' in sys.modules)"
+        "import sys; from flowgpt_magic.providers import local; local.is_installed(); print('xllamacpp' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True) == "False\n"
 

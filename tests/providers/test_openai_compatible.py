@@ -464,7 +464,7 @@ async def test_a_schema_is_asked_for_and_a_server_that_takes_none_is_told_apart(
     await fail(SchemaNotSupportedError, not_taking("response_format"), schema=SCHEMA)
 
 
-# Failures
+# ErrorMapper
 
 
 @pytest.mark.parametrize(
@@ -477,12 +477,12 @@ async def test_a_schema_is_asked_for_and_a_server_that_takes_none_is_told_apart(
         (
             refusing(401, {"error": {"message": "no"}}),
             AuthenticationError,
-            "It was sent no key: the setting openai_key",
+            "No key was sent: set openai_key",
         ),
         (refusing(500, "<html><body>Oops</body></html>"), ProviderStatusError, "answered 500: Oops"),
         (answering(whole(b"", 307, Location="http://elsewhere/v1")), ProviderStatusError, "redirects to http://else"),
         (answering(whole(b"<html><title>Log in</title></html>")), ProtocolError, "a web page: Log in. Is http"),
-        (answering(whole(b"{}", Content_Type="application/json")), ProtocolError, "no chat completion"),
+        (answering(whole(b"{}", Content_Type="application/json")), ProtocolError, "not a chat completion"),
         (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}"), StreamInterruptedError, "before the reply was"),
         (streaming(b"data: {broken\n\n"), ProtocolError, "a line that is not JSON: {broken"),
         (streaming(b"data: " + b"x" * 2000), ProtocolError, "longer than 1024 bytes"),
@@ -614,12 +614,12 @@ async def test_the_models_are_those_that_the_server_lists(monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        (speaking(models=[]), ProviderError, "lists no models; one that it has is asked as -m openai_compatible:MODEL"),
+        (speaking(models=[]), ProviderError, "lists no models; use one that it has with -m openai_compatible:MODEL"),
         (refusing(404, "404 page not found", Content_Type="text/plain"), ProviderStatusError, "the right base URL"),
         (refusing(429, {"error": "slow down"}), RateLimitError, "slow down"),
         (refusing(401, {"error": "no"}), AuthenticationError, "openai_key"),
         (answering(whole(b"<!doctype html><title>Hello</title>")), ProtocolError, "a web page: Hello"),
-        (answering(whole(b'{"ok": true}')), ProtocolError, "something else than a list of models"),
+        (answering(whole(b'{"ok": true}')), ProtocolError, "something that is not a list of models"),
         (answering(whole(b"OK")), ProtocolError, "not JSON"),
         (answering(whole(b"x" * 3000)), ProtocolError, "longer than 1024 bytes"),
         (stalling(), ProviderTimeoutError, "silent for 0.05 s"),

@@ -116,8 +116,10 @@ async def test_a_listener_hears_of_every_response_refusals_too(status):
     async with servers.serving(answer) as server:
         with rate_limits_to(heard.extend):
             try:
-                async with http.request("GET", http.reach(http.URL(server.url), Route()), {}, None) as response:
-                    await response.whole()
+                async with http.request(
+                    "GET", http.resolve_endpoint(http.URL(server.url), Route()), {}, None
+                ) as response:
+                    await response.read_all()
             except http.ProviderError:
                 assert status == 429
         report_rate_limits({"x-ratelimit-remaining": "9"})

@@ -272,11 +272,13 @@ async def test_what_one_request_drops_is_not_another_ones_connection():
         group.join()
         chunks = FlowGpt.create_async_generator("", MESSAGES, base_url=server.url)
         assert [chunk async for chunk in chunks] == ["hi"]
-        connector = shared_in_group(http_connection.Connector.for_many)
+        connector = shared_in_group(http_connection.Connector.with_reuse)
         (waiting,) = (each for pool in connector._conns.values() for each, _since in pool)
-        line = http_connection.line_of_task.get()
+        line = http_connection.connection_of_task.get()
         waiting.transport.get_write_buffer_size = lambda: 1  # as if another request were being sent
-        assert http_connection.Line(None).take(SimpleNamespace(transport=waiting.transport, protocol=waiting))
+        assert http_connection.RequestConnection(None).use(
+            SimpleNamespace(transport=waiting.transport, protocol=waiting)
+        )
 
         line.drop()
 

@@ -17,8 +17,8 @@ import aiohttp
 from aiohttp.http import HttpProcessingError
 
 from flowgpt_magic.errors import ProtocolError, ProviderError
-from flowgpt_magic.providers.http.connection import Peer, ends_with_connection
-from flowgpt_magic.providers.http.errors import cut_off, explain
+from flowgpt_magic.providers.http.connection import Endpoint, ends_with_connection
+from flowgpt_magic.providers.http.errors import incomplete_body_error, map_error
 from flowgpt_magic.text import one_line, sentences
 
 MOST_AT_ONCE = 2**20  # bytes; how much of a block that was compressed is held without its compression
@@ -119,23 +119,23 @@ DECODERS: Mapping[str, Callable[[], Decoder]] = {
 }
 
 
-class Blocks:
+class BodyReader:
     """The body of a response, in blocks as they arrive; a failure comes after the bytes that arrived before it.
 
     ``until_closed``: does nothing but the end of the connection tell where the body ends?
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, peer: Peer) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, endpoint: Endpoint) -> None:
         self.until_closed = ends_with_connection(response)
         self._content = response.content
-        self._peer = peer
+        self._endpoint = endpoint
         self._encoding = response.headers.get("Content-Encoding", "").strip().lower()
         # A status without a body has nothing to be whole.
         self._decoder = _Plain() if response.status in (204, 205) else DECODERS.get(self._encoding, lambda: None)()
         self._decoded: Iterator[bytes] = iter(())
         self._failure: ProviderError | None = None
 
-    async def next(self) -> bytes:
+    async def read(self) -> bytes:
         """The next block; empty at the end. Raises the kind of ``ProviderError`` that names what went wrong."""
         while self._failure is None:
             try:
@@ -145,7 +145,7 @@ class Blocks:
                     return self._end()
                 self._decoded = self._decode(block)
             except DamagedError:
-                self._failure = cut_off(self._peer)
+                self._failure = incomplete_body_error(self._endpoint)
             except ProviderError as error:
                 self._failure = error
         raise self._failure
@@ -159,7 +159,7 @@ class Blocks:
         if self._decoder is not None:
             return self._decoder.decode(block)
         encoding = one_line(self._encoding)[:40]
-        raise ProtocolError(sentences(f"{self._peer.host} compressed its answer in an unknown way: {encoding}"))
+        raise ProtocolError(sentences(f"{self._endpoint.host} compressed its answer in an unknown way: {encoding}"))
 
     async def _received(self) -> bytes:
         try:
@@ -169,7 +169,7 @@ class Blocks:
                 return block
             raise broken  # the reader that waited was told of the end before
         except (aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError) as error:
-            failure = explain(error, self._peer)
+            failure = map_error(error, self._endpoint)
         # The reader puts its exception before the bytes that came earlier; without it, it hands them out.
         self._content.set_exception(cast("BaseException", None))
         if block := self._content.read_nowait():

@@ -1,4 +1,4 @@
-"""What every provider that speaks HTTP shares: one request, its reply in pieces, its failures as our errors."""
+"""One HTTP request: send it, read the response in lines or events, raise our errors. Used by all HTTP providers."""
 
 from __future__ import annotations
 
@@ -19,48 +19,54 @@ import aiohttp
 from yarl import URL
 
 from flowgpt_magic.errors import PromptError, ProtocolError, ProviderError, SettingError, StreamInterruptedError
-from flowgpt_magic.providers.http.body import Blocks
-from flowgpt_magic.providers.http.connection import Connector, Line, Peer, Route, find_proxy, line_of_task
-from flowgpt_magic.providers.http.errors import explain, status_error, timeout_error
+from flowgpt_magic.providers.http.body import BodyReader
+from flowgpt_magic.providers.http.connection import (
+    Connector,
+    Endpoint,
+    RequestConnection,
+    Route,
+    connection_of_task,
+    find_proxy,
+)
+from flowgpt_magic.providers.http.errors import map_error, status_error, timeout_error
+from flowgpt_magic.providers.http.server_sent_events import BOM
 from flowgpt_magic.providers.rate_limit_headers import report_rate_limits
 from flowgpt_magic.providers.request_group import shared_in_group
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import cut_between_words, printable, sentences
 
 T = TypeVar("T")
-Refuse = Callable[[int, Mapping[str, str], bytes, Peer], ProviderError]
+MakeStatusError = Callable[[int, Mapping[str, str], bytes, Endpoint], ProviderError]
 
-BOM = b"\xef\xbb\xbf"
-LOCAL_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
+LOCAL_DOMAINS = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 JSON_SPACE = " \t\r\n"
-QUOTED = 200  # characters of a line that is not the protocol, in the error about it
-MOST_READ_OF_ERROR = 2**16  # bytes of the body of an error status
-SILENT = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)  # what the system says of a connection gone silent
-MOST_REDIRECTS = 4  # of one request
-SMALL = 2**16  # bytes of a request that are sent in one piece
-ERROR_BODY_TIMEOUT = 5.0  # seconds; the status alone is worth reporting
+QUOTE_LIMIT = 200  # characters of an unexpected line that its error quotes
+ERROR_BODY_LIMIT = 2**16  # bytes read of the body of an error status
+TIMEOUT_ERRNOS = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
+MAX_REDIRECTS = 4
+SINGLE_WRITE_LIMIT = 2**16  # bytes; a larger request body is sent in pieces
+ERROR_BODY_TIMEOUT = 5.0  # seconds; after that only the status is reported
 
 
 def check_base_url(base_url: str, source: str, example: str = "http://127.0.0.1:8765") -> URL:
-    """The URL, ready to have a path put behind it; raises ``SettingError`` that names ``source``."""
-    wanted = f"write scheme and host, such as {example}"
+    """The base URL without a trailing slash. Raises ``SettingError`` that names ``source``, the origin of the value."""
     if "@" in base_url:
-        raise SettingError(f"{source}: a base URL holds no user and password; a token is a setting of its own.")
+        raise SettingError(f"{source}: a base URL cannot contain a user and password; the token has its own setting.")
     try:
         url = URL(base_url.strip().rstrip("/"))
         complete = url.scheme in ("http", "https") and bool(url.host) and url.port not in (None, 0)
     except ValueError:
         complete = False
     if not complete or url.query_string or url.fragment:
-        shown = re.sub("[?#].*", "?…", base_url, flags=re.DOTALL)  # what follows may be a key
-        raise SettingError(f"{source}: {shown!r} is no base URL; {wanted}.")
+        shown = re.sub("[?#].*", "?…", base_url, flags=re.DOTALL)  # a query may contain a key
+        raise SettingError(f"{source}: {shown!r} is not a base URL; write scheme and host, such as {example}.")
     return url
 
 
 def crosses_open_network(url: URL) -> bool:
-    """Would a key be readable on its way through networks that are not the user's own?"""
+    """Is ``url`` unencrypted and outside the local network? A key sent there could be read on the way."""
     host = url.host or ""
-    if url.scheme == "https" or host.endswith(LOCAL_NAMES) or not re.search("[.:]", host):
+    if url.scheme == "https" or host.endswith(LOCAL_DOMAINS) or not re.search("[.:]", host):
         return False
     try:
         return ipaddress.ip_address(host).is_global
@@ -69,141 +75,152 @@ def crosses_open_network(url: URL) -> bool:
 
 
 def check_token(token: str, source: str) -> str:
-    """The token, if a header can hold it; raises ``SettingError`` that does not show it."""
+    """``token``, if a header can hold it. Raises ``SettingError``, which does not show it."""
     if token.isascii() and token.isprintable() and " " not in token:
         return token
-    raise SettingError(f"{source}: the token holds a character that no token has, such as a space or a line break.")
+    raise SettingError(
+        f"{source}: the token contains a space, a line break or another character that tokens never have."
+    )
 
 
 def encode_json(body: Any) -> bytes:
-    """``body`` as JSON in ASCII; raises ``PromptError`` for what JSON cannot say."""
+    """``body`` as ASCII JSON. Raises ``PromptError`` for values that JSON cannot express."""
     try:
         return json.dumps(body, allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise PromptError(sentences(f"the prompt cannot be sent as JSON: {error}")) from None
 
 
-def _refuse(constant: str) -> float:
+def _reject_constant(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
 
 
-# The value that a text begins with, and where it ends; raises ``ValueError`` for none.
-read_json: Callable[[str], tuple[Any, int]] = json.JSONDecoder(parse_constant=_refuse).raw_decode
-_read_json_of_python = json.JSONDecoder(parse_constant=lambda _constant: None).raw_decode
+# The JSON value at the start of a string, and the position after it. Raises ``ValueError``.
+read_json: Callable[[str], tuple[Any, int]] = json.JSONDecoder(parse_constant=_reject_constant).raw_decode
+_read_json_with_constants = json.JSONDecoder(parse_constant=lambda _constant: None).raw_decode
 
 
 def read_object(line: bytes, *, constants: bool = False) -> dict[str, Any]:
-    """The JSON object on ``line``; raises ``ProtocolError`` that quotes it where it is something else.
+    """The JSON object on ``line``. Raises ``ProtocolError``, which quotes the line, for anything else.
 
-    Python's own writer knows three ``constants`` that JSON has not, ``NaN`` among them: each is None where they are
-    allowed.
+    Python's ``json`` writes ``NaN`` and ``Infinity``, which are not JSON. With ``constants`` they are read as None.
     """
     try:
         text = str(line, "utf-8").strip(JSON_SPACE)
-        found, end = (_read_json_of_python if constants else read_json)(text)
+        value, end = (_read_json_with_constants if constants else read_json)(text)
     except UnicodeDecodeError:
-        raise unexpected(line, "bytes that are not UTF-8") from None
+        raise unexpected_content(line, "bytes that are not UTF-8") from None
     except (ValueError, RecursionError):
-        raise unexpected(line, "a line that is not JSON") from None
+        raise unexpected_content(line, "a line that is not JSON") from None
     if end != len(text):
-        raise unexpected(line, "a line that is not JSON")
-    if type(found) is not dict:
-        raise unexpected(line, "JSON that is not an object")
-    return found
+        raise unexpected_content(line, "a line that is not JSON")
+    if type(value) is not dict:
+        raise unexpected_content(line, "JSON that is not an object")
+    return value
 
 
-def unexpected(line: bytes, what: str) -> ProtocolError:
-    """The error that the server sent ``what``, with the beginning of the line that holds it."""
-    quoted = cut_between_words(redact(str(line[: 8 * QUOTED], "utf-8", "replace").strip(JSON_SPACE)), QUOTED)
+def is_json(content: bytes | bytearray) -> bool:
+    """Is ``content`` one whole JSON value?"""
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def unexpected_content(line: bytes, what: str) -> ProtocolError:
+    """The error for ``what`` the server sent, with a quote of ``line``."""
+    quoted = cut_between_words(redact(str(line[: 8 * QUOTE_LIMIT], "utf-8", "replace").strip(JSON_SPACE)), QUOTE_LIMIT)
     return ProtocolError(sentences(f"the server sent {what}: {printable(quoted)}"))
 
 
 class LineSplitter:
-    """Cuts blocks of bytes, whatever their borders, into lines; a byte order mark before the first one goes.
+    """Splits blocks of bytes, cut anywhere, into lines. A byte order mark before the first line is removed.
 
-    Holds the beginning of at most one line. A line longer than ``limit`` bytes ends it: ``too_long`` is then true,
-    and neither that line nor anything after it comes out.
+    Buffers at most one unfinished line. A line longer than ``limit`` bytes sets ``too_long``; that line and everything
+    after it are dropped.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.too_long = False
-        self._begun = False
-        self._held = bytearray()
+        self._started = False
+        self._buffer = bytearray()
 
     def split(self, block: bytes) -> list[bytes]:
-        """The lines that ``block`` completes, without their ``\\n``."""
+        """The lines that ``block`` completes, without ``\\n``."""
         if self.too_long:
             return []
-        may_exceed = len(self._held) + len(block) > self.limit
+        may_exceed = len(self._buffer) + len(block) > self.limit
         lines = block.split(b"\n")
-        if self._held and len(lines) > 1:
-            self._held += lines[0]
-            lines[0] = bytes(self._held)
-            self._held.clear()
+        if self._buffer and len(lines) > 1:
+            self._buffer += lines[0]
+            lines[0] = bytes(self._buffer)
+            self._buffer.clear()
         rest = lines.pop()
         if may_exceed:
             lines = self._within_limit(lines, rest)
         if not self.too_long:
-            self._held += rest
-        return lines if self._begun else self._without_mark(lines)
+            self._buffer += rest
+        return lines if self._started else self._without_mark(lines)
 
     def _without_mark(self, lines: list[bytes]) -> list[bytes]:
         if lines:
-            self._begun = True
+            self._started = True
             lines[0] = lines[0].removeprefix(BOM)
         return lines
 
     def _within_limit(self, lines: list[bytes], rest: bytes) -> list[bytes]:
         short = list(takewhile(lambda line: len(line) <= self.limit, lines))
-        if len(short) < len(lines) or len(self._held) + len(rest) > self.limit:
+        if len(short) < len(lines) or len(self._buffer) + len(rest) > self.limit:
             self.too_long = True
-            self._held = bytearray()
+            self._buffer = bytearray()
         return short
 
     def last(self) -> list[bytes]:
-        """What came after the last ``\\n``, where anything did."""
-        held = bytes(self._held)
-        self._held.clear()
-        lines = [held] if held else []
-        return lines if self._begun else self._without_mark(lines)
+        """The text after the last ``\\n``, if any."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        lines = [rest] if rest else []
+        return lines if self._started else self._without_mark(lines)
 
 
 class Splitter(Protocol[T]):
-    """Makes pieces of the blocks of a body; see ``LineSplitter``."""
+    """Splits the blocks of a body into items, lines or events. See ``LineSplitter``."""
 
     limit: int
     too_long: bool
 
     def split(self, block: bytes) -> list[T]:
-        """The pieces that ``block`` completes."""
+        """The items that ``block`` completes."""
 
     def last(self) -> list[T]:
-        """The pieces that the end of the body completes."""
+        """The items that the end of the body completes."""
 
 
-class Pieces(Generic[T]):
-    """The pieces of a response, in lists of those that arrived together.
+class ItemStream(Generic[T]):
+    """The items of a body, in lists of those that arrived together.
 
-    A failure comes after the pieces that arrived before it. ``begun`` is what was read of the body before.
+    An error is raised after the items that arrived before it. ``first`` is the beginning of the body, if it was read
+    already.
     """
 
-    def __init__(self, blocks: Blocks, splitter: Splitter[T], begun: bytes = b"") -> None:
-        self._blocks = blocks
+    def __init__(self, body: BodyReader, splitter: Splitter[T], first: bytes = b"") -> None:
+        self._body = body
         self._splitter = splitter
-        self._begun = begun
+        self._first = first
         self._ended = False
 
-    def __aiter__(self) -> Pieces[T]:
+    def __aiter__(self) -> ItemStream[T]:
         return self
 
     async def __anext__(self) -> list[T]:
         splitter = self._splitter
         while not self._ended and not splitter.too_long:
-            block, self._begun = self._begun or await self._blocks.next(), b""
+            block, self._first = self._first or await self._body.read(), b""
             self._ended = not block
-            if pieces := splitter.split(block) if block else splitter.last():
-                return pieces
+            if items := splitter.split(block) if block else splitter.last():
+                return items
         if splitter.too_long:
             raise ProtocolError(f"the server sent a line longer than {splitter.limit} bytes (setting line_limit).")
         raise StopAsyncIteration
@@ -211,97 +228,99 @@ class Pieces(Generic[T]):
 
 @dataclass(frozen=True)
 class Response:
-    """A response that is no failure; ``content_type`` is without parameters, ``limit`` in bytes."""
+    """A successful response.
+
+    ``content_type`` is without parameters. ``limit`` is the longest line in bytes.
+    """
 
     content_type: str
-    blocks: Blocks
-    peer: Peer
+    body: BodyReader
+    endpoint: Endpoint
     limit: int
 
-    def lines(self) -> Pieces[bytes]:
-        """Its lines."""
-        return Pieces(self.blocks, LineSplitter(self.limit))
+    def lines(self) -> ItemStream[bytes]:
+        """The body as lines."""
+        return ItemStream(self.body, LineSplitter(self.limit))
 
-    async def whole(self, begun: bytes = b"") -> bytes:
-        """All of it, after ``begun``; raises ``ProtocolError`` where that is longer than the limit.
+    async def read_all(self) -> bytes:
+        """The whole body. Raises ``ProtocolError`` if it is longer than ``limit``.
 
-        JSON tells itself whether it is whole, also where the server ends the connection without a word.
+        A body without a length that was cut off is accepted if it is complete JSON.
         """
-        body, block = bytearray(), begun or await self.blocks.next()
+        body, block = bytearray(), await self.body.read()
         while block:
             body += block
             if len(body) > self.limit:
                 raise ProtocolError(f"the server sent a body longer than {self.limit} bytes (setting line_limit).")
             try:
-                block = await self.blocks.next()
+                block = await self.body.read()
             except StreamInterruptedError:
-                if not (self.blocks.until_closed and _is_json(body)):
+                if not (self.body.until_closed and is_json(body)):
                     raise
                 break
         return bytes(body)
 
 
-def _is_json(body: bytearray) -> bool:
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def resolve_endpoint(url: URL, route: Route) -> Endpoint:
+    """The endpoint at ``url``, with the proxy that ``route`` selects. Raises ``ProxyError``.
 
-
-def reach(url: URL, route: Route) -> Peer:
-    """Who answers at ``url``, through the proxy that ``route`` means; raises ``ProxyError``.
-
-    All requests of a batch may share it: what TLS needs is read once for it.
+    The requests of a batch share one endpoint, so that the TLS files are read once.
     """
-    return Peer(url, find_proxy(url, route.proxy, route.trust_env), route)
+    return Endpoint(url, find_proxy(url, route.proxy, route.trust_env), route)
 
 
 def request(
-    method: str, peer: Peer, headers: Mapping[str, str], body: Any, refused: Refuse = status_error
+    method: str,
+    endpoint: Endpoint,
+    headers: Mapping[str, str],
+    body: Any,
+    make_error: MakeStatusError = status_error,
 ) -> AbstractAsyncContextManager[Response]:
-    """Send ``body`` as JSON, or nothing where it is None, and hand out the response; its connection closes with this.
+    """Send one request and enter its response; leaving the context closes the connection.
 
-    A redirect is followed only where it keeps method and body (307 and 308) and stays on the same server: the prompt
-    and the key go where their owner said, and nowhere else. Entering it raises ``PromptError``, ``SettingError`` for
-    files of TLS that cannot be read, and the kinds of ``ProviderError`` that name what went wrong.
+    A redirect is followed only if it keeps method and body (307 and 308) and stays on the same server: the prompt and
+    the key are sent nowhere else. Raises ``PromptError``, ``SettingError`` for TLS files that cannot be read, and
+    subclasses of ``ProviderError``.
 
     Args:
         method: ``GET`` or ``POST``.
-        peer: Who is asked, see ``reach``.
-        headers: All that is sent beside those of HTTP itself.
-        body: What JSON can say, or None.
-        refused: Makes the error for a status that is no success.
+        endpoint: the server, see ``resolve_endpoint``.
+        headers: all headers except those of HTTP itself.
+        body: a value to send as JSON, or None for no body.
+        make_error: makes the error for a status that is not a success.
     """
-    return _Request(method, peer, headers, body, refused)
+    return _Request(method, endpoint, headers, body, make_error)
 
 
 class _Request:
-    """A request while its response is read. It is no generator: see ``inner_generator``."""
+    """The context manager of ``request``. A generator would have the problem that ``inner_generator`` describes."""
 
-    def __init__(self, method: str, peer: Peer, headers: Mapping[str, str], body: Any, refused: Refuse) -> None:
-        self._method, self._peer, self._headers, self._body, self._refused = method, peer, headers, body, refused
+    def __init__(
+        self, method: str, endpoint: Endpoint, headers: Mapping[str, str], body: Any, make_error: MakeStatusError
+    ) -> None:
+        self._method, self._headers, self._body = method, headers, body
+        self._endpoint, self._make_error = endpoint, make_error
         self._exchange: _Exchange | None = None
         self._own_session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Response:
         try:
             return await self._send()
-        except BaseException as error:  # no response comes: nobody else closes this
+        except BaseException as error:  # ``__aexit__`` is not called when ``__aenter__`` raises
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
 
     async def _send(self) -> Response:
         data = None if self._body is None else encode_json(self._body)
-        if (session := shared_in_group(_session_for_many)) is None:
+        if (session := shared_in_group(_shared_session)) is None:
             session = self._own_session = _session(Connector(force_close=True))
-        self._exchange = _Exchange(session, self._peer)
-        response = await self._exchange.send_on(self._method, self._headers, data)
+        self._exchange = _Exchange(session, self._endpoint)
+        response = await self._exchange.send_following_redirects(self._method, self._headers, data)
         report_rate_limits(response.headers)
-        blocks = Blocks(response, self._peer)
+        body = BodyReader(response, self._endpoint)
         if response.status >= 300:
-            raise self._refused(response.status, response.headers, await _error_body(blocks), self._peer)
-        return Response(response.content_type, blocks, self._peer, self._peer.route.line_limit)
+            raise self._make_error(response.status, response.headers, await _error_body(body), self._endpoint)
+        return Response(response.content_type, body, self._endpoint, self._endpoint.route.line_limit)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -312,120 +331,122 @@ class _Request:
             if self._own_session is not None:
                 await self._own_session.close()
         finally:
-            self._peer.mask(error)
+            self._endpoint.mask(error)
 
 
-def _session(connector: Connector, *, shares: bool = False) -> aiohttp.ClientSession:
+def _session(connector: Connector, *, shares_connector: bool = False) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
-        connector_owner=not shares,
+        connector_owner=not shares_connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,  # see http_body
+        auto_decompress=False,  # see ``body``
     )
 
 
-def _session_for_many() -> aiohttp.ClientSession:
-    """The session of requests that share their connections."""
-    return _session(shared_in_group(Connector.for_many) or Connector.for_many(), shares=True)
+def _shared_session() -> aiohttp.ClientSession:
+    """The session of a group of requests, whose connections are reused."""
+    return _session(shared_in_group(Connector.with_reuse) or Connector.with_reuse(), shares_connector=True)
 
 
 class _Exchange:
-    """One request, its response and their connection, which ``end`` gives back or closes."""
+    """A request, its response and its connection. ``end`` releases or closes the connection."""
 
-    def __init__(self, session: aiohttp.ClientSession, peer: Peer) -> None:
+    def __init__(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> None:
         self._session = session
-        self._peer = peer
-        self._tls = peer.tls
-        self._line = Line(None)
+        self._endpoint = endpoint
+        self._tls = endpoint.tls
+        self._connection = RequestConnection(None)
         self._response: aiohttp.ClientResponse | None = None
 
-    async def send_on(self, method: str, headers: Mapping[str, str], data: bytes | None) -> aiohttp.ClientResponse:
-        """The response, also to where the server sends the request on within itself, a few times."""
-        for _ in range(MOST_REDIRECTS):
+    async def send_following_redirects(
+        self, method: str, headers: Mapping[str, str], data: bytes | None
+    ) -> aiohttp.ClientResponse:
+        """The response, after up to ``MAX_REDIRECTS`` redirects within the same server."""
+        for _ in range(MAX_REDIRECTS):
             response = await self.send(method, headers, data)
-            target = _target_of_redirect(response, self._peer.url)
+            target = _redirect_target(response, self._endpoint.url)
             if target is None:
                 return response
             self.end()
-            self._peer = replace(self._peer, url=target)
+            self._endpoint = replace(self._endpoint, url=target)
         return await self.send(method, headers, data)
 
     async def send(
         self, method: str, headers: Mapping[str, str], data: bytes | None, *, fresh: bool = False
     ) -> aiohttp.ClientResponse:
-        """The response, of which the body is still to come.
+        """The response, without its body.
 
-        Where the server had closed the connection of an earlier request, this one is sent again, once, on a ``fresh``
-        one. Raises kinds of ``ProviderError``.
+        If the server had closed a reused connection, the request is sent once more, on a ``fresh`` one. Raises
+        subclasses of ``ProviderError``.
         """
-        self._line, self._response = Line(self._peer.route.silence, fresh=fresh), None
+        self._connection, self._response = RequestConnection(self._endpoint.route.silence, fresh=fresh), None
         try:
             self._response = await self._request(method, headers, data)
         except (aiohttp.ClientError, asyncio.TimeoutError, UnicodeError) as error:
-            if fresh or not self._line.stale or not _closed_by_server(error):
-                failure = timeout_error(self._peer) if self._line.timed_out else explain(error, self._peer)
-                # Their repr holds the request's headers, and with them the token and the proxy's password.
-                raise failure from None
+            if fresh or not self._connection.closed_while_idle or not _closed_by_server(error):
+                timed_out = self._connection.timed_out
+                # Not chained: the repr of aiohttp's errors contains the token and the proxy's password.
+                raise (timeout_error(self._endpoint) if timed_out else map_error(error, self._endpoint)) from None
         if self._response is None:
-            self._line.drop()
+            self._connection.drop()
             return await self.send(method, headers, data, fresh=True)
-        self._line.watch(self._response)
+        self._connection.watch(self._response)
         return self._response
 
     def _request(
         self, method: str, headers: Mapping[str, str], data: bytes | None
     ) -> Awaitable[aiohttp.ClientResponse]:
-        url, proxy = self._peer.url, self._peer.proxy
+        url, proxy = self._endpoint.url, self._endpoint.proxy
         if proxy.url is not None and url.scheme == "http":
-            headers = {**headers, **proxy.headers}  # the proxy reads this request; a tunnel is asked for by another
-        line_of_task.set(self._line)
+            headers = {**headers, **proxy.headers}  # without a tunnel, the proxy reads this request
+        connection_of_task.set(self._connection)
         return self._session.request(
             method,
             url,
-            # In pieces, each of which waits for the ones before it: a large one is then seen to move, over TLS too.
-            data=BytesIO(data) if data is not None and len(data) > SMALL else data,
+            # aiohttp sends a BytesIO in pieces, so a stalled upload of a large body is noticed, over TLS too.
+            data=BytesIO(data) if data is not None and len(data) > SINGLE_WRITE_LIMIT else data,
             headers=headers,
             proxy=proxy.url,
             proxy_headers=proxy.headers,
             ssl=self._tls,
-            timeout=self._peer.route.timeout,
+            timeout=self._endpoint.route.timeout,
             allow_redirects=False,
         )
 
     def end(self) -> None:
-        """Close the connection at once, or leave it to the next request where the requests share theirs."""
-        self._line.drop()
+        """Close the connection now, or release it if the requests share connections."""
+        self._connection.drop()
         if self._response is not None:
             self._response.close()
-            self._line.drop()
+            self._connection.drop()
 
 
-def _target_of_redirect(response: aiohttp.ClientResponse, asked: URL) -> URL | None:
-    """Where on the same server the same request is to be sent; None where it is not, or elsewhere."""
+def _redirect_target(response: aiohttp.ClientResponse, url: URL) -> URL | None:
+    """The address on the same server that the response redirects to, or None."""
     if response.status not in (307, 308):
         return None
     with suppress(ValueError):
-        target = asked.join(URL(response.headers.get("Location", ""))).with_fragment(None)
-        if target.origin() == asked.origin() and target.user is None and target.password is None and target != asked:
+        target = url.join(URL(response.headers.get("Location", ""))).with_fragment(None)
+        if target.origin() == url.origin() and target.user is None and target.password is None and target != url:
             return target
     return None
 
 
 def _closed_by_server(error: Exception) -> bool:
-    """Is it a connection that was closed, and not one that went silent? What was sent on that may have arrived."""
+    """Was the connection closed, rather than silent? A request on a silent connection may have arrived."""
     if isinstance(error, aiohttp.ClientOSError):
-        return error.errno not in SILENT
+        return error.errno not in TIMEOUT_ERRNOS
     return isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError))
 
 
-async def _error_body(blocks: Blocks) -> bytes:
-    """The beginning of the body, or as much of it as arrives in time and whole."""
-    body = bytearray()
+async def _error_body(body: BodyReader) -> bytes:
+    """The beginning of the body, as far as it arrives in time and undamaged."""
+    content = bytearray()
 
     async def read() -> None:
-        while len(body) < MOST_READ_OF_ERROR and (block := await blocks.next()):
-            body.extend(block)
+        while len(content) < ERROR_BODY_LIMIT and (block := await body.read()):
+            content.extend(block)
 
     with suppress(ProviderError, asyncio.TimeoutError):
         await asyncio.wait_for(read(), ERROR_BODY_TIMEOUT)
-    return bytes(body[:MOST_READ_OF_ERROR])
+    return bytes(content[:ERROR_BODY_LIMIT])

@@ -1,14 +1,14 @@
-"""The connection of a request: by which route, through which proxy, and what happens to it.
+"""The connection of a request: how to reach the server, through which proxy, and how failures are noticed.
 
-Each request has one of its own, but for those that are made together: they hand theirs on.
+Every request has its own connection, except that the requests of a batch reuse theirs.
 
-The HTTP library leaves its reader waiting for ever in three cases. After broken chunked framing it closes the
-connection without telling the reader. It drops a whole block, reply included, where the break comes in the same block
-as the headers. And its timeout for silence begins only when the request is sent to the last byte. ``Wire`` mends that.
+In three cases aiohttp leaves its reader waiting for ever: after broken chunked framing it closes the connection without
+telling the reader; it drops a whole block, reply included, if the framing breaks in the block that ends the headers;
+and its read timeout starts only when the request is sent completely. ``MonitoredProtocol`` fixes these.
 
-A TLS transport of asyncio that is closed twice forgets its connection: from then on most of its methods raise
-``AttributeError``, and ``abort`` does nothing. The server's end of the connection closes it a first time, the HTTP
-library a second time. ``Wire`` therefore asks a transport that is closing nothing, and aborts it between the two.
+A TLS transport of asyncio that is closed twice forgets its connection: most of its methods then raise
+``AttributeError``, and ``abort`` does nothing. The end of the stream closes it once, aiohttp a second time.
+``MonitoredProtocol`` therefore never queries a closing transport, and aborts it between the two.
 """
 
 from __future__ import annotations
@@ -42,18 +42,25 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
 END_OF_HEAD = b"\r\n\r\n"
-PROBED_AFTER = 45  # seconds of silence on a connection after which the system asks whether the other end is there
-KEPT_OPEN = 2.0  # seconds a connection waits for another request: less than any server does, which would close it first
+KEEPALIVE_PROBE_AFTER = 45  # seconds of silence before a TCP keepalive probe
+REUSE_TIMEOUT = 2.0  # seconds an idle connection is kept; shorter than any server keeps it
 
 
 @dataclass(frozen=True)
 class Route:
-    """How to reach a server, and when to give up on it.
+    """Connection options of a server.
 
-    Timeouts are in seconds: ``connect_timeout`` until there is a connection, ``read_timeout`` without a byte; nothing
-    limits the whole. ``line_limit`` is in bytes. An error that no connection came about ends with ``unreachable``, one
-    about a missing or wrong token with ``unauthorized``: what to try next. ``secrets`` are what no error may show
-    besides the token and the proxy's password.
+    Args:
+        proxy: URL of an HTTP proxy; empty for none.
+        token: the key or token that is sent; errors never show it.
+        trust_env: use the proxy that the environment names.
+        tls: certificate files.
+        connect_timeout: seconds until there is a connection.
+        read_timeout: seconds without a byte. There is no limit for the whole reply.
+        line_limit: bytes of the longest line or event.
+        unreachable: advice at the end of errors about a failed connection.
+        unauthorized: advice at the end of errors about a missing or wrong token.
+        secrets: further texts that errors never show.
     """
 
     proxy: str = field(default="", repr=False)
@@ -69,18 +76,18 @@ class Route:
 
     @property
     def silence(self) -> float | None:
-        """Seconds without a byte that are waited for; None for as long as it takes."""
+        """Seconds without a byte after which the request fails; None for no limit."""
         return self.read_timeout if math.isfinite(self.read_timeout) else None
 
     @cached_property
     def timeout(self) -> aiohttp.ClientTimeout:
-        """The same timeouts, as the HTTP library takes them."""
+        """The timeouts for aiohttp."""
         connect = self.connect_timeout if math.isfinite(self.connect_timeout) else None
         return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=self.silence)
 
     @classmethod
     def from_settings(cls, chosen: Settings, *, token: str, unreachable: str = "", unauthorized: str = "") -> Route:
-        """The route that the settings of these names describe; ``token`` is what no error may show."""
+        """The route for ``chosen``; the other arguments are fields of ``Route``."""
         return cls(
             proxy=chosen.proxy,
             token=token,
@@ -96,9 +103,9 @@ class Route:
 
 @dataclass(frozen=True)
 class Proxy:
-    """An HTTP proxy; ``url`` is without user and password. Without a URL it means a direct connection.
+    """An HTTP proxy; without a ``url`` a direct connection.
 
-    ``source`` is what names it, as an error says that.
+    ``url`` is without user and password. ``source`` says in errors where the proxy was set.
     """
 
     url: URL | None = None
@@ -108,7 +115,7 @@ class Proxy:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the proxy wants to be told, and nobody else."""
+        """Headers that are sent to the proxy only."""
         if not self.user and not self.password:
             return {}
         credentials = b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
@@ -116,41 +123,43 @@ class Proxy:
 
 
 def read_proxy(text: str, source: str = "setting proxy") -> Proxy:
-    """The proxy that the URL ``text`` names; raises ``ProxyError`` that never shows a password."""
+    """The proxy for the URL ``text``. Raises ``ProxyError``, which never shows the password."""
     scheme = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*)://", text)
     if scheme is None:
-        raise ProxyError("the proxy has no scheme: write it as http://host:port or http://user:password@host:port.")
+        raise ProxyError("the proxy URL has no scheme: write it as http://host:port or http://user:password@host:port.")
     if scheme[1].lower() not in ("http", "https"):
-        raise ProxyError(f"a proxy of kind {scheme[1]}:// cannot be used: only http:// and https:// ones can.")
+        raise ProxyError(f"{scheme[1]}:// proxies are not supported, only http:// and https:// ones.")
     with suppress(ValueError):
         url = URL(text)
-        if url.host and url.port and ":" not in (url.user or ""):  # Basic authentication ends the user at the colon
+        if url.host and url.port and ":" not in (url.user or ""):  # Basic authentication ends the user there
             return Proxy(url.origin(), source, url.user or "", url.password or "")
-    raise ProxyError("the proxy URL cannot be read: write it as http://host:port or http://user:password@host:port.")
+    raise ProxyError("the proxy URL is not valid: write it as http://host:port or http://user:password@host:port.")
 
 
 def find_proxy(url: URL, proxy: str, trust_env: bool) -> Proxy:
-    """The proxy to reach ``url`` through: the given one, else with ``trust_env`` the one the environment names."""
+    """The proxy for ``url``: ``proxy`` if set, else with ``trust_env`` the one of the environment."""
     if proxy:
         return read_proxy(proxy)
-    return proxy_of_environment(url) if trust_env else Proxy()
+    return environment_proxy(url) if trust_env else Proxy()
 
 
-def proxy_of_environment(url: URL) -> Proxy:
-    """The proxy that the environment, or the system, names for ``url``; raises ``ProxyError`` like ``read_proxy``."""
-    named = getproxies().get(url.scheme, "")
-    if not named or proxy_bypass(url.host or ""):
+def environment_proxy(url: URL) -> Proxy:
+    """The proxy that environment variables or the system set for ``url``. Raises ``ProxyError``."""
+    proxy = getproxies().get(url.scheme, "")
+    if not proxy or proxy_bypass(url.host or ""):
         return Proxy()
     variables = (f"{url.scheme}_proxy", f"{url.scheme}_proxy".upper())
     variable = next((name for name in variables if os.environ.get(name)), "")
-    # Without a scheme it is an address of HTTP, as every other program reads these variables.
-    full = named if "://" in named else f"http://{named}"
-    return read_proxy(full, f"{variable} in the environment" if variable else "the system's settings")
+    # Like other programs, take a value without a scheme as http.
+    return read_proxy(
+        proxy if "://" in proxy else f"http://{proxy}",
+        f"{variable} in the environment" if variable else "the system's settings",
+    )
 
 
 @dataclass(frozen=True)
-class Peer:
-    """Who answers: the URL, the proxy on the way, and the route taken."""
+class Endpoint:
+    """Where a request goes: the URL, the proxy and the connection options."""
 
     url: URL
     proxy: Proxy
@@ -158,53 +167,57 @@ class Peer:
 
     @cached_property
     def tls(self) -> ssl.SSLContext | bool:
-        """What TLS needs to know, True without TLS. Raises ``SettingError`` for a file that cannot be read."""
+        """The TLS context, or True without TLS. Raises ``SettingError`` for a file that cannot be read."""
         proxy = self.proxy.url
         encrypted = self.url.scheme == "https" or (proxy is not None and proxy.scheme == "https")
         return self.route.tls.context() if encrypted else True
 
     @property
     def host(self) -> str:
-        """Host and port, as an error names them."""
+        """Host and port for error messages; without the default port."""
         return self.url.authority if self.url.explicit_port else str(self.url.host)
 
     @property
     def unused_proxy(self) -> Proxy:
-        """The proxy that the environment names for this URL, where that is not used."""
+        """The proxy that the environment sets for this URL but that is not used, for error messages."""
         if self.proxy.url is not None or self.route.trust_env:
             return Proxy()
         with suppress(ProxyError):
-            return proxy_of_environment(self.url)
+            return environment_proxy(self.url)
         return Proxy()
 
     @property
     def secrets(self) -> list[str]:
-        """What no error may show, even if the server repeats it."""
+        """Texts that errors never show, even if the server repeats them."""
         return [secret for secret in (self.route.token, self.proxy.password, *self.route.secrets) if secret]
 
     def hide_secrets(self, text: str) -> str:
-        """``text`` with asterisks in place of the token, the proxy's password and what has the form of a secret."""
-        return redact(self.hide_known(text))
+        """``text`` with ``***`` for the known secrets and for everything that looks like a secret."""
+        return redact(self.hide_known_secrets(text))
 
-    def hide_known(self, text: str) -> str:
-        """``text`` with asterisks in place of the token and the proxy's password alone: JSON stays JSON."""
+    def hide_known_secrets(self, text: str) -> str:
+        """``text`` with ``***`` for the known secrets only, so that JSON stays valid."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
 
     def mask(self, error: BaseException | None) -> None:
-        """Hide the secrets in the words of one of our errors: a server may repeat what it was sent."""
+        """Hide the secrets in the message of a ``ProviderError``: servers may repeat what they were sent."""
         if isinstance(error, ProviderError):
-            error.args = tuple(self.hide_secrets(str(words)) for words in error.args)
+            error.args = tuple(self.hide_secrets(str(argument)) for argument in error.args)
 
 
 def ends_with_connection(response: aiohttp.ClientResponse) -> bool:
-    """Does nothing but the end of the connection tell where the body ends (RFC 9112, section 6.3)?"""
+    """Does only the end of the connection mark the end of the body (RFC 9112, section 6.3)?"""
     return "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers
 
 
-class Wire(asyncio.Protocol):
-    """Stands between a transport and the HTTP parser, and passes on what happens."""
+class MonitoredProtocol(asyncio.Protocol):
+    """Sits between a transport and aiohttp's parser, forwards all events and fixes what the module describes.
+
+    ``timed_out``: the server stopped reading the request. ``received``: it has sent at least one byte.
+    ``passed_on``: a later request uses the connection.
+    """
 
     def __init__(self, transport: asyncio.Transport, parser: asyncio.Protocol, silence: float | None) -> None:
         self._transport = transport
@@ -213,45 +226,45 @@ class Wire(asyncio.Protocol):
         self._in_head = True
         self._lost = self._until_closed = False
         self._content: aiohttp.StreamReader | None = None
-        # Over TLS the server says that it has sent all; a connection that ends without may have been cut by anybody.
+        # A TLS connection that ends without ``close_notify`` may have been cut by anybody.
         self._tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         self._cut_off = False
-        self._stalled: asyncio.TimerHandle | None = None
-        self.timed_out = self.heard = self.handed_on = False
+        self._write_timer: asyncio.TimerHandle | None = None
+        self.timed_out = self.received = self.passed_on = False
 
     def watch(self, response: aiohttp.ClientResponse) -> None:
-        """Tell the reader of this response's body when the connection is lost before that has ended."""
+        """Make the reader of the body fail if the connection is lost before the body is complete."""
         self._content = response.content
         self._until_closed = ends_with_connection(response)
         if self._lost:
-            self._tell_reader()
+            self._fail_reader()
 
     def data_received(self, data: bytes) -> None:
-        self.heard = True
+        self.received = True
         if self._in_head:
-            cut = data.find(END_OF_HEAD)
-            if cut >= 0:
+            end = data.find(END_OF_HEAD)
+            if end >= 0:
                 self._in_head = False
-                cut += len(END_OF_HEAD)
-                self._parser.data_received(data[:cut])
-                data = data[cut:]
+                end += len(END_OF_HEAD)
+                self._parser.data_received(data[:end])
+                data = data[end:]
         if data:
             self._parser.data_received(data)
-        if self._transport.is_closing():  # the parser has all it wanted, or has given up
+        if self._transport.is_closing():  # the parser is finished, or has given up
             self._abort_soon()
 
     def eof_received(self) -> bool | None:
-        self._cut_off = not self._has_said_all()
+        self._cut_off = not self._ended_properly()
         self._parser.eof_received()
-        # Nothing can be answered any more. Closing would wait until the server has read the rest of the request.
+        # No response can follow. ``close`` would wait until the server has read the rest of the request.
         self._abort_soon()
         return None
 
     def _abort_soon(self) -> None:
-        # Not now: asyncio may be reading the rest in the middle of closing TLS, and does not expect it.
+        # Later: asyncio may be in the middle of closing TLS.
         asyncio.get_running_loop().call_soon(self._transport.abort)
 
-    def _has_said_all(self) -> bool:
+    def _ended_properly(self) -> bool:
         if self._tls is None:
             return True
         try:
@@ -263,29 +276,29 @@ class Wire(asyncio.Protocol):
         self._cut_off = self._cut_off or exc is not None
         self._parser.connection_lost(cast("Exception | None", exc))
         self._lost = True
-        self._cancel_stalled()
-        self._tell_reader()
+        self._cancel_write_timer()
+        self._fail_reader()
 
-    def _tell_reader(self) -> None:
+    def _fail_reader(self) -> None:
         content = self._content
         if content is None or content.exception() is not None:
             return
-        # The parser takes any loss of the connection for the end of a body without a length (RFC 9112, section 9.8).
+        # For the parser, any loss of the connection ends a body without a length (RFC 9112, section 9.8).
         if not content.is_eof() or (self._until_closed and self._cut_off):
-            content.set_exception(aiohttp.ClientPayloadError("the body is not whole"))
+            content.set_exception(aiohttp.ClientPayloadError("the body is incomplete"))
 
     def pause_writing(self) -> None:
         self._parser.pause_writing()
         self._watch_writing(self._unsent())
 
     def resume_writing(self) -> None:
-        self._cancel_stalled()
+        self._cancel_write_timer()
         self._parser.resume_writing()
 
     def _watch_writing(self, unsent: int) -> None:
         if self._silence is not None:
             loop = asyncio.get_running_loop()
-            self._stalled = loop.call_later(self._silence, self._check_writing, unsent)
+            self._write_timer = loop.call_later(self._silence, self._check_writing, unsent)
 
     def _check_writing(self, unsent_before: int) -> None:
         unsent = self._unsent()
@@ -296,97 +309,94 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
 
     def drop(self) -> None:
-        """End the connection now if it is closing, or would wait for the server to read the rest of the request.
-
-        One that waits for another request, or serves one, stays as it is.
-        """
-        if self.handed_on or self._lost:
+        """Abort the connection if it is closing or still has to send. One that is idle or reused stays open."""
+        if self.passed_on or self._lost:
             return
         if self._transport.is_closing() or self._unsent():
             self._transport.abort()
 
     def _unsent(self) -> int:
-        """The bytes of the request that wait to be sent; none where the connection is closing."""
+        """Bytes of the request that are not sent yet; 0 for a closing connection."""
         return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
 
-    def _cancel_stalled(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+    def _cancel_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
 
-class Line:
-    """What one try of a request has of its connection.
+class RequestConnection:
+    """The connection of one attempt to send a request.
 
-    ``silence`` is in seconds, None for as long as it takes. A ``fresh`` one has served no other request.
+    ``silence`` is in seconds, None for no limit. A ``fresh`` attempt takes no reused connection.
     """
 
     def __init__(self, silence: float | None, *, fresh: bool = False) -> None:
         self._fresh = fresh
         self._silence = silence
-        self._wire: Wire | None = None
+        self._protocol: MonitoredProtocol | None = None
         self._reused = False
 
-    def take(self, connection: Connection) -> bool:
-        """Is this the connection? One that served another request is not, where a fresh one is wanted."""
+    def use(self, connection: Connection) -> bool:
+        """Use this connection; False if it is a reused one and a fresh one is needed."""
         transport, parser = connection.transport, connection.protocol
-        earlier = None if transport is None else transport.get_protocol()  # a connection in use is not closing
-        self._reused = isinstance(earlier, Wire)
+        previous = None if transport is None else transport.get_protocol()  # a connection in use is not closing
+        self._reused = isinstance(previous, MonitoredProtocol)
         if self._reused and self._fresh:
             return False
-        if isinstance(earlier, Wire):
-            earlier.handed_on = True
+        if isinstance(previous, MonitoredProtocol):
+            previous.passed_on = True
         elif transport is not None:
             _keep_alive(transport)
         if transport is not None and parser is not None:
-            self._wire = Wire(transport, parser, self._silence)
-            transport.set_protocol(self._wire)
+            self._protocol = MonitoredProtocol(transport, parser, self._silence)
+            transport.set_protocol(self._protocol)
         return True
 
     def watch(self, response: aiohttp.ClientResponse) -> None:
-        """Tell the reader of this response's body when the connection is lost before that has ended."""
-        if self._wire is not None:
-            self._wire.watch(response)
+        """Make the reader of the body fail if the connection is lost before the body is complete."""
+        if self._protocol is not None:
+            self._protocol.watch(response)
 
     def drop(self) -> None:
-        """End the connection now, unless it waits for another request or serves one."""
-        if self._wire is not None:
-            self._wire.drop()
+        """Abort the connection unless it is idle or reused."""
+        if self._protocol is not None:
+            self._protocol.drop()
 
     @property
     def timed_out(self) -> bool:
-        """Was the connection given up because the server did not read the request?"""
-        return self._wire is not None and self._wire.timed_out
+        """Was the connection aborted because the server stopped reading the request?"""
+        return self._protocol is not None and self._protocol.timed_out
 
     @property
-    def stale(self) -> bool:
-        """Has it served another request, and this one with not a byte? Then the server had closed it, most likely."""
-        return self._reused and self._wire is not None and not (self._wire.heard or self._wire.timed_out)
+    def closed_while_idle(self) -> bool:
+        """Is it a reused connection that brought no byte? Then the server had most likely closed it before."""
+        return self._reused and self._protocol is not None and not (self._protocol.received or self._protocol.timed_out)
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:
-    """Let the system probe a silent connection: routers forget one after some minutes, and a model may think longer."""
-    connected = transport.get_extra_info("socket")
+    """Turn on TCP keepalive: routers drop a silent connection after minutes, and a model may think longer."""
+    connection = transport.get_extra_info("socket")
     with suppress(OSError, AttributeError, NotImplementedError):
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBED_AFTER)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBED_AFTER)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_PROBE_AFTER)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_PROBE_AFTER)
 
 
-line_of_task: ContextVar[Line] = ContextVar("flowgpt_line")
+connection_of_task: ContextVar[RequestConnection] = ContextVar("flowgpt_connection")
 
 
 class Connector(aiohttp.TCPConnector):
-    """Makes connections; each is handed to the ``Line`` of the task that asks for it."""
+    """Opens connections and assigns each to the ``RequestConnection`` of the current task."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         while True:
             connection = await super().connect(req, traces, timeout)
-            if line_of_task.get().take(connection):
+            if connection_of_task.get().use(connection):
                 return connection
             connection.close()
 
     @classmethod
-    def for_many(cls) -> Connector:
-        """One whose connections wait for the next request; as many at once as there are requests."""
-        return cls(limit=0, keepalive_timeout=KEPT_OPEN)
+    def with_reuse(cls) -> Connector:
+        """A connector that keeps connections for the next request, without a limit of their number."""
+        return cls(limit=0, keepalive_timeout=REUSE_TIMEOUT)

@@ -48,16 +48,16 @@ EXIT_TIMEOUT = 30.0  # seconds; loading a model cannot be interrupted
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
-Prompt = Sequence[Mapping[str, str]]
+ChatMessages = Sequence[Mapping[str, str]]
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     """Is the runtime there? Looks for it without importing it."""
     return find_spec("xllamacpp") is not None
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelConfig:
     """What a model in memory was made from; another value of any of these is another model."""
 
     path: Path
@@ -66,15 +66,15 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Request:
+class GenerationRequest:
     """One reply to be made.
 
     ``options`` are the runtime's own names for how to sample. A reply that repeats itself is stopped, unless it
     ``may_repeat``.
     """
 
-    source: Source
-    messages: Prompt
+    source: ModelConfig
+    messages: ChatMessages
     max_tokens: int
     options: Mapping[str, Any]
     may_repeat: bool = False
@@ -94,19 +94,19 @@ class Progress:
     text: str
 
 
-Item = str | Usage | Notice | Progress | FlowGptError | None
+JobItem = str | Usage | Notice | Progress | FlowGptError | None
 
 
 @dataclass
-class Job:
+class ReplyJob:
     """A request on its way: what has arrived for its reader, and whether the reader has gone."""
 
-    request: Request
+    request: GenerationRequest
     loop: asyncio.AbstractEventLoop
-    arrived: asyncio.Queue[Item] = field(default_factory=asyncio.Queue)
+    arrived: asyncio.Queue[JobItem] = field(default_factory=asyncio.Queue)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
-    def put(self, item: Item) -> None:
+    def put(self, item: JobItem) -> None:
         """Hand ``item`` to the reader, from any thread; None is the end."""
         try:
             self.loop.call_soon_threadsafe(self.arrived.put_nowait, item)
@@ -114,7 +114,7 @@ class Job:
             self.cancelled.set()
 
 
-def _turns(messages: Prompt) -> list[list[int]]:
+def _turns(messages: ChatMessages) -> list[list[int]]:
     """The positions of each turn's messages: a user's and all up to the next user's. System messages are in none."""
     found: list[list[int]] = []
     for position, message in enumerate(messages):
@@ -126,7 +126,7 @@ def _turns(messages: Prompt) -> list[list[int]]:
     return found
 
 
-def newest_that_fit(messages: Prompt, fits: Callable[[Prompt], bool]) -> Prompt:
+def newest_that_fit(messages: ChatMessages, fits: Callable[[ChatMessages], bool]) -> ChatMessages:
     """``messages`` without as many of the oldest turns as must go for the others to fit.
 
     System messages stay, and so does the last turn, whether it fits or not. ``fits`` is asked about log2 as many times
@@ -134,7 +134,7 @@ def newest_that_fit(messages: Prompt, fits: Callable[[Prompt], bool]) -> Prompt:
     """
     turns = _turns(messages)
 
-    def without(left_out: int) -> Prompt:
+    def without(left_out: int) -> ChatMessages:
         gone = {position for turn in turns[:left_out] for position in turn}
         return [message for position, message in enumerate(messages) if position not in gone]
 
@@ -190,7 +190,7 @@ def _import_hint(cause: str) -> str:
     return f"the embedded model's runtime cannot be loaded ({cause}): {again} installs it again"
 
 
-def _parameters(runtime: Any, source: Source, folder: Path) -> Any:
+def _parameters(runtime: Any, source: ModelConfig, folder: Path) -> Any:
     """The runtime's parameters for ``source``; ``folder`` is where its socket may be."""
     chosen = runtime.CommonParams()
     chosen.model.path = str(source.path)
@@ -221,10 +221,10 @@ def _shut_the_door(chosen: Any, folder: Path) -> None:
     chosen.ui = False
 
 
-class Reading:
+class RuntimeEventReader:
     """Turns the runtime's events into chunks for the reader of a job, and remembers how the reply ended."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ReplyJob) -> None:
         self.job = job
         self.repetition = None if job.request.may_repeat else Repetition(structured=SCHEMA in job.request.options)
         self.finish_reason: str | None = None
@@ -286,13 +286,13 @@ class Reading:
         return self.usage
 
 
-class Model:
+class LoadedModel:
     """A model in memory; only the thread that made it uses it.
 
     ``context_size`` is the window in force: the model's own limit where more was asked for.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModelConfig) -> None:
         self.source = source
         self.context_size = source.context_size
         self.server = self._load(_import_runtime())
@@ -321,7 +321,7 @@ class Model:
                 raise SchemaNotSupportedError(f"the embedded model does not take this schema: {error}", 400) from error
             raise ProviderError(f"the embedded model cannot answer this: {error}") from error
 
-    def _tokens(self, messages: Prompt) -> int:
+    def _tokens(self, messages: ChatMessages) -> int:
         """The tokens of a prompt that is longer than the context window; 0 for one that is not."""
         found: Mapping[str, Any] = {}
 
@@ -334,7 +334,7 @@ class Model:
         self.context_size = found.get("n_ctx", self.context_size)
         return int(found.get("n_prompt_tokens", 0))
 
-    def count(self, messages: Prompt) -> int:
+    def count(self, messages: ChatMessages) -> int:
         """The tokens of the prompt that the model's template makes of ``messages``, to within one or two.
 
         The runtime counts without computing only where it refuses a prompt as too long, in a few milliseconds. So the
@@ -343,7 +343,7 @@ class Model:
         *others, last = messages
         return self._tokens([*others, {**last, "content": last["content"] + self._filler}]) - self._filler_tokens
 
-    def fit(self, request: Request) -> Prompt:
+    def fit(self, request: GenerationRequest) -> ChatMessages:
         """The messages to send: all of them, or fewer turns where the context window is too small for all.
 
         Raises ``ContextLengthError`` where the last turn alone is too long.
@@ -362,13 +362,13 @@ class Model:
         way_out = "this model sees no more" if limited else "or raise the setting context_size"
         return f"the prompt has {tokens} tokens, the context window {self.context_size}: shorten it, {way_out}"
 
-    def answer(self, job: Job) -> None:
+    def answer(self, job: ReplyJob) -> None:
         """Make the reply, chunk by chunk, until it ends or its reader has gone."""
         request = job.request
         kept = self.fit(request)
         if gone := len(request.messages) - len(kept):
             job.put(Notice(LeftOut(gone, f"the model sees {self.context_size} tokens")))
-        reading = Reading(job)
+        reading = RuntimeEventReader(job)
         self._chat({"messages": kept, "max_tokens": request.max_tokens, **request.options}, reading.take)
         if job.cancelled.is_set():
             return
@@ -391,8 +391,8 @@ class Runner:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self.current: Job | None = None
+        self.jobs: queue.SimpleQueue[ReplyJob | None] = queue.SimpleQueue()
+        self.current: ReplyJob | None = None
         self.closing = threading.Event()
         self.thread = threading.Thread(target=self._run, name="flowgpt_magic.local", daemon=True)
         self.thread.start()
@@ -402,7 +402,7 @@ class Runner:
         """Can it answer? After a fork the thread is gone, though its object is not."""
         return self.thread.is_alive() and not self.closing.is_set()
 
-    def take_up(self, job: Job) -> None:
+    def submit(self, job: ReplyJob) -> None:
         """Answer ``job`` when those before it are answered."""
         if self.current is not None or not self.jobs.empty():
             job.put(Progress("waits for another reply"))
@@ -410,7 +410,7 @@ class Runner:
 
     def _run(self) -> None:
         # Held by this frame alone: a forked process, where the model's own threads are missing, never destroys it.
-        loaded: list[Model] = []
+        loaded: list[LoadedModel] = []
         try:
             for job in iter(self.jobs.get, None):
                 self.current = job
@@ -422,14 +422,14 @@ class Runner:
         finally:
             self._give_up()
 
-    def _serve(self, job: Job, loaded: list[Model]) -> None:
+    def _serve(self, job: ReplyJob, loaded: list[LoadedModel]) -> None:
         if job.cancelled.is_set():
             return
         try:
             if not loaded or loaded[0].source != job.request.source:
                 job.put(Progress("loads the model"))
                 loaded.clear()  # before the next one is loaded: there is never room for two
-                loaded.append(Model(job.request.source))
+                loaded.append(LoadedModel(job.request.source))
                 job.put(Progress(""))
             if not job.cancelled.is_set():
                 loaded[0].answer(job)

@@ -74,7 +74,7 @@ def path(weights: Weights = SMOLLM2) -> Path:
     return settings.data_folder() / weights.filename
 
 
-def there() -> bool:
+def is_installed() -> bool:
     """Is the file of the embedded model there? One in a folder that cannot be looked into is not."""
     return os.path.isfile(path())
 

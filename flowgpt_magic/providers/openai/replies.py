@@ -1,9 +1,9 @@
-"""What a server of the OpenAI protocol answers: the text of a reply, how it ended, and what is said beside it.
+"""Read the events of an OpenAI-compatible server: the text of a reply, how it ended, and what came beside the text.
 
-A reply is whole when its server says so: with a ``finish_reason``, with ``[DONE]``, with Ollama's ``done``, or by
-sending all of it as one JSON object. A connection that ends without any of these, however cleanly, has cut it off. A
-``[DONE]`` alone is not believed when nothing came before it, or when the last thing before it was not of the protocol:
-servers end a stream so after a failure.
+A reply is complete when its server says so: with a ``finish_reason``, with ``[DONE]``, with Ollama's ``done``, or by
+sending it as one JSON object. A connection that ends without any of these, however cleanly, has cut the reply off.
+``[DONE]`` alone does not count if nothing came before it, or if the last event before it was outside the protocol:
+servers end a stream like that after a failure.
 """
 
 from __future__ import annotations
@@ -16,109 +16,120 @@ from typing import Any
 from flowgpt_magic.errors import ProtocolError, ProviderError, ProviderStatusError, StreamInterruptedError
 from flowgpt_magic.messages import Usage, notice
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.providers.characters import WholeCharacters
-from flowgpt_magic.providers.failure_reports import failure_text, refused_by_base, reports_failure
+from flowgpt_magic.providers.failure_reports import failure_text, has_base_resp_error, reports_failure
 from flowgpt_magic.providers.http import client as http
-from flowgpt_magic.providers.http.connection import Peer
-from flowgpt_magic.providers.http.errors import readable
-from flowgpt_magic.providers.http.loose_events import CUT, ERROR, UNFRAMED
-from flowgpt_magic.providers.http.server_sent_events import MESSAGE, Event
-from flowgpt_magic.providers.openai.errors import Failures, misses_version, path_advice
-from flowgpt_magic.providers.openai.extras import OF_CHOICE, OF_CHUNK, SOURCES, Collected
-from flowgpt_magic.providers.openai.usual_chunks import UsualChunk
+from flowgpt_magic.providers.http.connection import Endpoint
+from flowgpt_magic.providers.http.errors import page_text
+from flowgpt_magic.providers.http.lenient_events import CUT_EVENT, ERROR_EVENT, UNFRAMED_EVENT
+from flowgpt_magic.providers.http.server_sent_events import BOM, MESSAGE_EVENT, Event
+from flowgpt_magic.providers.openai.chunk_template import ChunkTemplate
+from flowgpt_magic.providers.openai.errors import ErrorMapper, misses_version, path_advice
+from flowgpt_magic.providers.openai.extras import CHOICE_FIELDS, CHUNK_FIELDS, CITATION_FIELDS, ExtrasCollector
+from flowgpt_magic.providers.surrogates import SurrogateJoiner
 from flowgpt_magic.text import cut, sentences
 
 DONE = re.compile(rb"\s*[\"']?\[DONE\][\"']?\s*", re.IGNORECASE)
-FEW = 8  # chunks; how to read the others faster is found out with the first one after them
-SHOWN = 100  # characters of a web page, or of what is no JSON
-LIMITS = ("max_tokens", "max_completion_tokens")
-USUAL = {"role", "content"}  # in a delta
-TEXTS = ("content", "text", "parts")  # of a delta, or of a message
-PLACES = ("delta", "message", "text", "content")  # of a choice, where servers put what is said
-NO_REASON = ("", "null", "none")  # what some servers send where the protocol has null
-# Reasons for an end that are failures, as vLLM, SGLang, DeepSeek, Zhipu, Gemini, OpenRouter and proxies word them.
-FAILED = re.compile(
+TEMPLATE_AFTER = 8  # chunks; only longer replies are worth a template
+EXCERPT_LIMIT = 100  # characters of a web page or of unexpected content
+LENGTH_PARAMETERS = ("max_tokens", "max_completion_tokens")
+PLAIN_DELTA = {"role", "content"}
+TEXT_FIELDS = ("content", "text", "parts")  # of a delta or a message
+CONTENT_PLACES = ("delta", "message", "text", "content")  # of a choice
+NO_REASON = ("", "null", "none")  # some servers send these instead of null
+# Finish reasons that are failures, in the words of vLLM, SGLang, DeepSeek, Zhipu, Gemini, OpenRouter and proxies.
+FAILED_REASON = re.compile(
     "error|fail|abort|cancel|interrupt|incomplete|exception|time[d_ -]*out|disconnect|malformed|crash|killed|"
     "unavailable|preempt|insufficient|overload"
 )
-BUSY = re.compile("insufficient_system_resource|overload|unavailable|server_error|internal_error")
-# Words of the reasons for an end that is none of these. What has none of them is told as a notice.
-ENDED = re.compile("stop|eos|end|complete|finish|done|success|normal|length|limit|max|token|tool|function|content|^ok$")
-FILTERED = ("content_filter", "sensitive", "safety", "recitation", "prohibited_content", "blocklist", "refusal")
-CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "model_length")
-VAGUE = {"auto", "default", "latest", "router"}  # in a name: which model that is, is the server's to choose
+BUSY_REASON = re.compile("insufficient_system_resource|overload|unavailable|server_error|internal_error")
+# Known finish reasons that are no failures. For others there is a notice.
+KNOWN_REASON = re.compile(
+    "stop|eos|end|complete|finish|done|success|normal|length|limit|max|token|tool|function|content|^ok$"
+)
+FILTER_REASONS = ("content_filter", "sensitive", "safety", "recitation", "prohibited_content", "blocklist", "refusal")
+LENGTH_REASONS = ("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "model_length")
+VAGUE_WORDS = {"auto", "default", "latest", "router"}  # in a model's name: the server chooses the model
 
 
-def is_json(content: bytes) -> bool:
-    """Does this begin as an object or a list does? No event stream with anything in it can."""
-    return content.removeprefix(http.BOM).lstrip()[:1] in (b"{", b"[")
+def looks_like_json(content: bytes) -> bool:
+    """Does ``content`` begin like a JSON object or list? An event stream never does."""
+    return content.removeprefix(BOM).lstrip()[:1] in (b"{", b"[")
 
 
-def check_is_no_page(content: bytes, peer: Peer) -> None:
-    """Raise ``ProtocolError`` for a web page: somebody else answers at that address."""
-    page = content.removeprefix(http.BOM).lstrip()
+def check_not_web_page(content: bytes, endpoint: Endpoint) -> None:
+    """Raise ``ProtocolError`` for a web page: the address belongs to another service."""
+    page = content.removeprefix(BOM).lstrip()
     if page.startswith(b"<"):
-        shown = cut(peer.hide_secrets(readable(page.decode("utf-8", "replace"))), SHOWN)
-        raise ProtocolError(sentences(f"{peer.host} answered with a web page: {shown}", path_advice(peer)), page=True)
+        text = cut(endpoint.hide_secrets(page_text(page.decode("utf-8", "replace"))), EXCERPT_LIMIT)
+        message = sentences(f"{endpoint.host} answered with a web page: {text}", path_advice(endpoint))
+        raise ProtocolError(message, page=True)
 
 
-class Answer:
-    """One reply, as its events tell it; ``body`` is what was asked. Is it ``framed`` as an event stream?
+class ReplyReader:
+    """Reads the events of one reply.
 
-    ``read`` gives the text of each event; ``done`` says that there are no more, ``finished`` that the text is whole.
-    After them come ``rest``, ``extras``, ``usage`` and ``tell``.
+    ``read`` returns the text of each event until ``done``. After the last event call ``finish``, ``send_notices``,
+    ``extras`` and ``usage``.
+
+    Args:
+        body: the body of the request.
+        errors: makes the errors for failures that the server reports.
+        endpoint: the server, for messages.
+        framed: the reply is an event stream, not JSON alone.
     """
 
-    def __init__(self, body: Mapping[str, Any], failures: Failures, peer: Peer, *, framed: bool = True) -> None:
+    def __init__(
+        self, body: Mapping[str, Any], errors: ErrorMapper, endpoint: Endpoint, *, framed: bool = True
+    ) -> None:
         self.done = False
         self._body = body
-        self._failures = failures
-        self._peer = peer
+        self._errors = errors
+        self._endpoint = endpoint
         self._framed = framed
-        self._characters = WholeCharacters()
-        self._collected = Collected()
+        self._surrogates = SurrogateJoiner()
+        self._extras = ExtrasCollector()
         self._empty = True
         self._chunks = 0
         self._finish_reason = ""
-        self._is_one_object = False  # did it come as a whole message?
+        self._is_one_object = False  # the reply is one complete message
         self._counts: Mapping[str, Any] = {}
-        self._answered_by = ""
-        self._unread = b""  # what was not of the protocol, since the last chunk
-        self._is_cut = False  # did the body end in the middle of JSON?
-        self._late = ""  # a failure that was reported after the end
-        self._late_text = 0  # characters
-        self._other_choices = False
-        self._usual, self._is_usual = UsualChunk(), False  # is nothing but text to be expected in a chunk?
+        self._answered_by = ""  # the model that the server names; "?" if it names none
+        self._unread = b""  # content outside the protocol since the last chunk
+        self._is_cut_off = False  # the body ended in the middle of JSON
+        self._late_failure = ""  # reported after the end of the text
+        self._late_characters = 0  # of text after the end
+        self._has_other_choices = False
+        self._template, self._use_template = ChunkTemplate(), False
 
     @property
-    def begun(self) -> bool:
-        """Has any text come?"""
+    def has_text(self) -> bool:
+        """Has any text arrived?"""
         return not self._empty
 
     @property
-    def finished(self) -> bool:
-        """Has the server said that nothing of the text is missing?"""
+    def is_complete(self) -> bool:
+        """Has the server said that the text is complete?"""
         return self.done or bool(self._finish_reason)
 
     @property
-    def _ended(self) -> bool:
-        """Has the text ended well? What comes after that is no part of it."""
+    def _ended_well(self) -> bool:
+        """Has the text ended without a failure? What comes after that is not part of it."""
         reason = self._finish_reason.lower()
-        return bool(reason) and not self._empty and not FAILED.search(reason)
+        return bool(reason) and not self._empty and not FAILED_REASON.search(reason)
 
     def read(self, event: Event) -> str:
-        """The text that an event brings.
+        """The text of an event.
 
-        Raises what the server reports, and ``ProtocolError`` for what is neither of the protocol nor a sign of life.
-        After the end of the text nothing is an error.
+        Raises the error that the server reports, and ``ProtocolError`` for content that is neither a chunk nor a
+        keep-alive. After the end of the text nothing is an error.
         """
         data = event.data
-        if self._is_usual and event.type == MESSAGE and (text := self._usual.text_of(data)):
+        if self._use_template and event.type == MESSAGE_EVENT and (text := self._template.text_of(data)):
             self._chunks += 1
             self._unread = b""
-            return self._characters.mend(text)
-        self._is_usual = False
-        if data[:1] != b"{" or event.type in (ERROR, CUT):
+            return self._surrogates.join(text)
+        self._use_template = False
+        if data[:1] != b"{" or event.type in (ERROR_EVENT, CUT_EVENT):
             return self._read_other(event)
         try:
             chunk = http.read_object(data, constants=True)
@@ -126,21 +137,21 @@ class Answer:
             if not choices or chunk.get("error") or "base_resp" in chunk:
                 return self._read_unusual(chunk, event)
             text = self._read_choice(chunk, choices)
-            if self._is_usual and self._chunks > FEW:
-                self._usual.learn(data, chunk)
+            if self._use_template and self._chunks > TEMPLATE_AFTER:
+                self._template.learn(data, chunk)
             return text
         except (AttributeError, TypeError, KeyError):
-            error = http.unexpected(data, "a chunk that is not of the OpenAI protocol")
-        except ProtocolError as found:
-            error = found
-            if b"\n" in data:  # events that no blank line stands between
+            error = http.unexpected_content(data, "a chunk that is not of the OpenAI protocol")
+        except ProtocolError as protocol_error:
+            error = protocol_error
+            if b"\n" in data:  # events without blank lines between them
                 return "".join(self.read(Event(line, event.type, event.id)) for line in data.split(b"\n"))
         if self._finish_reason:
             return ""
         raise error
 
     def read_unfinished(self, events: list[Event]) -> str:
-        """The text of what the connection's end stands for the end of; none where it was cut off."""
+        """The text of events that the end of the connection completed; nothing for one that was cut off."""
         text = ""
         for event in events:
             try:
@@ -152,72 +163,72 @@ class Answer:
     # Events
 
     def _read_choice(self, chunk: Mapping[str, Any], choices: Any) -> str:
-        """The text of a chunk that has choices. Choices other than the first are answers that nobody asked for."""
+        """The text of the first choice; others were not asked for."""
         if counts := chunk.get("usage"):
             self._counts = counts
-        if not chunk.keys() <= OF_CHUNK:
-            self._collected.of_chunk(chunk)
+        if not chunk.keys() <= CHUNK_FIELDS:
+            self._extras.add_chunk(chunk)
         choice = choices[0]
         if len(choices) > 1 or choice.get("index"):
-            choice = self._first(choices)
+            choice = self._first_choice(choices)
             if choice is None:
                 return ""
         self._answered_by = self._answered_by or chunk.get("model") or "?"
         self._unread = b""
         self._chunks += 1
-        ended = self._ended
+        had_ended = self._ended_well
         reason = choice.get("finish_reason") or choice.get("finishReason")
         if reason:
-            self._end(reason)
+            self._set_finish_reason(reason)
         if choice.get("error"):
-            if not ended:
-                raise self._failures.reported(choice, self._peer)
-            self._late = self._late or failure_text(choice)
-        if choice.get("logprobs") or not choice.keys() <= OF_CHOICE:
-            self._collected.of_choice(choice)
+            if not had_ended:
+                raise self._errors.for_report(choice, self._endpoint)
+            self._late_failure = self._late_failure or failure_text(choice)
+        if choice.get("logprobs") or not choice.keys() <= CHOICE_FIELDS:
+            self._extras.add_choice(choice)
         delta = choice.get("delta")
-        text = delta["content"] if type(delta) is dict and "content" in delta and delta.keys() <= USUAL else None
+        text = delta["content"] if type(delta) is dict and "content" in delta and delta.keys() <= PLAIN_DELTA else None
         if not text or type(text) is not str:
-            text = self._elsewhere(chunk, choice)
+            text = self._find_text(chunk, choice)
         elif not (counts or reason or self._finish_reason or choice.get("logprobs")):
-            self._is_usual = len(choices) == 1 and chunk.keys() <= OF_CHUNK and choice.keys() <= OF_CHOICE
+            self._use_template = len(choices) == 1 and chunk.keys() <= CHUNK_FIELDS and choice.keys() <= CHOICE_FIELDS
         if not text:
             return ""
-        if ended and not reason:  # one that gives a reason with every chunk is not at its end
-            self._late_text += len(text)
+        if had_ended and not reason:  # a server that sends a reason with every chunk has not ended
+            self._late_characters += len(text)
             return ""
         self._empty = False
-        return self._characters.mend(text)
+        return self._surrogates.join(text)
 
-    def _first(self, choices: Any) -> Any:
-        """The first of several choices, or None where a chunk has others only."""
-        first = [each for each in choices if each.get("index") in (None, 0, "0")]
-        self._other_choices = self._other_choices or len(first) < len(choices)
+    def _first_choice(self, choices: Any) -> Any:
+        """The choice with index 0, or None if the chunk has only others."""
+        first = [choice for choice in choices if choice.get("index") in (None, 0, "0")]
+        self._has_other_choices = self._has_other_choices or len(first) < len(choices)
         return first[0] if first else None
 
-    def _elsewhere(self, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
-        """The text of a choice that has it in another place than ``delta.content``, or more than that."""
+    def _find_text(self, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
+        """The text of a choice that has it elsewhere than in ``delta.content``, or has more than text."""
         if "message" in choice and self._chunks == 1:
             kind = chunk.get("object")
             self._is_one_object = kind == "chat.completion" or (not self._framed and kind != "chat.completion.chunk")
-        for place in PLACES:
-            if (said := choice.get(place)) and (text := self._text_of(said)):
+        for place in CONTENT_PLACES:
+            if (content := choice.get(place)) and (text := self._text_of(content)):
                 return text
         return ""
 
-    def _text_of(self, said: Any) -> str:
-        """The text of a delta or a message; what else is in it is collected."""
-        if isinstance(said, (str, list)):
-            return self._parts(said)
-        self._collected.of_delta(said)
-        text = next((text for place in TEXTS if (text := self._parts(said.get(place)))), "")
-        refusal = said.get("refusal") or ""
+    def _text_of(self, delta: Any) -> str:
+        """The text of a delta or a message; everything else in it is collected."""
+        if isinstance(delta, (str, list)):
+            return self._content_text(delta)
+        self._extras.add_delta(delta)
+        text = next((text for field in TEXT_FIELDS if (text := self._content_text(delta.get(field)))), "")
+        refusal = delta.get("refusal") or ""
         if not isinstance(refusal, str):
             raise TypeError(refusal)
         return text + refusal
 
-    def _parts(self, content: Any) -> str:
-        """The text of a content: a text, or parts that are texts or objects. Cloudflare sends digits as a number."""
+    def _content_text(self, content: Any) -> str:
+        """The text of a content: a string, or parts. Cloudflare sends digits as a number."""
         if isinstance(content, str):
             return content
         if type(content) in (int, float):
@@ -225,92 +236,98 @@ class Answer:
         if not content:
             return ""
         parts = [content] if isinstance(content, dict) else content
-        return "".join(part if isinstance(part, str) else self._collected.of_part(part) for part in parts)
+        return "".join(part if isinstance(part, str) else self._extras.add_part(part) for part in parts)
 
     def _read_unusual(self, chunk: Mapping[str, Any], event: Event) -> str:
-        """An object without choices: a failure, a count of tokens, Ollama's own shape, or a sign of life."""
+        """Read an object without choices: a failure, token counts, Ollama's own format, or a keep-alive."""
         choices = chunk.get("choices")
-        named = event.type not in (MESSAGE, UNFRAMED)
-        if (chunk.get("error") or refused_by_base(chunk)) and not self._ended:
-            raise self._failures.reported(chunk, self._peer, begun=self._chunks > 0)
+        has_type = event.type not in (MESSAGE_EVENT, UNFRAMED_EVENT)
+        if (chunk.get("error") or has_base_resp_error(chunk)) and not self._ended_well:
+            raise self._errors.for_report(chunk, self._endpoint, begun=self._chunks > 0)
         if choices:
             return self._read_choice(chunk, choices)
         if isinstance(chunk.get("message"), Mapping) and ("done" in chunk or "role" in chunk["message"]):
             return self._read_ollama(chunk)
-        if not named and reports_failure(chunk):
-            if not self._ended:
-                raise self._failures.reported(chunk, self._peer, begun=self._chunks > 0)
-            self._late = self._late or failure_text(chunk)
+        if not has_type and reports_failure(chunk):
+            if not self._ended_well:
+                raise self._errors.for_report(chunk, self._endpoint, begun=self._chunks > 0)
+            self._late_failure = self._late_failure or failure_text(chunk)
             return ""
         if counts := chunk.get("usage"):
             self._counts = counts
-        if not chunk.keys() <= OF_CHUNK:
-            self._collected.of_chunk(chunk)
-        unknown = "choices" not in chunk and not counts and chunk.keys().isdisjoint(SOURCES)
-        if unknown and not named:
+        if not chunk.keys() <= CHUNK_FIELDS:
+            self._extras.add_chunk(chunk)
+        is_unknown = "choices" not in chunk and not counts and chunk.keys().isdisjoint(CITATION_FIELDS)
+        if is_unknown and not has_type:
             self._unread = self._unread or event.data
         return ""
 
     def _read_ollama(self, chunk: Mapping[str, Any]) -> str:
-        """A line of Ollama's own protocol, https://github.com/ollama/ollama/blob/main/docs/api.md."""
+        """Read a line of Ollama's own protocol, https://github.com/ollama/ollama/blob/main/docs/api.md."""
         self._chunks += 1
         self._answered_by = self._answered_by or chunk.get("model") or "?"
         text = self._text_of(chunk["message"])
         if chunk.get("done"):
-            self._end(chunk.get("done_reason") or "stop")
+            self._set_finish_reason(chunk.get("done_reason") or "stop")
             counts = (chunk.get("prompt_eval_count"), chunk.get("eval_count"))
             self._counts = dict(zip(("prompt_tokens", "completion_tokens"), counts, strict=True))
         self._empty = self._empty and not text
-        return self._characters.mend(text) if text else ""
+        return self._surrogates.join(text) if text else ""
 
     def _read_other(self, event: Event) -> str:
-        """What is no object: the end, the words of a failure, or a sign of life."""
-        said = event.data.strip()
-        if event.type == CUT:
-            self._unread, self._is_cut = said, True
+        """Read what is not an object: the end, the text of a failure, a list of objects, or a keep-alive."""
+        content = event.data.strip()
+        if event.type == CUT_EVENT:
+            self._unread, self._is_cut_off = content, True
             return ""
-        if DONE.fullmatch(said):
+        if DONE.fullmatch(content):
             self.done = True
             return ""
-        if event.type == ERROR and said and not self._ended:
-            raise self._failures.reported(_failure_in(said), self._peer, begun=self._chunks > 0)
-        if said.startswith(b"[{") and (found := _objects(said)):
-            return "".join(self.read(Event(json.dumps(each).encode(), event.type, event.id)) for each in found)
-        if said and event.type in (MESSAGE, UNFRAMED):
-            self._unread = self._unread or said
+        if event.type == ERROR_EVENT and content and not self._ended_well:
+            raise self._errors.for_report(_error_report(content), self._endpoint, begun=self._chunks > 0)
+        if content.startswith(b"[{") and (objects := _objects(content)):
+            events = [Event(json.dumps(value).encode(), event.type, event.id) for value in objects]
+            return "".join(map(self.read, events))
+        if content and event.type in (MESSAGE_EVENT, UNFRAMED_EVENT):
+            self._unread = self._unread or content
         return ""
 
-    def _end(self, reason: Any) -> None:
-        """The server says how the text ended."""
+    def _set_finish_reason(self, reason: Any) -> None:
         if str(reason).strip().lower() not in NO_REASON:
             self._finish_reason = str(reason)
 
     # The end
 
-    def rest(self) -> str:
-        """The text that was held back for what comes after it; raises what is missing of a reply that is not whole."""
-        host, reason = self._peer.host, self._finish_reason.lower()
-        something = not self._empty or bool(self.extras())
-        if BUSY.search(reason):
+    def finish(self) -> str:
+        """The rest of the text. Raises the error for a reply that is not complete."""
+        host, reason = self._endpoint.host, self._finish_reason.lower()
+        has_content = not self._empty or bool(self.extras())
+        if BUSY_REASON.search(reason):
             raise ProviderStatusError(f"{host} ended the reply before it was complete ({reason}).", 503)
-        if FAILED.search(reason):
+        if FAILED_REASON.search(reason):
             raise ProviderError(f"{host} ended the reply with an error ({reason}), and does not say which.")
-        if reason in FILTERED and not something:
+        if reason in FILTER_REASONS and not has_content:
             raise ProviderError(f"the content filter of {host} stopped the reply before its first word ({reason}).")
         if not (reason or (self._is_one_object and self._chunks == 1)):
-            quoted = cut(self._peer.hide_secrets(self._unread.decode("utf-8", "replace")), SHOWN)
-            after = f"; the last thing it sent: {quoted}" if quoted else ""
-            if quoted and not self._chunks and not self._is_cut:
-                error = http.unexpected(self._unread, "an answer that is no chat completion")
-                raise ProtocolError(sentences(str(error), path_advice(self._peer)))
-            if not self.done or quoted or not something:
-                advice = path_advice(self._peer) if not self._chunks and misses_version(self._peer) else ""
-                raise StreamInterruptedError(sentences(f"{host} ended the reply before it was complete{after}", advice))
-        return self._characters.rest() or self._from_reasoning()
+            self._check_done(has_content)
+        return self._surrogates.finish() or self._text_from_reasoning()
 
-    def _from_reasoning(self) -> str:
-        """The JSON that was asked for, where all of it came as reasoning: vLLM and LM Studio do that."""
-        reasoning = "".join(self._collected.reasoning).strip()
+    def _check_done(self, has_content: bool) -> None:
+        """Raise the error for a reply without a finish reason, unless ``[DONE]`` can be trusted."""
+        quote = cut(self._endpoint.hide_secrets(self._unread.decode("utf-8", "replace")), EXCERPT_LIMIT)
+        if quote and not self._chunks and not self._is_cut_off:
+            error = http.unexpected_content(self._unread, "an answer that is not a chat completion")
+            raise ProtocolError(sentences(str(error), path_advice(self._endpoint)))
+        if not self.done or quote or not has_content:
+            text = f"{self._endpoint.host} ended the reply before it was complete"
+            advice = path_advice(self._endpoint) if not self._chunks and misses_version(self._endpoint) else ""
+            raise StreamInterruptedError(
+                sentences(f"{text}; the last thing it sent: {quote}" if quote else text, advice)
+            )
+
+    def _text_from_reasoning(self) -> str:
+        """The JSON that was asked for, if all of it came as reasoning: vLLM and LM Studio do that."""
+        reasoning = "".join(self._extras.reasoning).strip()
         if not self._empty or not reasoning or "json" not in str(self._body.get("response_format", "")):
             return ""
         try:
@@ -318,15 +335,15 @@ class Answer:
         except ProtocolError:
             return ""
         self._empty = False
-        notice("the text of the reply came as reasoning, and is taken as its text")
+        notice("the text of the reply came as reasoning, and is used as its text")
         return reasoning
 
     def extras(self) -> Extras:
-        """What came beside the text."""
-        return self._collected.extras()
+        """Everything that came beside the text."""
+        return self._extras.extras()
 
     def usage(self) -> Usage:
-        """The token counts that came with it, and how it ended."""
+        """The token counts and the finish reason."""
         counts = self._counts if isinstance(self._counts, Mapping) else {}
         prompt, completion = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
         return Usage(
@@ -335,67 +352,74 @@ class Answer:
             self._finish_reason or None,
         )
 
-    def tell(self) -> None:
-        """Tell the person what the text does not say."""
-        host, reason = self._peer.host, self._finish_reason.lower()
-        if reason in CUT_OFF:
-            limits = [f"{name} = {self._body[name]}" for name in LIMITS if name in self._body]
+    def send_notices(self) -> None:
+        """Send notices about everything that the text does not show."""
+        self._notice_end()
+        self._notice_content()
+        answered_by = self._endpoint.hide_secrets(str(self._answered_by))
+        if _is_other_model(str(self._body["model"]), answered_by) and not self._endpoint.host.endswith(".azure.com"):
+            notice(f"{self._endpoint.host} says that another model answered: {cut(answered_by)}")
+
+    def _notice_end(self) -> None:
+        host, reason = self._endpoint.host, self._finish_reason.lower()
+        if reason in LENGTH_REASONS:
+            limits = [f"{name} = {self._body[name]}" for name in LENGTH_PARAMETERS if name in self._body]
             notice(f"the reply was cut off at {limits[0] if limits else 'the limit of the server'}")
-        if reason in FILTERED:
+        if reason in FILTER_REASONS:
             notice(f"the content filter of {host} ended the reply")
-        elif reason and not ENDED.search(reason):
-            notice(f"{host} ended the reply for a reason that is not known here, so it may be cut off: {cut(reason)}")
-        tools, reasoning = self._collected.asked_tools, sum(map(len, self._collected.reasoning))
+        elif reason and not KNOWN_REASON.search(reason):
+            notice(f"{host} ended the reply for an unknown reason, so it may be cut off: {cut(reason)}")
+
+    def _notice_content(self) -> None:
+        host, tools, reasoning = self._endpoint.host, self._extras.tool_names, sum(map(len, self._extras.reasoning))
         if tools:
-            notice(f"the model asked for tools, and there are none here: {cut(', '.join(tools))}")
+            notice(f"the model called tools, which are not supported: {cut(', '.join(tools))}")
         if reasoning:
             notice(f"the model reasoned before it answered: {reasoning:,} characters, in reply.reasoning")
         if self._empty and not self.extras():
             notice(f"{host} sent an empty reply")
         elif self._empty and reasoning:
             notice("the reply has no text beside its reasoning")
-        if self._other_choices:
-            notice(f"{host} sent more than one answer: the first one is shown")
-        if self._late_text:
-            notice(f"{host} sent {self._late_text:,} characters after the end of the reply: they were left out")
-        if self._late:
-            notice(f"{host} reported a failure after the end of the reply: {cut(self._peer.hide_secrets(self._late))}")
-        answered_by = self._peer.hide_secrets(str(self._answered_by))
-        if _differ(str(self._body["model"]), answered_by) and not host.endswith(".azure.com"):
-            notice(f"{host} says that another model answered: {cut(answered_by)}")
+        if self._has_other_choices:
+            notice(f"{host} sent more than one answer; only the first one is used")
+        if self._late_characters:
+            notice(f"{host} sent {self._late_characters:,} characters after the end of the reply; they were left out")
+        if self._late_failure:
+            failure = cut(self._endpoint.hide_secrets(self._late_failure))
+            notice(f"{host} reported a failure after the end of the reply: {failure}")
 
 
-def _failure_in(said: bytes) -> Mapping[str, Any]:
-    """The report of a failure: an object, or words alone."""
+def _error_report(content: bytes) -> Mapping[str, Any]:
+    """The report in a field ``error``: an object, or text."""
     try:
-        found = json.loads(said)
+        value = json.loads(content)
     except (ValueError, RecursionError):
-        found = said.decode("utf-8", "replace")
-    return found if isinstance(found, dict) else {"message": found}
+        value = content.decode("utf-8", "replace")
+    return value if isinstance(value, dict) else {"message": value}
 
 
-def _objects(said: bytes) -> list[Mapping[str, Any]]:
-    """The objects of a list; none where it is no list, or holds anything else."""
+def _objects(content: bytes) -> list[Mapping[str, Any]]:
+    """The objects of a JSON list; empty for anything else."""
     try:
-        found = json.loads(said)
+        values = json.loads(content)
     except (ValueError, RecursionError):
         return []
-    return found if all(isinstance(each, dict) for each in found) else []
+    return values if all(isinstance(value, dict) for value in values) else []
 
 
-def _differ(asked: str, answered: str) -> bool:
-    """Is this another model? Servers leave out, or add, whose it is, which version, and where its file is."""
-    if answered == "?":
+def _is_other_model(requested: str, answered_by: str) -> bool:
+    """Is this another model? Servers omit or add its owner, its version and the path of its file."""
+    if answered_by == "?":
         return False
-    one, other = _plain(asked), _plain(answered)
-    if one in other or other in one:
+    first, second = _plain_name(requested), _plain_name(answered_by)
+    if first in second or second in first:
         return False
-    words = set(one.split("-"))
-    return not (words & VAGUE and words - VAGUE <= set(re.split("[-.]", other)))
+    words = set(first.split("-"))
+    return not (words & VAGUE_WORDS and words - VAGUE_WORDS <= set(re.split("[-.]", second)))
 
 
-def _plain(name: str) -> str:
-    """A model's name without its owner, its file's ending and the date of its version, in one spelling."""
+def _plain_name(name: str) -> str:
+    """A model's name without owner, file extension and date, in one spelling."""
     short = name.lower().removesuffix(".gguf").rpartition("/")[2].removesuffix(":latest")
     plain = re.sub("[._:@ -]+", "-", short)
     return re.sub(r"-(20[0-9]{6}|20[0-9]{2}-[0-9]{2}-[0-9]{2})$", "", plain)

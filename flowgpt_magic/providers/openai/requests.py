@@ -1,4 +1,4 @@
-"""What a server of the OpenAI protocol is asked: the body of a chat completion, and what else it may be called."""
+"""The body of a chat completion request, and alternatives for fields that a server does not accept."""
 
 from __future__ import annotations
 
@@ -10,79 +10,79 @@ from flowgpt_magic.errors import OptionError
 from flowgpt_magic.messages import ImageUrl, Message, Messages
 from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_schema
-from flowgpt_magic.providers.characters import whole
+from flowgpt_magic.providers.surrogates import join_surrogates
 
-OURS = ("model", "messages", "stream", "stream_options", "n")  # fields that nobody else sets
-VALUES = ("enum", "const", "default", "examples")  # what in a schema is no schema
-LONGEST_NAME = 64  # characters of a schema's name
+RESERVED_FIELDS = ("model", "messages", "stream", "stream_options", "n")  # not allowed in ``extra_body``
+VALUE_KEYWORDS = ("enum", "const", "default", "examples")  # of a JSON Schema; they contain values, no schemas
+SCHEMA_NAME_LIMIT = 64  # characters
 
-# Servers differ in what they take. A field that one refuses is sent once more by its other name, or not at all.
-OTHER_NAMES = {"stream_options": "", "stream": "", "max_tokens": "max_completion_tokens"}
+# A field that a server does not accept is replaced by another one, or left out.
+REPLACEMENTS = {"stream_options": "", "stream": "", "max_tokens": "max_completion_tokens"}
 
 
 def request_body(model: str, messages: Messages, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What is sent; parameters that are None are not. Raises ``PromptError`` for messages that are none."""
-    given = {name: value for name, value in parameters.items() if value is not None}
+    """The request body, without parameters that are None. Raises ``PromptError`` for invalid messages."""
+    fields = {name: value for name, value in parameters.items() if value is not None}
     return {
         "model": model,
         "messages": [_message(message) for message in read_messages(messages, images=True, who="")],
         "stream": True,
         "stream_options": {"include_usage": True},
-        **given,
+        **fields,
     }
 
 
 def _message(message: Message) -> dict[str, Any]:
-    text = whole(message["content"])
+    text = join_surrogates(message["content"])
     content = _parts(text, message["images"]) if message.get("images") else text
     return {"role": message["role"], "content": content}
 
 
 def _parts(text: str, images: Iterable[str]) -> list[dict[str, Any]]:
-    """A content that is a text with images."""
-    shown = []
+    """The content parts of a text with images."""
+    parts = []
     for image in images:
         detail = {"detail": image.detail} if isinstance(image, ImageUrl) else {}
-        shown.append({"type": "image_url", "image_url": {"url": str(image), **detail}})
-    return [{"type": "text", "text": text}, *shown] if text else shown
+        parts.append({"type": "image_url", "image_url": {"url": str(image), **detail}})
+    return [{"type": "text", "text": text}, *parts] if text else parts
 
 
-def extra_fields(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Further fields of the body, as the server calls them; raises ``OptionError`` for those that are not theirs."""
-    if given is None:
+def extra_fields(extra_body: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields of ``extra_body``. Raises ``OptionError`` for fields that it cannot set."""
+    if extra_body is None:
         return {}
-    if not isinstance(given, Mapping):
+    if not isinstance(extra_body, Mapping):
         raise OptionError("extra_body is a mapping of further fields, such as {'top_k': 40}")
-    if taken := [name for name in given if name in OURS]:
-        raise OptionError(f"extra_body cannot say {', '.join(taken)}: that is how the reply is asked for")
-    return {str(name): value for name, value in given.items()}
+    if reserved := [name for name in extra_body if name in RESERVED_FIELDS]:
+        raise OptionError(f"extra_body cannot set {', '.join(reserved)}: flowgpt_magic sets that itself")
+    return {str(name): value for name, value in extra_body.items()}
 
 
-def response_format(schema: Mapping[str, Any], otherwise: Any) -> dict[str, Any]:
-    """The field that asks for a reply which fits ``schema``; raises ``OptionError`` where one is given besides."""
-    if otherwise is not None:
+def response_format(schema: Mapping[str, Any], explicit: Any) -> dict[str, Any]:
+    """The ``response_format`` for ``schema``. Raises ``OptionError`` if there is an ``explicit`` one too."""
+    if explicit is not None:
         raise OptionError("give either schema or response_format, not both")
     schema = check_schema(schema)
-    name = re.sub("[^A-Za-z0-9_-]+", "_", str(schema.get("title", "")))[:LONGEST_NAME].strip("_") or "reply"
-    described = {"name": name, "schema": dict(schema), "strict": _is_strict(schema)}
-    return {"type": "json_schema", "json_schema": described}
+    name = re.sub("[^A-Za-z0-9_-]+", "_", str(schema.get("title", "")))[:SCHEMA_NAME_LIMIT].strip("_") or "reply"
+    json_schema = {"name": name, "schema": dict(schema), "strict": _is_strict(schema)}
+    return {"type": "json_schema", "json_schema": json_schema}
 
 
 def _is_strict(schema: Any) -> bool:
-    """Is every object closed, and all of it required? OpenAI refuses to promise a reply that fits anything else."""
+    """Does every object forbid further properties and require all of its own? Only then OpenAI accepts ``strict``."""
     if isinstance(schema, list):
-        return all(_is_strict(each) for each in schema)
+        return all(_is_strict(item) for item in schema)
     if not isinstance(schema, Mapping):
         return True
     if schema.get("type") == "object" or "properties" in schema:
         names = schema.get("properties", {})
         if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(names):
             return False
-    return all(_is_strict(each) for name, each in schema.items() if name not in VALUES)
+    return all(_is_strict(value) for keyword, value in schema.items() if keyword not in VALUE_KEYWORDS)
 
 
-def without(body: Mapping[str, Any], field: str) -> dict[str, Any]:
-    """``body`` with ``field`` by its other name, or without it."""
-    other = OTHER_NAMES[field]
-    renamed = {other: body[field]} if other else {}
-    return {**renamed, **{name: value for name, value in body.items() if name != field}}
+def without_field(body: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """``body`` without ``field``, or with its replacement."""
+    name = REPLACEMENTS[field]
+    replacement = {name: body[field]} if name else {}
+    return {**replacement, **{name: value for name, value in body.items() if name != field}}

@@ -1,4 +1,4 @@
-"""Which server of the OpenAI protocol is asked, with which key, and what to try when it does not answer."""
+"""The OpenAI-compatible server that the settings select: its address, key, headers and advice for errors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.connection import Route
 from flowgpt_magic.settings import OPENAI_ADDRESSES, OPENAI_KEY, Settings, extra_headers, variable
 
-OWN_HOST = "api.openai.com"
-EXAMPLE = "http://127.0.0.1:11434/v1"
-CALLS = ("/chat/completions", "/completions", "/responses")  # what a base URL has behind it
-PROGRAMS = {  # what usually listens on a port of this machine, and how it is started
+OPENAI_HOST = "api.openai.com"
+EXAMPLE_URL = "http://127.0.0.1:11434/v1"
+CALL_PATHS = ("/chat/completions", "/completions", "/responses")
+LOCAL_SERVERS = {  # by their default port, with the command that starts them
     1234: "LM Studio (lms server start)",
     4000: "LiteLLM (litellm --config FILE)",
     8000: "vLLM (vllm serve MODEL)",
@@ -30,40 +30,40 @@ PROGRAMS = {  # what usually listens on a port of this machine, and how it is st
 
 
 @dataclass(frozen=True)
-class OwnHeaders:
-    """Headers of the user's own as they are sent, and what of them no error may show."""
+class UserHeaders:
+    """The user's extra headers as they are sent, and their secrets, which errors never show."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
-NO_HEADERS = OwnHeaders()
+NO_USER_HEADERS = UserHeaders()
 
 
 @dataclass(frozen=True)
 class Server:
-    """The base URL of a server, and the name of what holds the key for it; an empty name means that it gets none."""
+    """A server: its base URL and the name of the variable or keyring entry of its key, empty for no key."""
 
     url: URL
     key_name: str
 
     @classmethod
-    def chosen_by(cls, chosen: Settings) -> Server:
-        """The server that the settings name. Raises ``SettingError`` for an address that is none.
+    def from_settings(cls, chosen: Settings) -> Server:
+        """The server that the settings select. Raises ``SettingError`` for an invalid address.
 
-        OpenAI's own servers get the key of the variable they are known for, unless ``OPENAI_BASE_URL`` says that it is
-        another server's; any other server gets the key that is named for it, or none.
+        OpenAI's own servers get the key in ``OPENAI_API_KEY``, unless ``OPENAI_BASE_URL`` says that this key belongs to
+        another server. Any other server gets only a key that is named for it.
         """
         url = _base_url(chosen.openai_base_url, _source(chosen))
-        own = url.scheme == "https" and _is_openais(url.host or "") and not _meant_elsewhere(os.environ)
-        return cls(url, chosen.openai_key or (OPENAI_KEY if own else ""))
+        uses_openai_key = url.scheme == "https" and _is_openai(url.host or "") and not _other_server_of_key(os.environ)
+        return cls(url, chosen.openai_key or (OPENAI_KEY if uses_openai_key else ""))
 
-    def call(self, path: str) -> URL:
-        """The address of one call, such as ``chat/completions``."""
+    def url_for(self, path: str) -> URL:
+        """The URL of one call, such as ``chat/completions``."""
         return self.url.joinpath(path)
 
     async def read_key(self) -> str:
-        """The key, empty where none is named. Raises ``MissingKeyError`` that says where it should be."""
+        """The key, empty if none is named. Raises ``MissingKeyError``, which says where it was expected."""
         if not self.key_name:
             return ""
         try:
@@ -78,39 +78,41 @@ class Server:
             notice(f"the key goes to {self.url.host} unencrypted; use https if that server can")
         return key
 
-    def own_headers(self, given: Mapping[str, str | None] | None) -> OwnHeaders:
-        """The headers ``given``, with the values of the variables they name.
+    def user_headers(self, extra: Mapping[str, str | None] | None) -> UserHeaders:
+        """The headers ``extra`` with the values of the environment variables in them.
 
-        Raises ``SettingError`` for what can be no header, and ``MissingKeyError`` where a variable is not set.
+        Raises ``SettingError`` for an invalid header and ``MissingKeyError`` for a variable that is not set.
         """
         try:
-            found, secrets = extra_headers.read(extra_headers.checked(given))
+            values, secrets = extra_headers.read(extra_headers.checked(extra))
         except ValueError as error:
             raise SettingError(f"{extra_headers.NAME} {error}") from None
         if secrets and http.crosses_open_network(self.url):
             notice(f"the extra_headers go to {self.url.host} unencrypted; use https if that server can")
-        return OwnHeaders(found, tuple(secrets))
+        return UserHeaders(values, tuple(secrets))
 
-    def route(self, chosen: Settings, key: str, own: OwnHeaders = NO_HEADERS) -> Route:
-        """How to reach it, and what the errors about that advise."""
+    def route(self, chosen: Settings, key: str, extra: UserHeaders = NO_USER_HEADERS) -> Route:
+        """The connection options for this server, with advice for errors."""
         address = f"The address is the setting openai_base_url, {variable('openai_base_url')} in the environment."
-        program = PROGRAMS.get(self.url.port or 0, "") if self._is_here else ""
-        usually = f"On port {self.url.port} there usually listens {program}. " if program else ""
+        program = LOCAL_SERVERS.get(self.url.port or 0, "") if self._is_local else ""
+        usual_program = f"Port {self.url.port} is the default of {program}. " if program else ""
         if self.key_name:
-            unauthorized = f"The key came from {keys.place(self.key_name)} (setting openai_key): is it for this server?"
+            unauthorized = (
+                f"The key came from {keys.place(self.key_name)} (setting openai_key): is it the key of this server?"
+            )
         else:
             unauthorized = (
-                "It was sent no key: the setting openai_key, set where openai_base_url is, names the environment "
-                "variable that holds one."
+                "No key was sent: set openai_key, where openai_base_url is set, to the name of the environment "
+                "variable that holds it."
             )
-            if _is_openais(self.url.host or "") and (elsewhere := _meant_elsewhere(os.environ)):
-                unauthorized += f" {OPENAI_KEY} is for the server that {elsewhere} names."
-        advice = {"unreachable": usually + address, "unauthorized": unauthorized}
-        return replace(Route.from_settings(chosen, token=key, **advice), secrets=own.secrets)
+            if _is_openai(self.url.host or "") and (variable_name := _other_server_of_key(os.environ)):
+                unauthorized += f" {OPENAI_KEY} is for the server that {variable_name} names."
+        advice = {"unreachable": usual_program + address, "unauthorized": unauthorized}
+        return replace(Route.from_settings(chosen, token=key, **advice), secrets=extra.secrets)
 
     @property
-    def _is_here(self) -> bool:
-        """Is it on this machine?"""
+    def _is_local(self) -> bool:
+        """Does the server run on this machine?"""
         host = self.url.host or ""
         try:
             return ipaddress.ip_address(host).is_loopback
@@ -118,50 +120,50 @@ class Server:
             return host == "localhost"
 
 
-def _is_openais(host: str) -> bool:
-    return host == OWN_HOST or host.endswith(f".{OWN_HOST}")
+def _is_openai(host: str) -> bool:
+    return host == OPENAI_HOST or host.endswith(f".{OPENAI_HOST}")
 
 
-def _meant_elsewhere(environ: Mapping[str, str]) -> str:
-    """The variable that says that the key of OpenAI's clients is for another server than OpenAI's own."""
+def _other_server_of_key(environ: Mapping[str, str]) -> str:
+    """The variable that assigns OpenAI's key to a server other than OpenAI's; empty if none does."""
     for name in OPENAI_ADDRESSES:
         if address := environ.get(name, "").strip():
             host = re.sub("^[a-z]+://", "", address.lower()).partition("/")[0].partition(":")[0]
-            return "" if _is_openais(host) else name
+            return "" if _is_openai(host) else name
     return ""
 
 
-def headers(key: str, own: OwnHeaders = NO_HEADERS) -> dict[str, str]:
-    """The headers of one request, ``own`` ones in the place of ours.
+def headers(key: str, extra: UserHeaders = NO_USER_HEADERS) -> dict[str, str]:
+    """The headers of one request; ``extra`` ones replace ours.
 
-    A compressed body is not asked for: it may be held back until there is enough to compress.
+    No compression is requested: servers may hold a reply back until there is enough to compress.
     """
-    found = {
+    defaults = {
         "User-Agent": "flowgpt_magic",
         "Accept": "text/event-stream, application/json",
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",
     }
-    given = {name.lower() for name in own.headers}
-    found = {name: value for name, value in found.items() if name.lower() not in given} | dict(own.headers)
-    return {**found, "Authorization": f"Bearer {key}"} if key else found
+    replaced = {name.lower() for name in extra.headers}
+    values = {name: value for name, value in defaults.items() if name.lower() not in replaced} | dict(extra.headers)
+    return {**values, "Authorization": f"Bearer {key}"} if key else values
 
 
 def _source(chosen: Settings) -> str:
-    """What names the address: a provider is called with it as an option, wherever it was set."""
-    named = [name for name in OPENAI_ADDRESSES if os.environ.get(name, "").strip() == chosen.openai_base_url]
+    """Where the address was set. The provider always receives it as an option."""
+    variables = [name for name in OPENAI_ADDRESSES if os.environ.get(name, "").strip() == chosen.openai_base_url]
     source = chosen.sources.get("openai_base_url", "default")
-    return f"environment variable {named[0]}" if named and source == "option" else source
+    return f"environment variable {variables[0]}" if variables and source == "option" else source
 
 
 def _base_url(text: str, source: str) -> URL:
     if "?" in text:
         raise SettingError(
-            f"{source}: openai_base_url has no ?query; the address of Azure that needs none is "
+            f"{source}: openai_base_url cannot have a ?query; Azure has an address without one: "
             "https://NAME.openai.azure.com/openai/v1"
         )
-    url = http.check_base_url(text, source, EXAMPLE)
-    for call in CALLS:
-        if url.path.endswith(call):
-            raise SettingError(f"{source}: openai_base_url is written without {call}: what all calls begin with")
+    url = http.check_base_url(text, source, EXAMPLE_URL)
+    for path in CALL_PATHS:
+        if url.path.endswith(path):
+            raise SettingError(f"{source}: openai_base_url must not end in {path}; write the part before it")
     return url

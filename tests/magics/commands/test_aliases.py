@@ -100,7 +100,7 @@ def test_alias_alone_shows_them(run):
         ("a:b words", AliasError, "without spaces, quotes, : /"),
         (f"polly echo --endpoint {SERVER}", OptionError, "--endpoint: echo takes none"),
         ("polly echo --key-variable POLLY_KEY", OptionError, "--key-variable: echo takes none"),
-        ("polly flowgpt --endpoint host", AliasError, "the endpoint is no base URL"),
+        ("polly flowgpt --endpoint host", AliasError, "the endpoint is not a base URL"),
         ("polly flowgpt --key-variable sk-hunter2", AliasError, "give the name of the variable"),
     ],
 )

@@ -81,7 +81,7 @@ def by_model(table: Table) -> dict[str, dict[str, str]]:
 
 
 def installed(monkeypatch, *, with_runtime: bool, with_weights: bool) -> None:
-    monkeypatch.setattr(runtime, "installed", lambda: with_runtime)
+    monkeypatch.setattr(runtime, "is_installed", lambda: with_runtime)
     if with_weights:
         weights.path().parent.mkdir(parents=True, exist_ok=True)
         weights.path().write_bytes(b"GGUF")

@@ -174,7 +174,7 @@ async def test_a_server_that_answers_and_stops_reading_holds_no_connection():
     async with listening(refuse, Server(), limit=2**16) as server:
         with pytest.raises(ProviderStatusError, match="413"):
             await FlowGpt.create_async("", LARGE, base_url=server.url)
-        wire = http_connection.line_of_task.get()._wire
+        wire = http_connection.connection_of_task.get()._protocol
         for _ in range(3):  # rounds of the loop, none of which waits for the server
             await asyncio.sleep(0)
         assert wire._lost
@@ -217,7 +217,7 @@ async def test_the_system_probes_a_connection_that_is_silent_for_long():
     async with serving(stalling(CHUNKED, framed(line("hi")))) as server:
         chunks = FlowGpt.create_async_generator("", MESSAGES, base_url=server.url)
         assert await anext(chunks) == "hi"
-        connected = http_connection.line_of_task.get()._wire._transport.get_extra_info("socket")
+        connected = http_connection.connection_of_task.get()._protocol._transport.get_extra_info("socket")
 
         assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         await chunks.aclose()

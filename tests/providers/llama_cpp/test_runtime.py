@@ -39,7 +39,7 @@ roles = st.sampled_from(["user", "assistant", "system"])
 messages_of_any_kind = st.lists(st.tuples(roles, st.integers(1, 50)), min_size=1, max_size=30)
 
 
-def weigh(messages: runtime.Prompt) -> int:
+def weigh(messages: runtime.ChatMessages) -> int:
     return sum(int(message["content"]) for message in messages)
 
 
@@ -71,7 +71,7 @@ def test_trimming_drops_no_more_than_it_must(made: list[tuple[str, int]], room: 
 
 
 def test_a_prompt_is_counted_to_the_token(model_folder: Path) -> None:
-    model = runtime.Model(runtime.Source(model_folder / weights.SMOLLM2.filename, 512, 1))
+    model = runtime.LoadedModel(runtime.ModelConfig(model_folder / weights.SMOLLM2.filename, 512, 1))
     assert model.count([{"role": "user", "content": "hi"}]) == 31  # with the template's own system message
     assert model.count([{"role": "user", "content": "hi a a a"}]) == 34
 
@@ -79,16 +79,16 @@ def test_a_prompt_is_counted_to_the_token(model_folder: Path) -> None:
 # What its reader is told
 
 
-class Heard(runtime.Job):
+class Heard(runtime.ReplyJob):
     """A job that keeps what its reader would get."""
 
     def __init__(self, **options: Any) -> None:
-        request = runtime.Request(runtime.Source(Path("x.gguf"), 512, 1), HELLO, 64, {}, **options)
+        request = runtime.GenerationRequest(runtime.ModelConfig(Path("x.gguf"), 512, 1), HELLO, 64, {}, **options)
         super().__init__(request, asyncio.new_event_loop())
         self.loop.close()
-        self.items: list[runtime.Item] = []
+        self.items: list[runtime.JobItem] = []
 
-    def put(self, item: runtime.Item) -> None:
+    def put(self, item: runtime.JobItem) -> None:
         self.items.append(item)
 
 
@@ -102,7 +102,7 @@ def has_read(processed: int, total: int, cache: int = 0) -> dict[str, Any]:
 
 def test_a_reply_that_repeats_itself_stops_the_runtime() -> None:
     job = Heard()
-    reading = runtime.Reading(job)
+    reading = runtime.RuntimeEventReader(job)
     assert not reading.take(has_read(27, 27))
     chunks = 0
     while not reading.take(said(" The dog went home.")):
@@ -115,14 +115,14 @@ def test_a_reply_that_repeats_itself_stops_the_runtime() -> None:
 
 def test_a_reply_that_may_repeat_itself_goes_on() -> None:
     job = Heard(may_repeat=True)
-    reading = runtime.Reading(job)
+    reading = runtime.RuntimeEventReader(job)
     assert not any(reading.take(said(" The dog went home.")) for _ in range(200))
     assert len(job.items) == 200
 
 
 def test_what_was_held_back_of_a_reply_that_ended_goes_out() -> None:
     job = Heard()
-    reading = runtime.Reading(job)
+    reading = runtime.RuntimeEventReader(job)
     for _ in range(6):
         reading.take(said(" The dog went home."))
     reading.take({"choices": [{"finish_reason": "length", "delta": {}}]})
@@ -133,7 +133,7 @@ def test_what_was_held_back_of_a_reply_that_ended_goes_out() -> None:
 
 def test_progress_is_told_of_a_long_prompt_once_for_each_percent() -> None:
     job = Heard()
-    reading = runtime.Reading(job)
+    reading = runtime.RuntimeEventReader(job)
     for processed in range(1000, 3001, 8):
         reading.take(has_read(processed, 3000, cache=1000))
     assert len(job.items) == 101
@@ -143,7 +143,7 @@ def test_progress_is_told_of_a_long_prompt_once_for_each_percent() -> None:
 
 def test_nothing_is_told_of_a_prompt_that_is_short_or_known_already() -> None:
     job = Heard()
-    reading = runtime.Reading(job)
+    reading = runtime.RuntimeEventReader(job)
     reading.take(has_read(8, 27))
     reading.take(has_read(2990, 3000, cache=2980))
     assert job.items == []

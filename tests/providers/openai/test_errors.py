@@ -24,21 +24,21 @@ from flowgpt_magic.errors import (
     RateLimitError,
     SchemaNotSupportedError,
 )
-from flowgpt_magic.providers.http.connection import Peer, Proxy, Route
-from flowgpt_magic.providers.openai.errors import Failures, RefusedFieldError
+from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
+from flowgpt_magic.providers.openai.errors import ErrorMapper, RefusedFieldError
 
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "reply", "schema": {}}}
 BODY = {"model": "llama9", "stream": True, "stream_options": {}, "max_tokens": 5, "response_format": SCHEMA}
 UNAUTHORIZED = "The key came from the environment variable MY_KEY."
 
 
-def peer(url: str = "https://host.example/v1/chat/completions") -> Peer:
-    return Peer(URL(url), Proxy(), Route(unauthorized=UNAUTHORIZED, token="a-key"))
+def endpoint(url: str = "https://host.example/v1/chat/completions") -> Endpoint:
+    return Endpoint(URL(url), Proxy(), Route(unauthorized=UNAUTHORIZED, token="a-key"))
 
 
 def refused(status: int, report: Any, body: dict[str, Any] = BODY, **headers: str) -> ProviderError:
     content = report if isinstance(report, bytes) else json.dumps(report).encode()
-    return Failures(body).refused(status, headers, content, peer())
+    return ErrorMapper(body).for_status(status, headers, content, endpoint())
 
 
 def error(message: str, **more: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def test_a_model_the_server_does_not_have_is_told_with_the_way_to_list_them(stat
     assert isinstance(found, (ModelNotSupportedError))
     assert found.status == status
     assert str(found).startswith(f"host.example answered {status}: ")
-    assert str(found).endswith("%flowgpt models openai_compatible lists those it has.")
+    assert str(found).endswith("%flowgpt models openai_compatible lists its models.")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_server_that_takes_no_schema_is_told_apart_where_one_was_sent(status, 
 @pytest.mark.parametrize("status", [404, 405])
 @pytest.mark.parametrize("content", [b"404 page not found", b'{"error":{"message":"File Not Found","code":404}}', b""])
 def test_an_address_with_nothing_there_is_told_with_what_it_probably_misses(url, advice, status, content):
-    found = Failures(BODY).refused(status, {}, content, peer(url))
+    found = ErrorMapper(BODY).for_status(status, {}, content, endpoint(url))
 
     assert type(found) is ProviderStatusError
     assert advice in str(found)
@@ -305,7 +305,7 @@ def test_what_says_nothing_more_is_the_error_of_its_status():
     ],
 )
 def test_a_failure_inside_a_reply_is_the_error_that_its_status_would_be(report, kind):
-    found = Failures(BODY).reported(report, peer())
+    found = ErrorMapper(BODY).for_report(report, endpoint())
 
     assert type(found) is kind
     assert str(found).startswith("host.example reports a failure: ")
@@ -327,12 +327,12 @@ VALUES = st.recursive(
 def test_any_report_is_some_error_of_ours(status, report, bare):
     content = b"" if bare else json.dumps(report).encode()
 
-    found = Failures(BODY).refused(status, {}, content, peer())
+    found = ErrorMapper(BODY).for_status(status, {}, content, endpoint())
 
     assert isinstance(found, FlowGptError)
     assert str(found)
     if isinstance(report, dict):
-        assert isinstance(Failures(BODY).reported(report, peer()), ProviderError)
+        assert isinstance(ErrorMapper(BODY).for_report(report, endpoint()), ProviderError)
 
 
 # What can be done about it
@@ -412,16 +412,16 @@ def test_words_about_routes_and_mocks_are_no_wrong_model(status, words):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 429, 500, 503])
 def test_where_no_key_was_sent_every_status_says_so_once(status):
-    nobody = Peer(
-        URL("https://host.example/v1/chat/completions"), Proxy(), Route(unauthorized="It was sent no key: set it")
+    nobody = Endpoint(
+        URL("https://host.example/v1/chat/completions"), Proxy(), Route(unauthorized="No key was sent: set it")
     )
     content = json.dumps(error("no")).encode()
 
-    assert str(Failures(BODY).refused(status, {}, content, nobody)).count("was sent no key") == 1
-    assert "was sent no key" not in str(refused(status, error("no")))
+    assert str(ErrorMapper(BODY).for_status(status, {}, content, nobody)).count("No key was sent") == 1
+    assert "No key was sent" not in str(refused(status, error("no")))
     too_long = json.dumps(error("maximum context length is 8 tokens")).encode()
     if status not in (401, 429):
-        assert "was sent no key" not in str(Failures(BODY).refused(status, {}, too_long, nobody))
+        assert "No key was sent" not in str(ErrorMapper(BODY).for_status(status, {}, too_long, nobody))
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ def test_a_wait_is_read_from_the_header_the_body_or_the_words_of_any_status(stat
 @pytest.mark.parametrize("words", ["no", "no.", "no..", "no ", "no?", "no!", "no. "])
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422, 429, 500, 503])
 def test_an_error_ends_in_one_full_stop(status, words):
-    for found in (refused(status, error(words)), Failures(BODY).reported(error(words, code=status), peer())):
+    for found in (refused(status, error(words)), ErrorMapper(BODY).for_report(error(words, code=status), endpoint())):
         assert str(found)[-1] in ".?!"
         assert ".." not in str(found)
         assert ". ." not in str(found)

@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 from flowgpt_magic.messages.extras import Citation, Extras
-from flowgpt_magic.providers.openai.extras import Collected
+from flowgpt_magic.providers.openai.extras import ExtrasCollector
 
 A, B = "https://a.example/1", "https://b.example/2"
 
 
 def of_chunks(*chunks: dict[str, Any]) -> Extras:
-    collected = Collected()
+    collected = ExtrasCollector()
     for chunk in chunks:
-        collected.of_chunk(chunk)
+        collected.add_chunk(chunk)
     return collected.extras()
 
 
 def of_deltas(*deltas: dict[str, Any]) -> Extras:
-    collected = Collected()
+    collected = ExtrasCollector()
     for delta in deltas:
-        collected.of_delta(delta)
+        collected.add_delta(delta)
     return collected.extras()
 
 
@@ -85,9 +85,9 @@ def test_reasoning_is_kept_once(deltas):
 
 
 def test_a_part_that_thinks_is_reasoning():
-    collected = Collected()
+    collected = ExtrasCollector()
 
-    assert collected.of_part({"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}) == ""
+    assert collected.add_part({"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}) == ""
     assert collected.extras().reasoning == "hm"
 
 
@@ -103,9 +103,9 @@ def test_a_part_that_thinks_is_reasoning():
 )
 def test_an_image_is_kept_as_its_address(image):
     assert of_deltas({"images": [image]}, {"images": [image]}).images == ("data:image/png;base64,AA==",)
-    collected = Collected()
+    collected = ExtrasCollector()
     if isinstance(image, dict):
-        assert collected.of_part({"type": "image_url", **image}) == ""
+        assert collected.add_part({"type": "image_url", **image}) == ""
         assert collected.extras().images == ("data:image/png;base64,AA==",)
 
 
@@ -121,17 +121,17 @@ def test_audio_is_put_together():
 
 
 def test_calls_of_tools_are_put_together():
-    collected = Collected()
+    collected = ExtrasCollector()
     for call in (
         {"index": 0, "id": "c1", "type": "function", "function": {"name": "look_up", "arguments": ""}},
         {"index": 0, "function": {"arguments": '{"q": '}},
         {"index": 1, "id": "c2", "function": {"name": "add", "arguments": {"a": 1}}},
         {"index": 0, "function": {"arguments": "1}"}},
     ):
-        collected.of_delta({"tool_calls": [call]})
-    collected.of_delta({"function_call": {"name": "old"}})
+        collected.add_delta({"tool_calls": [call]})
+    collected.add_delta({"function_call": {"name": "old"}})
 
-    assert collected.asked_tools == ["look_up", "add", "old"]
+    assert collected.tool_names == ["look_up", "add", "old"]
     assert collected.extras().tool_calls[:2] == (
         {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"q": 1}'}},
         {"id": "c2", "function": {"name": "add", "arguments": {"a": 1}}},
@@ -139,10 +139,10 @@ def test_calls_of_tools_are_put_together():
 
 
 def test_log_probabilities_are_an_object_for_each_token_also_in_the_older_shape():
-    collected = Collected()
-    collected.of_choice({"logprobs": {"content": [{"token": "a", "logprob": -0.5, "top_logprobs": []}]}})
-    collected.of_choice({"logprobs": {"tokens": ["b"], "token_logprobs": [-1.5]}})
-    collected.of_choice({"logprobs": None})
+    collected = ExtrasCollector()
+    collected.add_choice({"logprobs": {"content": [{"token": "a", "logprob": -0.5, "top_logprobs": []}]}})
+    collected.add_choice({"logprobs": {"tokens": ["b"], "token_logprobs": [-1.5]}})
+    collected.add_choice({"logprobs": None})
 
     assert collected.extras().logprobs == (
         {"token": "a", "logprob": -0.5, "top_logprobs": []},
@@ -151,11 +151,11 @@ def test_log_probabilities_are_an_object_for_each_token_also_in_the_older_shape(
 
 
 def test_fields_that_nobody_knows_are_kept_with_their_names():
-    collected = Collected()
-    collected.of_chunk({"related_questions": ["why?"], "speed": 7, "note": "x", "id": "1", "empty": []})
-    collected.of_chunk({"related_questions": ["why?", "how?"]})
-    collected.of_choice({"grounding_metadata": {"queries": ["q"]}})
-    assert collected.of_part({"type": "video", "video": {"url": A}}) == ""
+    collected = ExtrasCollector()
+    collected.add_chunk({"related_questions": ["why?"], "speed": 7, "note": "x", "id": "1", "empty": []})
+    collected.add_chunk({"related_questions": ["why?", "how?"]})
+    collected.add_choice({"grounding_metadata": {"queries": ["q"]}})
+    assert collected.add_part({"type": "video", "video": {"url": A}}) == ""
 
     assert dict(collected.extras().others) == {
         "related_questions": ["why?", "how?"],
@@ -165,9 +165,9 @@ def test_fields_that_nobody_knows_are_kept_with_their_names():
 
 
 def test_what_every_reply_has_is_nothing_beside_the_text():
-    collected = Collected()
-    collected.of_chunk({"id": "1", "object": "x", "created": 1, "model": "m", "choices": [], "usage": {"a": 1}})
-    collected.of_choice({"index": 0, "delta": {}, "finish_reason": "stop", "content_filter_results": {"hate": {}}})
-    collected.of_delta({"role": "assistant", "content": "a", "tool_calls": None, "provider_specific_fields": {"a": 1}})
+    collected = ExtrasCollector()
+    collected.add_chunk({"id": "1", "object": "x", "created": 1, "model": "m", "choices": [], "usage": {"a": 1}})
+    collected.add_choice({"index": 0, "delta": {}, "finish_reason": "stop", "content_filter_results": {"hate": {}}})
+    collected.add_delta({"role": "assistant", "content": "a", "tool_calls": None, "provider_specific_fields": {"a": 1}})
 
     assert not collected.extras()

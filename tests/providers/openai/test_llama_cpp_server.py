@@ -143,7 +143,7 @@ async def test_a_reply_fits_the_schema_it_was_asked_with(base_url):
     ("options", "kind", "said"),
     [
         ({"openai_key": "WRONG_KEY"}, AuthenticationError, "from the environment variable WRONG_KEY"),
-        ({"openai_key": ""}, AuthenticationError, "It was sent no key"),
+        ({"openai_key": ""}, AuthenticationError, "No key was sent"),
         ({"schema": {"type": "nonsense"}}, SchemaNotSupportedError, "nonsense"),
         ({"extra_body": {"temperature": "hot"}}, ParameterRefusedError, "temperature"),
     ],

@@ -13,11 +13,11 @@ from yarl import URL
 
 from flowgpt_magic.errors import AuthenticationError, FlowGptError, ProtocolError, ProviderError
 from flowgpt_magic.providers.base import ListedModel
-from flowgpt_magic.providers.http.connection import Peer, Proxy, Route
+from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
 from flowgpt_magic.providers.openai.models import listed_models
 
-PEER = Peer(URL("http://127.0.0.1:1234/v1/models"), Proxy(), Route())
-ROOT = Peer(URL("http://127.0.0.1:1234/models"), Proxy(), Route())
+PEER = Endpoint(URL("http://127.0.0.1:1234/v1/models"), Proxy(), Route())
+ROOT = Endpoint(URL("http://127.0.0.1:1234/models"), Proxy(), Route())
 
 
 @pytest.mark.parametrize(

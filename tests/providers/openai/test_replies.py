@@ -22,19 +22,19 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.messages import Usage, notices_to
 from flowgpt_magic.messages.extras import Citation
-from flowgpt_magic.providers.http.connection import Peer, Proxy, Route
-from flowgpt_magic.providers.http.loose_events import UNFRAMED, JsonSplitter
+from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
+from flowgpt_magic.providers.http.lenient_events import UNFRAMED_EVENT, JsonSplitter
 from flowgpt_magic.providers.http.server_sent_events import Event
-from flowgpt_magic.providers.openai.errors import Failures
-from flowgpt_magic.providers.openai.replies import Answer, check_is_no_page, is_json
+from flowgpt_magic.providers.openai.errors import ErrorMapper
+from flowgpt_magic.providers.openai.replies import ReplyReader, check_not_web_page, looks_like_json
 
-PEER = Peer(URL("http://127.0.0.1:1/v1/chat/completions"), Proxy(), Route(token="hunter2"))
+PEER = Endpoint(URL("http://127.0.0.1:1/v1/chat/completions"), Proxy(), Route(token="hunter2"))
 USAGE = {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21}
 
 
-def answer(model: str = "m", *, framed: bool = True, **body: Any) -> Answer:
+def answer(model: str = "m", *, framed: bool = True, **body: Any) -> ReplyReader:
     asked = {"model": model, **body}
-    return Answer(asked, Failures(asked), PEER, framed=framed)
+    return ReplyReader(asked, ErrorMapper(asked), PEER, framed=framed)
 
 
 def said(kind: str = "message", **chunk: Any) -> Event:
@@ -45,16 +45,16 @@ def delta(reason: str | None = None, model: str = "m", **given: Any) -> Event:
     return said(model=model, choices=[{"index": 0, "delta": given, "finish_reason": reason}])
 
 
-def read(reading: Answer, *events: Event) -> tuple[str, list[str]]:
+def read(reading: ReplyReader, *events: Event) -> tuple[str, list[str]]:
     """The whole text, and what was told beside it."""
     told: list[str] = []
     with notices_to(told.append):
-        text = "".join(map(reading.read, events)) + reading.rest()
-        reading.tell()
+        text = "".join(map(reading.read, events)) + reading.finish()
+        reading.send_notices()
     return text, told
 
 
-def read_json(reading: Answer, content: bytes) -> tuple[str, list[str]]:
+def read_json(reading: ReplyReader, content: bytes) -> tuple[str, list[str]]:
     """The same, of a body that is JSON."""
     splitter = JsonSplitter(2**20)
     return read(reading, *splitter.split(content), *splitter.last())
@@ -119,7 +119,7 @@ def test_the_server_says_when_it_is_done(data):
     reading = answer()
 
     assert reading.read(Event(data)) == ""
-    assert (reading.done, reading.finished) == (True, True)
+    assert (reading.done, reading.is_complete) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -182,14 +182,14 @@ def test_any_json_is_text_or_an_error_of_ours(chunks):
         try:
             for chunk in chunks:
                 assert isinstance(reading.read(Event(json.dumps(chunk).encode())), str)
-            assert isinstance(reading.rest(), str)
+            assert isinstance(reading.finish(), str)
         except FlowGptError:
             return
-        reading.tell()
+        reading.send_notices()
         assert isinstance(reading.usage(), Usage)
 
 
-# Failures
+# ErrorMapper
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -225,7 +225,7 @@ def test_any_json_is_text_or_an_error_of_ours(chunks):
         said(choices=[{"delta": {}, "finish_reason": None, "error": {"message": "boom"}}]),
         said(choices=[{"error": "boom"}]),
         Event(b'[{"error": {"code": 503, "message": "boom", "status": "UNAVAILABLE"}}]'),
-        Event(b'{"error": {"message": "boom"}}', UNFRAMED),
+        Event(b'{"error": {"message": "boom"}}', UNFRAMED_EVENT),
         said(choices=[], x_groq={"id": "x", "error": "boom"}),
         said(error={"message": "Provider returned error", "metadata": {"raw": '{"detail": "boom"}'}}),
         said(error={"message": '{"error": {"code": 400, "message": "boom"}}'}),
@@ -310,7 +310,7 @@ HALF = delta(content="half a sent")
         [delta(role="assistant"), DONE],
         [delta(content=""), said(choices=[], usage=USAGE), DONE],
         [HALF, Event(b"upstream error: read ECONNRESET"), DONE],
-        [HALF, Event(b"upstream error", UNFRAMED), DONE],
+        [HALF, Event(b"upstream error", UNFRAMED_EVENT), DONE],
         [HALF, said(note="gone"), DONE],
     ],
 )
@@ -353,7 +353,7 @@ def test_a_reply_that_ended_with_an_error_is_none(reason):
     reading.read(delta(reason, content="half"))
 
     with pytest.raises(ProviderError, match="ended the reply"):
-        reading.rest()
+        reading.finish()
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_a_reason_for_the_end_that_is_not_known_is_told(reason, told):
     read(reading, delta(reason, content="all"))
     said: list[str] = []
     with notices_to(said.append):
-        reading.tell()
+        reading.send_notices()
 
     assert any("may be cut off" in each for each in said) is told
 
@@ -396,7 +396,7 @@ def test_a_content_filter_that_lets_nothing_through_is_a_failure_and_one_that_cu
         Event(b'{"choices": [7]}'),
         said(choices="x"),
         said(note="bye"),
-        Event(b"bye", UNFRAMED),
+        Event(b"bye", UNFRAMED_EVENT),
     ],
 )
 def test_after_its_end_nothing_makes_a_reply_a_failure(tail):
@@ -412,7 +412,7 @@ def test_what_came_after_the_end_is_left_out_and_told(failure):
 
     assert text == "all"
     assert told == [
-        "127.0.0.1:1 sent 9 characters after the end of the reply: they were left out",
+        "127.0.0.1:1 sent 9 characters after the end of the reply; they were left out",
         "127.0.0.1:1 reported a failure after the end of the reply: boom",
     ]
 
@@ -432,7 +432,7 @@ def test_data_that_is_no_json_is_a_sign_of_life_unless_nothing_else_comes(beats)
 
     assert read(answer(), *signs, delta(content="a"), *signs, END, DONE)[0] == "a"
     for end in ([], [DONE]):
-        with pytest.raises(ProtocolError, match="the server sent an answer that is no chat completion: ") as caught:
+        with pytest.raises(ProtocolError, match="the server sent an answer that is not a chat completion: ") as caught:
             read(answer(), *signs, *end)
         assert beats[0].decode() in str(caught.value)
         assert "Is http://127.0.0.1:1/v1 the right base URL" in str(caught.value)
@@ -443,7 +443,7 @@ def test_other_answers_than_the_first_are_left_out_and_told():
         return said(model="m", choices=[{"index": index, "delta": {"content": text}, "finish_reason": reason}])
 
     events = [choice(0, "Vi"), choice(1, "Gr"), choice(1, "een", "stop"), choice(0, "olet"), choice(0, "", "stop")]
-    assert read(answer(), *events) == ("Violet", ["127.0.0.1:1 sent more than one answer: the first one is shown"])
+    assert read(answer(), *events) == ("Violet", ["127.0.0.1:1 sent more than one answer; only the first one is used"])
     with pytest.raises(StreamInterruptedError):
         read(answer(), *events[:-1])
 
@@ -494,7 +494,7 @@ def test_the_usage_is_what_came_last(counts, prompt, completion):
         (
             {},
             [delta("tool_calls", tool_calls=[{"function": {"name": "look_up"}}, {"function": None}])],
-            ["the model asked for tools, and there are none here: look_up"],
+            ["the model called tools, which are not supported: look_up"],
         ),
         (
             {},
@@ -547,9 +547,9 @@ def test_a_key_that_a_server_repeats_is_in_no_notice():
 
 
 def test_a_deployment_may_be_called_anything():
-    azure = Peer(URL("https://name.openai.azure.com/openai/v1/chat/completions"), Proxy(), Route())
+    azure = Endpoint(URL("https://name.openai.azure.com/openai/v1/chat/completions"), Proxy(), Route())
     asked = {"model": "our-deployment"}
-    reading = Answer(asked, Failures(asked), azure)
+    reading = ReplyReader(asked, ErrorMapper(asked), azure)
 
     assert read(reading, delta("stop", model="gpt-4o-2024-08-06", content="a")) == ("a", [])
 
@@ -574,9 +574,9 @@ def test_a_reply_in_one_piece_is_read_too(indent, reason):
         (b'{"object": "error", "message": "boom"}', ProviderError, "boom"),
         (b'[{"error": {"message": "boom", "code": 500}}]', ProviderError, "boom"),
         (b'{"id":"x","choices":null,"base_resp":{"status_code":1004,"status_msg":"boom"}}', ProviderError, "boom"),
-        (b'{"status": "ok"}', ProtocolError, "an answer that is no chat completion"),
-        (b"{}", ProtocolError, "an answer that is no chat completion"),
-        (b"[1]", ProtocolError, "an answer that is no chat completion"),
+        (b'{"status": "ok"}', ProtocolError, "an answer that is not a chat completion"),
+        (b"{}", ProtocolError, "an answer that is not a chat completion"),
+        (b"[1]", ProtocolError, "an answer that is not a chat completion"),
         (b'{"choices": [', StreamInterruptedError, "ended the reply before it was complete"),
         (b'{\n "choices": [\n', StreamInterruptedError, "ended the reply before it was complete"),
         (b'[{"choices": [{"delta": {"content": "ha', StreamInterruptedError, "ended the reply before it was complete"),
@@ -589,26 +589,26 @@ def test_another_object_or_a_part_of_one_in_its_place_is_an_error(content, kind,
 
 
 def test_an_error_about_another_server_at_that_address_says_that_v1_is_missing():
-    peer = Peer(URL("http://127.0.0.1:1234/chat/completions"), Proxy(), Route())
+    endpoint = Endpoint(URL("http://127.0.0.1:1234/chat/completions"), Proxy(), Route())
     for content in (b'{"error": "Unexpected endpoint or method. (POST /chat/completions)"}', b'{"status": "ok"}'):
-        reading = Answer({"model": "m"}, Failures({"model": "m"}), peer)
+        reading = ReplyReader({"model": "m"}, ErrorMapper({"model": "m"}), endpoint)
         with pytest.raises(ProviderError, match=r"The base URL http://127\.0\.0\.1:1234 probably misses /v1"):
             read_json(reading, content)
 
 
 def test_an_empty_answer_of_another_server_says_that_v1_is_missing():
-    peer = Peer(URL("http://127.0.0.1:1234/chat/completions"), Proxy(), Route())
+    endpoint = Endpoint(URL("http://127.0.0.1:1234/chat/completions"), Proxy(), Route())
 
     with pytest.raises(StreamInterruptedError, match="probably misses /v1"):
-        Answer({"model": "m"}, Failures({"model": "m"}), peer).rest()
+        ReplyReader({"model": "m"}, ErrorMapper({"model": "m"}), endpoint).finish()
     with pytest.raises(StreamInterruptedError) as caught:
-        answer().rest()
+        answer().finish()
     assert "/v1" not in str(caught.value)
 
 
 def test_a_failure_in_the_middle_of_a_reply_says_nothing_of_the_address():
-    peer = Peer(URL("http://127.0.0.1:1234/chat/completions"), Proxy(), Route())
-    reading = Answer({"model": "m"}, Failures({"model": "m"}), peer)
+    endpoint = Endpoint(URL("http://127.0.0.1:1234/chat/completions"), Proxy(), Route())
+    reading = ReplyReader({"model": "m"}, ErrorMapper({"model": "m"}), endpoint)
     reading.read(HALF)
     with pytest.raises(ProviderError) as caught:
         reading.read(said(error="boom"))
@@ -633,7 +633,7 @@ def test_json_that_came_as_reasoning_is_the_text_where_json_was_asked_for():
     reading = answer(**asked)
     text, told = read(reading, *events)
     assert text == '{"name": "Oslo"}'
-    assert told[0] == "the text of the reply came as reasoning, and is taken as its text"
+    assert told[0] == "the text of the reply came as reasoning, and is used as its text"
 
     assert read(answer(**asked), delta(reasoning="hm"), END)[0] == ""
     assert read(answer(**asked), *events[:2], delta(content="x"), END)[0] == "x"
@@ -654,12 +654,12 @@ def test_json_that_came_as_reasoning_is_the_text_where_json_was_asked_for():
     ],
 )
 def test_an_object_is_known_by_how_it_begins(content, json_):
-    assert is_json(content) is json_
+    assert looks_like_json(content) is json_
 
 
 def test_a_web_page_is_told_with_what_it_says():
     page = b"\xef\xbb\xbf\n<!doctype html><html><head><title>Open WebUI</title></head><body>Log in</body></html>"
     with pytest.raises(ProtocolError, match=r"answered with a web page: Open WebUI Log in\. Is http://127") as caught:
-        check_is_no_page(page, PEER)
+        check_not_web_page(page, PEER)
     assert caught.value.page
-    check_is_no_page(b"data: <html>", PEER)
+    check_not_web_page(b"data: <html>", PEER)

@@ -9,7 +9,7 @@ import pytest
 
 from flowgpt_magic.errors import OptionError, PromptError
 from flowgpt_magic.providers.arguments import check_stop
-from flowgpt_magic.providers.openai.requests import extra_fields, request_body, response_format, without
+from flowgpt_magic.providers.openai.requests import extra_fields, request_body, response_format, without_field
 
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
@@ -151,8 +151,8 @@ def test_a_schema_and_another_format_are_one_too_many():
 def test_a_field_that_is_refused_goes_or_goes_by_its_other_name():
     body = request_body("m", MESSAGES, {"max_tokens": 5})
 
-    assert "stream_options" not in without(body, "stream_options")
-    assert without(body, "max_tokens") == {
+    assert "stream_options" not in without_field(body, "stream_options")
+    assert without_field(body, "max_tokens") == {
         **{name: value for name, value in body.items() if name != "max_tokens"},
         "max_completion_tokens": 5,
     }

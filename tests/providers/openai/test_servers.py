@@ -15,7 +15,7 @@ KEY = "sk-hunter2"
 
 
 def server(**options: str) -> Server:
-    return Server.chosen_by(load(options, environ={}))
+    return Server.from_settings(load(options, environ={}))
 
 
 def test_by_default_it_is_openais_with_the_key_it_is_known_for():
@@ -49,19 +49,19 @@ def test_no_other_server_gets_openais_key_unasked(url, key_name):
     ],
 )
 def test_a_call_has_the_base_url_before_it(url, call):
-    assert str(server(openai_base_url=url).call("chat/completions")) == call
+    assert str(server(openai_base_url=url).url_for("chat/completions")) == call
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
         ("localhost:11434/v1", "write scheme and host, such as http://127.0.0.1:11434/v1"),
-        ("ftp://host/v1", "is no base URL"),
-        ("https://me:hunter2@host/v1", "holds no user and password"),
-        ("https://host/v1?api-version=1&key=hunter2", "has no ?query; the address of Azure that needs none is"),
-        ("https://host/v1#hunter2", "is no base URL"),
-        ("https://host/v1/chat/completions", "is written without /chat/completions"),
-        ("https://host/v1/responses/", "is written without /responses"),
+        ("ftp://host/v1", "is not a base URL"),
+        ("https://me:hunter2@host/v1", "cannot contain a user and password"),
+        ("https://host/v1?api-version=1&key=hunter2", "cannot have a ?query; Azure has an address without one: "),
+        ("https://host/v1#hunter2", "is not a base URL"),
+        ("https://host/v1/chat/completions", "must not end in /chat/completions"),
+        ("https://host/v1/responses/", "must not end in /responses"),
     ],
 )
 def test_an_address_that_is_no_base_url_is_refused_and_no_secret_in_it_shown(url, said):
@@ -94,7 +94,7 @@ async def test_a_key_that_is_missing_is_told_by_its_variables_name(monkeypatch, 
 async def test_a_key_that_no_header_can_hold_is_refused_without_showing_it(monkeypatch):
     monkeypatch.setenv("MINE", "hunter2 hunter2")
 
-    with pytest.raises(SettingError, match="the environment variable MINE: the token holds a character") as caught:
+    with pytest.raises(SettingError, match="the environment variable MINE: the token contains a space") as caught:
         await server(openai_key="MINE").read_key()
     assert "hunter2" not in str(caught.value)
 
@@ -130,10 +130,10 @@ async def test_without_a_key_nothing_could_be_read(recwarn):
 @pytest.mark.parametrize(
     ("url", "program"),
     [
-        ("http://127.0.0.1:11434/v1", "On port 11434 there usually listens Ollama (ollama serve). "),
-        ("http://localhost:1234/v1", "On port 1234 there usually listens LM Studio (lms server start). "),
-        ("http://[::1]:8080/v1", "On port 8080 there usually listens llama.cpp (llama-server -m FILE). "),
-        ("http://127.0.0.1:8000/v1", "On port 8000 there usually listens vLLM (vllm serve MODEL). "),
+        ("http://127.0.0.1:11434/v1", "Port 11434 is the default of Ollama (ollama serve). "),
+        ("http://localhost:1234/v1", "Port 1234 is the default of LM Studio (lms server start). "),
+        ("http://[::1]:8080/v1", "Port 8080 is the default of llama.cpp (llama-server -m FILE). "),
+        ("http://127.0.0.1:8000/v1", "Port 8000 is the default of vLLM (vllm serve MODEL). "),
         ("http://127.0.0.1:5005/v1", ""),
         ("http://host.example:11434/v1", ""),
     ],
@@ -153,7 +153,7 @@ def test_who_is_not_let_in_learns_where_the_key_came_from():
         "from the environment variable OPENAI_API_KEY (setting openai_key)" in server().route(chosen, KEY).unauthorized
     )
     assert "keyring's entry s of me" in server(openai_key="keyring:s/me").route(chosen, KEY).unauthorized
-    assert "It was sent no key" in server(openai_base_url="http://x/v1").route(chosen, "").unauthorized
+    assert "No key was sent" in server(openai_base_url="http://x/v1").route(chosen, "").unauthorized
     assert KEY not in repr(server().route(chosen, KEY))
 
 
@@ -167,7 +167,7 @@ CORP = "http://gateway.example/v1"
 
 
 def in_environment(environ: dict[str, str], **options: str) -> Server:
-    return Server.chosen_by(load(options, environ=environ))
+    return Server.from_settings(load(options, environ=environ))
 
 
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "OPENAI_API_BASE"])
@@ -197,7 +197,7 @@ def test_an_address_of_ours_comes_before_that_of_openais_clients_and_gets_no_key
         load({"openai_base_url": "http://mine.example/v1"}, environ=environ),
         load(environ=environ | {"FLOWGPT_OPENAI_BASE_URL": "http://mine.example/v1"}),
     ):
-        assert Server.chosen_by(chosen) == Server(URL("http://mine.example/v1"), "")
+        assert Server.from_settings(chosen) == Server(URL("http://mine.example/v1"), "")
 
 
 def test_a_key_that_is_named_for_openai_does_not_go_to_the_server_of_a_variable(tmp_path):
@@ -205,7 +205,7 @@ def test_a_key_that_is_named_for_openai_does_not_go_to_the_server_of_a_variable(
     file.write_text('openai_key = "MINE"')
     environ = {"OPENAI_BASE_URL": CORP, "OPENAI_API_KEY": KEY}
 
-    assert Server.chosen_by(load(environ=environ, path=file)) == Server(URL(CORP), "OPENAI_API_KEY")
+    assert Server.from_settings(load(environ=environ, path=file)) == Server(URL(CORP), "OPENAI_API_KEY")
     assert in_environment(environ | {"FLOWGPT_OPENAI_KEY": "MINE"}).key_name == "MINE"
     assert in_environment(environ, openai_key="MINE").key_name == "MINE"
 
@@ -225,8 +225,8 @@ def test_openai_gets_no_key_that_is_meant_for_another_server(monkeypatch, addres
         monkeypatch.setenv("OPENAI_BASE_URL", address)
     chosen = load({"openai_base_url": "https://api.openai.com/v1"})
 
-    assert Server.chosen_by(chosen).key_name == key_name
-    said = Server.chosen_by(chosen).route(chosen, "").unauthorized
+    assert Server.from_settings(chosen).key_name == key_name
+    said = Server.from_settings(chosen).route(chosen, "").unauthorized
     assert ("OPENAI_API_KEY is for the server that OPENAI_BASE_URL names." in said) is (key_name == "")
 
 
@@ -235,12 +235,14 @@ def test_an_alias_with_an_address_of_its_own_is_asked_there(monkeypatch):
     aliases.save(aliases.Alias("mine", "openai_compatible:m", base_url="http://mine.example/v1"))
     monkeypatch.setenv("FLOWGPT_MODEL", "mine")
 
-    assert Server.chosen_by(aliases.apply(load())).url == URL("http://mine.example/v1")
+    assert Server.from_settings(aliases.apply(load())).url == URL("http://mine.example/v1")
 
 
 def test_headers_of_ones_own_take_the_place_of_ours(monkeypatch):
     monkeypatch.setenv("GATE", "hunter2")
-    own = server(openai_base_url="http://host/v1").own_headers({"user-agent": "me", "api-key": "$GATE", "X-Gone": None})
+    own = server(openai_base_url="http://host/v1").user_headers(
+        {"user-agent": "me", "api-key": "$GATE", "X-Gone": None}
+    )
 
     found = headers("key", own)
 
@@ -248,7 +250,7 @@ def test_headers_of_ones_own_take_the_place_of_ours(monkeypatch):
     assert "User-Agent" not in found
     assert "X-Gone" not in found
     assert "hunter2" not in repr(own)
-    assert headers("", server().own_headers(None)) == headers("")
+    assert headers("", server().user_headers(None)) == headers("")
 
 
 def test_a_secret_header_that_anybody_on_the_way_could_read_is_told_of(monkeypatch):
@@ -256,13 +258,13 @@ def test_a_secret_header_that_anybody_on_the_way_could_read_is_told_of(monkeypat
     told: list[str] = []
 
     with notices_to(told.append):
-        server(openai_base_url="http://host.example/v1").own_headers({"X-Title": "mine"})
+        server(openai_base_url="http://host.example/v1").user_headers({"X-Title": "mine"})
         assert told == []
-        server(openai_base_url="http://host.example/v1").own_headers({"api-key": "$GATE"})
+        server(openai_base_url="http://host.example/v1").user_headers({"api-key": "$GATE"})
 
     assert told == ["the extra_headers go to host.example unencrypted; use https if that server can"]
 
 
 def test_what_can_be_no_header_is_refused_at_the_server_too():
     with pytest.raises(SettingError, match="extra_headers cannot set Authorization"):
-        server().own_headers({"Authorization": "hunter2"})
+        server().user_headers({"Authorization": "hunter2"})

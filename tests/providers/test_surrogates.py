@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.providers.characters import WholeCharacters, whole
+from flowgpt_magic.providers.surrogates import SurrogateJoiner, join_surrogates
 
 ASTRAL = st.text(alphabet="a\u00e9\U0001f600\U0001f40d")
 
@@ -22,16 +22,16 @@ def halved(text: str) -> list[str]:
 def test_a_character_that_was_cut_in_two_is_whole_again(text: str, places: list[int]) -> None:
     pieces = halved(text)
     borders = sorted({0, len(pieces), *(place % (len(pieces) + 1) for place in places)})
-    characters = WholeCharacters()
+    characters = SurrogateJoiner()
 
-    mended = [characters.mend("".join(pieces[start:end])) for start, end in itertools.pairwise(borders)]
+    mended = [characters.join("".join(pieces[start:end])) for start, end in itertools.pairwise(borders)]
 
-    assert "".join(mended) + characters.rest() == text
+    assert "".join(mended) + characters.finish() == text
 
 
 @given(st.text(alphabet=st.characters() | st.characters(categories=["Cs"])))
 def test_any_text_can_be_stored_afterwards_and_is_as_it_was_where_it_could(text: str) -> None:
-    found = whole(text)
+    found = join_surrogates(text)
 
     found.encode()
     assert found == text or any("\ud800" <= char <= "\udfff" for char in text)
@@ -39,12 +39,12 @@ def test_any_text_can_be_stored_afterwards_and_is_as_it_was_where_it_could(text:
 
 @given(ASTRAL)
 def test_two_halves_side_by_side_are_one_character(text: str) -> None:
-    assert whole("".join(halved(text))) == text
+    assert join_surrogates("".join(halved(text))) == text
 
 
 def test_a_half_that_stays_alone_becomes_a_sign() -> None:
-    characters = WholeCharacters()
+    characters = SurrogateJoiner()
 
-    assert [characters.mend(chunk) for chunk in ("a\ud83d", "b", "\ude00c\ud83d")] == ["a", "\ufffdb", "\ufffdc"]
-    assert characters.rest() == "\ufffd"
-    assert whole("\ud83d") == whole("\ude00") == "\ufffd"
+    assert [characters.join(chunk) for chunk in ("a\ud83d", "b", "\ude00c\ud83d")] == ["a", "\ufffdb", "\ufffdc"]
+    assert characters.finish() == "\ufffd"
+    assert join_surrogates("\ud83d") == join_surrogates("\ude00") == "\ufffd"

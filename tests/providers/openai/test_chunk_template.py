@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from flowgpt_magic.providers.http.connection import Peer, Proxy, Route
+from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
 from flowgpt_magic.providers.http.server_sent_events import Event
 from flowgpt_magic.providers.openai import replies as openai_replies
-from flowgpt_magic.providers.openai.errors import Failures
-from flowgpt_magic.providers.openai.replies import Answer
-from flowgpt_magic.providers.openai.usual_chunks import TRIES, UsualChunk
+from flowgpt_magic.providers.openai.chunk_template import MAX_MISMATCHES, ChunkTemplate
+from flowgpt_magic.providers.openai.errors import ErrorMapper
+from flowgpt_magic.providers.openai.replies import ReplyReader
 
-PEER = Peer(URL("http://127.0.0.1:1/v1/chat/completions"), Proxy(), Route())
+PEER = Endpoint(URL("http://127.0.0.1:1/v1/chat/completions"), Proxy(), Route())
 
 
 def chunk(text: Any, *, reason: str | None = None, **more: Any) -> dict[str, Any]:
@@ -29,8 +29,8 @@ def encoded(value: Any, *, ascii_only: bool = True) -> bytes:
     return json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
 
 
-def learned(text: str = "one") -> UsualChunk:
-    usual = UsualChunk()
+def learned(text: str = "one") -> ChunkTemplate:
+    usual = ChunkTemplate()
     usual.learn(encoded(chunk(text)), chunk(text))
     return usual
 
@@ -79,14 +79,14 @@ def test_the_text_is_found_where_it_counts():
     twice = encoded(chunk("one")).replace(b'"content": "one"', b'"content": "zero", "content": "one"')
 
     for data in (encoded(said), twice):
-        usual = UsualChunk()
+        usual = ChunkTemplate()
         usual.learn(data, json.loads(data))
         assert usual.text_of(data) == ""
 
 
 def test_it_is_given_up_where_each_chunk_differs_in_more():
-    usual = UsualChunk()
-    for number in range(TRIES):
+    usual = ChunkTemplate()
+    for number in range(MAX_MISMATCHES):
         usual.learn(encoded(chunk("one", created=number)), chunk("one", created=number))
 
     usual.learn(encoded(chunk("one")), chunk("one"))
@@ -107,10 +107,10 @@ PARTS = st.one_of(
 def test_a_reply_is_the_same_with_it_and_without(parts):
     def read(few: int) -> Any:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(openai_replies, "FEW", few)
-            answer = Answer({"model": "m"}, Failures({}), PEER)
+            patch.setattr(openai_replies, "TEMPLATE_AFTER", few)
+            answer = ReplyReader({"model": "m"}, ErrorMapper({}), PEER)
             texts = [answer.read(Event(encoded(part))) for part in parts]
-        return texts, answer.finished, answer.begun, answer.extras(), answer.usage()
+        return texts, answer.is_complete, answer.has_text, answer.extras(), answer.usage()
 
     assert read(0) == read(1000)
 
@@ -121,9 +121,9 @@ def test_usual_chunks_are_not_read_as_json(monkeypatch):
     monkeypatch.setattr(
         openai_replies.http, "read_object", lambda data, **how: read.append(data) or read_object(data, **how)
     )
-    answer = Answer({"model": "m"}, Failures({}), PEER)
+    answer = ReplyReader({"model": "m"}, ErrorMapper({}), PEER)
 
     texts = [answer.read(Event(encoded(chunk(f"word {number} ")))) for number in range(100)]
 
     assert texts == [f"word {number} " for number in range(100)]
-    assert len(read) == openai_replies.FEW + 1
+    assert len(read) == openai_replies.TEMPLATE_AFTER + 1

@@ -14,21 +14,21 @@ from yarl import URL
 
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import notices_to
-from flowgpt_magic.providers.http.connection import Peer, Proxy, Route
-from flowgpt_magic.providers.http.loose_events import ERROR, UNFRAMED, JsonSplitter, LooseEventSplitter
+from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
+from flowgpt_magic.providers.http.lenient_events import ERROR_EVENT, UNFRAMED_EVENT, JsonSplitter, LenientEventSplitter
 from flowgpt_magic.providers.http.server_sent_events import Event
-from flowgpt_magic.providers.openai.errors import Failures
-from flowgpt_magic.providers.openai.replies import Answer, is_json
+from flowgpt_magic.providers.openai.errors import ErrorMapper
+from flowgpt_magic.providers.openai.replies import ReplyReader, looks_like_json
 from tests.servers import cut
 
 LIMIT = 2**20
-PEER = Peer(URL("http://127.0.0.1:1/v1/chat/completions"), Proxy(), Route())
+PEER = Endpoint(URL("http://127.0.0.1:1/v1/chat/completions"), Proxy(), Route())
 
 
-Splitter = LooseEventSplitter | JsonSplitter
+Splitter = LenientEventSplitter | JsonSplitter
 
 
-def events_of(content: bytes, make: Callable[[int], Splitter] = LooseEventSplitter) -> list[Event]:
+def events_of(content: bytes, make: Callable[[int], Splitter] = LenientEventSplitter) -> list[Event]:
     splitter = make(LIMIT)
     return [*splitter.split(content), *splitter.last(), *splitter.unfinished()]
 
@@ -36,19 +36,22 @@ def events_of(content: bytes, make: Callable[[int], Splitter] = LooseEventSplitt
 @pytest.mark.parametrize(
     ("content", "events"),
     [
-        (b'error: {"a": 1}\n\n', [Event(b'{"a": 1}', ERROR)]),
-        (b'error:{"a": 1}\n', [Event(b'{"a": 1}', ERROR)]),
-        (b'data: 1\n\n{"a": 1}\n\ndata: 2\n\n', [Event(b"1"), Event(b'{"a": 1}', UNFRAMED), Event(b"2")]),
+        (b'error: {"a": 1}\n\n', [Event(b'{"a": 1}', ERROR_EVENT)]),
+        (b'error:{"a": 1}\n', [Event(b'{"a": 1}', ERROR_EVENT)]),
+        (b'data: 1\n\n{"a": 1}\n\ndata: 2\n\n', [Event(b"1"), Event(b'{"a": 1}', UNFRAMED_EVENT), Event(b"2")]),
         (
             b'data: 1\n\n{"a": 1}\n{"a": 2}\ndata: 2\n\n',
-            [Event(b"1"), Event(b'{"a": 1}', UNFRAMED), Event(b'{"a": 2}', UNFRAMED), Event(b"2")],
+            [Event(b"1"), Event(b'{"a": 1}', UNFRAMED_EVENT), Event(b'{"a": 2}', UNFRAMED_EVENT), Event(b"2")],
         ),
-        (b'data: 1\n\n{\n "a": {\n  "b": 1\n }\n}\n', [Event(b"1"), Event(b'{\n "a": {\n  "b": 1\n }\n}', UNFRAMED)]),
-        (b'data: 1\n\n{"a": 1}', [Event(b"1"), Event(b'{"a": 1}', UNFRAMED)]),
-        (b'data: 1\n\n{"a":\n\ndata: 2\n\n', [Event(b"1"), Event(b'{"a":', UNFRAMED), Event(b"2")]),
-        (b'data: 1\n\n{"a":\ndata: 2\n\n', [Event(b"1"), Event(b'{"a":', UNFRAMED), Event(b"2")]),
-        (b"data: 1\n\nupstream error: gone\n", [Event(b"1"), Event(b"upstream error: gone", UNFRAMED)]),
-        (b"Internal Server Error", [Event(b"Internal Server Error", UNFRAMED)]),
+        (
+            b'data: 1\n\n{\n "a": {\n  "b": 1\n }\n}\n',
+            [Event(b"1"), Event(b'{\n "a": {\n  "b": 1\n }\n}', UNFRAMED_EVENT)],
+        ),
+        (b'data: 1\n\n{"a": 1}', [Event(b"1"), Event(b'{"a": 1}', UNFRAMED_EVENT)]),
+        (b'data: 1\n\n{"a":\n\ndata: 2\n\n', [Event(b"1"), Event(b'{"a":', UNFRAMED_EVENT), Event(b"2")]),
+        (b'data: 1\n\n{"a":\ndata: 2\n\n', [Event(b"1"), Event(b'{"a":', UNFRAMED_EVENT), Event(b"2")]),
+        (b"data: 1\n\nupstream error: gone\n", [Event(b"1"), Event(b"upstream error: gone", UNFRAMED_EVENT)]),
+        (b"Internal Server Error", [Event(b"Internal Server Error", UNFRAMED_EVENT)]),
         (b": {\n\nretry: 7\nid: 1\nevent: x\ndata: 1\n\n", [Event(b"1", "x", "1")]),
     ],
 )
@@ -87,8 +90,8 @@ def test_objects_on_lines_come_as_they_arrive():
 @pytest.mark.parametrize(
     ("make", "content"),
     [
-        (LooseEventSplitter, b'{\n"a": 1,\n'),
-        (LooseEventSplitter, b"{" + b"x" * 300),
+        (LenientEventSplitter, b'{\n"a": 1,\n'),
+        (LenientEventSplitter, b"{" + b"x" * 300),
         (JsonSplitter, b'{\n"a": 1,\n'),
         (JsonSplitter, b'{"a": 1}\n{"a": "' + b"x" * 300),
     ],
@@ -149,8 +152,8 @@ PIECES = [
 def outcome(blocks: list[bytes], whole: bytes) -> tuple[object, ...]:
     """All that a reader can tell of a reply that came in these blocks."""
     asked = {"model": "m"}
-    reading, told = Answer(asked, Failures(asked), PEER), []
-    splitter = JsonSplitter(LIMIT) if is_json(whole) else LooseEventSplitter(LIMIT)
+    reading, told = ReplyReader(asked, ErrorMapper(asked), PEER), []
+    splitter = JsonSplitter(LIMIT) if looks_like_json(whole) else LenientEventSplitter(LIMIT)
     text = ""
     with notices_to(told.append):
         try:
@@ -161,8 +164,8 @@ def outcome(blocks: list[bytes], whole: bytes) -> tuple[object, ...]:
                 text += "" if reading.done else reading.read(event)
             if not reading.done:
                 text += reading.read_unfinished(splitter.unfinished())
-            text += reading.rest()
-            reading.tell()
+            text += reading.finish()
+            reading.send_notices()
         except FlowGptError as error:
             return text, type(error), str(error)
     return text, reading.extras(), reading.usage(), told
