@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from uuid import uuid4
 
 from flowgpt_magic import settings
@@ -19,14 +19,15 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.history.cell_turns import last_run, last_run_by_number
 from flowgpt_magic.history.conversation_state import CellRun
-from flowgpt_magic.history.current import current_history
+from flowgpt_magic.history.current import configured_in_shell, current_history, location_of
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import ConversationRecord
 from flowgpt_magic.history.turn_recorder import TurnRecorder
 from flowgpt_magic.messages import Message, Turn
 from flowgpt_magic.notebook.place import Cell
+from flowgpt_magic.prompt.compose import PromptContext
 from flowgpt_magic.providers import aliases
-from flowgpt_magic.providers.models import find_model, with_implied_model
+from flowgpt_magic.providers.models import with_implied_model
 from flowgpt_magic.providers.project_choice import project_notice, with_project_model
 from flowgpt_magic.redaction import without_secrets
 from flowgpt_magic.replies.reply import Reply
@@ -35,6 +36,7 @@ from flowgpt_magic.replies.request import (
     Position,
     Prompt,
     Request,
+    Typed,
     as_asked,
     build_messages,
     check_params,
@@ -46,6 +48,7 @@ from flowgpt_magic.replies.request import (
     told_apart,
     turns_to_send,
 )
+from flowgpt_magic.replies.resolved import resolve
 from flowgpt_magic.replies.schema import schema_of
 from flowgpt_magic.replies.send import reply_to
 from flowgpt_magic.settings import Settings
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.batch.batch import Batch
 
 T = TypeVar("T")
+Kind = Literal["ask", "edit", "retry", "continue"]
 CONTINUE = "Continue exactly where you stopped. Do not repeat anything."
 
 
@@ -79,8 +83,8 @@ class Conversation:
         **settings: Any,
     ) -> None:
         self._fixed = notebook_history
-        self._bind(notebook_history or current_history(), name)
-        self._configured = configured or self._notebook_history.configured
+        self._configured = configured or (notebook_history.configured if notebook_history else configured_in_shell)
+        self._bind(notebook_history or current_history(location_of(self.outside().history)), name)
         self._params = dict(params or {})
         if settings:
             self.set(**settings)
@@ -90,10 +94,19 @@ class Conversation:
         self._state = notebook_history.load(name)
         self._timeline = self._state.timeline
 
-    def _follow_setting(self) -> None:
-        """Go on in another history where that was set in the meantime: what is asked with it off is kept nowhere."""
-        if self._fixed is None and (notebook_history := current_history()) is not self._notebook_history:
-            self._bind(notebook_history, self.name)
+    def outside(self) -> Settings:
+        """The settings outside of this conversation, read now."""
+        return settings.load(configured=self._configured())
+
+    def follow_setting(self, outside: Settings | None = None) -> None:
+        """Go on in another history where that was set in the meantime: what is asked with it off is kept nowhere.
+
+        The settings ``outside`` of this conversation are read unless they are given.
+        """
+        if self._fixed is None:
+            notebook_history = current_history(location_of((outside or self.outside()).history))
+            if notebook_history is not self._notebook_history:
+                self._bind(notebook_history, self.name)
 
     def __copy__(self) -> Conversation:
         copied = object.__new__(type(self))
@@ -110,7 +123,7 @@ class Conversation:
         return _reopened, (self.name, {name: value for name, value in own.items() if value != ""}, self._params)
 
     def __repr__(self) -> str:
-        self._follow_setting()
+        self.follow_setting()
         return f"<Conversation {self.name!r}, {counted(self._timeline.count, 'turn')}>"
 
     def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, str]:
@@ -130,9 +143,14 @@ class Conversation:
         return self.record.name
 
     @property
+    def notebook_history(self) -> NotebookHistory:
+        """Where it is kept."""
+        return self._notebook_history
+
+    @property
     def turns(self) -> list[Turn]:
         """The turns that count, in order."""
-        self._follow_setting()
+        self.follow_setting()
         return self._state.live()
 
     def versions(self, turn: Turn) -> list[Turn]:
@@ -145,26 +163,29 @@ class Conversation:
 
     def turn(self, number: int) -> Turn:
         """The turn with this number, from 1 on, -1 the last. Raises ``TurnNotFoundError``."""
-        self._follow_setting()
+        self.follow_setting()
+        return self._numbered(number)
+
+    def _numbered(self, number: int) -> Turn:
         if self._timeline.has_unloaded(number=number):
             self._state.reload()
         with self._state.lock:
             return self._timeline.turn_by_number(number)
 
-    def settings(self, **options: Any) -> Settings:
-        """The settings in force for a call with these options; None means that an option is not given."""
-        return aliases.apply(self._as_set(options), need_key=False)
+    def settings(self, outside: Settings | None = None, /, **options: Any) -> Settings:
+        """The settings in force for a call with these options; None means that an option is not given.
 
-    def takes_images(self, **options: Any) -> bool:
-        """Does whoever is asked with these options look at images?"""
-        return find_model(self.settings(**options).model).provider_class.supports_images
+        Those ``outside`` of this conversation are read unless they are given.
+        """
+        return aliases.apply(self.as_set(outside or self.outside(), options), need_key=False)
 
-    def _as_set(self, options: Mapping[str, Any]) -> Settings:
+    def as_set(self, outside: Settings, options: Mapping[str, Any]) -> Settings:
+        """The settings for a call with these options, where those ``outside`` are known; no alias is followed."""
         own = {"model": self.record.model, "system": self.record.system, **self.record.parameters}
         given = {name: value for name, value in own.items() if value != ""}
         given["params"] = over(given.get("params"), self._params)
-        chosen = with_implied_model(settings.load(options, self._configured(), conversation=given))
-        return with_project_model(chosen)
+        chosen = settings.within(outside, conversation=given, options=options)
+        return with_project_model(with_implied_model(chosen))
 
     @wholly
     def set(self, **values: Any) -> None:
@@ -214,28 +235,43 @@ class Conversation:
         asks again what the history could answer. Raises ``PromptError`` for an empty prompt, ``SchemaError``, and what
         an unknown model or a bad value raises, before anything is sent.
         """
-        self._follow_setting()
-        options |= {"schema": schema, "images": images}
         if not isinstance(history, bool):
             raise SettingError("history is True or False for one prompt; where it is kept is set with FLOWGPT_HISTORY")
+        request = self.prepare(prompt, {**options, "schema": schema, "images": images})
+        return self.ask_prepared(request, cell=cell, append=append, history=history, refresh=refresh)
+
+    def ask_prepared(
+        self,
+        request: Request,
+        *,
+        cell: Cell | None = None,
+        append: bool = False,
+        history: bool = True,
+        refresh: bool = False,
+    ) -> Reply[Any]:
+        """The reply to a prompt that was prepared; all else is as in ``ask``."""
         cell = self._notebook_history.running_cell() if cell is None else cell
-        run = self._run_of(cell, prompt) if history and not append else None
+        run = self._run_of(cell, request.prompt) if history and not append else None
         spot = Position(cell=cell)
         if run is not None and run.prompt_count < len(run.places):
             spot = Position("rerun", run.places[run.prompt_count], tuple(run.places[run.prompt_count :]), cell)
-        request = self._request(prompt, options, spot, history=history)
+        reply = self.send(replace(request, spot=spot), history=history, refresh=refresh)
         if run is not None:
             run.prompt_count += 1
-        return self._reply(request, history=history, refresh=refresh)
+        return reply
 
     def preview(self, prompt: Prompt, *, history: bool = True, **options: Any) -> Request:
         """What ``ask`` would send now; sends and keeps nothing. Raises what ``ask`` does."""
+        return self.preview_prepared(self.prepare(prompt, options), history=history)
+
+    def preview_prepared(self, request: Request, *, history: bool = True) -> Request:
+        """The same for a prompt that was prepared."""
         cell = self._notebook_history.running_cell()
         self._bring_back(cell)
         with self._state.lock:
-            earlier = self._asked_before(cell, prompt)
+            earlier = self._asked_before(cell, request.prompt)
         spot = Position("rerun", earlier[0].place, (), cell) if earlier and history else Position()
-        return self._request(prompt, options, spot, history=history)
+        return self._placed(replace(request, spot=spot), history=history)
 
     def map(
         self,
@@ -296,17 +332,16 @@ class Conversation:
 
         Without ``earlier`` there are no turns. Raises what ``ask`` does.
         """
-        self._follow_setting()
-        request = self._request("?", options, Position(cell=self._notebook_history.running_cell()), history=earlier)
-        before = self._turns_before(request.chosen, None)[0] if earlier else []
-        return request, before, self._notebook_history
+        request = replace(self.prepare("?", options), spot=Position(cell=self._notebook_history.running_cell()))
+        before = self._turns_before(request.settings, None)[0] if earlier else []
+        return self._placed(request, history=earlier), before, self._notebook_history
 
     @property
     def arriving(self) -> dict[str, Any]:
         """What can be stopped just now: its replies by their turns' ids, and batches."""
         return self._state.replies
 
-    def _run_of(self, cell: Cell, prompt: Prompt) -> CellRun | None:
+    def _run_of(self, cell: Cell, prompt: str) -> CellRun | None:
         """This run of the cell: the prompts it asks take the places of those that its last run asked, in order.
 
         ``prompt`` is the one that it asks now.
@@ -328,65 +363,93 @@ class Conversation:
         if self._timeline.has_unloaded(cell_id=cell.cell_id):
             self._state.reload()
 
-    def _asked_before(self, cell: Cell, prompt: Prompt) -> list[Turn]:
+    def _asked_before(self, cell: Cell, prompt: str) -> list[Turn]:
         """What the last run of the cell asked."""
         live = self._timeline.live
         if self._notebook_history.place.kind == "vscode":
-            return last_run_by_number(live, cell.cell_id, read_prompt(prompt)[1], self._notebook_history.kernel)
+            return last_run_by_number(live, cell.cell_id, prompt, self._notebook_history.kernel)
         return last_run(live, cell.cell_id)
 
     def retry(self, number: int = -1, **options: Any) -> Reply:
         """The same prompt again, of whom it was asked, at its own place; the earlier reply is another version of it."""
-        turn = self.turn(number)
-        request = self._request(prompt_of(turn), self._as_asked(turn, options), Position.of("retry", turn))
-        return self._reply(request, refresh=True)
+        return self._ask_again("retry", number, None, options)
 
     def edit(self, number: int, prompt: str, **options: Any) -> Reply:
         """Another prompt at the place of turn ``number``, of whom that was asked; the turns after it stay."""
-        turn = self.turn(number)
-        return self._reply(self._request(prompt, self._as_asked(turn, options), Position.of("edit", turn)))
+        return self._ask_again("edit", number, prompt, options)
 
     def continue_(self, **options: Any) -> Reply:
         """The last reply, gone on with where it stopped; the shorter one is kept as another version."""
-        turn = self.turn(-1)
-        if not turn.text.strip():
-            raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
-        request = self._request(prompt_of(turn), self._as_asked(turn, options), Position.of("continue", turn))
-        begun = turn.answer if turn.answer.strip() else turn.text  # it may have been cut before its answer began
-        more: list[Message] = [{"role": "assistant", "content": begun}, {"role": "user", "content": CONTINUE}]
-        messages, key = [*request.messages, *more], f"{request.key} {turn.digest} continued"
-        longer = replace(request, messages=messages, key=key, begins_with=turn.text, schema=None)
-        return self._reply(longer, refresh=True)
+        return self._ask_again("continue", -1, None, options)
 
-    def _as_asked(self, turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask_again(self, kind: Kind, number: int, prompt: str | None, options: Mapping[str, Any]) -> Reply:
+        outside = self.outside()
+        self.follow_setting(outside)
+        return self.send(self.prepare(prompt, options, self._numbered(number), kind, outside=outside))
+
+    def prepare(
+        self,
+        prompt: Prompt | Typed | None,
+        options: Mapping[str, Any],
+        turn: Turn | None = None,
+        kind: Kind = "ask",
+        *,
+        context: PromptContext | None = None,
+        outside: Settings | None = None,
+    ) -> Request:
+        """A prompt that is ready to be asked, with all that its options say; only its place is not known yet.
+
+        Raises what ``ask`` does, and ``AttachmentError``.
+
+        Args:
+            prompt: What is asked; None for the prompt of ``turn``.
+            options: Those of ``ask``, ``schema`` and ``images`` among them.
+            turn: Whose place it takes; it is asked whom that was asked.
+            kind: How it takes that place.
+            context: What a ``Typed`` prompt refers to.
+            outside: The settings outside of this conversation; by default they are read now.
+        """
+        if turn is not None and kind == "continue" and not turn.text.strip():
+            raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
+        outside = outside or self.outside()
+        self.follow_setting(outside)
+        options = dict(options) if turn is None else self._as_asked(turn, options, outside)
+        images = options.pop("images", ())
+        schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
+        typed = given_for(options.pop(TYPED, options))
+        known, params = told_apart(options)
+        resolved = resolve(self.as_set(outside, {**known, "params": params or None}), typed)
+        if text := project_notice(resolved.settings):
+            self._notebook_history.tell(text)
+        check_params(resolved.target, {**self._params, **params}, by_name=options)
+        if prompt is None:
+            prompt = "" if turn is None else prompt_of(turn)
+        elif isinstance(prompt, Typed):
+            prompt = prompt.composed(context or PromptContext({}), resolved)
+        earlier, asked = read_prompt(prompt)
+        images = read_images(images, resolved.target, prompt=asked, earlier=earlier)
+        if self.record.removed:
+            raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
+        spot = Position() if turn is None else Position.of(kind, turn)
+        return Request(asked, resolved, spot, earlier, schema, images, turn if kind == "continue" else None)
+
+    def _as_asked(self, turn: Turn, options: Mapping[str, Any], outside: Settings) -> dict[str, Any]:
         """Options that ask whom ``turn`` asked; the key that is in force is for no other server than its own."""
         own = as_asked(turn, options)
         for address, key in settings.KEYS.items():
             if address in own and key not in options:
                 known = "" if address in options else own.get(key, "")
-                own[key] = aliases.key_for(address, own[address], self.settings(), known)
+                own[key] = aliases.key_for(address, own[address], self.settings(outside), known)
         return own
 
-    def _request(self, given: Prompt, options: Mapping[str, Any], spot: Position, *, history: bool = True) -> Request:
-        earlier, prompt = read_prompt(given)
-        options = dict(options)
-        images = options.pop("images", ())
-        schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
-        typed = given_for(options.pop(TYPED, options))
-        known, params = told_apart(options)
-        chosen = aliases.apply(self._as_set({**known, "params": params or None}))
-        if text := project_notice(chosen):
-            self._notebook_history.tell(text)
-        target = find_model(chosen.model)
-        check_params(target, {**self._params, **params}, by_name=options)
-        images = read_images(images, target, prompt=prompt, earlier=earlier)
-        if self.record.removed:
-            raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
-        sent, left_out = self._turns_before(chosen, spot.place) if history and earlier is None else ([], 0)
-        count = 2 * left_out
-        request = Request(prompt, target, chosen, [], "", spot, earlier, schema, images, left_out=count, typed=typed)
-        key = request_key(request, sent)
-        return replace(request, key=key, messages=build_messages(request, sent))
+    def _placed(self, request: Request, *, history: bool) -> Request:
+        """``request`` with what is sent before its prompt, unless that is without ``history``."""
+        place, sent, left_out = request.spot.place, list[Turn](), 0
+        if history and request.earlier is None:
+            sent, left_out = self._turns_before(request.settings, place)
+        request = replace(request, left_out=2 * left_out)
+        request = replace(request, key=request_key(request, sent), messages=build_messages(request, sent))
+        return request if request.continues is None else _continued(request, request.continues)
 
     def _turns_before(self, chosen: Settings, place: int | None) -> tuple[list[Turn], int]:
         """The turns before a place, all for None, that are sent along, and how many are left out."""
@@ -402,12 +465,14 @@ class Conversation:
             self._state.sent = len(sent)
         return sent, left_out + aside
 
-    def _reply(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply:
-        replays = self._notebook_history.replays
+    def send(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply[Any]:
+        """The reply to a prompt that was prepared, at the place that it has."""
+        request, replays = self._placed(request, history=history), self._notebook_history.replays
+        refresh = refresh or request.spot.kind in ("retry", "continue")
         if not history:
             return reply_to(request, replays, refresh=refresh)
-        keeping = TurnRecorder(self._state, self._notebook_history, request)
-        return reply_to(request, replays, keeping, self.record.conversation_id, refresh=refresh)
+        recorder = TurnRecorder(self._state, self._notebook_history, request)
+        return reply_to(request, replays, recorder, self.record.conversation_id, refresh=refresh)
 
     # Changing
 
@@ -534,6 +599,14 @@ class Conversation:
     def _change_record(self, **values: Any) -> None:
         with self._state.lock:
             self._state.record = replace(self.record, changed=time.time(), **values)
+
+
+def _continued(request: Request, turn: Turn) -> Request:
+    """``request`` with the reply of ``turn`` in it, and the words that ask to go on."""
+    begun = turn.answer if turn.answer.strip() else turn.text  # it may have been cut before its answer began
+    more: list[Message] = [{"role": "assistant", "content": begun}, {"role": "user", "content": CONTINUE}]
+    key = f"{request.key} {turn.digest} continued"
+    return replace(request, messages=[*request.messages, *more], key=key, schema=None)
 
 
 def _reopened(name: str, values: Mapping[str, Any], params: Mapping[str, Any]) -> Conversation:

@@ -77,7 +77,8 @@ def batch_of(
     chat = Conversation(configured=lambda: {"model": "echo"}, notebook_history=notebook_history)
     request, sent, own = chat.without_prompt(dict(options or {}), earlier=True)
     told = Target("told", provider_of(answer, asked or Asked()), "words")
-    turns = Turns(replace(request, target=told), sent, own, record_for(own, chat.name), **how)
+    request = replace(request, resolved=replace(request.resolved, target=told))
+    turns = Turns(request, sent, own, record_for(own, chat.name), **how)
     return Batch(Items(prompts, template), turns, Limits(concurrency, per_minute, retries, patience), progress=False)
 
 

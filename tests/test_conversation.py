@@ -34,7 +34,8 @@ from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.models import find_model
 from flowgpt_magic.providers.registry import Target
 from flowgpt_magic.replies.reply import Reply
-from flowgpt_magic.replies.request import Position, Request, build_messages, parameters, turns_to_send
+from flowgpt_magic.replies.request import Request, build_messages, turns_to_send
+from flowgpt_magic.replies.resolved import Resolved
 from flowgpt_magic.settings import load
 from tests.records import conversation_record, notebook_record, turn_record
 
@@ -194,13 +195,13 @@ def test_a_provider_gets_what_it_takes_and_what_was_set():
 
     target = Target("picky", Picky, "words")
 
-    assert parameters(target, load({"read_timeout": 5})) == {"read_timeout": 5.0}
-    assert parameters(target, load({"read_timeout": 5, "temperature": 0, "proxy": "http://p:1"})) == {
+    assert Resolved(load({"read_timeout": 5}), target).parameters == {"read_timeout": 5.0}
+    assert Resolved(load({"read_timeout": 5, "temperature": 0, "proxy": "http://p:1"}), target).parameters == {
         "read_timeout": 5.0,
         "temperature": 0.0,
         "proxy": "http://p:1",
     }
-    assert parameters(find_model("echo"), load({"pace": 0.5})) == {"pace": 0.5}
+    assert Resolved(load({"pace": 0.5}), find_model("echo")).parameters == {"pace": 0.5}
 
 
 def test_a_conversation_shows_its_name_and_length(conversation):
@@ -237,7 +238,7 @@ class Counting(Echo):
 @pytest.fixture
 def counting(monkeypatch) -> type[Counting]:
     target = Target("counting", Counting, "words")
-    monkeypatch.setattr("flowgpt_magic.conversation.find_model", lambda _name: target)
+    monkeypatch.setattr("flowgpt_magic.replies.resolved.find_target", lambda _name, _others: target)
     Counting.asked, Counting.gate = [], None
     return Counting
 
@@ -534,7 +535,7 @@ class TestWhatIsLeftOut:
 
         chosen = load({"history_tokens": limit, "system": "be brief"})
         sent, left_out = turns_to_send(chosen, turns)
-        messages = build_messages(Request("prompt", find_model("echo"), chosen, [], "", Position()), sent)
+        messages = build_messages(Request("prompt", Resolved(chosen, find_model("echo"))), sent)
 
         texts = [message["content"] for message in messages]
         kept = (len(texts) - 2) // 2

@@ -31,7 +31,9 @@ class Asking:
         request = turns.request
         self._given = request.parameters  # of each request: they have provider and settings in common
         listens = "read_timeout" in request.target.provider_class.settings
-        self._silence = None if listens or "read_timeout" not in request.chosen.sources else request.chosen.read_timeout
+        self._silence = (
+            None if listens or "read_timeout" not in request.settings.sources else request.settings.read_timeout
+        )
 
     async def read(self, flight: Flight) -> None:
         """Ask, and put what comes into ``flight``."""

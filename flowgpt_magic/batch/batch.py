@@ -323,11 +323,11 @@ def batch_of(
     request, sent, notebook_history = conversation.without_prompt(
         {**options, "retries": retries}, earlier=history and earlier
     )
-    tries = request.chosen.retries if "retries" in request.chosen.sources else RETRIES
+    tries = request.settings.retries if "retries" in request.settings.sources else RETRIES
     state = record_for(notebook_history, conversation.name) if history else None
     turns = Turns(request, sent, notebook_history, state, sample=str(sample), refresh=refresh, others=others)
     waits = None if patience is None else checked("patience", patience, number(0))
-    takes_images = request.target.provider_class.supports_images
+    takes_images = request.resolved.takes_images
     items = Items(prompts, template, values, images=takes_images)
     limits = Limits(at_once, limit, tries, waits, pace)
     return Batch(items, turns, limits, progress=progress, arriving=conversation.arriving)

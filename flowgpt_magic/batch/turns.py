@@ -263,7 +263,7 @@ class Turns:
             error="" if error is None else f"{type(error).__name__}: {error}",
             provider=request.target.provider,
             model=request.target.model,
-            system=request.chosen.system,
+            system=request.settings.system,
             parameters=self._shaping if request.earlier is None else request.shaping,
             request_key=request.key,
             usage=flight.usage,

@@ -81,7 +81,8 @@ def ship() -> Shipped:
 
     Raises ``SettingError`` and what an unknown model raises.
     """
-    asked = Conversation(current_history().current)._as_set({})
+    conversation = Conversation(current_history().current)
+    asked = conversation.as_set(conversation.outside(), {})
     chosen = aliases.apply(asked, need_key=False)
     names = {*chosen.ranks, *settings.KEYS} - {"model", *OF_THE_MACHINE}
     values = {name: getattr(chosen, name) for name in sorted(names)}

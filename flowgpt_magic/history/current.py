@@ -43,7 +43,7 @@ def current_history(location: str = "") -> NotebookHistory:
     It is opened once. Where a shell runs, it says which notebook and which cell this is, and what ``%config`` has set.
     """
     shell = _shell()
-    location = location or location_of(settings.load(configured=shell.configured() if shell else {}).history)
+    location = location or location_of(settings.load(configured=configured_in_shell()).history)
     with _lock:
         history = next((history for history in _histories if history.location == location), None)
         if history is not None:
@@ -54,6 +54,12 @@ def current_history(location: str = "") -> NotebookHistory:
             if other is not _histories[-1]:
                 other.changed()  # it is no longer in use
         return _histories[-1]
+
+
+def configured_in_shell() -> Mapping[str, Any]:
+    """What ``%config`` has set, where a shell runs."""
+    shell = _shell()
+    return shell.configured() if shell else {}
 
 
 def location_of(setting: str) -> str:

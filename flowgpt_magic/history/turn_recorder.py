@@ -40,7 +40,7 @@ class TurnRecorder:
             error="",
             provider=request.target.provider,
             model=request.target.model,
-            system=request.chosen.system,
+            system=request.settings.system,
             parameters=request.shaping,
             request_key=request.key,
             usage=Usage(),

@@ -186,11 +186,10 @@ class FlowGPT(Magics):
             return self._ask(line, cell, self._names_inside(local_names))
         run, rest = found
         answer = run(self.state, rest)
-        troubles = self.state.notebook_history.take_notices()
         if isinstance(answer, Reply):  # which is shown already
-            show_answer(None, troubles)
+            show_answer(None, self.state.take_notices())
             return self._value(answer)
-        show_answer(answer, troubles)
+        show_answer(answer, self.state.notebook_history.take_notices())
         return None
 
     def _names_inside(self, local_names: dict[str, Any] | None) -> Mapping[str, Any] | None:

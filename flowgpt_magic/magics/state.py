@@ -12,13 +12,15 @@ from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.prompt.parameter_syntax import merged
 
 if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what they work with
-    from flowgpt_magic.conversation import Conversation
+    from flowgpt_magic.conversation import Conversation, Kind
     from flowgpt_magic.display.show import Extent
     from flowgpt_magic.history.notebook_history import NotebookHistory
     from flowgpt_magic.magics.ai_alias import AiAlias
     from flowgpt_magic.magics.nested_asyncio import Nesting
     from flowgpt_magic.replies.reply import Reply
+    from flowgpt_magic.replies.request import Request
     from flowgpt_magic.replies.schema import Schema
+    from flowgpt_magic.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Asked:
     attached: tuple[str, ...] = ()
     schema: str = ""
     switches: frozenset[str] = frozenset()
+    below: Callable[[int], str] | None = None  # see ``Typed``
 
     @classmethod
     def read(cls, prompt: str, given: Mapping[str, Any]) -> Asked:
@@ -52,6 +55,17 @@ class Asked:
             settings["cache"] = True
         return cls(prompt, settings, params, out, chat, attached, schema, switches)
 
+    def options(self, names: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of ``Conversation.ask``; a schema is one of ``names``, or in a file."""
+        from flowgpt_magic.prompt.compose import system_prompt
+
+        found: dict[str, Any] = {**self.settings, "params": self.params}
+        if "system" in found:
+            found["system"] = system_prompt(found["system"])
+        if self.schema:
+            found["schema"] = find_schema(self.schema, names)
+        return found
+
 
 SWITCHES = ("raw", "no-history", "append", "cache", "refresh", "dry-run", "next-cell", "no-stream", "quiet")
 
@@ -66,6 +80,7 @@ class ShellState:
         self.configured = configured
         self.names = names
         self._replies: list[Reply] = []
+        self._last: NotebookHistory | None = None  # where the last prompt is kept
         self._nesting: Nesting | None = None
         self._ai: AiAlias | None = None
         self.panels: dict[str, tuple[str, list[Any]]] = {}  # by the cell's id its last run, and the chat panels of it
@@ -83,63 +98,71 @@ class ShellState:
     @property
     def notebook_history(self) -> NotebookHistory:
         """Where this notebook's conversations are kept."""
+        return self._notebook_history(self._outside())
+
+    def _outside(self) -> Settings:
+        return settings.load(configured=self.configured())
+
+    def _notebook_history(self, outside: Settings) -> NotebookHistory:
         from flowgpt_magic.history.current import current_history, location_of
 
-        return current_history(location_of(settings.load(configured=self.configured()).history))
+        return current_history(location_of(outside.history))
 
-    def conversation(self, name: str = "") -> Conversation:
-        """The conversation of this name, or the one in use."""
+    def conversation(self, name: str = "", outside: Settings | None = None) -> Conversation:
+        """The conversation of this name, or the one in use; ``outside`` are the settings, where they are known."""
         from flowgpt_magic.conversation import Conversation
 
-        return Conversation(name or self.current, configured=self.configured, notebook_history=self.notebook_history)
+        notebook_history = self._notebook_history(outside or self._outside())
+        return Conversation(
+            name or notebook_history.current, configured=self.configured, notebook_history=notebook_history
+        )
 
-    def ask(self, asked: Asked, *, own_cell: bool, names: Mapping[str, object] | None = None) -> Reply | None:
+    def ask(
+        self,
+        asked: Asked,
+        kind: Kind = "ask",
+        number: int = -1,
+        *,
+        own_cell: bool = False,
+        names: Mapping[str, object] | None = None,
+    ) -> Reply | None:
         """Ask, and show the reply as it arrives; or show what would be sent, and send nothing.
 
-        ``names`` are what the prompt can refer to, by default the user's.
+        Args:
+            asked: The prompt with its options.
+            kind: How a prompt is asked again that was asked before, at the place of that turn.
+            number: That turn's.
+            own_cell: The reply is all that the cell shows.
+            names: What the prompt can refer to, by default the user's names.
         """
         from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.notebook import ipython
-        from flowgpt_magic.prompt.compose import compose, system_prompt
+        from flowgpt_magic.replies.request import Typed
 
-        conversation = self.conversation(asked.chat)
-        options = dict(asked.settings)
-        if "system" in options:
-            options["system"] = system_prompt(options["system"])
-        schema = find_schema(asked.schema, names or self.names) if asked.schema else None
-        chosen = conversation.settings(**options)
-        if schema is not None and "format" not in chosen.sources:
-            options["format"] = "json" if schema.composite else chosen.format
-        check_format(chosen.format)
-        switches = asked.switches
-        prompt = compose(
-            asked.prompt,
-            ipython.prompt_context(names),
-            raw="raw" in switches,
-            attached=asked.attached,
-            budget=chosen.attach_tokens,
-            with_images=bool(asked.attached) and conversation.takes_images(**options),
-        )
-        history = "no-history" not in switches
+        outside, switches = self._outside(), asked.switches
+        conversation = self.conversation(asked.chat, outside)
+        self._last = notebook_history = conversation.notebook_history
+        turn = None if kind == "ask" else conversation.turn(number)
+        typed = Typed(asked.prompt, asked.attached, "raw" in switches, asked.below)
+        prompt = typed if kind in ("ask", "edit") else None
+        options, context = asked.options(names or self.names), ipython.prompt_context(names)
+        request = conversation.prepare(prompt, options, turn, kind, context=context, outside=outside)
+        form, history = form_of(request), "no-history" not in switches
         if "dry-run" in switches:
             from flowgpt_magic.replies.dry_run import DryRun
 
-            preview = conversation.preview(prompt, history=history, schema=schema, params=asked.params, **options)
-            show_answer(DryRun(preview), self.notebook_history.take_notices())
+            preview = conversation.preview_prepared(request, history=history)
+            show_answer(DryRun(preview), notebook_history.take_notices())
             return None
-        reply = conversation.ask(
-            prompt,
-            append="append" in switches,
-            history=history,
-            refresh="refresh" in switches,
-            schema=schema,
-            params=asked.params,
-            **options,
-        )
+        if turn is None:
+            append, refresh = "append" in switches, "refresh" in switches
+            reply = conversation.ask_prepared(request, append=append, history=history, refresh=refresh)
+        else:
+            reply = conversation.send(request)
         if asked.out:
             self.names[asked.out] = reply
         extent: Extent = "nothing" if "quiet" in switches else "end" if "no-stream" in switches else "all"
-        self.show(reply, conversation, own_cell=own_cell, extent=extent, **options)
+        self.show(reply, form=form, images=request.settings.images, own_cell=own_cell, extent=extent)
         if "next-cell" in switches:
             self._put_below(reply)
         return reply
@@ -150,7 +173,7 @@ class ShellState:
         from flowgpt_magic.notebook import ipython
 
         code = "\n\n".join(block.rstrip() for block in reply.code_blocks)
-        cell_id = self.notebook_history.running_cell().cell_id
+        cell_id = (self._last or self.notebook_history).running_cell().cell_id
         if not code:
             sys.stderr.write("there is no code in the reply to put into the next cell\n")
         elif cell_id and self._below.get(cell_id) == code:
@@ -160,22 +183,25 @@ class ShellState:
         else:
             show_answer(f"to copy into a cell:\n\n{code}", [])
 
+    def take_notices(self) -> list[str]:
+        """What a person should know of where the last prompt is kept, and was not told yet, a line each."""
+        return [] if self._last is None else self._last.take_notices()
+
     def show(
         self,
         reply: Reply,
-        conversation: Conversation,
         *,
+        form: str = "markdown",
+        images: bool = False,
         own_cell: bool = False,
         extent: Extent = "all",
-        **options: Any,
     ) -> Reply:
         """Show a reply as it arrives; fails the cell if the reply failed or was stopped."""
         from flowgpt_magic.display import show
 
-        chosen = conversation.settings(**options)
         self._replies = [*(each for each in self._replies if not each.ended), reply]
         try:
-            show.show(reply, form=chosen.format, images=chosen.images, own_cell=own_cell, extent=extent)
+            show.show(reply, form=form, images=images, own_cell=own_cell, extent=extent)
         finally:  # one that an interrupt kept from being asked never ends
             self._replies = [each for each in self._replies if each is not reply]
         show.raise_ending(reply)
@@ -241,7 +267,11 @@ def find_schema(word: str, names: Mapping[str, Any]) -> Schema:
     return schema_of(found)
 
 
-def check_format(form: str) -> None:
-    """Raise ``OptionError`` for a format that no provider can give yet."""
-    if form == "image":
+def form_of(request: Request) -> str:
+    """How the reply is shown. Raises ``OptionError`` for a format that no provider can give yet."""
+    chosen, schema = request.settings, request.schema
+    if schema is not None and schema.composite and request.continues is None and "format" not in chosen.sources:
+        return "json"
+    if chosen.format == "image":
         raise OptionError("-f image: no installed provider makes images; -f markdown shows what it says")
+    return chosen.format

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flowgpt_magic.conversation import Kind
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.ipython import prompt_context, shell
@@ -18,10 +19,10 @@ from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.composer import COMMANDS, command_in, complete_attached, complete_input, prompt_in
 from flowgpt_magic.panel.output import ROOM, marked, transcript
 from flowgpt_magic.panel.protocol import Facts, fit
-from flowgpt_magic.panel.state import PanelError, PanelState, Typed
-from flowgpt_magic.prompt.compose import compose
+from flowgpt_magic.panel.state import PanelError, PanelState
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import redact
+from flowgpt_magic.replies.request import Typed
 from flowgpt_magic.transcripts import files
 
 AROUND = 40  # characters of a find before and behind it
@@ -47,8 +48,8 @@ def ask(panel: PanelState, request: Facts) -> Facts:
     if command is not None:
         return ACTIONS[command[0]](panel, command[1]) | {"command": command[0]}
     typed = Typed(prompt_in(text), _attached(request))
-    reply = panel.conversation.ask(_composed(panel, typed), cell=NO_CELL)
-    return {"turn": panel.follow(reply, typed)}
+    prepared = panel.conversation.prepare(typed, {}, context=prompt_context(with_running_cell=True))
+    return {"turn": panel.follow(panel.conversation.ask_prepared(prepared, cell=NO_CELL), prepared, typed)}
 
 
 def edit(panel: PanelState, request: Facts) -> Facts:
@@ -57,23 +58,28 @@ def edit(panel: PanelState, request: Facts) -> Facts:
     turn, text = panel.conversation.turn(number), value(request, "text", str)
     known = panel.typed.get(turn.turn_id)
     if known is None:  # its text is what was sent: braces in it are no references any more
-        return {"turn": panel.follow(panel.conversation.edit(number, text))}
+        return _again(panel, "edit", turn, text)
     typed = Typed(text, known.attached)
-    return {"turn": panel.follow(panel.conversation.edit(number, _composed(panel, typed)), typed)}
+    return _again(panel, "edit", turn, typed, typed)
 
 
 def retry(panel: PanelState, request: Facts) -> Facts:
     """Ask a prompt again; without a place the last one."""
     place = value(request, "place", int, -1)
     number = -1 if place < 0 else panel.number(place)
-    typed = panel.typed.get(panel.conversation.turn(number).turn_id)
-    return {"turn": panel.follow(panel.conversation.retry(number), typed)}
+    turn = panel.conversation.turn(number)
+    return _again(panel, "retry", turn, None, panel.typed.get(turn.turn_id))
 
 
 def continue_(panel: PanelState, _request: Facts) -> Facts:
     """Let the last reply go on."""
-    typed = panel.typed.get(panel.conversation.turn(-1).turn_id)
-    return {"turn": panel.follow(panel.conversation.continue_(), typed)}
+    turn = panel.conversation.turn(-1)
+    return _again(panel, "continue", turn, None, panel.typed.get(turn.turn_id))
+
+
+def _again(panel: PanelState, kind: Kind, turn: Turn, prompt: str | Typed | None, typed: Typed | None = None) -> Facts:
+    prepared = panel.conversation.prepare(prompt, {}, turn, kind, context=prompt_context(with_running_cell=True))
+    return {"turn": panel.follow(panel.conversation.send(prepared), prepared, typed)}
 
 
 def stop(panel: PanelState, _request: Facts) -> Facts:
@@ -83,14 +89,6 @@ def stop(panel: PanelState, _request: Facts) -> Facts:
 
 def _attached(request: Facts) -> tuple[str, ...]:
     return tuple(str(each) for each in value(request, "attached", list, []))
-
-
-def _composed(panel: PanelState, typed: Typed) -> str:
-    budget = panel.conversation.settings().attach_tokens
-    sees = bool(typed.attached) and panel.conversation.takes_images()
-    return compose(
-        typed.text, prompt_context(with_running_cell=True), attached=typed.attached, budget=budget, with_images=sees
-    )
 
 
 # Changing the conversation

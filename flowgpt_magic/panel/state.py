@@ -14,14 +14,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from flowgpt_magic import bridge
+from flowgpt_magic import bridge, settings
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.history.conversation_state import ConversationState
-from flowgpt_magic.history.current import current_history
+from flowgpt_magic.history.current import configured_in_shell, current_history, location_of
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.panel.model_choices import Choices
@@ -32,6 +31,8 @@ from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies.log import logger
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
+from flowgpt_magic.replies.request import Request, Typed
+from flowgpt_magic.settings import Settings
 from flowgpt_magic.text import cut
 
 RENDERED = 64  # turns whose HTML is kept, if none is longer than LONG characters
@@ -44,14 +45,6 @@ WAITING = 30.0  # seconds at most without a look, while none does
 
 class PanelError(FlowGptError):
     """What a page asks for cannot be done; the message says why, and what can be done."""
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A prompt as it was typed, before its references and attachments became text."""
-
-    text: str
-    attached: tuple[str, ...] = ()
 
 
 class PanelState:
@@ -85,10 +78,12 @@ class PanelState:
         self._closed = False
         self._awake: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._notebook_history = self._history_in_use()
+        self._shows_images = False
+        outside = self._outside()
+        self._notebook_history = self._history_in_use(outside)
         self._notebook_history.listeners.append(self._listen)
-        self._bind()
-        self._refresh()
+        self._bind(outside)
+        self._refresh(outside)
         self._running: Future[None] = bridge.worker().submit(self._run())
 
     # Which conversation
@@ -116,19 +111,24 @@ class PanelState:
             self._own = Conversation(name, configured=self._own._configured, notebook_history=self.notebook_history)
         self.refresh()
 
-    def _bind(self) -> None:
+    def _outside(self) -> Settings:
+        """The settings outside of the conversation, read now."""
+        return settings.load(configured=configured_in_shell()) if self._own is None else self._own.outside()
+
+    def _bind(self, outside: Settings) -> None:
         """Look for the conversation again: the notebook may use another one now, or another history."""
-        notebook_history = self._history_in_use()
+        notebook_history = self._history_in_use(outside)
         if notebook_history is not self._notebook_history:
             self._notebook_history.listeners.remove(self._listen)
             self._notebook_history = notebook_history
             notebook_history.listeners.append(self._listen)
         self._conversation = self._own or Conversation(notebook_history.current, notebook_history=notebook_history)
-        self._conversation._follow_setting()
+        self._conversation.follow_setting(outside)
         self._conversation_state = self._conversation._state
 
-    def _history_in_use(self) -> NotebookHistory:
-        return current_history() if self._own is None or self._own._fixed is None else self._own._fixed
+    def _history_in_use(self, outside: Settings) -> NotebookHistory:
+        fixed = None if self._own is None else self._own._fixed
+        return current_history(location_of(outside.history)) if fixed is None else fixed
 
     def _listen(self, _state: ConversationState | None) -> None:
         """Something has changed: take note, on whichever thread this is."""
@@ -141,13 +141,13 @@ class PanelState:
 
     # Asking
 
-    def follow(self, reply: Reply, typed: Typed | None = None) -> str:
-        """Read a reply to its end on the worker; returns the id of its turn."""
+    def follow(self, reply: Reply, request: Request, typed: Typed | None = None) -> str:
+        """Read the reply to ``request`` to its end on the worker; returns the id of its turn."""
         if typed is not None:
             self.typed[reply.turn_id] = typed
         reader = reply.open()
         bridge.worker().submit(self._read(reply, reader))
-        self.refresh()
+        self.refresh(request)
         return reply.turn_id
 
     def stop(self) -> int:
@@ -235,7 +235,7 @@ class PanelState:
         key = (turn.turn_id, turn.status)
         blocks = self._rendered.pop(key, None)
         if blocks is None:
-            blocks = list(blocks_of(turn.text, images=self._images()))
+            blocks = list(blocks_of(turn.text, images=self._shows_images))
         self._keep(turn, blocks)
         return blocks
 
@@ -246,26 +246,22 @@ class PanelState:
             while len(self._rendered) > RENDERED:
                 self._rendered.popitem(last=False)
 
-    def _images(self) -> bool:
-        with suppress(FlowGptError):  # said where it is asked
-            return self._conversation.settings().images
-        return False
-
     def _send(self, message: Facts) -> None:
         with self._sending:
             self._send_out(message)
 
-    def refresh(self) -> None:
-        """Tell the pages now what has changed."""
+    def refresh(self, request: Request | None = None) -> None:
+        """Tell the pages now what has changed; ``request`` is what was just asked, with the settings in force."""
         with self._lock:
             if not self._closed:
-                self._refresh()
+                self._refresh(None if request is None else settings.within(request.settings), request)
 
-    def _refresh(self) -> None:
+    def _refresh(self, outside: Settings | None = None, request: Request | None = None) -> None:
         self._told = False
         with suppress(FlowGptError):  # the settings do not say any more which history it is: it stays the one it was
-            self._bind()
-        self._show(self._truth())
+            outside = outside or self._outside()
+            self._bind(outside)
+        self._show(self._truth(outside, request))
         turns = self._turns()
         same = self._unchanged(turns)
         rows = [row(turn, self._versions(turn), self._status(turn)) for turn in turns[same:]]
@@ -297,7 +293,7 @@ class PanelState:
         for turn_id in arriving - self._streams.keys():
             reply = self._conversation_state.replies.get(turn_id)
             if reply is not None and pages:
-                self._streams[turn_id] = Stream(turn_id, reply, images=self._images())
+                self._streams[turn_id] = Stream(turn_id, reply, images=self._shows_images)
         for turn_id in self._streams.keys() - arriving:
             stream = self._streams.pop(turn_id)
             ended = next((turn for turn in turns if turn.turn_id == turn_id), None)
@@ -308,7 +304,7 @@ class PanelState:
                 self._grow([change] if change else [], end=told)
         return arriving
 
-    def _truth(self) -> Facts:
+    def _truth(self, outside: Settings | None, request: Request | None) -> Facts:
         """What is true of the conversation, for the widget's traits."""
         replies = list(self._conversation_state.replies.values())
         arriving = any(isinstance(reply, Reply) and not reply.ended for reply in replies)
@@ -318,9 +314,14 @@ class PanelState:
         told |= {"conversation_id": record.conversation_id}
         told |= {"status": "streaming" if arriving else ""}
         try:
-            chosen = self._conversation.settings()
+            if request is not None and request.spot.kind == "ask":
+                chosen, target = request.settings, request.target
+            else:
+                chosen, target = self._conversation.settings(outside), None
+            self._shows_images = chosen.images
             told |= {"system": fit(chosen.system), "temperature": chosen.temperature}
-            return told | {"model": fit(redact(str(models.find_model(chosen.model)))), "trouble": ""}
+            name = str(target or models.find_model(chosen.model))
+            return told | {"model": fit(redact(name)), "trouble": ""}
         except FlowGptError as error:
             return told | {"model": "", "trouble": cut(redact(str(error)), 500)}
 

@@ -132,13 +132,13 @@ def merged(alias: Alias) -> Alias:
     return _merged(alias, load())
 
 
-def to_options(alias: Alias, *, need_key: bool = True) -> dict[str, Any]:
-    """The settings that a prompt is asked with under this alias; a key is read now.
+def to_options(alias: Alias, *, need_key: bool = True, known: Mapping[str, Alias] | None = None) -> dict[str, Any]:
+    """The settings that a prompt is asked with under this alias; a key is read now. ``known`` are all aliases.
 
     A server that an alias names gets the alias's key or none, never one that is set for another one. Raises
     ``MissingKeyError`` where the key is not there, unless it is not needed, and ``AliasError`` for a circle.
     """
-    alias = merged(alias)
+    alias = merged(alias) if known is None else _merged(alias, known)
     found: dict[str, Any] = {"model": alias.target}
     if alias.system:
         found["system"] = alias.system
@@ -180,7 +180,7 @@ def apply(chosen: settings.Settings, *, need_key: bool = True) -> settings.Setti
     known = load() if may_be_alias(name) else {}
     if name not in known:
         return chosen
-    implied, rank = to_options(known[name], need_key=need_key), chosen.ranks.get("model", -1)
+    implied, rank = to_options(known[name], need_key=need_key, known=known), chosen.ranks.get("model", -1)
     source = f"alias {name}"
     tables = {table: implied.pop(table, {}) for table in TABLES}
     own = {each: value for each, value in tables["params"].items() if each in settings.TABLE}

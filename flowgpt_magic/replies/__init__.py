@@ -8,6 +8,7 @@ __all__ = [
     "reader",
     "reply",
     "request",
+    "resolved",
     "retry",
     "schema",
     "send",

@@ -94,7 +94,7 @@ def _secrets(request: Request) -> set[str]:
     """The keys, tokens and passwords of this request."""
     given = request.parameters
     secret = {name: value for name, value in given.items() if name not in without_secrets(given)}
-    secret |= {name: getattr(request.chosen, name) for name in TABLE if TABLE[name].metadata["secret"]}
+    secret |= {name: getattr(request.settings, name) for name in TABLE if TABLE[name].metadata["secret"]}
     found = {str(value) for value in secret.values() if value}
     for value in list(found):
         with suppress(ValueError):  # no URL

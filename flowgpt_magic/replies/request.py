@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptError, OptionError, PromptError, closest
-from flowgpt_magic.messages import Message, Turn, said
+from flowgpt_magic.messages import ComposedPrompt, Message, Turn, said
 from flowgpt_magic.messages.content_parts import prompt_of_message, read_messages
 from flowgpt_magic.notebook.place import NO_CELL, Cell
+from flowgpt_magic.prompt.compose import PromptContext, compose
 from flowgpt_magic.prompt.images import image_url
 from flowgpt_magic.providers.registry import Target, parameter_names
+from flowgpt_magic.replies.resolved import Resolved
 from flowgpt_magic.replies.schema import Schema
-from flowgpt_magic.settings import extra_headers
-from flowgpt_magic.settings.parameters import BODY, PROTECTED, fields, origins, plain, without
+from flowgpt_magic.settings import Settings, extra_headers
+from flowgpt_magic.settings.parameters import BODY, PROTECTED, fields, plain
 from flowgpt_magic.text import counted
 
 Prompt = str | Sequence[Mapping[str, Any]]
@@ -96,26 +98,67 @@ def read_prompt(given: Prompt) -> tuple[list[Message] | None, str]:
 
 
 @dataclass(frozen=True)
+class Typed:
+    """A prompt as a person typed it; what it refers to and what is ``attached`` is put in when it is prepared.
+
+    A ``raw`` one has no references. ``below`` gives further text that has room in a number of tokens.
+    """
+
+    text: str
+    attached: tuple[str, ...] = ()
+    raw: bool = False
+    below: Callable[[int], str] | None = None
+
+    def composed(self, context: PromptContext, resolved: Resolved) -> ComposedPrompt:
+        """The prompt as it is sent to whom ``resolved`` names. Raises ``AttachmentError``."""
+        budget = resolved.settings.attach_tokens
+        return compose(
+            self.text if self.below is None else f"{self.text}\n\n{self.below(budget)}",
+            context,
+            raw=self.raw,
+            attached=self.attached,
+            budget=budget,
+            with_images=bool(self.attached) and resolved.takes_images,
+        )
+
+
+@dataclass(frozen=True)
 class Request:
-    """What is asked, of whom, and where the turn will stand."""
+    """What is asked, of whom, and where the turn will stand.
+
+    Once it is known what goes before it, it has ``messages`` and a ``key`` too.
+    """
 
     prompt: str
-    target: Target
-    chosen: settings.Settings
-    messages: list[Message]
-    key: str
-    spot: Position
+    resolved: Resolved
+    spot: Position = Position()
     earlier: Sequence[Message] | None = None  # what is sent in place of the turns before
     schema: Schema | None = None
     images: Sequence[str] = ()
-    begins_with: str = ""
+    continues: Turn | None = None  # whose reply is gone on with
+    messages: list[Message] = field(default_factory=list)
+    key: str = ""
     left_out: int = 0
-    typed: frozenset[str] = frozenset()  # the fields that were given for this very prompt
+
+    @property
+    def target(self) -> Target:
+        """Who is asked."""
+        return self.resolved.target
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.resolved.settings
 
     @property
     def parameters(self) -> dict[str, Any]:
         """What the provider is called with besides model and messages."""
-        return parameters(self.target, self.chosen)
+        return self.resolved.parameters
+
+    @property
+    def begins_with(self) -> str:
+        """What the reply has before anything comes."""
+        return self.continues.text if self.continues else ""
 
     @property
     def native(self) -> bool:
@@ -133,7 +176,7 @@ class Request:
         return found
 
 
-def turns_to_send(chosen: settings.Settings, before: Sequence[Turn]) -> tuple[list[Turn], int]:
+def turns_to_send(chosen: Settings, before: Sequence[Turn]) -> tuple[list[Turn], int]:
     """The turns before that are sent along, and how many did not fit and are left out.
 
     Turns are left out whole and from the oldest on, where ``history_tokens`` limits them.
@@ -155,9 +198,9 @@ def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
     """System prompt, the turns or messages before, and the prompt."""
     before = [each for turn in turns for each in turn.messages] if request.earlier is None else list(request.earlier)
     own_system = any(message["role"] == "system" for message in before)
-    words = request.chosen.system
+    words = request.settings.system
     system: list[Message] = [{"role": "system", "content": words}] if words.strip() else []
-    if not request.target.provider_class.supports_images:
+    if not request.resolved.takes_images:
         before = [_without_images(message) for message in before]
     return [*([] if own_system else system), *before, said(request.prompt, request.images)]
 
@@ -186,31 +229,6 @@ def read_images(
     if not takes and (found or any(message.get("images") for message in earlier or ())):
         raise OptionError(f"{target.provider} takes no images: ask a provider that does, or leave them out")
     return [image_url(each) for each in found]
-
-
-def parameters(target: Target, chosen: settings.Settings) -> dict[str, Any]:
-    """What a provider is called with besides model and messages: what is set, of what it takes."""
-    found: dict[str, Any] = {name: getattr(chosen, name) for name in target.provider_class.settings}
-    if chosen.proxy:
-        found["proxy"] = chosen.proxy
-    if chosen.temperature is not None:
-        found["temperature"] = chosen.temperature
-    if not chosen.params and "max_tokens" not in chosen.sources:
-        return found
-    taken = parameter_names(target)
-    if "max_tokens" in chosen.sources and "max_tokens" in taken:
-        found["max_tokens"] = chosen.max_tokens
-    found |= {name: value for name, value in (chosen.params or {}).items() if name in taken}
-    return _nearest(found, chosen)
-
-
-def _nearest(found: Mapping[str, Any], chosen: settings.Settings) -> dict[str, Any]:
-    """``found`` with each field once, where one is a setting and stands in ``extra_body`` too."""
-    body, places = found.get(BODY) or {}, origins(chosen.layers.get("params", ()))
-    twice = [name for name in body if name in found and name in settings.TABLE]
-    nearer = {name for name in twice if chosen.ranks.get(name, -1) > places[f"{BODY}.{name}"].rank}
-    lower = {name: value for name, value in found.items() if name not in twice or name in nearer}
-    return {**lower, BODY: without(body, nearer)} if twice else dict(found)
 
 
 def told_apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -282,7 +300,7 @@ def request_key(request: Request, turns: Sequence[Turn], shaping: Mapping[str, A
 
     ``shaping`` is that of the request, where it is known already.
     """
-    system = request.chosen.system if request.chosen.system.strip() else ""
+    system = request.settings.system if request.settings.system.strip() else ""
     words = [system, *(turn.digest for turn in turns), request.prompt, *request.images]
     # Which key it was asked with changes nothing of the answer, by whatever name a turn knows it.
     given = request.shaping if shaping is None else shaping

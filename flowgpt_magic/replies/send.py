@@ -24,7 +24,7 @@ TriedChunks = AsyncGenerator[str | Usage | Extras | Waiting, None]
 
 def asked(request: Request, watch: Watch) -> Chunks:
     """The chunks of the reply to ``request``: asked again where that may help, checked by its schema."""
-    chosen, provider = request.chosen, request.target.provider_class
+    chosen, provider = request.settings, request.target.provider_class
     listens = "read_timeout" in provider.settings
     silence = None if listens or "read_timeout" not in chosen.sources else chosen.read_timeout
 
@@ -80,7 +80,7 @@ def reply_to(
     watch = Watch(request, conversation_id)
 
     def source() -> Chunks:
-        if request.chosen.cache:
+        if request.settings.cache:
             return replays.answer(reply, request.key, lambda: asked(request, watch), refresh=refresh)
         return asked(request, watch)
 
@@ -95,5 +95,5 @@ def reply_to(
     )
     if request.left_out:
         reply.left_out = request.left_out
-        reply.notices.append(LeftOut(request.left_out, f"history_tokens = {request.chosen.history_tokens}"))
+        reply.notices.append(LeftOut(request.left_out, f"history_tokens = {request.settings.history_tokens}"))
     return reply

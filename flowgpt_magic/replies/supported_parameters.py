@@ -32,7 +32,7 @@ async def fitting(ask: Callable[[Mapping[str, Any]], Chunks], given: Mapping[str
     for name, source in _not_taken(request):
         if known.first_time("not taken", request.target.provider, name):
             notice(f"{name} (from {source}) was left out: {request.target.provider} takes no such parameter")
-    refused = known.known(place, fields(given), request.typed)
+    refused = known.known(place, fields(given), request.resolved.typed)
     sent = without(given, refused) if refused else given
     while True:
         begun = False
@@ -46,7 +46,7 @@ async def fitting(ask: Callable[[Mapping[str, Any]], Chunks], given: Mapping[str
             name = _given_as(error.parameter, sent)
             if begun or name not in fields(sent) or name in KEPT:
                 raise
-            if name in request.typed:
+            if name in request.resolved.typed:
                 raise _advised(error, name) from None
             if known.learn(place, name, fields(sent)[name], str(error)):
                 notice(f"{name} ({_source(name, request)}) was left out, because the model refuses it: {error}")
@@ -65,9 +65,9 @@ def _given_as(name: str, sent: Mapping[str, Any]) -> str:
 
 def _not_taken(request: Request) -> Iterator[tuple[str, str]]:
     """The parameters from the settings that the provider has none of, and where each comes from."""
-    params = request.chosen.params or {}
+    params = request.settings.params or {}
     if params:
-        taken, places = registry.parameter_names(request.target), origins(request.chosen.layers.get("params", ()))
+        taken, places = registry.parameter_names(request.target), origins(request.settings.layers.get("params", ()))
         yield from (
             (name, places[name].source) for name, each in params.items() if name not in taken and each is not None
         )
@@ -75,9 +75,9 @@ def _not_taken(request: Request) -> Iterator[tuple[str, str]]:
 
 def _source(name: str, request: Request) -> str:
     """Where the parameter comes from, as a notice says it."""
-    places = origins(request.chosen.layers.get("params", ()))
+    places = origins(request.settings.layers.get("params", ()))
     found = places.get(name) or places.get(f"{BODY}.{name}")
-    source = found.source if found else request.chosen.sources.get(name, "")
+    source = found.source if found else request.settings.sources.get(name, "")
     return f"from {source}" if source and source != "option" else "as it was asked before"
 
 

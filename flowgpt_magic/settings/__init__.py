@@ -30,6 +30,7 @@ from flowgpt_magic.settings.settings import (
     variable,
     whole_number,
     with_tables,
+    within,
 )
 
 __all__ = [
@@ -62,4 +63,5 @@ __all__ = [
     "variable",
     "whole_number",
     "with_tables",
+    "within",
 ]

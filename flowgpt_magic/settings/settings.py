@@ -174,12 +174,27 @@ class Project:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """What is set outside of conversations and calls, as it was read.
+
+    ``places`` are the settings file, the project's, the environment and ``%config`` with what they set. ``server`` is
+    the variable that OpenAI's clients are told their server by, with its value, and ``has_key`` says whether
+    ``OPENAI_API_KEY`` is set.
+    """
+
+    places: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=(), repr=False)
+    project: Project = Project()
+    server: tuple[str, str] = field(default=("", ""), repr=False)
+    has_key: bool = False
+
+
+@dataclass(frozen=True)
 class Settings:
     """The values in force.
 
     ``sources`` says for each name where its value came from, and ``ranks`` how far up that is: where two places set a
     value, the one with the higher number is in force. ``layers`` are what each place gives of a table, by the name of
-    the setting.
+    the setting. ``outside`` is what was read, for ``within``.
     """
 
     model: str = setting("", _text, "who answers: provider:model, a provider, a model or an alias")
@@ -250,6 +265,7 @@ class Settings:
     ranks: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
     layers: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict, compare=False, repr=False)
     project: Project = field(default=Project(), compare=False, repr=False)
+    outside: Outside = field(default=Outside(), compare=False, repr=False)
 
     def __repr__(self) -> str:
         from flowgpt_magic.redaction import redacted_repr  # its patterns take a while to compile
@@ -407,20 +423,37 @@ def load(
     value a setting cannot have, a name there is no setting of, and what is not a project's to set.
     """
     file, project = path or settings_file(), project_file()
-    environment = {name: environ[variable(name)] for name in TABLE if variable(name) in environ}
     table = _project_values(project) if project else {}
-    layers: list[tuple[str, Mapping[str, Any]]] = [
+    places = (
         (str(file), _file_values(file)),
         (str(project), {name: value for name, value in table.items() if name not in NOT_A_PROJECTS}),
-        ("environment", environment),
+        ("environment", {name: environ[variable(name)] for name in TABLE if variable(name) in environ}),
         ("%config", configured or {}),
-        ("this conversation", conversation or {}),
-        ("option", options or {}),
-    ]
+    )
+    server = _openai_server(environ)
+    address, has_key = environ.get(server, "").strip(), bool(environ.get(OPENAI_KEY))
+    outside = Outside(places, _of_project(str(project), table), (server, address), has_key)
+    return _in_force(outside, conversation or {}, options or {})
+
+
+def within(
+    chosen: Settings, *, conversation: Mapping[str, Any] | None = None, options: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings in force for a conversation and a call, where ``chosen`` has been read before.
+
+    Of ``chosen`` only what is set outside of conversations and calls counts; it is not read again. Raises as ``load``.
+    """
+    return _in_force(chosen.outside, conversation or {}, options or {})
+
+
+def _in_force(outside: Outside, conversation: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
+    layers = (*outside.places, ("this conversation", conversation), ("option", options))
     labelled = [(source, _spread(source, layer)) for source, layer in layers]
-    named = "" if any(layer.get("openai_base_url") for _, layer in labelled) else _openai_server(environ)
+    named, address = outside.server
+    if any(layer.get(SERVER) for _, layer in labelled):
+        named = ""
     if named:
-        dict(labelled)["environment"]["openai_base_url"] = environ[named].strip()
+        dict(labelled)["environment"][SERVER] = address
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     ranks: dict[str, float] = {}
@@ -429,7 +462,7 @@ def load(
         for name, value in layer.items():
             if value is None:
                 continue
-            own = named if named and name == "openai_base_url" else variable(name)
+            own = named if named and name == SERVER else variable(name)
             label = f"environment variable {own}" if source == "environment" else source
             values[name] = check(name, value, label)
             sources[name], ranks[name] = label, rank
@@ -440,11 +473,11 @@ def load(
         del values[key], ranks[key]
         sources[key] = f"default; {sources[key]} has one for another server"
     if named:
-        del ranks["openai_base_url"]  # the address that an alias has comes before it
-        if "openai_key" not in values and environ.get(OPENAI_KEY):
-            values["openai_key"], sources["openai_key"] = OPENAI_KEY, sources["openai_base_url"]
-    of_project = _of_project(str(project), table)
-    return with_tables(Settings(**values, sources=sources, ranks=ranks, layers=tables, project=of_project))
+        del ranks[SERVER]  # the address that an alias has comes before it
+        if "openai_key" not in values and outside.has_key:
+            values["openai_key"], sources["openai_key"] = OPENAI_KEY, sources[SERVER]
+    about: dict[str, Any] = {"sources": sources, "ranks": ranks, "layers": tables}
+    return with_tables(Settings(**values, **about, project=outside.project, outside=outside))
 
 
 def _of_project(path: str, table: Mapping[str, Any]) -> Project:

@@ -38,9 +38,8 @@ from flowgpt_magic.providers import flowgpt, openai_compatible
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.tls import TlsFiles
 from flowgpt_magic.providers.openai import servers as openai_servers
-from flowgpt_magic.replies import request as requests
+from flowgpt_magic.replies import resolved, tracing
 from flowgpt_magic.replies import retry as attempts
-from flowgpt_magic.replies import tracing
 from tests import servers
 from tests.batches import Asked, batch_of, end, kernel
 
@@ -470,7 +469,7 @@ def test_a_refusal_among_a_crowd_of_replies_leaves_as_many_under_way():
 WHOLE = b'data: {"choices": [{"index": 0, "delta": {"content": "yes"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
 COMMON = [  # what all requests of a batch have in common, by the function that works it out
     *((flowgpt, "load"), (openai_compatible, "load"), (http, "check_base_url"), (http, "reach"), (http, "_session")),
-    *((requests, "parameters"), (openai_servers.Server, "read_key"), (openai_servers.Server, "route")),
+    *((resolved, "parameters"), (openai_servers.Server, "read_key"), (openai_servers.Server, "route")),
     *((openai_compatible, "headers"), (TlsFiles, "context")),
 ]
 

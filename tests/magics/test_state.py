@@ -44,9 +44,9 @@ def test_a_reply_is_shown_and_a_failed_one_fails_the_cell(state, capsys):
     good, bad = (conversation.ask(prompt, cell=NO_CELL) for prompt in ("hello there", "two words"))
     bad._source = lambda: Echo.create_async_generator("words", bad.messages, fail_after=1)
 
-    assert state.show(good, conversation) is good
+    assert state.show(good) is good
     with pytest.raises(ProviderError):
-        state.show(bad, conversation)
+        state.show(bad)
 
     shown = capsys.readouterr().out
     assert "hello there\n[echo:words" in shown

@@ -9,7 +9,6 @@ import sys
 
 import pytest
 
-from flowgpt_magic import conversation
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import (
     FlowGptError,
@@ -21,7 +20,7 @@ from flowgpt_magic.errors import (
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.registry import Target
-from flowgpt_magic.replies import log
+from flowgpt_magic.replies import log, resolved
 from tests.servers import closed_port, line, replying, serving
 
 KEY = "sk-0123456789abcdef"
@@ -51,7 +50,7 @@ def failing(monkeypatch):
 
         members = {"create_async_generator": classmethod(answer), "default_model": "m"}
         made = type("Failing", (AsyncGeneratorProvider, ProviderModelMixin), members)
-        monkeypatch.setattr(conversation, "find_model", lambda _name: Target("failing", made, "m"))
+        monkeypatch.setattr(resolved, "find_target", lambda _name, _others: Target("failing", made, "m"))
 
     return install
 

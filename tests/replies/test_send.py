@@ -71,12 +71,10 @@ def parrot(monkeypatch) -> type[Parrot]:
     kinds = {"": Parrot, "parrot:grey": Parrot, "native": Native, "native:grey": Native}
     monkeypatch.setattr(Parrot, "says", [])
     monkeypatch.setattr(Parrot, "asked", [])
-    for module in ("conversation", "providers.aliases"):
-        monkeypatch.setattr(
-            f"flowgpt_magic.{module}.find_model",
-            lambda name, *_: Target(name.partition(":")[0] or "parrot", kinds[name], "grey"),
-            raising=False,
-        )
+    monkeypatch.setattr(
+        "flowgpt_magic.replies.resolved.find_target",
+        lambda name, _others: Target(name.partition(":")[0] or "parrot", kinds[name], "grey"),
+    )
     return Parrot
 
 
@@ -460,7 +458,7 @@ class TestImages:
     def seeing(self, parrot, monkeypatch) -> type[Parrot]:
         kinds = {"": Seeing, "parrot:grey": Seeing, "blind": Parrot}
         monkeypatch.setattr(
-            "flowgpt_magic.conversation.find_model", lambda name, *_: Target("parrot", kinds[name], "grey")
+            "flowgpt_magic.replies.resolved.find_target", lambda name, _others: Target("parrot", kinds[name], "grey")
         )
         return parrot
 

@@ -16,13 +16,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from flowgpt_magic import bridge, conversation
+from flowgpt_magic import bridge
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ProviderConnectionError, ProviderError, RateLimitError
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.registry import Target
-from flowgpt_magic.replies import tracing
+from flowgpt_magic.replies import resolved, tracing
 from tests.servers import CHUNKED, answering, framed, line, replying, serving, stalling, whole
 
 
@@ -73,7 +73,7 @@ def provider(monkeypatch):
     def install(method, **attributes):
         members = {"create_async_generator": classmethod(method), "default_model": "m", **attributes}
         made = type("Given", (AsyncGeneratorProvider, ProviderModelMixin), members)
-        monkeypatch.setattr(conversation, "find_model", lambda _name: Target("given", made, "m"))
+        monkeypatch.setattr(resolved, "find_target", lambda _name, _others: Target("given", made, "m"))
 
     return install
 

@@ -231,10 +231,9 @@ def _ask(state: ShellState, show: Callable[[int], str], prompt: str, read: magic
     """Ask about what ``show`` gives for a budget in tokens, with the words and the options of the line."""
     from flowgpt_magic.magics.state import Asked
 
-    asked = Asked.read("", {name: value for name, value in read.options.items() if name != "help"})
-    code = show(state.conversation(asked.chat).settings().attach_tokens)
-    whole = "\n\n".join(filter(None, [prompt, read.prompt, code]))
-    return state.ask(replace(asked, prompt=whole, switches=asked.switches | {"raw"}), own_cell=False)
+    given = {name: value for name, value in read.options.items() if name != "help"}
+    asked = Asked.read("\n\n".join(filter(None, [prompt, read.prompt])), {**given, "raw": True})
+    return state.ask(replace(asked, below=show))
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {"fix": fix, "error": fix, "explain": explain}

@@ -131,51 +131,26 @@ def retry(state: ShellState, rest: str) -> Shown:
     read = magic_line.read_line(rest, models.is_model_name)
     if read.prompt:
         raise OptionError(f"%flowgpt retry takes options only; {magic_line.SEND_INSTEAD}")
-    out = read.options.pop("out", None)
-    if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format"}):
+    if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format", "out"}):
         raise OptionError(f"%flowgpt retry does not take --{refused[0]}: -m, -t, -s, -f and -o")
-    conversation = state.conversation()
-    reply = conversation.retry(**read.options)
-    if out:
-        state.names[out] = reply
-    return state.show(reply, conversation, **read.options)
+    return state.ask(Asked.read("", read.options), "retry")
 
 
 @subcommand("Ask something else in the place of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``.")
 def edit(state: ShellState, rest: str) -> Shown:
-    from flowgpt_magic.notebook import ipython
-    from flowgpt_magic.prompt.compose import compose, system_prompt
-
     line, _newline, body = rest.partition("\n")
     number, _space, typed = line.partition(" ")
     place, read = _number("edit", number), magic_line.read_line(typed.strip(), lambda _word: False)
     if refused := sorted(read.options.keys() - EDITING):
         raise OptionError(f"%flowgpt edit does not take --{refused[0]}; it takes {', '.join(sorted(EDITING))}")
-    asked = Asked.read("\n".join(filter(None, [read.prompt, body])).strip("\n"), read.options)
-    given = dict(asked.settings)
-    if "system" in given:
-        given["system"] = system_prompt(given["system"])
-    conversation = state.conversation()
-    budget = conversation.settings(**given).attach_tokens
-    prompt = compose(
-        asked.prompt,
-        ipython.prompt_context(),
-        raw="raw" in asked.switches,
-        attached=asked.attached,
-        budget=budget,
-        with_images=bool(asked.attached) and conversation.takes_images(**given),
-    )
-    reply = conversation.edit(place, prompt, params=asked.params, **given)
-    if asked.out:
-        state.names[asked.out] = reply
-    return state.show(reply, conversation, **given)
+    prompt = "\n".join(filter(None, [read.prompt, body])).strip("\n")
+    return state.ask(Asked.read(prompt, read.options), "edit", place)
 
 
 @subcommand("Let the last reply go on.")
 def continue_(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("continue", rest)
-    conversation = state.conversation()
-    return state.show(conversation.continue_(), conversation)
+    return state.ask(Asked.read("", {}), "continue")
 
 
 @subcommand("A new conversation that begins with the turns so far, or with the first N: ``branch NAME [N]``.")
