@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -18,6 +20,7 @@ from flowgpt_magic.notebook.place import place_of
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.registry import Target
 
+LIMIT = 60  # seconds after which something has not happened; none waits as long
 Answer = Callable[[str], AsyncGenerator[str | Usage, None]]
 
 
@@ -50,6 +53,18 @@ def provider_of(answer: Answer, asked: Asked) -> type[Any]:
                 asked.open -= 1
 
     return Told
+
+
+def when(happened: Callable[[], object], act: Callable[[], object]) -> None:
+    """Act on another thread as soon as this has happened."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + LIMIT
+        while not happened() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        act()
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 async def echo(prompt: str) -> AsyncGenerator[str | Usage, None]:

@@ -546,6 +546,12 @@ class TestWhatIsLeftOut:
         assert sum(tokens[len(lengths) - kept :]) <= limit
         assert kept == len(turns) or sum(tokens[len(lengths) - kept - 1 :]) > limit
 
+    def test_turns_that_fill_the_limit_to_the_last_token_are_sent(self):
+        turns = [turn_record(CONVERSATION, prompt="p", text="x" * 40) for _ in range(3)]
+
+        assert turns_to_send(load({"history_tokens": 2 * turns[0].tokens}), turns) == (turns[1:], 1)
+        assert turns_to_send(load({"history_tokens": 2 * turns[0].tokens - 1}), turns) == (turns[2:], 2)
+
     def test_of_chinese_as_many_tokens_are_sent_as_of_english(self, conversation):
         for _ in range(3):
             list(conversation.ask("好" * 40))
@@ -561,6 +567,18 @@ class TestWhatIsLeftOut:
         reply._source = shortening
 
         assert (reply.text, reply.left_out, conversation.turns[-1].left_out) == ("short", 4, 4)
+
+    def test_what_the_provider_left_out_comes_on_top_of_what_was_not_sent(self, conversation):
+        async def shortening():
+            notice(LeftOut(4, "the model sees 256 tokens"))
+            yield "short"
+
+        for letter in "abc":
+            list(conversation.ask(letter * 40))
+        reply = conversation.ask("last", history_tokens=45)
+        reply._source = shortening
+
+        assert (reply.text, reply.left_out, conversation.turns[-1].left_out) == ("short", 6, 6)
 
 
 class TestSettingsOfItsOwn:

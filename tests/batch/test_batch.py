@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import threading
 
@@ -23,7 +22,8 @@ from flowgpt_magic.errors import (
     SettingError,
 )
 from flowgpt_magic.history.current import current_history, streaming_replies
-from tests.batches import Asked, batch_of, end, kernel
+from tests import processes
+from tests.batches import LIMIT, Asked, batch_of, end, kernel, when
 
 
 @pytest.fixture
@@ -414,7 +414,7 @@ def test_leaving_a_loop_stops_what_is_under_way_and_keeps_what_is_done():
 def test_cancel_stops_it_from_another_thread_though_no_chunk_has_come():
     asked = Asked()
     batch = batch_of([str(n) for n in range(10)], wait_for_ever, asked=asked, concurrency=2)
-    threading.Timer(0.05, batch.cancel).start()
+    when(lambda: len(asked.prompts) == 2, batch.cancel)
 
     batch.read()
 
@@ -423,25 +423,27 @@ def test_cancel_stops_it_from_another_thread_though_no_chunk_has_come():
 
 
 def test_what_was_stopped_closes_its_connection():
-    asked, closed = Asked(), threading.Event()
+    begun, closed = threading.Event(), threading.Event()
 
     async def answer(prompt):
         try:
             yield "begun"
+            begun.set()
             await asyncio.Event().wait()
         finally:
             closed.set()
 
-    batch = batch_of(["one"], answer, asked=asked)
-    threading.Timer(0.05, batch.cancel).start()
+    batch = batch_of(["one"], answer)
+    when(begun.is_set, batch.cancel)
     batch.read()
 
-    assert closed.wait(5)
+    assert closed.wait(LIMIT)
 
 
 def test_what_waits_for_its_turn_was_not_asked():
-    batch = batch_of(["one", "two", "three"], wait_for_ever, per_minute=1)
-    threading.Timer(0.05, batch.cancel).start()
+    asked = Asked()
+    batch = batch_of(["one", "two", "three"], wait_for_ever, asked=asked, per_minute=1)
+    when(lambda: asked.prompts, batch.cancel)
     batch.read()
 
     assert [result.status for result in batch.results] == ["cancelled", None, None]
@@ -449,7 +451,7 @@ def test_what_waits_for_its_turn_was_not_asked():
 
 def test_whatever_stops_replies_stops_a_batch_too(chat):
     batch = chat.map(["one"], params={"pace": 3600})
-    threading.Timer(0.05, lambda: [each.cancel() for each in streaming_replies()]).start()
+    when(streaming_replies, lambda: [each.cancel() for each in streaming_replies()])
     batch.read()
 
     assert (batch.status, streaming_replies()) == ("cancelled", [])
@@ -497,12 +499,14 @@ def test_an_interrupt_returns_though_the_loop_is_busy():
 
     async def answer(prompt):
         signal.raise_signal(signal.SIGINT)
-        over.wait(10)  # a provider that blocks the loop of everybody
+        over.wait(LIMIT)  # a provider that blocks the loop of everybody
         yield prompt
 
-    with pytest.raises(ReplyInterrupted):
-        batch_of(["one"], answer).read()
-    over.set()
+    try:
+        with pytest.raises(ReplyInterrupted):
+            batch_of(["one"], answer).read()
+    finally:
+        over.set()
 
 
 async def test_a_reader_that_is_cancelled_stops_the_batch():
@@ -561,13 +565,15 @@ def test_after_a_restart_only_what_is_missing_is_asked(tmp_path):
 
 
 PROGRAM = """
-import sys
+import os, signal, sqlite3, sys, time
 from flowgpt_magic import map_prompts
-for result in map_prompts((f"prompt {n}" for n in range(int(sys.argv[1])))):
+count = int(sys.argv[1])
+for result in map_prompts((f"prompt {n}" for n in range(count))):
     print(result.text, result.replayed, flush=True)
     if len(sys.argv) > 2:
-        import os, signal, time
-        time.sleep(0.5)  # what has ended is saved within a quarter of a second
+        file = sqlite3.connect(os.environ["FLOWGPT_HISTORY"])  # what has ended is saved without being asked for
+        while file.execute("SELECT count(*) FROM turns WHERE status = 'complete'").fetchone() < (count,):
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -576,10 +582,7 @@ def test_a_program_that_was_killed_goes_on_where_it_was_when_it_is_run_again(tmp
     env = {**os.environ, "FLOWGPT_HISTORY": str(tmp_path / "history.sqlite3"), "FLOWGPT_MODEL": "echo"}
 
     def run(*words: str) -> list[str]:
-        ended = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, timeout=60, check=False, env=env
-        )
-        return ended.stdout.splitlines()
+        return processes.run([sys.executable, "-c", PROGRAM, *words], env=env).stdout.splitlines()
 
     killed, again = run("10", "kill"), run("12")
 

@@ -141,6 +141,13 @@ def test_a_reset_at_an_unknown_time_or_far_away_is_not_waited_for(clock, seconds
     assert (concurrency.limit, concurrency.held_for) == (64, 0)
 
 
+def test_a_reset_after_the_longest_wait_is_waited_for(clock):
+    concurrency = Concurrency(64, clock=clock)
+    concurrency.told("requests", 0, LONGEST_WAIT)
+
+    assert concurrency.held_for >= LONGEST_WAIT
+
+
 @given(
     st.integers(1, 100),
     st.lists(

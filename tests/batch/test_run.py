@@ -41,7 +41,7 @@ from flowgpt_magic.providers.openai import servers as openai_servers
 from flowgpt_magic.replies import resolved, tracing
 from flowgpt_magic.replies import retry as attempts
 from tests import servers
-from tests.batches import Asked, batch_of, end, kernel
+from tests.batches import Asked, batch_of, end, kernel, when
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ def test_a_provider_that_is_silent_for_too_long_is_given_up():
             await asyncio.Event().wait()
         yield prompt
 
-    batch = batch_of(["quick", "slow"], answer, options={"read_timeout": 0.05})
+    batch = batch_of(["quick", "slow"], answer, options={"read_timeout": 0.5})
 
     assert batch.texts == ["quick", None]
     assert isinstance(batch.failed[0].error, ProviderTimeoutError)
@@ -359,11 +359,11 @@ def test_a_provider_that_is_silent_for_too_long_is_given_up():
 
 def test_waiting_for_a_turn_is_not_the_providers_silence(monkeypatch):
     async def turn(_self) -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.8)
 
     monkeypatch.setattr(pacing.Pace, "turn", turn)
 
-    assert batch_of(["one"], options={"read_timeout": 0.05}).texts == ["one"]
+    assert batch_of(["one"], options={"read_timeout": 0.5}).texts == ["one"]
 
 
 def test_a_reply_that_takes_long_is_saved_while_it_grows(tmp_path, monkeypatch):
@@ -395,15 +395,16 @@ def test_a_reply_that_takes_long_is_saved_while_it_grows(tmp_path, monkeypatch):
 
 
 def test_what_was_stopped_is_kept_with_its_text_and_what_never_began_is_not(tmp_path):
-    notebook_history = kernel(tmp_path)
+    notebook_history, asked, begun = kernel(tmp_path), Asked(), threading.Event()
 
     async def answer(prompt):
         if prompt == "begun":
             yield "half a reply"
+            begun.set()
         await asyncio.Event().wait()
 
-    batch = batch_of(["begun", "silent"], answer, notebook_history=notebook_history)
-    threading.Timer(0.1, batch.cancel).start()
+    batch = batch_of(["begun", "silent"], answer, asked=asked, notebook_history=notebook_history)
+    when(lambda: begun.is_set() and len(asked.prompts) == 2, batch.cancel)
     batch.read()
 
     kept = notebook_history.read(lambda history: history._turns("ORDER BY place", ()), ())

@@ -334,7 +334,7 @@ def test_a_batch_that_pauses_can_be_cancelled_at_once(monkeypatch):
         reader.start()
         assert paused.wait(30)
         batch.cancel()
-        reader.join(5)
+        reader.join(30)
 
         assert not reader.is_alive()
         assert batch.status == "cancelled"
@@ -382,7 +382,7 @@ def test_the_pause_is_told_with_the_patience_that_is_left(monkeypatch):
         assert paused.wait(30)
         told = str(batch._run.pause)
         batch.cancel()
-        reader.join(5)
+        reader.join(30)
 
     assert told.startswith("the server fails: asked again in ")
     assert batch._run.pause is None

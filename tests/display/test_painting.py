@@ -126,6 +126,17 @@ def test_a_long_pause_lets_nobody_send_more_than_a_second_does():
     assert budget.wait(100_000, 3600.1) > 10
 
 
+def test_a_repaint_of_three_messages_is_followed_by_a_pause_three_times_as_long():
+    pauses = []
+    for messages in (1, 3):
+        budget = Budget(0.0, BLOCKS)
+        budget.arrived(1, 10_000, 1.0)
+        budget.spent(messages, 8_000, 1.0)
+        pauses.append(budget.wait(8_000, 1.0))
+
+    assert pauses == pytest.approx([FRAME, 3 * FRAME])
+
+
 @given(
     terms=st.sampled_from([APPENDING, BLOCKS, WHOLE]),
     gap=st.sampled_from([0.001, 0.0025, 0.01, 0.02, 0.5]),

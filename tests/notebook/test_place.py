@@ -510,6 +510,10 @@ class TestWhereANotebookComesFrom:
     def test_a_single_cell_pasted_from_elsewhere_is_no_copy(self):
         assert closest_origin({FIRST, "e1eeeeee"}, {"/old.ipynb": [FIRST, SECOND, THIRD]}, ()) is None
 
+    @pytest.mark.parametrize("cells", [{FIRST}, {FIRST, "e1eeeeee"}])
+    def test_half_of_its_cells_are_enough(self, cells):
+        assert closest_origin(cells, {"/old.ipynb": [FIRST, SECOND]}, ()) == Origin("/old.ipynb", "copied")
+
     def test_of_a_moved_notebook_and_its_copy_the_moved_one_is_the_origin(self):
         candidates = {"/copy.ipynb": [FIRST, SECOND], "/old.ipynb": [FIRST, SECOND]}
 

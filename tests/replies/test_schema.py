@@ -13,6 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 from flowgpt_magic.errors import MismatchError, NotInstalledError, SchemaError
+from flowgpt_magic.markdown.json_text import values_in
 from flowgpt_magic.replies.schema import json_of, read_schema_file, schema_of
 
 
@@ -158,6 +159,13 @@ class TestTheValueInAText:
     def test_what_does_not_fit_says_where(self):
         with pytest.raises(MismatchError, match="at name: Field required; at people: Input should be a valid integer"):
             schema_of(City).read('{"people": "many"}')
+
+    def test_of_several_that_do_not_fit_the_likeliest_says_where(self):
+        first, *_rest, last = values_in(text := 'First {"people": 1}, then {"name": "Bern"}.')
+        assert (first, last) == ({"name": "Bern"}, {"people": 1})
+
+        with pytest.raises(MismatchError, match=r"^at people: Field required\.$"):
+            schema_of(City).read(text)
 
     @pytest.mark.parametrize("text", ["", "no JSON here at all", "{", "[1, 2"])
     def test_where_there_is_none_it_does_not_fit(self, text):
