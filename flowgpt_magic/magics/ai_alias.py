@@ -1,4 +1,4 @@
-"""``%ai`` and ``%%ai``, answered as ``%flowgpt`` and ``%%flowgpt`` are, for notebooks written for those."""
+"""Answer ``%ai`` and ``%%ai`` as ``%flowgpt`` and ``%%flowgpt``, for notebooks written for jupyter-ai."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ Magic = Callable[..., Any]
 
 
 class AiAlias:
-    """Lets ``answer`` be ``%ai`` and ``%%ai`` while it is switched on.
+    """Registers ``magic`` as ``%ai`` and ``%%ai`` while it is switched on.
 
-    ``find`` gives the ``"line"`` or ``"cell"`` magic that is called ``ai`` now, None where there is none; ``put`` puts
-    another into its place, and None takes it away.
+    ``find`` returns the ``"line"`` or ``"cell"`` magic that is registered as ``ai``, or None. ``register`` replaces it;
+    None removes it.
     """
 
     def __init__(
-        self, answer: Magic, find: Callable[[str], Magic | None], put: Callable[[str, Magic | None], None]
+        self, magic: Magic, find: Callable[[str], Magic | None], register: Callable[[str, Magic | None], None]
     ) -> None:
-        self._answer, self._find, self._put = answer, find, put
+        self._magic, self._find, self._register = magic, find, register
         self._before: dict[str, Magic | None] = {}
 
     def switch(self, *, on: bool) -> str:
-        """On or off; no effect when it is so already, nor on what another extension has registered since.
+        """Switch on or off; magics that another extension registered in the meantime stay.
 
-        Returns whose magics are covered now, or answer again; "" for nobody's.
+        Returns the owner of the magics that are replaced, or that answer again; "" if there are none.
         """
         for kind in ("line", "cell"):
-            there = self._find(kind)
-            if on and there is not self._answer:
-                self._before[kind] = there
-                self._put(kind, self._answer)
-            elif not on and there is self._answer:
-                self._put(kind, self._before.get(kind))
+            current = self._find(kind)
+            if on and current is not self._magic:
+                self._before[kind] = current
+                self._register(kind, self._magic)
+            elif not on and current is self._magic:
+                self._register(kind, self._before.get(kind))
         if not on:
             self._before.clear()
         others = self._before.values() if on else map(self._find, ("line", "cell"))
-        return next((_owner(each) for each in others if each is not None), "")
+        return next((_owner(magic) for magic in others if magic is not None), "")
 
 
 def _owner(magic: Magic) -> str:
@@ -54,49 +54,49 @@ def _owner(magic: Magic) -> str:
 
 
 def translate_line(line: str, cell: str | None) -> str:
-    """The line of an ``%ai`` or ``%%ai`` magic as ours: the ``-m`` of jupyter-ai holds parameters in JSON.
+    """Translate the line of an ``%ai`` or ``%%ai`` magic: jupyter-ai's ``-m`` takes parameters in JSON.
 
-    Raises ``OptionError`` where that is not JSON.
+    Raises ``OptionError`` if they are not JSON.
     """
-    own_words = cell is None and not re.match(r"\s*(?:error|fix)(?!\S)", line)  # they may hold anything
-    found = re.search(r"""(?<!\S)(?:-m|--model-parameters)(?:\s+|=)(['"]?)(?=\{)""", line)
-    if own_words or not found:
+    is_prompt = cell is None and not re.match(r"\s*(?:error|fix)(?!\S)", line)
+    flag = re.search(r"""(?<!\S)(?:-m|--model-parameters)(?:\s+|=)(['"]?)(?=\{)""", line)
+    if is_prompt or not flag:
         return line
     try:
-        parameters, end = JSONDecoder().raw_decode(line, found.end())
+        parameters, end = JSONDecoder().raw_decode(line, flag.end())
     except JSONDecodeError as error:
-        raise OptionError(f"%%ai {found[0].split()[0]} holds parameters in JSON: {error}") from None
-    rest = line[end:].removeprefix(found[1])
-    return " ".join(filter(None, [line[: found.start()].strip(), *map(_option, parameters.items()), rest.strip()]))
+        raise OptionError(f"%%ai {flag[0].split()[0]} takes parameters in JSON: {error}") from None
+    rest = line[end:].removeprefix(flag[1])
+    return " ".join(filter(None, [line[: flag.start()].strip(), *map(_option, parameters.items()), rest.strip()]))
 
 
 def _option(parameter: tuple[str, Any]) -> str:
     name, value = parameter
-    own = {"temperature": "-t", "max_tokens": "--max-tokens"}
+    flags = {"temperature": "-t", "max_tokens": "--max-tokens"}
     text = dumps(value, ensure_ascii=False)
-    return f"{own[name]} {shlex.quote(text)}" if name in own else f"-P {shlex.quote(f'{name}={text}')}"
+    return f"{flags[name]} {shlex.quote(text)}" if name in flags else f"-P {shlex.quote(f'{name}={text}')}"
 
 
-def find_ai_magic(kind: str) -> Callable[..., Any] | None:
-    """The ``"line"`` or ``"cell"`` magic that is called ``ai``, None where there is none."""
-    found: Callable[..., Any] | None = get_ipython().magics_manager.magics[kind].get("ai")
-    return found
+def find_ai_magic(kind: str) -> Magic | None:
+    """The ``"line"`` or ``"cell"`` magic that is registered as ``ai``, or None."""
+    magic: Magic | None = get_ipython().magics_manager.magics[kind].get("ai")
+    return magic
 
 
-def set_ai_magic(kind: str, magic: Callable[..., Any] | None) -> None:
-    """Put ``magic`` in its place; None takes it away. Cells are read for it while it is ours."""
+def set_ai_magic(kind: str, magic: Magic | None) -> None:
+    """Register ``magic`` as ``ai``, or remove it; the input transformers are installed while it is ours."""
     shell = get_ipython()
     shell.magics_manager.magics[kind].pop("ai", None)
     if magic is not None:
         shell.magics_manager.magics[kind]["ai"] = magic
     transformers = shell.input_transformers_cleanup
-    transformers[:] = [each for each in transformers if each not in AI_TRANSFORMERS]
-    if any(getattr(find_ai_magic(each), "is_ours", False) for each in ("line", "cell")):
+    transformers[:] = [transformer for transformer in transformers if transformer not in AI_TRANSFORMERS]
+    if any(getattr(find_ai_magic(name), "is_ours", False) for name in ("line", "cell")):
         transformers[:0] = AI_TRANSFORMERS
 
 
 def make_ai_magic() -> Magic:
-    """A magic ``ai`` that is answered as ``flowgpt`` is."""
+    """A magic that calls ``flowgpt`` with the translated line."""
 
     @no_var_expand
     @needs_local_scope

@@ -1,4 +1,4 @@
-"""What IPython's completer is answered: where the cursor is, and what can be named there just now."""
+"""Tab completion of the magics: the matcher for IPython's completer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CompletionContext(Protocol):
-    """What IPython tells a matcher: the cell, and where the cursor is in it."""
+    """What IPython passes to a matcher: the cell and the position of the cursor."""
 
     full_text: str
     cursor_line: int
@@ -26,7 +26,7 @@ class CompletionContext(Protocol):
 
 
 class NoCompletions:
-    """No items. IPython lets all its own matchers answer where ours has none, unless it seems to have some."""
+    """An empty list that is true: IPython asks its other matchers if ours returns an empty one."""
 
     def __len__(self) -> int:
         return 1
@@ -38,13 +38,20 @@ class NoCompletions:
 def matcher(
     context: CompletionContext, shell: Any, state: ShellState | None, magics: tuple[str, ...] = ("flowgpt",)
 ) -> dict[str, Any]:
-    """For IPython's completer; ``state`` is None where the magics were not used yet, ``magics`` are their names."""
+    """The completions at the cursor, in the format of IPython's matcher API.
+
+    Args:
+        context: the cell and the cursor.
+        shell: IPython's shell.
+        state: the state of the magics; None if they have not been used.
+        magics: their names.
+    """
     text = context.full_text
     cursor = sum(len(line) + 1 for line in text.split("\n")[: context.cursor_line]) + context.cursor_position
     found = complete(text, cursor, _known(shell, state, magics))
     if found is None:
         return {"completions": [], "suppress": False}
-    # JupyterLab breaks what an item is at a space, and shows the first word only.
+    # JupyterLab shows only the first word of a type.
     items = [Item(each.text, each.type.replace(" ", "\N{NO-BREAK SPACE}")) for each in found.items]
     return {
         "completions": items or NoCompletions(),
@@ -65,10 +72,10 @@ def _all_commands() -> dict[str, str]:
 
 
 def _all_conversations(state: ShellState | None) -> Sequence[str]:
-    """The newest first. Without a notebook that was found for a cell there are none: a completion is no cell."""
+    """The conversations of the notebook, the newest first."""
     try:
         notebook_history = state.notebook_history if state else None
-    except FlowGptError:  # of a setting: the next cell says so
+    except FlowGptError:  # an invalid setting; the next cell reports it
         notebook_history = None
     if state is None or notebook_history is None:
         return [MAIN]

@@ -1,8 +1,7 @@
-"""Tab completion in IPython releases before 8.6, which have no matcher API.
+"""Tab completion in IPython before 8.6, which has no matcher API.
 
-Such a release asks its matchers of magics' arguments before all others. Where one of them answers, nothing else is
-offered, Jedi's names neither. They are told the line that the cursor is in. The whole cell is known from the request
-that a kernel answers just now, or from what is being edited in a terminal.
+Its matchers of magic arguments are asked first; if one answers, no other completions are offered. A matcher gets only
+the line of the cursor. The whole cell comes from the completion request of the kernel, or from the terminal's editor.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Matcher = Callable[[Any], dict[str, Any]]  # takes a ``CellContext``, as one of the newer API takes its context
+Matcher = Callable[[Any], dict[str, Any]]  # takes a ``CellContext``; same result as in the matcher API
 
 
 @dataclass(frozen=True)
 class CellContext:
-    """What a matcher is told: the text of a cell, and where the cursor is in it."""
+    """The text of a cell and the position of the cursor."""
 
     full_text: str
     cursor_line: int
@@ -24,12 +23,12 @@ class CellContext:
 
 
 class CompletionHook:
-    """What IPython calls with the line that the cursor is in."""
+    """The matcher that IPython calls with the line of the cursor."""
 
     def __init__(self, shell: Any, matcher: Matcher) -> None:
         self._shell = shell
         self._matcher = matcher
-        self.__qualname__ = "flowgpt_magic"  # IPython notes by it where a word comes from
+        self.__qualname__ = "flowgpt_magic"  # IPython shows it as the origin of a completion
 
     def __call__(self, line: str) -> list[str]:
         completer = self._shell.Completer
@@ -39,38 +38,38 @@ class CompletionHook:
 
 
 def install_hook(shell: Any, matcher: Matcher) -> None:
-    """Let ``matcher`` answer."""
+    """Ask ``matcher`` before all others."""
     shell.Completer.magic_arg_matchers.insert(0, CompletionHook(shell, matcher))
 
 
 def remove_hook(shell: Any) -> None:
-    """Take it back; nothing happens where there is none."""
+    """Remove the hook; no effect if there is none."""
     matchers = shell.Completer.magic_arg_matchers
-    matchers[:] = [each for each in matchers if not isinstance(each, CompletionHook)]
+    matchers[:] = [matcher for matcher in matchers if not isinstance(matcher, CompletionHook)]
 
 
 def completions(matcher: Matcher, cell: CellContext, typed: str) -> list[str]:
-    """What could stand in the place of ``typed``, which is what IPython takes for the word before the cursor.
+    """The completions of ``typed``, the word before the cursor as IPython splits it.
 
-    IPython cuts words at other characters than the matcher does: the beginnings are made equal. Where nothing fits, and
-    nobody else is to be asked, ``typed`` itself is the answer: without one IPython would ask its other matchers.
+    The matcher splits words at other characters, so the beginnings are adjusted. If nothing matches and no other
+    matcher may answer, the result is ``typed`` itself: after an empty one, IPython asks its other matchers.
     """
-    found = matcher(cell)
-    fragment = str(found.get("matched_fragment", ""))
-    items = [item.text for item in found["completions"]]
+    result = matcher(cell)
+    fragment = str(result.get("matched_fragment", ""))
+    items = [item.text for item in result["completions"]]
     if typed.endswith(fragment):
         offered = [typed[: len(typed) - len(fragment)] + text for text in items]
     elif fragment.endswith(typed):
         offered = [text[len(fragment) - len(typed) :] for text in items]
     else:
         offered = []
-    return offered or ([typed] if found.get("suppress") else [])
+    return offered or ([typed] if result.get("suppress") else [])
 
 
 def cell_context(line: str, before: str, code: object = None, cursor: object = None) -> CellContext:
-    """The cell with ``line`` in it, of which ``before`` is left of the cursor.
+    """The cell that contains ``line``; ``before`` is the part of the line before the cursor.
 
-    That is ``code`` with its ``cursor`` if the line there is the same, else the line alone.
+    This is ``code`` if its line at ``cursor`` matches, else the line alone.
     """
     if isinstance(code, str) and isinstance(cursor, int):
         lines = code[:cursor].split("\n")
@@ -80,11 +79,11 @@ def cell_context(line: str, before: str, code: object = None, cursor: object = N
 
 
 def _edited(shell: Any) -> tuple[object, object]:
-    """The code that is being completed, and the place of the cursor; None for what is not known."""
+    """The code that is being completed and the offset of the cursor; None if unknown."""
     if hasattr(shell, "kernel"):
         request = shell.get_parent()
         ours = isinstance(request, dict) and request.get("header", {}).get("msg_type") == "complete_request"
         content = request.get("content", {}) if ours else {}
         return content.get("code"), content.get("cursor_pos")
-    buffer = getattr(getattr(shell, "pt_app", None), "default_buffer", None)  # of the prompt that people have
+    buffer = getattr(getattr(shell, "pt_app", None), "default_buffer", None)  # the terminal's editor
     return getattr(buffer, "text", None), getattr(buffer, "cursor_position", None)

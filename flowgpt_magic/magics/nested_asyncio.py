@@ -1,4 +1,4 @@
-"""Let ``asyncio.run`` work inside a cell, when the user asks for it, and take that back."""
+"""Allow ``asyncio.run`` inside a cell, when the user asks for it, and undo that."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import asyncio.tasks
 from contextlib import closing
 from typing import Any
 
-ADDED_NAMES = ("_nest_patched", "_nest_asyncio2", "_get_event_loop", "get_event_loop")  # where they were not before
+ADDED_NAMES = ("_nest_patched", "_nest_asyncio2", "_get_event_loop", "get_event_loop")  # deleted again if they are new
 
 
 class Nesting:
     """Patches asyncio with nest_asyncio2 while it is switched on.
 
-    That package has no way back, so what it replaces is noted before and restored after. What it adds to the loop's
-    class stays there, because a nested run that is under way still uses it.
+    nest_asyncio2 cannot be undone, so everything that it replaces is saved before and restored after. What it adds to
+    the class of the event loop stays, because a nested run in progress still uses it.
     """
 
     def __init__(self) -> None:
         self._before: list[tuple[Any, dict[str, Any]]] = []
 
     def switch(self, *, on: bool) -> None:
-        """On or off; no effect when it is so already."""
+        """Switch on or off; no effect if it is so already."""
         if on == bool(self._before):
             return
         if on:
@@ -34,7 +34,7 @@ class Nesting:
     def _patch(self) -> None:
         import nest_asyncio2
 
-        if hasattr(asyncio, "_nest_patched"):  # by the user's own program, who may take it for granted
+        if hasattr(asyncio, "_nest_patched"):  # by the user's own program, which may rely on it
             return
         places: list[Any] = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events]
         places += [type(_policy()), _loop_class()]
@@ -52,7 +52,7 @@ class Nesting:
 
 
 def _loop_class() -> type[asyncio.AbstractEventLoop]:
-    """The class of the running loop, or of the one that ``asyncio.run`` would make."""
+    """The class of the running loop, or of the loop that ``asyncio.run`` would create."""
     try:
         return type(asyncio.get_running_loop())
     except RuntimeError:
@@ -61,6 +61,6 @@ def _loop_class() -> type[asyncio.AbstractEventLoop]:
 
 
 def _policy() -> Any:
-    # The policy is on its way out: asking for it warns from Python 3.14 on.
+    # Event loop policies are deprecated: get_event_loop_policy warns from Python 3.14 on.
     ask = getattr(asyncio.events, "_get_event_loop_policy", None) or asyncio.get_event_loop_policy
     return ask()

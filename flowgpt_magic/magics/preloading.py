@@ -1,8 +1,8 @@
-"""Import what the first reply of a kernel needs, while the person types.
+"""Import the modules of the first reply on a thread, while the user types.
 
-The imports would delay that reply by several tenths of a second. They run on a thread, one step at a time, and only
-between cells: a thread that imports holds the interpreter's lock most of the time, which slows the person's own code.
-A prompt that comes before the end imports the rest itself.
+Importing them takes several tenths of a second. The thread imports one module at a time and only between cells, because
+an import holds the interpreter's lock most of the time and would slow the user's code. A prompt before the end imports
+the rest itself.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-IDLE = 0.05  # seconds from the end of a cell to the first import after it; the cells of Run All follow sooner
-STEP_TIMEOUT = 1.0  # seconds that a fork, or the end of the process, waits for the step that runs
+IDLE = 0.05  # seconds to wait after a cell; the next cell of Run All starts sooner
+STEP_TIMEOUT = 1.0  # seconds that a fork, or the end of the process, waits for the current import
 
-# Each step takes a few hundredths of a second at most, the one of aiohttp excepted; what a step imports is not in the
-# later ones. What else the first reply imports comes with these.
+# Each takes a few hundredths of a second at most, except aiohttp. They import all other modules of a first reply.
 MODULES = (
     "flowgpt_magic.bridge",
     "flowgpt_magic.providers.registry",
@@ -59,45 +58,44 @@ HTTP_MODULES = (
 PROVIDER_MODULES = {
     "flowgpt": HTTP_MODULES,
     "openai_compatible": HTTP_MODULES,
-}  # by the provider; the other ones load theirs on a thread
+}  # other providers load their libraries on a thread
 
 _importing = threading.RLock()
 
 
 def is_interactive(shell: Any, result: Any) -> bool:
-    """Is there a person who typed the cell of this ``result``, and may type the next one?
+    """Return whether a person typed the cell of this ``result``.
 
-    There is none in ``ipython -c`` and in scripts, whose cells are not kept in IPython's history, and none where nobody
-    can answer a question, as with nbclient.
+    Cells of ``ipython -c`` and of scripts are not in IPython's history. Programs such as nbclient allow no input.
     """
     info = getattr(result, "info", None)  # an interrupted cell may have no result
     if not getattr(info, "store_history", False):
         return False
     if hasattr(shell, "kernel"):
-        request: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}  # not every kernel is one of ipykernel's
+        request: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}  # kernels other than ipykernel may lack it
         return bool(request.get("content", {}).get("allow_stdin", False))
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 class Preloader:
-    """The imports of one shell: from ``start`` until all is there, or ``stop``.
+    """Imports the modules on a thread, from ``start`` until all are imported or ``stop``.
 
-    ``configured`` gives what ``%config`` has set, when it is time to look which provider is chosen.
+    ``configured`` returns the settings of ``%config``, which may choose the provider.
     """
 
     def __init__(self, shell: Any, configured: Callable[[], Mapping[str, Any]]) -> None:
         self._events = shell.events
         self._configured = configured
         self._steps = (*MODULES, *(() if hasattr(shell, "kernel") else TERMINAL_MODULES))
-        self._began = threading.Event()  # a cell did, since the last step
-        self._free = threading.Event()  # no cell runs
+        self._cell_started = threading.Event()  # since the last check
+        self._idle = threading.Event()  # no cell runs
         self._stopped = False
         self.thread = threading.Thread(target=self._run, name="flowgpt_magic imports", daemon=True)
 
     def start(self) -> None:
-        """Begin, between cells. Where no thread can be started, nothing is done."""
-        self._began.set()
-        self._free.set()
+        """Start the thread; no effect if no thread can be started."""
+        self._cell_started.set()
+        self._idle.set()
         self._events.register("pre_run_cell", self._begin_cell)
         self._events.register("post_run_cell", self._end_cell)
         atexit.register(self._end)
@@ -107,13 +105,13 @@ class Preloader:
             self._leave()
 
     def stop(self) -> None:
-        """End after the step that runs, without a wait for it."""
+        """Stop after the current import, without waiting for it."""
         self._stopped = True
-        self._began.set()
-        self._free.set()
+        self._cell_started.set()
+        self._idle.set()
 
     def _end(self) -> None:
-        """At the end of the process: a thread that is in the middle of an import then may crash it."""
+        """At the end of the process, which a thread in the middle of an import could crash."""
         self.stop()
         self.thread.join(STEP_TIMEOUT)
 
@@ -124,18 +122,18 @@ class Preloader:
         atexit.unregister(self._end)
 
     def _begin_cell(self, _info: object) -> None:
-        self._free.clear()
-        self._began.set()
+        self._idle.clear()
+        self._cell_started.set()
 
     def _end_cell(self, _result: object) -> None:
-        self._free.set()
+        self._idle.set()
 
     def _wait_between_cells(self) -> None:
-        """Return when no cell runs; after one that ran, when no other began for ``IDLE`` seconds."""
-        while self._began.is_set() and not self._stopped:
-            self._began.clear()
-            self._free.wait()
-            self._began.wait(IDLE)
+        """Wait until no cell runs and, after a cell, none has started for ``IDLE`` seconds."""
+        while self._cell_started.is_set() and not self._stopped:
+            self._cell_started.clear()
+            self._idle.wait()
+            self._cell_started.wait(IDLE)
 
     def _run(self) -> None:
         try:
@@ -143,24 +141,25 @@ class Preloader:
                 self._wait_between_cells()
                 if self._stopped:
                     return
-                with _importing, suppress(Exception):  # the prompt that needs it says what is wrong
+                with _importing, suppress(Exception):  # the prompt that needs the module reports the error
                     step()
         finally:
             self._leave()
 
     def _all_steps(self) -> Iterator[Callable[[], object]]:
         yield from (partial(import_module, name) for name in self._steps)
-        found: list[str] = []
-        yield lambda: found.append(chosen_provider(self._configured()))
-        for provider in filter(None, found):
+        chosen: list[str] = []
+        yield lambda: chosen.append(chosen_provider(self._configured()))
+        for provider in filter(None, chosen):
             yield from (partial(import_module, name) for name in PROVIDER_MODULES.get(provider, ()))
             yield partial(_load, provider)
 
 
 def chosen_provider(configured: Mapping[str, Any]) -> str:
-    """The provider that the settings name, if it is one of this package's; else "".
+    """The built-in provider that the settings name, else "".
 
-    A plug-in is foreign code: it runs when it is asked. A model without its provider would have all of them looked at.
+    Plug-ins are not imported before they are used. The provider of a model without a provider's name is not looked up,
+    because that would import all of them.
     """
     from flowgpt_magic import settings
     from flowgpt_magic.providers import aliases, models, registry
@@ -178,12 +177,12 @@ def _load(provider: str) -> None:
 
 
 def _wait_for_step() -> None:
-    """Before a fork: the locks of the modules that are being imported would stay held in the child for ever."""
+    """Before a fork: import locks that are held at the fork would never be released in the child."""
     _importing.acquire(timeout=STEP_TIMEOUT)
 
 
 def _go_on() -> None:
-    with suppress(RuntimeError):  # the step took longer: the lock is the thread's
+    with suppress(RuntimeError):  # the wait timed out, so the thread holds the lock
         _importing.release()
 
 

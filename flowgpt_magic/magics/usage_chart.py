@@ -1,7 +1,7 @@
-"""What was asked of which model on which day: a table, with a chart above it in HTML and bars in text.
+"""Usage by model and day: a table with a chart above, as SVG in HTML and as bars of characters in text.
 
-The chart is SVG without scripts, style sheets or references, so that a saved notebook shows it too. Its text takes the
-colour of the page, and its colours stand out from a white page and from a black one.
+The SVG has no scripts, style sheets or references, so a saved notebook shows it too. Its text has the colour of the
+page, and its colours are visible on white and on black.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ USAGE_COLUMNS = (
     "first chunk after",
     "chunks a second",
 )
-LEFT_OUT = "means are over the turns that tell; replayed turns cost nothing and are left out"
+LEFT_OUT = "means are over turns with a known value; replayed turns are not counted"
 
-# At least 3 : 1 against white and against #111 (WCAG 2.2, 1.4.11); a test holds that. The last is for all other models.
+# Contrast of at least 3:1 with white and with #111 (WCAG 2.2, 1.4.11). The last one is for all other models.
 COLOURS = ("#2779c4", "#c4660a", "#218a5a", "#9c58c2", "#c94350", "#15828f", "#8a7421", "#808080")
 SHADES = "█▓▒░"
 WIDTH, HEIGHT = 640, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 24  # around the bars
 BAR = 40  # units; the widest bar
 TEXT_BAR = 40  # characters; the longest bar
-NAME_LENGTH = 40  # characters of a model's name
-DAYS_APART = 50  # units between the names of two days, at least
+NAME_LENGTH = 40  # characters of a model's name that are shown
+DAYS_APART = 50  # units, at least, between the labels of two days
 
 Series = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """How much of ``unit``, tokens or turns, each model had on each of ``days``; the first model is the largest."""
+    """How much of ``unit``, tokens or turns, each model used on each of ``days``; the largest series first."""
 
     unit: str
     days: tuple[date, ...]
@@ -50,11 +50,11 @@ class Chart:
 
     @property
     def totals(self) -> tuple[int, ...]:
-        """What all models had together, for each day."""
+        """The sum of all models, for each day."""
         return tuple(map(sum, zip(*(amounts for _name, amounts in self.series), strict=True)))
 
     def stacked(self, most: int) -> tuple[Series, ...]:
-        """At most ``most`` series: the smallest are one where there are more."""
+        """At most ``most`` series; the smallest are added up to one if there are more."""
         if len(self.series) <= most:
             return self.series
         rest = self.series[most - 1 :]
@@ -62,7 +62,7 @@ class Chart:
         return (*self.series[: most - 1], (f"{len(rest)} other models", others))
 
     def description(self) -> str:
-        """What the chart shows, in words."""
+        """The chart in words, for screen readers."""
         highest = max(range(len(self.days)), key=self.totals.__getitem__)
         sums = "; ".join(f"{name}: {sum(amounts):,}" for name, amounts in self.stacked(len(COLOURS)))
         return (
@@ -71,7 +71,7 @@ class Chart:
         )
 
     def html(self, title: str) -> str:
-        """The chart under ``title``, with the names of its colours below."""
+        """The chart with its title and legend."""
         squares = zip(self.stacked(len(COLOURS)), COLOURS, strict=False)
         names = "".join(
             f'<span style="display: inline-block; margin-right: 1.2em">'
@@ -82,7 +82,7 @@ class Chart:
         return f'<figure style="margin: 0 0 1em">{head}{self.svg(title)}<div>{names}</div></figure>'
 
     def svg(self, title: str) -> str:
-        """The bars with their axes."""
+        """The bars and axes."""
         ticks = _ticks(max(self.totals))
         series = self.stacked(len(COLOURS))
         slot = (WIDTH - LEFT - RIGHT) / len(self.days)
@@ -115,7 +115,7 @@ class Chart:
         return parts
 
     def text(self) -> str:
-        """A line of block characters for each day on which something was asked, and what they stand for."""
+        """A bar of characters for each day with usage, and a legend."""
         series, totals = self.stacked(len(SHADES)), self.totals
         widest = max(len(f"{total:,}") for total in totals)
         lines = []
@@ -133,21 +133,21 @@ class Chart:
 
 
 def chart(rows: Sequence[UsageRow]) -> Chart | None:
-    """The chart of ``rows``: of tokens, or of turns where no tokens are known; None where there is nothing to draw."""
+    """The chart of tokens, or of turns if no token counts are known; None if there is nothing to draw."""
     dated = [(day, row) for row in rows if (day := _day(row))]
     if not dated:
         return None
     unit = "tokens" if any(_tokens(row) for _day, row in dated) else "turns"
     newest = max(day for day, _row in dated)
     count = min(max((newest - min(day for day, _row in dated)).days + 1, LEAST_DAYS), MOST_DAYS)
-    count = min(count, newest.toordinal())  # no calendar begins earlier
+    count = min(count, newest.toordinal())  # dates begin at 1
     days = tuple(newest - timedelta(before) for before in reversed(range(count)))
-    found: dict[str, list[int]] = {}
+    amounts: dict[str, list[int]] = {}
     for day, row in dated:
         amount = _tokens(row) if unit == "tokens" else max(row.turns, 0)
         if day >= days[0] and amount:
-            found.setdefault(_name(row), [0] * count)[(day - days[0]).days] += amount
-    series = sorted(((name, tuple(amounts)) for name, amounts in found.items()), key=lambda each: -sum(each[1]))
+            amounts.setdefault(_name(row), [0] * count)[(day - days[0]).days] += amount
+    series = sorted(((name, tuple(values)) for name, values in amounts.items()), key=lambda series: -sum(series[1]))
     return Chart(unit, days, tuple(series)) if series else None
 
 
@@ -164,7 +164,7 @@ class UsageTable(Table):
         return f"{above}{super().html()}"
 
     def text(self, width: int = 0) -> str:
-        """Bars of block characters, and the table in columns."""
+        """The bars and the table as text."""
         above = one_line(self.title) if self.chart is None else f"{one_line(self._headline)}\n\n{self.chart.text()}"
         return f"{above}\n\n{super().text(width)}"
 
@@ -175,7 +175,7 @@ class UsageTable(Table):
 
 
 def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
-    """``rows``, of which there is at least one, and their totals; ``title`` says what they are of."""
+    """A table of ``rows``, at least one, and their totals; ``title`` says which notebooks and days they cover."""
     lines = [_cells(row.day or "", _name(row), [row]) for row in rows]
     models = list(dict.fromkeys(map(_name, rows)))
     days = len({row.day for row in rows})
@@ -183,9 +183,11 @@ def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
         lines += [_cells("total", model, [row for row in rows if _name(row) == model]) for model in models]
     if len(rows) > 1:
         lines.append(_cells("total", f"in {counted(days, 'day')}", rows))
-    silent = [model for model in models if not any(_tokens(row) for row in rows if _name(row) == model)]
-    unknown = [f"no tokens are known of {', '.join(silent)}"] if len(silent) < len(models) and silent else []
-    return UsageTable(USAGE_COLUMNS, tuple(lines), "; ".join([*unknown, LEFT_OUT]), title, chart(rows))
+    uncounted = [model for model in models if not any(_tokens(row) for row in rows if _name(row) == model)]
+    notes = [LEFT_OUT]
+    if 0 < len(uncounted) < len(models):
+        notes.insert(0, f"token counts are unknown for {', '.join(uncounted)}")
+    return UsageTable(USAGE_COLUMNS, tuple(lines), "; ".join(notes), title, chart(rows))
 
 
 def _cells(day: str, model: str, rows: Sequence[UsageRow]) -> tuple[str, ...]:
@@ -201,10 +203,10 @@ def _cells(day: str, model: str, rows: Sequence[UsageRow]) -> tuple[str, ...]:
 
 
 def _mean(values: Sequence[tuple[float | None, int]]) -> float | None:
-    """The mean of what is known, each as often as it has turns."""
-    known = [(value, turns) for value, turns in values if value is not None and turns > 0]
-    turns = sum(each for _value, each in known)
-    return sum(value * each / turns for value, each in known) if turns else None
+    """The mean of the known values, weighted by turns."""
+    weighted = [(value, turns) for value, turns in values if value is not None and turns > 0]
+    total = sum(turns for _value, turns in weighted)
+    return sum(value * turns / total for value, turns in weighted) if total else None
 
 
 def _tokens(row: UsageRow) -> int:
@@ -216,7 +218,7 @@ def _name(row: UsageRow) -> str:
 
 
 def _day(row: UsageRow) -> date | None:
-    """The day, if it is one: the clock of a computer may have told anything."""
+    """The date of a row; None if it is not valid, because of a wrong clock."""
     try:
         return date.fromisoformat(row.day)
     except (TypeError, ValueError):
@@ -224,14 +226,14 @@ def _day(row: UsageRow) -> date | None:
 
 
 def _ticks(top: int) -> list[int]:
-    """Round numbers from 0 to ``top`` or the next one above it; three to six of them, fewer where top is 1."""
+    """Round numbers from 0 to ``top`` or just above it; three to six, fewer if ``top`` is 1."""
     magnitude = 10 ** (len(str(top // 4)) - 1)
     step = next(step for factor in (1, 2, 5, 10) if (step := factor * magnitude) * 4 >= top)
     return [step * number for number in range(-(-top // step) + 1)]
 
 
 def _height(amount: int, top: int) -> float:
-    """Where ``amount`` is, from above."""
+    """The distance of ``amount`` from the upper edge."""
     return HEIGHT - BOTTOM - amount / top * (HEIGHT - BOTTOM - TOP)
 
 
@@ -250,5 +252,5 @@ def _text(x: float, y: float, anchor: str, text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """``text`` on one line, without the characters that XML does not have."""
+    """``text`` on one line, escaped for XML."""
     return html.escape(one_line(text))

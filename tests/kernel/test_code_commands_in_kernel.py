@@ -64,7 +64,7 @@ def test_fix_before_anything_failed_is_one_line(kernel):
     run = kernel.run("%flowgpt fix")
 
     assert run.status == "error"
-    assert run.error.startswith("OptionError: nothing has failed yet: %flowgpt fix asks about the last error of a cell")
+    assert run.error.startswith("OptionError: there is no error yet: %flowgpt fix explains the last error of a cell")
     assert len(run.error.splitlines()) == 1
 
 
@@ -85,7 +85,7 @@ def test_explain_without_a_name_is_about_the_cell_before(kernel):
 
 
 def test_usage_is_a_chart_with_a_table(kernel):
-    assert "nothing was asked" in kernel.good("%flowgpt usage").printed
+    assert "no prompts" in kernel.good("%flowgpt usage").printed
 
     kernel.good("%flowgpt how many?")
     (output,) = kernel.good("%flowgpt usage").outputs

@@ -224,8 +224,8 @@ def test_short_names_are_made_used_changed_and_forgotten(start_kernel, tmp_path)
     assert kernel.good("%flowgpt update fast echo:messages").printed == "fast asks echo:messages\n"
     assert answer(kernel, "%%flowgpt faster\nhi") == "system: be brief\nuser: hi"
     assert "faster  fast" in answer(kernel, "%flowgpt aliases")
-    assert "faster pointed to it" in kernel.good("%flowgpt dealias fast").printed
-    assert "no alias any more" in kernel.good("%flowgpt delete faster").printed
+    assert "no longer work: faster" in kernel.good("%flowgpt dealias fast").printed
+    assert "no longer an alias" in kernel.good("%flowgpt delete faster").printed
     assert kernel.run("%%flowgpt -m fast\nhi").status == "error"
 
 
@@ -251,10 +251,10 @@ def test_a_conversation_goes_into_a_file_and_comes_back_the_same(kernel, tmp_pat
     kernel.good("%%flowgpt --raw\none {x} ```\n<b>")
     path = tmp_path / f"talk.{ending}"
 
-    assert kernel.good(f"%flowgpt export {path}").printed.startswith("main with 1 turn is in ")
+    assert kernel.good(f"%flowgpt export {path}").printed.startswith("exported main with 1 turn to ")
     assert "--overwrite replaces it" in kernel.run(f"%flowgpt export {path}").error
     kernel.good(f"%flowgpt export {path} --overwrite")
-    assert kernel.good(f"%flowgpt import {path}").printed.startswith("main (2) has 1 turn from ")
+    assert kernel.good(f"%flowgpt import {path}").printed.startswith("imported main (2) with 1 turn from ")
     assert answer(kernel, "%flowgpt echo:messages two").endswith(
         "system: be kind\nuser: one {x} ```\n<b>\nassistant: one {x} ```\n<b>\nuser: two"
     )
@@ -293,13 +293,13 @@ def test_ai_is_answered_while_the_alias_is_on(kernel):
     told = kernel.good("%flowgpt ai-alias on").printed
     kernel.good("x = 7\ndef ask(v):\n    r = %ai echo is {v} {x}?\n    return r.text")
 
-    assert told == "%ai and %%ai are answered as %flowgpt and %%flowgpt are\n"
+    assert told == "%ai and %%ai work like %flowgpt and %%flowgpt\n"
     assert answer(kernel, '%%ai echo:messages -m {"temperature": 0.5} -f text\nwhat is {x}?').endswith("what is 7?")
     assert kernel.good("print(ask(3))").printed == "is 3 7?\n"
     assert "flowgpt_magic" in answer(kernel, "%ai version")
     kernel.run("1 / 0")
     assert "ZeroDivisionError" in answer(kernel, "%ai error echo")
-    assert kernel.good("%flowgpt ai-alias off").printed == "%ai and %%ai are answered by nobody now\n"
+    assert kernel.good("%flowgpt ai-alias off").printed == "%ai and %%ai are off\n"
     assert "%%ai` not found" in kernel.run("%%ai echo\nhi").complained + kernel.run("%%ai echo\nhi").error
 
 

@@ -185,6 +185,6 @@ def test_a_transcript_is_exported_and_imported(kernel, tmp_path):
     exported = kernel.good(f"%flowgpt export {tmp_path / 'talk.md'}")
     imported = kernel.good(f"%flowgpt import {tmp_path / 'talk.md'}")
 
-    assert exported.printed.startswith("main with 1 turn is in ")
-    assert imported.printed.startswith("main (2) has 1 turn from ")
+    assert exported.printed.startswith("exported main with 1 turn to ")
+    assert imported.printed.startswith("imported main (2) with 1 turn from ")
     assert "one" in shown(kernel.good("%flowgpt history"))

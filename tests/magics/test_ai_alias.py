@@ -78,7 +78,7 @@ def test_a_line_of_jupyter_ai_is_read_as_it_is_meant_there(line, cell, expected)
 
 @pytest.mark.parametrize("line", ["echo -m {temperature:1}", "echo -m '{'"])
 def test_parameters_that_are_no_json_are_an_error(line):
-    with pytest.raises(OptionError, match="%%ai -m holds parameters in JSON"):
+    with pytest.raises(OptionError, match="%%ai -m takes parameters in JSON"):
         translate_line(line, "x")
 
 

@@ -82,7 +82,7 @@ def events() -> Events:
 def preload(events: Events, gate: Any) -> Iterator[Preloader]:
     """One that runs, with its first step on its way."""
     made = Preloader(SimpleNamespace(events=events, kernel=None), dict)
-    made._free = Watched()
+    made._idle = Watched()
     made.start()
     assert gate.reached["step_a"].wait(STEP_TIMEOUT)
     yield made
@@ -102,11 +102,11 @@ def test_all_steps_are_imported_and_then_nothing_is_left(preload, events, gate):
 
 
 def test_no_step_begins_while_a_cell_runs(preload, events, gate):
-    preload._free.waited_for.clear()
+    preload._idle.waited_for.clear()
     events.trigger("pre_run_cell")
     for event in gate.go.values():
         event.set()
-    assert preload._free.waited_for.wait(STEP_TIMEOUT)
+    assert preload._idle.waited_for.wait(STEP_TIMEOUT)
     during = "step_b" in sys.modules
 
     events.trigger("post_run_cell")
@@ -128,10 +128,10 @@ def test_a_stop_ends_it_after_the_step_that_runs(preload, events, gate):
 
 
 def test_a_stop_ends_it_while_a_cell_runs(preload, events, gate):
-    preload._free.waited_for.clear()
+    preload._idle.waited_for.clear()
     events.trigger("pre_run_cell")
     gate.go["step_a"].set()
-    assert preload._free.waited_for.wait(STEP_TIMEOUT)
+    assert preload._idle.waited_for.wait(STEP_TIMEOUT)
 
     preload.stop()
     preload.thread.join(STEP_TIMEOUT)

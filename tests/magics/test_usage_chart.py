@@ -91,9 +91,9 @@ def test_one_model_needs_no_totals_of_its_own_and_one_day_none_of_each_model():
 def test_the_note_names_models_whose_tokens_nobody_knows_unless_none_are_known():
     silent = replace(ROW, model="silent", prompt_tokens=0, completion_tokens=0)
 
-    assert usage_table([ROW, silent], "now").note.startswith("no tokens are known of echo:silent; ")
-    assert "no tokens" not in usage_table([silent], "now").note
-    assert "no tokens" not in usage_table([ROW], "now").note
+    assert usage_table([ROW, silent], "now").note.startswith("token counts are unknown for echo:silent; ")
+    assert "unknown" not in usage_table([silent], "now").note
+    assert "unknown" not in usage_table([ROW], "now").note
 
 
 def test_it_is_shown_as_every_table_is():

@@ -669,7 +669,7 @@ class TestWithoutAHome:
     def test_the_list_of_settings_names_no_file(self, homeless):
         note = show_config(new_state()).note
 
-        assert note.startswith("there is no home folder for a settings file: XDG_CONFIG_HOME names another folder")
+        assert note.startswith("there is no home folder for a settings file: set XDG_CONFIG_HOME to another folder")
 
     def test_an_alias_that_cannot_be_kept_says_why(self, homeless):
         with pytest.raises(aliases.AliasError, match="there is no home folder to keep aliases in"):

@@ -1,3 +1,3 @@
-"""The subcommands of ``%flowgpt``, one module a group."""
+"""The subcommands of ``%flowgpt``, one module for each group."""
 
 __all__ = ["table"]

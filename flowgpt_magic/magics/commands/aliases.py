@@ -1,4 +1,4 @@
-"""The subcommands of ``%flowgpt`` about aliases: short names for a model and how to ask it."""
+"""``%flowgpt alias``, ``update``, ``dealias`` and ``aliases``: short names for a model and its settings."""
 
 from __future__ import annotations
 
@@ -35,83 +35,81 @@ ALIAS_FLAGS = {
 ALIAS_USAGE = "NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME] [-P NAME=VALUE …]"
 
 
-@subcommand("A short name: ``alias NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME]``.")
+@subcommand("Define an alias: ``alias NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME]``.")
 def add_alias(_state: ShellState, rest: str) -> Shown:
-    bare, given = _read_line("alias", rest)
-    if not bare and not given:
-        return _aliases()
-    if len(bare) != 2:
-        raise OptionError(f"%flowgpt alias takes {ALIAS_USAGE}; quote texts with spaces")
-    made = Alias(bare[0], bare[1], **given)
-    before = aliases.load().get(made.name)
-    _keep(made)
-    changed = f"; before, it asked {redact(before.target)}" if before and before.target != made.target else ""
-    return _made(made) + changed
+    words, fields = _read_line("alias", rest)
+    if not words and not fields:
+        return _table()
+    if len(words) != 2:
+        raise OptionError(f"%flowgpt alias takes {ALIAS_USAGE}; quote values with spaces")
+    alias = Alias(words[0], words[1], **fields)
+    before = aliases.load().get(alias.name)
+    _save(alias)
+    changed = f"; it asked {redact(before.target)} before" if before and before.target != alias.target else ""
+    return _summary(alias) + changed
 
 
-@subcommand("Change a short name: ``update NAME [TARGET]`` and options of ``alias``; ``none`` takes one away.")
+@subcommand("Change an alias: ``update NAME [TARGET]`` with options of ``alias``; ``none`` removes one.")
 def update_alias(_state: ShellState, rest: str) -> Shown:
-    bare, given = _read_line("update", rest)
-    if len(bare) not in (1, 2) or (len(bare) == 1 and not given):
-        raise OptionError(
-            f"%flowgpt update takes {ALIAS_USAGE}, and of these only what changes; quote texts with spaces"
-        )
-    if len(bare) == 2:
-        given["target"] = bare[1]
-    before = _known(bare[0])
-    made = replace(before, **given)
-    if given.get("params") == {}:
-        made = replace(made, extra_headers={})
-    elif "params" in given:
-        made = replace(made, **_with_more(before, given["params"]))
-    _keep(made)
-    return _made(made)
+    words, fields = _read_line("update", rest)
+    if len(words) not in (1, 2) or (len(words) == 1 and not fields):
+        raise OptionError(f"%flowgpt update takes {ALIAS_USAGE}, with only what changes; quote values with spaces")
+    if len(words) == 2:
+        fields["target"] = words[1]
+    before = _existing(words[0])
+    alias = replace(before, **fields)
+    if fields.get("params") == {}:
+        alias = replace(alias, extra_headers={})
+    elif "params" in fields:
+        alias = replace(alias, **_with_params(before, fields["params"]))
+    _save(alias)
+    return _summary(alias)
 
 
-@subcommand("Forget a short name: ``dealias NAME``.")
+@subcommand("Delete an alias: ``dealias NAME``.")
 def remove_alias(_state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if len(words) != 1:
         raise OptionError("%flowgpt dealias takes the name of an alias")
-    gone = _known(words[0])
-    aliases.remove(gone.name)
-    left = [each.name for each in aliases.load().values() if each.target == gone.name]
-    return f"{gone.name} is no alias any more; it asked {redact(gone.target)}" + (
-        f". {', '.join(left)} pointed to it, and asks nobody now" if left else ""
+    alias = _existing(words[0])
+    aliases.remove(alias.name)
+    dangling = [other.name for other in aliases.load().values() if other.target == alias.name]
+    return f"{alias.name} is no longer an alias; it asked {redact(alias.target)}" + (
+        f". Aliases that point to it no longer work: {', '.join(dangling)}" if dangling else ""
     )
 
 
-@subcommand("The short names, and what each stands for.")
+@subcommand("List the aliases and what each stands for.")
 def list_aliases(_state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("aliases", rest)
-    return _aliases()
+    return _table()
 
 
-def _aliases() -> Shown:
-    known = aliases.load()
-    if not known:
-        return f"there are no aliases yet: %flowgpt alias {ALIAS_USAGE} makes one"
+def _table() -> Shown:
+    defined = aliases.load()
+    if not defined:
+        return f"there are no aliases yet: %flowgpt alias {ALIAS_USAGE} defines one"
     rows = tuple(
         (
             name,
-            cut(redact(each.target)),
+            cut(redact(alias.target)),
             _asks(name),
-            redact(each.base_url),
-            cut(redact(each.system)),
-            "" if each.temperature is None else f"{each.temperature:g}",
-            _key_state(each.key_variable),
-            cut(redact(_given(each))),
+            redact(alias.base_url),
+            cut(redact(alias.system)),
+            "" if alias.temperature is None else f"{alias.temperature:g}",
+            _key_state(alias.key_variable),
+            cut(redact(_parameters_text(alias))),
         )
-        for name, each in known.items()
+        for name, alias in defined.items()
     )
     columns = ("alias", "target", "asks", "endpoint", "system prompt", "temperature", "key variable", "parameters")
-    return Table(columns, rows, f"they are kept in {short_path(str(aliases.aliases_file()))}")
+    return Table(columns, rows, f"stored in {short_path(str(aliases.aliases_file()))}")
 
 
 def _read_line(command: str, rest: str) -> tuple[list[str], dict[str, Any]]:
-    """The bare words, and the fields of an alias that the options give."""
-    bare: list[str] = []
-    given: dict[str, Any] = {}
+    """The words that are not options, and the fields of an alias that the options set."""
+    words: list[str] = []
+    fields: dict[str, Any] = {}
     params: list[tuple[str, Any]] = []
     while rest := rest.lstrip():
         word, end = magic_line.first_word(rest)
@@ -119,28 +117,28 @@ def _read_line(command: str, rest: str) -> tuple[list[str], dict[str, Any]]:
         if flag in ALIAS_FLAGS:
             start = len(flag) + 1 if equals else len(rest) - len(rest[end:].lstrip())
             value, end = magic_line.value_at(flag, rest, start)
-            _take(flag, value, given, params)
+            _read_option(flag, value, fields, params)
         elif word.startswith("-"):
             raise OptionError(
                 f"%flowgpt {command} has no option {flag}{closest(flag, ALIAS_FLAGS)} It takes {ALIAS_USAGE}"
             )
         else:
-            bare.append(word)
+            words.append(word)
         rest = rest[end:]
-    return bare, given | ({"params": parameter_syntax.merged(params)} if params else {})
+    return words, fields | ({"params": parameter_syntax.merged(params)} if params else {})
 
 
-def _take(flag: str, value: str, given: dict[str, Any], params: list[tuple[str, Any]]) -> None:
-    """Put the value of ``flag`` into ``given``, or a parameter into ``params``."""
+def _read_option(flag: str, value: str, fields: dict[str, Any], params: list[tuple[str, Any]]) -> None:
+    """Put the value of ``flag`` into ``fields``, or a parameter into ``params``."""
     field = ALIAS_FLAGS[flag]
-    if field in given:
-        raise OptionError(f"{flag} is there twice: which one do you mean?")
+    if field in fields:
+        raise OptionError(f"{flag} is given twice")
     if not value:
-        raise OptionError(f"{flag} needs a value; {NONE} takes it away")
+        raise OptionError(f"{flag} needs a value; {NONE} removes it")
     if field == "params" and value.lower() != NONE:
         params.append(magic_line.parameter(flag, value))
     else:
-        given[field] = _field_value(field, value)
+        fields[field] = _field_value(field, value)
 
 
 def _field_value(field: str, value: str) -> Any:
@@ -155,46 +153,46 @@ def _field_value(field: str, value: str) -> Any:
     return value
 
 
-def _with_more(before: Alias, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an alias that has further parameters; None takes one away."""
-    params = {**before.params, **given}
-    if parameters.BODY in before.params and given.get(parameters.BODY):
-        params[parameters.BODY] = parameters.joined(before.params[parameters.BODY], given[parameters.BODY])
+def _with_params(before: Alias, added: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of ``before`` with further parameters; None removes one."""
+    params = {**before.params, **added}
+    if parameters.BODY in before.params and added.get(parameters.BODY):
+        params[parameters.BODY] = parameters.joined(before.params[parameters.BODY], added[parameters.BODY])
     temperature = {"temperature": params.pop("temperature")} if "temperature" in params else {}
     return {"params": {name: value for name, value in params.items() if value is not None}, **temperature}
 
 
-def _keep(made: Alias) -> None:
-    """Save it, if it would ask somebody who takes what it gives."""
+def _save(alias: Alias) -> None:
+    """Save an alias if its model accepts its parameters and settings."""
     from flowgpt_magic.replies.request import check_params
 
-    target = models.find_model(made.target)
-    check_params(target, {**made.params, **({"extra_headers": made.extra_headers} if made.extra_headers else {})})
-    address, key = models.server_settings(made.target)
-    given = {"--endpoint": (address, made.base_url), "--key-variable": (key, made.key_variable)}
-    for flag, (name, value) in given.items():
+    target = models.find_model(alias.target)
+    check_params(target, {**alias.params, **({"extra_headers": alias.extra_headers} if alias.extra_headers else {})})
+    address, key = models.server_settings(alias.target)
+    options = {"--endpoint": (address, alias.base_url), "--key-variable": (key, alias.key_variable)}
+    for flag, (name, value) in options.items():
         if value and name not in target.provider_class.settings:
-            raise OptionError(f"{flag}: {target.provider} takes none; {flag} {NONE} takes it away")
-    aliases.save(made)
+            raise OptionError(f"{flag}: {target.provider} does not use it; {flag} {NONE} removes it")
+    aliases.save(alias)
 
 
-def _known(name: str) -> Alias:
-    known = aliases.load()
-    if name not in known:
-        raise OptionError(f"there is no alias {name}{closest(name, known)} %flowgpt aliases shows them")
-    return known[name]
+def _existing(name: str) -> Alias:
+    defined = aliases.load()
+    if name not in defined:
+        raise OptionError(f"there is no alias {name}{closest(name, defined)} %flowgpt aliases lists them")
+    return defined[name]
 
 
-def _given(made: Alias) -> str:
-    """The parameters and headers of an alias, as they are written."""
-    headers = {"extra_headers": dict(made.extra_headers)} if made.extra_headers else {}
-    found = without_secrets({**made.params, **headers})
-    return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in found.items())
+def _parameters_text(alias: Alias) -> str:
+    """The parameters and headers of an alias, as they are typed."""
+    headers = {"extra_headers": dict(alias.extra_headers)} if alias.extra_headers else {}
+    values = without_secrets({**alias.params, **headers})
+    return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
 
 
-def _made(made: Alias) -> str:
-    missing = made.key_variable and keys.missing(made.key_variable)
-    asks = f"{made.name} asks {_asks(made.name)}"
+def _summary(alias: Alias) -> str:
+    missing = alias.key_variable and keys.missing(alias.key_variable)
+    asks = f"{alias.name} asks {_asks(alias.name)}"
     return f"{asks.removesuffix('.')}; for now, {missing}" if missing else asks
 
 

@@ -1,6 +1,6 @@
-"""The subcommands of ``%flowgpt`` for code: what failed, what something is, and cells that were written for ``%%ai``.
+"""``%flowgpt fix`` and ``%flowgpt explain``: prompts about the last error, an object or a cell.
 
-What is sent of a notebook is text: braces in a traceback or in code are never taken for references.
+Braces in code and tracebacks are sent as they are, never read as references.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
     from flowgpt_magic.magics.state import ShellState
 
-MAX_CAUSES = 6  # errors of a chain whose cells are looked for
-MARK_LENGTH = 60  # characters of the lines that say what an excerpt leaves out, at most
+MAX_CAUSES = 6  # errors of a chain whose cells are sent
+MARK_LENGTH = 60  # characters, at most, of the lines that say what an excerpt leaves out
 FIX_PROMPT = (
     "This failed in my notebook. Say what is wrong and why, then give the corrected code, whole, in one code block."
 )
 EXPLAIN_PROMPT = "Explain this from my notebook: what it is, what it does step by step, and what may surprise."
 
-# What ``%time`` runs has no cell's file name, and older IPython shows its error and goes on: the cell is not among
-# the frames of the error.
+# Code that ``%time`` runs has another file name than its cell. Older IPython catches its error, so that the cell is not
+# among the frames of the traceback.
 _TIMED = ("<timed eval>", "<timed exec>")
 _TIMES = re.compile(r"run_(?:cell|line)_magic\('time'")
 
 
-@subcommand("Ask what is wrong with what failed last, and for the corrected code: ``fix [MODEL] [options] [WORDS]``.")
+@subcommand("Explain the last error and correct the code: ``fix [MODEL] [options] [WORDS]``.")
 def fix(state: ShellState, rest: str) -> Shown:
     read = magic_line.read_line(rest, models.is_model_name)
     if last_error() is None:
         raise OptionError(
-            "nothing has failed yet: %flowgpt fix asks about the last error of a cell; "
-            "what another thread or a log shows can be pasted below %%flowgpt"
+            "there is no error yet: %flowgpt fix explains the last error of a cell; "
+            "errors of other threads and of logs can be pasted below %%flowgpt"
         )
     return _ask(state, lambda budget: _failure(state.names, budget), FIX_PROMPT, read)
 
 
 def _failure(names: Mapping[str, Any], budget: int) -> str:
-    """The last error and the cells it came through, the one that was run first."""
+    """The last error and the cells in its traceback, the outermost first."""
     from flowgpt_magic.prompt.attachments import describe
 
     error = last_error()
@@ -64,7 +64,7 @@ def _failure(names: Mapping[str, Any], budget: int) -> str:
     room -= len(text)
     parts = []
     for number, cell in enumerate(cells):
-        words = "It came through this code" if number else "This was run"
+        words = "The error passed through this code" if number else "This was run"
         parts.append(block(words, cell, room // (len(cells) - number)))
         room -= len(parts[-1])
     return "\n\n".join([*parts, text])
@@ -72,7 +72,7 @@ def _failure(names: Mapping[str, Any], budget: int) -> str:
 
 @dataclass(frozen=True)
 class CellCode:
-    """A cell's code; ``line`` is the one to look at, ``label`` what stands behind the words for it: `` (In[3])``."""
+    """The code of a cell, the line of interest, and a label such as `` (In[3])``."""
 
     source: str
     line: int = 1
@@ -80,14 +80,14 @@ class CellCode:
 
 
 def _cells(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
-    """The cells that an error came through, each once, the one that was run first."""
+    """The cells in the traceback of an error, each once, the outermost first."""
     places = dict(_places(error))
     found: list[CellCode] = []
     for file, line in places.items():
         if not is_cell(file):
             continue
         cell = _as_typed("".join(linecache.getlines(file)), line, names)
-        if not any(cell.source.strip() in other.source for other in found):  # as in a magic around a cell
+        if not any(cell.source.strip() in other.source for other in found):  # a magic may run a part of its cell
             found.append(cell)
     if any(file in _TIMED for file in places) and not any("%time" in cell.source for cell in found):
         found[:0] = _timed(error, names)
@@ -95,7 +95,7 @@ def _cells(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
 
 
 def _timed(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
-    """The last cell before this one that timed the code which failed: all names that are used there stand in it."""
+    """The last cell with ``%time`` that contains all names of the code that failed."""
     frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
     used, line = next((set(code.co_names), line) for code, line in frames if code.co_filename in _TIMED)
     for code, cell in reversed(_inputs(names)[:-1]):
@@ -106,45 +106,45 @@ def _timed(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
 
 
 def _places(error: BaseException) -> Iterator[tuple[str, int]]:
-    """The files and lines on the way to an error, and to those that it came from or consists of."""
-    known: list[BaseException] = []
+    """The files and lines in the tracebacks of an error, its causes and the members of its group."""
+    visited: list[BaseException] = []
     waiting: list[Any] = [error]
-    while waiting and len(known) < MAX_CAUSES:
-        each = waiting.pop(0)
-        if not isinstance(each, BaseException) or any(each is other for other in known):
+    while waiting and len(visited) < MAX_CAUSES:
+        current = waiting.pop(0)
+        if not isinstance(current, BaseException) or any(current is other for other in visited):
             continue
-        known.append(each)
-        for frame, line in walk_tb(each.__traceback__):
+        visited.append(current)
+        for frame, line in walk_tb(current.__traceback__):
             yield frame.f_code.co_filename, line
-        if isinstance(each, SyntaxError) and each.filename:
-            yield each.filename, each.lineno or 1
-        inner = getattr(each, "exceptions", ())  # of a group
-        context = None if each.__suppress_context__ else each.__context__
-        waiting += [each.__cause__, context, *(inner if isinstance(inner, tuple) else ())]
+        if isinstance(current, SyntaxError) and current.filename:
+            yield current.filename, current.lineno or 1
+        inner = getattr(current, "exceptions", ())  # of a group
+        context = None if current.__suppress_context__ else current.__context__
+        waiting += [current.__cause__, context, *(inner if isinstance(inner, tuple) else ())]
 
 
 def _as_typed(source: str, line: int, names: Mapping[str, Any]) -> CellCode:
-    """The cell that IPython made ``source`` of, if it still is among the inputs."""
+    """The cell as it was typed; if it is not among the inputs any more, the code that IPython ran."""
     same = [cell for code, cell in _inputs(names) if code.rstrip() == source.rstrip()]
     return replace(same[-1], line=line) if same else CellCode(source, line)
 
 
 def _inputs(names: Mapping[str, Any]) -> list[tuple[str, CellCode]]:
-    """For each cell so far what Python was given, and the cell as it was typed; the last is the one that runs."""
+    """For each cell so far the code that Python ran and the cell as typed; the last one is the running cell."""
     inputs = names.get("In")
     codes = inputs[1:] if isinstance(inputs, list) else []
-    # Counted from the end: after a %reset, IPython's list begins anew but its numbers are one ahead of it.
+    # Counted from the end: after %reset, IPython clears the list but continues the numbers.
     last = max((int(name[2:]) for name in names if re.fullmatch("_i[0-9]+", name)), default=len(codes))
-    found = []
+    cells = []
     for number, code in enumerate(map(str, codes), last - len(codes) + 1):
         typed = names.get(f"_i{number}")
         cell = CellCode((typed if isinstance(typed, str) else code).strip("\n"), label=f" (In[{number}])")
-        found.append((code, cell))
-    return found
+        cells.append((code, cell))
+    return cells
 
 
 def excerpt(text: str, line: int, room: int) -> str:
-    """``text``, or the lines around ``line`` that have ``room``, in characters, and how many are left out."""
+    """``text``, or as many lines around ``line`` as fit into ``room`` characters, and how many lines are left out."""
     if len(text) <= room:
         return text
     room = max(room - MARK_LENGTH, 0)
@@ -163,18 +163,18 @@ def excerpt(text: str, line: int, room: int) -> str:
 
 
 def block(words: str, cell: CellCode, room: int) -> str:
-    """A cell in a block of code, whatever backticks are in it, below ``words``."""
+    """``words`` and a cell in a code block whose fence is longer than any backticks in the cell."""
     fence = "`" * (max((len(run) for run in re.findall(r"`{3,}", cell.source)), default=2) + 1)
     return f"{words}{cell.label}:\n\n{fence}python\n{excerpt(cell.source, cell.line, room)}\n{fence}"
 
 
 @subcommand("Explain a function, class, module or variable, or the cell before this one: ``explain [NAME [WORDS]]``.")
 def explain(state: ShellState, rest: str) -> Shown:
-    read = magic_line.read_line(rest, lambda _word: False)  # a variable may be called like a provider
+    read = magic_line.read_line(rest, lambda _word: False)  # a variable may have the name of a provider
     name, words = _name_and_words(read.prompt)
     behind = magic_line.read_line(words, lambda _word: False)
     if twice := sorted(read.options.keys() & behind.options.keys()):
-        raise OptionError(f"--{twice[0]} is there twice: which one do you mean?")
+        raise OptionError(f"--{twice[0]} is given twice")
     read = magic_line.Line(read.options | behind.options, behind.prompt)
     if not name:
         cell = _cell_before(state.names)
@@ -195,10 +195,10 @@ def explain(state: ShellState, rest: str) -> Shown:
 
 
 def _name_and_words(text: str) -> tuple[str, str]:
-    """What is to be explained, as it is typed, and what stands behind it."""
+    """The name to explain, as typed, and the words after it."""
     length = len(leading(text))
     length += text.startswith("!", length)
-    if text[length : length + 1].strip():  # it goes on with something that is in no reference
+    if text[length : length + 1].strip():  # not a valid reference; take the whole word
         length = len(text.split(None, 1)[0])
     return text[:length], text[length:].strip()
 
@@ -213,22 +213,23 @@ def _cell_before(names: Mapping[str, Any]) -> CellCode:
 
 def _find(name: str, names: Mapping[str, Any], *, meant: bool) -> object:
     if not steps(name):
-        raise OptionError(f"{name}: a name such as frame.columns[0], without calls, can be explained")
+        raise OptionError(f"{name}: explain takes a name such as frame.columns[0], without calls")
     try:
         value = look_up(name, names)
     except LookupError:
         base = name.rpartition(".")[0]
-        known = [each for each in names if not each.startswith("_")]
-        with suppress(Exception):  # what a user's object does when asked must not hide that a name is wrong
-            known += [f"{base}.{each}" for each in dir(look_up(base, names)) if not each.startswith("_")]
-        raise OptionError(f"there is no {name} here{closest(name, known)} Behind %flowgpt -- it is a prompt") from None
+        candidates = [other for other in names if not other.startswith("_")]
+        with suppress(Exception):  # a failing object of the user must not hide the wrong name
+            candidates += [f"{base}.{other}" for other in dir(look_up(base, names)) if not other.startswith("_")]
+        hint = f"{closest(name, candidates)} %flowgpt -- sends it as a prompt"
+        raise OptionError(f"there is no {name} here{hint}") from None
     if names_secret(name) and not meant and not isinstance(value, (FunctionType, ModuleType, type)):
-        raise OptionError(f"{name} looks like a secret, so it is not sent; if you mean it: %flowgpt explain {name}!")
+        raise OptionError(f"{name} looks like a secret, so it is not sent; to send it anyway: %flowgpt explain {name}!")
     return value
 
 
 def _ask(state: ShellState, show: Callable[[int], str], prompt: str, read: magic_line.Line) -> Shown:
-    """Ask about what ``show`` gives for a budget in tokens, with the words and the options of the line."""
+    """Send ``prompt``, the words of the line, and what ``show`` returns for a budget in tokens."""
     from flowgpt_magic.magics.state import Asked
 
     given = {name: value for name, value in read.options.items() if name != "help"}

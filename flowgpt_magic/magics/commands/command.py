@@ -1,6 +1,6 @@
-"""What ``%flowgpt`` knows of one of its subcommands: what does it, and what the help says.
+"""The definition of a subcommand of ``%flowgpt``: its function and its help.
 
-The help is data and no docstring, because ``python -OO`` has no docstrings.
+The help is data instead of a docstring, because ``python -OO`` removes docstrings.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     Run: TypeAlias = Callable[[ShellState, str], Shown]
 
 
-NONE = "none"  # what takes a value back
+NONE = "none"  # the value that unsets a setting or removes an option
 
 
 @dataclass(frozen=True)
 class Subcommand:
-    """``run`` takes the state and the rest of the line, and returns what is shown.
+    """A subcommand.
 
-    ``about`` is one sentence, with the words to type between double backticks; ``more`` is shown behind it by
-    ``%flowgpt help NAME`` alone.
+    ``run`` takes the state and the rest of the line, and returns what is shown. ``about`` is one sentence, with the
+    words to type in double backticks. ``more`` is added by ``%flowgpt help NAME``.
     """
 
     run: Run
@@ -46,10 +46,10 @@ class Subcommand:
 
     @property
     def help(self) -> str:
-        """All that is known of it."""
+        """``about`` and ``more``."""
         return "\n\n".join(filter(None, [self.about, self.more]))
 
 
 def subcommand(about: str, more: str = "") -> Callable[[Run], Subcommand]:
-    """Make a function a ``Subcommand``."""
+    """Turn a function into a ``Subcommand``."""
     return lambda run: Subcommand(run, about, more)

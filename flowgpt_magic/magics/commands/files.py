@@ -1,4 +1,4 @@
-"""``%flowgpt export`` and ``%flowgpt import``: a conversation as a file, and back."""
+"""``%flowgpt export`` and ``%flowgpt import``: a conversation to a file, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowgpt_magic.text import counted, short_path
 OVERWRITE = "--overwrite"
 
 
-@subcommand("Write this conversation: ``export FILE [--overwrite]``, with ``.md``, ``.json``, ``.ipynb`` or ``.html``.")
+@subcommand("Export this conversation: ``export FILE [--overwrite]``, as ``.md``, ``.json``, ``.ipynb`` or ``.html``.")
 def export_file(state: ShellState, rest: str) -> str:
     words = magic_line.words(rest)
     names = [word for word in words if word != OVERWRITE]
@@ -22,12 +22,12 @@ def export_file(state: ShellState, rest: str) -> str:
     conversation = state.conversation()
     turns = conversation.turns
     path = files.write(names[0], conversation.name, conversation.record.system, turns, overwrite=OVERWRITE in words)
-    return f"{conversation.name} with {counted(len(turns), 'turn')} is in {short_path(str(path))}"
+    return f"exported {conversation.name} with {counted(len(turns), 'turn')} to {short_path(str(path))}"
 
 
 @subcommand(
-    "Read a conversation from a file, under its own name or the next free one, and use it: ``import FILE``.",
-    "A history file, or a folder of them, is merged into the history instead.",
+    "Import a conversation, under its own name or the next free one, and use it: ``import FILE``.",
+    "A history file or a folder of them is merged into the history instead.",
 )
 def import_file(state: ShellState, rest: str) -> str:
     names = magic_line.words(rest)
@@ -47,7 +47,7 @@ def import_file(state: ShellState, rest: str) -> str:
     turns = as_turns(transcript, conversation.record.conversation_id, kernel="")  # no kernel asked them
     conversation.begin_anew(turns, kind="import")
     state.current = name
-    return f"{name} has {counted(len(turns), 'turn')} from {short_path(names[0])}"
+    return f"imported {name} with {counted(len(turns), 'turn')} from {short_path(names[0])}"
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {"export": export_file, "import": import_file}

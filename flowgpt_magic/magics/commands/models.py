@@ -1,7 +1,7 @@
-"""The subcommands of ``%flowgpt`` about who can be asked.
+"""``%flowgpt providers`` and ``%flowgpt models``: what can be asked, and whether it would answer.
 
-Whether somebody would answer is told from what is installed and set: nothing here loads a model, and only ``models``
-with the name of a provider or an alias asks a server, for the models it has.
+Whether a provider would answer is derived from what is installed and set. No model is loaded. Only ``models`` with the
+name of a provider or alias contacts a server, to list its models.
 """
 
 from __future__ import annotations
@@ -26,124 +26,129 @@ if TYPE_CHECKING:
     from flowgpt_magic.settings import Settings
 
 
-@subcommand("Who runs models: what each provider is, and whether it would answer.")
+@subcommand("List the providers: what each is, and whether it would answer.")
 def list_providers(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("providers", rest)
     rows = []
     for name in registry.provider_names():
         try:
-            found = registry.find_provider(name)
+            provider = registry.find_provider(name)
         except ProviderNotFoundError as error:
             rows.append((name, "", f"no: {error}"))
         else:
-            rows.append((name, _first_line(found), _would_answer(state, name, found)))
+            rows.append((name, _first_line(provider), _would_answer(state, name, provider)))
     return Table(("provider", "what it is", "would it answer?"), tuple(rows), "%flowgpt models shows their models")
 
 
-@subcommand("The models that can be asked, and whether they would answer: ``models [PROVIDER or ALIAS]``.")
+@subcommand("List the models, and whether they would answer: ``models [PROVIDER or ALIAS]``.")
 def list_models(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if len(words) > 1:
         raise OptionError("%flowgpt models takes the name of one provider or alias, or nothing")
-    asked, note = _asked(state)
-    own = _resolved_aliases()
-    rows = _rows_of_one(state, words[0], own, asked) if words else _rows_of_all(state, own, asked)
+    current, note = _current_model(state)
+    targets = _aliases_by_target()
+    rows = _rows_of_one(state, words[0], targets, current) if words else _rows_of_all(state, targets, current)
     columns = ("provider", "model", "alias", "would it answer?")
-    shown = tuple(tuple(map(redact, row)) for row in rows)
-    return Table(columns, shown, f"{redact(note)}; %flowgpt model NAME changes that")
+    return Table(
+        columns,
+        tuple(tuple(map(redact, row)) for row in rows),
+        f"{redact(note)}; %flowgpt model NAME changes that",
+    )
 
 
-def _rows_of_all(state: ShellState, own: Mapping[str, list[str]], asked: str) -> Iterator[tuple[str, ...]]:
-    """What is known without asking anybody; a model without a name stands for any that a server has."""
+def _rows_of_all(state: ShellState, targets: Mapping[str, list[str]], current: str) -> Iterator[tuple[str, ...]]:
+    """The models that are known without contacting a server; one without a name stands for all models of a server."""
     for name in registry.provider_names():
         try:
-            found = registry.find_provider(name)
-            known = dict.fromkeys([*(found.get_models() or [""]), *_further(name, own)])
-            answers = {model: _would_answer(state, name, found, model) for model in known}
-        except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
+            provider = registry.find_provider(name)
+            names = dict.fromkeys([*(provider.get_models() or [""]), *_aliased_models(name, targets)])
+            answers = {model: _would_answer(state, name, provider, model) for model in names}
+        except Exception as error:  # noqa: BLE001 - foreign code of a plug-in must not hide the other providers
             yield name, "", "", redact(f"no: {error}")
         else:
-            yield from _model_rows(name, found, answers, own, asked)
+            yield from _model_rows(name, provider, answers, targets, current)
 
 
-def _rows_of_one(state: ShellState, name: str, own: Mapping[str, list[str]], asked: str) -> Iterator[tuple[str, ...]]:
-    """What a provider, or whom an alias asks, has now."""
+def _rows_of_one(
+    state: ShellState, name: str, targets: Mapping[str, list[str]], current: str
+) -> Iterator[tuple[str, ...]]:
+    """The models that a provider, or the provider of an alias, has now."""
     if name in aliases.load():
         name, chosen = models.find_model(name).provider, state.conversation().settings(model=name)
     else:
         chosen = state.conversation().settings(model=f"{name}:")
-    found = registry.find_provider(name)
-    answers = _listed(name, found, chosen)
-    for model in _further(name, own):
-        answers.setdefault(model, _would_answer(state, name, found, model))
-    return _model_rows(name, found, answers, own, asked)
+    provider = registry.find_provider(name)
+    answers = _listed(name, provider, chosen)
+    for model in _aliased_models(name, targets):
+        answers.setdefault(model, _would_answer(state, name, provider, model))
+    return _model_rows(name, provider, answers, targets, current)
 
 
-def _further(name: str, own: Mapping[str, list[str]]) -> list[str]:
-    """The models of a provider that an alias names."""
-    prefix = f"{name}:"
-    return [target.removeprefix(prefix) for target in own if target.startswith(prefix)]
+def _aliased_models(provider: str, targets: Mapping[str, list[str]]) -> list[str]:
+    """The models of a provider that the user's aliases name."""
+    prefix = f"{provider}:"
+    return [target.removeprefix(prefix) for target in targets if target.startswith(prefix)]
 
 
-def _asked(state: ShellState) -> tuple[str, str]:
-    """Who is asked in this conversation, and how to say it."""
+def _current_model(state: ShellState) -> tuple[str, str]:
+    """The model of this conversation, empty if there is none, and a sentence about it."""
     try:
-        asked = str(models.find_model(effective_settings(state).model))
+        current = str(models.find_model(effective_settings(state).model))
     except FlowGptError as error:
         return "", error.clause
-    return asked, f"{asked} is asked in this conversation"
+    return current, f"{current} is asked in this conversation"
 
 
-def _listed(name: str, found: type[Provider], chosen: Settings) -> dict[str, str]:
-    """The models that the provider has now, each with whether it would answer; what a server lists, does.
+def _listed(name: str, provider: type[Provider], chosen: Settings) -> dict[str, str]:
+    """The models that the provider has now, each with whether it would answer; those that only a server lists would.
 
-    Raises what the provider's server answers, or that it does not in time.
+    Raises the provider's error if its server fails or does not answer in time.
     """
-    listed = bridge.run(models.list_models(name, found, chosen))
-    unasked = found.get_models()
+    own_models = provider.get_models()
     return {
-        model: (model in unasked and found.would_answer(chosen, model)) or f"yes{_context(model)}" for model in listed
+        model: (model in own_models and provider.would_answer(chosen, model)) or f"yes{_context_window(model)}"
+        for model in bridge.run(models.list_models(name, provider, chosen))
     }
 
 
-def _context(model: str) -> str:
-    """How many tokens a model sees, where its server says so."""
+def _context_window(model: str) -> str:
+    """The context window of a model, if its server reports one."""
     length = getattr(model, "context_length", None)
-    return f"; it sees {length:,} tokens" if length else ""
+    return f"; context window: {length:,} tokens" if length else ""
 
 
 def _model_rows(
-    name: str, found: type[Provider], answers: Mapping[str, str], own: Mapping[str, list[str]], asked: str
+    name: str, provider: type[Provider], answers: Mapping[str, str], targets: Mapping[str, list[str]], current: str
 ) -> Iterator[tuple[str, ...]]:
     for model, answer in answers.items():
-        also = [short for short, target in found.model_aliases.items() if target == model]
-        also += own.get(f"{name}:{model}", [])
-        mark = " (in use)" if f"{name}:{model}" == asked else ""
-        shown = f"{short_path(model)}{mark}" if model else f"any of its server's: %flowgpt models {name} lists them"
-        yield name, shown, ", ".join(also), answer
+        short_names = [alias for alias, target in provider.model_aliases.items() if target == model]
+        short_names += targets.get(f"{name}:{model}", [])
+        mark = " (in use)" if f"{name}:{model}" == current else ""
+        label = f"{short_path(model)}{mark}" if model else f"any model of its server: %flowgpt models {name} lists them"
+        yield name, label, ", ".join(short_names), answer
 
 
-def _resolved_aliases() -> dict[str, list[str]]:
-    """The user's aliases by whom they ask; those that ask nobody are left out."""
-    found: dict[str, list[str]] = {}
+def _aliases_by_target() -> dict[str, list[str]]:
+    """The user's aliases by the model that they ask; those without a model are left out."""
+    targets: dict[str, list[str]] = {}
     for name, alias in aliases.load().items():
         try:
             target = str(models.find_model(name))
             elsewhere = aliases.merged(alias).base_url
         except FlowGptError:
             continue
-        found.setdefault(target, []).append(f"{name} (at its own endpoint)" if elsewhere else name)
-    return found
+        targets.setdefault(target, []).append(f"{name} (at its own endpoint)" if elsewhere else name)
+    return targets
 
 
 def _would_answer(state: ShellState, name: str, provider: type[Provider], model: str = "") -> str:
-    """Would it, if it was asked by its own name? An alias may give an endpoint and a key that are not looked at."""
+    """Whether a model would answer under its own name, without the endpoint and key that an alias may set."""
     answer = provider.would_answer(state.conversation().settings(model=f"{name}:{model}"), model) or "yes"
     return redact(answer)
 
 
 def _first_line(provider: type[Provider]) -> str:
-    own = vars(provider).get("about") or provider.__doc__  # a class that derives from another one has its own words
+    own = vars(provider).get("about") or provider.__doc__  # not inherited: a derived class describes itself
     lines = (own or provider.about or provider.url or "").strip().splitlines()
     return cut(lines[0], 120) if lines else ""
 

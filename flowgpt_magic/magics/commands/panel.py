@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.state import ShellState
 
 
-@subcommand("Open the chat panel, on the conversation that cells ask in or on another one: ``panel [NAME]``.")
+@subcommand("Open the chat panel, on this conversation or another one: ``panel [NAME]``.")
 def open_panel(state: ShellState, rest: str) -> Shown:
     name = " ".join(magic_line.words(rest))
     if name:
@@ -22,12 +22,12 @@ def open_panel(state: ShellState, rest: str) -> Shown:
     from flowgpt_magic.panel.output import can_open
 
     if not (headless() or can_open(state.notebook_history.place.kind)):
-        return "the panel needs a notebook; here %flowgpt WORDS asks, and %flowgpt history shows the conversation"
+        return "the panel needs a notebook; use %flowgpt WORDS to ask, and %flowgpt history to see the conversation"
     from flowgpt_magic.panel.panel import ChatPanel
 
     cell = state.notebook_history.running_cell()
     run, panels = state.panels.get(cell.cell_id, (cell.run, []))
-    if run != cell.run:  # the panels of the cell's last run give way to this one
+    if run != cell.run:  # this run replaces the panels of the last one
         for panel in panels:
             panel.close(transcript=False)
         panels = []

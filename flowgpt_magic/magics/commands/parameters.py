@@ -23,21 +23,21 @@ Row = tuple[str, ...]
 
 
 def set_line(conversation: Conversation, rest: str) -> list[str]:
-    """Set what a line of nothing but ``-P NAME=VALUE`` gives; returns the names."""
+    """Set the parameters of a line that consists of ``-P NAME=VALUE``; return their names."""
     read = magic_line.read_line(rest, lambda _word: False)
     if read.prompt or read.options.keys() != {"param"}:
-        raise OptionError("%flowgpt set -P takes NAME=VALUE and nothing more; each further one has a -P of its own")
+        raise OptionError("%flowgpt set -P takes only NAME=VALUE; repeat -P for each parameter")
     return _set(conversation, parameter_syntax.merged(read.options["param"]))
 
 
 def set_named(conversation: Conversation, name: str, value: str) -> list[str]:
-    """Set ``name``, which is no setting but a parameter of whoever is asked here; an empty ``value`` sets nothing."""
+    """Set the parameter ``name`` of this conversation's provider; an empty ``value`` sets nothing."""
     taken = registry.parameter_names(models.find_model(conversation.settings().model))
     if name not in taken:
         more = parameters.BODY in taken
-        advice = f"; %flowgpt set {parameters.BODY} {{…}} takes further fields of the request" if more else ""
+        advice = f"; %flowgpt set {parameters.BODY} {{…}} adds further fields to the request" if more else ""
         known = closest(name, [*settings.TABLE, *taken])
-        raise OptionError(f"there is no setting {name}{known} %flowgpt config shows them all{advice}")
+        raise OptionError(f"there is no setting {name}{known} %flowgpt config lists the settings{advice}")
     if not value:
         return [name]
     try:
@@ -48,7 +48,7 @@ def set_named(conversation: Conversation, name: str, value: str) -> list[str]:
 
 
 def _set(conversation: Conversation, given: Mapping[str, Any]) -> list[str]:
-    """Set parameters for this conversation, beside those that are set; None takes one back."""
+    """Set parameters of this conversation and keep the others; None unsets one."""
     from flowgpt_magic.replies.request import check_params
 
     check_params(models.find_model(conversation.settings().model), given)
@@ -61,7 +61,7 @@ def _set(conversation: Conversation, given: Mapping[str, Any]) -> list[str]:
 
 
 def rows_of(chosen: settings.Settings, name: str) -> list[Row]:
-    """A row for each entry of the table that a setting is; none for any other setting, and for an empty table."""
+    """A row for each entry of a setting that is a table; no rows for other settings and empty tables."""
     rows = {"params": _param_rows, extra_headers.NAME: _header_rows}
     return rows[name](chosen) if name in rows else []
 
@@ -82,11 +82,11 @@ def _param_rows(chosen: settings.Settings) -> list[Row]:
 
 
 def _header_rows(chosen: settings.Settings) -> list[Row]:
-    """What is secret in a header is the name of a variable here."""
+    """The rows of ``extra_headers``. Secret headers hold the name of a variable, so they can be shown."""
     layers = sorted(chosen.layers.get(extra_headers.NAME, ()), key=lambda each: each.rank)
     places = {name: short_path(layer.source) for layer in layers for name in layer.values}
     return [
-        (f"{extra_headers.NAME}.{name}", cut(redact(value)), places.get(name, ""), "a header of your own")
+        (f"{extra_headers.NAME}.{name}", cut(redact(value)), places.get(name, ""), "a custom header")
         for name, value in (chosen.extra_headers or {}).items()
         if value is not None
     ]

@@ -1,4 +1,4 @@
-"""The subcommands of ``%flowgpt`` about settings: one of them, and all of them."""
+"""``%flowgpt set`` and ``%flowgpt config``: settings of the conversation, and all settings in force."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
 
 
 @subcommand(
-    "Show a setting, or set it here: ``set NAME [VALUE]``, ``set -P NAME=VALUE``; ``none`` takes it back.",
-    "It is set for this conversation. Parameters of the provider are set like settings, each beside the others.",
+    "Show or set a setting of this conversation: ``set NAME [VALUE]``, ``set -P NAME=VALUE``; ``none`` unsets it.",
+    "Parameters of the provider are set like settings, each without changing the others.",
 )
 def set_setting(state: ShellState, rest: str) -> Shown:
     if rest.startswith(PARAM_FLAGS):
-        return _told(state, set_line(state.conversation(), rest))
+        return _described_all(state, set_line(state.conversation(), rest))
     name, value = _name_and_value(rest)
     if not name:
-        raise OptionError("%flowgpt set takes the name of a setting and a value; %flowgpt config shows them all")
+        raise OptionError("%flowgpt set takes the name of a setting and a value; %flowgpt config lists the settings")
     if name not in settings.TABLE:
-        return _told(state, set_named(state.conversation(), name, value))
+        return _described_all(state, set_named(state.conversation(), name, value))
     if not value:
         return _described(state, name)
     if name == "history":
         raise OptionError(
-            "the history is one for all conversations: %config FlowGPT.history = … or FLOWGPT_HISTORY sets it"
+            "history cannot be set for one conversation: use %config FlowGPT.history = … or FLOWGPT_HISTORY"
         )
     state.conversation().set(**{name: _conversation_value(name, magic_line.unquoted(value))})
     secret = settings.TABLE[name].metadata["secret"] and value.lower() != NONE
-    hint = f"; it is written down nowhere, and a restart forgets it: {settings.variable(name)} stays" if secret else ""
+    hint = f"; it is not saved, and a restart forgets it; {settings.variable(name)} lasts" if secret else ""
     return _described(state, name) + hint
 
 
-@subcommand("Every setting: its value, where that came from, what it does.")
+@subcommand("Show every setting: its value, where the value comes from, and what it does.")
 def show_config(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("config", rest)
     chosen = effective_settings(state)
     rows: list[tuple[str, ...]] = []
-    for name, each in settings.TABLE.items():
-        row = (name, _value(chosen, name), _source(chosen, name), str(each.metadata["help"]))
+    for name, setting in settings.TABLE.items():
+        row = (name, _value(chosen, name), _source(chosen, name), str(setting.metadata["help"]))
         rows += rows_of(chosen, name) or [row]
     file, project = settings.settings_file(), settings.project_file()
-    nowhere = "there is no home folder for a settings file: XDG_CONFIG_HOME names another folder for it"
+    nowhere = "there is no home folder for a settings file: set XDG_CONFIG_HOME to another folder"
     place = nowhere if file.is_relative_to(settings.NOWHERE) else f"your settings file: {short_path(str(file))}"
     places = place + (f"; this project's: {short_path(str(project))}" if project else "")
     return Table(("setting", "value", "from", "what it does"), tuple(rows), places)
@@ -70,14 +70,14 @@ def _name_and_value(rest: str) -> tuple[str, str]:
 
 
 def _conversation_value(name: str, value: str) -> str | None:
-    """``value`` as a conversation keeps it; None takes it back."""
+    """``value`` as the conversation stores it; None unsets it."""
     if value.lower() == NONE:
         return None
     return models.canonical_name(value) if name == "model" else value
 
 
 def effective_settings(state: ShellState) -> settings.Settings:
-    """The settings in force, whether or not the key of an alias is there."""
+    """The settings in force, with those of an alias, even if its key is missing."""
     return aliases.apply(state.conversation().settings(), need_key=False)
 
 
@@ -86,8 +86,8 @@ def _described(state: ShellState, name: str) -> str:
     return f"{name}: {_value(chosen, name)} ({_source(chosen, name)}); {settings.TABLE[name].metadata['help']}"
 
 
-def _told(state: ShellState, names: Iterable[str]) -> str:
-    """What is in force now of some settings and parameters."""
+def _described_all(state: ShellState, names: Iterable[str]) -> str:
+    """The values in force of some settings and parameters, one a line."""
     chosen = effective_settings(state)
     rows = {row[0]: row for row in rows_of(chosen, "params")}
     further = {name: rows.get(f"params.{name}", ("", NONE, "default")) for name in names}

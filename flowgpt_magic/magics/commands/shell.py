@@ -1,4 +1,4 @@
-"""The subcommands of ``%flowgpt`` about the shell itself: what is in flight, what is switched on, which version."""
+"""``%flowgpt stop``, ``nested``, ``ai-alias`` and ``version``: the subcommands that concern the whole shell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def stop(state: ShellState, rest: str) -> Shown:
     return f"stopped: {counted(count, 'reply', 'replies')}" if count else "no reply is in flight"
 
 
-@subcommand("Let ``asyncio.run`` run inside a cell: ``nested on`` or ``nested off``.")
+@subcommand("Allow ``asyncio.run`` inside a cell: ``nested on`` or ``nested off``.")
 def nested(state: ShellState, rest: str) -> Shown:
     if rest not in ("on", "off"):
         raise OptionError(f"%flowgpt nested takes on or off{closest(rest, ('on', 'off'))}")
@@ -30,18 +30,18 @@ def nested(state: ShellState, rest: str) -> Shown:
     return f"nested {rest}: asyncio.run {'works' if rest == 'on' else 'is refused'} while a loop runs, as in a cell"
 
 
-@subcommand("Answer to ``%%ai`` and ``%ai`` too, for notebooks written for those: ``ai-alias on`` or ``ai-alias off``.")
+@subcommand("Answer ``%ai`` and ``%%ai`` too, for notebooks that use them: ``ai-alias on`` or ``ai-alias off``.")
 def ai_alias(state: ShellState, rest: str) -> Shown:
     if rest not in ("on", "off"):
         raise OptionError(f"%flowgpt ai-alias takes on or off{closest(rest, ('on', 'off'))}")
-    whose = state.ai_alias(on=rest == "on")
+    owner = state.ai_alias(on=rest == "on")
     if rest == "on":
-        covered = f"; those of {whose} are covered until %flowgpt ai-alias off" if whose else ""
-        return f"%ai and %%ai are answered as %flowgpt and %%flowgpt are{covered}"
-    return f"%ai and %%ai are answered by {whose or 'nobody'} {'again' if whose else 'now'}"
+        replaced = f"; they replace those of {owner} until %flowgpt ai-alias off" if owner else ""
+        return f"%ai and %%ai work like %flowgpt and %%flowgpt{replaced}"
+    return f"%ai and %%ai are those of {owner} again" if owner else "%ai and %%ai are off"
 
 
-@subcommand("Which version this is.")
+@subcommand("Show the version of flowgpt_magic.")
 def version(_state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("version", rest)
     return f"flowgpt_magic {installed_version('flowgpt_magic')}"

@@ -1,4 +1,8 @@
-"""The subcommands of ``%flowgpt``: each takes the state and the rest of the line, and returns what is shown."""
+"""The table of the subcommands of ``%flowgpt``, their help, and which one a line calls.
+
+A new subcommand is a function in one of the modules here, named in ``SUBCOMMANDS`` of that module; a new module is one
+line in ``SUBCOMMANDS`` below.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,11 @@ from flowgpt_magic.providers.models import is_model_name
 if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
 
-SHORT_WORD = 3  # letters; words of so few are too much like each other
-SIMILARITY = 0.8  # from 0 to 1: how much alike two words are for one to be meant by the other
+SHORT_WORD = 3  # letters; shorter subcommands are too similar to other words
+SIMILARITY = 0.8  # from 0 to 1; words that are at least so similar are taken for a typing mistake
 
 
-@subcommand("Show this, or what one subcommand does: ``help [SUBCOMMAND]``.")
+@subcommand("Show this help, or that of one subcommand: ``help [SUBCOMMAND]``.")
 def show_help(_state: ShellState, rest: str) -> Shown:
     if not rest:
         return full_help()
@@ -54,7 +58,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
 HELP = """\
 %%flowgpt [MODEL] [options]        ask; the lines below are the prompt
 %flowgpt [MODEL] [options] WORDS   ask in one line
-%flowgpt SUBCOMMAND                one of these; %flowgpt alone shows what is in force
+%flowgpt SUBCOMMAND                run a subcommand; %flowgpt alone shows the settings in force
 
 {subcommands}
 
@@ -74,22 +78,22 @@ options:
   %flowgpt fix                     %flowgpt explain my_function
   %flowgpt edit 2 another prompt   %flowgpt export talk.ipynb
 
-A reply can be stopped with the interrupt button; its text is kept. %config FlowGPT.temperature = 0.5 sets a value for
-all cells, %config FlowGPT shows what can be set.
+The interrupt button stops a reply and keeps its text. %config FlowGPT.temperature = 0.5 sets a value for all cells;
+%config FlowGPT lists the settings.
 """
 
 
 def full_help() -> str:
-    """What can be asked and done, with all subcommands and options, and examples."""
-    lines = [f"  {name:<12}{each.about}" for name, each in SUBCOMMANDS.items()]
+    """The help of the magics: usage, subcommands, options and examples."""
+    lines = [f"  {name:<12}{subcommand.about}" for name, subcommand in SUBCOMMANDS.items()]
     return HELP.format(subcommands="\n".join(lines), options=magic_line.usage())
 
 
 def find_subcommand(line: str, body: str | None) -> tuple[Subcommand, str] | None:
-    """The subcommand that a magic means, and what stands behind it; None where it means a prompt.
+    """The subcommand that a magic calls, and the rest of the line; None if the magic is a prompt.
 
-    ``body`` is that of a cell. The line above one begins the prompt, but for ``edit N`` and ``system``; where there is
-    none, a cell may be a lone subcommand. Raises ``OptionError`` for a lone word that is nearly one.
+    ``body`` is the body of a cell, None for a line magic. In a cell with a body the line belongs to the prompt, except
+    for ``edit N`` and ``system``. Raises ``OptionError`` for a single word that is similar to a subcommand.
     """
     name, rest = (*line.split(None, 1), "", "")[:2]
     rest = rest.strip()
@@ -109,9 +113,9 @@ def find_subcommand(line: str, body: str | None) -> tuple[Subcommand, str] | Non
 
 
 def _refuse_typo(word: str) -> None:
-    """Raise ``OptionError`` for a word that is nearly a subcommand: it would be asked instead of done."""
-    known = [name for name in SUBCOMMANDS if len(name) > SHORT_WORD]
-    near = get_close_matches(word.lower(), known, n=1, cutoff=SIMILARITY) if word[0] not in "-{" else []
-    if near and not is_model_name(word):
-        hint = f"did you mean {near[0]}? %flowgpt -- {word} sends it as a prompt"
+    """Raise ``OptionError`` for a mistyped subcommand, which would be sent as a prompt."""
+    names = [name for name in SUBCOMMANDS if len(name) > SHORT_WORD]
+    similar = get_close_matches(word.lower(), names, n=1, cutoff=SIMILARITY) if word[0] not in "-{" else []
+    if similar and not is_model_name(word):
+        hint = f"did you mean {similar[0]}? %flowgpt -- {word} sends it as a prompt"
         raise OptionError(f"there is no subcommand {word}; {hint}")

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
     from flowgpt_magic.magics.state import ShellState
 
-DAYS, MAX_DAYS = 31, 10_000  # that are looked at: unless another number is given, and at most
+DAYS, MAX_DAYS = 31, 10_000  # default and maximum
 
 
 @subcommand(
-    "Tokens and times by model and day: ``usage [all] [DAYS]``; ``all`` is all notebooks, DAYS are 31 if not given."
+    "Show tokens and times by model and day: ``usage [all] [DAYS]``; ``all`` is all notebooks, DAYS is 31 by default."
 )
 def show_usage(state: ShellState, rest: str) -> Shown:
     words = rest.split()
@@ -28,7 +28,7 @@ def show_usage(state: ShellState, rest: str) -> Shown:
             "%flowgpt usage takes all, a number of days, or both; to send it as a prompt, write %flowgpt -- before it"
         )
     if state.notebook_history.location == OFF:
-        return "the history is off, so nothing is known of tokens and times"
+        return "the history is off, so there are no tokens and times to show"
     days = min(int(numbers[0][:9]), MAX_DAYS) if numbers else DAYS
     everywhere = "all" in words
     since = datetime.combine(date.today() - timedelta(days - 1), time.min).timestamp()
@@ -37,7 +37,7 @@ def show_usage(state: ShellState, rest: str) -> Shown:
     rows = state.notebook_history.read(lambda history: history.usage_rows(since, notebook_id), nothing)
     title = f"{'all notebooks' if everywhere else 'this notebook'}, {f'last {days} days' if days > 1 else 'today'}"
     if not rows:
-        return f"{title}: nothing was asked{'' if everywhere else '; %flowgpt usage all shows all notebooks'}"
+        return f"{title}: no prompts{'' if everywhere else '; %flowgpt usage all shows all notebooks'}"
     return usage_table(rows, title)
 
 

@@ -71,7 +71,7 @@ def test_a_system_prompt_may_come_from_a_file(run, tmp_path):
 def test_an_alias_that_was_there_says_whom_it_asked(run):
     run("alias polly echo")
 
-    assert run("alias polly messages") == "polly asks echo:messages; before, it asked echo"
+    assert run("alias polly messages") == "polly asks echo:messages; it asked echo before"
     assert run("alias polly messages") == "polly asks echo:messages"
 
 
@@ -85,10 +85,10 @@ def test_alias_alone_shows_them(run):
     [
         ("polly", OptionError, "%flowgpt alias takes NAME TARGET [--endpoint URL]"),
         ("-t 1", OptionError, "%flowgpt alias takes NAME TARGET"),
-        ("polly echo -s be brief", OptionError, "quote texts with spaces"),
-        ("polly echo -t", OptionError, "-t needs a value; none takes it away"),
+        ("polly echo -s be brief", OptionError, "quote values with spaces"),
+        ("polly echo -t", OptionError, "-t needs a value; none removes it"),
         ("polly echo --system=", OptionError, "--system needs a value"),
-        ("polly echo -t 1 --temperature 2", OptionError, "--temperature is there twice"),
+        ("polly echo -t 1 --temperature 2", OptionError, "--temperature is given twice"),
         ("polly echo --endpiont x", OptionError, "has no option --endpiont; did you mean --endpoint?"),
         ("polly echo -x", OptionError, "has no option -x"),
         ("polly echo -t 3", SettingError, "temperature is '3'; it must be a number from 0 to 2"),
@@ -98,8 +98,8 @@ def test_alias_alone_shows_them(run):
         ("polly polly", ModelNotSupportedError, "no model, provider or alias 'polly'"),
         ("echo words", AliasError, "echo is the name of a provider"),
         ("a:b words", AliasError, "without spaces, quotes, : /"),
-        (f"polly echo --endpoint {SERVER}", OptionError, "--endpoint: echo takes none"),
-        ("polly echo --key-variable POLLY_KEY", OptionError, "--key-variable: echo takes none"),
+        (f"polly echo --endpoint {SERVER}", OptionError, "--endpoint: echo does not use it"),
+        ("polly echo --key-variable POLLY_KEY", OptionError, "--key-variable: echo does not use it"),
         ("polly flowgpt --endpoint host", AliasError, "the endpoint is not a base URL"),
         ("polly flowgpt --key-variable sk-hunter2", AliasError, "give the name of the variable"),
     ],
@@ -135,12 +135,12 @@ def test_update_changes_only_what_is_given(run, monkeypatch):
 @pytest.mark.parametrize(
     ("line", "error", "said"),
     [
-        ("", OptionError, "and of these only what changes"),
-        ("polly", OptionError, "and of these only what changes"),
-        ("polly a b", OptionError, "quote texts with spaces"),
+        ("", OptionError, "with only what changes"),
+        ("polly", OptionError, "with only what changes"),
+        ("polly a b", OptionError, "quote values with spaces"),
         ("poly -t 1", OptionError, "there is no alias poly; did you mean polly?"),
         ("polly zzzzzz", ModelNotSupportedError, "no model, provider or alias 'zzzzzz'"),
-        ("polly echo", OptionError, "--endpoint: echo takes none; --endpoint none takes it away"),
+        ("polly echo", OptionError, "--endpoint: echo does not use it; --endpoint none removes it"),
     ],
 )
 def test_update_says_what_is_wrong_and_changes_nothing(run, line, error, said):
@@ -155,7 +155,7 @@ def test_update_says_what_is_wrong_and_changes_nothing(run, line, error, said):
 def test_dealias_forgets_it_and_says_what_it_asked(run):
     run("alias polly echo")
 
-    assert run("dealias polly") == "polly is no alias any more; it asked echo"
+    assert run("dealias polly") == "polly is no longer an alias; it asked echo"
     assert load() == {}
 
 
@@ -163,7 +163,7 @@ def test_dealias_says_who_is_left_behind(run):
     run("alias polly echo")
     run("alias pol polly")
 
-    assert run("delete polly").endswith("pol pointed to it, and asks nobody now")
+    assert run("delete polly").endswith("Aliases that point to it no longer work: pol")
     assert rows_by_name(run("aliases"))["pol"]["asks"].startswith(
         "nobody: alias pol: no model, provider or alias 'polly'"
     )

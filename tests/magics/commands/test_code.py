@@ -107,7 +107,7 @@ def test_the_code_that_a_cell_called_is_sent_too(notebook):
     sent = notebook.run("fix")
 
     assert "This was run (In[3]):\n\n```python\nhalf(y)\n```" in sent
-    assert "It came through this code (In[1]):\n\n```python\ndef half(x):\n    return x / 0\n```" in sent
+    assert "The error passed through this code (In[1]):\n\n```python\ndef half(x):\n    return x / 0\n```" in sent
     assert "y = 1" not in sent
 
 
@@ -120,7 +120,7 @@ def test_a_cell_is_sent_as_it_was_typed_and_once(notebook):
     sent = notebook.run("fix")
 
     assert "This was run (In[1]):\n\n```python\n%%capture\n1/0\n```" in sent
-    assert "It came through" not in sent
+    assert "passed through" not in sent
 
 
 def test_a_timed_cell_is_found_where_ipython_shows_its_error_and_goes_on(notebook):
@@ -157,7 +157,7 @@ def test_causes_and_their_cells_are_sent(notebook):
 
     assert "RuntimeError: no luck" in sent
     assert "KeyError: 'key'" in sent
-    assert "It came through this code (In[1])" in sent
+    assert "The error passed through this code (In[1])" in sent
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of errors before")
@@ -200,7 +200,7 @@ def test_braces_and_backticks_are_text(notebook):
 
 
 def test_nothing_failed_yet_is_an_error_and_sends_nothing(notebook):
-    with pytest.raises(OptionError, match="nothing has failed yet"):
+    with pytest.raises(OptionError, match="there is no error yet"):
         notebook.run("fix")
 
     assert notebook.state.conversation().turns == []
@@ -258,7 +258,7 @@ def test_errors_of_this_package_are_not_the_last_one(notebook):
     assert "ZeroDivisionError" in notebook.run("fix")
 
     sys.last_value = PromptError("raised in the user's own program")
-    with pytest.raises(OptionError, match="nothing has failed yet"):
+    with pytest.raises(OptionError, match="there is no error yet"):
         notebook.run("fix")
 
 
@@ -381,7 +381,7 @@ def test_options_may_stand_before_the_name_and_behind_it(notebook):
     assert sent.endswith('\n\nwhy -t?\n\ntable["two words"]:\n7')
     with pytest.raises(OptionError, match=r"there is no option --modle; did you mean --model\?"):
         notebook.run("explain table --modle echo")
-    with pytest.raises(OptionError, match="--temperature is there twice"):
+    with pytest.raises(OptionError, match="--temperature is given twice"):
         notebook.run("explain -t 0 table -t 1")
 
 
@@ -424,9 +424,9 @@ def test_a_long_cell_is_cut_and_says_so(notebook):
         ("explain", "there is no cell before this one"),
         ("explain tabel", r"there is no tabel here; did you mean table\?"),
         ("explain table.kyes", r"there is no table\.kyes here; did you mean table\.keys\?"),
-        ("explain table.keys()", r"table\.keys\(\): a name such as frame\.columns\[0\], without calls"),
+        ("explain table.keys()", r"table\.keys\(\): explain takes a name such as frame\.columns\[0\], without calls"),
         ("explain table['b']", "there is no table"),
-        ("explain the difference", r"there is no the here.* Behind %flowgpt -- it is a prompt"),
+        ("explain the difference", r"there is no the here.* %flowgpt -- sends it as a prompt"),
         ("explain broken.x", r"there is no broken\.x here"),
     ],
 )

@@ -23,8 +23,8 @@ def test_what_is_exported_is_imported_as_the_same_conversation(state, tmp_path, 
     imported = import_file(other, f'"{path}"')
     chat = other.conversation()
 
-    assert told == f"main with 2 turns is in {path}"
-    assert imported == f"main (2) has 2 turns from {path}"
+    assert told == f"exported main with 2 turns to {path}"
+    assert imported == f"imported main (2) with 2 turns from {path}"
     assert [(turn.prompt, turn.text, turn.status, turn.model) for turn in chat.turns] == before
     assert chat.settings().system == "be kind"
     assert [row.turns for row in other.notebook_history.read(lambda history: history.usage_rows(), ())] == [2]

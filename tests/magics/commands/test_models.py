@@ -173,7 +173,7 @@ def test_models_says_what_is_wrong(run):
 def test_any_model_of_a_server_is_told_of_without_asking_it(run):
     row = rows_by_name(run("models"))["openai_compatible"]
 
-    assert row["model"] == "any of its server's: %flowgpt models openai_compatible lists them"
+    assert row["model"] == "any model of its server: %flowgpt models openai_compatible lists them"
     assert row["would it answer?"] == "no: the environment variable OPENAI_API_KEY is not set"
 
 
@@ -223,7 +223,7 @@ def test_how_many_tokens_a_model_sees_is_shown_where_its_server_says_so(run):
 
         table = run("models openai_compatible")
 
-    assert {row[1]: row[3] for row in table.rows} == {"a": "yes; it sees 8,192 tokens", "b": "yes"}
+    assert {row[1]: row[3] for row in table.rows} == {"a": "yes; context window: 8,192 tokens", "b": "yes"}
 
 
 def test_models_of_an_aliass_server_are_listed_by_asking_that_with_its_key(run, monkeypatch):

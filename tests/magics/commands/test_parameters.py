@@ -73,13 +73,13 @@ def test_config_shows_each_parameter_with_its_source(openai):
     ("line", "said"),
     [
         ("set tpo_p 1", "there is no setting tpo_p; did you mean top_p?"),
-        ("set zzz 1", "%flowgpt set extra_body {…} takes further fields of the request"),
+        ("set zzz 1", "%flowgpt set extra_body {…} adds further fields to the request"),
         ("set -P zzz=1", 'write -P extra_body={"zzz": 1}'),
         ("set -P model=x", "model is no parameter: -m"),
         ('set extra_body {"stream": false}', "params cannot give extra_body.stream"),
         ("set stop [END]", "%flowgpt set stop: is read as [END], which is no JSON"),
-        ("set -P top_p=1 more", "%flowgpt set -P takes NAME=VALUE and nothing more"),
-        ("set -P top_p=1 -t 1", "%flowgpt set -P takes NAME=VALUE and nothing more"),
+        ("set -P top_p=1 more", "%flowgpt set -P takes only NAME=VALUE"),
+        ("set -P top_p=1 -t 1", "%flowgpt set -P takes only NAME=VALUE"),
     ],
 )
 def test_a_parameter_that_cannot_be_set_is_refused(openai, line, said):

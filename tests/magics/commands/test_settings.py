@@ -64,7 +64,7 @@ def test_set_shows_no_secret_and_says_that_it_is_forgotten(run):
     shown = run("set token hunter2")
 
     assert "token: *** (this conversation)" in shown
-    assert "a restart forgets it: FLOWGPT_TOKEN stays" in shown
+    assert "a restart forgets it; FLOWGPT_TOKEN lasts" in shown
     assert "hunter2" not in shown
     assert "restart" not in run("set token none")
 
@@ -72,13 +72,13 @@ def test_set_shows_no_secret_and_says_that_it_is_forgotten(run):
 @pytest.mark.parametrize(
     ("line", "error", "said"),
     [
-        ("", OptionError, "takes the name of a setting and a value; %flowgpt config shows them all"),
+        ("", OptionError, "takes the name of a setting and a value; %flowgpt config lists the settings"),
         ("temprature 1", OptionError, "there is no setting temprature; did you mean temperature?"),
-        ("zzz", OptionError, "there is no setting zzz. %flowgpt config shows them all"),
+        ("zzz", OptionError, "there is no setting zzz. %flowgpt config lists the settings"),
         ("temperature hot", SettingError, "this conversation: temperature is 'hot'; it must be a number from 0 to 2"),
         ("images perhaps", SettingError, "must be on or off"),
         ("format markdwon", SettingError, "did you mean markdown?"),
-        ("history off", OptionError, "the history is one for all conversations"),
+        ("history off", OptionError, "history cannot be set for one conversation"),
         ("sources x", OptionError, "there is no setting sources"),
     ],
 )

@@ -20,12 +20,11 @@ def test_ai_alias_says_what_it_did(monkeypatch, run):
     monkeypatch.setattr(ShellState, "ai_alias", lambda _state, *, on: alias.switch(on=on), raising=False)
 
     assert run("ai-alias on") == (
-        "%ai and %%ai are answered as %flowgpt and %%flowgpt are; "
-        "those of jupyter_ai are covered until %flowgpt ai-alias off"
+        "%ai and %%ai work like %flowgpt and %%flowgpt; they replace those of jupyter_ai until %flowgpt ai-alias off"
     )
-    assert run("ai-alias off") == "%ai and %%ai are answered by jupyter_ai again"
+    assert run("ai-alias off") == "%ai and %%ai are those of jupyter_ai again"
     magics.put("cell", None)
-    assert run("ai-alias on") == "%ai and %%ai are answered as %flowgpt and %%flowgpt are"
-    assert run("ai-alias off") == "%ai and %%ai are answered by nobody now"
+    assert run("ai-alias on") == "%ai and %%ai work like %flowgpt and %%flowgpt"
+    assert run("ai-alias off") == "%ai and %%ai are off"
     with pytest.raises(OptionError, match="takes on or off"):
         run("ai-alias maybe")

@@ -15,10 +15,8 @@ from tests.shell_states import column
 
 
 def test_usage_is_of_this_notebook_and_says_how_to_see_all(state):
-    assert show_usage(state, "") == (
-        "this notebook, last 31 days: nothing was asked; %flowgpt usage all shows all notebooks"
-    )
-    assert show_usage(state, "all 1") == "all notebooks, today: nothing was asked"
+    assert show_usage(state, "") == ("this notebook, last 31 days: no prompts; %flowgpt usage all shows all notebooks")
+    assert show_usage(state, "all 1") == "all notebooks, today: no prompts"
 
     list(state.conversation().ask("one two", cell=NO_CELL))
     table = show_usage(state, "7")
@@ -54,4 +52,4 @@ def test_anything_else_is_no_number_of_days(state, rest):
 def test_a_history_that_is_off_knows_nothing():
     off = ShellState(lambda: {"model": "echo", "history": "off"}, {})
 
-    assert show_usage(off, "") == "the history is off, so nothing is known of tokens and times"
+    assert show_usage(off, "") == "the history is off, so there are no tokens and times to show"
