@@ -162,6 +162,11 @@ class BlockScanner:
         return self._state.leaf == "fence" and not self._state.containers
 
     @property
+    def in_table(self) -> bool:
+        """Is a table open at the top of the text?"""
+        return self._state.leaf == "table" and not self._state.containers
+
+    @property
     def in_formula(self) -> bool:
         """Is a formula, or what may become one, open at the top of the text?"""
         return self.formula is not None and not self._state.containers
@@ -307,7 +312,7 @@ class BlockScanner:
         if rest.indent < 4 or not deeper or (deeper[0] == ">" and ">" not in deeper[1:]):
             return False
         is_item = (deeper[0] == ">" or len(deeper) > 1) and _ITEM.match(rest.text) is not None
-        return rest.text[0] == ">" or is_item or bool(_leaf_in(rest.text))
+        return rest.text[0] == ">" or is_item or bool(_leaf_in(rest.text)) or HalfFormula(rest.text).is_formula
 
     # -- quotes and items
 

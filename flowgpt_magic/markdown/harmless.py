@@ -15,6 +15,7 @@ from markdown_it.rules_inline import entity
 
 from flowgpt_magic.markdown.addresses import BODY, trimmed
 from flowgpt_magic.markdown.addresses import LONGEST as LONGEST_ADDRESS
+from flowgpt_magic.markdown.blocks import DEEPEST, read_tables
 from flowgpt_magic.markdown.emphasis import is_seen_by_all, read_emphasis
 from flowgpt_magic.markdown.formula_bars import hide_bars, keep_bars, show_bars
 from flowgpt_magic.markdown.formulas import find_formulas, harmless_formula
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
-
-DEEPEST = 24  # nested lists and quotes; the parser drops what lies deeper, so such a text is shown as plain text
 
 # ECMA-48: control sequences, strings with a terminator, and other escape sequences. None of them reaches past the next
 # ESC, so that reading costs the same whether they end or not.
@@ -442,6 +441,7 @@ def _reader() -> MarkdownIt:
     parser.validateLink = _may_be_kept  # type: ignore[method-assign,assignment]
     parser.inline.ruler.before("autolink", "line_break", line_break)
     parser.inline.ruler.at("entity", character_reference)
+    read_tables(parser)
     read_emphasis(parser)
     find_formulas(parser)
     keep_bars(parser)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgpt_magic.markdown.growing import Block, GrowingMarkdown, harmless
+from flowgpt_magic.markdown.growing import FinishedBlock, GrowingMarkdown, harmless
 from tests.markdown.test_harmless import PIECES, active_in
 from tests.payloads import PAYLOADS
 
 
-def grow(text: str, size: int = 1, limit: int | None = None) -> list[Block]:
+def grow(text: str, size: int = 1, limit: int | None = None) -> list[FinishedBlock]:
     """All blocks of a text that arrives in chunks of `size`; on the way they always join to what has arrived."""
     growing, blocks = GrowingMarkdown(), []
     for start in range(0, len(text), size):
@@ -66,6 +66,7 @@ def test_a_block_is_finished_when_the_next_one_begins() -> None:
         "# Title",
         "First paragraph",
         "- a",
+        "1. one",
         "After the list.",
         "```python",
         "| a | b |",
@@ -87,7 +88,7 @@ def test_a_paragraph_is_open_until_something_else_begins() -> None:
     growing.add("para\n\n")
     assert growing.take_finished() == []
     growing.add("next\n")
-    assert growing.take_finished() == [Block("para\n\n", "para")]
+    assert growing.take_finished() == [FinishedBlock("para\n\n", "para")]
     assert growing.open == "next\n"
     assert growing.open_shown == "next"
 
@@ -97,7 +98,7 @@ def test_open_code_is_shown_closed() -> None:
     growing.add("```python\nx = 1\n<b>")
     assert growing.open_shown == "```python\nx = 1\n<b>\n```"
     growing.add("\n```\n")
-    assert growing.take_finished() == [Block("```python\nx = 1\n<b>\n```\n", "```python\nx = 1\n<b>\n```")]
+    assert growing.take_finished() == [FinishedBlock("```python\nx = 1\n<b>\n```\n", "```python\nx = 1\n<b>\n```")]
     assert growing.open_shown == ""
 
 
@@ -127,11 +128,11 @@ def test_a_long_table_is_cut_between_rows_and_repeats_its_head() -> None:
     blocks = grow("| a | b |\n|---|---|\n" + rows + "\nafter\n", size=100, limit=2000)
     assert len(blocks) > 4
     assert all(block.shown.startswith("| a | b |\n| --- | --- |\n") for block in blocks[:-1] if "|" in block.source)
-    assert blocks[-1] == Block("after\n", "after") or blocks[-1].shown == "after"
+    assert blocks[-1] == FinishedBlock("after\n", "after") or blocks[-1].shown == "after"
 
 
 def test_a_long_list_is_cut_between_items_and_keeps_its_numbers() -> None:
-    items = "".join(f"{number}. item\n   - inner\n" for number in range(1, 500))
+    items = "".join(f"{number}. item\n     - inner\n" for number in range(1, 500))
     blocks = grow(items, size=100, limit=2000)
     assert len(blocks) > 3
     assert all(block.source[0].isdigit() for block in blocks)

@@ -22,11 +22,11 @@ from markdown_it.token import Token
 
 from flowgpt_magic.markdown.addresses import BODY, trimmed
 from flowgpt_magic.markdown.addresses import LONGEST as LONGEST_ADDRESS
-from flowgpt_magic.markdown.blocks import DEFINITION, read_tables
+from flowgpt_magic.markdown.blocks import DEEPEST, DEFINITION, read_tables
 from flowgpt_magic.markdown.emphasis import read_emphasis
 from flowgpt_magic.markdown.formula_bars import hide_bars, keep_bars, show_bars
 from flowgpt_magic.markdown.formulas import HalfFormula, find_formulas
-from flowgpt_magic.markdown.harmless import DEEPEST, character_reference, line_break
+from flowgpt_magic.markdown.harmless import character_reference, line_break
 from flowgpt_magic.markdown.html.elements import Env, Looks, Writer, affordable, arrange, displayed
 from flowgpt_magic.markdown.html.sanitize import cleaned, escaped
 from flowgpt_magic.markdown.html.unfinished import parse_inline, show_half_open

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it.rules_block.table import escapedSplit
 
-from flowgpt_magic.markdown.blocks import MOST_COLUMNS
-from flowgpt_magic.markdown.harmless import DEEPEST
+from flowgpt_magic.markdown.blocks import DEEPEST, MOST_COLUMNS
 from flowgpt_magic.markdown.html.changes import blocks_of
 from flowgpt_magic.markdown.html.elements import Looks
 from flowgpt_magic.markdown.html.render import Known, markup_of, plain_html, row_of
