@@ -55,13 +55,10 @@ def all_models(*, wait: bool = True) -> Sequence[Item]:
             found += [Item(each.name, f"alias of {redact(each.target)}") for each in aliases.load().values()]
         found += [Item(name, "provider") for name in registry.provider_names()]
         bare: dict[str, list[Item]] = {}
-        for name in registry.provider_names():
-            with suppress(Exception):  # a plug-in is foreign code
-                provider = registry.find_provider(name)
-                own = list(provider.models) or [provider.default_model]
-                found += [Item(f"{name}:{model}", "model") for model in own if model]
-                for model in (*own, *provider.model_aliases):
-                    bare.setdefault(model, []).append(Item(model, f"model of {name}"))
+        for known in registry.known_models():
+            found += [Item(f"{known.provider}:{model}", "model") for model in known.models if model]
+            for model in (*known.models, *known.aliases):
+                bare.setdefault(model, []).append(Item(model, f"model of {known.provider}"))
         return [*found, *(owners[0] for owners in bare.values() if len(owners) == 1)]
 
     return in_time("models", look, PATIENCE_TO_IMPORT if wait else PATIENCE)

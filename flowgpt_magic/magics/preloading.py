@@ -166,7 +166,7 @@ def chosen_provider(configured: Mapping[str, Any]) -> str:
 
     chosen = models.with_implied_model(settings.load(configured=configured)).model.strip()
     name = (aliases.target_of(chosen) if aliases.may_be_alias(chosen) else None) or chosen
-    provider = re.split("[:/]", name.strip())[0] or registry.DEFAULT
+    provider = re.split("[:/]", name.strip())[0] or registry.DEFAULT_PROVIDER
     return provider if registry.is_built_in(provider) else ""
 
 

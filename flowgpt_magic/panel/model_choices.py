@@ -48,22 +48,22 @@ class Choices:
                 yield Choice("aliases", alias.name, redact(alias.target))
         except FlowGptError as error:
             yield Choice("aliases", "", _reason(error), able=False)
-        for name in registry.provider_names():
+        for known in registry.known_models():
+            name = known.provider
             try:
-                found = list(self._of(name, anew=anew))
+                found = list(self._of(known, anew=anew))
             except FlowGptError as error:
                 found = [Choice(name, "", _reason(error), able=False)]
             except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
                 found = [Choice(name, "", f"cannot be asked: {type(error).__name__}", able=False)]
             yield from found
 
-    def _of(self, name: str, *, anew: bool) -> Iterator[Choice]:
-        provider, conversation = registry.find_provider(name), self._conversation()
-        known = provider.get_models()
-        for model in known:
+    def _of(self, known: registry.KnownModels, *, anew: bool) -> Iterator[Choice]:
+        name, provider, conversation = known.provider, known.require_class(), self._conversation()
+        for model in known.models:
             target = f"{name}:{model}"
             yield _choice(name, target, provider.would_answer(conversation.settings(model=target), model))
-        if not known:
+        if not known.models:
             chosen = conversation.settings(model=f"{name}:")
             yield from self._of_a_server(name, provider, chosen, anew=anew)
 

@@ -1,4 +1,4 @@
-"""From what a user writes after ``-m`` to a provider class and one of its models."""
+"""Resolve what a user writes after ``-m``: an alias, a provider or a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.errors import ModelNotSupportedError, ProviderNotFoundError, ProviderTimeoutError
-from flowgpt_magic.providers import aliases as short_names
+from flowgpt_magic.providers import aliases as user_aliases
 from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.registry import (
     Target,
@@ -23,88 +23,91 @@ from flowgpt_magic.settings import Settings
 if TYPE_CHECKING:
     from flowgpt_magic.providers.registry import Provider
 
-PATIENCE = 5.0  # seconds that a server is waited for which is to list its models
-SERVED = "flowgpt"  # who is asked where only the address of such a server is set
+LISTING_TIMEOUT = 5.0  # seconds for each step of listing a server's models
+SERVER_PROVIDER = "flowgpt"  # used if only the address of its server is set
 
 
 def with_implied_model(chosen: Settings) -> Settings:
-    """``chosen`` with ``flowgpt`` as its model, where of all this a person has chosen the address of a server alone."""
+    """``chosen`` with ``flowgpt`` as the model, if the user has set only the address of its server."""
     address = "base_url"
     if chosen.model.strip() or chosen.sources.get(address, "default").startswith("default") or has_embedded_model():
         return chosen
-    return replace(chosen, model=SERVED, sources={**chosen.sources, "model": chosen.sources[address]})
+    return replace(chosen, model=SERVER_PROVIDER, sources={**chosen.sources, "model": chosen.sources[address]})
 
 
 def find_model(name: str, aliases: Mapping[str, str] | None = None) -> Target:
-    """Who is meant by ``name``: an alias, ``provider:model``, ``provider/model``, a provider, or a model.
+    """The target of ``name``: an alias, ``provider:model``, ``provider/model``, a provider, or a model.
 
-    An empty name means the embedded model. A model's name alone will do where only one provider has it. ``aliases`` are
-    by default the user's. Nobody is ever asked in another one's place. Raises ``NothingChosenError`` for an empty name
-    where the embedded model is not installed, ``ModelNotSupportedError``, ``ProviderNotFoundError``, and ``AliasError``
-    where the file of the aliases is damaged.
+    An empty name means the embedded model. The name of a model alone is enough if only one provider has it. There is no
+    fallback to another provider. ``aliases`` are by default the user's.
+
+    Raises ``NothingChosenError`` for an empty name if the embedded model is not installed, ``ModelNotSupportedError``,
+    ``ProviderNotFoundError``, and ``AliasError`` if the file of aliases is damaged.
     """
     name = name.strip()
     target = _alias_target(name, aliases)
     if target is None:
-        return find_target(name, partial(_known, aliases))
+        return find_target(name, partial(_all_names, aliases))
     try:
-        return find_target(target.strip(), partial(_known, aliases))
+        return find_target(target.strip(), partial(_all_names, aliases))
     except (ModelNotSupportedError, ProviderNotFoundError) as error:
         raise type(error)(f"alias {name}: {error}") from None
 
 
 def canonical_name(name: str) -> str:
-    """``name`` as a choice of it is kept: an alias as it is, anything else as provider and model.
+    """``name`` as it is stored: an alias unchanged, anything else as ``provider:model``.
 
-    Raises what ``find_model`` does.
+    Raises the same errors as ``find_model``.
     """
     name, target = name.strip(), find_model(name)
     return name if name in _names(name, None) else str(target)
 
 
 def is_model_name(name: str, aliases: Mapping[str, str] | None = None) -> bool:
-    """Does the first word of a magic line name who to ask? Every ``this:that`` and ``this/that`` claims to.
+    """Does the first word of a magic line name a model? Every ``this:that`` and ``this/that`` is taken for one.
 
     ``aliases`` are by default the user's.
     """
-    claims = re.fullmatch(r"[\w.-]+[:/]\S+", name) and "://" not in name
-    if claims or name in provider_names() or name in _names(name, aliases):
+    has_model_form = re.fullmatch(r"[\w.-]+[:/]\S+", name) and "://" not in name
+    if has_model_form or name in provider_names() or name in _names(name, aliases):
         return True
     return bool(providers_with_model(name))
 
 
-async def list_models(name: str, found: type[Provider], chosen: Settings) -> list[str]:
-    """The models that provider ``name`` has now, its server asked where there is one.
+async def list_models(name: str, provider: type[Provider], chosen: Settings) -> list[str]:
+    """The current models of provider ``name``; its server is asked if it has one.
 
-    Raises what that answers, or ``ProviderTimeoutError``.
+    Raises the provider's errors, and ``ProviderTimeoutError`` after 10 s.
     """
     import asyncio
 
-    given = {each: getattr(chosen, each) for each in (*found.settings, "proxy")}
-    given |= {each: min(given[each], PATIENCE) for each in ("connect_timeout", "read_timeout") if each in given}
+    options = {setting: getattr(chosen, setting) for setting in (*provider.settings, "proxy")}
+    for setting in ("connect_timeout", "read_timeout"):
+        if setting in options:
+            options[setting] = min(options[setting], LISTING_TIMEOUT)
     try:
-        return await asyncio.wait_for(found.list_models(**given), 2 * PATIENCE)
+        return await asyncio.wait_for(provider.list_models(**options), 2 * LISTING_TIMEOUT)
     except asyncio.TimeoutError:
-        raise ProviderTimeoutError(f"{name} has not listed its models within {2 * PATIENCE:g} s") from None
+        raise ProviderTimeoutError(f"{name} did not list its models within {2 * LISTING_TIMEOUT:g} s") from None
 
 
 def server_settings(name: str) -> tuple[str, str]:
-    """The settings of the server that ``name`` asks: of its address, and of its key; ``name`` may be an alias."""
+    """The names of the settings for the server of ``name``: its address and its key. ``name`` may be an alias."""
     return registry.server_settings(lambda: find_model(name))
 
 
-def _known(aliases: Mapping[str, str] | None) -> Collection[str]:
-    return short_names.load() if aliases is None else aliases
+def _all_names(aliases: Mapping[str, str] | None) -> Collection[str]:
+    return user_aliases.load() if aliases is None else aliases
 
 
 def _names(name: str, aliases: Mapping[str, str] | None) -> Collection[str]:
-    """The aliases; the user's are not looked at for what none of them can be called."""
+    """The aliases. The user's are not loaded if ``name`` cannot be one."""
     if aliases is not None:
         return aliases
-    return short_names.load() if short_names.may_be_alias(name) else ()
+    return user_aliases.load() if user_aliases.may_be_alias(name) else ()
 
 
 def _alias_target(name: str, aliases: Mapping[str, str] | None) -> str | None:
     if name not in _names(name, aliases):
         return None
-    return short_names.target_of(name) if aliases is None else aliases[name]
+    return user_aliases.target_of(name) if aliases is None else aliases[name]

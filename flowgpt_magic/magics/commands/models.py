@@ -58,10 +58,11 @@ def list_models(state: ShellState, rest: str) -> Shown:
 
 def _rows_of_all(state: ShellState, targets: Mapping[str, list[str]], current: str) -> Iterator[tuple[str, ...]]:
     """The models that are known without contacting a server; one without a name stands for all models of a server."""
-    for name in registry.provider_names():
+    for known in registry.known_models():
+        name = known.provider
         try:
-            provider = registry.find_provider(name)
-            names = dict.fromkeys([*(provider.get_models() or [""]), *_aliased_models(name, targets)])
+            provider = known.require_class()
+            names = dict.fromkeys([*(known.models or [""]), *_aliased_models(name, targets)])
             answers = {model: _would_answer(state, name, provider, model) for model in names}
         except Exception as error:  # noqa: BLE001 - foreign code of a plug-in must not hide the other providers
             yield name, "", "", redact(f"no: {error}")

@@ -246,18 +246,18 @@ def test_a_server_that_lists_nothing_says_why(run):
 
 
 def test_a_server_that_does_not_list_its_models_in_time_is_not_waited_for(run, monkeypatch):
-    monkeypatch.setattr(models, "PATIENCE", 0.05)
+    monkeypatch.setattr(models, "LISTING_TIMEOUT", 0.05)
     with background(stalling(head(Content_Type="application/json", Content_Length="9"))) as server:
         run(f"set openai_base_url {server.url}/v1")
 
-        with pytest.raises(ProviderTimeoutError, match=r"was silent for 0\.05 s|has not listed its models"):
+        with pytest.raises(ProviderTimeoutError, match=r"was silent for 0\.05 s|did not list its models"):
             run("models openai_compatible")
 
 
 def test_a_plug_in_that_never_lists_its_models_is_not_waited_for(run, plug_ins, monkeypatch):
-    monkeypatch.setattr(models, "PATIENCE", 0.05)
+    monkeypatch.setattr(models, "LISTING_TIMEOUT", 0.05)
 
-    with pytest.raises(ProviderTimeoutError, match=r"slow has not listed its models within 0\.1 s"):
+    with pytest.raises(ProviderTimeoutError, match=r"slow did not list its models within 0\.1 s"):
         run("models slow")
 
 
