@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from flowgpt_magic.completion.complete import complete
-from flowgpt_magic.completion.names import Item
-from flowgpt_magic.completion.values import Known
+from flowgpt_magic.completion.names import Candidate
+from flowgpt_magic.completion.values import CompletionSources
 from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 
 
@@ -47,25 +47,34 @@ NAMES = {
     "exit": exit,
     "In": [""],
 }
-KNOWN = Known(
+KNOWN = CompletionSources(
     names=NAMES,
     hidden={"exit": exit, "In": NAMES["In"]},
     commands=lambda: {name: each.about for name, each in SUBCOMMANDS.items()},
-    models=lambda **_how: [Item("echo", "provider"), Item("echo:words", "model"), Item("fast", "alias of echo")],
+    models=lambda **_how: [
+        Candidate("echo", "provider"),
+        Candidate("echo:words", "model"),
+        Candidate("fast", "alias of echo"),
+    ],
     environment=lambda: ["MY_KEY", "HOME"],
     conversations=lambda: ["main", "my chat", "it's", 'a "b"', "two\nlines"],
     files=lambda folder: {
-        "": [Item("notes/", "folder"), Item("my file.md", "file"), Item("a,b", "file"), Item(".env", "file")],
-        "notes/": [Item("one.md", "file")],
+        "": [
+            Candidate("notes/", "folder"),
+            Candidate("my file.md", "file"),
+            Candidate("a,b", "file"),
+            Candidate(".env", "file"),
+        ],
+        "notes/": [Candidate("one.md", "file")],
     }.get(folder, []),
 )
 
 
-def tab(marked: str, known: Known = KNOWN) -> list[str] | None:
+def tab(marked: str, known: CompletionSources = KNOWN) -> list[str] | None:
     """The texts that are offered where ``|`` stands; None where that is not ours."""
     cursor = marked.index("|")
     found = complete(marked.replace("|", "", 1), cursor, known)
-    return None if found is None else [each.text for each in found.items]
+    return None if found is None else [each.text for each in found.candidates]
 
 
 def replaced(marked: str) -> str:

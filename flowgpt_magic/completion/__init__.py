@@ -1,3 +1,3 @@
-"""Tab completion: what is typed, and what could stand there."""
+"""Tab completion for the magics and the panel."""
 
 __all__ = ["complete", "names", "shell", "values"]

@@ -1,6 +1,6 @@
-"""Which of a user's names and of what is in them can be offered, without asking any of them.
+"""The user's variables, their attributes and their keys, as far as Python knows them without running any code.
 
-Whoever presses Tab runs no code of an object: of a value only that is listed which is known without it.
+Completion must not run the code of an object: a property or ``__getattr__`` may do anything.
 """
 
 from __future__ import annotations
@@ -16,30 +16,27 @@ from typing import Any
 from flowgpt_magic.prompt.references import steps
 from flowgpt_magic.redaction import is_secret_name
 
-LIMIT = 200  # items
-SEEN = 10_000  # columns and keys that are looked at
+MAX_CANDIDATES = 200
+MAX_INSPECTED = 10_000  # columns, keys and files
 
 ATTRIBUTE = re.compile(r"(.+)\.([^.\[\]{}\s]*)")
 KEY = re.compile(r"""(.+)\[(?:(["'])([^"'\\\n{}]*)|(-?[0-9]*))""")
 MISSING = object()
-_of_class: Any = type.__dict__["__dict__"].__get__  # what a metaclass has no say in
+_of_class: Any = type.__dict__["__dict__"].__get__  # no metaclass can change what these return
 _bases: Any = type.__dict__["__mro__"].__get__
 _name_of: Any = type.__dict__["__name__"].__get__
 
 
 @dataclass(frozen=True)
-class Item:
-    """Something to insert; ``type`` says in a few words what it is. IPython reads both."""
+class Candidate:
+    """A text to insert, and in a few words what it is. IPython reads both attributes."""
 
     text: str
     type: str = ""
 
 
-def variables(names: Mapping[str, object], hidden: Mapping[str, object], typed: str) -> list[Item]:
-    """The ``names`` that begin as it is ``typed``, but for IPython's own, the ``hidden`` ones.
-
-    Those of secrets are left out too: they would not be sent.
-    """
+def variables(names: Mapping[str, object], hidden: Mapping[str, object], typed: str) -> list[Candidate]:
+    """The ``names`` that begin with ``typed``, without IPython's own (``hidden``) and without names of secrets."""
     folded = typed.casefold()
     fitting = [
         name
@@ -50,40 +47,40 @@ def variables(names: Mapping[str, object], hidden: Mapping[str, object], typed: 
         and (names.get(name) is not hidden.get(name, MISSING) or name in ("In", "Out"))
     ]
     fitting.sort(key=lambda name: (not name.startswith(typed), name.casefold(), name))
-    good = (name for name in fitting if steps(name) and not is_secret_name(name))
-    return [Item(name, type_name(names.get(name))) for name in islice(good, LIMIT)]
+    usable = (name for name in fitting if steps(name) and not is_secret_name(name))
+    return [Candidate(name, type_name(names.get(name))) for name in islice(usable, MAX_CANDIDATES)]
 
 
-def attributes(value: object) -> Iterator[Item]:
-    """What ``dir`` would list, without asking the value, and the columns of a table."""
+def attributes(value: object) -> Iterator[Candidate]:
+    """What ``dir`` would list, without calling it, and the columns of a pandas table."""
     columns = [(dict.fromkeys(_columns(value)), "column")]
-    for found, kind in [*columns, *((each, "attribute") for each in _attributes(value))]:
-        for name in sorted(each for each in list(found) if type(each) is str):
+    for namespace, kind in [*columns, *((namespace, "attribute") for namespace in _attributes(value))]:
+        for name in sorted(name for name in list(namespace) if type(name) is str):
             if name.isidentifier() and steps(f"x.{name}") and not is_secret_name(name):
-                yield Item(name, kind)
+                yield Candidate(name, kind)
 
 
-def keys(value: Any, quote: str, closing: str) -> Iterator[Item]:
-    """Keys of a dict and names of columns as they are written between brackets."""
-    found = islice(dict.keys(value), SEEN) if dict in _bases(type(value)) else _columns(value)
-    for key in list(found):
+def keys(value: Any, quote: str, closing: str) -> Iterator[Candidate]:
+    """The keys of a dict and the columns of a pandas table, as they are written between brackets."""
+    names = islice(dict.keys(value), MAX_INSPECTED) if dict in _bases(type(value)) else _columns(value)
+    for key in list(names):
         if type(key) is int and not quote and steps(f"x[{key}]"):
-            yield Item(f"{key}{closing}", "key")
+            yield Candidate(f"{key}{closing}", "key")
         elif type(key) is str and not is_secret_name(key):
             mark = quote or ("'" if '"' in key else '"')
             if steps(f"x[{mark}{key}{mark}]"):
-                yield Item(f"{key}{closing}" if quote else f"{mark}{key}{mark}{closing}", "key")
+                yield Candidate(f"{key}{closing}" if quote else f"{mark}{key}{mark}{closing}", "key")
 
 
 def value_of(reference: str, names: Mapping[str, object]) -> object:
-    """The value that a reference leads to, as far as that is known without running anything; else ``MISSING``."""
+    """The value that ``reference`` leads to, if that is known without running any code; else ``MISSING``."""
     value: object = names
     for step in steps(reference):
         if step.kind == "attribute":
-            found = (each[step.value] for each in _attributes(value) if step.value in each)
-            value = next(found, MISSING)
-            if any("__get__" in _of_class(each) for each in _bases(type(value))):
-                return MISSING  # a property, or something else that computes
+            namespaces = _attributes(value)
+            value = next((names[step.value] for names in namespaces if step.value in names), MISSING)
+            if any("__get__" in _of_class(base) for base in _bases(type(value))):
+                return MISSING  # a property or another descriptor
         elif dict in _bases(type(value)):
             value = dict.get(value, step.value, MISSING)  # type: ignore[call-overload]
         elif type(value) in (list, tuple) and isinstance(step.value, int):
@@ -94,21 +91,21 @@ def value_of(reference: str, names: Mapping[str, object]) -> object:
 
 
 def type_name(value: object) -> str:
-    """The name of its class, which a metaclass may try to hide."""
+    """The name of the class of ``value``, whatever its metaclass says."""
     return str(_name_of(type(value)))
 
 
 def _attributes(value: object) -> list[Mapping[Any, object]]:
-    """Where Python would look for an attribute: in the value, in its class and in those that it is derived from."""
+    """The namespaces in which Python looks for an attribute: those of the value, its class and the bases."""
     bases = _bases(type(value))
     if type in bases:
-        return [_of_class(each) for each in (*_bases(value), *bases)]
-    own: Any = next((_of_class(each)["__dict__"] for each in bases if "__dict__" in _of_class(each)), None)
-    has_own = type(own) in (GetSetDescriptorType, MemberDescriptorType)  # and not a property of the user's
-    return [*([own.__get__(value)] if has_own else []), *(_of_class(each) for each in bases)]
+        return [_of_class(base) for base in (*_bases(value), *bases)]
+    own: Any = next((_of_class(base)["__dict__"] for base in bases if "__dict__" in _of_class(base)), None)
+    is_builtin = type(own) in (GetSetDescriptorType, MemberDescriptorType)  # not a property of the user's
+    return [*([own.__get__(value)] if is_builtin else []), *(_of_class(base) for base in bases)]
 
 
 def _columns(value: object) -> list[Any]:
-    """The columns of a pandas table; a class derived from it may compute them, and is left alone."""
+    """The columns of a pandas table; none for a subclass, which may compute them."""
     table = getattr(sys.modules.get("pandas"), "DataFrame", None)
-    return list(islice(value.columns, SEEN)) if table is not None and type(value) is table else []  # type: ignore[attr-defined]
+    return list(islice(value.columns, MAX_INSPECTED)) if table is not None and type(value) is table else []  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
-"""What can be named in a shell just now, for completion.
+"""What a shell can complete just now.
 
-What may take long is looked up on another thread, and is there the next time.
+A lookup that may take long runs on another thread. What it finds is offered the next time.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
-from flowgpt_magic.completion.names import SEEN, Item
-from flowgpt_magic.completion.values import Known
+from flowgpt_magic.completion.names import MAX_INSPECTED, Candidate
+from flowgpt_magic.completion.values import CompletionSources
 from flowgpt_magic.errors import FlowGptError
 
 T = TypeVar("T")
-PATIENCE = 0.015  # seconds that the history is waited for; a provider's module is, once, for longer
-PATIENCE_TO_IMPORT = 1.0
+LOOKUP_SECONDS = 0.015  # how long a completion waits for a lookup, such as one in the history
+IMPORT_SECONDS = 1.0  # how long it waits for the modules of the providers
 
 
-def known(shell: Any, **others: Any) -> Known:
-    """What ``shell`` knows; ``others`` are the fields of ``Known`` that only the caller can fill."""
+def sources_of(shell: Any, **others: Any) -> CompletionSources:
+    """What ``shell`` can complete; ``others`` are the fields of ``CompletionSources`` that only the caller knows."""
     names = shell.user_ns
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     if error is not None:
         names = {**names, "Err": error}
-    return Known(
+    return CompletionSources(
         names,
         shell.user_ns_hidden,
         models=all_models,
@@ -40,69 +40,73 @@ def known(shell: Any, **others: Any) -> Known:
     )
 
 
-def all_models(*, wait: bool = True) -> Sequence[Item]:
-    """Aliases, providers and their models; no provider is asked, because one might ask a server.
+def all_models(*, wait: bool = True) -> Sequence[Candidate]:
+    """Aliases, providers and the models that their modules name; no provider is asked, because it may call a server.
 
-    Without ``wait`` none are there as long as their modules are being imported.
+    Without ``wait`` the result is empty while the modules are being imported.
     """
 
-    def look() -> Sequence[Item]:
+    def look_up() -> Sequence[Candidate]:
         from flowgpt_magic.providers import aliases, registry
         from flowgpt_magic.redaction import redact
 
-        found: list[Item] = []
+        candidates: list[Candidate] = []
         with suppress(FlowGptError):
-            found += [Item(each.name, f"alias of {redact(each.target)}") for each in aliases.load().values()]
-        found += [Item(name, "provider") for name in registry.provider_names()]
-        bare: dict[str, list[Item]] = {}
+            saved = aliases.load().values()
+            candidates += [Candidate(alias.name, f"alias of {redact(alias.target)}") for alias in saved]
+        candidates += [Candidate(name, "provider") for name in registry.provider_names()]
+        bare: dict[str, list[Candidate]] = {}
         for known in registry.known_models():
-            found += [Item(f"{known.provider}:{model}", "model") for model in known.models if model]
+            candidates += [Candidate(f"{known.provider}:{model}", "model") for model in known.models if model]
             for model in (*known.models, *known.aliases):
-                bare.setdefault(model, []).append(Item(model, f"model of {known.provider}"))
-        return [*found, *(owners[0] for owners in bare.values() if len(owners) == 1)]
+                bare.setdefault(model, []).append(Candidate(model, f"model of {known.provider}"))
+        return [*candidates, *(owners[0] for owners in bare.values() if len(owners) == 1)]
 
-    return in_time("models", look, PATIENCE_TO_IMPORT if wait else PATIENCE)
+    return in_time("models", look_up, IMPORT_SECONDS if wait else LOOKUP_SECONDS)
 
 
-def _all_parameters() -> Sequence[Item]:
-    """What ``-P`` takes, of all providers."""
+def _all_parameters() -> Sequence[Candidate]:
+    """The parameters of all providers, for ``-P``."""
 
-    def look() -> Sequence[Item]:
+    def look_up() -> Sequence[Candidate]:
         from flowgpt_magic.providers import registry
 
-        found: dict[str, list[str]] = {}
+        owners: dict[str, list[str]] = {}
         for name in registry.provider_names():
-            with suppress(Exception):  # a plug-in is foreign code
+            with suppress(Exception):  # plug-ins are foreign code
                 provider = registry.find_provider(name)
                 connection = {"proxy", "schema", *provider.settings} - {"extra_headers"}
-                for each in sorted(registry.parameter_names(registry.Target(name, provider, "")) - connection):
-                    found.setdefault(each, []).append(name)
-        return [Item(f"{each}=", f"parameter of {', '.join(owners)}") for each, owners in sorted(found.items())]
+                for parameter in sorted(registry.parameter_names(registry.Target(name, provider, "")) - connection):
+                    owners.setdefault(parameter, []).append(name)
+        return [
+            Candidate(f"{parameter}=", f"parameter of {', '.join(names)}")
+            for parameter, names in sorted(owners.items())
+        ]
 
-    return in_time("parameters", look, PATIENCE_TO_IMPORT)
+    return in_time("parameters", look_up, IMPORT_SECONDS)
 
 
-def _folder(folder: str) -> list[Item]:
-    """What is in a folder, folders with a slash."""
+def _folder(folder: str) -> list[Candidate]:
+    """The files and folders in ``folder``; the names of folders end in a slash."""
     with suppress(OSError, ValueError), os.scandir(os.path.expanduser(folder) or ".") as entries:
-        found = [(each.name, each.is_dir()) for each in islice(entries, SEEN)]
-        return [Item(f"{name}/" if folder else name, "folder" if folder else "file") for name, folder in sorted(found)]
+        names = sorted((entry.name, entry.is_dir()) for entry in islice(entries, MAX_INSPECTED))
+        return [Candidate(f"{name}/", "folder") if is_folder else Candidate(name, "file") for name, is_folder in names]
     return []
 
 
 _last: dict[str, Sequence[Any]] = {}
-_looking: dict[str, threading.Thread] = {}
+_lookups: dict[str, threading.Thread] = {}
 
 
-def in_time(key: str, look: Callable[[], Sequence[T]], patience: float) -> Sequence[T]:
-    """What ``look`` returns, if it does within ``patience`` seconds; else what it returned last."""
+def in_time(key: str, look_up: Callable[[], Sequence[T]], seconds: float) -> Sequence[T]:
+    """What ``look_up`` returns within ``seconds``; if it takes longer, what it returned the last time for ``key``."""
 
     def run() -> None:
-        with suppress(Exception):  # whatever is wrong is said where it is used
-            _last[key] = look()
+        with suppress(Exception):  # the prompt itself reports it
+            _last[key] = look_up()
 
-    if key not in _looking or not _looking[key].is_alive():
-        _looking[key] = threading.Thread(target=run, name=f"flowgpt_magic {key}", daemon=True)
-        _looking[key].start()
-    _looking[key].join(patience)
+    if key not in _lookups or not _lookups[key].is_alive():
+        _lookups[key] = threading.Thread(target=run, name=f"flowgpt_magic {key}", daemon=True)
+        _lookups[key].start()
+    _lookups[key].join(seconds)
     return _last.get(key, ())

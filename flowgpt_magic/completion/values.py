@@ -1,4 +1,4 @@
-"""What can be a value: of each option and of each subcommand, in tables."""
+"""Where the candidates for the value of each option and each subcommand come from."""
 
 from __future__ import annotations
 
@@ -8,122 +8,138 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from flowgpt_magic import settings
-from flowgpt_magic.completion.names import ATTRIBUTE, LIMIT, Item, attributes, value_of, variables
+from flowgpt_magic.completion.names import ATTRIBUTE, MAX_CANDIDATES, Candidate, attributes, value_of, variables
 from flowgpt_magic.prompt.references import steps
 from flowgpt_magic.text import cut
 
 
 @dataclass(frozen=True)
-class Known:
-    """What can be named: the names with IPython's own, ``hidden`` ones, and what is asked when needed.
+class CompletionSources:
+    """What a completion can offer. Functions are called only when their candidates are needed.
 
-    ``commands`` are the subcommands and what they do; ``models`` takes ``wait=False`` where there is something else to
-    offer; ``files`` gives what is in a folder. ``magics`` are the names that are answered; ``automagic`` says that a
-    line may begin with one that has no ``%``. ``parameters`` are those of all providers.
+    Args:
+        names: the user's variables, IPython's own among them.
+        hidden: IPython's own variables.
+        commands: the subcommands, each with what it does.
+        models: aliases, providers and models; ``wait=False`` means that there are other candidates.
+        conversations: the names of conversations.
+        files: what is in a folder.
+        environment: the names of environment variables.
+        magics: the names of the magics that are completed.
+        automagic: whether a line may begin with a magic without ``%``.
+        parameters: the parameters of all providers.
     """
 
     names: Mapping[str, object] = field(default_factory=dict)
     hidden: Mapping[str, object] = field(default_factory=dict)
     commands: Callable[[], Mapping[str, str]] = dict
-    models: Callable[..., Sequence[Item]] = lambda **_how: ()
+    models: Callable[..., Sequence[Candidate]] = lambda **_how: ()
     conversations: Callable[[], Sequence[str]] = tuple
-    files: Callable[[str], Iterable[Item]] = lambda _folder: ()
+    files: Callable[[str], Iterable[Candidate]] = lambda _folder: ()
     environment: Callable[[], Iterable[str]] = tuple
     magics: tuple[str, ...] = ("flowgpt",)
     automagic: bool = False
-    parameters: Callable[[], Iterable[Item]] = tuple
+    parameters: Callable[[], Iterable[Candidate]] = tuple
 
 
-Source = Callable[[Known, str], Iterable[Item]]
+Source = Callable[[CompletionSources, str], Iterable[Candidate]]
 
 
-def nothing(_known: Known, _typed: str) -> Iterable[Item]:
-    """Where nothing can be listed."""
+def no_candidates(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    """For values that cannot be listed."""
     return ()
 
 
-def models(known: Known, _typed: str) -> Iterable[Item]:
-    """Whoever can be asked."""
-    return known.models()
+def models(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    """Aliases, providers and models."""
+    return sources.models()
 
 
-def _providers_and_aliases(known: Known, _typed: str) -> Iterable[Item]:
-    return [each for each in known.models() if each.type == "provider" or each.type.startswith("alias of")]
+def _providers_and_aliases(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    return [model for model in sources.models() if model.type == "provider" or model.type.startswith("alias of")]
 
 
-def _aliases(known: Known, _typed: str) -> Iterable[Item]:
-    return [each for each in known.models() if each.type.startswith("alias of")]
+def _aliases(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    return [model for model in sources.models() if model.type.startswith("alias of")]
 
 
-def _conversations(known: Known, typed: str) -> Iterable[Item]:
-    fitting = (name for name in known.conversations() if name.casefold().startswith(typed.casefold()))
-    return [Item(name, "conversation") for name in islice(fitting, LIMIT)]
+def _conversations(sources: CompletionSources, typed: str) -> Iterable[Candidate]:
+    fitting = (name for name in sources.conversations() if name.casefold().startswith(typed.casefold()))
+    return [Candidate(name, "conversation") for name in islice(fitting, MAX_CANDIDATES)]
 
 
-def _files(known: Known, typed: str) -> Iterator[Item]:
+def _files(sources: CompletionSources, typed: str) -> Iterator[Candidate]:
     folder = re.sub(r"[^/]*\Z", "", typed)
-    for item in known.files(folder):
+    for item in sources.files(folder):
         if typed != folder or not item.text.startswith("."):
-            yield Item(folder + item.text, item.type)
+            yield Candidate(folder + item.text, item.type)
 
 
-def _system(known: Known, typed: str) -> Iterable[Item]:
-    return [Item(f"@{each.text}", each.type) for each in _files(known, typed[1:])] if typed.startswith("@") else ()
+def _system(sources: CompletionSources, typed: str) -> Iterable[Candidate]:
+    files = _files(sources, typed[1:]) if typed.startswith("@") else ()
+    return [Candidate(f"@{file.text}", file.type) for file in files]
 
 
-def _variables(known: Known, typed: str) -> Iterator[Item]:
-    """The user's names, or behind a dot what is in one of them."""
+def _variables(sources: CompletionSources, typed: str) -> Iterator[Candidate]:
+    """The user's variables; after a dot, the attributes of one."""
     base = ATTRIBUTE.fullmatch(typed)
-    if base and steps(base[1]) and base[1].partition(".")[0] in known.names:
-        yield from (Item(f"{base[1]}.{each.text}", each.type) for each in attributes(value_of(base[1], known.names)))
+    if base and steps(base[1]) and base[1].partition(".")[0] in sources.names:
+        yield from (
+            Candidate(f"{base[1]}.{attribute.text}", attribute.type)
+            for attribute in attributes(value_of(base[1], sources.names))
+        )
     else:
-        yield from variables(known.names, known.hidden, typed)
+        yield from variables(sources.names, sources.hidden, typed)
 
 
-def attached(known: Known, typed: str) -> Iterator[Item]:
-    """What ``--attach`` takes; there may be several, with commas between."""
-    yield from _variables(known, typed)
-    yield from (Item("cell:", "an earlier cell"), Item("out:", "its output"), Item("err", "the last error"))
-    yield from (each for each in _files(known, typed) if "," not in each.text)
+def attachments(sources: CompletionSources, typed: str) -> Iterator[Candidate]:
+    """What ``--attach`` takes. There may be several, separated by commas."""
+    yield from _variables(sources, typed)
+    yield from (
+        Candidate("cell:", "an earlier cell"),
+        Candidate("out:", "its output"),
+        Candidate("err", "the last error"),
+    )
+    yield from (file for file in _files(sources, typed) if "," not in file.text)
 
 
-def _environment(known: Known, _typed: str) -> Iterable[Item]:
-    return [Item(name, "environment variable") for name in sorted(known.environment())]
+def _environment(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    return [Candidate(name, "environment variable") for name in sorted(sources.environment())]
 
 
-def _settings(_known: Known, _typed: str) -> Iterable[Item]:
-    return [Item(name, cut(row.metadata["help"], 60)) for name, row in settings.TABLE.items()]
+def _settings(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    return [Candidate(name, cut(row.metadata["help"], 60)) for name, row in settings.TABLE.items()]
 
 
-def _parameters(known: Known, _typed: str) -> Iterable[Item]:
-    return known.parameters()
+def _parameters(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    return sources.parameters()
 
 
-def _commands(known: Known, _typed: str) -> Iterable[Item]:
-    return [Item(name, about) for name, about in known.commands().items()]
+def _commands(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    return [Candidate(name, about) for name, about in sources.commands().items()]
 
 
 def _words(*words: str, kind: str = "") -> Source:
-    return lambda _known, _typed: [Item(word, kind) for word in words]
+    return lambda _sources, _typed: [Candidate(word, kind) for word in words]
 
 
-# By the name of an option, which may be that of a setting too.
-VALUES: dict[str, Source] = {
+# By the name of the option. Settings of the same name use them too.
+OPTION_VALUES: dict[str, Source] = {
     "model": models,
     "format": _words(*settings.FORMATS, kind="format"),
     "chat": _conversations,
     "system": _system,
-    "attach": attached,
+    "attach": attachments,
     "schema": _variables,
     "param": _parameters,
 }
 
 
 @dataclass(frozen=True)
-class Takes:
-    """What a subcommand takes: ``values`` one after another, and ``flags`` with what follows each, None for a switch.
+class Arguments:
+    """The arguments of a subcommand: ``values`` in their order, and ``flags`` with their values, None for a switch.
 
-    ``whole`` says that the one value is the rest of the line, ``asks`` that it is a prompt like any other behind that.
+    ``whole`` means that the one value is the rest of the line; ``asks`` that options and a prompt follow the values.
     """
 
     values: tuple[Source, ...] = ()
@@ -133,34 +149,34 @@ class Takes:
 
 
 _ALIAS: dict[str, Source | None] = {
-    "--endpoint": nothing,
+    "--endpoint": no_candidates,
     **dict.fromkeys(("-s", "--system"), _system),
-    **dict.fromkeys(("-t", "--temperature"), nothing),
+    **dict.fromkeys(("-t", "--temperature"), no_candidates),
     "--key-variable": _environment,
     **dict.fromkeys(("-P", "--param"), _parameters),
 }
-ARGUMENTS: dict[str, Takes] = {
-    **dict.fromkeys(("use", "rm", "panel"), Takes((_conversations,), whole=True)),
-    "adopt": Takes((_files,), whole=True),
-    **dict.fromkeys(("rename", "branch"), Takes((_conversations,))),
-    "export": Takes((_files,), {"--overwrite": None}),
-    "import": Takes((_files,)),
-    **dict.fromkeys(("nested", "ai-alias"), Takes((_words("on", "off"),))),
-    **dict.fromkeys(("dealias", "delete"), Takes((_aliases,))),
-    **dict.fromkeys(("alias", "register"), Takes((nothing, models), _ALIAS)),
-    "update": Takes((_aliases, models), _ALIAS),
-    "model": Takes((models,)),
-    **dict.fromkeys(("models", "list"), Takes((_providers_and_aliases,))),
-    "usage": Takes((_words("all"),)),
-    **dict.fromkeys(("retry", "edit"), Takes((nothing,), asks=True)),
-    **dict.fromkeys(("fix", "error"), Takes(asks=True)),
-    "explain": Takes((_variables,), asks=True),
-    "set": Takes((_settings,), dict.fromkeys(("-P", "--param"), _parameters)),
-    "help": Takes((_commands,)),
+SUBCOMMAND_ARGUMENTS: dict[str, Arguments] = {
+    **dict.fromkeys(("use", "rm", "panel"), Arguments((_conversations,), whole=True)),
+    "adopt": Arguments((_files,), whole=True),
+    **dict.fromkeys(("rename", "branch"), Arguments((_conversations,))),
+    "export": Arguments((_files,), {"--overwrite": None}),
+    "import": Arguments((_files,)),
+    **dict.fromkeys(("nested", "ai-alias"), Arguments((_words("on", "off"),))),
+    **dict.fromkeys(("dealias", "delete"), Arguments((_aliases,))),
+    **dict.fromkeys(("alias", "register"), Arguments((no_candidates, models), _ALIAS)),
+    "update": Arguments((_aliases, models), _ALIAS),
+    "model": Arguments((models,)),
+    **dict.fromkeys(("models", "list"), Arguments((_providers_and_aliases,))),
+    "usage": Arguments((_words("all"),)),
+    **dict.fromkeys(("retry", "edit"), Arguments((no_candidates,), asks=True)),
+    **dict.fromkeys(("fix", "error"), Arguments(asks=True)),
+    "explain": Arguments((_variables,), asks=True),
+    "set": Arguments((_settings,), dict.fromkeys(("-P", "--param"), _parameters)),
+    "help": Arguments((_commands,)),
 }
 
 
-def of_setting(name: str) -> Source:
-    """The values of a setting, where they can be listed."""
+def setting_values(name: str) -> Source:
+    """The candidates for the value of a setting."""
     default = getattr(settings.TABLE.get(name), "default", None)
-    return _words("on", "off") if isinstance(default, bool) else VALUES.get(name, nothing)
+    return _words("on", "off") if isinstance(default, bool) else OPTION_VALUES.get(name, no_candidates)

@@ -1,3 +1,3 @@
-"""Show a reply in a cell or a terminal, as it arrives and when it has ended."""
+"""Show a reply in a cell or a terminal, while it arrives and at its end."""
 
 __all__ = ["show"]

@@ -1,6 +1,6 @@
-"""How a reply is shown when it has ended: one line in a table for each word that ``-f`` takes.
+"""The formats of a finished reply: one line in ``FORMATTERS`` for each value of ``-f``.
 
-Whatever a format makes of a reply, ``text/plain`` is the reply as it came, and nothing in it can run.
+In every format ``text/plain`` is the reply itself, and nothing in the output can run.
 """
 
 from __future__ import annotations
@@ -17,45 +17,49 @@ from flowgpt_magic.messages.reasoning import answer_of
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A reply in one format: its display bundle, without a caption, and what a person should know of it."""
+class FormattedReply:
+    """A reply in one format: its display bundle without a caption, and a notice for the reader."""
 
     data: dict[str, str]
     notice: str = ""
 
 
-def _markdown(text: str, images: bool) -> Shown:
-    return Shown({"text/markdown": harmless(text, images=images).rstrip("\n")})
+def _markdown(text: str, images: bool) -> FormattedReply:
+    return FormattedReply({"text/markdown": harmless(text, images=images).rstrip("\n")})
 
 
-def _text(text: str, _images: bool) -> Shown:
-    return Shown({"text/html": f'<pre style="white-space: pre-wrap">{html.escape(plain(text))}</pre>'})
+def _text(text: str, _images: bool) -> FormattedReply:
+    return FormattedReply({"text/html": f'<pre style="white-space: pre-wrap">{html.escape(plain(text))}</pre>'})
 
 
-def _code(text: str, images: bool) -> Shown:
+def _code(text: str, images: bool) -> FormattedReply:
     blocks = code_blocks(text)
     if not blocks:
-        return Shown(_markdown(text, images).data, "there is no code block in it")
-    return Shown({"text/markdown": harmless("\n\n".join(_fenced(code, language) for language, code in blocks))})
+        return FormattedReply(_markdown(text, images).data, "the reply has no code block")
+    return FormattedReply(
+        {"text/markdown": harmless("\n\n".join(_fenced(code, language) for language, code in blocks))}
+    )
 
 
-def _json(text: str, images: bool) -> Shown:
-    found, error = read_json(text)
+def _json(text: str, images: bool) -> FormattedReply:
+    value, error = read_json(text)
     if error:
-        return Shown(_markdown(text, images).data, f"this is no JSON: {error}")
-    return Shown({"text/markdown": harmless(_fenced(json.dumps(found, indent=2, ensure_ascii=False), "json"))})
+        return FormattedReply(_markdown(text, images).data, f"the reply is not JSON: {error}")
+    return FormattedReply({"text/markdown": harmless(_fenced(json.dumps(value, indent=2, ensure_ascii=False), "json"))})
 
 
-def _html(text: str, _images: bool) -> Shown:
-    """Cleaned: no script, no style, no form, and nothing that is fetched, such as an image."""
-    import nh3  # takes its time, and few replies need it
+def _html(text: str, _images: bool) -> FormattedReply:
+    """Sanitized HTML: no scripts, styles or forms, and nothing that is fetched, such as an image."""
+    import nh3  # slow to import, and few replies need it
 
     blocks = [code for language, code in code_blocks(text) if language in ("html", "")]
     page = blocks[0] if len(blocks) == 1 else answer_of(text)
-    return Shown({"text/html": nh3.clean(plain(page), tags=nh3.ALLOWED_TAGS - FETCHING, attributes=_attributes())})
+    return FormattedReply(
+        {"text/html": nh3.clean(plain(page), tags=nh3.ALLOWED_TAGS - FETCHING, attributes=_attributes())}
+    )
 
 
-FETCHING = {"img", "map", "area"}  # tags that ask another server for something
+FETCHING = {"img", "map", "area"}  # tags that make the browser fetch something
 FETCHING_ATTRIBUTES = {"src", "srcset", "background", "cite", "longdesc"}
 
 
@@ -65,15 +69,15 @@ def _attributes() -> dict[str, set[str]]:
     return {tag: names - FETCHING_ATTRIBUTES for tag, names in nh3.ALLOWED_ATTRIBUTES.items() if tag not in FETCHING}
 
 
-def _math(text: str, images: bool) -> Shown:
+def _math(text: str, images: bool) -> FormattedReply:
     blocks = code_blocks(text)
     formula = (blocks[0][1] if len(blocks) == 1 else answer_of(text)).strip()
-    if re.search(r"\$|\\[\[(]", formula.strip("$")) or "\n\n" in formula:  # it is text with formulas in it
+    if re.search(r"\$|\\[\[(]", formula.strip("$")) or "\n\n" in formula:  # text with formulas
         return _markdown(text, images)
-    return Shown({"text/markdown": harmless(f"$$\n{formula.strip('$').strip()}\n$$", images=False)})
+    return FormattedReply({"text/markdown": harmless(f"$$\n{formula.strip('$').strip()}\n$$", images=False)})
 
 
-FORMATS: dict[str, Callable[[str, bool], Shown]] = {
+FORMATTERS: dict[str, Callable[[str, bool], FormattedReply]] = {
     "markdown": _markdown,
     "md": _markdown,
     "text": _text,
@@ -82,33 +86,33 @@ FORMATS: dict[str, Callable[[str, bool], Shown]] = {
     "html": _html,
     "math": _math,
 }
-GROWING = ("markdown", "md")  # formats that are shown as such while they arrive; the others arrive as text
+STREAMED_FORMATS = ("markdown", "md")  # shown in their format while they arrive; the others as text
 
 
-LONGEST = 2**20  # characters of a reply that a page shows
+MAX_CHARACTERS = 2**20  # of a reply; browsers cannot draw more
 
 
-def shown(text: str, form: str, *, images: bool = False) -> Shown:
+def format_reply(text: str, form: str, *, images: bool = False) -> FormattedReply:
     """``text`` in the format ``form``.
 
-    Of a text of more than `LONGEST` characters it is the beginning, as Markdown or as text, and says so: no browser
-    draws more.
+    Only the first ``MAX_CHARACTERS`` of a longer text are shown, as Markdown or as text, with a line that says so.
     """
-    if len(text) <= LONGEST:
-        return FORMATS[form](text, images)
-    made = FORMATS["text" if form == "text" else "markdown"](text[:LONGEST], images)
-    more = f"… {len(text) - LONGEST:,} more characters are not shown; the plain text of this output has the whole reply"
-    around = {"text/markdown": "{}\n\n*{}*", "text/html": "{}<p><em>{}</em></p>"}
-    return Shown({kind: around[kind].format(page, more) for kind, page in made.data.items()})
+    if len(text) <= MAX_CHARACTERS:
+        return FORMATTERS[form](text, images)
+    beginning = FORMATTERS["text" if form == "text" else "markdown"](text[:MAX_CHARACTERS], images)
+    left_out = len(text) - MAX_CHARACTERS
+    note = f"… {left_out:,} more characters are not shown; the plain text of this output has the whole reply"
+    templates = {"text/markdown": "{}\n\n*{}*", "text/html": "{}<p><em>{}</em></p>"}
+    return FormattedReply({kind: templates[kind].format(page, note) for kind, page in beginning.data.items()})
 
 
 def read_json(text: str) -> tuple[object, str]:
-    """The JSON value that the reply ``text`` is, or that stands alone in it; where there is none, what is wrong."""
+    """The JSON value of a reply, which may stand inside other text; if there is none, what is wrong with it."""
     answer = answer_of(text)
     try:
         return json.loads(answer), ""
     except (ValueError, RecursionError) as error:
-        wrong = str(error)
+        reason = str(error)
     if (block := block_in(text)) is not None:
         return block.value, ""
     blocks = code_blocks(text)
@@ -116,13 +120,12 @@ def read_json(text: str) -> tuple[object, str]:
         try:
             json.loads(blocks[0][1])
         except (ValueError, RecursionError) as error:
-            wrong = str(error)
-    return None, wrong
+            reason = str(error)
+    return None, reason
 
 
 def _fenced(code: str, language: str) -> str:
-    """A code block, in a fence longer than any in the code."""
-    longest = max(map(len, re.findall(r"`+", code)), default=0)
-    fence = "`" * max(3, longest + 1)
+    """A code block whose fence is longer than any fence in the code."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", code)), default=0))
     word = language if re.fullmatch(r"[\w+#.-]+", language) else ""
     return f"{fence}{word}\n{plain(code).rstrip()}\n{fence}"

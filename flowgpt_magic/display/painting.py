@@ -1,8 +1,8 @@
-"""How often a growing reply may be repainted, and what a repaint sends.
+"""Repaint a growing reply: how often, and what each repaint sends.
 
-Repainting the whole text for every chunk sends the square of its length. Here a repaint is paid for out of a budget
-that grows with the text and with time, and finished Markdown blocks are left alone while only the last part is sent.
-The smaller a repaint is, the sooner the next one may follow; text that is appended does not wait.
+Sending the whole text for every chunk costs the square of its length. So each repaint is paid from a budget that grows
+with the text and with time, and finished Markdown blocks are not sent again. The smaller a repaint, the sooner the next
+one may follow.
 """
 
 from __future__ import annotations
@@ -12,60 +12,60 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flowgpt_magic import printing
-from flowgpt_magic.display.formats import LONGEST
-from flowgpt_magic.display.waiting_line import Line, NoLine
+from flowgpt_magic.display.formats import MAX_CHARACTERS
+from flowgpt_magic.display.waiting_line import NoStatusLine, StatusLine
 from flowgpt_magic.markdown.growing import GrowingMarkdown, harmless, plain
 from flowgpt_magic.text import escaped
 
-FRAME = 0.055  # seconds; the longest time between two repaints that are paid for
-RATE = 5_500  # bytes a second that a front end draws with ease: 300 bytes, and the next repaint is 0.055 s later
-SLOW = 0.015  # seconds; chunks further apart than this are painted as they come, as long as the reserve lasts
-SMALL = 300  # bytes of a repaint that needs no time between it and the next one while the reserve lasts
-MESSAGE = 120  # bytes of a message's content that are not text: keys, display id
-STREAM = 32  # the same of a message with text that is appended
-PAUSE = 1.0  # seconds of a pause between two chunks that earn bytes
-SLOTS = 44  # outputs a cell shows at once while it streams: JupyterLab hides those after the fiftieth
-SMALLEST_SLOT = 120  # characters; shorter finished blocks share an output
-SMALLEST_PART = 600  # characters of an open block that is never cut
-SHARE = 24  # an output holds at least this part of all that is finished, so that there are never many
+MAX_FRAME = 0.055  # seconds between two repaints that the budget allows, at most
+BYTES_PER_SECOND = 5_500  # that a front end draws easily: the repaint after one of 300 bytes comes 0.055 s later
+SLOW_GAP = 0.015  # seconds; chunks further apart are painted as they arrive while the reserve lasts
+SMALL_REPAINT = 300  # bytes; a repaint of that size need not wait while the reserve lasts
+MESSAGE_BYTES = 120  # bytes of a display message besides its text: keys, display id
+STREAM_BYTES = 32  # the same for a message that appends text
+EARNING_PAUSE = 1.0  # seconds of a pause between chunks that add to the budget
+MAX_OUTPUTS = 44  # outputs of a streaming cell; JupyterLab hides those after the fiftieth
+MIN_OUTPUT = 120  # characters; shorter blocks share an output
+MIN_OPEN_PART = 600  # characters; shorter open blocks are never cut
+OUTPUT_SHARE = 24  # an output holds at least 1/24 of the finished text, so that outputs stay few
 
 Publish = Callable[..., None]
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What the repaints of one reply may send, in bytes with the messages around the text."""
+class Allowance:
+    """What the repaints of one reply may send, in bytes, including the message around the text."""
 
     per_character: float  # for each character of the reply
-    per_second: int  # for each second besides, so that a slow reply is not shown in jumps
-    reserve: int = 0  # for a reply whose chunks come slowly, besides
-    frame: float | None = None  # seconds between two repaints; None where they depend on the size of a repaint
+    per_second: int  # and for each second, so that a slow reply does not jump
+    reserve: int = 0  # extra, for replies whose chunks arrive slowly
+    frame: float | None = None  # seconds between two repaints; None: it depends on the size of the repaint
 
     def until_next(self, size: int) -> float:
-        """Seconds between a repaint of so many bytes and the next one."""
-        return min(FRAME, size / RATE) if self.frame is None else self.frame
+        """Seconds between a repaint of ``size`` bytes and the next one."""
+        return min(MAX_FRAME, size / BYTES_PER_SECOND) if self.frame is None else self.frame
 
 
-# With the last message, which holds the text twice, and with outputs that become one, these are at most six times the
-# reply. A server drops messages when a kernel sends more than a thousand a second.
-APPENDING = Terms(per_character=3.4, per_second=1_000, frame=0.008)
-BLOCKS = Terms(per_character=1.0, per_second=4_500, reserve=64_000)
-WHOLE = Terms(per_character=1.0, per_second=6_000, reserve=64_000)
+# Together with the last message, which holds the text twice, and with the merging of outputs, these stay below six
+# times the reply. A Jupyter server drops messages when a kernel sends more than a thousand a second.
+APPENDING = Allowance(per_character=3.4, per_second=1_000, frame=0.008)
+BLOCKS = Allowance(per_character=1.0, per_second=4_500, reserve=64_000)
+WHOLE = Allowance(per_character=1.0, per_second=6_000, reserve=64_000)
 
 
 class Budget:
-    """Says when the next repaint is due. Times are seconds on one monotonic clock."""
+    """Decides when the next repaint is due. Times are seconds of one monotonic clock."""
 
-    def __init__(self, now: float, terms: Terms) -> None:
-        self._terms = terms
+    def __init__(self, now: float, allowance: Allowance) -> None:
+        self._terms = allowance
         self._last_chunk = self._counted = self._next_frame = now
         self._gap: float | None = None
-        self._reserve = terms.reserve
-        self._earned = 0.0  # bytes that may be sent, as of the moment ``_counted``
-        self._begun = self._painted = self._waits = False  # ``_waits``: has text come since the last repaint?
+        self._reserve = allowance.reserve
+        self._earned = 0.0  # bytes that may be sent, as of ``_counted``
+        self._begun = self._painted = self._waits = False  # ``_waits``: text arrived after the last repaint
 
     def arrived(self, chunks: int, size: int, now: float) -> None:
-        """``chunks`` chunks of ``size`` characters together have come."""
+        """Note that ``chunks`` chunks with ``size`` characters in total have arrived."""
         gap = (now - self._last_chunk) / chunks
         if self._begun:
             self._gap = gap if self._gap is None else 0.8 * self._gap + 0.2 * gap
@@ -75,25 +75,25 @@ class Budget:
         self._waits = True
 
     def _count(self, now: float) -> None:
-        """Add what the time since the last call has earned; a pause in which nothing waits earns little."""
+        """Add the bytes for the time since the last call. A pause without waiting text adds little."""
         seconds = now - self._counted
-        self._earned += self._terms.per_second * (seconds if self._waits else min(seconds, PAUSE))
+        self._earned += self._terms.per_second * (seconds if self._waits else min(seconds, EARNING_PAUSE))
         self._counted = now
 
     def _has_reserve(self, cost: int) -> bool:
-        """Do the chunks come slowly enough to paint each as it comes, and may that still be done?"""
-        return self._reserve >= cost and (self._gap is None or self._gap >= SLOW)
+        """Do chunks arrive slowly enough to paint each at once, and does the reserve cover ``cost``?"""
+        return self._reserve >= cost and (self._gap is None or self._gap >= SLOW_GAP)
 
     def wait(self, cost: int, now: float) -> float:
-        """Seconds until ``cost`` bytes may be sent; 0 or less means now."""
-        if not self._painted or (cost <= SMALL and self._has_reserve(cost)):
+        """Seconds until ``cost`` bytes may be sent; 0 or less: now."""
+        if not self._painted or (cost <= SMALL_REPAINT and self._has_reserve(cost)):
             return 0.0
         self._count(now)
         owed = 0 if self._has_reserve(cost) else cost - self._earned
         return max(self._next_frame - now, owed / self._terms.per_second)
 
     def spent(self, messages: int, size: int, now: float) -> None:
-        """A repaint of ``size`` bytes in ``messages`` messages went out."""
+        """Note that a repaint has sent ``size`` bytes in ``messages`` messages."""
         self._count(now)
         early = now < self._next_frame or self._earned < size
         if early and self._has_reserve(size):
@@ -106,22 +106,22 @@ class Budget:
 
 @dataclass(frozen=True)
 class Ending:
-    """What stays when a reply has ended: a display bundle with its metadata, and a line that says who answered."""
+    """The final output of a reply: a display bundle, its metadata and its caption."""
 
     data: dict[str, str]
     metadata: dict[str, Any]
     caption: str
-    body: str = ""  # what a terminal shows of it
+    body: str = ""  # what a terminal shows
 
 
 class Sink(Protocol):
     """Where a reply is shown while it arrives."""
 
-    terms: Terms
+    allowance: Allowance
 
     @property
     def at_end(self) -> bool:
-        """Is nothing more of the reply shown before its end?"""
+        """Is the rest of the reply shown only at its end?"""
 
     def show_waiting(self, line: str) -> None:
         """Show this line, behind an attempt that is shown already, until the next text takes its place."""
@@ -146,11 +146,11 @@ class AtEnd:
     line.
     """
 
-    terms = WHOLE
+    allowance = WHOLE
 
-    def __init__(self, close: Callable[[Ending], None], line: Line | None = None) -> None:
+    def __init__(self, close: Callable[[Ending], None], line: StatusLine | None = None) -> None:
         self._close = close
-        self._line = line or NoLine()
+        self._line = line or NoStatusLine()
 
     @property
     def at_end(self) -> bool:
@@ -158,60 +158,60 @@ class AtEnd:
         return True
 
     def show_waiting(self, line: str) -> None:
-        """Stands until the end."""
+        """Show the line until the end."""
         self._line.show(line)
 
     def add(self, text: str) -> None:
-        """Nothing to do: the end comes with all of it."""
+        """Do nothing: the ending has all the text."""
 
     def cost(self) -> int:
-        """Nothing is ever painted before the end."""
+        """Nothing is painted before the end."""
         return 0
 
     def paint(self) -> tuple[int, int]:
-        """Nothing is ever painted before the end."""
+        """Nothing is painted before the end."""
         return 0, 0
 
     def finish(self, ending: Ending) -> None:
-        """The one output."""
+        """Show the whole reply."""
         self._close(ending)
 
 
-class Looks(Protocol):
-    """Turns text that grows into what is written, of which nothing is taken back."""
+class TextWriter(Protocol):
+    """Turns growing text into terminal output. Nothing that was written is changed later."""
 
     def add(self, text: str) -> str:
-        """What to write now that ``text`` has come."""
+        """The output for ``text``, as far as it is certain."""
 
     def finish(self) -> str:
-        """What is left to write."""
+        """The rest of the output."""
 
 
-class AsItIs:
-    """Text that is written as it comes."""
+class PlainText:
+    """Text as it arrives, without control characters."""
 
     def add(self, text: str) -> str:
-        """All of it."""
+        """All of ``text``."""
         return plain(text)
 
     def finish(self) -> str:
-        """Nothing was kept back."""
+        """Nothing: all text is written at once."""
         return ""
 
 
-class Beginning:
-    """What is shown of a text while it arrives: its first `LONGEST` characters, or the ``whole``."""
+class VisiblePart:
+    """The part of a text that is shown while it arrives: its first ``MAX_CHARACTERS``, or the ``whole``."""
 
     def __init__(self, *, whole: bool = False) -> None:
-        self._room = None if whole else LONGEST
+        self._room = None if whole else MAX_CHARACTERS
 
     @property
     def is_full(self) -> bool:
-        """Is nothing more of the text shown?"""
+        """Is no more of the text shown?"""
         return self._room == 0
 
     def part(self, text: str) -> str:
-        """What is shown of the next piece."""
+        """The visible part of the next piece."""
         if self._room is None:
             return text
         shown = text[: self._room]
@@ -220,103 +220,103 @@ class Beginning:
 
 
 class Appended:
-    """Text, appended to what the cell prints; in a notebook and in a terminal.
+    """Text that is appended to the printed output, in a notebook and in a terminal.
 
-    ``replaced`` says that ``close`` puts the whole reply in its place, so that a very long one is not sent twice.
+    ``replaced`` says that ``close`` replaces the text with the whole reply: a very long one must not be sent twice.
     """
 
-    terms = APPENDING
+    allowance = APPENDING
 
     def __init__(
         self,
         close: Callable[[Ending], None],
-        looks: Looks | None = None,
-        line: Line | None = None,
+        writer: TextWriter | None = None,
+        line: StatusLine | None = None,
         *,
         replaced: bool = False,
     ) -> None:
         self._new: list[str] = []
         self._begun = False
-        self._beginning = Beginning(whole=not replaced)
+        self._beginning = VisiblePart(whole=not replaced)
         self._close = close
-        self._looks = looks or AsItIs()
-        self._line = line or NoLine()
+        self._text_writer = writer or PlainText()
+        self._line = line or NoStatusLine()
 
     @property
     def at_end(self) -> bool:
-        """Text is shown as it comes, up to a limit."""
+        """After ``MAX_CHARACTERS``."""
         return self._beginning.is_full
 
     def show_waiting(self, line: str) -> None:
-        """Stands until the next text comes; nothing where it could stand before the first text only."""
+        """Show the line until the next text; nothing if it can only stand before the first text."""
         if not self._begun or self._line.behind_text:
             self._line.show(line)
 
     def add(self, text: str) -> None:
-        """Keep it for the next repaint."""
+        """Hold the text for the next repaint."""
         if shown := self._beginning.part(text):
             self._new.append(shown)
             self._begun = True
 
     def cost(self) -> int:
-        """Only what is new is sent."""
-        return sum(map(len, self._new)) + STREAM if self._new else 0
+        """The new text."""
+        return sum(map(len, self._new)) + STREAM_BYTES if self._new else 0
 
     def paint(self) -> tuple[int, int]:
-        """Print what is new."""
-        text = self._looks.add("".join(self._new))
+        """Print the new text."""
+        text = self._text_writer.add("".join(self._new))
         self._line.remove()
         printing.write(text)
         self._new.clear()
-        return 1, len(text) + STREAM
+        return 1, len(text) + STREAM_BYTES
 
     def finish(self, ending: Ending) -> None:
-        """Print the rest, and what comes after it."""
+        """Print the rest and the ending."""
         if self._new:
             self.paint()
         self._line.remove()
-        printing.write(self._looks.finish())
+        printing.write(self._text_writer.finish())
         self._close(ending)
 
 
 def _sent(markdown: str) -> int:
-    """The bytes of a message that shows this, about; in JSON the end of a line is two."""
-    return len(markdown) + markdown.count("\n") + MESSAGE
+    """About how many bytes a message with this Markdown has. JSON writes a newline as two."""
+    return len(markdown) + markdown.count("\n") + MESSAGE_BYTES
 
 
 class OneOutput:
-    """Markdown in one output that is sent again as a whole, however much else the cell shows."""
+    """Markdown in one output that every repaint sends again, for a cell that shows other things too."""
 
-    terms = WHOLE
+    allowance = WHOLE
 
     def __init__(self, publish: Publish, name: str, *, images: bool) -> None:
         self._publish = publish
         self._name = name
         self._images = images
-        self._beginning = Beginning()
+        self._beginning = VisiblePart()
         self._text = ""
         self._new = False
         self._shown = False
 
     @property
     def at_end(self) -> bool:
-        """Text is shown as it comes."""
+        """Never: text is shown as it arrives."""
         return False
 
     def show_waiting(self, line: str) -> None:
-        """Stands behind the text, if there is some, until the next text comes."""
+        """Show the line after the text so far, until the next text."""
         shown = harmless(self._text, images=self._images)
         self._send({"text/markdown": f"{shown}\n\n*{escaped(line)}*".lstrip("\n")}, {})
 
     def add(self, text: str) -> None:
-        """Keep it for the next repaint."""
+        """Hold the text for the next repaint."""
         if shown := self._beginning.part(text):
             self._text += shown
             self._new = True
 
     def cost(self) -> int:
-        """The whole text is sent."""
-        return len(self._text) + MESSAGE if self._new else 0
+        """The whole text."""
+        return len(self._text) + MESSAGE_BYTES if self._new else 0
 
     def paint(self) -> tuple[int, int]:
         """Send the whole text."""
@@ -326,7 +326,7 @@ class OneOutput:
         return 1, _sent(shown)
 
     def finish(self, ending: Ending) -> None:
-        """The last repaint is what the notebook keeps."""
+        """Replace the text with the final output, which the notebook saves."""
         self._send(ending.data, ending.metadata)
 
     def _send(self, data: dict[str, str], metadata: dict[str, Any]) -> None:
@@ -334,53 +334,53 @@ class OneOutput:
         self._shown = True
 
 
-class Slots:
-    """Markdown in a cell of its own: finished blocks stay in their outputs, only the last output is sent again.
+class BlockOutputs:
+    """Markdown in a cell of its own. Finished blocks stay in their outputs; only the last output is sent again.
 
-    At the end the outputs become one, so nothing else may be shown in this cell meanwhile. Many outputs become one in
-    between too, each time the text has grown by a factor, so that all of that costs less than one and a half times the
-    text; the budget does not count it, or the reply would stand still for a while after each time.
+    At the end the outputs become one, so nothing else may be shown in the cell. Too many outputs are merged earlier,
+    each time the text has grown by a factor: all merges together cost less than 1.5 times the text. The budget does not
+    count them, because the reply would stall after each.
     """
 
-    terms = BLOCKS
+    allowance = BLOCKS
 
     def __init__(self, publish: Publish, clear: Callable[[], None], name: str, *, images: bool) -> None:
         self._publish = publish
         self._clear = clear
         self._name = name
-        self._beginning = Beginning()
+        self._beginning = VisiblePart()
         self._growing = GrowingMarkdown(images=images)
-        self._sealed: list[str] = []  # what stands in the outputs that are finished
-        self._pending: list[str] = []  # finished blocks in the last output, which has room for more
+        self._sealed: list[str] = []  # the text of finished outputs
+        self._pending: list[str] = []  # finished blocks in the last output
         self._sealed_size = self._pending_size = self._open_size = 0  # characters
-        self._count = 0  # of outputs made
+        self._count = 0  # outputs so far
         self._shown = self._new = False
 
     @property
     def at_end(self) -> bool:
-        """Text is shown as it comes, up to a limit."""
+        """After ``MAX_CHARACTERS``."""
         return self._beginning.is_full
 
     def show_waiting(self, line: str) -> None:
-        """Stands behind what the last output shows, if there is something, until the next text comes."""
+        """Show the line at the end of the last output, until the next text."""
         self._send("\n\n".join([*self._last_output(), f"*{escaped(line)}*"]))
 
     def add(self, text: str) -> None:
-        """Keep it for the next repaint."""
+        """Hold the text for the next repaint."""
         if shown := self._beginning.part(text):
             self._growing.add(shown)
             self._open_size += len(shown)
             self._new = True
 
     def cost(self) -> int:
-        """The last output is sent."""
-        return self._pending_size + self._open_size + MESSAGE if self._new else 0
+        """The last output."""
+        return self._pending_size + self._open_size + MESSAGE_BYTES if self._new else 0
 
     def paint(self) -> tuple[int, int]:
-        """Send the last output; begin another where it is full."""
+        """Send the last output; begin another one if it is full."""
         self._new = False
-        slot_size = max(SMALLEST_SLOT, self._sealed_size // SHARE)
-        self._take_finished(max(SMALLEST_PART, slot_size))
+        slot_size = max(MIN_OUTPUT, self._sealed_size // OUTPUT_SHARE)
+        self._take_finished(max(MIN_OPEN_PART, slot_size))
         messages, size = 0, 0
         if self._pending_size >= slot_size or (self.at_end and self._pending):
             messages, size = self._seal()
@@ -403,13 +403,13 @@ class Slots:
             self._open_size -= len(block.source)
 
     def _seal(self) -> tuple[int, int]:
-        """Finish the last output; where there are many, make them one."""
+        """Finish the last output; merge the outputs if there are too many."""
         text = "\n\n".join(self._pending)
         self._send(text)
         self._sealed.append(text)
         self._sealed_size += self._pending_size
         self._pending, self._pending_size, self._shown = [], 0, False
-        if len(self._sealed) < SLOTS:
+        if len(self._sealed) < MAX_OUTPUTS:
             return 1, _sent(text)
         self._sealed = ["\n\n".join(self._sealed)]
         self._clear()
@@ -425,7 +425,7 @@ class Slots:
         self._shown = True
 
     def finish(self, ending: Ending) -> None:
-        """One output takes the place of all."""
+        """Replace all outputs with the final one."""
         if self._count == 1 and self._shown:
             transient = {"display_id": f"{self._name}-1"}
             self._publish(ending.data, ending.metadata, transient=transient, update=True)
@@ -436,16 +436,16 @@ class Slots:
 
 
 class Painting:
-    """Shows a reply in ``sink`` while it arrives, as often as its budget allows; ``now`` is when it was asked."""
+    """Shows a growing reply in ``sink`` as often as the budget allows. ``now`` is when the request started."""
 
     def __init__(self, sink: Sink, now: float) -> None:
-        self._sink, self._budget = sink, Budget(now, sink.terms)
+        self._sink, self._budget = sink, Budget(now, sink.allowance)
 
     def step(self, chunks: list[str], now: float) -> tuple[bool, float | None]:
-        """Take what has come and show it if that is due.
+        """Add ``chunks`` and repaint if that is due.
 
-        Returns whether something was shown, and the seconds until there will be something to show without any more
-        text, None where all is shown.
+        Returns whether a repaint was sent, and the seconds until the next one is due without further text, None if
+        everything is shown.
         """
         if chunks:
             text = "".join(chunks)

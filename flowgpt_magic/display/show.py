@@ -1,6 +1,6 @@
-"""Show a reply: in a notebook cell, in a terminal, in a run without a person in front of it.
+"""Show a reply in a notebook cell, in a terminal or in a headless run.
 
-Everything here runs in the thread that runs the cell. Output made elsewhere would land in whichever cell runs by then.
+Everything here runs in the thread of the cell. Output from another thread would land in whichever cell runs by then.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from flowgpt_magic.notebook.ipython import clear, execution, headless, in_consol
 from flowgpt_magic.text import escaped
 
 if TYPE_CHECKING:
-    from flowgpt_magic.display.painting import Ending, Looks, Sink
+    from flowgpt_magic.display.painting import Ending, Sink, TextWriter
     from flowgpt_magic.display.shown_reply import ShownReader, ShownReply
-    from flowgpt_magic.display.waiting_line import Line
+    from flowgpt_magic.display.waiting_line import StatusLine
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.tables import Showable
 
 Extent = Literal["all", "end", "nothing"]
-GLANCE = 0.1  # seconds between two looks at how long nothing has come
+POLL_SECONDS = 0.1  # how often the status line is checked
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
 
 def widget_view(model_id: str, text: str) -> dict[str, Any]:
-    """Display data that shows a widget of ipywidgets, of any release; ``text`` is for front ends without widgets."""
+    """Display data for a widget of any release of ipywidgets; ``text`` is for front ends without widgets."""
     view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
     return {"application/vnd.jupyter.widget-view+json": view, "text/plain": text}
 
 
 def show_answer(answer: str | Showable | Turn | None, troubles: list[str]) -> None:
-    """Show what a subcommand has to say, after the ``troubles``, which go to the error output."""
+    """Show the answer of a subcommand, after the ``troubles``, which go to stderr."""
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.tables import Showable, Table, bundle
     from flowgpt_magic.transcripts.bundles import turn_bundle
@@ -63,11 +63,16 @@ def _publish_or_print(data: dict[str, str]) -> None:
 def show(
     reply: ShownReply, *, form: str = "markdown", images: bool = False, own_cell: bool = False, extent: Extent = "all"
 ) -> None:
-    """Show ``reply`` as it arrives, and at the end as one output; returns when it has ended, however it ended.
+    """Show ``reply`` as it arrives, and at its end as one output. Returns when it is complete, cancelled or failed.
 
-    ``own_cell`` says that the reply is all that this cell shows, ``extent`` that only its ``"end"`` is shown, or
-    ``"nothing"``. The first interrupt cancels the reply and keeps its
-    text, the second raises ``KeyboardInterrupt`` at once.
+    The first interrupt cancels the reply and keeps its text; the second raises ``KeyboardInterrupt`` at once.
+
+    Args:
+        reply: the reply; the request is started if necessary.
+        form: a key of ``FORMATTERS``; Markdown by default.
+        images: whether Markdown may load images; not by default.
+        own_cell: whether the reply is all that this cell shows; not by default.
+        extent: "all", only the "end", or "nothing".
     """
     reply.shown_in = execution()
 
@@ -82,22 +87,22 @@ def show(
             if sink is not None:
                 sink.finish(_ending(reply, form, images=images))
 
-    # The handler does not wait: the line that it interrupts may hold a lock of the reply.
+    # The handler does not wait: the interrupted line may hold a lock of the reply.
     bridge.on_interrupt(lambda: bridge.apart(reply.cancel), follow)
 
 
 def raise_ending(reply: ShownReply) -> None:
-    """Fail the cell where the reply failed or was cancelled, so that Run All stops here."""
+    """Raise if the reply failed or was cancelled, so that Run All stops at this cell."""
     reply.raise_error()
     if reply.status == "cancelled":
         raise ReplyInterrupted(f"Interrupted: {reply.kept}")
 
 
 def show_result(reply: ShownReply) -> None:
-    """Show a reply that is the value of a cell's last line; nothing more if this very cell has shown it already."""
+    """Show a reply that is the value of a cell's last line, unless this run of the cell has shown it already."""
     if reply.shown_in == execution():
         if not in_kernel():
-            printing.write_line("the reply above")  # behind IPython's Out[3]:
+            printing.write_line("the reply above")  # after IPython's Out[3]:
         return
     if reply.ended:
         reply.shown_in = execution()
@@ -109,10 +114,10 @@ def show_result(reply: ShownReply) -> None:
 
 
 def _sink(reply: ShownReply, form: str, *, images: bool, own_cell: bool, extent: Extent) -> Sink:
-    # Imported while the provider is at work: the Markdown parser takes longer to load than all the rest.
+    # Imported while the provider works: the Markdown parser loads slower than everything else.
     from flowgpt_magic.display import painting
-    from flowgpt_magic.display.formats import GROWING
-    from flowgpt_magic.display.waiting_line import OutputLine
+    from flowgpt_magic.display.formats import STREAMED_FORMATS
+    from flowgpt_magic.display.waiting_line import OutputStatusLine
 
     if extent == "nothing":
         return painting.AtEnd(lambda _ending: None)
@@ -121,46 +126,46 @@ def _sink(reply: ShownReply, form: str, *, images: bool, own_cell: bool, extent:
     if not in_kernel() or in_console():
         return _terminal_sink(form, extent)
     name = f"flowgpt-{reply.turn_id[:12]}"
-    line = OutputLine(publish, name, clear if own_cell else None)
-    appended = form == "text" or (form not in GROWING and own_cell)
-    if extent == "end" or not (appended or form in GROWING):
+    line = OutputStatusLine(publish, name, clear if own_cell else None)
+    appended = form == "text" or (form not in STREAMED_FORMATS and own_cell)
+    if extent == "end" or not (appended or form in STREAMED_FORMATS):
         return painting.AtEnd(lambda ending: line.replace(ending.data, ending.metadata), line)
     if appended:
         close = _end_of_cell_text if own_cell else _end_of_text
         return painting.Appended(close, line=line, replaced=own_cell)
     if own_cell:
-        return painting.Slots(publish, clear, name, images=images)
+        return painting.BlockOutputs(publish, clear, name, images=images)
     return painting.OneOutput(publish, name, images=images)
 
 
 def _terminal_sink(form: str, extent: Extent) -> Sink:
-    """Appended text; what cannot be shown before its end, and all with ``extent`` ``"end"``, comes then."""
+    """Text as it arrives; only the end for formats that need the whole reply, and for ``extent="end"``."""
     from flowgpt_magic.display import painting
-    from flowgpt_magic.display.formats import GROWING
+    from flowgpt_magic.display.formats import STREAMED_FORMATS
 
     line = _terminal_line()
-    if extent == "end" or form not in (*GROWING, "text"):
-        looks = _looks("text" if form == "html" else "markdown")
-        return painting.AtEnd(lambda ending: _print_whole(ending, looks, line), line)
-    return painting.Appended(_end_of_text, _looks(form), line)
+    if extent == "end" or form not in (*STREAMED_FORMATS, "text"):
+        writer = _text_writer("text" if form == "html" else "markdown")
+        return painting.AtEnd(lambda ending: _print_whole(ending, writer, line), line)
+    return painting.Appended(_end_of_text, _text_writer(form), line)
 
 
-def _terminal_line() -> Line:
-    """Where a terminal says how long it has waited; what is captured or piped does not."""
-    from flowgpt_magic.display.waiting_line import NoLine, TerminalLine
+def _terminal_line() -> StatusLine:
+    """The status line of a terminal; none for captured or piped output."""
+    from flowgpt_magic.display.waiting_line import NoStatusLine, TerminalStatusLine
 
     if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
-        return NoLine()
-    return TerminalLine(shutil.get_terminal_size().columns)
+        return NoStatusLine()
+    return TerminalStatusLine(shutil.get_terminal_size().columns)
 
 
-def _looks(form: str) -> Looks:
-    """How a growing reply is written into this terminal."""
-    from flowgpt_magic.display.formats import GROWING
-    from flowgpt_magic.display.painting import AsItIs
+def _text_writer(form: str) -> TextWriter:
+    """How a growing reply is written to this terminal."""
+    from flowgpt_magic.display.formats import STREAMED_FORMATS
+    from flowgpt_magic.display.painting import PlainText
 
-    if form not in GROWING or not sys.stdout.isatty():
-        return AsItIs()
+    if form not in STREAMED_FORMATS or not sys.stdout.isatty():
+        return PlainText()
     from flowgpt_magic.markdown.terminal.markdown import TerminalMarkdown
 
     return TerminalMarkdown(shutil.get_terminal_size().columns, colours="NO_COLOR" not in os.environ)
@@ -170,10 +175,10 @@ def _publish(ending: Ending) -> None:
     publish(ending.data, ending.metadata)
 
 
-def _print_whole(ending: Ending, looks: Looks, line: Line) -> None:
-    """A reply that is shown at its end only, in a terminal."""
+def _print_whole(ending: Ending, writer: TextWriter, line: StatusLine) -> None:
+    """Print a reply in a terminal, all at once."""
     line.remove()
-    printing.write(looks.add(ending.body) + looks.finish())
+    printing.write(writer.add(ending.body) + writer.finish())
     _end_of_text(ending)
 
 
@@ -189,31 +194,31 @@ def _follow(reader: ShownReader, reply: ShownReply, sink: Sink) -> None:
         painted, pause = painting.step(chunks, now)
         if painted:
             line.replaced()
-        if sink.at_end or not reply.usage.chunks:  # or those of an attempt before this one
+        if sink.at_end or not reply.usage.chunks:  # or only those of an earlier attempt
             if changed := line.change(now):
                 sink.show_waiting(changed)
-            pause = GLANCE if pause is None else min(pause, GLANCE)
+            pause = POLL_SECONDS if pause is None else min(pause, POLL_SECONDS)
         chunks = reader.take(pause)
 
 
 def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
-    from flowgpt_magic.display.formats import LONGEST, shown
+    from flowgpt_magic.display.formats import MAX_CHARACTERS, format_reply
     from flowgpt_magic.display.painting import Ending
     from flowgpt_magic.markdown.growing import plain
     from flowgpt_magic.transcripts.caption import caption
 
     text = plain(reply.text_so_far)
-    made = shown(reply.text_so_far, form, images=images)
-    if made.notice and made.notice not in reply.notices:
-        reply.notices.append(made.notice)
+    formatted = format_reply(reply.text_so_far, form, images=images)
+    if formatted.notice and formatted.notice not in reply.notices:
+        reply.notices.append(formatted.notice)
     below = plain(caption(reply))
-    data = {**made.data, "text/plain": text}
+    data = {**formatted.data, "text/plain": text}
     if "text/html" in data:
         data["text/html"] += f"<small>{html.escape(below)}</small>"
     else:
         data["text/markdown"] = f"{data['text/markdown']}\n\n*{escaped(below)}*".lstrip("\n")
-    whole = form in ("markdown", "md", "text", "html") or len(text) > LONGEST
-    return Ending(data, _metadata(reply), below, text if whole else made.data["text/markdown"])
+    whole = form in ("markdown", "md", "text", "html") or len(text) > MAX_CHARACTERS
+    return Ending(data, _metadata(reply), below, text if whole else formatted.data["text/markdown"])
 
 
 def _metadata(reply: ShownReply) -> dict[str, Any]:
@@ -242,7 +247,7 @@ def _end_of_cell_text(ending: Ending) -> None:
 
 
 def _end_of_text(ending: Ending) -> None:
-    """The text stands there already, and what else the cell printed must stay: nothing is cleared."""
+    """Print the caption below the text, which is there already."""
     colours = (DIM, NORMAL) if sys.stdout.isatty() else ("", "")
     text = ending.data["text/plain"]
     newline = "\n" if text and not text.endswith("\n") else ""

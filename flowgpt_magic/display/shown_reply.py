@@ -1,4 +1,4 @@
-"""What is read of a reply to show it."""
+"""What the display needs to know about a reply."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from flowgpt_magic.messages import Status, Usage, Waiting
 
 
 class ShownReader(Protocol):
-    """One reader's place in a reply that grows."""
+    """A reader of a growing reply."""
 
     @property
     def done(self) -> bool:
-        """Has it read the reply to its end?"""
+        """Has the reader reached the end of the reply?"""
 
     def take(self, timeout: float | None = None) -> list[str]:
-        """The chunks that have come since; waits for up to ``timeout`` seconds for one, without it for any time."""
+        """The chunks received since the last call. Waits up to ``timeout`` seconds; None: no limit."""
 
 
 class ShownReply(Protocol):
-    """A reply, while it arrives and after."""
+    """A reply, while it arrives and at its end."""
 
     turn_id: str
     provider: str
@@ -32,40 +32,40 @@ class ShownReply(Protocol):
 
     @property
     def status(self) -> Status | None:
-        """None before it is asked."""
+        """None before the request starts."""
 
     @property
     def ended(self) -> bool:
-        """Has it ended, however it did?"""
+        """Is it complete, cancelled or failed?"""
 
     @property
     def text_so_far(self) -> str:
-        """What has arrived."""
+        """The text received so far."""
 
     @property
     def kept(self) -> str:
-        """What an interrupt left of it, in words."""
+        """What an interrupt left of the reply, in words."""
 
     @property
     def waiting(self) -> Waiting | None:
-        """Why nobody is asked just now."""
+        """Why the next attempt waits; None while none does."""
 
     @property
     def progress(self) -> str:
-        """What happens where it is asked, before its first chunk."""
+        """What the provider does before the first chunk."""
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it was asked."""
+        """Seconds since the request started."""
 
     def open(self) -> ShownReader:
-        """A new reader, from the first chunk on; the reply is started."""
+        """A new reader at the first chunk. Starts the request if necessary."""
 
     def leave(self, reader: Any) -> None:
-        """Give a reader back; the last one that leaves cancels the reply."""
+        """Detach a reader. The reply is cancelled when the last one leaves."""
 
     def cancel(self) -> None:
-        """Stop it."""
+        """Cancel the reply."""
 
     def raise_error(self) -> None:
-        """Raise what it failed with, if it did."""
+        """Raise the error of a failed reply."""

@@ -1,6 +1,6 @@
-"""The line that a person sees while nothing of a reply has arrived: who is asked, and for how long.
+"""The status line that is shown until a reply arrives: which model is asked, and for how long.
 
-It is gone when the first text comes or the reply ends, and it is never part of what a run without a person shows.
+It disappears when the first text arrives or the reply ends. Headless runs never show it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from flowgpt_magic.text import cut, escaped, one_line
 if TYPE_CHECKING:
     from flowgpt_magic.display.shown_reply import ShownReply
 
-SHOWN_AFTER = 0.5  # seconds without text after which the line is shown
-SAVE, RESTORE = "\x1b7", "\x1b8"  # the cursor's position; what stands before it on its line stays
+SHOWN_AFTER = 0.5  # seconds without text
+SAVE, RESTORE = "\x1b7", "\x1b8"  # the position of the cursor; text before it stays
 WRAP_OFF, WRAP_ON, ERASE_REST = "\x1b[?7l", "\x1b[?7h", "\x1b[K"
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
@@ -23,7 +23,7 @@ Publish = Callable[..., None]
 
 
 def waiting_text(reply: ShownReply) -> str:
-    """Who is asked, since when and what happens there, or why nobody is asked before some moment, on one line."""
+    """The model, the seconds so far and the provider's progress; or why the next attempt waits. One line."""
     waiting = reply.waiting
     if waiting is not None:
         return one_line(str(waiting))
@@ -32,9 +32,9 @@ def waiting_text(reply: ShownReply) -> str:
 
 
 class WaitingLine:
-    """Says when the line for ``reply`` has changed; ``now`` is when somebody began to wait, on ``time.monotonic()``.
+    """Tells when the status line of ``reply`` changes, about once a second.
 
-    The elapsed time changes once a second, and so does the time that is left of a pause.
+    ``now`` is when the wait began. All times are those of ``time.monotonic()``.
     """
 
     def __init__(self, reply: ShownReply, now: float) -> None:
@@ -43,7 +43,7 @@ class WaitingLine:
         self._shown = ""
 
     def change(self, now: float) -> str:
-        """The line, where it is another one than before; else empty."""
+        """The line if it differs from the last one, else an empty string."""
         if min(now - self._begun, self._reply.elapsed) < SHOWN_AFTER and self._reply.waiting is None:
             return ""
         text = waiting_text(self._reply)
@@ -53,36 +53,36 @@ class WaitingLine:
         return text
 
     def replaced(self) -> None:
-        """Text has taken the place of the line, which is shown anew if somebody still waits."""
+        """Text has replaced the line. It is shown again if the reply stalls."""
         self._shown = ""
 
 
-class Line(Protocol):
-    """Where the line is shown; ``behind_text`` says whether that can be behind text that stays."""
+class StatusLine(Protocol):
+    """Where the status line is shown. ``behind_text`` says whether it can follow text that stays."""
 
     behind_text: bool
 
     def show(self, text: str) -> None:
-        """Show ``text`` in place of what was shown before."""
+        """Show ``text`` instead of the line before."""
 
     def remove(self) -> None:
-        """Take the line away, if it is there."""
+        """Remove the line if it is shown."""
 
 
-class NoLine:
-    """Where nothing can be taken back, nothing is shown."""
+class NoStatusLine:
+    """No status line, for output of which nothing can be removed."""
 
     behind_text = False
 
     def show(self, text: str) -> None:
-        """Nothing: it would stay."""
+        """Do nothing."""
 
     def remove(self) -> None:
-        """Nothing is there."""
+        """Do nothing."""
 
 
-class TerminalLine:
-    """Behind the cursor of a terminal that is ``columns`` wide; the cursor is where it was when the line is gone."""
+class TerminalStatusLine:
+    """A line after the cursor of a terminal ``columns`` wide. Removing it puts the cursor back."""
 
     behind_text = True
 
@@ -91,24 +91,24 @@ class TerminalLine:
         self._shown = False
 
     def show(self, text: str) -> None:
-        """Write over the line before."""
-        shown = cut(text, max(1, self._columns - 1))
+        """Overwrite the line before."""
+        line = cut(text, max(1, self._columns - 1))
         begin = RESTORE if self._shown else SAVE
-        printing.write(f"{begin}{WRAP_OFF}{DIM}{shown}{NORMAL}{ERASE_REST}{WRAP_ON}")
+        printing.write(f"{begin}{WRAP_OFF}{DIM}{line}{NORMAL}{ERASE_REST}{WRAP_ON}")
         self._shown = True
 
     def remove(self) -> None:
-        """Erase it."""
+        """Erase the line."""
         if self._shown:
             printing.write(f"{RESTORE}{ERASE_REST}")
         self._shown = False
 
 
-class OutputLine:
-    """In an output of a cell, called ``name``.
+class OutputStatusLine:
+    """A line in the cell output with the display id ``name``.
 
-    ``clear`` clears the cell before its next output, where the cell shows nothing else; without it, the output stays
-    and is empty in the end.
+    ``clear`` clears the cell before its next output. Without it, as where the cell shows something else, an empty
+    output stays.
     """
 
     behind_text = False
@@ -118,12 +118,12 @@ class OutputLine:
         self._shown = False
 
     def show(self, text: str) -> None:
-        """Publish it, or update what was published."""
+        """Publish the line, or update it."""
         self._send({"text/markdown": f"*{escaped(text)}*"}, {})
         self._shown = True
 
     def remove(self) -> None:
-        """Clear the cell, or empty the output."""
+        """Clear the cell or empty the output."""
         if not self._shown:
             return
         if self._clear is not None:
@@ -133,7 +133,7 @@ class OutputLine:
         self._shown = False
 
     def replace(self, data: dict[str, str], metadata: dict[str, Any]) -> None:
-        """Put a bundle into the place of the line, or into an output of its own where no line was shown."""
+        """Put a bundle in place of the line, or into a new output if no line was shown."""
         if self._shown:
             self._send(data, metadata)
         else:

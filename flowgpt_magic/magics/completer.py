@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flowgpt_magic.completion.complete import complete
-from flowgpt_magic.completion.names import Item
-from flowgpt_magic.completion.shell import PATIENCE, in_time, known
-from flowgpt_magic.completion.values import Known
+from flowgpt_magic.completion.names import Candidate
+from flowgpt_magic.completion.shell import LOOKUP_SECONDS, in_time, sources_of
+from flowgpt_magic.completion.values import CompletionSources
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.history.records import MAIN
 from flowgpt_magic.text import cut
@@ -31,7 +31,7 @@ class NoCompletions:
     def __len__(self) -> int:
         return 1
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Candidate]:
         return iter(())
 
 
@@ -48,21 +48,21 @@ def matcher(
     """
     text = context.full_text
     cursor = sum(len(line) + 1 for line in text.split("\n")[: context.cursor_line]) + context.cursor_position
-    found = complete(text, cursor, _known(shell, state, magics))
-    if found is None:
+    completion = complete(text, cursor, _sources(shell, state, magics))
+    if completion is None:
         return {"completions": [], "suppress": False}
     # JupyterLab shows only the first word of a type.
-    items = [Item(each.text, each.type.replace(" ", "\N{NO-BREAK SPACE}")) for each in found.items]
+    items = [Candidate(each.text, each.type.replace(" ", "\N{NO-BREAK SPACE}")) for each in completion.candidates]
     return {
         "completions": items or NoCompletions(),
-        "matched_fragment": text[found.start : cursor],
+        "matched_fragment": text[completion.start : cursor],
         "suppress": True,
         "ordered": True,
     }
 
 
-def _known(shell: Any, state: ShellState | None, magics: tuple[str, ...]) -> Known:
-    return known(shell, commands=_all_commands, conversations=lambda: _all_conversations(state), magics=magics)
+def _sources(shell: Any, state: ShellState | None, magics: tuple[str, ...]) -> CompletionSources:
+    return sources_of(shell, commands=_all_commands, conversations=lambda: _all_conversations(state), magics=magics)
 
 
 def _all_commands() -> dict[str, str]:
@@ -80,5 +80,5 @@ def _all_conversations(state: ShellState | None) -> Sequence[str]:
     if state is None or notebook_history is None:
         return [MAIN]
     key = f"conversations in {notebook_history.location} of {notebook_history.place.key}"
-    names = in_time(key, notebook_history.known_names, PATIENCE)
+    names = in_time(key, notebook_history.known_names, LOOKUP_SECONDS)
     return list(dict.fromkeys([state.current, *reversed(names), MAIN]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowgpt_magic.completion import complete
-from flowgpt_magic.completion.shell import known
+from flowgpt_magic.completion.shell import sources_of
 from flowgpt_magic.errors import closest
 from flowgpt_magic.panel.protocol import Facts, fit
 from flowgpt_magic.panel.state import PanelError
@@ -112,8 +112,8 @@ def _fitting(start: int, typed: str, items: Sequence[tuple[str, str]]) -> Offere
 
 def _from_cell(before: str, typed: str, shell: Any) -> Offered:
     cell = before + typed
-    found = complete.complete(cell, len(cell), known(shell)) if shell is not None else None
+    found = complete.complete(cell, len(cell), sources_of(shell)) if shell is not None else None
     if found is None:
         return Offered(len(typed))
-    items = tuple((each.text, each.type) for each in found.items)
+    items = tuple((each.text, each.type) for each in found.candidates)
     return Offered(found.start - len(before), items[:LIMIT])

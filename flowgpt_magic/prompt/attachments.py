@@ -19,32 +19,32 @@ from typing import Any
 from flowgpt_magic.errors import FlowGptError, closest
 from flowgpt_magic.messages.token_estimate import characters_for, tokens_in
 from flowgpt_magic.prompt.describe.budget import (
-    Look,
-    Shown,
-    Trouble,
+    CallFailure,
+    Description,
+    Inspection,
     amount,
+    call_with_timeout,
     headline,
-    not_all,
+    omitted_of,
     own_repr,
     python_number,
-    said,
     type_name,
 )
 from flowgpt_magic.prompt.describe.code import code, lines_of
 from flowgpt_magic.prompt.describe.containers import container, short
 from flowgpt_magic.prompt.describe.figures import figure
-from flowgpt_magic.prompt.describe.files import FILES, AttachmentError, file_or_folder, refused
+from flowgpt_magic.prompt.describe.files import MAX_FILES, AttachmentError, file_or_folder, secret_refusal
 from flowgpt_magic.prompt.describe.tables import array, table
 from flowgpt_magic.prompt.describe.tracebacks import exception
-from flowgpt_magic.prompt.images import ENDINGS, image_url, is_image
+from flowgpt_magic.prompt.images import IMAGE_SUFFIXES, image_url, is_image
 from flowgpt_magic.prompt.references import look_up, names_secret
 from flowgpt_magic.redaction import is_secret_file, redact_environment
 from flowgpt_magic.text import cut, one_line
 
-BEYOND = 1_000  # characters behind the room for a text in which secrets are looked for: one may begin inside
-AROUND = 90  # characters of the lines around a body, at most
-TRIES = 3  # times that a value is looked at again because it has too many tokens
-SHORTEST = 200  # characters that are never cut for that
+SEARCH_MARGIN = 1_000  # characters behind the room for a text in which secrets are looked for: one may begin inside
+HEADLINE_LENGTH = 90  # characters of the lines around a body, at most
+MAX_ATTEMPTS = 3  # times that a value is looked at again because it has too many tokens
+MIN_LENGTH = 200  # characters that are never cut for that
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Attachment:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class _CellSource:
     number: int
     source: str
 
@@ -77,52 +77,60 @@ def describe(name: str, value: object, budget: int, *, forced: bool = False) -> 
 
 def _described(name: str, value: object, budget: int, forced: bool) -> tuple[str, bool]:
     limit = characters_for(max(0, budget))
-    look = Look(0, masked=not forced)
-    text, was_cut = _looked_at(name, value, limit, look)
-    for _ in range(TRIES):  # of some texts fewer characters fit: of Chinese, of code, of figures
-        if tokens_in(text) <= budget or len(text) <= SHORTEST:
+    inspection = Inspection(0, masked=not forced)
+    text, was_cut = _looked_at(name, value, limit, inspection)
+    for _ in range(MAX_ATTEMPTS):  # of some texts fewer characters fit: of Chinese, of code, of figures
+        if tokens_in(text) <= budget or len(text) <= MIN_LENGTH:
             break
         limit = min(characters_for(budget, text), limit) * 19 // 20
-        text, was_cut = _looked_at(name, value, limit, look)
+        text, was_cut = _looked_at(name, value, limit, inspection)
     return text, was_cut
 
 
-def _looked_at(name: str, value: object, limit: int, look: Look) -> tuple[str, bool]:
+def _looked_at(name: str, value: object, limit: int, inspection: Inspection) -> tuple[str, bool]:
     """The value in ``limit`` characters, and whether something is left out."""
-    look.room, look.fair, look.shortened = limit - min(AROUND + len(cut(name)), limit // 2), True, False
+    inspection.room, inspection.fair, inspection.shortened = (
+        limit - min(HEADLINE_LENGTH + len(cut(name)), limit // 2),
+        True,
+        False,
+    )
     try:
-        shown = next(shown for kind in KINDS if (shown := kind(value, look)) is not None)
+        shown = next(shown for kind in DESCRIBERS if (shown := kind(value, inspection)) is not None)
     except FlowGptError:
         raise
     except Exception:  # noqa: BLE001 - an object may do anything, and a library change; a repr might have secrets
-        shown = Shown("", own_repr(value, look) if headline(value) else f"<{type_name(value)} that cannot be read>")
+        shown = Description(
+            "", own_repr(value, inspection) if headline(value) else f"<{type_name(value)} that cannot be read>"
+        )
     beyond = 0
-    if look.masked:
-        searched = 2 * limit + BEYOND  # what comes after that has no room, so it need not be searched for secrets
+    if inspection.masked:
+        searched = (
+            2 * limit + SEARCH_MARGIN
+        )  # what comes after that has no room, so it need not be searched for secrets
         beyond = max(0, len(shown.body) - searched)
         body = redact_environment(shown.body[:searched])
         shown = replace(shown, headline=redact_environment(shown.headline), body=body)
     return _fitted(cut(name), shown, limit, beyond)
 
 
-def _fitted(name: str, shown: Shown, limit: int, beyond: int) -> tuple[str, bool]:
+def _fitted(name: str, shown: Description, limit: int, beyond: int) -> tuple[str, bool]:
     """The text of ``shown`` in ``limit`` characters; its body goes on for ``beyond`` characters."""
     head, foot, left_out = "", "", list(shown.cut)
     if shown.headline:
         head = f"{name}: {one_line(shown.headline)}" + ("\n" if shown.body else "")
     if shown.fence is not None and shown.body:
         longest = max(map(len, findall("`{3,}", shown.body)), default=2)
-        fence = "`" * (longest + 1) if longest < AROUND else "~~~~"
+        fence = "`" * (longest + 1) if longest < HEADLINE_LENGTH else "~~~~"
         head, foot = f"{head}{fence}{shown.fence}\n", f"\n{fence}"
     room = limit - len(head) - len(foot)
     text = f"{head}{shown.body[: max(0, room)]}{foot}"
-    left_out += not_all(min(max(0, room), len(shown.body)), len(shown.body) + beyond, "character")
+    left_out += omitted_of(min(max(0, room), len(shown.body)), len(shown.body) + beyond, "character")
     if room < 0:
         left_out, text = [*left_out, "the rest of this line"], text[:limit]
     return (f"{text}\n… {', '.join(left_out)} are not shown" if left_out else text), bool(left_out)
 
 
-def _own_words(value: Any, look: Look) -> Shown | None:
+def _own_words(value: Any, inspection: Inspection) -> Description | None:
     """What an object says for this very purpose: a text, or one by its MIME type."""
     from inspect import iscoroutine, iscoroutinefunction
     from json import dumps
@@ -131,7 +139,7 @@ def _own_words(value: Any, look: Look) -> Shown | None:
         method = None if isinstance(value, type) else getattr(type(value), name, None)
         if not callable(method) or iscoroutinefunction(method):
             continue
-        found = said(value, lambda name=name: getattr(value, name)(), name, look)  # type: ignore[misc]
+        found = call_with_timeout(value, lambda name=name: getattr(value, name)(), name, inspection)  # type: ignore[misc]
         if iscoroutine(found):
             found.close()
         if isinstance(found, dict):
@@ -139,29 +147,32 @@ def _own_words(value: Any, look: Look) -> Shown | None:
             best = [texts[kind] for kind in ("text/markdown", "text/plain", *texts) if kind in texts]
             data = found.get("application/json")
             found = best[0] if best else dumps(data) if data is not None else None
-        if isinstance(found, str) and not isinstance(found, Trouble):
-            return Shown("", found)
+        if isinstance(found, str) and not isinstance(found, CallFailure):
+            return Description("", found)
     return None
 
 
-def _text(value: object, look: Look) -> Shown | None:
+def _text(value: object, inspection: Inspection) -> Description | None:
     if isinstance(value, str):
-        return Shown("", str.__str__(value))
-    if isinstance(value, _Cell):
-        return lines_of(f"In[{value.number}]", value.source, "python", look.room)
+        return Description("", str.__str__(value))
+    if isinstance(value, _CellSource):
+        return lines_of(f"In[{value.number}]", value.source, "python", inspection.room)
     if isinstance(value, (bytes, bytearray)):
-        first = bytes(value[: max(1, look.room // 4)])
-        left_out = not_all(len(first), len(value), "byte")
-        return Shown(f"{type_name(value)}, {amount(len(value), 'byte')}", repr(first), "", left_out)
+        first = bytes(value[: max(1, inspection.room // 4)])
+        left_out = omitted_of(len(first), len(value), "byte")
+        return Description(f"{type_name(value)}, {amount(len(value), 'byte')}", repr(first), "", left_out)
     return None
 
 
-def _anything(value: object, look: Look) -> Shown:
+def _anything(value: object, inspection: Inspection) -> Description:
     value = python_number(value)
-    return Shown("", short(value, look.room, look) if isinstance(value, (int, float)) else own_repr(value, look))
+    return Description(
+        "",
+        short(value, inspection.room, inspection) if isinstance(value, (int, float)) else own_repr(value, inspection),
+    )
 
 
-KINDS = (_own_words, _text, exception, file_or_folder, table, array, figure, code, container, _anything)
+DESCRIBERS = (_own_words, _text, exception, file_or_folder, table, array, figure, code, container, _anything)
 
 
 def attach(
@@ -184,7 +195,7 @@ def attach(
     asked can look at figures and the files of images. Raises ``AttachmentError``, and ``PromptError`` for an image that
     cannot be sent.
     """
-    sources = _Sources(names, cells, outputs, error, folder or Path())
+    sources = _Namespace(names, cells, outputs, error, folder or Path())
     wanted = list(dict.fromkeys(spec.strip() for spec in specs if spec.strip()))
     found: list[Attachment] = []
     for number, spec in enumerate(wanted):
@@ -203,12 +214,12 @@ def attach(
 
 def _image(value: object) -> str:
     """The URL of an image; empty for what is none."""
-    is_file = isinstance(value, Path) and value.suffix.lower() in ENDINGS and value.is_file()
+    is_file = isinstance(value, Path) and value.suffix.lower() in IMAGE_SUFFIXES and value.is_file()
     return image_url(value) if is_file or is_image(value) else ""
 
 
 @dataclass(frozen=True)
-class _Sources:
+class _Namespace:
     """Where attachments come from."""
 
     names: Mapping[str, object]
@@ -232,16 +243,16 @@ class _Sources:
             path = self._path(name)
             if path is not None:
                 if not meant and is_secret_file(path):
-                    raise refused(name) from None
+                    raise secret_refusal(name) from None
                 return path
             known = closest(name, self._known(name))
             raise AttachmentError(f"{name}: there is no variable and no file of this name{known}") from None
         if not meant and names_secret(name) and not isinstance(value, (FunctionType, ModuleType, type)):
-            raise refused(name)
+            raise secret_refusal(name)
         return value
 
     def _numbered(self, name: str, kind: str, number: str) -> object:
-        cells = {place: _Cell(place, source) for place, source in enumerate(self.cells) if place}
+        cells = {place: _CellSource(place, source) for place, source in enumerate(self.cells) if place}
         there: Mapping[int, object] = cells if kind == "cell" else self.outputs
         order = sorted(there)
         try:
@@ -268,5 +279,5 @@ class _Sources:
             known += [f"{base}.{each}" for each in dir(look_up(base, self.names)) if not each.startswith("_")]
         folder = os.path.dirname(name)
         with suppress(OSError, ValueError, RuntimeError), os.scandir(self.folder / Path(folder).expanduser()) as files:
-            known += [os.path.join(folder, each.name) for each in islice(files, FILES)]
+            known += [os.path.join(folder, each.name) for each in islice(files, MAX_FILES)]
         return known

@@ -13,10 +13,10 @@ from flowgpt_magic.errors import FileError, PromptError
 from flowgpt_magic.messages.content_parts import ADDRESSES
 from flowgpt_magic.regular_files import read_beginning
 
-LARGEST = 20 * 2**20  # bytes of an image; servers refuse larger ones
+MAX_BYTES = 20 * 2**20  # bytes of an image; servers refuse larger ones
 # The first bytes of a file say what it is.
-BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
-ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
+SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 WANTED = "a PNG, JPEG, GIF or WebP file, its bytes, or a figure"
 
 
@@ -32,8 +32,8 @@ def image_url(value: Any) -> str:
     kind = _kind(content)
     if not kind:
         raise PromptError(f"{_name(value)} is no image: give {WANTED}")
-    if len(content) > LARGEST:
-        raise PromptError(f"{_name(value)} has {len(content):,} bytes; an image may have {LARGEST:,}")
+    if len(content) > MAX_BYTES:
+        raise PromptError(f"{_name(value)} has {len(content):,} bytes; an image may have {MAX_BYTES:,}")
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -51,7 +51,7 @@ def _name(value: Any) -> str:
 def _kind(content: bytes) -> str:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "webp"
-    return next((kind for begin, kind in BEGINNINGS.items() if content.startswith(begin)), "")
+    return next((kind for begin, kind in SIGNATURES.items() if content.startswith(begin)), "")
 
 
 def _content(value: Any) -> bytes:
@@ -78,7 +78,7 @@ def _content(value: Any) -> bytes:
 
 def _file(path: Path) -> bytes:
     try:
-        return read_beginning(path, LARGEST + 1)[0]
+        return read_beginning(path, MAX_BYTES + 1)[0]
     except FileError as error:
         raise PromptError(str(error)) from None
 

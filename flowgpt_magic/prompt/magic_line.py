@@ -99,7 +99,7 @@ BY_FLAG = {flag: option for option in OPTIONS for flag in (f"--{option.name}", f
 
 
 @dataclass
-class Line:
+class MagicLine:
     """A magic line, read: option values by name, the first bare word if it names a model, and the prompt's start."""
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -111,7 +111,7 @@ _QUOTES = ("\u201c\u201d\u201c", "\u201e\u201c\u201d", "\u201d\u201d", "\u2018\u
 _ANGLES = ("\xab\xbb", "\xbb\xab")
 TYPOGRAPHIC = re.compile("|".join(rf"{each[0]}(.*?)[{each[1:]}](?!\S)" for each in (*_QUOTES, *_ANGLES)), re.DOTALL)
 _DASHES = re.compile("[\u2012-\u2015\u2212]-?(?=[A-Za-z])")  # and of hyphens
-_GIVEN = re.compile(r"--[\w-]+=")
+_OPTION_WITH_VALUE = re.compile(r"--[\w-]+=")
 
 
 def _word(line: str, place: int) -> tuple[str, int]:
@@ -119,7 +119,7 @@ def _word(line: str, place: int) -> tuple[str, int]:
 
     A quote that is never closed is an ordinary character, and typographic ones are quotes around a whole word only.
     """
-    given = _GIVEN.match(line, place)
+    given = _OPTION_WITH_VALUE.match(line, place)
     start = given.end() if given else place
     if quoted := TYPOGRAPHIC.match(line, start):
         return line[place:start] + quoted[quoted.lastindex or 0], quoted.end()
@@ -165,7 +165,7 @@ def _nearest(flag: str) -> str:
     return f"; did you mean {' or '.join(begun)}?" if begun else closest(flag, BY_FLAG)
 
 
-def _read_option(line: str, result: Line, place: int) -> int:
+def _read_option(line: str, result: MagicLine, place: int) -> int:
     """Take the option at ``place`` and its value into ``result``; returns where the line goes on."""
     word, end = _word(line, place)
     name, inline = _flag(word)
@@ -179,7 +179,7 @@ def _read_option(line: str, result: Line, place: int) -> int:
             raise OptionError(f"{name} takes no value: it is there, or it is not")
         result.options[option.name] = True
         return end
-    given = _GIVEN.match(line, place)
+    given = _OPTION_WITH_VALUE.match(line, place)
     start = given.end() if given else _skip_spaces(line, end)
     try:
         value, end = option_value(option, line, start) if start < len(line) else ("", start)
@@ -200,13 +200,13 @@ def option_value(option: Option, line: str, place: int) -> tuple[str, int]:
     return parameter_syntax.cut(line, place, _word) if option.json else _word(line, place)
 
 
-def read_line(line: str, is_model: Callable[[str], bool]) -> Line:
+def read_line(line: str, is_model: Callable[[str], bool]) -> MagicLine:
     """``line`` as options and the beginning of a prompt.
 
     The first bare word is the model if ``is_model`` says that it names one; every other bare word begins the prompt.
     Raises ``OptionError`` for an unknown option, a value that an option does not take, and an option given twice.
     """
-    result = Line()
+    result = MagicLine()
     assigned = re.match(r"\s*([^\s\d-]\S*)\s+<<(?=\s|$)", line)
     place = 0
     if assigned:

@@ -19,7 +19,7 @@ from flowgpt_magic.settings.parameters import BODY, joined
 Cut = Callable[[str, int], tuple[str, int]]
 
 EXAMPLES = ('stop=["END"]', f'{BODY}={{"repetition_penalty": 1.1}}')
-SHOWN = 100  # characters of what was read, in an error
+MAX_QUOTED = 100  # characters of what was read, in an error
 _BEGIN = re.compile(r"""(["']?)([A-Za-z_]\w*)=(?=["']?[\[{"])""")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?!\S)')
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -103,7 +103,7 @@ def _number(name: str, given: str) -> int | float:
     except ValueError:
         raise ValueError(f"has too many digits for {name}") from None
     if not math.isfinite(found):
-        raise ValueError(f"is a larger number than there is one of: {given[:SHOWN]}")
+        raise ValueError(f"is a larger number than there is one of: {given[:MAX_QUOTED]}")
     return int(found) if "." not in given and found.is_integer() else found
 
 
@@ -147,7 +147,7 @@ def _broken(name: str, given: str) -> str:
         why = f"{error.msg} at character {error.pos + 1}"
     except ValueError as error:  # a number with thousands of digits
         why = str(error)
-    shown = given if len(given) <= SHOWN else f"{given[:SHOWN]}…"
+    shown = given if len(given) <= MAX_QUOTED else f"{given[:MAX_QUOTED]}…"
     meant = _meant(given)
     write = f"write {name}={meant}" if meant else f"texts and names stand in double quotes, as in {EXAMPLES[0]}"
     return f"is read as {shown}, which is no JSON ({why}); {write}"
@@ -163,7 +163,7 @@ def _meant(given: str) -> str:
                 written = json.dumps(reading(text), ensure_ascii=False, allow_nan=False)
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, _ConstantError):
                 continue
-            return written if len(written) <= SHOWN else ""
+            return written if len(written) <= MAX_QUOTED else ""
     return ""
 
 

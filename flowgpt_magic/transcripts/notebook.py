@@ -158,7 +158,7 @@ def _options(source: str) -> JsonObject | None:
     try:
         line = magic_line.read_line(cell[1].rstrip(), models.is_model_name)
     except OptionError:  # an option of a later version
-        line = magic_line.Line()
+        line = magic_line.MagicLine()
     return line.options | {"prompt": "\n".join(filter(None, [line.prompt, source[cell.end() :]])).strip("\n")}
 
 

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flowgpt_magic import settings
-from flowgpt_magic.completion.complete import Found, complete
-from flowgpt_magic.completion.names import LIMIT, Item
-from flowgpt_magic.completion.values import Known
+from flowgpt_magic.completion.complete import Completion, complete
+from flowgpt_magic.completion.names import MAX_CANDIDATES, Candidate
+from flowgpt_magic.completion.values import CompletionSources
 from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 from flowgpt_magic.prompt import magic_line
 from tests.tabs import KNOWN, replaced, tab
@@ -82,8 +82,8 @@ def test_a_subcommand_is_offered_nowhere_else(text):
 def test_every_flag_is_offered_behind_a_dash_with_what_it_does(magic):
     found = complete(f"{magic} -", len(magic) + 2, KNOWN)
 
-    assert [each.text for each in found.items] == list(magic_line.BY_FLAG)
-    assert all(each.type for each in found.items)
+    assert [each.text for each in found.candidates] == list(magic_line.BY_FLAG)
+    assert all(each.type for each in found.candidates)
     assert tab(f"{magic} --|") == [f"--{option.name}" for option in magic_line.OPTIONS]
 
 
@@ -244,9 +244,9 @@ def test_for_any_text_nothing_raises_and_items_begin_as_it_is_typed(pieces, data
 
     if found is not None:
         assert 0 <= found.start <= cursor <= len(text)
-        assert len(found.items) <= LIMIT
+        assert len(found.candidates) <= MAX_CANDIDATES
         typed = text[found.start : cursor]
-        for item in found.items:
+        for item in found.candidates:
             assert item.text.casefold().startswith(typed.casefold())
             assert item.text.isprintable()
 
@@ -255,20 +255,20 @@ def test_for_any_text_nothing_raises_and_items_begin_as_it_is_typed(pieces, data
 @example("-c '", "/", 0)
 def test_an_inserted_name_is_read_back_as_it_is(lead, name, typed):
     text = f"%%flowgpt {lead}{name[:typed]}"
-    found = complete(text, len(text), Known(conversations=lambda: [name]))
+    found = complete(text, len(text), CompletionSources(conversations=lambda: [name]))
 
-    for item in found.items if found else ():
+    for item in found.candidates if found else ():
         line = (text[: found.start] + item.text).removeprefix("%%flowgpt ")
         if found.start <= len("%%flowgpt ") + len(lead):
             assert magic_line.read_line(line, lambda _word: False).options == {"chat": name}
 
 
 def test_large_numbers_of_names_cost_no_more_than_a_moment():
-    known = Known(
+    known = CompletionSources(
         names={f"variable_{number}": number for number in range(10_000)},
         commands=KNOWN.commands,
         conversations=lambda: [f"conversation {number}" for number in range(1_000)],
-        files=lambda _folder: [Item(f"v{number}", "file") for number in range(1_000)],
+        files=lambda _folder: [Candidate(f"v{number}", "file") for number in range(1_000)],
     )
     body = "some words {variable_1} and $x$ " * 2_000
     for text in (
@@ -284,17 +284,17 @@ def test_large_numbers_of_names_cost_no_more_than_a_moment():
             begun = time.process_time()
             found = complete(text, len(text), known)
             seconds.append(time.process_time() - begun)
-            assert 0 < len(found.items) <= LIMIT
+            assert 0 < len(found.candidates) <= MAX_CANDIDATES
         print(f"{text[:10]!r} … {text[-6:]!r} of {len(text)} characters: {min(seconds) * 1000:.1f} ms")
 
 
 def test_a_cursor_at_the_end_of_the_magic_offers_nothing_of_ours():
     assert complete("%%flowgpt", 9, KNOWN) is None
-    assert complete("%%flowgpt \n", 11, KNOWN) == Found(11)
+    assert complete("%%flowgpt \n", 11, KNOWN) == Completion(11)
 
 
 def test_parameters_are_offered_behind_their_flag_and_json_is_one_value():
-    known = dataclasses.replace(KNOWN, parameters=lambda: [Item("extra_body=", ""), Item("stop=", "")])
+    known = dataclasses.replace(KNOWN, parameters=lambda: [Candidate("extra_body=", ""), Candidate("stop=", "")])
 
     assert tab("%%flowgpt -P |", known) == ["extra_body=", "stop="]
     assert tab("%%flowgpt -P ex|", known) == ["extra_body="]

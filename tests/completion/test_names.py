@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from flowgpt_magic.completion.values import Known
+from flowgpt_magic.completion.values import CompletionSources
 from tests.tabs import tab
 
 
@@ -63,8 +63,8 @@ def test_no_dict_is_changed_by_looking(monkeypatch):
 
     table = defaultdict(dict, a={"inner": 1})
 
-    assert tab("%%flowgpt\n{t['a']['|", Known(names={"t": table})) == ["inner']"]
-    assert tab("%%flowgpt\n{t['b']['|", Known(names={"t": table})) == []
+    assert tab("%%flowgpt\n{t['a']['|", CompletionSources(names={"t": table})) == ["inner']"]
+    assert tab("%%flowgpt\n{t['b']['|", CompletionSources(names={"t": table})) == []
     assert list(table) == ["a"]
 
 
@@ -77,7 +77,7 @@ def test_columns_of_a_table_are_offered_if_pandas_is_loaded(monkeypatch):
         def columns(self):
             raise AssertionError
 
-    known = Known(names={"frame": DataFrame(), "computed": Computed()})
+    known = CompletionSources(names={"frame": DataFrame(), "computed": Computed()})
     monkeypatch.delitem(sys.modules, "pandas", raising=False)
     assert tab("%%flowgpt\n{frame.pr|", known) == []
 
@@ -95,5 +95,5 @@ def test_columns_of_a_real_table_are_offered():
 
     frame = pandas.DataFrame({"price": [1], "amount paid": [2], 2026: [3]})
 
-    assert tab("%%flowgpt\n{frame.pr|", Known(names={"frame": frame}))[0] == "price"
-    assert tab("%%flowgpt\n{frame['|", Known(names={"frame": frame})) == ["price']", "amount paid']"]
+    assert tab("%%flowgpt\n{frame.pr|", CompletionSources(names={"frame": frame}))[0] == "price"
+    assert tab("%%flowgpt\n{frame['|", CompletionSources(names={"frame": frame})) == ["price']", "amount paid']"]

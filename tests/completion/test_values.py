@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowgpt_magic.completion.values import ARGUMENTS
+from flowgpt_magic.completion.values import SUBCOMMAND_ARGUMENTS
 from flowgpt_magic.magics.commands.aliases import ALIAS_FLAGS
 from flowgpt_magic.magics.commands.files import OVERWRITE
 from flowgpt_magic.magics.commands.table import SUBCOMMANDS
@@ -62,14 +62,14 @@ def test_what_can_be_attached_is_offered_behind_each_comma():
 
 
 def test_every_subcommand_that_is_told_what_it_takes_is_there():
-    assert ARGUMENTS.keys() <= SUBCOMMANDS.keys()
+    assert SUBCOMMAND_ARGUMENTS.keys() <= SUBCOMMANDS.keys()
 
 
 @pytest.mark.parametrize("command", ["alias", "register", "update"])
 def test_the_flags_of_an_alias_are_offered_with_what_they_take(command):
     lead = f"%flowgpt {command} fast echo"
 
-    assert set(tab(f"{lead} -|")) == set(ARGUMENTS[command].flags) == set(ALIAS_FLAGS)
+    assert set(tab(f"{lead} -|")) == set(SUBCOMMAND_ARGUMENTS[command].flags) == set(ALIAS_FLAGS)
     assert tab(f"{lead} --end|") == ["--endpoint"]
     assert tab(f"{lead} --endpoint |") == []
     assert tab(f"{lead} --endpoint http://x -s @no|") == ["@notes/"]

@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 
 from flowgpt_magic import printing
 from flowgpt_magic.display import formats, painting
-from flowgpt_magic.display.formats import shown
+from flowgpt_magic.display.formats import format_reply
 from flowgpt_magic.display.painting import (
     APPENDING,
     BLOCKS,
-    FRAME,
+    MAX_FRAME,
     WHOLE,
     Appended,
     AtEnd,
+    BlockOutputs,
     Budget,
     Ending,
     OneOutput,
     Painting,
-    Slots,
 )
-from flowgpt_magic.display.waiting_line import OutputLine
+from flowgpt_magic.display.waiting_line import OutputStatusLine
 
 ENDING = Ending({"text/markdown": "the end", "text/plain": "the end"}, {"flowgpt": {}}, "echo:words")
 
@@ -98,9 +98,9 @@ def test_a_fast_reply_is_painted_at_most_twenty_times_a_second():
     assert max(sum(1 for other in painted if when <= other < when + 1) for when in painted) <= 20
 
 
-@pytest.mark.parametrize("terms", [APPENDING, BLOCKS, WHOLE], ids=["text", "blocks", "whole"])
-def test_chunks_that_come_slowly_are_painted_as_they_come(terms):
-    painted = stream(Budget(0.0, terms), 0.02, 200, 32 + 8 if terms is APPENDING else 250)
+@pytest.mark.parametrize("allowance", [APPENDING, BLOCKS, WHOLE], ids=["text", "blocks", "whole"])
+def test_chunks_that_come_slowly_are_painted_as_they_come(allowance):
+    painted = stream(Budget(0.0, allowance), 0.02, 200, 32 + 8 if allowance is APPENDING else 250)
 
     assert painted == pytest.approx([0.02 * n for n in range(1, 201)])
 
@@ -114,7 +114,7 @@ def test_appended_text_is_never_held_for_long():
 def test_a_large_repaint_waits_for_a_frame_from_the_start():
     painted = stream(Budget(0.0, BLOCKS), 0.02, 100, 600)
 
-    assert min(later - earlier for earlier, later in pairwise(painted)) >= 0.99 * FRAME
+    assert min(later - earlier for earlier, later in pairwise(painted)) >= 0.99 * MAX_FRAME
 
 
 def test_a_long_pause_lets_nobody_send_more_than_a_second_does():
@@ -134,25 +134,25 @@ def test_a_repaint_of_three_messages_is_followed_by_a_pause_three_times_as_long(
         budget.spent(messages, 8_000, 1.0)
         pauses.append(budget.wait(8_000, 1.0))
 
-    assert pauses == pytest.approx([FRAME, 3 * FRAME])
+    assert pauses == pytest.approx([MAX_FRAME, 3 * MAX_FRAME])
 
 
 @given(
-    terms=st.sampled_from([APPENDING, BLOCKS, WHOLE]),
+    allowance=st.sampled_from([APPENDING, BLOCKS, WHOLE]),
     gap=st.sampled_from([0.001, 0.0025, 0.01, 0.02, 0.5]),
     cost=st.integers(200, 20_000),
     count=st.integers(500, 3000),
 )
-def test_what_a_reply_may_send_is_in_proportion_to_its_length_and_time(terms, gap, cost, count):
-    painted = stream(Budget(0.0, terms), gap, count, cost)
+def test_what_a_reply_may_send_is_in_proportion_to_its_length_and_time(allowance, gap, cost, count):
+    painted = stream(Budget(0.0, allowance), gap, count, cost)
 
-    allowed = terms.per_character * 8 * count + terms.per_second * gap * (count + 1)
-    assert len(painted) * cost <= allowed + (0 if gap < painting.SLOW else terms.reserve) + 4 * cost
+    allowed = allowance.per_character * 8 * count + allowance.per_second * gap * (count + 1)
+    assert len(painted) * cost <= allowed + (0 if gap < painting.SLOW_GAP else allowance.reserve) + 4 * cost
 
 
 def test_finished_blocks_are_not_sent_again():
     cell = Cell()
-    slots = Slots(cell.publish, cell.clear, "x", images=False)
+    slots = BlockOutputs(cell.publish, cell.clear, "x", images=False)
     paragraphs = [f"Paragraph {n} {'words ' * 60}".strip() for n in range(20)]
     sent = 0
     for paragraph in paragraphs:
@@ -172,7 +172,7 @@ def test_finished_blocks_are_not_sent_again():
 )
 def test_at_every_moment_the_outputs_hold_the_whole_text_so_far(pieces):
     cell = Cell()
-    slots = Slots(cell.publish, cell.clear, "x", images=False)
+    slots = BlockOutputs(cell.publish, cell.clear, "x", images=False)
     text = ""
     for piece in pieces:
         slots.add(piece)
@@ -186,7 +186,7 @@ def test_at_every_moment_the_outputs_hold_the_whole_text_so_far(pieces):
 
 def test_a_long_reply_never_fills_more_outputs_than_the_front_end_shows():
     cell = Cell()
-    slots = Slots(cell.publish, cell.clear, "x", images=False)
+    slots = BlockOutputs(cell.publish, cell.clear, "x", images=False)
     most = counted = total = 0
     for n in range(1500):
         block = f"Paragraph {n} {'some words ' * 40}\n\n"
@@ -195,13 +195,13 @@ def test_a_long_reply_never_fills_more_outputs_than_the_front_end_shows():
         counted += slots.paint()[1]
         most = max(most, len(cell.outputs))
 
-    assert most <= painting.SLOTS + 1
+    assert most <= painting.MAX_OUTPUTS + 1
     assert cell.text.count("Paragraph") == 1500
 
 
 def test_a_long_code_block_is_cut_between_lines_while_it_grows():
     cell = Cell()
-    slots = Slots(cell.publish, cell.clear, "x", images=False)
+    slots = BlockOutputs(cell.publish, cell.clear, "x", images=False)
     slots.add("```python\n")
     for n in range(400):
         slots.add(f"line_{n} = {n}\n")
@@ -215,7 +215,7 @@ def test_a_long_code_block_is_cut_between_lines_while_it_grows():
 @pytest.mark.parametrize("blocks", [0, 1, 30])
 def test_in_the_end_there_is_one_output_with_the_ending(blocks):
     cell = Cell()
-    slots = Slots(cell.publish, cell.clear, "x", images=False)
+    slots = BlockOutputs(cell.publish, cell.clear, "x", images=False)
     for n in range(blocks):
         slots.add(f"Paragraph {n} {'some words ' * 40}\n\n")
         slots.paint()
@@ -241,7 +241,7 @@ def test_one_output_is_sent_again_as_a_whole_and_ends_in_its_place():
 
 def test_without_anything_new_there_is_nothing_to_pay_for():
     cell = Cell()
-    for sink in (OneOutput(cell.publish, "x", images=False), Slots(cell.publish, cell.clear, "y", images=False)):
+    for sink in (OneOutput(cell.publish, "x", images=False), BlockOutputs(cell.publish, cell.clear, "y", images=False)):
         assert sink.cost() == 0
         sink.add("word")
         assert sink.cost() > 4
@@ -275,7 +275,7 @@ def test_for_nobody_only_the_end_is_published():
 
 
 MAKERS = {
-    "slots": lambda cell: Slots(cell.publish, cell.clear, "x", images=False),
+    "slots": lambda cell: BlockOutputs(cell.publish, cell.clear, "x", images=False),
     "one output": lambda cell: OneOutput(cell.publish, "x", images=False),
 }
 
@@ -309,7 +309,7 @@ def test_it_is_replaced_by_the_end_of_a_reply_without_text(make):
 
 def test_a_reply_that_is_shown_at_its_end_only_takes_the_place_of_the_line():
     cell = Cell()
-    line = OutputLine(cell.publish, "x")
+    line = OutputStatusLine(cell.publish, "x")
     sink = AtEnd(lambda ending: line.replace(ending.data, ending.metadata), line)
     for text in ("words", " and more"):
         sink.show_waiting(f"echo · {len(text)} s")
@@ -323,7 +323,7 @@ def test_a_reply_that_is_shown_at_its_end_only_takes_the_place_of_the_line():
 @pytest.mark.parametrize("own_cell", [True, False])
 def test_appended_text_is_printed_when_the_line_is_gone(own_cell, capsys):
     cell = Cell()
-    sink = Appended(lambda _ending: None, line=OutputLine(cell.publish, "x", cell.clear if own_cell else None))
+    sink = Appended(lambda _ending: None, line=OutputStatusLine(cell.publish, "x", cell.clear if own_cell else None))
     sink.show_waiting("echo · 1 s")
     assert [each["data"] for each in cell.outputs] == [{"text/markdown": "*echo · 1 s*"}]
 
@@ -362,8 +362,8 @@ def test_the_line_of_a_further_attempt_stands_behind_the_one_before(make):
 # -- bytes on the wire -----------------------------------------------------------------------------------------------
 
 
-def blocks_in(cell: Cell) -> Slots:
-    return Slots(cell.publish, cell.clear, "flowgpt-0123456789ab", images=False)
+def blocks_in(cell: Cell) -> BlockOutputs:
+    return BlockOutputs(cell.publish, cell.clear, "flowgpt-0123456789ab", images=False)
 
 
 def text_in(cell: Cell) -> Appended:
@@ -388,7 +388,7 @@ def sent(make: Callable[[Cell], Any], chunks: list[str], gap: float) -> int:
                 _painted, pause = painting_of.step([], now)
             now = number * gap
         text = "".join(chunks)
-        made = shown(text, "text" if make is text_in else "markdown")
+        made = format_reply(text, "text" if make is text_in else "markdown")
         sink.finish(Ending({**made.data, "text/plain": text}, {"flowgpt": {"status": "complete"}}, "echo:words"))
     return cell.bytes
 
@@ -445,15 +445,15 @@ def test_the_messages_are_at_most_six_times_any_reply(found, size, make):
 
 @pytest.mark.parametrize("make", [blocks_in, text_in, MAKERS["one output"]])
 def test_the_messages_are_at_most_twice_a_very_long_reply(make, monkeypatch):
-    monkeypatch.setattr(formats, "LONGEST", 1_000)
-    monkeypatch.setattr(painting, "LONGEST", 1_000)
+    monkeypatch.setattr(formats, "MAX_CHARACTERS", 1_000)
+    monkeypatch.setattr(painting, "MAX_CHARACTERS", 1_000)
     text = "Some words that go on, in a paragraph.\n\n" * 500
 
     assert sent(make, pieces(text, 50), 0.001) < 1.6 * len(text)
 
 
 def test_behind_the_beginning_of_a_very_long_reply_a_line_says_that_it_goes_on(monkeypatch):
-    monkeypatch.setattr(painting, "LONGEST", 1_000)
+    monkeypatch.setattr(painting, "MAX_CHARACTERS", 1_000)
     cell = Cell()
     slots = blocks_in(cell)
     slots.add("Some words.\n\n" * 200)

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.display.waiting_line import SHOWN_AFTER, NoLine, OutputLine, TerminalLine, WaitingLine, waiting_text
+from flowgpt_magic.display.waiting_line import (
+    SHOWN_AFTER,
+    NoStatusLine,
+    OutputStatusLine,
+    TerminalStatusLine,
+    WaitingLine,
+    waiting_text,
+)
 from flowgpt_magic.messages import Waiting
 from flowgpt_magic.replies.reply import Reply
 
@@ -118,7 +125,7 @@ def test_a_terminal_is_in_the_end_as_it_was_before(before, lines):
     screen, out = Screen(before), sys.stdout
     sys.stdout = screen
     try:
-        line = TerminalLine(40)
+        line = TerminalStatusLine(40)
         for text in lines:
             line.show(text)
             assert screen.line.startswith(before)
@@ -132,8 +139,8 @@ def test_a_terminal_is_in_the_end_as_it_was_before(before, lines):
 
 
 def test_where_no_line_was_shown_none_is_erased(capsys):
-    TerminalLine(40).remove()
-    NoLine().show("words")
-    OutputLine(lambda *_args, **_how: pytest.fail("something was published"), "x").remove()
+    TerminalStatusLine(40).remove()
+    NoStatusLine().show("words")
+    OutputStatusLine(lambda *_args, **_how: pytest.fail("something was published"), "x").remove()
 
     assert capsys.readouterr().out == ""

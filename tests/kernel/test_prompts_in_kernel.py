@@ -83,7 +83,7 @@ def test_a_dry_run_shows_the_messages_and_sends_and_keeps_nothing(kernel):
         ("-f md", "text/markdown", "Sure!"),
         ("-f text", "text/html", "<pre"),
         ("-f html", "text/html", "Sure!"),
-        ("-f json", "text/markdown", "this is no JSON"),
+        ("-f json", "text/markdown", "the reply is not JSON"),
     ],
 )
 def test_formats_show_the_reply_in_their_way_and_keep_it_as_it_came(kernel, line, kind, part):

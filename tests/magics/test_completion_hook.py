@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from flowgpt_magic.completion.names import Item
+from flowgpt_magic.completion.names import Candidate
 from flowgpt_magic.magics.completion_hook import CellContext, cell_context, completions, install_hook, remove_hook
 
 
 def answering(fragment: str, *texts: str, suppress: bool = False) -> Any:
-    completions = [Item(text) for text in texts]
+    completions = [Candidate(text) for text in texts]
     return lambda _cell: {"matched_fragment": fragment, "completions": completions, "suppress": suppress}
 
 

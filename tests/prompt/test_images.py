@@ -95,7 +95,7 @@ def test_what_is_none_is_one_clear_error(value, why):
 
 
 def test_one_that_is_too_large_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(images, "LARGEST", 100)
+    monkeypatch.setattr(images, "MAX_BYTES", 100)
     (tmp_path / "a.png").write_bytes(PNG + bytes(100))
 
     with pytest.raises(PromptError, match=r"a\.png has 101 bytes; an image may have 100"):

@@ -23,8 +23,8 @@ def claims(word: str) -> bool:
 
 
 def test_an_empty_line_is_nothing():
-    assert read_line("", claims) == magic_line.Line({}, "")
-    assert read_line("   ", claims) == magic_line.Line({}, "")
+    assert read_line("", claims) == magic_line.MagicLine({}, "")
+    assert read_line("   ", claims) == magic_line.MagicLine({}, "")
 
 
 def test_options_the_model_and_the_prompt_are_told_apart():
@@ -36,7 +36,7 @@ def test_options_the_model_and_the_prompt_are_told_apart():
 
 @pytest.mark.parametrize("line", ["-m echo hello", "-m 'echo' hello", "--model echo hello", "--model=echo hello"])
 def test_a_value_is_given_in_the_shells_ways(line):
-    assert read_line(line, no_model) == magic_line.Line({"model": "echo"}, "hello")
+    assert read_line(line, no_model) == magic_line.MagicLine({"model": "echo"}, "hello")
 
 
 @pytest.mark.parametrize(
@@ -97,30 +97,30 @@ def test_quotes_around_a_value_are_taken_off_as_a_shell_does(typed, value):
     ],
 )
 def test_words_of_a_prompt_stay_as_typed(prompt):
-    assert read_line(prompt, claims) == magic_line.Line({}, prompt)
+    assert read_line(prompt, claims) == magic_line.MagicLine({}, prompt)
     assert read_line(f"-t 1 {prompt}", claims).prompt == prompt
 
 
 def test_only_the_first_bare_word_can_be_the_model():
-    assert read_line("hello echo", claims) == magic_line.Line({}, "hello echo")
-    assert read_line("echo echo", claims) == magic_line.Line({"model": "echo"}, "echo")
-    assert read_line("-m other echo", claims) == magic_line.Line({"model": "other"}, "echo")
+    assert read_line("hello echo", claims) == magic_line.MagicLine({}, "hello echo")
+    assert read_line("echo echo", claims) == magic_line.MagicLine({"model": "echo"}, "echo")
+    assert read_line("-m other echo", claims) == magic_line.MagicLine({"model": "other"}, "echo")
 
 
 def test_options_go_on_after_the_model():
-    assert read_line("echo -t 1 hi", claims) == magic_line.Line({"model": "echo", "temperature": 1.0}, "hi")
+    assert read_line("echo -t 1 hi", claims) == magic_line.MagicLine({"model": "echo", "temperature": 1.0}, "hi")
 
 
 def test_two_dashes_end_the_options():
-    assert read_line("-t 1 -- -m is a flag", claims) == magic_line.Line({"temperature": 1.0}, "-m is a flag")
-    assert read_line("-- echo", claims) == magic_line.Line({}, "echo")
-    assert read_line("--", claims) == magic_line.Line({}, "")
+    assert read_line("-t 1 -- -m is a flag", claims) == magic_line.MagicLine({"temperature": 1.0}, "-m is a flag")
+    assert read_line("-- echo", claims) == magic_line.MagicLine({}, "echo")
+    assert read_line("--", claims) == magic_line.MagicLine({}, "")
 
 
 def test_an_answer_is_named_in_front_of_two_arrows():
-    assert read_line("answer << echo hi", claims) == magic_line.Line({"out": "answer", "model": "echo"}, "hi")
-    assert read_line("answer <<", claims) == magic_line.Line({"out": "answer"}, "")
-    assert read_line("-o answer hi", claims) == magic_line.Line({"out": "answer"}, "hi")
+    assert read_line("answer << echo hi", claims) == magic_line.MagicLine({"out": "answer", "model": "echo"}, "hi")
+    assert read_line("answer <<", claims) == magic_line.MagicLine({"out": "answer"}, "")
+    assert read_line("-o answer hi", claims) == magic_line.MagicLine({"out": "answer"}, "hi")
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_quotes_around_all_of_a_text_are_taken_off():
 
 
 def test_help_takes_no_value():
-    assert read_line("-h", claims) == magic_line.Line({"help": True}, "")
-    assert read_line("--help me", claims) == magic_line.Line({"help": True}, "me")
+    assert read_line("-h", claims) == magic_line.MagicLine({"help": True}, "")
+    assert read_line("--help me", claims) == magic_line.MagicLine({"help": True}, "me")
 
 
 def test_the_usage_has_a_line_for_every_option():
@@ -202,7 +202,7 @@ def without_options(line: str) -> bool:
 def test_a_line_without_options_comes_back_as_the_prompt(line):
     assume(without_options(line))
 
-    assert read_line(line, no_model) == magic_line.Line({}, line.lstrip())
+    assert read_line(line, no_model) == magic_line.MagicLine({}, line.lstrip())
 
 
 @given(st.text(st.sampled_from("ab'\"\\- =<:/ \te")))

@@ -261,22 +261,22 @@ PIECES = st.sampled_from(
         *("{x}", "{n}", "{a[0]}", '{b["k"]}', "{point.x}", "{undefined}", "{x:.2f}", "{name}{n}"),
     ]
 )
-TEXTS = st.text() | st.lists(PIECES | st.text(max_size=3), max_size=30).map("".join)
+COMPARED_TEXTS = st.text() | st.lists(PIECES | st.text(max_size=3), max_size=30).map("".join)
 
 
-@given(TEXTS)
+@given(COMPARED_TEXTS)
 def test_any_text_without_defined_names_comes_back_unchanged(text):
     resolved = resolve(text, {}, lambda *_: "wrong")
 
     assert (resolved.text, resolved.used) == (text, ())
 
 
-@given(TEXTS.map(lambda text: text.replace("{", "")))
+@given(COMPARED_TEXTS.map(lambda text: text.replace("{", "")))
 def test_any_text_without_braces_comes_back_unchanged(text):
     assert shown(text) == text
 
 
-@given(TEXTS)
+@given(COMPARED_TEXTS)
 @example("{x}{n}")
 def test_only_whole_references_are_replaced_and_every_other_piece_stays(text):
     resolved = resolve(text, NAMES, lambda reference, _value: f"\ue000{reference}\ue001")
@@ -287,7 +287,7 @@ def test_only_whole_references_are_replaced_and_every_other_piece_stays(text):
         look_up(reference, NAMES)
 
 
-@given(TEXTS, TEXTS)
+@given(COMPARED_TEXTS, COMPARED_TEXTS)
 def test_what_is_inserted_is_never_looked_at_again(text, inserted):
     marked = resolve(text, NAMES, lambda *_: "\ue000").text
 

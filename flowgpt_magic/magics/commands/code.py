@@ -175,7 +175,7 @@ def explain(state: ShellState, rest: str) -> Shown:
     behind = magic_line.read_line(words, lambda _word: False)
     if twice := sorted(read.options.keys() & behind.options.keys()):
         raise OptionError(f"--{twice[0]} is given twice")
-    read = magic_line.Line(read.options | behind.options, behind.prompt)
+    read = magic_line.MagicLine(read.options | behind.options, behind.prompt)
     if not name:
         cell = _cell_before(state.names)
         return _ask(
@@ -228,7 +228,7 @@ def _find(name: str, names: Mapping[str, Any], *, meant: bool) -> object:
     return value
 
 
-def _ask(state: ShellState, show: Callable[[int], str], prompt: str, read: magic_line.Line) -> Shown:
+def _ask(state: ShellState, show: Callable[[int], str], prompt: str, read: magic_line.MagicLine) -> Shown:
     """Send ``prompt``, the words of the line, and what ``show`` returns for a budget in tokens."""
     from flowgpt_magic.magics.state import Asked
 

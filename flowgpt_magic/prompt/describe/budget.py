@@ -14,15 +14,15 @@ from typing import Any
 
 from flowgpt_magic.text import one_line
 
-PATIENCE = 2.0  # seconds that the code of a user's objects may take in all, for one value
-LINE = 100  # characters; a container that fits into a line is shown as Python shows it, with nothing around
+CODE_SECONDS = 2.0  # seconds that the code of a user's objects may take in all, for one value
+LINE_LENGTH = 100  # characters; a container that fits into a line is shown as Python shows it, with nothing around
 SHORTENED = ("parts marked …",)  # in ``Shown.cut``
-CELL = 40  # characters of a table's cell
+CELL_LENGTH = 40  # characters of a table's cell
 LONG_INTEGER = 4_000  # bits; Python may refuse to write out a longer one
 
 
 @dataclass(frozen=True)
-class Shown:
+class Description:
     """A value as text: a line that says what it is, what stands below, and what was left out.
 
     ``fence`` is the language of the block that ``body`` stands in, None if it stands in none. Without a ``headline``
@@ -36,23 +36,23 @@ class Shown:
 
 
 @dataclass
-class Look:
+class Inspection:
     """One value being looked at, for which there is ``room`` for so many characters.
 
     Are secrets ``masked``, is room kept for later ones (``fair``), was anything ``shortened``, how many ``seconds`` are
-    left for its code? ``heard`` is what each object said of itself, by its id, with the object.
+    left for its code? ``reprs`` is what each object said of itself, by its id, with the object.
     """
 
     room: int
     masked: bool = True
     fair: bool = True
     shortened: bool = False
-    seconds: float = PATIENCE
-    heard: dict[int, tuple[object, str]] = field(default_factory=dict)
+    seconds: float = CODE_SECONDS
+    reprs: dict[int, tuple[object, str]] = field(default_factory=dict)
 
 
 def type_name(value: object) -> str:
-    return one_line(type(value).__name__)[:CELL]
+    return one_line(type(value).__name__)[:CELL_LENGTH]
 
 
 def amount(number: int, one: str) -> str:
@@ -60,17 +60,17 @@ def amount(number: int, one: str) -> str:
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
-def not_all(shown: int, there: int, one: str) -> tuple[str, ...]:
+def omitted_of(shown: int, there: int, one: str) -> tuple[str, ...]:
     """What ``Shown.cut`` says where only ``shown`` of all that is ``there`` are shown."""
     return (f"{there - shown:,} of {amount(there, one)}",) if shown < there else ()
 
 
-class Trouble(str):
+class CallFailure(str):
     """Why an object said nothing."""
 
 
-def said(value: object, call: Callable[[], object], what: str, look: Look) -> object:
-    """What ``call``, a method of ``value``, returns; ``Trouble`` if it fails or takes too long.
+def call_with_timeout(value: object, call: Callable[[], object], what: str, inspection: Inspection) -> object:
+    """What ``call``, a method of ``value``, returns; ``CallFailure`` if it fails or takes too long.
 
     It runs on a thread that is left alone after that, so it may go on for as long as it likes. ``what`` names it.
     """
@@ -84,16 +84,16 @@ def said(value: object, call: Callable[[], object], what: str, look: Look) -> ob
         try:
             outcome.append(call())
         except BaseException as error:  # noqa: BLE001 - nobody else would catch it here; it becomes text
-            outcome.append(Trouble(f"<{kind}; its {what} failed: {_message(error)}>"))
+            outcome.append(CallFailure(f"<{kind}; its {what} failed: {_message(error)}>"))
 
-    if look.seconds <= 0:
-        return Trouble(f"<{kind}; its {what} was not asked for: others took longer than {PATIENCE:g} s>")
+    if inspection.seconds <= 0:
+        return CallFailure(f"<{kind}; its {what} was not asked for: others took longer than {CODE_SECONDS:g} s>")
     begun = time.monotonic()
     thread = Thread(target=copy_context().run, args=(attempt,), daemon=True, name=f"{what} of {kind}")
     thread.start()
-    thread.join(look.seconds)
-    look.seconds -= time.monotonic() - begun
-    return outcome[0] if outcome else Trouble(f"<{kind}; its {what} took longer than {PATIENCE:g} s>")
+    thread.join(inspection.seconds)
+    inspection.seconds -= time.monotonic() - begun
+    return outcome[0] if outcome else CallFailure(f"<{kind}; its {what} took longer than {CODE_SECONDS:g} s>")
 
 
 def _message(error: BaseException) -> str:
@@ -103,12 +103,14 @@ def _message(error: BaseException) -> str:
         return type_name(error)
 
 
-def own_repr(value: object, look: Look) -> str:
+def own_repr(value: object, inspection: Inspection) -> str:
     """What ``repr`` says of an object, or why it says nothing. Each is asked once."""
-    if id(value) not in look.heard:
-        text = said(value, lambda: str.__str__(repr(value)), "repr", look)  # no subclass, which might slice as it likes
-        look.heard[id(value)] = value, str(text)
-    return look.heard[id(value)][1]
+    if id(value) not in inspection.reprs:
+        text = call_with_timeout(
+            value, lambda: str.__str__(repr(value)), "repr", inspection
+        )  # no subclass, which might slice as it likes
+        inspection.reprs[id(value)] = value, str(text)
+    return inspection.reprs[id(value)][1]
 
 
 def python_number(value: object) -> object:

@@ -7,31 +7,31 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from flowgpt_magic.prompt.describe.budget import Look, Shown, not_all, type_name
+from flowgpt_magic.prompt.describe.budget import Description, Inspection, omitted_of, type_name
 
 
-def lines_of(headline: str, text: str, fence: str, room: int) -> Shown:
+def lines_of(headline: str, text: str, fence: str, room: int) -> Description:
     """``text`` in a block, up to the last line that has room."""
     text = text.strip("\n")
     kept = text if len(text) <= room else text[: max(0, room)].rpartition("\n")[0]
     if not kept:  # not even the first line has room
-        return Shown(headline, text, fence)
-    return Shown(headline, kept, fence, not_all(kept.count("\n") + 1, text.count("\n") + 1, "line"))
+        return Description(headline, text, fence)
+    return Description(headline, kept, fence, omitted_of(kept.count("\n") + 1, text.count("\n") + 1, "line"))
 
 
-def code(value: Any, look: Look) -> Shown | None:
+def code(value: Any, inspection: Inspection) -> Description | None:
     """A function or a class by its source, else by what ``help`` says of it; a module by its names."""
     import inspect
 
     if isinstance(value, ModuleType):
-        return _help(f"module {value.__name__} {vars(value).get('__version__', '')}".rstrip(), value, look.room)
+        return _help(f"module {value.__name__} {vars(value).get('__version__', '')}".rstrip(), value, inspection.room)
     is_class = isinstance(value, type)
     if not is_class and not any(map(inspect.isroutine, (value, inspect.getattr_static(value, "__wrapped__", None)))):
         return None
     headline = f"{'class' if is_class else 'function'} {getattr(value, '__qualname__', type_name(value))}"
     if source := (_class_in_a_cell(value) if is_class else "") or _source(value):
-        return lines_of(headline, source, "python", look.room)
-    return _help(f"{headline}, source unknown", value, look.room)
+        return lines_of(headline, source, "python", inspection.room)
+    return _help(f"{headline}, source unknown", value, inspection.room)
 
 
 def _source(value: Any) -> str:
@@ -79,7 +79,7 @@ def _class_in_a_cell(kind: type) -> str:
     return ""
 
 
-def _help(headline: str, value: Any, room: int) -> Shown:
+def _help(headline: str, value: Any, room: int) -> Description:
     from inspect import getdoc, signature
 
     doc = getdoc(value) or ""
@@ -93,5 +93,5 @@ def _help(headline: str, value: Any, room: int) -> Shown:
     while names and len(kept) + len(", ".join(names)) + 20 > room:
         del names[len(names) // 2 :]
     below = f"\n\nPublic names: {', '.join(names)}" if names else ""
-    left_out = not_all(len(kept), len(doc.rstrip()), "character") + not_all(len(names), len(public), "name")
-    return Shown(headline, f"{kept}{below}".strip(), None, left_out)
+    left_out = omitted_of(len(kept), len(doc.rstrip()), "character") + omitted_of(len(names), len(public), "name")
+    return Description(headline, f"{kept}{below}".strip(), None, left_out)

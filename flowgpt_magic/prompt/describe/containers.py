@@ -12,15 +12,15 @@ from itertools import islice
 from typing import Any
 
 from flowgpt_magic.prompt.describe.budget import (
-    CELL,
-    LINE,
+    CELL_LENGTH,
+    LINE_LENGTH,
     SHORTENED,
-    Look,
-    Shown,
+    Description,
+    Inspection,
     amount,
     headline,
-    not_all,
     number,
+    omitted_of,
     own_repr,
     python_number,
     type_name,
@@ -28,12 +28,12 @@ from flowgpt_magic.prompt.describe.budget import (
 from flowgpt_magic.redaction import is_environment_secret, is_secret_name, redact_environment
 from flowgpt_magic.text import one_line
 
-DEPTH = 6  # levels of nested containers that are shown
-LEAST = 24  # characters that an item of a container gets, however many there are
+MAX_DEPTH = 6  # levels of nested containers that are shown
+MIN_ITEM_LENGTH = 24  # characters that an item of a container gets, however many there are
 
 
 @dataclass(frozen=True)
-class Parts:
+class Structure:
     """What a value consists of. ``between`` stands between a key and its value; without it there are no keys."""
 
     opening: str
@@ -55,7 +55,7 @@ _MAPPINGS = {"os._Environ", "builtins.mappingproxy", "collections.ChainMap", "co
 _SEQUENCES = {"collections.deque", "collections.UserList", "array.array"}
 
 
-def parts(value: object) -> Parts | None:
+def structure_of(value: object) -> Structure | None:
     """The parts of a container, or of an object whose fields say what it is; None for other values.
 
     They are read as the builtin class reads them, whatever a subclass does.
@@ -64,21 +64,21 @@ def parts(value: object) -> Parts | None:
     name, full_name = type_name(value), f"{kind.__module__}.{kind.__name__}"
     if isinstance(value, dict):
         around = ("{", "}") if kind is dict else (f"{name}({{", "})")
-        return Parts(*around, dict.__len__(value), dict.items(value), ": ")
+        return Structure(*around, dict.__len__(value), dict.items(value), ": ")
     if full_name in _MAPPINGS:
         mapping: Any = value
-        return Parts(f"{name}({{", "})", len(mapping), mapping.items(), ": ")
+        return Structure(f"{name}({{", "})", len(mapping), mapping.items(), ": ")
     if (names := _field_names(value)) is not None:
         found = [(each, getattr(value, each, "…")) for each in names]
-        return Parts(f"{name}(", ")", len(found), found, "=")
+        return Structure(f"{name}(", ")", len(found), found, "=")
     for base, (opening, closing) in _BRACKETS.items():
         if isinstance(value, base):
             length, items = _sequence(base, value)
             closing = ",)" if base is tuple and length == 1 else closing
             around = (opening, closing) if kind is base is not frozenset else (f"{name}({opening}", f"{closing})")
-            return Parts(*around, length, items)
+            return Structure(*around, length, items)
     if full_name in _SEQUENCES or kind in _VIEWS:
-        return Parts(f"{name}([", "])", *_sequence(kind, value))
+        return Structure(f"{name}([", "])", *_sequence(kind, value))
     return None
 
 
@@ -104,48 +104,48 @@ def _field_names(value: object) -> list[str] | None:
     return None
 
 
-def short(value: object, room: int, look: Look, above: tuple[int, ...] = ()) -> str:
+def short(value: object, room: int, inspection: Inspection, above: tuple[int, ...] = ()) -> str:
     """``value`` on one line of at most ``room`` characters; ``above`` are the ids of the containers it is in."""
     value = python_number(value)
     if id(value) in above:
         text = f"<the same {type_name(value)} again>"
     elif isinstance(value, (str, bytes, bytearray)):
-        text = _short_text(value, room, look)
+        text = _short_text(value, room, inspection)
     elif value is None or type(value) in (bool, int, float, complex):
         text = number(value)
     elif found := headline(value):
         text = f"<{found}>"
-    elif found_parts := parts(value):
-        text = _short_parts(found_parts, room, look, (*above, id(value)))
+    elif found_parts := structure_of(value):
+        text = _short_parts(found_parts, room, inspection, (*above, id(value)))
     else:
-        text = one_line(own_repr(value, look)[: room + 1])
-    return _cut(text, room, look)
+        text = one_line(own_repr(value, inspection)[: room + 1])
+    return _cut(text, room, inspection)
 
 
-def _cut(text: str, room: int, look: Look) -> str:
-    look.shortened = look.shortened or len(text) > room
+def _cut(text: str, room: int, inspection: Inspection) -> str:
+    inspection.shortened = inspection.shortened or len(text) > room
     return text if len(text) <= room else f"{text[: max(0, room - 1)]}…"[: max(0, room)]
 
 
-def _short_text(value: str | bytes | bytearray, room: int, look: Look) -> str:
+def _short_text(value: str | bytes | bytearray, room: int, inspection: Inspection) -> str:
     if not isinstance(value, str):
         text = repr(bytes(value[: room + 1000]))
-        return (redact_environment(text) if look.masked else text)[: room + 1]
+        return (redact_environment(text) if inspection.masked else text)[: room + 1]
     text = str.__getitem__(value, slice(room + 1000))  # a password is found by the sign that comes after it
-    return repr((redact_environment(text) if look.masked else text)[: room + 1])
+    return repr((redact_environment(text) if inspection.masked else text)[: room + 1])
 
 
-def _short_parts(found: Parts, room: int, look: Look, above: tuple[int, ...]) -> str:
+def _short_parts(found: Structure, room: int, inspection: Inspection, above: tuple[int, ...]) -> str:
     inside = room - len(found.opening) - len(found.closing)
-    entries = _entries(found, inside, 2, look, above) if len(above) < DEPTH else []
+    entries = _entries(found, inside, 2, inspection, above) if len(above) < MAX_DEPTH else []
     rest = found.length - len(entries)
     if rest:
-        look.shortened = True
+        inspection.shortened = True
         entries.append(f"… {rest:,} more" if entries else f"… {amount(rest, 'item')}")
     return f"{found.opening}{', '.join(entries)}{found.closing}"
 
 
-def _entries(found: Parts, room: int, gap: int, look: Look, above: tuple[int, ...]) -> list[str]:
+def _entries(found: Structure, room: int, gap: int, inspection: Inspection, above: tuple[int, ...]) -> list[str]:
     """The first parts, as many as have ``room`` with ``gap`` characters after each.
 
     Nobody takes more than a tenth of what is left while nine others wait, so that the first is not all there is.
@@ -153,24 +153,24 @@ def _entries(found: Parts, room: int, gap: int, look: Look, above: tuple[int, ..
     entries: list[str] = []
     left = room
     for key, value in islice(found.items, max(0, room // (gap + 1)) + 1):
-        waiting = found.length - len(entries) if look.fair else 1
-        share = max(left // min(waiting, 10) - gap, LEAST)
-        entry = _entry(key, value, found.between, share, look, above)
+        waiting = found.length - len(entries) if inspection.fair else 1
+        share = max(left // min(waiting, 10) - gap, MIN_ITEM_LENGTH)
+        entry = _entry(key, value, found.between, share, inspection, above)
         left -= len(entry) + gap
-        if left + gap < 0 or (waiting > 1 and left < LEAST // 2):
+        if left + gap < 0 or (waiting > 1 and left < MIN_ITEM_LENGTH // 2):
             break
         entries.append(entry)
     return entries
 
 
-def _entry(key: object, value: object, between: str, room: int, look: Look, above: tuple[int, ...]) -> str:
+def _entry(key: object, value: object, between: str, room: int, inspection: Inspection, above: tuple[int, ...]) -> str:
     if not between:
-        return short(value, room, look, above)
+        return short(value, room, inspection, above)
     name = key.decode("latin-1") if isinstance(key, bytes) else key
-    label = str(key) if between == "=" else short(key, room // 2, look, above)
-    if look.masked and isinstance(name, str) and _is_secret(name, value):
+    label = str(key) if between == "=" else short(key, room // 2, inspection, above)
+    if inspection.masked and isinstance(name, str) and _is_secret(name, value):
         return f"{label}{between}***"
-    return f"{label}{between}{short(value, max(room - len(label) - len(between), 1), look, above)}"
+    return f"{label}{between}{short(value, max(room - len(label) - len(between), 1), inspection, above)}"
 
 
 def _is_secret(name: str, value: object) -> bool:
@@ -178,33 +178,35 @@ def _is_secret(name: str, value: object) -> bool:
     return by_name or is_environment_secret(name, value)
 
 
-def container(value: object, look: Look) -> Shown | None:
+def container(value: object, inspection: Inspection) -> Description | None:
     """A container or an object with fields: on one line if it fits there, else with an item or a few on each."""
-    found = parts(value)
+    found = structure_of(value)
     if found is None:
         return None
     if value is os.environ or value is getattr(os, "environb", None):  # one of its secrets is sent only by its own name
-        look = replace(look, masked=True)
-    look.fair = False
-    line = short(value, min(look.room, LINE), look)
-    if not look.shortened:
-        return Shown("", line)
-    look.fair, look.shortened = True, False
-    found = parts(value) or found  # a sequence is read once
+        inspection = replace(inspection, masked=True)
+    inspection.fair = False
+    line = short(value, min(inspection.room, LINE_LENGTH), inspection)
+    if not inspection.shortened:
+        return Description("", line)
+    inspection.fair, inspection.shortened = True, False
+    found = structure_of(value) or found  # a sequence is read once
     word = "field" if found.between == "=" else "item"
-    entries = _entries(found, look.room - len(found.opening) - len(found.closing) - 8, 3, look, (id(value),))
-    few = not found.between and all(len(each) <= CELL for each in entries)
+    entries = _entries(
+        found, inspection.room - len(found.opening) - len(found.closing) - 8, 3, inspection, (id(value),)
+    )
+    few = not found.between and all(len(each) <= CELL_LENGTH for each in entries)
     text = _filled(entries) if few else ",\n ".join(entries)
-    left_out = not_all(len(entries), found.length, word)
+    left_out = omitted_of(len(entries), found.length, word)
     body = f"{found.opening}{text}{', …' if left_out else ''}{found.closing}"
-    left_out += SHORTENED if look.shortened else ()
-    return Shown(f"{type_name(value)}, {amount(found.length, word)}", body, "", left_out)
+    left_out += SHORTENED if inspection.shortened else ()
+    return Description(f"{type_name(value)}, {amount(found.length, word)}", body, "", left_out)
 
 
 def _filled(entries: list[str]) -> str:
     lines = [""]
     for entry in entries:
-        if lines[-1] and len(lines[-1]) + len(entry) > LINE:
+        if lines[-1] and len(lines[-1]) + len(entry) > LINE_LENGTH:
             lines.append("")
         lines[-1] += f"{', ' if lines[-1] else ''}{entry}"
     return ",\n ".join(lines)

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from flowgpt_magic.prompt.describe.budget import Look, Shown, amount, brief, not_all, type_name
+from flowgpt_magic.prompt.describe.budget import Description, Inspection, amount, brief, omitted_of, type_name
 from flowgpt_magic.text import cut
 
 
-def figure(value: Any, look: Look) -> Shown | None:
+def figure(value: Any, inspection: Inspection) -> Description | None:
     """A figure or axes of matplotlib in words: titles, labels, legends, and what is plotted over which range."""
     kind: Any = getattr(sys.modules.get("matplotlib.figure"), "Figure", ())
     axes: Any = getattr(sys.modules.get("matplotlib.axes"), "Axes", ())
@@ -20,11 +20,11 @@ def figure(value: Any, look: Look) -> Shown | None:
     title = cut(value.get_suptitle()) if isinstance(value, kind) and hasattr(value, "get_suptitle") else ""
     lines = [line for number, each in enumerate(each_axes, 1) for line in _axes_lines(each, number)]
     shown: list[str] = []
-    while len(shown) < len(lines) and sum(map(len, shown)) + len(shown) + len(lines[len(shown)]) <= look.room:
+    while len(shown) < len(lines) and sum(map(len, shown)) + len(shown) + len(lines[len(shown)]) <= inspection.room:
         shown.append(lines[len(shown)])
     what = f"matplotlib figure, {len(each_axes)} axes" if isinstance(value, kind) else "matplotlib axes"
-    left_out = not_all(len(shown), len(lines), "line")
-    return Shown(f"{what}, {title!r}" if title else what, "\n".join(shown), None, left_out)
+    left_out = omitted_of(len(shown), len(lines), "line")
+    return Description(f"{what}, {title!r}" if title else what, "\n".join(shown), None, left_out)
 
 
 def _axes_lines(axes: Any, number: int) -> Iterator[str]:

@@ -8,47 +8,47 @@ from itertools import islice
 from pathlib import Path
 
 from flowgpt_magic.errors import FileError, FlowGptError
-from flowgpt_magic.prompt.describe.budget import Look, Shown, amount, not_all
+from flowgpt_magic.prompt.describe.budget import Description, Inspection, amount, omitted_of
 from flowgpt_magic.prompt.describe.code import lines_of
-from flowgpt_magic.prompt.images import ENDINGS
+from flowgpt_magic.prompt.images import IMAGE_SUFFIXES
 from flowgpt_magic.redaction import PRIVATE_KEY_MARK, is_secret_file
 from flowgpt_magic.regular_files import read_beginning
 
 BYTES = 4  # of a character in UTF-8 and UTF-16, at most
-FILES = 2_000  # of a folder that are looked at
+MAX_FILES = 2_000  # of a folder that are looked at
 
 
 class AttachmentError(FlowGptError):
     """What is to be attached is not there, is no text, or looks like a secret."""
 
 
-def refused(name: str) -> AttachmentError:
+def secret_refusal(name: str) -> AttachmentError:
     return AttachmentError(f"{name} looks like a secret, so it is not sent; if you mean it: --attach {name}!")
 
 
-def file_or_folder(value: object, look: Look) -> Shown | None:
+def file_or_folder(value: object, inspection: Inspection) -> Description | None:
     """A file of text; of a folder the names that are in it."""
     if not isinstance(value, Path) or not os.path.lexists(value):
         return None
-    if look.masked and is_secret_file(value):
-        raise refused(str(value))
+    if inspection.masked and is_secret_file(value):
+        raise secret_refusal(str(value))
     try:
         status = value.stat()
         if stat.S_ISDIR(status.st_mode):
-            names = sorted(each.name for each in islice(os.scandir(value), FILES))
-            return lines_of(f"folder {value.name}", "\n".join(names), "", look.room)
-        data, size = read_beginning(value, look.room * BYTES + 1)
+            names = sorted(each.name for each in islice(os.scandir(value), MAX_FILES))
+            return lines_of(f"folder {value.name}", "\n".join(names), "", inspection.room)
+        data, size = read_beginning(value, inspection.room * BYTES + 1)
     except FileError as error:
         raise AttachmentError(str(error)) from None
     except OSError as error:
         raise AttachmentError(f"{value} cannot be read: {error.strerror or error}") from None
-    if look.masked and PRIVATE_KEY_MARK.encode() in data:
-        raise refused(str(value))
+    if inspection.masked and PRIVATE_KEY_MARK.encode() in data:
+        raise secret_refusal(str(value))
     text, encoding = _decoded(data, value, len(data) < size)
-    kept = text[: look.room]
+    kept = text[: inspection.room]
     whole = len(kept) == len(text) and len(data) == size
-    left_out = () if whole else not_all(len(kept.encode(encoding)), size, "byte")
-    return Shown(f"file {value.name}, {amount(size, 'byte')}", kept.rstrip("\n"), value.suffix[1:], left_out)
+    left_out = () if whole else omitted_of(len(kept.encode(encoding)), size, "byte")
+    return Description(f"file {value.name}, {amount(size, 'byte')}", kept.rstrip("\n"), value.suffix[1:], left_out)
 
 
 def _decoded(data: bytes, path: Path, more: bool) -> tuple[str, str]:
@@ -63,6 +63,6 @@ def _decoded(data: bytes, path: Path, more: bool) -> tuple[str, str]:
             continue
         if not any(char < " " and char not in "\t\n\r\f\x1b" for char in text):
             return text.replace("\r\n", "\n"), encoding
-    image = path.suffix.lower() in ENDINGS
+    image = path.suffix.lower() in IMAGE_SUFFIXES
     only = "whoever is asked takes no images" if image else "only text can be sent along"
     raise AttachmentError(f"{path} is not a text file: {only}")

@@ -11,34 +11,39 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowgpt_magic.prompt.describe.budget import (
-    CELL,
-    LINE,
+    CELL_LENGTH,
+    LINE_LENGTH,
     SHORTENED,
-    Look,
-    Shown,
+    Description,
+    Inspection,
     amount,
     brief,
     headline,
     is_array,
-    not_all,
+    omitted_of,
     python_number,
     table_kind,
 )
-from flowgpt_magic.prompt.describe.containers import LEAST, short
+from flowgpt_magic.prompt.describe.containers import MIN_ITEM_LENGTH, short
 from flowgpt_magic.redaction import is_secret_name, redact
 from flowgpt_magic.text import cut
 
-SAMPLE = 100_000  # rows of a table, or items of an array, that are computed with
-SAMPLED_CELLS = 2_000_000  # of a table
-TEXTS = 10_000  # values of a column of texts that are compared
+SAMPLE_ROWS = 100_000  # rows of a table, or items of an array, that are computed with
+SAMPLE_CELLS = 2_000_000  # of a table
+COMPARED_TEXTS = 10_000  # values of a column of texts that are compared
 MASK = "***"
-LONG = 1_000  # characters of a text that are searched for passwords
-ROWS = 10  # of a table that is not shown whole
-PLAIN = {"datetime", "decimal", "numpy", "pandas"}  # modules whose values are shown without their type in a cell
+SEARCHED_LENGTH = 1_000  # characters of a text that are searched for passwords
+FIRST_ROWS = 10  # of a table that is not shown whole
+UNTYPED_MODULES = {
+    "datetime",
+    "decimal",
+    "numpy",
+    "pandas",
+}  # modules whose values are shown without their type in a cell
 
 
 @dataclass(frozen=True)
-class Table:
+class TableReader:
     """A table of any library, of which a column or a cell is read at a time.
 
     ``column(place, step)`` is every step-th value of a column; ``facts`` of it are how many are missing, a summary, and
@@ -53,13 +58,13 @@ class Table:
     label: Callable[[int], object]
     levels: tuple[str, ...] = ()
 
-    def hidden(self, place: int, value: object, look: Look) -> bool:
+    def hidden(self, place: int, value: object, inspection: Inspection) -> bool:
         """Is ``value``, of the column at ``place``, not to be shown? A number is no key or password."""
         harmless = value is None or isinstance(python_number(value), (bool, int, float, complex))
-        return look.masked and not harmless and is_secret_name(str(self.frame.columns[place]))
+        return inspection.masked and not harmless and is_secret_name(str(self.frame.columns[place]))
 
 
-def _table(value: Any) -> Table | None:
+def _table(value: Any) -> TableReader | None:
     kind = table_kind(value)
     if not kind:
         return None
@@ -68,11 +73,11 @@ def _table(value: Any) -> Table | None:
     return reader(value.to_frame() if name == "Series" else value, sys.modules[library])
 
 
-def _pandas(frame: Any, pandas: Any) -> Table:
+def _pandas(frame: Any, pandas: Any) -> TableReader:
     def facts(column: Any) -> tuple[int, str, bool]:
         there, types = column[column.notna()], pandas.api.types
         # To compare objects of other types would run their code.
-        is_text = types.infer_dtype(there.head(TEXTS)) in ("string", "categorical")
+        is_text = types.infer_dtype(there.head(COMPARED_TEXTS)) in ("string", "categorical")
         is_number, is_time = types.is_numeric_dtype(there.dtype), types.is_datetime64_any_dtype(there.dtype)
         summary = _summary(there, types.is_bool_dtype(there.dtype), is_number, is_time, is_text)
         return len(column) - len(there), summary, is_text
@@ -82,10 +87,12 @@ def _pandas(frame: Any, pandas: Any) -> Table:
 
     names = frame.index.names
     levels = tuple(map(str, names)) if any(each is not None for each in names) else ()
-    return Table(frame, column, facts, lambda row, place: frame.iat[row, place], lambda row: frame.index[row], levels)
+    return TableReader(
+        frame, column, facts, lambda row, place: frame.iat[row, place], lambda row: frame.index[row], levels
+    )
 
 
-def _polars(frame: Any, polars: Any) -> Table:
+def _polars(frame: Any, polars: Any) -> TableReader:
     def facts(column: Any) -> tuple[int, str, bool]:
         there, dtype = column.drop_nulls(), column.dtype
         is_text = dtype in (polars.String, polars.Categorical, polars.Enum)
@@ -95,7 +102,7 @@ def _polars(frame: Any, polars: Any) -> Table:
     def cell(row: int, place: int) -> object:
         return frame.to_series(place).slice(row, 1).to_list()[0]  # lists as lists
 
-    return Table(frame, lambda at, step: frame.to_series(at).gather_every(step), facts, cell, lambda row: row)
+    return TableReader(frame, lambda at, step: frame.to_series(at).gather_every(step), facts, cell, lambda row: row)
 
 
 def _summary(there: Any, is_bool: bool, is_number: bool, is_time: bool, is_text: bool) -> str:
@@ -107,101 +114,114 @@ def _summary(there: Any, is_bool: bool, is_number: bool, is_time: bool, is_text:
         return f"{brief(there.min())} to {brief(there.max())}, mean {brief(there.mean())}"
     if not is_text:
         return f"{there.min()} to {there.max()}" if is_time else ""
-    some = there.head(TEXTS).unique()
-    more = "+" if len(there) > TEXTS else ""
-    examples = (cut(redact(str(each)[:LONG])[:LINE], CELL) for each in some[:3])
+    some = there.head(COMPARED_TEXTS).unique()
+    more = "+" if len(there) > COMPARED_TEXTS else ""
+    examples = (cut(redact(str(each)[:SEARCHED_LENGTH])[:LINE_LENGTH], CELL_LENGTH) for each in some[:3])
     return f"{len(some):,}{more} different, such as {', '.join(examples)}"
 
 
-def table(value: object, look: Look) -> Shown | None:
+def table(value: object, inspection: Inspection) -> Description | None:
     """A table: what is in its columns, and its first rows."""
     found = _table(value)
     if found is None:
         return None
     rows, columns = found.frame.shape
-    most = min(columns, max(1, look.room // LEAST))
-    step = -(-rows // min(SAMPLE, SAMPLED_CELLS // max(1, most))) or 1
+    most = min(columns, max(1, inspection.room // MIN_ITEM_LENGTH))
+    step = -(-rows // min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, most))) or 1
     note = f"Missing values and summary are of every {step:,}th row.\n" if step > 1 else ""
     lines = [_row(["column", "type", "missing", "summary"]), _row(["---"] * 4)] if columns else []
     used = sum(map(len, lines)) + len(note) + len(lines)
     for place in range(most):
-        lines.append(_column_row(found, place, step, look))
+        lines.append(_column_row(found, place, step, inspection))
         used += len(lines[-1]) + 1
-        if used > look.room * (0.6 if rows else 1):
+        if used > inspection.room * (0.6 if rows else 1):
             used -= len(lines.pop()) + 1
             break
     shown = max(0, len(lines) - 2)
     if columns and not shown:  # there is room for nothing but the names
-        names = short([str(each) for each in found.frame.columns[:most]], look.room, look)
-        return Shown(headline(value), f"Columns: {names}", None, not_all(0, rows, "row"))
-    first, wide = _first_rows(found, shown, look.room - used, look)
+        names = short([str(each) for each in found.frame.columns[:most]], inspection.room, inspection)
+        return Description(headline(value), f"Columns: {names}", None, omitted_of(0, rows, "row"))
+    first, wide = _first_rows(found, shown, inspection.room - used, inspection)
     of = "" if wide == shown else f" of {amount(wide, 'column')}"
     below = f"\nFirst {amount(len(first) - 2, 'row')}{of}:\n\n" if first else ""
-    left_out = not_all(max(0, len(first) - 2), rows, "row") + not_all(shown, columns, "column")
+    left_out = omitted_of(max(0, len(first) - 2), rows, "row") + omitted_of(shown, columns, "column")
     left_out += ("values marked ***",) if any(f"| {MASK} |" in line for line in (*lines, *first)) else ()
-    return Shown(headline(value), "\n".join([*lines, note + below + "\n".join(first)]), None, left_out)
+    return Description(headline(value), "\n".join([*lines, note + below + "\n".join(first)]), None, left_out)
 
 
-def _column_row(found: Table, place: int, step: int, look: Look) -> str:
+def _column_row(found: TableReader, place: int, step: int, inspection: Inspection) -> str:
     column = found.column(place, step)
     try:
         missing, summary, is_text = found.facts(column)
-        summary = MASK if is_text and summary and found.hidden(place, summary, look) else summary
+        summary = MASK if is_text and summary and found.hidden(place, summary, inspection) else summary
         share = f"{missing:,}" if step == 1 else f"{missing / len(column):.1%}"
     except Exception:  # noqa: BLE001 - there are columns of any type; one that cannot be summed up still has a name
         share = summary = ""
-    return _row([_cell(found.frame.columns[place], look), _cell(str(column.dtype), look), share, summary])
+    return _row([_cell(found.frame.columns[place], inspection), _cell(str(column.dtype), inspection), share, summary])
 
 
-def _first_rows(found: Table, columns: int, room: int, look: Look) -> tuple[list[str], int]:
+def _first_rows(found: TableReader, columns: int, room: int, inspection: Inspection) -> tuple[list[str], int]:
     """The lines of the first rows, all if there is room for them, and how many columns they have."""
     rows = found.frame.shape[0]
     while columns and rows:
         titles = _row(
-            [cut(", ".join(found.levels), CELL), *(_cell(found.frame.columns[place], look) for place in range(columns))]
+            [
+                cut(", ".join(found.levels), CELL_LENGTH),
+                *(_cell(found.frame.columns[place], inspection) for place in range(columns)),
+            ]
         )
         lines = [titles, _row(["---"] * (columns + 1))]
-        left = room - LINE // 2 - sum(map(len, lines))  # the words above them are half a line
+        left = room - LINE_LENGTH // 2 - sum(map(len, lines))  # the words above them are half a line
         for row in range(rows):
-            line = _row([_cell(found.label(row), look), *(_shown(found, row, place, look) for place in range(columns))])
+            line = _row(
+                [
+                    _cell(found.label(row), inspection),
+                    *(_shown(found, row, place, inspection) for place in range(columns)),
+                ]
+            )
             left -= len(line) + 1
             if left < 0:
                 break
             lines.append(line)
         if len(lines) > 2:
-            return (lines if len(lines) == rows + 2 else lines[: ROWS + 2]), columns
+            return (lines if len(lines) == rows + 2 else lines[: FIRST_ROWS + 2]), columns
         columns //= 2
     return [], 0
 
 
-def _shown(found: Table, row: int, place: int, look: Look) -> str:
+def _shown(found: TableReader, row: int, place: int, inspection: Inspection) -> str:
     value = found.cell(row, place)
-    return MASK if found.hidden(place, value, look) else _cell(value, look)
+    return MASK if found.hidden(place, value, inspection) else _cell(value, inspection)
 
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |"
 
 
-def _cell(value: object, look: Look) -> str:
+def _cell(value: object, inspection: Inspection) -> str:
     value = python_number(value)
     if isinstance(value, float):
         return brief(value)
     if isinstance(value, str):
-        text = str.__getitem__(value, slice(LONG))
-        return cut(redact(text) if look.masked else text, CELL)
-    return cut(str(value) if type(value).__module__.partition(".")[0] in PLAIN else short(value, CELL * 4, look), CELL)
+        text = str.__getitem__(value, slice(SEARCHED_LENGTH))
+        return cut(redact(text) if inspection.masked else text, CELL_LENGTH)
+    return cut(
+        str(value)
+        if type(value).__module__.partition(".")[0] in UNTYPED_MODULES
+        else short(value, CELL_LENGTH * 4, inspection),
+        CELL_LENGTH,
+    )
 
 
-def array(value: Any, look: Look) -> Shown | None:
+def array(value: Any, inspection: Inspection) -> Description | None:
     """An array: what its numbers range over, and the first of them."""
     if not is_array(value):
         return None
     numpy: Any = sys.modules["numpy"]
-    step = -(-value.size // SAMPLE) or 1
+    step = -(-value.size // SAMPLE_ROWS) or 1
     facts = _range(value.flat[::step], numpy)
     facts += f" (of every {step:,}th item)\n" if facts and step > 1 else "\n" if facts else ""
-    corner, text, room = value, "", max(0, look.room - len(facts) - CELL)
+    corner, text, room = value, "", max(0, inspection.room - len(facts) - CELL_LENGTH)
     while corner.ndim > 2 and corner.size * 4 > room:
         corner = corner[0]
     if value.dtype.kind in "biufcmM":
@@ -209,12 +229,14 @@ def array(value: Any, look: Look) -> Shown | None:
             corner = corner[: room // 4 + 1, :8] if corner.ndim > 1 else corner[: room // 4 + 1]
         while not text or (corner.ndim and len(text) > room and len(corner) > 1):
             corner = corner[: len(corner) // 2] if text else corner
-            text = numpy.array2string(corner, separator=", ", threshold=corner.size + 1, max_line_width=LINE)
+            text = numpy.array2string(corner, separator=", ", threshold=corner.size + 1, max_line_width=LINE_LENGTH)
     if not text or len(text) > room:
-        corner = value.flat[: max(1, room // LEAST)]
-        text = short(corner.tolist(), room, look)
-    left_out = not_all(corner.size, value.size, "item") + (SHORTENED if look.shortened else ())
-    return Shown(headline(value), f"{facts}{'The first items:' + chr(10) if left_out else ''}{text}", "", left_out)
+        corner = value.flat[: max(1, room // MIN_ITEM_LENGTH)]
+        text = short(corner.tolist(), room, inspection)
+    left_out = omitted_of(corner.size, value.size, "item") + (SHORTENED if inspection.shortened else ())
+    return Description(
+        headline(value), f"{facts}{'The first items:' + chr(10) if left_out else ''}{text}", "", left_out
+    )
 
 
 def _range(items: Any, numpy: Any) -> str:

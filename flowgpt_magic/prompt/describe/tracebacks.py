@@ -7,30 +7,39 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowgpt_magic.prompt.describe.budget import CELL, SHORTENED, Look, Shown, amount, not_all, said, type_name
+from flowgpt_magic.prompt.describe.budget import (
+    CELL_LENGTH,
+    SHORTENED,
+    Description,
+    Inspection,
+    amount,
+    call_with_timeout,
+    omitted_of,
+    type_name,
+)
 from flowgpt_magic.redaction import redact_environment
 from flowgpt_magic.text import short_path
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-CAUSES = 6  # errors that are shown of a chain of them
+MAX_CAUSES = 6  # errors that are shown of a chain of them
 
 
-def exception(value: object, look: Look) -> Shown | None:
+def exception(value: object, inspection: Inspection) -> Description | None:
     """An exception with the user's own lines, and those that led to it."""
     if not isinstance(value, BaseException):
         return None
-    chain, room = _causes(value), look.room
+    chain, room = _causes(value), inspection.room
     texts, hidden, frames = [], 0, 0
     for number, (words, each) in enumerate(chain):
         share = room if number == len(chain) - 1 else room // 2
-        text, shown, there = _one_error(each, share - len(words), look)
+        text, shown, there = _one_error(each, share - len(words), inspection)
         texts.append(f"{words}{text}")
         room -= len(texts[-1]) + 2
         hidden, frames = hidden + there - shown, frames + there
-    left_out = not_all(frames - hidden, frames, "frame") + (SHORTENED if look.shortened else ())
-    return Shown(type_name(value), "\n\n".join(texts), "", left_out)
+    left_out = omitted_of(frames - hidden, frames, "frame") + (SHORTENED if inspection.shortened else ())
+    return Description(type_name(value), "\n\n".join(texts), "", left_out)
 
 
 def _causes(error: BaseException) -> list[tuple[str, BaseException]]:
@@ -44,19 +53,21 @@ def _causes(error: BaseException) -> list[tuple[str, BaseException]]:
         further = [("It was caused by:\n", each.__cause__), ("It came up while this was handled:\n", context)]
         further += [("One of its errors:\n", other) for other in inner]
         for words, other in further:
-            if other is not None and len(found) < CAUSES and all(other is not known for _, known in found):
+            if other is not None and len(found) < MAX_CAUSES and all(other is not known for _, known in found):
                 found.append((words, other))
     return found
 
 
-def _one_error(error: BaseException, room: int, look: Look) -> tuple[str, int, int]:
+def _one_error(error: BaseException, room: int, inspection: Inspection) -> tuple[str, int, int]:
     """The text of one error, how many of its frames that shows, and how many there are; the last come first."""
     from traceback import format_exception_only
 
-    message = str(said(error, lambda: "".join(format_exception_only(type(error), error)), "message", look)).rstrip()
-    message = redact_environment(message) if look.masked else message
-    if len(message) > max(room, CELL):
-        message, look.shortened = f"{message[: max(room, CELL) - 1]}…", True
+    message = str(
+        call_with_timeout(error, lambda: "".join(format_exception_only(type(error), error)), "message", inspection)
+    ).rstrip()
+    message = redact_environment(message) if inspection.masked else message
+    if len(message) > max(room, CELL_LENGTH):
+        message, inspection.shortened = f"{message[: max(room, CELL_LENGTH) - 1]}…", True
     frames, kept = list(_frames(error.__traceback__)), 0
     room -= len(message) + 24
     while kept < len(frames) and room > len(frames[-1 - kept]):

@@ -19,8 +19,8 @@ from tests.described import Broken, Color, Leaving, Slow, notice
 @pytest.fixture
 def impatient(monkeypatch):
     """Nobody waits for two seconds here."""
-    seconds = budget.Look.__init__.__defaults__
-    monkeypatch.setattr(budget.Look.__init__, "__defaults__", (*seconds[:-2], 0.2, *seconds[-1:]))
+    seconds = budget.Inspection.__init__.__defaults__
+    monkeypatch.setattr(budget.Inspection.__init__, "__defaults__", (*seconds[:-2], 0.2, *seconds[-1:]))
 
 
 class TestPlainValues:

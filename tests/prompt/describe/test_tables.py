@@ -128,7 +128,7 @@ class TestPandas:
         assert "| 0 | me | s3cr3t |" in describe("df", table, 500, forced=True)
 
     def test_a_long_frame_is_looked_at_in_part_and_says_so(self, monkeypatch):
-        monkeypatch.setattr(tables, "SAMPLE", 1_000)
+        monkeypatch.setattr(tables, "SAMPLE_ROWS", 1_000)
         looked = []
         whole = pd.Series.notna
         monkeypatch.setattr(pd.Series, "notna", lambda self: looked.append(len(self)) or whole(self))
