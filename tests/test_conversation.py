@@ -629,7 +629,7 @@ class TestNames:
         other = Conversation("other", configured=lambda: {"model": "echo"})
         list(other.ask("one"))
 
-        with pytest.raises(ConversationNameError, match="there is a conversation 'main' already"):
+        with pytest.raises(ConversationNameError, match="there is already a conversation 'main'"):
             other.rename("main")
 
     def test_a_removed_conversation_leaves_the_list_and_its_name(self, conversation):

@@ -240,8 +240,8 @@ class ShortMemory(Sequences):
     def begin(self) -> None:
         super().begin()
         patch = self.stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(kept, "WINDOW", 2)
-        patch.setattr(timeline, "CHANGES", 3)
+        patch.setattr(kept, "TURNS_IN_MEMORY", 2)
+        patch.setattr(timeline, "CHANGES_IN_MEMORY", 3)
 
     def read(self, reply: Reply, sent: list[str], *, fails: bool = False) -> None:
         super().read(reply, sent, fails=fails)

@@ -77,7 +77,7 @@ def test_a_home_that_is_a_file(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.write_text("", "utf-8")
 
-    check(shown(tmp_path, home), "turns are kept in its memory only", "in memory, until this kernel is restarted")
+    check(shown(tmp_path, home), "its turns are only in memory", "in memory, until this kernel is restarted")
 
 
 @pytest.mark.skipif(ROOT and not SETPRIV, reason="root may write anywhere")
@@ -87,7 +87,7 @@ def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
 
     found = shown(tmp_path, home, *PLAIN)
 
-    check(found, "turns are kept in its memory only", "in memory, until this kernel is restarted")
+    check(found, "its turns are only in memory", "in memory, until this kernel is restarted")
 
 
 @pytest.mark.skipif(not (ROOT and SETPRIV), reason="only root becomes somebody else")

@@ -1,8 +1,8 @@
-"""Save turns without making their reader wait: a thread that writes behind.
+"""Save turns in the background, so that no reply waits for the disk.
 
-What a reply's worker hands over is put into a queue, which takes microseconds and never fails. One thread owns the
-connection, writes what has come, and answers reads after that, so that a read finds whatever was handed over before it.
-Where the file does not do, the person is told once and this kernel goes on in memory.
+Records go into a queue, which takes microseconds and never fails. One thread owns the connection: it writes the queued
+records, then answers reads, so a read sees everything saved before it. If the file cannot be used, there is one notice
+and this kernel keeps its turns in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, TypeVar
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import FlowGptWarning, HistoryError, HistoryLockedError
 from flowgpt_magic.history.records import MEMORY, OFF, Record
-from flowgpt_magic.history.writer_thread import Begun, Ended, Flush, Fork, Read, Stop, Writer
+from flowgpt_magic.history.writer_thread import (
+    BeginTurn,
+    EndTurn,
+    FlushRequest,
+    ForkPause,
+    ReadQuery,
+    StopRequest,
+    WriterThread,
+)
 from flowgpt_magic.messages import Turn, notice
 from flowgpt_magic.text import counted, sentences
 
@@ -31,21 +39,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-INTERVAL = 1.0  # seconds between two saves of a turn that grows
-PATIENCE = 5.0  # seconds a locked file is waited for before the person is told
+GROWTH_INTERVAL = 1.0  # seconds between two saves of a growing turn
+LOCK_WARNING_AFTER = 5.0  # seconds a file is locked before there is a notice
 READ_TIMEOUT = 5.0  # seconds
-CLOSE_TIMEOUT = 3.0  # seconds the end of the process waits for what is not written yet; Jupyter kills after 5
-RESCUE_AFTER = 1.5  # seconds of these that a lock is waited for; the rest is for writing the file in its place
-FORK_TIMEOUT = 1.0  # seconds a fork waits for what is just being written
+EXIT_TIMEOUT = 3.0  # seconds the end of the process waits for pending records; Jupyter kills after 5
+RESCUE_AFTER = 1.5  # of these, seconds to wait for a lock; the rest is for writing a file beside the history
+FORK_TIMEOUT = 1.0  # seconds a fork waits for the record being written
 
 
 class BackgroundWriter:
-    """Saves to the history at ``location``: the path of a file, ``":memory:"``, or ``"off"`` to save nothing.
+    """Saves to a history on a thread of its own.
 
-    ``begin``, ``grow``, ``end`` and ``save`` return at once and raise nothing. ``warn`` is called, on the saver's own
-    thread, with one line about what a person should know; the same trouble is told once. ``interval`` is how many
-    seconds lie between two saves of a turn that grows. Nothing is opened before the first use, and a forked child opens
-    its own. What a saver was given is written when the process ends, or when ``close`` is called.
+    ``begin``, ``grow``, ``end`` and ``save`` return at once and raise nothing. The file is opened at first use; a
+    forked child opens its own. Pending records are written when the process ends, or by ``close``.
+
+    Args:
+        location: path of the file, ``":memory:"``, or ``"off"`` to save nothing.
+        warn: called on the writer's thread with a one-line notice; the same notice comes once.
+        interval: seconds between two saves of a growing turn, 1 by default.
+        patience: seconds a file is locked before there is a notice, 5 by default.
     """
 
     def __init__(
@@ -53,84 +65,84 @@ class BackgroundWriter:
         location: str | Path,
         *,
         warn: Callable[[str], None] = notice,
-        interval: float = INTERVAL,
-        patience: float = PATIENCE,
+        interval: float = GROWTH_INTERVAL,
+        patience: float = LOCK_WARNING_AFTER,
     ) -> None:
-        # Where a relative path leads must not change when the notebook changes its folder.
-        kept_in_file = str(location) not in (OFF, MEMORY)
-        self.location = os.path.abspath(os.path.expanduser(location)) if kept_in_file else str(location)
+        # A relative path must not change its meaning when the notebook changes its folder.
+        is_file = str(location) not in (OFF, MEMORY)
+        self.location = os.path.abspath(os.path.expanduser(location)) if is_file else str(location)
         self._warn, self._interval, self._patience = warn, interval, patience
         self._starting = threading.RLock()
-        self._writer: Writer | None = None
+        self._writer: WriterThread | None = None
         self._thread: threading.Thread | None = None
-        self._inherited: Writer | None = None  # of the process this one was forked from
+        self._inherited: WriterThread | None = None  # of the process this one was forked from
         self._pid = os.getpid()
         self._closed = False
 
     def __repr__(self) -> str:
         return f"<BackgroundWriter to {self.location}>"
 
-    # Handing over
+    # Saving
 
     def begin(self, turn: Turn) -> None:
-        """Save a turn that begins to stream; its notebook and conversation were saved before."""
-        self._hand_over(Begun(turn))
+        """Save a turn that begins to stream. Save its notebook and conversation first."""
+        self._put(BeginTurn(turn))
 
     def grow(self, turn_id: str, text: str | Callable[[], str]) -> None:
-        """Save the text a turn has by now, at most once in ``interval``; the newest counts.
+        """Save the current text of a turn, at most once per ``interval``.
 
-        A function is called when it is time to write, on the saver's thread: joining a long reply for each of its
-        chunks would cost more than the chunks.
+        A function is called on the writer's thread when it is time to write: joining a long reply for each chunk would
+        be expensive.
         """
         if (writer := self._current()) is not None:
             writer.growth[turn_id] = text
 
     def end(self, turn: Turn) -> None:
-        """Save a turn as it ended."""
+        """Save a turn that has ended."""
         if (writer := self._current()) is not None:
             writer.growth.pop(turn.turn_id, None)
-            writer.inbox.put(Ended(turn))
+            writer.inbox.put(EndTurn(turn))
 
     def save(self, record: Record) -> None:
         """Save a notebook, a conversation, a change, or a turn that was changed after its end."""
-        self._hand_over(record)
+        self._put(record)
 
-    def _hand_over(self, item: Record | Begun) -> None:
+    def _put(self, item: Record | BeginTurn) -> None:
         if (writer := self._current()) is not None:
             writer.inbox.put(item)
 
     # Waiting
 
-    def read(self, ask: Callable[[History], T], timeout: float = READ_TIMEOUT) -> T:
-        """What ``ask`` returns for the history, after everything handed over before this call was written.
+    def read(self, query: Callable[[History], T], timeout: float = READ_TIMEOUT) -> T:
+        """The result of ``query``, run on the writer's thread after everything saved before this call.
 
-        While another process locks the file, the answer is what was written before that. ``ask`` runs on the saver's
-        thread and keeps nothing of what it gets but values. Raises ``HistoryLockedError`` where no answer comes within
-        ``timeout`` seconds, ``HistoryError`` after ``close``, and whatever ``ask`` raises.
+        While another process locks the file, the result is from before the lock. ``query`` must not keep the
+        ``History``. Raises ``HistoryLockedError`` after ``timeout`` seconds, ``HistoryError`` after ``close``, and
+        whatever ``query`` raises.
         """
         writer = self._current()
         if writer is None:
             raise HistoryError("the history is closed")
-        question: Future[T] = Future()
-        writer.inbox.put(Read(ask, question))
-        if not self._wait(question, timeout):
-            question.cancel()
+        result: Future[T] = Future()
+        writer.inbox.put(ReadQuery(query, result))
+        if not self._wait(result, timeout):
+            result.cancel()
             raise HistoryLockedError(f"the history {self.location} did not answer within {timeout:g} s")
-        return question.result()
+        return result.result()
 
     @property
     def in_memory(self) -> bool:
-        """Are turns kept in memory only, because the file could not be used?"""
+        """Are turns only in memory because the file could not be used?"""
         writer = self._writer
         return writer is not None and writer.location == MEMORY != self.location
 
     def flush(self, timeout: float = READ_TIMEOUT) -> bool:
-        """Has everything handed over before been written, within ``timeout`` seconds?"""
+        """Wait until everything saved before is written. False after ``timeout`` seconds."""
         done = self._flushed(growth=True)
         return done is None or self._wait(done, timeout)
 
     def saved(self) -> Future[None] | None:
-        """A future that is done once everything handed over before is in the file; None where there is no file.
+        """A future that is done when everything saved before is in the file; None if there is no file.
 
         It stays pending while another process locks the file.
         """
@@ -141,14 +153,14 @@ class BackgroundWriter:
         if writer is None or self._pid != os.getpid():
             return None
         done: Future[None] = Future()
-        writer.inbox.put(Flush(done, growth))
+        writer.inbox.put(FlushRequest(done, growth))
         return done
 
-    def close(self, timeout: float = CLOSE_TIMEOUT, *, rescue_after: float = math.inf) -> bool:
-        """Write what was handed over and close the file; nothing is saved after that.
+    def close(self, timeout: float = EXIT_TIMEOUT, *, rescue_after: float = math.inf) -> bool:
+        """Write pending records and close the file. Nothing is saved after that.
 
-        Returns whether everything was written within ``timeout`` seconds. What a locked file keeps out for
-        ``rescue_after`` seconds is put into a file beside it, and is not said to be written.
+        Returns False if not everything was written within ``timeout`` seconds. If the file is still locked after
+        ``rescue_after`` seconds, the pending records go to a file beside it, which also returns False.
         """
         if self._pid != os.getpid():
             self._begin_anew()
@@ -158,7 +170,7 @@ class BackgroundWriter:
         atexit.unregister(self._close_at_exit)
         if thread is None or writer is None:
             return True
-        writer.inbox.put(Stop(time.monotonic() + rescue_after))
+        writer.inbox.put(StopRequest(time.monotonic() + rescue_after))
         thread.join(timeout)
         if thread.is_alive():
             return False
@@ -167,34 +179,34 @@ class BackgroundWriter:
         return writer.rescued is None and not writer.unsaved
 
     def _wait(self, future: Future[T], timeout: float) -> bool:
-        """Wait in steps, so that an interrupt gets through, and for no thread that is gone."""
+        """Wait in steps, so that an interrupt gets through, and only while the thread runs."""
         deadline = time.monotonic() + timeout
         while not future.done():
-            left = deadline - time.monotonic()
-            if left <= 0 or not (self._thread and self._thread.is_alive()):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not (self._thread and self._thread.is_alive()):
                 return future.done()
             try:
-                future.exception(min(left, bridge.TICK))
+                future.exception(min(remaining, bridge.TICK))
             except FutureTimeoutError:
                 continue
         return True
 
     # The thread's life
 
-    def _current(self) -> Writer | None:
-        """The writer of this process, started on first use; None after ``close``."""
+    def _current(self) -> WriterThread | None:
+        """The writer of this process, started at first use; None after ``close``."""
         if self._pid != os.getpid():
             self._begin_anew()
         if self._closed:
             return None
         return self._writer or bridge.whole(self._start)
 
-    def _start(self) -> Writer | None:
+    def _start(self) -> WriterThread | None:
         with self._starting:
             if self._writer is None and not self._closed:
-                writer = Writer(self.location, self._warn, interval=self._interval, patience=self._patience)
-                if self._inherited is not None:  # the parent may not have written them yet
-                    for record in self._inherited.known.parents():
+                writer = WriterThread(self.location, self._warn, interval=self._interval, patience=self._patience)
+                if self._inherited is not None:  # the parent may not have written these yet
+                    for record in self._inherited.recovery.parents():
                         writer.inbox.put(record)
                 thread = threading.Thread(target=writer.run, name="flowgpt_magic history", daemon=True)
                 try:
@@ -208,47 +220,47 @@ class BackgroundWriter:
             return self._writer
 
     def _begin_anew(self) -> None:
-        """In a forked child: the parent's thread is not here, and writes in the parent what it was given.
+        """In a forked child, which does not have the parent's thread: start without it.
 
-        It closed its connection before the fork. Should it have been too busy for that, the connection is neither used
-        here nor closed, which would meddle with the parent's locks.
+        The parent's thread closed its connection before the fork, if it was not too busy. The child neither uses nor
+        closes that connection, because closing it would drop the parent's locks.
         """
         self._inherited = self._writer or self._inherited
         self._starting = threading.RLock()
         self._writer = self._thread = None
         self._pid = os.getpid()
 
-    def _stand_by(self, over: threading.Event) -> None:
-        """Before a fork: have the file closed until it is over."""
+    def _pause_for_fork(self, over: threading.Event) -> None:
+        """Close the file until ``over`` is set."""
         writer, thread = self._writer, self._thread
         if writer is None or thread is None or self._pid != os.getpid() or thread is threading.current_thread():
             return
-        fork = Fork(over)
+        fork = ForkPause(over)
         writer.inbox.put(fork)
         if thread.is_alive():
             fork.closed.wait(FORK_TIMEOUT)
 
     def _close_at_exit(self) -> None:
-        bridge.close_worker()  # replies end first, and are saved as they ended
+        bridge.close_worker()  # first, so that replies end and are saved
         writer = self._writer
         if self.close(rescue_after=RESCUE_AFTER) or writer is None:
             return
         path, count = writer.rescued or ("", writer.unsaved)
         if count:
-            lost = f"{counted(count, 'turn')} could not be saved before the program ended"
-            why = f"another process locks the history {self.location}, or the disk is slow"
-            kept = f"what was said is in {path}, and joins the history when that is next used" if path else ""
-            warnings.warn(sentences(f"{lost}: {why}", kept), FlowGptWarning, stacklevel=1)
+            loss = f"{counted(count, 'turn')} could not be saved before the program ended"
+            reason = f"another process locks the history {self.location}, or the disk is slow"
+            rescue = f"the turns are in {path} and will be added when the history is next used" if path else ""
+            warnings.warn(sentences(f"{loss}: {reason}", rescue), FlowGptWarning, stacklevel=1)
 
 
 _running: set[BackgroundWriter] = set()  # those with a thread
-_forking = threading.local()  # two threads may fork at the same moment
+_forking = threading.local()  # two threads may fork at once
 
 
 def _before_fork() -> None:
     _forking.over = threading.Event()
-    for saver in list(_running):
-        saver._stand_by(_forking.over)
+    for writer in list(_running):
+        writer._pause_for_fork(_forking.over)
 
 
 def _after_fork() -> None:

@@ -1,4 +1,4 @@
-"""A conversation as this process knows it: its turns, what arrives in it, and what its cells have asked."""
+"""The state of a conversation in this process: its turns, arriving replies, and the last runs of its cells."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from flowgpt_magic.replies.reply import Reply
 
 
-WINDOW = 100  # live turns that stay in memory, at least
-RUNS = 256  # cells whose last run is remembered
+TURNS_IN_MEMORY = 100  # live turns that always stay in memory
+CELLS_REMEMBERED = 256  # cells whose last run is remembered
 
 
 @dataclass(frozen=True)
-class Stored:
-    """Reads a conversation from the file; each of these raises a ``HistoryError``."""
+class StoredConversation:
+    """Reads a conversation from the file. Both functions raise ``HistoryError``."""
 
-    turns: Callable[[], tuple[tuple[Turn, ...], Mapping[int, int]]]  # the live ones, and the newest version of a place
+    turns: Callable[[], tuple[tuple[Turn, ...], Mapping[int, int]]]  # the live turns; by place, the newest version
     changes: Callable[[], tuple[ChangeRecord, ...]]
 
 
 @dataclass
 class CellRun:
-    """One run of a cell: the places its last run had turns at, and how many prompts it has asked by now."""
+    """One run of a cell: the places where its previous run has turns, and how many prompts it has asked so far."""
 
     run: str
     places: list[int]
@@ -39,32 +39,32 @@ class CellRun:
 
 @dataclass
 class ConversationState:
-    """A conversation as this process knows it; every ``Conversation`` of one name shares it.
+    """The state of one conversation, shared by every ``Conversation`` of its name.
 
-    A conversation may be long, and seldom is all of it sent. So its oldest turns are set aside once they are in the
-    file, and read from there when somebody wants to see them. A file that is never read from keeps them all here.
+    Long conversations are rarely sent whole. Their oldest turns are dropped from memory once they are in the file, and
+    read again when needed. Without a file, all turns stay in memory.
     """
 
     record: ConversationRecord
     timeline: Timeline
     lock: threading.RLock = field(default_factory=threading.RLock)
-    listed: bool = False  # is it in the history, or about to be?
-    handed_over: bool = False  # does this process's saver have the record?
-    runs: dict[str, CellRun] = field(default_factory=dict)  # by the cell's id
-    replies: dict[str, Reply] = field(default_factory=dict)  # those that arrive just now, by their turns' ids
-    stored: Stored | None = None  # None where there is no file
-    sent: int = 0  # turns that went along with the last prompt
-    _saved: Future[None] | None = None  # is done when these are in the file:
+    listed: bool = False  # the record is in the history, or queued for it
+    handed_over: bool = False  # this process's writer has the record
+    runs: dict[str, CellRun] = field(default_factory=dict)  # by cell id
+    replies: dict[str, Reply] = field(default_factory=dict)  # the arriving ones, by turn id
+    stored: StoredConversation | None = None  # None if there is no file
+    sent: int = 0  # turns sent with the last prompt
+    _saved: Future[None] | None = None  # done when these turns are in the file:
     _oldest: tuple[Turn, ...] = ()
 
     def live(self) -> list[Turn]:
-        """The turns that count, in order. Raises a ``HistoryError`` where those set aside cannot be read."""
+        """All live turns, in order. Raises ``HistoryError`` if unloaded turns cannot be read."""
         self.reload()
         with self.lock:
             return self.timeline.live
 
     def reload(self) -> None:
-        """Read the turns that are set aside; the lock must be free, since another thread answers."""
+        """Read unloaded turns again. The caller must not hold the lock: another thread answers."""
         if self.timeline.is_loaded or self.stored is None:
             return
         live, newest_versions = self.stored.turns()
@@ -74,33 +74,34 @@ class ConversationState:
                 self._saved = None
 
     def load_older_changes(self) -> None:
-        """Read the changes that are in the file alone, where the next undo needs them."""
+        """Read the older changes from the file if the next undo needs them."""
         if self.timeline.lacks_older_changes() and self.stored is not None:
             changes = self.stored.changes()
             with self.lock:
                 self.timeline.load_older_changes(changes)
 
     def remember(self, cell_id: str, run: CellRun) -> None:
-        """Remember the last run of a cell, and forget that of the cell that was run the longest time ago."""
+        """Remember the last run of a cell; forget the cell whose last run is oldest."""
         self.runs.pop(cell_id, None)
         self.runs[cell_id] = run
-        if len(self.runs) > RUNS:
+        if len(self.runs) > CELLS_REMEMBERED:
             del self.runs[next(iter(self.runs))]
 
     def unload(self, saved: Callable[[], Future[None] | None], may_go: Callable[[Turn], bool]) -> None:
-        """Set the oldest turns aside, where they are many, and in the file.
+        """Drop the oldest of many turns from memory once they are in the file. Does nothing while a reply arrives.
 
-        ``saved`` gives a future that is done when everything handed over before is in the file. ``may_go`` says of a
-        turn whether it can be. Nothing is set aside while a reply arrives.
+        ``saved`` returns a future that is done when everything saved before is in the file. ``may_go`` says whether a
+        turn may be dropped.
         """
         if self.replies or self.stored is None:
             return
         live = self.timeline.live
         if self._saved is not None and self._saved.done():
-            gone, self._saved = len(self._oldest), None
-            if all(turn is known for turn, known in zip(live, self._oldest, strict=False)) and gone < len(live):
-                self.timeline.unload(gone)  # none of them has changed since it was saved
-        elif self._saved is None and len(live) >= 2 * (keep := max(WINDOW, 2 * self.sent)):
+            count, self._saved = len(self._oldest), None
+            unchanged = all(turn is saved_turn for turn, saved_turn in zip(live, self._oldest, strict=False))
+            if unchanged and count < len(live):
+                self.timeline.unload(count)
+        elif self._saved is None and len(live) >= 2 * (keep := max(TURNS_IN_MEMORY, 2 * self.sent)):
             oldest = tuple(live[: len(live) - keep])
             if all(map(may_go, oldest)) and oldest[-1].place < live[len(oldest)].place:
                 self._oldest, self._saved = oldest, saved()

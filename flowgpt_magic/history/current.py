@@ -17,7 +17,7 @@ from flowgpt_magic.notebook.place import Cell, Place, script
 if TYPE_CHECKING:
     from flowgpt_magic.replies.reply import Reply
 
-FILE = "history.sqlite3"
+FILE_NAME = "history.sqlite3"
 HOMELESS = (
     "There is no home folder to keep the history in, so turns are kept in memory until this kernel is restarted. "
     "FLOWGPT_DATA_DIR names a folder to keep them in."
@@ -66,7 +66,7 @@ def location_of(setting: str) -> str:
     """The location that the setting ``history`` means; empty is the file in the data folder, if there is one."""
     if setting:
         return setting
-    return str(settings.data_folder() / FILE) if settings.has_data_folder() else MEMORY
+    return str(settings.data_folder() / FILE_NAME) if settings.has_data_folder() else MEMORY
 
 
 def streaming_replies() -> list[Reply]:

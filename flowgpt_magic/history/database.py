@@ -1,11 +1,9 @@
 # ruff: noqa: S608 # the names in these statements are our own, the values are bound
-"""Every turn on disk. SQL is spoken here and in the modules of the same name, ``history_…`` and ``migrations``, alone.
+"""All turns on disk, in an SQLite database.
 
-It stores plain values and gives them back; what is live, and what an undo means, is the conversation's business. Text
-that is no valid Unicode (half of a surrogate pair, from a front end that cut an emoji) is kept as its bytes, since
-SQLite takes no other; it comes back as it was.
-
-A ``History`` belongs to the thread that opened it.
+It stores and returns plain values; which turns are live, and what an undo means, is up to the timeline. Text that is
+not valid Unicode, such as half of a surrogate pair from a front end that cut an emoji, is stored as bytes, because
+SQLite accepts no other text. It is returned unchanged.
 """
 
 from __future__ import annotations
@@ -24,38 +22,38 @@ from flowgpt_magic.errors import HistoryError, HistoryLockedError
 from flowgpt_magic.history import file as history_file
 from flowgpt_magic.history import migrations
 from flowgpt_magic.history import usage as history_usage
-from flowgpt_magic.history.processes import lives
+from flowgpt_magic.history.dead_kernels import CANCEL_TURN, PRESUMED_DEAD_AFTER
+from flowgpt_magic.history.processes import is_alive
 from flowgpt_magic.history.records import (
     MEMORY,
     ChangeRecord,
     ConversationRecord,
     ConversationSummary,
-    Growth,
-    Hit,
     NotebookRecord,
+    PartialText,
     Record,
+    SearchHit,
     UsageRow,
 )
 from flowgpt_magic.history.rows import (
     CHANGE,
     CONVERSATION,
     NOTEBOOK,
-    SILENCE,
     TURN,
     change_of,
     conversation_of,
-    loaded,
+    from_sqlite,
     statement,
-    storable,
+    to_sqlite,
     turn_of,
 )
-from flowgpt_magic.history.search import expression, may_begin_a_word, snippet, words_of
+from flowgpt_magic.history.search import can_be_prefix, match_expression, snippet, words_of
 from flowgpt_magic.messages import Turn
 
-PATIENCE = 1.0  # seconds to wait for another process that writes
-INDEX_AT_ONCE = 50  # turns that enter the index in one transaction
-PERIODS_AT_ONCE = 20  # periods whose usage is summed up in one transaction
-HIT = (("turns", TURN), ("conversations", CONVERSATION), ("notebooks", NOTEBOOK))  # what a hit of a search is made of
+BUSY_TIMEOUT = 1.0  # seconds to wait for another process that writes
+INDEX_AT_ONCE = 50  # turns added to the index in one transaction
+PERIODS_AT_ONCE = 20  # periods whose usage is summed in one transaction
+SEARCH_COLUMNS = (("turns", TURN), ("conversations", CONVERSATION), ("notebooks", NOTEBOOK))
 
 SAME_NOTEBOOK = (
     "(SELECT other.notebook_id FROM notebooks AS one JOIN notebooks AS other USING (key) WHERE one.notebook_id = ?)"
@@ -67,23 +65,23 @@ Values = Sequence[Any] | Mapping[str, Any]
 
 
 class History:
-    """The history in the file at ``location``, or in memory for ``":memory:"``.
+    """The history in the file at ``location``, or in memory for ``":memory:"``. Use it on the thread that opened it.
 
-    The file is made where it is missing, for its owner alone, and brought up to date. Turns that a dead kernel of this
-    machine left streaming are ended as ``cancelled``. Several processes may write to one file. ``patience`` is how many
-    seconds a call waits for another process. Everything raises a ``HistoryError`` where the file does not do.
+    A missing file is created, readable only by its owner, and an older one is migrated. Turns left streaming by a
+    killed kernel of this machine are cancelled. Several processes may write to one file. A call waits up to
+    ``patience`` seconds for another process. Every method raises ``HistoryError`` if the file cannot be used.
     """
 
-    def __init__(self, location: str | Path, *, patience: float = PATIENCE) -> None:
+    def __init__(self, location: str | Path, *, patience: float = BUSY_TIMEOUT) -> None:
         self.location = history_file.path_of(str(location))
         self._database = history_file.open_file(self.location, patience)
         self._file = history_file.file_number(self.location)
-        with suppress(HistoryLockedError):  # another process is busy; what they show as does not depend on it
-            self._end_dead_turns()
+        with suppress(HistoryLockedError):  # then they are only shown as cancelled
+            self._cancel_dead_turns()
 
     @classmethod
-    def read_only(cls, location: str | Path, *, patience: float = PATIENCE) -> History:
-        """The history in a file that exists, opened for reading alone: nothing in it is changed."""
+    def read_only(cls, location: str | Path, *, patience: float = BUSY_TIMEOUT) -> History:
+        """Open an existing file for reading. The file is not changed."""
         history = cls.__new__(cls)
         history.location = history_file.path_of(str(location))
         history._database = history_file.open_read_only(history.location, patience)
@@ -92,28 +90,27 @@ class History:
 
     @classmethod
     def copied_into_memory(cls, location: str | Path) -> History:
-        """A history in memory that starts with what the file holds, where that can be read."""
+        """A history in memory with a copy of the file's content, or empty if the file cannot be read."""
         history = cls(MEMORY)
         history_file.copy_into(history._database, history_file.path_of(str(location)))
         return history
 
     def close(self) -> None:
         """Close the file."""
-        with history_file.named_errors(self.location):
+        with history_file.translate_errors(self.location):
             self._database.close()
 
     @property
     def replaced(self) -> bool:
-        """Has the file been deleted or moved since it was opened, so that what is written here is lost?"""
+        """Was the file deleted or moved since it was opened? Then everything written here is lost."""
         return self._file is not None and history_file.file_number(self.location) != self._file
 
     # Writing
 
-    def save(self, *records: Record | Growth) -> None:
-        """Add these, or change those with the same id, all in one transaction.
+    def save(self, *records: Record | PartialText) -> None:
+        """Insert these records, or update those with the same ids, in one transaction.
 
-        A notebook or conversation never replaces one that was seen or changed later. Of a turn's parameters, what looks
-        like a key, a token or a password is left out.
+        A notebook or conversation never replaces a newer one. Secrets in a turn's parameters are left out.
         """
         with self._writing():
             for record in records:
@@ -121,12 +118,12 @@ class History:
 
     def grow_turn(self, turn_id: str, text: str) -> None:
         """Set the text of a turn that streams."""
-        self.save(Growth(turn_id, text))
+        self.save(PartialText(turn_id, text))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A transaction; it is refused where a newer package has changed the file since it was opened."""
-        with history_file.named_errors(self.location):
+        """A transaction. Raises ``HistoryNewerError`` if a newer version has migrated the file since it was opened."""
+        with history_file.translate_errors(self.location):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 migrations.check_version(self._database, self.location)
@@ -134,30 +131,25 @@ class History:
                 self._database.execute("COMMIT")
             finally:
                 if self._database.in_transaction:
-                    with suppress(sqlite3.Error):  # the one that led here says more
+                    with suppress(sqlite3.Error):  # the first error says more
                         self._database.execute("ROLLBACK")
 
-    def _end_dead_turns(self) -> None:
-        """Should one be taken for dead that is not, its own end still comes, and replaces this one."""
-        dead = [row["turn_id"] for row in self._streaming() if lives(row["kernel"]) is False]
+    def _cancel_dead_turns(self) -> None:
+        dead = [row["turn_id"] for row in self._streaming() if is_alive(row["kernel"]) is False]
         if dead:
             with self._writing():
                 for turn_id in dead:
-                    self._run(
-                        "UPDATE turns SET status = 'cancelled', ended = grown "
-                        "WHERE turn_id = ? AND status = 'streaming'",
-                        (turn_id,),
-                    )
+                    self._run(CANCEL_TURN, (turn_id,))
 
     def _streaming(self) -> list[dict[str, Any]]:
         return self._rows(("turn_id", "kernel"), "SELECT turn_id, kernel FROM turns WHERE status = 'streaming'")
 
     def index_ended_turns(self) -> bool:
-        """Bring some of the turns that ended into the full-text index; is there more to do?
+        """Add some ended turns to the full-text index. True if there are more.
 
-        This is kept out of ``save`` because it takes longer than that. It is safe to leave off at any moment.
+        It takes longer than ``save`` and can be interrupted at any time.
         """
-        values = (time.time() - SILENCE, INDEX_AT_ONCE)
+        values = (time.time() - PRESUMED_DEAD_AFTER, INDEX_AT_ONCE)
         some = f"SELECT number FROM turns WHERE {UNINDEXED} LIMIT ?"
         if not self._rows(("number",), some, values):
             return False
@@ -166,15 +158,14 @@ class History:
         return done == INDEX_AT_ONCE
 
     def copies(self, from_notebook_id: str, to_notebook_id: str) -> list[Record]:
-        """What to save to give a notebook a copy of another's conversations, with all their turns and changes.
+        """Copies of a notebook's conversations, with all turns and changes, for another notebook to save.
 
-        The copies have ids of their own; the originals stay as they are. Conversations that were removed, and those
-        whose name the notebook already has, are left out.
+        The copies have new ids. Removed conversations and those whose name the other notebook has are left out.
         """
-        taken = {each.conversation.name for each in self.conversations(to_notebook_id)}
+        names = self.names(to_notebook_id)
         copies: list[Record] = []
         for summary in self.conversations(from_notebook_id):
-            if summary.conversation.name not in taken:
+            if summary.conversation.name not in names:
                 copies += self._copy(summary.conversation, to_notebook_id)
         return copies
 
@@ -199,16 +190,16 @@ class History:
     # Reading
 
     def notebook(self, key: str) -> NotebookRecord | None:
-        """The notebook of this key. Two kernels may have made one at the same moment; it is the older one."""
-        found = self._notebooks("WHERE key = ? ORDER BY created, notebook_id LIMIT 1", (key,))
-        return found[0] if found else None
+        """The notebook with this key; the oldest one, if several kernels created one at once."""
+        notebooks = self._notebooks("WHERE key = ? ORDER BY created, notebook_id LIMIT 1", (key,))
+        return notebooks[0] if notebooks else None
 
     def notebooks(self) -> tuple[NotebookRecord, ...]:
-        """All of them, the one that was seen last first."""
+        """All notebooks, the last seen first."""
         return self._notebooks("ORDER BY seen DESC, notebook_id")
 
     def cells(self, shared_with: Collection[str]) -> dict[str, frozenset[str]]:
-        """For the key of each notebook that has one of these cells the ids of its cells that hold a live turn.
+        """The notebooks with a live turn in one of these cells: by key, all their cell ids with live turns.
 
         The oldest notebook comes first.
         """
@@ -221,13 +212,16 @@ class History:
             "AND t.cell_id IN (SELECT value FROM json_each(?))) ORDER BY notebooks.created, key",
             (json.dumps(list(shared_with)),),
         )
-        found: dict[str, set[str]] = {}
+        cells: dict[str, set[str]] = {}
         for row in rows:
-            found.setdefault(row["key"], set()).add(row["cell_id"])
-        return {key: frozenset(cells) for key, cells in found.items()}
+            cells.setdefault(row["key"], set()).add(row["cell_id"])
+        return {key: frozenset(ids) for key, ids in cells.items()}
 
     def cells_at(self, key: str) -> tuple[frozenset[str], float]:
-        """The cells that hold a live turn of the notebook of this key, and when the last of those turns began."""
+        """The cells of the notebook with this key that have live turns, and when the last of those turns began.
+
+        The time is in Unix seconds, 0 if there are none.
+        """
         rows = self._rows(
             ("cell_id", "started"),
             "SELECT cell_id, max(started) FROM notebooks JOIN conversations USING (notebook_id) "
@@ -237,7 +231,7 @@ class History:
         return frozenset(row["cell_id"] for row in rows), max((row["started"] for row in rows), default=0.0)
 
     def conversations(self, notebook_id: str, *, removed: bool = False) -> tuple[ConversationSummary, ...]:
-        """Those of a notebook, the oldest first; with ``removed`` those that were removed too.
+        """The conversations of a notebook, oldest first; with ``removed``, also the removed ones.
 
         Notebooks with the same key count as one.
         """
@@ -256,7 +250,7 @@ class History:
         )
 
     def names(self, notebook_id: str) -> tuple[str, ...]:
-        """The names of a notebook's conversations that were not removed, the oldest first."""
+        """The names of a notebook's conversations, oldest first, without the removed ones."""
         rows = self._rows(
             ("name",),
             f"SELECT name FROM conversations WHERE notebook_id IN {SAME_NOTEBOOK} AND NOT removed "
@@ -266,23 +260,23 @@ class History:
         return tuple(row["name"] for row in rows)
 
     def conversation(self, notebook_id: str, name: str) -> ConversationRecord | None:
-        """The conversation of this name that was not removed; the oldest, should two kernels have begun one at once."""
-        found = self._conversations(
+        """The conversation of this name that was not removed; the oldest one, if several kernels began one at once."""
+        conversations = self._conversations(
             f"WHERE notebook_id IN {SAME_NOTEBOOK} AND name = ? AND NOT removed "
             "ORDER BY created, conversation_id LIMIT 1",
             (notebook_id, name),
         )
-        return found[0] if found else None
+        return conversations[0] if conversations else None
 
     def turns(self, conversation_id: str, *, live_only: bool = True) -> tuple[Turn, ...]:
-        """The live turns, or all, by place and version."""
+        """The live turns of a conversation, or all, ordered by place and version."""
         return self._turns(
             "WHERE conversation_id = ? AND live IN (1, ?) ORDER BY place, version, started, turn_id",
             (conversation_id, int(live_only)),
         )
 
     def all_turns(self, at_once: int = 500) -> Iterator[tuple[Turn, ...]]:
-        """Every turn, live or not, in the order in which they were first saved, ``at_once`` at a time."""
+        """All turns, live or not, in the order of their first save, ``at_once`` at a time."""
         sql = f"SELECT number, {', '.join(TURN)} FROM turns WHERE number > ? ORDER BY number LIMIT ?"
         last = 0
         while rows := self._rows(("number", *TURN), sql, (last, at_once)):
@@ -290,36 +284,36 @@ class History:
             yield tuple(map(turn_of, rows))
 
     def all_conversations(self) -> tuple[ConversationRecord, ...]:
-        """The conversations of all notebooks, the removed ones too, the oldest first."""
+        """The conversations of all notebooks, including the removed ones, oldest first."""
         return self._conversations("ORDER BY created, conversation_id", ())
 
     def versions(self, conversation_id: str, place: int) -> tuple[Turn, ...]:
-        """Every turn that was asked at this place, the first one first."""
+        """All turns at this place, oldest first."""
         return self._turns(
             "WHERE conversation_id = ? AND live IN (0, 1) AND place = ? ORDER BY version, started, turn_id",
             (conversation_id, place),
         )
 
     def turn(self, turn_id: str) -> Turn | None:
-        """The turn of this id."""
-        found = self._turns("WHERE turn_id = ?", (turn_id,))
-        return found[0] if found else None
+        """The turn with this id."""
+        turns = self._turns("WHERE turn_id = ?", (turn_id,))
+        return turns[0] if turns else None
 
     def turns_by_id(self, turn_ids: Collection[str]) -> tuple[Turn, ...]:
-        """The turns of these ids, in no order."""
+        """The turns with these ids, in no order."""
         return self._turns("WHERE turn_id IN (SELECT value FROM json_each(?))", (json.dumps(list(turn_ids)),))
 
     def newest_versions(self, conversation_id: str) -> dict[int, int]:
-        """For each place of a conversation the number of its newest version, live or not."""
+        """For each place of a conversation, its highest version, live or not."""
         sql = "SELECT place, max(version) FROM turns WHERE conversation_id = ? GROUP BY place"
         return {row["place"]: row["version"] for row in self._rows(("place", "version"), sql, (conversation_id,))}
 
-    def turns_whose_id_begins(self, beginning: str) -> tuple[Turn, ...]:
-        """The turns whose id begins so, in whichever notebook; two at most."""
+    def turns_by_prefix(self, beginning: str) -> tuple[Turn, ...]:
+        """Up to two turns of any notebook whose id begins so."""
         return self._turns("WHERE turn_id >= ? AND turn_id < ? LIMIT 2", (beginning, f"{beginning}~"))
 
     def changes(self, conversation_id: str, last: int = 200) -> tuple[ChangeRecord, ...]:
-        """The ``last`` changes of a conversation by number, the oldest of them first; all for -1."""
+        """The ``last`` changes of a conversation, oldest first; all for -1."""
         rows = self._rows(
             CHANGE,
             f"SELECT {', '.join(CHANGE)} FROM changes WHERE conversation_id = ? "
@@ -329,41 +323,46 @@ class History:
         return tuple(map(change_of, reversed(rows)))
 
     def find_replay(self, request_key: str) -> Turn | None:
-        """The newest complete turn that answers the same request, in whichever notebook."""
-        found = self._turns(
+        """The newest complete turn of any notebook with this request key."""
+        turns = self._turns(
             "WHERE request_key = ? AND request_key <> '' AND status = 'complete' ORDER BY started DESC LIMIT 1",
             (request_key,),
         )
-        return found[0] if found else None
+        return turns[0] if turns else None
 
     def find_replays(self, request_keys: Collection[str]) -> dict[str, Turn]:
-        """The newest complete turn for each of these requests that was answered, by its key."""
-        found = self._turns(
+        """The newest complete turn for each of these request keys, by key."""
+        turns = self._turns(
             "WHERE number IN (SELECT number FROM turns WHERE request_key IN (SELECT value FROM json_each(?)) "
             "AND request_key <> '' AND status = 'complete' GROUP BY request_key HAVING started = max(started))",
             (json.dumps(list(request_keys)),),
         )
-        return {turn.request_key: turn for turn in found}
+        return {turn.request_key: turn for turn in turns}
 
-    def search(self, words: str, limit: int = 20, notebook_id: str | None = None) -> tuple[Hit, ...]:
-        """The newest turns whose prompt and reply have all of ``words``, in all notebooks or in one.
+    def search(self, words: str, limit: int = 20, notebook_id: str | None = None) -> tuple[SearchHit, ...]:
+        """The turns whose prompt and reply contain all of ``words``, newest first.
 
-        Case and the accents of Latin letters do not count, the last word may be the beginning of one, and signs are
-        left out: whatever a person types is a search. Turns of removed conversations are found too.
+        Case and accents of Latin letters are ignored, and so is everything that is not a letter or digit. The last word
+        may be a prefix. Turns of removed conversations are found too.
+
+        Args:
+            words: what a person typed; any text is valid.
+            limit: the maximum number of hits, 20 by default.
+            notebook_id: search this notebook only; by default all.
         """
-        asked = words_of(words)
-        if not asked or limit <= 0:
+        terms = words_of(words)
+        if not terms or limit <= 0:
             return ()
-        with suppress(HistoryError):  # what is in the index can be found even where nothing can be written
+        with suppress(HistoryError):  # the index can be searched even if it cannot be updated
             self.index_ended_turns()
-        hits = self._hits(asked, limit, notebook_id, prefix=False)
-        if len(hits) < limit and may_begin_a_word(asked):
-            # Only now: an expression with a beginning in it looks at all the words that begin so.
-            hits = self._hits(asked, limit, notebook_id, prefix=True)
+        hits = self._hits(terms, limit, notebook_id, prefix=False)
+        if len(hits) < limit and can_be_prefix(terms):
+            # Not at first: a prefix search looks at every word with that prefix.
+            hits = self._hits(terms, limit, notebook_id, prefix=True)
         return tuple(hits)
 
-    def _hits(self, words: list[str], limit: int, notebook_id: str | None, *, prefix: bool) -> list[Hit]:
-        inside, values = "", [expression(words, prefix=prefix)]
+    def _hits(self, words: list[str], limit: int, notebook_id: str | None, *, prefix: bool) -> list[SearchHit]:
+        inside, values = "", [match_expression(words, prefix=prefix)]
         if notebook_id is not None:
             inside = (
                 "AND +rowid IN (SELECT number FROM turns JOIN conversations USING (conversation_id) "
@@ -371,28 +370,27 @@ class History:
             )
             values.append(notebook_id)
         numbers = f"SELECT rowid AS hit FROM words WHERE words MATCH ? {inside} ORDER BY rowid DESC LIMIT ?"
-        columns = [f"{table}.{name}" for table, names in HIT for name in names]
+        columns = [f"{table}.{name}" for table, names in SEARCH_COLUMNS for name in names]
         sql = (
             f"SELECT {', '.join(columns)} FROM ({numbers}) JOIN turns ON number = hit "
             "JOIN conversations USING (conversation_id) JOIN notebooks USING (notebook_id) ORDER BY hit DESC"
         )
-        known: dict[tuple[Any, ...], tuple[ConversationRecord, NotebookRecord]] = {}
+        homes: dict[tuple[Any, ...], tuple[ConversationRecord, NotebookRecord]] = {}
         hits = []
         for row in self._read(sql, (*values, limit)):
             turn = turn_of(dict(zip(TURN, row, strict=False)))
-            home = row[len(TURN) :]  # that many hits share
-            conversation, notebook = known.get(home) or known.setdefault(home, _home(home))
-            hits.append(Hit(turn, conversation, notebook, snippet((turn.prompt, turn.text), words)))
+            home = row[len(TURN) :]  # shared by many hits
+            conversation, notebook = homes.get(home) or homes.setdefault(home, _home(home))
+            hits.append(SearchHit(turn, conversation, notebook, snippet((turn.prompt, turn.text), words)))
         return hits
 
     def usage_rows(self, since: float = 0.0, notebook_id: str | None = None) -> tuple[UsageRow, ...]:
-        """What was asked of each model on each day, the newest first; replayed turns cost nothing and are left out.
+        """The usage of each model on each day since ``since`` (Unix seconds), newest first.
 
-        A request counts once, where it was made: copies of its turn, in a copied notebook or a branched conversation,
-        were not asked again, and those read from a file, which have no kernel, not here. ``since`` is in Unix seconds.
-        Means are taken over the turns that tell.
+        A request counts once: replayed turns, copies in copied notebooks and branches, and imported turns, which have
+        no kernel, do not count. Means are over the turns that have the value.
         """
-        with suppress(HistoryError):  # what is not summed up is counted
+        with suppress(HistoryError):  # what is not summed yet is counted from the turns
             while self.sum_usage():
                 pass
         values: dict[str, Any] = {"since": since}
@@ -408,10 +406,10 @@ class History:
         return tuple(UsageRow(**row) for row in rows)
 
     def sum_usage(self, before: float | None = None) -> bool:
-        """Sum up the usage of some periods whose turns, or whose time zone, have changed; is there more to do?
+        """Sum the usage of some periods whose turns, or whose time zone, have changed. True if there are more.
 
-        With ``before``, in Unix seconds, only periods that were over by then and whose turns have changed. It is safe
-        to leave off at any moment.
+        With ``before``, in Unix seconds, only periods that had ended by then and whose turns have changed. It can be
+        interrupted at any time.
         """
         which, values = history_usage.STALE_HERE, [PERIODS_AT_ONCE]
         if before is not None:
@@ -440,9 +438,10 @@ class History:
         return [dict(zip(names, row, strict=True)) for row in self._read(sql, values)]
 
     def _read(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        with history_file.named_errors(self.location):
+        with history_file.translate_errors(self.location):
             return [
-                tuple(map(loaded, row)) if bytes in map(type, row) else row for row in self._run(sql, values).fetchall()
+                tuple(map(from_sqlite, row)) if bytes in map(type, row) else row
+                for row in self._run(sql, values).fetchall()
             ]
 
     def _run(self, sql: str, values: Values = ()) -> sqlite3.Cursor:
@@ -450,11 +449,11 @@ class History:
             return self._database.execute(sql, values)
         except UnicodeEncodeError:
             if isinstance(values, Mapping):
-                return self._database.execute(sql, {name: storable(value) for name, value in values.items()})
-            return self._database.execute(sql, [storable(value) for value in values])
+                return self._database.execute(sql, {name: to_sqlite(value) for name, value in values.items()})
+            return self._database.execute(sql, [to_sqlite(value) for value in values])
 
 
 def _home(values: tuple[Any, ...]) -> tuple[ConversationRecord, NotebookRecord]:
-    """The conversation and the notebook whose columns these are, one after the other."""
+    """The conversation and the notebook with these columns."""
     conversation = conversation_of(dict(zip(CONVERSATION, values, strict=False)))
     return conversation, NotebookRecord(**dict(zip(NOTEBOOK, values[len(CONVERSATION) :], strict=True)))

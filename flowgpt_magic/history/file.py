@@ -19,10 +19,12 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.history import migrations
 from flowgpt_magic.history.records import MEMORY
-from flowgpt_magic.history.search import spaced
+from flowgpt_magic.history.search import index_text
 
 DATABASE_SUFFIXES = {".sqlite3", ".sqlite", ".db"}
-CACHE = 512  # KiB of the file that a connection keeps in memory; the system keeps the rest, and reading it is as quick
+CACHE_KIB = (
+    512  # KiB of the file that a connection keeps in memory; the system keeps the rest, and reading it is as quick
+)
 WAL_LIMIT = 16 * 2**20  # bytes the write-ahead log keeps after it was copied into the file
 COPY_LIMIT = 256 * 2**20  # bytes of a file that is copied into memory where it cannot be written
 
@@ -55,7 +57,7 @@ def open_file(location: str, patience: float) -> sqlite3.Connection:
     Waits at most ``patience`` seconds for other processes. Raises a ``HistoryError``; a file that is refused is left as
     it is, to the byte.
     """
-    with named_errors(location):
+    with translate_errors(location):
         if location != MEMORY:
             _make_file(Path(location))
         database = sqlite3.connect(location, timeout=patience, isolation_level=None)
@@ -76,7 +78,7 @@ def open_read_only(location: str, patience: float) -> sqlite3.Connection:
     refused: HistoryError | None = None
     for way in ("mode=ro", "immutable=1"):  # the second for a folder where SQLite cannot make its files
         try:
-            with named_errors(location):
+            with translate_errors(location):
                 return _read_only(location, way, patience)
         except HistoryFileError as error:
             refused = refused or error
@@ -133,7 +135,7 @@ def _prepare(database: sqlite3.Connection, location: str, patience: float) -> No
         _keep_private(location)
     _use_write_ahead_log(database, patience)
     database.execute("PRAGMA synchronous = NORMAL")
-    database.execute(f"PRAGMA cache_size = -{CACHE}")
+    database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     database.execute("PRAGMA temp_store = MEMORY")  # what is sorted needs no disk, which may be full
     database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     database.execute("PRAGMA foreign_keys = ON")
@@ -154,7 +156,7 @@ def _keep_private(location: str) -> None:
 def register(database: sqlite3.Connection) -> None:
     """Give a connection the function that the triggers call."""
     database.execute("PRAGMA trusted_schema = ON")
-    database.create_function("spaced", 1, spaced, deterministic=True)
+    database.create_function("spaced", 1, index_text, deterministic=True)
 
 
 def _use_write_ahead_log(database: sqlite3.Connection, patience: float) -> None:
@@ -180,17 +182,17 @@ def code_of(error: sqlite3.Error) -> int:
 
 
 @contextmanager
-def named_errors(location: str) -> Iterator[None]:
+def translate_errors(location: str) -> Iterator[None]:
     """Turn what SQLite raises into a ``HistoryError`` that says what to do."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _named(error, location) from error
+        raise _translated(error, location) from error
     except OverflowError as error:
         raise HistoryRecordError(f"a turn could not be saved to the history: {error}") from error
 
 
-def _named(error: sqlite3.Error, location: str) -> HistoryError:
+def _translated(error: sqlite3.Error, location: str) -> HistoryError:
     code = code_of(error)
     if code in (5, 6):
         return HistoryLockedError(f"the history {location} is locked by another process")
@@ -232,7 +234,7 @@ def is_damaged(location: str) -> bool:
 
 
 @contextmanager
-def only_one(location: str) -> Iterator[bool]:
+def move_lock(location: str) -> Iterator[bool]:
     """Are we the one process that may move or remove the file now? The mark of a process that died is taken away.
 
     Raises ``OSError`` where the folder cannot be written.
@@ -261,7 +263,7 @@ def move_aside(location: str) -> Path | None:
     """
     location = path_of(location)
     try:
-        with only_one(location) as alone:
+        with move_lock(location) as alone:
             # Several kernels find the same damage, and by now a sound file may stand in this place.
             if alone and os.path.exists(location) and is_damaged(location):
                 return _rename(Path(location))

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergeResult:
     """How many files were read, how many turns were added, and how many were there before."""
 
     files: int
@@ -47,7 +47,7 @@ def holds_histories(path: str | os.PathLike[str]) -> bool:
     return place.suffix.lower() in DATABASE_SUFFIXES or place.is_dir()
 
 
-def merge_history(path: str | os.PathLike[str]) -> Merged:
+def merge_history(path: str | os.PathLike[str]) -> MergeResult:
     """Add to the history in use what the history file at ``path`` has, or all such files of the folder ``path``.
 
     Merging a file again adds only what is new in it. A turn that is still being answered is left for the next time.
@@ -56,13 +56,13 @@ def merge_history(path: str | os.PathLike[str]) -> Merged:
     return merge(current_history(), path)
 
 
-def merge(notebook_history: NotebookHistory, path: str | os.PathLike[str]) -> Merged:
+def merge(notebook_history: NotebookHistory, path: str | os.PathLike[str]) -> MergeResult:
     """The same for the history of ``notebook_history``."""
     if notebook_history.location == OFF:
         raise HistoryError("the history is off, so nothing can be merged into it: set FLOWGPT_HISTORY to a file first")
     files = _files(Path(os.path.expanduser(path)))
     counts = [_merge_file(notebook_history, file) for file in files]
-    return Merged(len(files), sum(added for added, _ in counts), sum(known for _, known in counts))
+    return MergeResult(len(files), sum(added for added, _ in counts), sum(known for _, known in counts))
 
 
 def _files(place: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from flowgpt_magic.errors import HistoryFileError, HistoryNewerError
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-APPLICATION = 0x666C6F77  # marks a file as a history; "flow" in its header
+APPLICATION_ID = 0x666C6F77  # marks a file as a history; "flow" in its header
 
 
 def notebooks_conversations_turns(database: Connection) -> None:
@@ -23,7 +23,7 @@ def notebooks_conversations_turns(database: Connection) -> None:
 
     Texts stand last in a row, so that what is counted is found without reading them.
     """
-    database.execute(f"PRAGMA application_id = {APPLICATION}")
+    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(
         """CREATE TABLE notebooks (
             notebook_id TEXT PRIMARY KEY NOT NULL, key TEXT NOT NULL, label TEXT NOT NULL, kind TEXT NOT NULL,
@@ -172,7 +172,7 @@ def check_owner(database: Connection, location: str) -> None:
     mark = database.execute("PRAGMA application_id").fetchone()[0]
     empty = database.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0]
     database.execute("COMMIT")
-    if mark != APPLICATION and not (mark == 0 and empty):
+    if mark != APPLICATION_ID and not (mark == 0 and empty):
         raise HistoryFileError(f"{location} is the database of another program: set another file for the history")
 
 

@@ -1,7 +1,7 @@
-"""This process's part of the history: one notebook, its conversations, and what is being asked just now.
+"""The history of one notebook in this process: its conversations and the turns being recorded.
 
-Which notebook this is, is found out once and then stays: a conversation goes on where it is though the file is renamed.
-Its place in the history follows the file, so that the next kernel finds it.
+The notebook is identified once, so that its conversations continue when the file is renamed. Its key in the history
+follows the file, so that the next kernel finds it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from flowgpt_magic.errors import (
     HistoryError,
     TurnNotFoundError,
 )
-from flowgpt_magic.history.background_writer import PATIENCE, BackgroundWriter
-from flowgpt_magic.history.conversation_state import ConversationState, Stored
-from flowgpt_magic.history.notebook_identity import FILE_KINDS, Found, find_notebook, moved, new_notebook
+from flowgpt_magic.history.background_writer import LOCK_WARNING_AFTER, BackgroundWriter
+from flowgpt_magic.history.conversation_state import ConversationState, StoredConversation
+from flowgpt_magic.history.notebook_identity import FILE_KINDS, NotebookMatch, find_notebook, new_notebook, with_place
 from flowgpt_magic.history.processes import this_kernel
 from flowgpt_magic.history.records import (
     MAIN,
@@ -37,10 +37,10 @@ from flowgpt_magic.history.records import (
     ChangeRecord,
     ConversationRecord,
     ConversationSummary,
-    Hit,
+    KeyChange,
     NotebookRecord,
     Record,
-    Rekey,
+    SearchHit,
 )
 from flowgpt_magic.history.timeline import Timeline
 from flowgpt_magic.messages import Turn
@@ -59,16 +59,21 @@ if TYPE_CHECKING:
     from flowgpt_magic.history.database import History
 
 T = TypeVar("T")
-SAVED_WITHIN = PATIENCE + 0.5  # seconds a reply waits to be saved; the person is told shortly before that it is not
+SAVE_TIMEOUT = LOCK_WARNING_AFTER + 0.5  # seconds a reply waits to be saved; the warning comes shortly before that
 
 
 class NotebookHistory:
-    """Keeps the conversations of the notebook at ``place`` in the history at ``location``.
+    """Keeps the conversations of one notebook.
 
-    ``running_cell`` tells which cell runs just now; ``find_path`` where the notebook's file is by now, None where
-    nobody knows; ``configured`` gives what ``%config`` has set. ``current`` is the conversation that cells ask in.
-    ``listeners`` are told of every change: what was changed, or None where it is no single conversation. They are
-    called on whichever thread makes it and may be in the middle of something: they only take note.
+    ``listeners`` are called after every change with the conversation that changed, or with None if several did. They
+    run on the thread that made the change, perhaps while it holds locks, so they must not block.
+
+    Args:
+        place: where the notebook is.
+        location: path of the history's file, ``:memory:`` or ``off``.
+        running_cell: returns the running cell; by default there is none.
+        find_path: returns the notebook's current path, or None if unknown.
+        configured: returns the settings made with ``%config``.
     """
 
     def __init__(
@@ -87,10 +92,10 @@ class NotebookHistory:
         self.listeners: list[Callable[[ConversationState | None], None]] = []
         self._current = MAIN
         self._find_path = find_path
-        self._looking = False  # for the notebook's file
-        self._troubles: deque[str] = deque()  # what the person has not been told yet
-        self._told: set[str] = set()
-        self._saver = BackgroundWriter(location, warn=self.tell)
+        self._searching = False  # for the notebook's file
+        self._notices: deque[str] = deque()  # not shown yet
+        self._notified: set[str] = set()
+        self._writer = BackgroundWriter(location, warn=self.tell)
         self._notebook: NotebookRecord | None = None
         self._notebook_saved = False
         self._states: dict[str, ConversationState] = {}
@@ -99,16 +104,16 @@ class NotebookHistory:
 
     @property
     def location_text(self) -> str:
-        """Where turns go, in words for a person: the path of the file, or why they are in memory only."""
+        """Where turns are saved, as text for people: the path of the file, or why they are only in memory."""
         if self.location == MEMORY:
             return "in memory, until this kernel is restarted"
-        if self._saver.in_memory:
+        if self._writer.in_memory:
             return f"in memory, until this kernel is restarted: {short_path(self.location)} cannot be used"
         return short_path(self.location)
 
     @property
     def kernel(self) -> str:
-        """The name of this process; a forked one has another than its parent."""
+        """The name of this process; a forked child has its own."""
         return this_kernel()
 
     @property
@@ -122,59 +127,59 @@ class NotebookHistory:
         self.changed()
 
     def changed(self, state: ConversationState | None = None) -> None:
-        """Tell those who listen."""
+        """Call the listeners."""
         for listener in tuple(self.listeners):
             listener(state)
 
     def take_notices(self) -> list[str]:
-        """What a person should know and was not told yet, a line each."""
-        taken = []
-        while self._troubles:
-            taken.append(self._troubles.popleft())
-        return taken
+        """The notices that were not shown yet, one line each. They are returned once."""
+        notices = []
+        while self._notices:
+            notices.append(self._notices.popleft())
+        return notices
 
     def tell(self, text: str) -> None:
-        """Have the person told, once: below the next reply, or in a program by a warning."""
-        if text in self._told:
+        """Show a notice once: below the next reply or, in a script, as a warning."""
+        if text in self._notified:
             return
-        self._told.add(text)
+        self._notified.add(text)
         if self.place.kind == "script":
             warnings.warn(text, FlowGptWarning, stacklevel=2)
         else:
-            self._troubles.append(text)
+            self._notices.append(text)
 
     def open_conversations(self) -> list[ConversationState]:
         """The conversations of this notebook that this process has read or begun."""
         return list(self._states.values())
 
     def close(self) -> None:
-        """Write what is not written yet."""
-        self._saver.close()
+        """Write what is pending and close the file."""
+        self._writer.close()
 
     def unlock(self) -> None:
-        """Begin with locks of this process after a fork, without the replies that arrive in the parent."""
+        """In a forked child: replace the locks, and drop the replies that arrive in the parent."""
         self._lock = threading.RLock()
         for state in self._states.values():
             state.lock = threading.RLock()
             state.replies.clear()
 
     def flush(self) -> bool:
-        """Wait until everything is written; was it?"""
-        return self._saver.flush()
+        """Wait until everything is written. False if that takes too long."""
+        return self._writer.flush()
 
-    async def until_saved(self, timeout: float = SAVED_WITHIN) -> bool:
-        """Wait until everything that was handed over before is in the file; was it, within ``timeout`` seconds?"""
-        saved = self._saver.saved()
+    async def until_saved(self, timeout: float = SAVE_TIMEOUT) -> bool:
+        """Wait until everything saved before this call is in the file. False after ``timeout`` seconds."""
+        saved = self._writer.saved()
         if saved is not None:
             await asyncio.wait({asyncio.wrap_future(saved)}, timeout=timeout)
         return saved is None or saved.done()
 
-    def read(self, ask: Callable[[History], T], otherwise: T) -> T:
-        """What ``ask`` finds in the history; ``otherwise``, and a line for the person, where it cannot be read."""
+    def read(self, query: Callable[[History], T], otherwise: T) -> T:
+        """The result of ``query``, or ``otherwise`` and a notice if the history cannot be read."""
         if self.location == "off":
             return otherwise
         try:
-            return self._saver.read(ask)
+            return self._writer.read(query)
         except HistoryError as error:
             self.tell(str(error))
             return otherwise
@@ -183,61 +188,60 @@ class NotebookHistory:
 
     @property
     def notebook(self) -> NotebookRecord:
-        """This notebook, found in the history or new."""
-        return self._notebook or self._find_notebook(self.running_cell())  # now: the rest is done on another thread
+        """This notebook, from the history or new."""
+        return self._notebook or self._find_notebook(self.running_cell())  # the cell is known on this thread only
 
     @wholly
     def _find_notebook(self, cell: Cell) -> NotebookRecord:
         with self._lock:
             if self._notebook is None:
-                found = self.read(lambda history: find_notebook(history, self.place, cell), None)
-                found = found or Found(new_notebook(self.place))
-                self._notebook = found.notebook
-                for record in found.records:
-                    self._saver.save(record)
-                if found.text:
-                    self.tell(found.text)
+                match = self.read(lambda history: find_notebook(history, self.place, cell), None)
+                match = match or NotebookMatch(new_notebook(self.place))
+                self._notebook = match.notebook
+                for record in match.records:
+                    self._writer.save(record)
+                if match.text:
+                    self.tell(match.text)
             return self._notebook
 
     @wholly
     def adopt(self, path: str) -> str:
-        """Take over the history of the notebook that was at ``path``, or a copy where it still is; returns its name.
+        """Take over the history of the notebook at ``path``; returns that notebook's label.
 
-        Where both have a conversation of one name, this notebook's own gets another one. Raises
-        ``ConversationNotFoundError`` where nothing is known of it.
+        If the notebook still exists, its history is copied. Where both have a conversation with the same name, this
+        notebook's own is renamed. Raises ``ConversationNotFoundError`` if ``path`` has no history.
         """
         other = place_of(os.path.abspath(os.path.expanduser(path)))
-        mine = self.notebook
+        own = self.notebook
         nothing: tuple[NotebookRecord, ...] = ()
         notebooks = self.read(lambda history: history.notebooks(), nothing)
-        found = [each for each in notebooks if each.key != mine.key and other.key in (each.key, each.path)]
-        if not found:
-            already = "this notebook's own history is all that" if other.path == mine.path else "nothing"
-            raise ConversationNotFoundError(f"{already} is known of a notebook at {other.path or path}")
-        known, names = found[0], self.names()
-        theirs = {each.conversation.name for each in self._summaries(known.notebook_id)}
-        for name in theirs.intersection(names):
+        adopted = next((each for each in notebooks if each.key != own.key and other.key in (each.key, each.path)), None)
+        if adopted is None:
+            subject = "this notebook's own history is all that" if other.path == own.path else "nothing"
+            raise ConversationNotFoundError(f"{subject} is known of a notebook at {other.path or path}")
+        adopted_id, names = adopted.notebook_id, self.names()
+        adopted_names = {summary.conversation.name for summary in self._summaries(adopted_id)}
+        for name in adopted_names.intersection(names):
             state = self.load(name)
-            fresh = _free(name, {*theirs, *names})
-            state.record = replace(state.record, name=fresh, changed=time.time())
+            state.record = replace(state.record, name=_free(name, {*adopted_names, *names}), changed=time.time())
             self.save(state, changed=True)
         self.save_notebook()
         copies: list[Record] = []
-        if os.path.isfile(known.path) and not ELSEWHERE.match(known.key):
-            copies = self.read(lambda history: history.copies(known.notebook_id, mine.notebook_id), copies)
+        if os.path.isfile(adopted.path) and not ELSEWHERE.match(adopted.key):
+            copies = self.read(lambda history: history.copies(adopted_id, own.notebook_id), copies)
         with self._lock:
             if not copies:
-                self._saver.save(Rekey(known.key, mine.key))
-                self._notebook, self._notebook_saved = moved(known, self.place), False
+                self._writer.save(KeyChange(adopted.key, own.key))
+                self._notebook, self._notebook_saved = with_place(adopted, self.place), False
             for record in copies:
-                self._saver.save(record)
+                self._writer.save(record)
             self._states.clear()
         self.save_notebook()
         self.changed()
-        return known.label
+        return adopted.label
 
     def follow_file(self) -> None:
-        """Where the notebook's file was renamed under the running kernel, keep its history under the new name."""
+        """If the notebook's file was renamed while the kernel runs, move its history to the new name."""
         path = self._find_path() if self.place.kind in FILE_KINDS else None
         place = place_of(path, self.place.kind) if path else self.place
         if place != self.place and os.path.isfile(place.path):
@@ -245,34 +249,33 @@ class NotebookHistory:
 
     @wholly
     def _move(self, place: Place) -> None:
-        """Keep what is kept for this notebook at another place."""
         notebook = self.notebook
         with self._lock:
             self.place = place
-            # What was kept for that path is of a notebook that is not there any more.
-            self._saver.save(Rekey(place.key, elsewhere(place.key, uuid4().hex)))
-            self._saver.save(Rekey(notebook.key, place.key))
-            self._notebook, self._notebook_saved = moved(notebook, self.place), False
+            # The history at the new path belongs to a notebook that is no longer there.
+            self._writer.save(KeyChange(place.key, elsewhere(place.key, uuid4().hex)))
+            self._writer.save(KeyChange(notebook.key, place.key))
+            self._notebook, self._notebook_saved = with_place(notebook, self.place), False
         self.save_notebook()
 
     def _follow_if_gone(self) -> None:
-        """Look for the notebook's file behind the back of whoever asks: a server may need seconds to say."""
-        if self._looking or self.place.kind not in FILE_KINDS or os.path.exists(self.place.path):
+        """Look for the notebook's file on another thread if it is gone: a server may need seconds to answer."""
+        if self._searching or self.place.kind not in FILE_KINDS or os.path.exists(self.place.path):
             return
 
-        def look() -> None:
+        def search() -> None:
             try:
                 self.follow_file()
             finally:
-                self._looking = False
+                self._searching = False
 
-        self._looking = True
-        threading.Thread(target=look, name="flowgpt_magic notebook", daemon=True).start()
+        self._searching = True
+        threading.Thread(target=search, name="flowgpt_magic notebook", daemon=True).start()
 
     # Conversations
 
     def load(self, name: str) -> ConversationState:
-        """The conversation of this name, which is new if there was none."""
+        """The conversation of this name; a new one if there is none. Raises ``ConversationNameError``."""
         check_name(name)
         return self._states.get(name) or self._open(name)
 
@@ -282,69 +285,65 @@ class NotebookHistory:
             if name not in self._states:
                 notebook_id = self.notebook.notebook_id
                 nothing: list[ConversationState] = []
-                found = self._settle(name, self.read(lambda history: self._load(history, notebook_id, name), nothing))
-                if found and self.place.kind in ("terminal", "folder") and (turns := len(found.timeline.live)):
-                    told = f"{name} goes on with {counted(turns, 'turn')} of {self.place.label}"
-                    self.tell(f"{told}; %flowgpt clear begins anew")
-                state = found or ConversationState(
+                states = self.read(lambda history: self._load(history, notebook_id, name), nothing)
+                stored = self._settle(name, states)
+                if stored and self.place.kind in ("terminal", "folder") and (turns := len(stored.timeline.live)):
+                    text = f"{name} continues with {counted(turns, 'turn')} from {self.place.label}"
+                    self.tell(f"{text}; %flowgpt clear starts afresh")
+                state = stored or ConversationState(
                     record := self._new_conversation(name), Timeline(record.conversation_id)
                 )
                 state.stored = self._stored(state.record.conversation_id)
                 self._states[name] = state
             return self._states[name]
 
-    def _stored(self, conversation_id: str) -> Stored | None:
-        """How to read a conversation again; None where that would be read from memory."""
+    def _stored(self, conversation_id: str) -> StoredConversation | None:
+        """What reads a conversation from the file again; None if there is no file."""
         if self.location in (OFF, MEMORY):
             return None
 
         def turns(history: History) -> tuple[tuple[Turn, ...], Mapping[int, int]]:
             return history.turns(conversation_id), history.newest_versions(conversation_id)
 
-        return Stored(
-            lambda: self._saver.read(turns),
-            lambda: self._saver.read(lambda history: history.changes(conversation_id, last=-1)),
+        return StoredConversation(
+            lambda: self._writer.read(turns),
+            lambda: self._writer.read(lambda history: history.changes(conversation_id, last=-1)),
         )
 
     def unload(self, state: ConversationState) -> None:
-        """Keep only the newest turns of a long conversation in memory, unless somebody watches them.
+        """Keep only the newest turns of a long conversation in memory, unless a panel shows it.
 
-        VS Code gives the cells of a document that is opened again other numbers: there the turns of an earlier kernel
-        are looked through whenever a cell is run.
+        In VS Code, turns of earlier kernels stay in memory, because running a cell compares it with all of them.
         """
         if not self.listeners:
             own = self.kernel if self.place.kind == "vscode" else ""
-            state.unload(self._saver.saved, lambda turn: not own or turn.kernel == own)
+            state.unload(self._writer.saved, lambda turn: not own or turn.kernel == own)
 
     def _load(self, history: History, notebook_id: str, name: str) -> list[ConversationState]:
-        """The conversations of this name, the one that is meant first.
+        """The conversations of this name, oldest first; only the first one with its turns.
 
-        Two kernels that begin one at the same moment begin two, as does one that cannot read the file.
+        There are several if two kernels began one at the same moment, or if a kernel could not read the file.
         """
         summaries = history.conversations(notebook_id)
-        same = [each.conversation for each in summaries if each.conversation.name == name]
-        for record in same[:1]:
-            live = history.turns(record.conversation_id)
-            changes = history.changes(record.conversation_id)
-            newest = history.newest_versions(record.conversation_id)
-            timeline = Timeline(record.conversation_id, live, changes, newest)
-            return [
-                ConversationState(record, timeline, listed=True),
-                *(ConversationState(each, Timeline("")) for each in same[1:]),
-            ]
-        return []
+        records = [summary.conversation for summary in summaries if summary.conversation.name == name]
+        if not records:
+            return []
+        first = records[0].conversation_id
+        timeline = Timeline(first, history.turns(first), history.changes(first), history.newest_versions(first))
+        others = [ConversationState(record, Timeline("")) for record in records[1:]]
+        return [ConversationState(records[0], timeline, listed=True), *others]
 
-    def _settle(self, name: str, found: list[ConversationState]) -> ConversationState | None:
-        """Mend what two kernels did to one conversation: others of its name, and turns at one place."""
-        if not found:
+    def _settle(self, name: str, states: list[ConversationState]) -> ConversationState | None:
+        """Resolve conflicts between kernels: rename other conversations of this name, separate turns at one place."""
+        if not states:
             return None
-        state, *others = found
+        state, *others = states
         for other in others:
             other.record = replace(other.record, name=_free(name, set(self.names())), changed=time.time())
             self.save(other, changed=True)
-            self.tell(f"another conversation was called {name} too: it is called {other.record.name} now")
-        if spread := state.timeline.separate():
-            self.save(state, *spread)
+            self.tell(f"another conversation was also called {name}: it is now called {other.record.name}")
+        if turns := state.timeline.separate():
+            self.save(state, *turns)
         return state
 
     def _new_conversation(self, name: str) -> ConversationRecord:
@@ -355,10 +354,10 @@ class NotebookHistory:
         """Raise ``ConversationNameError`` if the name is empty or taken."""
         check_name(name)
         if name in self.names():
-            raise ConversationNameError(f"there is a conversation {name!r} already; choose another name")
+            raise ConversationNameError(f"there is already a conversation {name!r}: choose another name")
 
     def names(self) -> list[str]:
-        """The names of this notebook's conversations, the oldest first."""
+        """The names of this notebook's conversations, oldest first."""
         notebook_id = self.notebook.notebook_id
         nothing: tuple[str, ...] = ()
         stored = self.read(lambda history: history.names(notebook_id), nothing)
@@ -366,14 +365,14 @@ class NotebookHistory:
             return list(dict.fromkeys([*stored, *(name for name, state in self._states.items() if state.listed)]))
 
     def known_names(self) -> list[str]:
-        """The same, but none where this notebook was not looked for yet: whoever only looks begins nothing."""
+        """The same without identifying the notebook: empty until something else has."""
         return [] if self._notebook is None else self.names()
 
     def free_name(self, name: str) -> str:
-        """``name``, or with a number behind it where a conversation of this name has turns."""
-        taken = {each.conversation.name for each in self.summaries() if each.turns}
+        """``name``, with a number appended if a conversation of this name has turns."""
+        taken = {summary.conversation.name for summary in self.summaries() if summary.turns}
         with self._lock:
-            taken |= {known for known, state in self._states.items() if state.timeline.count}
+            taken |= {other for other, state in self._states.items() if state.timeline.count}
         return name if name not in taken else _free(name, taken)
 
     def summaries(self) -> tuple[ConversationSummary, ...]:
@@ -384,7 +383,7 @@ class NotebookHistory:
         return self.read(lambda history: history.conversations(notebook_id), ())
 
     def name_changed(self, state: ConversationState, before: str) -> None:
-        """A conversation is called something else now, or was removed."""
+        """Record that the conversation called ``before`` was renamed or removed."""
         with self._lock:
             if self._states.get(before) is state:
                 del self._states[before]
@@ -396,20 +395,22 @@ class NotebookHistory:
 
     @wholly
     def restore(self, name: str) -> bool:
-        """Put a conversation that was removed back on the list; was there one?"""
+        """Restore the removed conversation of this name, the newest of several. False if there is none."""
         notebook_id = self.notebook.notebook_id
         nothing: tuple[ConversationSummary, ...] = ()
-        known = self.read(lambda history: history.conversations(notebook_id, removed=True), nothing)
-        gone = [each.conversation for each in known if each.conversation.removed and each.conversation.name == name]
-        for record in gone[-1:]:
-            self._saver.save(replace(record, removed=False, changed=time.time()))
-            with self._lock:
-                self._states.pop(name, None)
-            self.changed()
-        return bool(gone)
+        summaries = self.read(lambda history: history.conversations(notebook_id, removed=True), nothing)
+        records = [summary.conversation for summary in summaries]
+        removed = [record for record in records if record.removed and record.name == name]
+        if not removed:
+            return False
+        self._writer.save(replace(removed[-1], removed=False, changed=time.time()))
+        with self._lock:
+            self._states.pop(name, None)
+        self.changed()
+        return True
 
     def versions(self, conversation_id: str, place: int) -> tuple[Turn, ...]:
-        """All that was ever asked at one place, as far as it is saved."""
+        """All saved turns at one place, oldest first."""
         return self.read(lambda history: history.versions(conversation_id, place), ())
 
     def _find_replay(self, key: str) -> Turn | None:
@@ -420,75 +421,77 @@ class NotebookHistory:
         return self.read(lambda history: history.turns_by_id(turn_ids), ()) if turn_ids else ()
 
     def turn(self, turn_id: str) -> Turn:
-        """The turn whose id begins so, in whichever notebook. Raises ``TurnNotFoundError``."""
+        """The turn of any notebook whose id begins with ``turn_id``. Raises ``TurnNotFoundError``."""
         nothing: tuple[Turn, ...] = ()
-        found = self.read(lambda history: history.turns_whose_id_begins(turn_id), nothing) if turn_id else nothing
-        if len(found) != 1:
-            raise TurnNotFoundError(f"{'several turns have' if found else 'no turn has'} an id that begins {turn_id!r}")
-        return found[0]
+        turns = self.read(lambda history: history.turns_by_prefix(turn_id), nothing) if turn_id else nothing
+        if len(turns) != 1:
+            subject = "several turns have" if turns else "no turn has"
+            raise TurnNotFoundError(f"{subject} an id that begins with {turn_id!r}")
+        return turns[0]
 
-    def search(self, words: str, limit: int = 20) -> tuple[Hit, ...]:
-        """The turns of all notebooks that have these words."""
+    def search(self, words: str, limit: int = 20) -> tuple[SearchHit, ...]:
+        """The turns of all notebooks that contain these words, newest first."""
         return self.read(lambda history: history.search(words, limit), ())
 
     @wholly
     def take(self, parents: Sequence[Record], turns: Sequence[Turn], changes: Sequence[ChangeRecord] = ()) -> None:
-        """Save what another history has: notebooks and conversations, then their turns and changes.
+        """Save records of another history: ``parents`` are its notebooks and conversations.
 
-        Conversations that are open here and got something are read again.
+        Open conversations that get turns or changes are read again at their next use.
         """
         records: list[Turn | ChangeRecord] = [*turns, *changes]
         for parent in parents:
-            self._saver.save(parent)
+            self._writer.save(parent)
         for record in records:
-            self._saver.end(record) if isinstance(record, Turn) else self._saver.save(record)
-        touched = {record.conversation_id for record in records}
+            self._writer.end(record) if isinstance(record, Turn) else self._writer.save(record)
+        outdated = {record.conversation_id for record in records}
         with self._lock:
-            for name in [each for each, state in self._states.items() if state.record.conversation_id in touched]:
-                del self._states[name]
+            for name, state in list(self._states.items()):
+                if state.record.conversation_id in outdated:
+                    del self._states[name]
         self.changed()
 
     # Saving
 
     def save_notebook(self) -> None:
-        """Save which notebook this is.
+        """Save the notebook's record once.
 
-        The mark is set after the record is handed over, and under the lock: a turn of another thread that finds the
-        mark must come behind the record in the saver's queue.
+        The flag is set under the lock and after the record is queued: if another thread sees the flag, its turn is
+        queued behind the record.
         """
         with self._lock:
             if not self._notebook_saved:
-                self._saver.save(self.notebook)
+                self._writer.save(self.notebook)
                 self._notebook_saved = True
 
     def save(self, state: ConversationState, *records: Turn | ChangeRecord, changed: bool = False) -> None:
-        """Save turns and changes of a conversation, and before them what the saver does not have yet, or not as it is.
+        """Save turns and changes of a conversation, after the conversation and the notebook where needed.
 
-        ``changed`` says that the conversation's own record has changed.
+        ``changed`` means that the conversation's own record has changed.
         """
         with self._lock:  # see save_notebook
             self.save_notebook()
             if changed or not state.handed_over:
-                self._saver.save(state.record)
+                self._writer.save(state.record)
                 state.listed = state.handed_over = True
         for record in records:
-            self._saver.save(record)
+            self._writer.save(record)
         self.changed(state)
 
     def begin(self, state: ConversationState, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
-        """A turn begins to stream."""
+        """Save a turn that begins to stream, then the records that change with it."""
         self._follow_if_gone()
         self.save(state)
-        self._saver.begin(turn)
+        self._writer.begin(turn)
         self.save(state, *others)
 
     def grow(self, turn_id: str, text: Callable[[], str]) -> None:
-        """A turn has more text; it is asked for when it is written, at most once a second."""
-        self._saver.grow(turn_id, text)
+        """Note that a turn has more text. ``text`` is called when it is written, at most once per second."""
+        self._writer.grow(turn_id, text)
 
     def end(self, state: ConversationState, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
-        """A turn has ended."""
-        self._saver.end(turn)
+        """Save a turn that has ended, then the records that change with it."""
+        self._writer.end(turn)
         self.save(state, *others)
 
 
@@ -497,6 +500,6 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 
 def check_name(name: str) -> None:
-    """Raise ``ConversationNameError`` if a conversation cannot be called so; any character will do."""
+    """Raise ``ConversationNameError`` if the name is empty. Any character is allowed."""
     if not isinstance(name, str) or not name.strip():
         raise ConversationNameError("a conversation needs a name")

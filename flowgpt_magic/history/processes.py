@@ -19,11 +19,11 @@ PROC = Path("/proc")
 
 def this_kernel() -> str:
     """The name of this process, for ``lives``: its number, its start, its place."""
-    return _named(os.getpid())
+    return _kernel_name(os.getpid())
 
 
 @lru_cache(maxsize=1)
-def _named(pid: int) -> str:
+def _kernel_name(pid: int) -> str:
     return " ".join((str(pid), _start(pid) or "?", _place()))
 
 
@@ -60,7 +60,7 @@ def _start_elsewhere(pid: int) -> str | None:
     return None
 
 
-def lives(kernel: str) -> bool | None:
+def is_alive(kernel: str) -> bool | None:
     """Does the process of this name still run? None where that cannot be told from here."""
     pid, start, place = (*kernel.split(" ", 2), "", "")[:3]
     if not pid.isdecimal() or place != _place():

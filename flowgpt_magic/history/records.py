@@ -63,7 +63,7 @@ class ChangeRecord:
 
 
 @dataclass(frozen=True)
-class Growth:
+class PartialText:
     """The text that a streaming turn has by now."""
 
     turn_id: str
@@ -71,14 +71,14 @@ class Growth:
 
 
 @dataclass(frozen=True)
-class Rekey:
+class KeyChange:
     """Every notebook of the key ``old`` has the key ``new`` from now on."""
 
     old: str
     new: str
 
 
-Record = NotebookRecord | ConversationRecord | Turn | ChangeRecord | Rekey
+Record = NotebookRecord | ConversationRecord | Turn | ChangeRecord | KeyChange
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class ConversationSummary:
 
 
 @dataclass(frozen=True)
-class Hit:
+class SearchHit:
     """A turn that has all the words that were searched for.
 
     ``snippet`` is one line of its prompt or reply around the first of them.

@@ -68,10 +68,10 @@ def _rescued(location: str) -> list[Path]:
 
 
 def _take(history: History, path: Path) -> int:
-    from flowgpt_magic.history.file import only_one
+    from flowgpt_magic.history.file import move_lock
 
     try:
-        with only_one(str(path)) as alone:
+        with move_lock(str(path)) as alone:
             if not (alone and path.exists()):
                 return 0
             try:

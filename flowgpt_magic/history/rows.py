@@ -1,5 +1,5 @@
 # ruff: noqa: S608 # the names in these statements are our own, the values are bound
-"""The rows of the history: which columns they have, and how they become values and the other way round."""
+"""Convert between the history's rows and its records."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from flowgpt_magic.history.processes import lives
-from flowgpt_magic.history.records import ChangeRecord, ConversationRecord, Growth, NotebookRecord, Record, Rekey
+from flowgpt_magic.history.dead_kernels import is_abandoned
+from flowgpt_magic.history.records import (
+    ChangeRecord,
+    ConversationRecord,
+    KeyChange,
+    NotebookRecord,
+    PartialText,
+    Record,
+)
 from flowgpt_magic.messages import Turn, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.redaction import redact, without_secrets
-
-SILENCE = 3600.0  # seconds without growth after which a turn of a process that cannot be seen from here is given up
 
 NOTEBOOK = ("notebook_id", "key", "label", "kind", "path", "created", "seen")
 CONVERSATION = (
@@ -31,7 +36,7 @@ CHANGE = ("change_id", "conversation_id", "number", "kind", "added", "removed", 
 
 
 def _upsert(table: str, names: Sequence[str], also: str = "", where: str = "") -> str:
-    """Insert a row, or change the one with its id, which is the first of ``names``."""
+    """SQL that inserts a row or updates the one with its id, which is the first of ``names``."""
     changes = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
     marks = ", ".join("?" * len(names))
     return (
@@ -42,17 +47,17 @@ def _upsert(table: str, names: Sequence[str], also: str = "", where: str = "") -
 
 SAVE_NOTEBOOK = _upsert("notebooks", NOTEBOOK, where=" WHERE excluded.seen >= notebooks.seen")
 SAVE_CONVERSATION = _upsert("conversations", CONVERSATION, where=" WHERE excluded.changed >= conversations.changed")
-# A turn whose words change leaves the index, in which the triggers find it by what it held until now.
+# A turn whose text changes leaves the index; the triggers remove the old text.
 SAVE_TURN = _upsert("turns", TURN, also=", indexed = indexed AND prompt IS excluded.prompt AND text IS excluded.text")
 SAVE_CHANGE = _upsert("changes", CHANGE)
 GROW_TURN = "UPDATE turns SET text = ?, grown = ?, indexed = 0 WHERE turn_id = ?"
 
 
-def statement(record: Record | Growth) -> tuple[str, tuple[Any, ...]]:
-    """What adds ``record``, or changes the row with its id."""
-    if isinstance(record, Growth):
+def statement(record: Record | PartialText) -> tuple[str, tuple[Any, ...]]:
+    """The SQL and its values that insert ``record`` or update the row with its id."""
+    if isinstance(record, PartialText):
         return GROW_TURN, (record.text, time.time(), record.turn_id)
-    if isinstance(record, Rekey):
+    if isinstance(record, KeyChange):
         return "UPDATE notebooks SET key = ? WHERE key = ?", (record.new, record.old)
     if isinstance(record, Turn):
         return SAVE_TURN, _turn_values(record)
@@ -65,13 +70,13 @@ def statement(record: Record | Growth) -> tuple[str, tuple[Any, ...]]:
     return SAVE_CHANGE, tuple(values.values())
 
 
-def loaded(value: Any) -> Any:
-    """A value of a row as it was saved."""
+def from_sqlite(value: Any) -> Any:
+    """The value that was saved: text that is not valid Unicode is stored as bytes."""
     return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
 
 
-def storable(value: Any) -> Any:
-    """``value`` in a form that SQLite takes: text that is no valid Unicode as its bytes."""
+def to_sqlite(value: Any) -> Any:
+    """``value`` as SQLite accepts it: text that is not valid Unicode becomes bytes."""
     if isinstance(value, str):
         with suppress(UnicodeEncodeError):
             value.encode()
@@ -112,12 +117,10 @@ def _turn_values(turn: Turn) -> tuple[Any, ...]:
 
 
 def turn_of(row: dict[str, Any]) -> Turn:
-    """The turn of a row. One that streams, in a kernel that is gone, was cancelled when it last grew."""
+    """The turn of a row; a turn that its kernel abandoned is cancelled, see ``dead_kernels``."""
     grown = row.pop("grown")
-    if row["status"] == "streaming":
-        living = lives(row["kernel"])
-        if living is False or (living is None and time.time() - grown > SILENCE):
-            row |= {"status": "cancelled", "ended": grown}
+    if row["status"] == "streaming" and is_abandoned(row["kernel"], grown):
+        row |= {"status": "cancelled", "ended": grown}
     row["usage"] = Usage(**{name: row.pop(name) for name in USAGE})
     row["parameters"] = _mapping(row["parameters"])
     row["notices"], row["images"] = _list(row["notices"]), _list(row["images"])
@@ -126,7 +129,7 @@ def turn_of(row: dict[str, Any]) -> Turn:
 
 
 def conversation_of(row: Mapping[str, Any]) -> ConversationRecord:
-    """The conversation of a row, which may have more in it."""
+    """The conversation of a row; other columns are ignored."""
     values = {name: row[name] for name in CONVERSATION}
     return ConversationRecord(**values | {"parameters": json.loads(row["parameters"]), "removed": bool(row["removed"])})
 

@@ -11,25 +11,25 @@ import re
 import time
 import unicodedata
 
-PIECE = 2000  # characters that are worked on before other threads get their turn
-WORDS = 32  # more of them make no search better
-PREFIX = 3  # characters from which on the last word may be the beginning of a longer one
-BEFORE, AROUND = 40, 160  # characters of a snippet before the word, and in all
+CHARS_PER_STEP = 2000  # characters that are worked on before other threads get their turn
+MAX_WORDS = 32  # more of them make no search better
+MIN_PREFIX = 3  # characters from which on the last word may be the beginning of a longer one
+SNIPPET_BEFORE, SNIPPET_LENGTH = 40, 160  # characters of a snippet before the word, and in all
 
 _UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3040-\u318f\u31f0-\u9fff\ua000-\ua48f"
                        "\uac00-\ud7af\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff])")  # fmt: skip
 _WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*")  # an accent may be a character of its own, after its letter
 
 
-def spaced(text: str | bytes | None) -> str:
+def index_text(text: str | bytes | None) -> str:
     """``text`` as it goes into the index, with spaces around each character that is a word of its own."""
     if isinstance(text, bytes):  # it is no valid Unicode, see ``History``
         text = text.decode("utf-8", "replace")
     if not text or text.isascii():
         return (text or "").replace("\0", " ")
     pieces = []
-    for start in range(0, len(text), PIECE):
-        pieces.append(_UNSPACED.sub(r" \1 ", text[start : start + PIECE]))
+    for start in range(0, len(text), CHARS_PER_STEP):
+        pieces.append(_UNSPACED.sub(r" \1 ", text[start : start + CHARS_PER_STEP]))
         if start:
             time.sleep(0)  # an expression holds up every other thread while it works
     return "".join(pieces).replace("\0", " ")
@@ -37,18 +37,18 @@ def spaced(text: str | bytes | None) -> str:
 
 def words_of(asked: str) -> list[str]:
     """The words in what a person typed into a search; everything else in it is left out."""
-    return list(dict.fromkeys(_WORD.findall(asked)))[:WORDS]
+    return list(dict.fromkeys(_WORD.findall(asked)))[:MAX_WORDS]
 
 
-def expression(words: list[str], *, prefix: bool) -> str:
+def match_expression(words: list[str], *, prefix: bool) -> str:
     """What the index is asked for: all of ``words``, the last of them also as the beginning of a longer word."""
-    phrases = [f'"{" ".join(spaced(word).split())}"' for word in words]
+    phrases = [f'"{" ".join(index_text(word).split())}"' for word in words]
     return " ".join(phrases) + ("*" if prefix else "")
 
 
-def may_begin_a_word(words: list[str]) -> bool:
+def can_be_prefix(words: list[str]) -> bool:
     """Is the last one long enough to be looked for as a beginning?"""
-    return bool(words) and (len(words[-1]) >= PREFIX or not words[-1].isascii())
+    return bool(words) and (len(words[-1]) >= MIN_PREFIX or not words[-1].isascii())
 
 
 def snippet(texts: tuple[str, ...], words: list[str]) -> str:
@@ -80,7 +80,7 @@ def _plain(text: str) -> str:
 
 
 def _line(text: str, place: int) -> str:
-    start = max(0, place - BEFORE)
-    end = start + AROUND
+    start = max(0, place - SNIPPET_BEFORE)
+    end = start + SNIPPET_LENGTH
     line = " ".join(text[start:end].split())
     return f"{'…' if start else ''}{line}{'…' if end < len(text) else ''}"

@@ -438,7 +438,10 @@ def test_turns_that_cannot_be_written_before_the_program_ends_are_counted_in_a_w
     assert "FlowGptWarning: 3 turns could not be saved before the program ended" in err
     assert str(path) in err
     begun = processes.run(command("saver = begin(sys.argv[1]); saver.flush(); assert saver.close()", path))
-    assert begun.stderr == "3 turns of an earlier program, which a lock had kept out of the history, are in it now.\n"
+    assert (
+        begun.stderr
+        == "3 turns of an earlier program were added to the history, which was locked when that program ended.\n"
+    )
     assert sorted(stored(path)) == ["turn-0", "turn-1", "turn-2"]
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.errors import HistoryNewerError, HistoryRecordError
 from flowgpt_magic.history.database import INDEX_AT_ONCE, History
+from flowgpt_magic.history.dead_kernels import PRESUMED_DEAD_AFTER
 from flowgpt_magic.history.migrations import NEWEST
 from flowgpt_magic.history.processes import this_kernel
-from flowgpt_magic.history.records import ConversationRecord, Growth, NotebookRecord
-from flowgpt_magic.history.rows import SILENCE
+from flowgpt_magic.history.records import ConversationRecord, NotebookRecord, PartialText
 from flowgpt_magic.messages import Turn, Usage
 from tests import processes
 from tests.records import change_record, conversation_record, notebook_record, turn_record
@@ -432,10 +432,10 @@ class TestConversations:
         for turn_id in ("abc1", "abd2", "abd3", "b"):
             history.save(ended(conversation, turn_id=turn_id))
 
-        assert [turn.turn_id for turn in history.turns_whose_id_begins("abc")] == ["abc1"]
-        assert [turn.turn_id for turn in history.turns_whose_id_begins("abd2")] == ["abd2"]
-        assert len(history.turns_whose_id_begins("ab")) == 2
-        assert history.turns_whose_id_begins("x") == ()
+        assert [turn.turn_id for turn in history.turns_by_prefix("abc")] == ["abc1"]
+        assert [turn.turn_id for turn in history.turns_by_prefix("abd2")] == ["abd2"]
+        assert len(history.turns_by_prefix("ab")) == 2
+        assert history.turns_by_prefix("x") == ()
 
 
 class TestReplay:
@@ -760,10 +760,10 @@ class TestIndex:
             if happens == "index":
                 history.index_ended_turns()
             elif happens == "silence":
-                long_ago = time.time() - SILENCE - 1
+                long_ago = time.time() - PRESUMED_DEAD_AFTER - 1
                 history._run("UPDATE turns SET grown = ? WHERE turn_id = ?", (long_ago, turn.turn_id))
             elif happens == "grow":
-                history.save(Growth(turn.turn_id, text))
+                history.save(PartialText(turn.turn_id, text))
             else:
                 status = "streaming" if happens == "save" else "complete"
                 history.save(replace(turn, text=text, status=status))
@@ -807,7 +807,7 @@ class TestIndex:
         history.save(turn_record(conversation, text="blue", kernel="1 2 elsewhere"))
         assert history.search("blue") == ()
 
-        history._run("UPDATE turns SET grown = ?", (time.time() - SILENCE - 1,))
+        history._run("UPDATE turns SET grown = ?", (time.time() - PRESUMED_DEAD_AFTER - 1,))
 
         assert texts(history.search("blue")) == ["blue"]
 

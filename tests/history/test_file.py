@@ -24,7 +24,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.history import file as history_file
 from flowgpt_magic.history.database import History
-from flowgpt_magic.history.file import CACHE, CODES, MEMORY, MOVE_LIMIT, code_of, is_damaged, move_aside, open_file
+from flowgpt_magic.history.file import CACHE_KIB, CODES, MEMORY, MOVE_LIMIT, code_of, is_damaged, move_aside, open_file
 from flowgpt_magic.history.migrations import NEWEST
 from tests import processes
 from tests.records import conversation_record, notebook_record, turn_record
@@ -639,7 +639,7 @@ class TestErrorsByName:
     def test_an_error_that_nobody_knows_is_told_in_sqlites_words(self):
         words = r"the history here cannot be used \(no such thing\): look at its disk"
 
-        with pytest.raises(HistoryFileError, match=words), history_file.named_errors("here"):
+        with pytest.raises(HistoryFileError, match=words), history_file.translate_errors("here"):
             raise sqlite3.OperationalError("no such thing")
 
     @pytest.mark.parametrize("value", [2**64, {}, object()])
@@ -708,5 +708,5 @@ PROVOKED = {
 def test_what_a_connection_keeps_in_memory_does_not_grow_with_the_file(tmp_path):
     history = History(tmp_path / "history.sqlite3")
 
-    assert history._run("PRAGMA cache_size").fetchone() == (-CACHE,)  # in KiB, where it is negative
+    assert history._run("PRAGMA cache_size").fetchone() == (-CACHE_KIB,)  # in KiB, where it is negative
     history.close()

@@ -26,8 +26,8 @@ Open = Callable[..., Conversation]
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Opens the conversation of a notebook, of which three turns stay in memory."""
-    monkeypatch.setattr(kept, "WINDOW", 3)
-    monkeypatch.setattr(timeline, "CHANGES", 5)
+    monkeypatch.setattr(kept, "TURNS_IN_MEMORY", 3)
+    monkeypatch.setattr(timeline, "CHANGES_IN_MEMORY", 5)
     histories: list[NotebookHistory] = []
 
     def open_conversation(location: str = "", kind: str = "jupyter", tokens: int = 1) -> Conversation:
@@ -92,7 +92,7 @@ def test_what_is_kept_in_memory_and_done_for_a_turn_does_not_grow_with_the_conve
 
     assert memory < 24
     assert in_memory(conversation) < 24
-    assert len(conversation._state.runs) <= kept.RUNS
+    assert len(conversation._state.runs) <= kept.CELLS_REMEMBERED
     assert calls(lambda: conversation.ask("long", cell=Cell("long", ""))) <= work * 1.1
     assert repr(conversation) == "<Conversation 'main', 120 turns>"
 
@@ -307,7 +307,7 @@ def test_where_the_file_cannot_be_read_it_says_so_and_new_prompts_are_asked(open
     def unreadable(*_question: Any) -> None:
         raise HistoryFileError("the disk is gone")
 
-    monkeypatch.setattr(conversation._notebook_history._saver, "read", unreadable)
+    monkeypatch.setattr(conversation._notebook_history._writer, "read", unreadable)
 
     with pytest.raises(HistoryFileError, match="the disk is gone"):
         conversation.turns  # noqa: B018

@@ -14,7 +14,7 @@ from flowgpt_magic.errors import HistoryError, HistoryFileError, HistoryNewerErr
 from flowgpt_magic.history import migrations
 from flowgpt_magic.history.current import current_history
 from flowgpt_magic.history.database import History
-from flowgpt_magic.history.merge import Merged, merge
+from flowgpt_magic.history.merge import MergeResult, merge
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.magics.commands.files import import_file
 from flowgpt_magic.magics.state import ShellState
@@ -46,7 +46,7 @@ def test_the_turns_and_changes_of_a_file_are_added(tmp_path):
     turns = history_with(tmp_path / "other.sqlite3", "one", "two", "three")
     mine = kernel(tmp_path)
 
-    assert merge(mine, tmp_path / "other.sqlite3") == Merged(files=1, added=3, known=0)
+    assert merge(mine, tmp_path / "other.sqlite3") == MergeResult(files=1, added=3, known=0)
     assert saved(mine) == {turn.turn_id: turn for turn in turns}
     changes = mine.read(lambda history: history.changes(turns[0].conversation_id), ())
     assert [change.added for change in changes] == [(turns[0].turn_id,)]
@@ -60,7 +60,7 @@ def test_a_second_merge_adds_only_what_is_new(tmp_path):
     with closing(History(path)) as history:
         history.save(replace(turn, turn_id="another", place=2))
 
-    assert merge(mine, path) == Merged(files=1, added=1, known=1)
+    assert merge(mine, path) == MergeResult(files=1, added=1, known=1)
     assert set(saved(mine)) == {turn.turn_id, "another"}
     end(mine)
 
@@ -113,7 +113,7 @@ def test_a_file_of_an_older_version_is_merged(tmp_path):
             "0, 0, 0, 'key', '', '', '', '{}', '[]', '', '', 'an old prompt', 'an old reply')"
         )
 
-    assert merge(mine, path) == Merged(files=1, added=1, known=0)
+    assert merge(mine, path) == MergeResult(files=1, added=1, known=0)
     assert saved(mine)["t"].prompt == "an old prompt"
     end(mine)
 
@@ -219,6 +219,6 @@ def test_a_history_without_answers_is_merged_as_nothing(tmp_path):
     mine, path = kernel(tmp_path), tmp_path / "empty.sqlite3"
     path.touch()
 
-    assert merge(mine, path) == Merged(files=1, added=0, known=0)
+    assert merge(mine, path) == MergeResult(files=1, added=0, known=0)
     batch_of(["one"], notebook_history=mine).read()
     end(mine)

@@ -16,7 +16,7 @@ from flowgpt_magic.history import migrations
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.file import register
 from flowgpt_magic.history.migrations import (
-    APPLICATION,
+    APPLICATION_ID,
     MIGRATIONS,
     NEWEST,
     check_owner,
@@ -71,7 +71,7 @@ def test_an_empty_file_becomes_the_newest(database):
     migrate(database, "here")
 
     assert version_of(database) == NEWEST
-    assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
+    assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -142,7 +142,7 @@ def test_too_few_cells_are_no_proof_but_a_hint(kernel, tmp_path):
 
     assert prompts(second) == []
     assert second.take_notices() == [
-        f"this notebook has cells of a.ipynb, which is gone: %flowgpt adopt {path} takes over its history"
+        f"this notebook has cells of a.ipynb, which no longer exists: %flowgpt adopt {path} takes over its history"
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_copy_starts_from_the_originals_turns_and_does_not_change_them(kernel,
 
     assert prompts(copy) == ["other one"]
     (turn,) = Conversation(notebook_history=copy).turns
-    assert turn.notices == ("this notebook is a copy of a.ipynb: it starts from a copy of its history",)
+    assert turn.notices == ("this notebook is a copy of a.ipynb: it starts with a copy of its history",)
     end(first)
     assert prompts(kernel(tmp_path / "a.ipynb")) == ["one"]
 
@@ -180,7 +180,10 @@ class TestAnotherNotebookOfTheSameName:
         second = kernel(save(tmp_path / "Untitled.ipynb", *new_ids(1), at=2e9))
 
         assert prompts(second) == []
-        assert "another notebook was Untitled.ipynb before: this one begins anew" in second.take_notices()[0]
+        assert (
+            "Untitled.ipynb was another notebook before: this one starts with an empty history"
+            in second.take_notices()[0]
+        )
 
     def test_the_first_one_goes_on_in_its_kernel_and_is_found_by_its_next(self, kernel, tmp_path, renamed):
         first, cells = renamed
@@ -376,7 +379,9 @@ class TestFolders:
         second = kernel(place)
 
         assert prompts(second) == ["one"]
-        assert second.take_notices() == ["main goes on with 1 turn of terminal in /work; %flowgpt clear begins anew"]
+        assert second.take_notices() == [
+            "main continues with 1 turn from terminal in /work; %flowgpt clear starts afresh"
+        ]
 
 
 def test_of_two_conversations_begun_at_once_the_later_one_gets_another_name(kernel, tmp_path):
@@ -389,7 +394,7 @@ def test_of_two_conversations_begun_at_once_the_later_one_gets_another_name(kern
     third = kernel(tmp_path / "a.ipynb")
 
     assert (prompts(third), prompts(third, "main (2)")) == (["one"], ["other"])
-    assert third.take_notices() == ["another conversation was called main too: it is called main (2) now"]
+    assert third.take_notices() == ["another conversation was also called main: it is now called main (2)"]
 
 
 class TestTurnsByTheirId:
@@ -570,7 +575,7 @@ def test_no_turn_comes_before_its_notebook_however_threads_change(kernel, tmp_pa
             other.join(0.2)  # it has to wait; without a lock it would be through by then
         handed_over.append(type(record).__name__)
 
-    monkeypatch.setattr(here._saver, "save", slow_save)
+    monkeypatch.setattr(here._writer, "save", slow_save)
     here.save(kept)
     other.join()
 

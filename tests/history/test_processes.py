@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic.history import processes as kernels
-from flowgpt_magic.history.processes import lives, this_kernel
+from flowgpt_magic.history.processes import is_alive, this_kernel
 from tests import processes
 
 LINUX = sys.platform == "linux"
@@ -29,16 +29,16 @@ def other() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_this_process_lives():
-    assert lives(this_kernel()) is True
+    assert is_alive(this_kernel()) is True
 
 
 def test_another_process_lives_until_it_ends(other):
     name = other.stdout.readline().strip()
 
     assert name != this_kernel()
-    assert lives(name) is True
+    assert is_alive(name) is True
     other.communicate("\n", timeout=60)
-    assert lives(name) is False
+    assert is_alive(name) is False
 
 
 @pytest.mark.skipif(not LINUX, reason="a dead child that nobody asked for is a matter of Unix")
@@ -48,7 +48,7 @@ def test_a_process_that_was_killed_is_dead_before_its_parent_asks_for_it(other):
     other.kill()
     os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
 
-    assert lives(name) is False
+    assert is_alive(name) is False
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -71,27 +71,27 @@ def test_a_forked_process_has_a_name_of_its_own():
 def test_a_number_that_was_given_again_is_another_process():
     pid, start, place = this_kernel().split(" ", 2)
 
-    assert lives(f"{pid} {int(start) - 1} {place}") is False
+    assert is_alive(f"{pid} {int(start) - 1} {place}") is False
 
 
 def test_a_process_of_another_machine_or_container_cannot_be_told():
     pid, start, _place = this_kernel().split(" ", 2)
 
-    assert lives(f"{pid} {start} elsewhere") is None
+    assert is_alive(f"{pid} {start} elsewhere") is None
 
 
 def test_without_its_start_a_number_that_runs_says_nothing_and_one_that_does_not_is_dead(other):
     pid, _start, place = other.stdout.readline().strip().split(" ", 2)
 
-    assert lives(f"{pid} ? {place}") is None
+    assert is_alive(f"{pid} ? {place}") is None
     other.communicate("\n", timeout=60)
-    assert lives(f"{pid} ? {place}") is False
+    assert is_alive(f"{pid} ? {place}") is False
 
 
 @settings(deadline=None)
 @given(st.text() | st.lists(st.text(max_size=3), max_size=4).map(" ".join))
 def test_whatever_stands_there_it_is_only_not_known(name):
-    assert lives(name) is None
+    assert is_alive(name) is None
 
 
 @settings(deadline=None)
@@ -99,7 +99,7 @@ def test_whatever_stands_there_it_is_only_not_known(name):
 def test_a_number_that_no_process_can_have_is_not_a_living_one(pid, start):
     place = this_kernel().split(" ", 2)[2]
 
-    assert not lives(f"{pid} {start.replace(' ', '')} {place}")
+    assert not is_alive(f"{pid} {start.replace(' ', '')} {place}")
 
 
 class TestElsewhere:
@@ -109,14 +109,14 @@ class TestElsewhere:
     def no_proc(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         monkeypatch.setattr(kernels, "PROC", tmp_path / "none")
         monkeypatch.setattr(kernels, "sys", SimpleNamespace(platform="darwin"))
-        kernels._named.cache_clear()
+        kernels._kernel_name.cache_clear()
         yield
-        kernels._named.cache_clear()
+        kernels._kernel_name.cache_clear()
 
     def test_this_process_lives_and_its_place_is_the_host(self):
         pid, start, place = this_kernel().split(" ", 2)
 
-        assert lives(this_kernel()) is True
+        assert is_alive(this_kernel()) is True
         assert (pid, "/" in place) == (str(os.getpid()), False)
         assert start.isdecimal()
 
@@ -124,9 +124,9 @@ class TestElsewhere:
         other.stdout.readline()
         start, place = kernels._start(other.pid), this_kernel().split(" ", 2)[2]
 
-        assert lives(f"{other.pid} {start} {place}") is True
+        assert is_alive(f"{other.pid} {start} {place}") is True
         other.communicate("\n", timeout=60)
-        assert lives(f"{other.pid} {start} {place}") is False
+        assert is_alive(f"{other.pid} {start} {place}") is False
 
     @pytest.mark.skipif(not LINUX, reason="a dead child that nobody asked for is a matter of Unix")
     def test_a_process_that_was_killed_is_dead_before_its_parent_asks_for_it(self, other):
@@ -141,4 +141,4 @@ class TestElsewhere:
         monkeypatch.setitem(sys.modules, "psutil", None)
 
         assert this_kernel().split(" ")[1] == "?"
-        assert lives(this_kernel()) is None
+        assert is_alive(this_kernel()) is None

@@ -168,7 +168,7 @@ def test_a_program_that_ends_while_another_one_locks_the_history_loses_nothing(p
             _out, err = process.communicate("go on\n", timeout=LIMIT)
     assert list(texts(path).values()) == ["before the lock"]
     (name,) = beside(path)
-    assert f"what was said is in {path.parent / name}, and joins the history when that is next used" in " ".join(
+    assert f"the turns are in {path.parent / name} and will be added when the history is next used" in " ".join(
         err.split()
     )
 
@@ -178,5 +178,7 @@ def test_a_program_that_ends_while_another_one_locks_the_history_loses_nothing(p
     assert saver.close(LIMIT)
 
     assert sorted(found) == sorted(["before the lock", *(f"prompt {n}" for n in range(3))] * 2)
-    assert told == ["7 turns of an earlier program, which a lock had kept out of the history, are in it now."]
+    assert told == [
+        "7 turns of an earlier program were added to the history, which was locked when that program ended."
+    ]
     assert beside(path) == []

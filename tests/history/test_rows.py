@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic.history import rows as history_rows
+from flowgpt_magic.history.dead_kernels import PRESUMED_DEAD_AFTER
 from flowgpt_magic.history.processes import this_kernel
-from flowgpt_magic.history.records import ChangeRecord, ConversationRecord, Growth, NotebookRecord
-from flowgpt_magic.history.rows import SILENCE, TURN, loaded, statement, storable, turn_of
+from flowgpt_magic.history.records import ChangeRecord, ConversationRecord, NotebookRecord, PartialText
+from flowgpt_magic.history.rows import TURN, from_sqlite, statement, to_sqlite, turn_of
 from flowgpt_magic.messages import Turn, Usage
 from tests.records import change_record, conversation_record, notebook_record, turn_record
 
@@ -30,17 +31,17 @@ def row_of(turn: Turn) -> dict[str, object]:
 @settings(deadline=None)
 @given(ANY_TEXT)
 def test_any_text_can_be_stored_and_comes_back(text):
-    stored = storable(text)
+    stored = to_sqlite(text)
 
-    assert loaded(stored) == text
+    assert from_sqlite(stored) == text
     assert isinstance(stored, bytes) or stored.encode() is not None  # which fails where SQLite would
 
 
 @settings(deadline=None)
 @given(st.none() | st.integers() | st.floats(allow_nan=False) | st.booleans())
 def test_other_values_are_stored_as_they_are(value):
-    assert storable(value) is value
-    assert loaded(value) is value
+    assert to_sqlite(value) is value
+    assert from_sqlite(value) is value
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,8 @@ def test_every_field_of_a_record_has_its_column(names, record, elsewhere):
 
 
 @pytest.mark.parametrize(
-    "record", [NOTEBOOK, CONVERSATION, turn_record(CONVERSATION), change_record(CONVERSATION), Growth("id", "text")]
+    "record",
+    [NOTEBOOK, CONVERSATION, turn_record(CONVERSATION), change_record(CONVERSATION), PartialText("id", "text")],
 )
 def test_a_statement_has_a_value_for_each_of_its_marks(record):
     sql, values = statement(record)
@@ -118,7 +120,7 @@ class TestATurnThatStreams:
 
     def test_of_another_machine_is_given_up_after_an_hour_of_silence(self):
         turn = turn_record(CONVERSATION, text="so far", kernel=ELSEWHERE)
-        grown = time.time() - SILENCE - 1
+        grown = time.time() - PRESUMED_DEAD_AFTER - 1
 
         assert turn_of(row_of(turn) | {"grown": grown}) == replace(turn, status="cancelled", ended=grown)
 

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic.history import search
-from flowgpt_magic.history.search import expression, may_begin_a_word, snippet, spaced, words_of
+from flowgpt_magic.history.search import can_be_prefix, index_text, match_expression, snippet, words_of
 
 TEXT = st.text(st.characters() | st.sampled_from("日本語かな한국어ไทย éÉßİ\n\t\0_*\"'"), max_size=60)
 
@@ -26,31 +26,31 @@ class TestSpaced:
         ],
     )
     def test_characters_that_are_words_stand_alone_and_other_words_stay_whole(self, text, words):
-        assert spaced(text).split() == words
+        assert index_text(text).split() == words
 
     @settings(deadline=None)
     @given(TEXT)
     @example("a\0b")
     @example("é\0日")
     def test_nothing_is_lost_but_nul_which_ends_a_text_for_sqlite(self, text):
-        assert "\0" not in spaced(text)
-        assert spaced(text).replace(" ", "") == text.replace("\0", " ").replace(" ", "")
+        assert "\0" not in index_text(text)
+        assert index_text(text).replace(" ", "") == text.replace("\0", " ").replace(" ", "")
 
     @settings(deadline=None)
     @given(TEXT, st.integers(0, 60))
     def test_it_does_not_matter_where_a_long_text_is_worked_on_in_pieces(self, text, before_cut):
-        filler = "字" + "a" * (search.PIECE - 1 - before_cut)
+        filler = "字" + "a" * (search.CHARS_PER_STEP - 1 - before_cut)
 
-        assert spaced(filler + text) == spaced(filler) + spaced(text)
+        assert index_text(filler + text) == index_text(filler) + index_text(text)
 
     @settings(deadline=None)
     @given(st.binary(max_size=40))
     def test_text_that_is_no_unicode_is_still_words(self, raw):
-        assert spaced(raw) == spaced(raw.decode("utf-8", "replace"))
+        assert index_text(raw) == index_text(raw.decode("utf-8", "replace"))
 
     @pytest.mark.parametrize("nothing", [None, "", b""])
     def test_nothing_is_no_words(self, nothing):
-        assert spaced(nothing) == ""
+        assert index_text(nothing) == ""
 
 
 class TestWhatAPersonTypes:
@@ -77,17 +77,17 @@ class TestWhatAPersonTypes:
     def test_no_word_can_leave_the_quotes_it_is_put_in(self, typed):
         words = words_of(typed)
 
-        assert expression(words, prefix=False).count('"') == 2 * len(words)
+        assert match_expression(words, prefix=False).count('"') == 2 * len(words)
 
     def test_a_word_of_characters_is_a_phrase_and_the_last_one_may_go_on(self):
-        assert expression(["日本", "lang"], prefix=False) == '"日 本" "lang"'
-        assert expression(["日本", "lang"], prefix=True) == '"日 本" "lang"*'
+        assert match_expression(["日本", "lang"], prefix=False) == '"日 本" "lang"'
+        assert match_expression(["日本", "lang"], prefix=True) == '"日 本" "lang"*'
 
     @pytest.mark.parametrize(
         ("words", "may"), [([], False), (["ab"], False), (["a", "abc"], True), (["abc", "a"], False), (["日"], True)]
     )
     def test_a_beginning_has_three_letters_or_is_not_latin(self, words, may):
-        assert may_begin_a_word(words) is may
+        assert can_be_prefix(words) is may
 
 
 class TestSnippet:
@@ -112,8 +112,8 @@ class TestSnippet:
         place = (filler + text).rindex(begins)
         assert line.startswith("…")
         assert line.endswith("…")
-        assert (filler + text)[place - search.BEFORE : place + len(begins)].lstrip() in line
-        assert line[1:].index(begins) <= search.BEFORE
+        assert (filler + text)[place - search.SNIPPET_BEFORE : place + len(begins)].lstrip() in line
+        assert line[1:].index(begins) <= search.SNIPPET_BEFORE
 
     def test_the_first_text_that_has_a_word_is_shown(self):
         assert snippet(("a prompt", "the reply says blue"), ["red", "blue"]) == "the reply says blue"
@@ -133,6 +133,6 @@ class TestSnippet:
 
         line = snippet(texts, words)
 
-        assert len(line) <= search.AROUND + 2
+        assert len(line) <= search.SNIPPET_LENGTH + 2
         assert line == " ".join(line.split())
         assert any(line.strip("…").strip() in " ".join(text.split()) for text in texts) or "…" in "".join(texts)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic.history.database import PERIODS_AT_ONCE, History
-from flowgpt_magic.history.records import ConversationRecord, Rekey
+from flowgpt_magic.history.records import ConversationRecord, KeyChange
 from flowgpt_magic.history.usage import PERIOD
 from flowgpt_magic.messages import Usage
 from tests.records import conversation_record, notebook_record, turn_record
@@ -91,7 +91,7 @@ def change(history: History, homes: list[ConversationRecord], step: str, number:
         for turn in history.turns(home.conversation_id):
             history.save(replace(turn, turn_id=uuid4().hex, conversation_id=homes[-1].conversation_id))
     elif step == "adopt":
-        history.save(Rekey(KEYS[number % len(KEYS)], values))
+        history.save(KeyChange(KEYS[number % len(KEYS)], values))
     elif step == "remove":
         history.save(replace(home, removed=True, changed=home.changed + number))
     else:

@@ -21,7 +21,7 @@ from flowgpt_magic.errors import FlowGptWarning, HistoryDamagedError
 from flowgpt_magic.history.background_writer import BackgroundWriter
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.migrations import NEWEST
-from flowgpt_magic.history.writer_thread import RECOVERIES, REMEMBERED
+from flowgpt_magic.history.writer_thread import MAX_RECOVERIES, RECOVERY_COUNT
 from flowgpt_magic.messages import Turn
 from tests import processes
 from tests.records import change_record, conversation_record, notebook_record, turn_record
@@ -156,7 +156,7 @@ def test_of_a_file_that_stays_locked_the_person_is_told_once_and_afterwards_all_
     assert saver.flush(LIMIT)
     assert len(stored(path)) == 200
     (line,) = told.lines
-    assert line.startswith(f"The history {path} is locked by another process. New turns are kept in memory")
+    assert line.startswith(f"The history {path} is locked by another process. New turns stay in memory")
 
 
 def test_of_a_file_that_is_locked_again_the_person_is_not_told_again(make, path, told):
@@ -278,7 +278,7 @@ def test_a_damaged_file_is_kept_under_a_name_that_is_told_and_the_conversation_g
 
     (aside,) = kept_aside(path)
     assert aside.read_bytes() == damaged
-    assert told.lines == [f"The history {path} is damaged: it is kept as {aside.name}, and a new one begins."]
+    assert told.lines == [f"The history {path} is damaged: it was renamed to {aside.name}, and a new one was started."]
     assert stored(path) == {"new": "text"}
 
 
@@ -301,7 +301,7 @@ def test_of_a_file_that_is_damaged_while_it_is_open_the_new_one_holds_what_this_
     assert [change.change_id for change in found[1]] == ["change"]
     assert saver.close(LIMIT)
     (aside,) = kept_aside(path)
-    assert told.lines == [f"The history {path} is damaged: it is kept as {aside.name}, and a new one begins."]
+    assert told.lines == [f"The history {path} is damaged: it was renamed to {aside.name}, and a new one was started."]
     assert stored(path) == found[0]
 
 
@@ -322,7 +322,7 @@ def test_of_several_kernels_that_find_the_damage_at_once_none_moves_the_new_file
     assert [err for _out, err in results] == [""] * 6
     assert [out.splitlines()[0] for out, _err in results] == ["True"] * 6
     told = [line for out, _err in results for line in out.splitlines()[1:]]
-    assert told == [f"The history {path} is damaged: it is kept as {aside.name}, and a new one begins."]
+    assert told == [f"The history {path} is damaged: it was renamed to {aside.name}, and a new one was started."]
     assert set(stored(path)) == {f"{one}-{number}" for one in range(6) for number in range(50)}
 
 
@@ -339,7 +339,7 @@ def test_while_another_kernel_looks_through_a_large_damaged_file_this_one_waits_
 
     assert saver.flush(LIMIT)
     assert set(stored(path)) == {"one"}
-    assert "a new one begins" in told.lines[0]
+    assert "a new one was started" in told.lines[0]
 
 
 def test_a_search_that_finds_damage_is_answered(make, path):
@@ -366,9 +366,9 @@ def test_damage_that_stays_is_not_fought_without_end(make, path, told):
         return turns(history)
 
     assert saver.read(ask, LIMIT) == {"one": "text"}
-    assert len(asked) <= RECOVERIES + 2
+    assert len(asked) <= MAX_RECOVERIES + 2
     (line,) = told.lines
-    assert line.endswith("is damaged. Until this kernel is restarted, turns are kept in its memory only.")
+    assert line.endswith("is damaged. Until this kernel is restarted, its turns are only in memory.")
     assert stored(path) == {"one": "text"}
 
 
@@ -422,7 +422,7 @@ def test_what_cannot_be_used_stays_as_it_is_and_the_conversation_goes_on_in_memo
     assert set(saver.read(turns)) == {"one", "two", "three"}
     (line,) = told.lines
     assert reason in line
-    assert line.endswith(". Until this kernel is restarted, turns are kept in its memory only.")
+    assert line.endswith(". Until this kernel is restarted, its turns are only in memory.")
     assert saver.close(LIMIT)
     assert contents(tmp_path) == before
 
@@ -463,7 +463,7 @@ def test_a_file_that_can_only_be_read_is_read_and_the_conversation_goes_on_in_me
         assert lines == [
             "['new', 'old-0', 'old-1', 'old-2']",
             f"The history {path} is read-only: make it writable, or set another path. "
-            "Until this kernel is restarted, turns are kept in its memory only.",
+            "Until this kernel is restarted, its turns are only in memory.",
         ]
         assert contents(folder) == before
     finally:
@@ -491,7 +491,7 @@ def test_where_the_disk_takes_no_more_the_conversation_goes_on_in_memory_with_al
 
     (line,) = lines
     assert line.startswith(f"The history {path} cannot be ")
-    assert line.endswith(". Until this kernel is restarted, turns are kept in its memory only.")
+    assert line.endswith(". Until this kernel is restarted, its turns are only in memory.")
     assert found == "303 new-000 old-2"
     assert {"old-0", "old-1", "old-2", "new-000"} <= set(stored(path))
 
@@ -562,13 +562,13 @@ def test_a_file_that_was_moved_away_keeps_what_was_in_it(make, path):
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted on Windows")
 def test_no_more_than_the_newest_turns_are_remembered(make, path):
     saver = make()
-    for number in range(REMEMBERED + 5):
+    for number in range(RECOVERY_COUNT + 5):
         saver.end(complete(str(number)))
     assert saver.flush(LIMIT)
 
     deleted(path)
 
-    assert list(saver.read(turns, LIMIT)) == [str(number) for number in range(5, REMEMBERED + 5)]
+    assert list(saver.read(turns, LIMIT)) == [str(number) for number in range(5, RECOVERY_COUNT + 5)]
 
 
 # Records that cannot be saved

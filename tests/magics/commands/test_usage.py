@@ -34,7 +34,7 @@ def test_other_notebooks_and_earlier_days_are_shown_when_asked_for(state):
     long_ago = turn_record(notebook_history.load("main").record, status="complete", started=now.started - 40 * 86400)
     notebook_history.save_notebook()
     for record in (notebook, conversation, now, notebook_history.load("main").record, long_ago):
-        notebook_history._saver.save(record)
+        notebook_history._writer.save(record)
 
     assert isinstance(show_usage(state, ""), str)
     assert column(show_usage(state, "all"), "model") == ["echo:elsewhere"]

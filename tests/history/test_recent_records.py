@@ -7,17 +7,17 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgpt_magic.history.remembered import TOGETHER, Remembered
+from flowgpt_magic.history.recent_records import RECORDS_PER_PIECE, RecentRecords
 from flowgpt_magic.messages import Turn
 from tests.records import conversation_record, notebook_record, turn_record
 
-MOST = 3 * TOGETHER
+MOST = 3 * RECORDS_PER_PIECE
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 800), st.integers(1, 300)), max_size=12))
 def test_the_newest_records_are_there_as_they_were_added_last(runs):
-    remembered: Remembered[tuple[int, int]] = Remembered(MOST)
+    remembered: RecentRecords[tuple[int, int]] = RecentRecords(MOST)
     added: dict[str, tuple[int, int]] = {}
     for step, (first, count) in enumerate(runs):
         for number in range(first, first + count):
@@ -32,7 +32,7 @@ def test_the_newest_records_are_there_as_they_were_added_last(runs):
 
 
 def test_what_cannot_be_compressed_is_kept_as_it_is():
-    remembered: Remembered[object] = Remembered(MOST)
+    remembered: RecentRecords[object] = RecentRecords(MOST)
     records = [lambda: None for _number in range(MOST)]
     for number, record in enumerate(records):
         remembered.add(str(number), record)
@@ -49,7 +49,7 @@ def test_a_thousand_turns_take_a_fraction_of_their_memory():
 
     def memory(most: int) -> int:
         tracemalloc.start()
-        remembered: Remembered[Turn] = Remembered(most)
+        remembered: RecentRecords[Turn] = RecentRecords(most)
         for number in range(2000):
             remembered.add(str(number), turn(number))
         taken = tracemalloc.get_traced_memory()[0]
