@@ -52,7 +52,7 @@ def matcher(
     if completion is None:
         return {"completions": [], "suppress": False}
     # JupyterLab shows only the first word of a type.
-    items = [Candidate(each.text, each.type.replace(" ", "\N{NO-BREAK SPACE}")) for each in completion.candidates]
+    items = [Candidate(item.text, item.type.replace(" ", "\N{NO-BREAK SPACE}")) for item in completion.candidates]
     return {
         "completions": items or NoCompletions(),
         "matched_fragment": text[completion.start : cursor],
@@ -68,7 +68,7 @@ def _sources(shell: Any, state: ShellState | None, magics: tuple[str, ...]) -> C
 def _all_commands() -> dict[str, str]:
     from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 
-    return {name: cut(each.short, 60) for name, each in SUBCOMMANDS.items()}
+    return {name: cut(subcommand.short, 60) for name, subcommand in SUBCOMMANDS.items()}
 
 
 def _all_conversations(state: ShellState | None) -> Sequence[str]:

@@ -128,8 +128,8 @@ class Chart:
                 length = max(-(-below * TEXT_BAR // max(totals)) - len(bar), 0)
                 bar += shade * length
             lines.append(f"{day}  {totals[place]:>{widest},}  {bar}")
-        shown = "  ".join(f"{shade} {name}" for (name, _amounts), shade in zip(series, SHADES, strict=False))
-        return "\n".join([*lines, shown])
+        legend = "  ".join(f"{shade} {name}" for (name, _amounts), shade in zip(series, SHADES, strict=False))
+        return "\n".join([*lines, legend])
 
 
 def chart(rows: Sequence[UsageRow]) -> Chart | None:

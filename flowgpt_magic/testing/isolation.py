@@ -22,7 +22,7 @@ from flowgpt_magic.messages import notices_to
 
 T = TypeVar("T")
 
-TICK = 0.01  # seconds between two checks that the loop runs
+WATCH_INTERVAL = 0.01  # seconds between two checks that the loop runs
 GRACE = 0.5  # seconds for cancelled tasks and threads to end
 LEAK_THRESHOLD = 3  # so many more threads or files than after the first run are a leak
 
@@ -136,9 +136,9 @@ class _IsolatedRun:
         while True:
             before = time.perf_counter()
             try:
-                await asyncio.sleep(TICK)
+                await asyncio.sleep(WATCH_INTERVAL)
             finally:  # also at the end of the run, when a tick may be overdue
-                self.longest_block = max(self.longest_block, time.perf_counter() - before - TICK)
+                self.longest_block = max(self.longest_block, time.perf_counter() - before - WATCH_INTERVAL)
 
 
 def open_files() -> int:

@@ -124,6 +124,14 @@ async def test_a_page_that_gave_our_address_its_own_name_is_refused(host: str) -
         assert (await status(server, headers={"Host": host}))[0] in (400, 403)
 
 
+async def test_behind_a_token_any_name_of_the_host_is_accepted() -> None:
+    """As behind a reverse proxy on the same machine."""
+    async with running("echo", port=0, token=SECRET) as server:
+        headers = {**request_headers(SECRET), "Host": "teacher.example"}
+        async with posted(server, headers=headers) as response:
+            assert response.status == 200
+
+
 @pytest.mark.parametrize("host", ["localhost:1234", "127.0.0.1", "[::1]:80"])
 async def test_every_name_of_this_machine_is_its_own(host: str) -> None:
     async with running("echo", port=0) as server, posted(server, headers={"Host": host}) as response:

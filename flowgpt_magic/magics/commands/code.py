@@ -82,16 +82,16 @@ class CellCode:
 def _cells(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
     """The cells in the traceback of an error, each once, the outermost first."""
     places = dict(_places(error))
-    found: list[CellCode] = []
+    cells: list[CellCode] = []
     for file, line in places.items():
         if not is_cell(file):
             continue
         cell = _as_typed("".join(linecache.getlines(file)), line, names)
-        if not any(cell.source.strip() in other.source for other in found):  # a magic may run a part of its cell
-            found.append(cell)
-    if any(file in _TIMED for file in places) and not any("%time" in cell.source for cell in found):
-        found[:0] = _timed(error, names)
-    return found
+        if not any(cell.source.strip() in other.source for other in cells):  # a magic may run a part of its cell
+            cells.append(cell)
+    if any(file in _TIMED for file in places) and not any("%time" in cell.source for cell in cells):
+        cells[:0] = _timed(error, names)
+    return cells
 
 
 def _timed(error: BaseException, names: Mapping[str, Any]) -> list[CellCode]:
@@ -187,8 +187,8 @@ def explain(state: ShellState, rest: str) -> Shown:
     def described(budget: int) -> str:
         from flowgpt_magic.prompt.attachments import describe
 
-        shown = value.fget if isinstance(value, property) and value.fget else value
-        text = describe(name, shown, budget, forced=meant)
+        target = value.fget if isinstance(value, property) and value.fget else value
+        text = describe(name, target, budget, forced=meant)
         return text if text.startswith(name) else f"{name}:\n{text}"
 
     return _ask(state, described, EXPLAIN_PROMPT, read)
@@ -232,8 +232,8 @@ def _ask(state: ShellState, show: Callable[[int], str], prompt: str, read: magic
     """Send ``prompt``, the words of the line, and what ``show`` returns for a budget in tokens."""
     from flowgpt_magic.magics.state import Asked
 
-    given = {name: value for name, value in read.options.items() if name != "help"}
-    asked = Asked.read("\n\n".join(filter(None, [prompt, read.prompt])), {**given, "raw": True})
+    options = {name: value for name, value in read.options.items() if name != "help"}
+    asked = Asked.read("\n\n".join(filter(None, [prompt, read.prompt])), {**options, "raw": True})
     return state.ask(replace(asked, below=show))
 
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @subcommand("Open the chat panel, on this conversation or another one: ``panel [NAME]``.")
 def open_panel(state: ShellState, rest: str) -> Shown:
-    name = " ".join(magic_line.words(rest))
-    if name:
-        known(state, name)
     from flowgpt_magic.notebook.ipython import headless
     from flowgpt_magic.panel.output import can_open
 
+    name = " ".join(magic_line.words(rest))
+    if name:
+        known(state, name)
     if not (headless() or can_open(state.notebook_history.place.kind)):
         return "the panel needs a notebook; use %flowgpt WORDS to ask, and %flowgpt history to see the conversation"
     from flowgpt_magic.panel.panel import ChatPanel

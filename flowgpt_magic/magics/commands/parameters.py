@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
 
 PARAM_FLAGS = ("-P", "--param")
-Row = tuple[str, ...]
+SettingRow = tuple[str, ...]
 
 
 def set_line(conversation: Conversation, rest: str) -> list[str]:
@@ -32,47 +32,47 @@ def set_line(conversation: Conversation, rest: str) -> list[str]:
 
 def set_named(conversation: Conversation, name: str, value: str) -> list[str]:
     """Set the parameter ``name`` of this conversation's provider; an empty ``value`` sets nothing."""
-    taken = registry.parameter_names(models.find_model(conversation.settings().model))
-    if name not in taken:
-        more = parameters.BODY in taken
+    names = registry.parameter_names(models.find_model(conversation.settings().model))
+    if name not in names:
+        more = parameters.BODY in names
         advice = f"; %flowgpt set {parameters.BODY} {{…}} adds further fields to the request" if more else ""
-        known = closest(name, [*settings.TABLE, *taken])
-        raise OptionError(f"there is no setting {name}{known} %flowgpt config lists the settings{advice}")
+        hint = closest(name, [*settings.TABLE, *names])
+        raise OptionError(f"there is no setting {name}{hint} %flowgpt config lists the settings{advice}")
     if not value:
         return [name]
     try:
-        given = None if value.lower() == NONE else parameter_syntax.read(f"{name}={magic_line.unquoted(value)}")[1]
+        parsed = None if value.lower() == NONE else parameter_syntax.read(f"{name}={magic_line.unquoted(value)}")[1]
     except ValueError as error:
         raise OptionError(f"%flowgpt set {name}: {error}") from None
-    return _set(conversation, {name: given})
+    return _set(conversation, {name: parsed})
 
 
-def _set(conversation: Conversation, given: Mapping[str, Any]) -> list[str]:
+def _set(conversation: Conversation, values: Mapping[str, Any]) -> list[str]:
     """Set parameters of this conversation and keep the others; None unsets one."""
     from flowgpt_magic.replies.request import check_params
 
-    check_params(models.find_model(conversation.settings().model), given)
-    own = {name: value for name, value in given.items() if name in settings.TABLE}
-    further = {name: value for name, value in given.items() if name not in own}
+    check_params(models.find_model(conversation.settings().model), values)
+    own = {name: value for name, value in values.items() if name in settings.TABLE}
+    params = {name: value for name, value in values.items() if name not in own}
     before = conversation.record.parameters.get("params") or {}
-    kept = {name: value for name, value in {**before, **further}.items() if value is not None}
-    conversation.set(**own, **({"params": kept or None} if further else {}))
-    return list(given)
+    merged = {name: value for name, value in {**before, **params}.items() if value is not None}
+    conversation.set(**own, **({"params": merged or None} if params else {}))
+    return list(values)
 
 
-def rows_of(chosen: settings.Settings, name: str) -> list[Row]:
+def rows_of(chosen: settings.Settings, name: str) -> list[SettingRow]:
     """A row for each entry of a setting that is a table; no rows for other settings and empty tables."""
     rows = {"params": _param_rows, extra_headers.NAME: _header_rows}
     return rows[name](chosen) if name in rows else []
 
 
-def _param_rows(chosen: settings.Settings) -> list[Row]:
+def _param_rows(chosen: settings.Settings) -> list[SettingRow]:
     places = parameters.origins(chosen.layers.get("params", ()))
-    shown = without_secrets(chosen.params or {})
+    safe = without_secrets(chosen.params or {})
     return [
         (
             f"params.{name}",
-            cut(json.dumps(shown[name], ensure_ascii=False)) if name in shown else "***",
+            cut(json.dumps(safe[name], ensure_ascii=False)) if name in safe else "***",
             short_path(places[name].source),
             "a parameter of the provider",
         )
@@ -81,9 +81,9 @@ def _param_rows(chosen: settings.Settings) -> list[Row]:
     ]
 
 
-def _header_rows(chosen: settings.Settings) -> list[Row]:
+def _header_rows(chosen: settings.Settings) -> list[SettingRow]:
     """The rows of ``extra_headers``. Secret headers hold the name of a variable, so they can be shown."""
-    layers = sorted(chosen.layers.get(extra_headers.NAME, ()), key=lambda each: each.rank)
+    layers = sorted(chosen.layers.get(extra_headers.NAME, ()), key=lambda layer: layer.rank)
     places = {name: short_path(layer.source) for layer in layers for name in layer.values}
     return [
         (f"{extra_headers.NAME}.{name}", cut(redact(value)), places.get(name, ""), "a custom header")
