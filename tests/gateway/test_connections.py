@@ -17,13 +17,16 @@ import pytest
 from aiohttp import web
 
 from flowgpt_magic.gateway import Gateway, running
-from flowgpt_magic.gateway.connections import client_of, descriptor_limit
+from flowgpt_magic.gateway.connections import (
+    Connection,
+    ConnectionLimits,
+    Connections,
+    client_of,
+    descriptor_limit,
+)
 from flowgpt_magic.gateway.options import HEALTH_PATH
 from flowgpt_magic.providers.flowgpt import PATH, FlowGpt, request_body, request_headers
-
-HELLO = [{"role": "user", "content": "hello big world"}]
-SECRET = "s3cret-word"
-PROMPT = 5  # seconds in which everything here has to happen
+from tests.gateways import HELLO, PROMPT, SECRET, until
 
 
 def head(length: int | None = None, *, token: str = "", **changes: str) -> bytes:
@@ -76,6 +79,37 @@ async def test_a_head_that_comes_too_slowly_is_answered_408(caplog: pytest.LogCa
     assert answer.startswith("HTTP/1.1 408 ")
     assert json.loads(answer.partition("\r\n\r\n")[2])["statusCode"] == 408
     assert caplog.messages == ["408 - 0 chunks 0.00 s"]
+
+
+@pytest.mark.parametrize("unsent", [0, 9])
+async def test_a_client_that_does_not_read_the_end_of_its_reply_is_cut_off(unsent: int) -> None:
+    """A connection that is only closed would wait until what is unsent has been read."""
+
+    class Wire(asyncio.Transport):
+        ended = ""
+
+        def get_write_buffer_size(self) -> int:
+            return unsent
+
+        def is_closing(self) -> bool:
+            return bool(self.ended)
+
+        def close(self) -> None:
+            self.ended = self.ended or "closed"
+
+        def abort(self) -> None:
+            self.ended = self.ended or "aborted"
+
+    wire = Wire()
+    limits = ConnectionLimits(total=1, per_address=1, head_timeout=PROMPT, idle_timeout=0)
+    connection = Connection(web.Server(lambda _request: None), "somebody", Connections(limits))
+    connection.connection_made(wire)
+
+    connection.request_ended(last=False)
+    await until(wire.is_closing)
+    connection.connection_lost(None)
+
+    assert wire.ended == ("aborted" if unsent else "closed")
 
 
 async def test_between_two_requests_a_connection_is_closed_without_a_word() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
@@ -42,6 +44,19 @@ async def test_status_and_model_go_out_with_the_first_line_and_chunks_are_counte
             '{"event": "text", "data": "two"}',
         ]
     assert started == [False, True, (3, 2, 200, False)]
+
+
+async def test_a_chunk_that_could_not_be_sent_is_not_counted() -> None:
+    class Disconnected(ReplyStream):
+        async def send(self, event: dict[str, Any] | None) -> None:
+            raise ConnectionError
+
+    stream = Disconnected(SimpleNamespace())
+
+    with pytest.raises(ConnectionError):
+        await stream.send_text("one")
+
+    assert stream.chunks == 0
 
 
 async def test_a_client_that_stops_reading_is_given_up(script: type[Script], monkeypatch: pytest.MonkeyPatch) -> None:

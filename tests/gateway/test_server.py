@@ -143,6 +143,37 @@ async def test_a_provider_that_takes_its_time_is_not_taken_for_a_dead_one(
         assert await chunks == (["late"], None)
 
 
+@pytest.mark.parametrize(("step", "empty_lines"), [(1, 0), (0, 3)])
+async def test_an_empty_line_goes_out_only_where_no_chunk_does(
+    monkeypatch: pytest.MonkeyPatch, step: int, empty_lines: int
+) -> None:
+    """In each of four waits the provider sends ``step`` chunks; the first wait counts them."""
+
+    class Stream:
+        started, disconnected = True, False
+        sent, looks, total = 0, 0, 0
+
+        @property
+        def lines(self) -> int:
+            self.looks += 1
+            self.total += step
+            if self.looks == 8:
+                done.set()
+            return self.total
+
+        async def send(self, event: None) -> None:
+            self.sent += 1
+
+    monkeypatch.setattr(gateway, "HEARTBEAT", 0.001)
+    done, stream = asyncio.Event(), Stream()
+
+    await asyncio.wait_for(
+        gateway.Gateway(gateway.Options("echo"))._wait(asyncio.create_task(done.wait()), stream), PROMPT
+    )
+
+    assert stream.sent == empty_lines
+
+
 # Failures
 
 

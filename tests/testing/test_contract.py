@@ -154,6 +154,14 @@ def starts_a_thread(cls, model, messages, **kwargs):
     return returns_a_generator(cls, model, messages)
 
 
+def starts_a_thread_unprofiled(cls, model, messages, **kwargs):
+    profiler = sys.getprofile()
+    sys.setprofile(None)  # as in an extension module, whose calls are not seen
+    threading.Thread(target=threading.Event().wait, args=(0.05,)).start()
+    sys.setprofile(profiler)
+    return good(cls, model, messages, **kwargs)
+
+
 def starts_a_program(cls, model, messages, **kwargs):
     subprocess.run([sys.executable, "--version"], stdout=subprocess.DEVNULL, check=True)
     return returns_a_generator(cls, model, messages)
@@ -177,6 +185,7 @@ def test_a_plain_method_that_returns_a_generator_is_fine():
         (reads_a_file, "opens a file"),
         (sleeps, "sleeps"),
         (starts_a_thread, "starts a thread"),
+        (starts_a_thread_unprofiled, "starts a thread"),
         (starts_a_program, "starts a program"),
     ],
 )
