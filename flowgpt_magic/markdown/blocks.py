@@ -6,6 +6,7 @@ begins. A line costs its own length, however long the text is. What a block look
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,20 @@ class Block:
 
 
 @dataclass
+class Line:
+    """A line by itself, as far as it and those before it tell.
+
+    ``kind`` is that of the innermost block it belongs to, empty for a blank line, and ``underline`` where it makes a
+    heading of the line before it. A line that makes a table of the line before it begins one.
+    """
+
+    marks: list[str] = field(default_factory=list)  # ``>`` of each quote, and the marks of items that begin
+    kind: str = ""
+    begins: bool = False  # is it the first of this block?
+    ends: bool = False  # is it the closing line of a fence, or the last of a formula?
+
+
+@dataclass
 class _Container:
     """A quote, whose ``mark`` is ``>``, or a list item."""
 
@@ -148,6 +163,7 @@ class BlockScanner:
 
     def __init__(self) -> None:
         self.line_count = 0
+        self.line = Line()  # the last one
         self.blocks: list[Block] = []  # begun and not yet taken
         self.formula: HalfFormula | None = None  # displayed, and open; it may turn out to be none
         self.formula_line = 0
@@ -183,11 +199,19 @@ class BlockScanner:
         del self.blocks[:count]
         return finished
 
-    def add(self, line: str) -> None:
+    def look(self, line: str) -> Line:
+        """What a line that begins so would be; the scanner stays as it is."""
+        other = copy.copy(self)
+        other._state, _, last = self._snapshot()
+        other.blocks, other._waiting = [replace(last, items=[], numbers=[])] if last else [], deque()
+        return other.add(line)
+
+    def add(self, line: str) -> Line:
         """Take a line, without its end."""
         self._waiting.append((self.line_count, line))
         self.line_count += 1
         self._take_waiting()
+        return self.line
 
     def finish(self) -> None:
         """No more lines come: everything is finished."""
@@ -208,6 +232,7 @@ class BlockScanner:
     # -- lines
 
     def _take(self, line: str, number: int, *, formulas: bool = True) -> None:
+        self.line = Line()
         rest = _Rest(line[:LONGEST_LOOK])
         before = self._snapshot() if "$$" in line or "\\" in line else None
         depth = self._continued(rest)
@@ -227,6 +252,7 @@ class BlockScanner:
                     return count
                 rest.skip_mark(1)
                 rest.skip_indent(min(1, rest.indent))
+                self.line.marks.append(">")
             elif rest.text:
                 if rest.indent < container.width:
                     return count
@@ -235,8 +261,9 @@ class BlockScanner:
 
     def _take_code(self, rest: _Rest, number: int) -> None:
         text, fence = rest.text.rstrip(" \t"), self._state.fence
+        self.line.kind = "fence"
         if rest.indent < 4 and len(text) >= len(fence) and text == fence[0] * len(text):
-            self._state.leaf = ""
+            self._state.leaf, self.line.ends = "", True
             if not self._state.containers:
                 self._end(number + 1)
 
@@ -256,7 +283,8 @@ class BlockScanner:
         if state.leaf != "paragraph" or depth < len(state.containers) or rest.indent >= 4:
             return False
         if state.head and is_table(state.head, rest.text):
-            state.leaf = "table"
+            state.leaf = self.line.kind = "table"
+            self.line.begins = True
             if not depth and self.blocks[-1].line == number - 1:
                 self.blocks[-1].kind = "table"
             elif not depth:
@@ -264,7 +292,7 @@ class BlockScanner:
             return True
         if _UNDERLINE.match(rest.text) is None:
             return False
-        state.leaf = ""
+        state.leaf, self.line.kind = "", "underline"
         if not depth:
             self.blocks[-1].kind = "heading"
             self._end(number + 1)
@@ -293,6 +321,7 @@ class BlockScanner:
         """Take a line that begins with nothing but text."""
         state = self._state
         within = depth == len(state.containers)
+        self.line.kind = state.leaf
         if state.leaf == "paragraph" and not opened and not self._ends_lazily(rest, depth):
             state.head = rest.text if within and rest.indent < 4 and not _ITEM.match(rest.text) else ""
         elif state.leaf == "table" and within and rest.indent < 4:
@@ -334,6 +363,7 @@ class BlockScanner:
 
     def _open(self, container: _Container, depth: int, number: int) -> None:
         containers = self._state.containers
+        self.line.marks.append(container.mark)
         goes_on = depth < len(containers) and containers[depth].mark == container.mark
         self._close(depth)
         self._state.containers.append(container)
@@ -355,6 +385,7 @@ class BlockScanner:
 
     def _begin_leaf(self, kind: str, text: str, depth: int, number: int) -> None:
         self._close(depth)
+        self.line.kind, self.line.begins = kind, True
         state = self._state
         if kind in ("paragraph", "code", "fence"):
             state.leaf = kind
@@ -392,11 +423,13 @@ class BlockScanner:
 
     def _begin_formula(self, formula: HalfFormula, line: str, number: int, depth: int, before: _Snapshot) -> None:
         self._close(depth)
+        self.line.begins = True
         self.formula, self.formula_line, self._before_formula = formula, number, before
         self._formula_lines = [line]
         self._end_formula(formula)
 
     def _take_formula_line(self, line: str, formula: HalfFormula) -> None:
+        self.line = Line()
         rest = _Rest(line)
         self._formula_lines.append(line)
         if self._continued(rest) == len(self._state.containers):
@@ -407,6 +440,7 @@ class BlockScanner:
 
     def _end_formula(self, formula: HalfFormula) -> None:
         """See whether the formula has ended; the lines of what turned out to be none are taken as what they are."""
+        self.line.kind, self.line.ends = "formula", not formula.is_open
         if formula.is_open:
             return
         self.formula = None

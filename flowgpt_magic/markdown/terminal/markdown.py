@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from flowgpt_magic.markdown.formulas import HalfFormula
-from flowgpt_magic.markdown.terminal.blocks import TABLE_RULE, Colours, Table, cells_of
+from flowgpt_magic.markdown.blocks import BlockScanner
+from flowgpt_magic.markdown.blocks import Line as ScannedLine
+from flowgpt_magic.markdown.terminal.blocks import Colours, Table
 from flowgpt_magic.markdown.terminal.inline import (
     BOLD,
     CLOSED,
@@ -34,26 +35,25 @@ STREAMED = 200  # characters from which a line of text is written before its end
 HELD = 8  # lines that wait for the end of an emphasis, a link or inline code which began in the first of them
 COLOURED = 200_000  # characters of code in one reply that are coloured: pygments reads less than a megabyte a second
 
-DEEPEST = 10  # quotes and list marks before a text; more are text themselves
-_QUOTE, _QUOTE_IN_LIST = re.compile(r"( {0,3})> ?"), re.compile(r"( *)> ?")
-_FENCE = re.compile(r" *(?:(?P<ticks>`{3,})(?P<info>[^`]*)|(?P<tildes>~{3,})(?P<words>.*))")
-_HEADING = re.compile(r" {0,3}(#{1,6})(?: (.*)|$)")
-_RULE = re.compile(r" {0,3}([-*_])(?: *\1){2,} *")
+_QUOTE = re.compile(r"( *)> ?")
 _ITEM = re.compile(r"( *)([-+*]|\d{1,9}[.)])( +|$)(?:\[([ xX])\]( +))?")
-_MATHS = re.compile(r" *(?:(\$\$)|(\\\[)|\\begin\{(\w+\*?)\})")
+_INFO = re.compile(r"(?:`+|~+)(.*)")
+_ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}")
 
 
 @dataclass
 class _Line:
-    """A line and the block it begins or goes on with; ``text`` is what is left when the marks have gone."""
+    """A line of a block of some kind; ``text`` is what is left when the marks have gone."""
 
     kind: str
+    begins: bool
     depth: int  # of quotes
     first: str  # what stands before it
     hang: str  # what stands before its further rows
     text: str
     item: bool
     indent: int  # columns before the text
+    ends: bool  # is it the last of its block?
 
 
 @dataclass
@@ -61,15 +61,49 @@ class _Verbatim:
     """An open code block, or a formula on lines of its own, whose lines are written as they come."""
 
     line: _Line
-    ends: re.Pattern[str]
+    end: str = ""  # what ends an environment that is not known, and so is a paragraph
     colours: Colours | None = None
-    formula: HalfFormula | None = None
-    gap: bool = False  # does a blank line wait to be written?
+    has_gap: bool = False  # does a blank line wait to be written?
 
     @property
     def is_code(self) -> bool:
         """Is it code, so that its last line is only a mark?"""
         return self.line.kind == "fence"
+
+
+def _read(scanned: ScannedLine, source: str, width: int) -> _Line:
+    """A line with its marks as they are shown."""
+    depth, first, hang, inside, rest, item = 0, "", "", source, source, False
+    for mark in scanned.marks:
+        found = (_QUOTE if mark == ">" else _ITEM).match(rest)
+        if found is None:
+            break
+        rest = rest[found.end() :]
+        if mark == ">":
+            first, hang, depth = f"{first}{found[1]}│ ", f"{hang}{found[1]}│ ", depth + (not item)
+            inside = inside if item else rest
+        else:
+            box = {None: "", " ": "☐"}.get(found[4], "☑") + (found[5] or "")
+            shown = f"{found[1]}{'•' if found[2] in '-+*' else found[2]}{found[3]}{box}"
+            first, hang, item = first + shown, hang + " " * len(shown), True
+    text = rest.lstrip(" ")
+    kind = _kind(scanned, text, item)
+    if kind == "code":
+        return _Line(kind, scanned.begins, depth, first, hang, rest, item, 0, False)
+    indent = " " * min(len(rest) - len(text), width // 2)
+    hang, text = (hang + indent)[: width // 2], text.rstrip(" ")
+    columns_before = len(inside) - len(rest.lstrip(" "))
+    return _Line(kind, scanned.begins, depth, first + indent, hang, text, item, columns_before, scanned.ends)
+
+
+def _kind(scanned: ScannedLine, text: str, item: bool) -> str:
+    if not scanned.kind:
+        return "paragraph" if item else "blank"
+    if scanned.kind == "underline":
+        return "rule" if text.startswith("---") else "paragraph"
+    if scanned.kind in ("paragraph", "definition"):
+        return "environment" if _ENVIRONMENT.match(text) else "paragraph"
+    return scanned.kind
 
 
 class TerminalMarkdown:
@@ -86,8 +120,9 @@ class TerminalMarkdown:
         self._head: _Line | None = None  # a line that heads a table if a rule comes next
         self._table: Table | None = None
         self._verbatim: _Verbatim | None = None
+        self._scanner = BlockScanner()
         self._depth = 0
-        self._blank, self._after_code, self._begun, self._in_list = True, False, False, False
+        self._blank, self._begun = True, False
         self._coloured = 0  # characters
 
     def add(self, text: str) -> str:
@@ -126,8 +161,11 @@ class TerminalMarkdown:
             if self._in_line:
                 self._in_line = False
                 self._add_text(part.replace("\t", "    "))
-            elif not (self._verbatim and self._goes_on(self._verbatim, part.expandtabs(4))):
-                self._take_block(part.replace("\t", "    "))
+                continue
+            scanned = self._scanner.add(part)
+            self._scanner.take_finished()
+            if not (self._verbatim and self._goes_on(self._verbatim, scanned, part.expandtabs(4))):
+                self._take_block(_read(scanned, part.replace("\t", "    "), self._width))
 
     def _stream(self) -> None:
         """Write the words of a long line that are sure to look so, whatever comes."""
@@ -136,11 +174,14 @@ class TerminalMarkdown:
         if "\t" in text or clean(text) != text:
             return
         if not self._in_line:
-            line = self._read(text)
-            waits = self._verbatim or self._table or self._head or self._row
-            # What begins so, or has hardly begun, can still turn out to be something else than a paragraph.
-            if waits or line.kind != "text" or line.text[:1] in "|\\" or len(line.text) < STREAMED // 4:
+            if self._verbatim or self._table or self._head or self._row or self._scanner.formula:
                 return
+            line = _read(self._scanner.look(text), text, self._width)
+            # What begins so, or has hardly begun, can still turn out to be something else than a paragraph.
+            if line.kind != "paragraph" or line.text[:1] in "|\\[" or len(line.text) < STREAMED // 4:
+                return
+            self._scanner.add(text)
+            self._scanner.take_finished()
             self._begin(line)
             self._in_line, text = True, line.text + " " * (len(text) - len(text.rstrip(" ")))
         end = text.rfind(" ") + 1
@@ -151,81 +192,38 @@ class TerminalMarkdown:
             self._try_at = len(text) + 24
         self._line, self._size = [text], len(text)
 
-    def _unquoted(self, line: str, most: int) -> tuple[int, str, str]:
-        """How many quotes this line is in, the bars that show them, and the rest."""
-        depth, bars = 0, ""
-        quote = _QUOTE_IN_LIST if self._in_list else _QUOTE
-        while depth < most and (mark := quote.match(line)):
-            depth, bars, line = depth + 1, f"{bars}{mark[1]}│ ", line[mark.end() :]
-        return depth, bars, line
-
-    def _read(self, source: str) -> _Line:
-        """What kind of line this is outside a block of code."""
-        depth, first, inside = self._unquoted(source, DEEPEST)
-        hang, rest, item = first, inside, False
-        for _ in range(DEEPEST):
-            mark = None if _RULE.fullmatch(rest) else _ITEM.match(rest)
-            if mark and (item or self._in_list or len(mark[1]) < 4):
-                box = {None: "", " ": "☐"}.get(mark[4], "☑") + (mark[5] or "")
-                shown = f"{mark[1]}{'•' if mark[2] in '-+*' else mark[2]}{mark[3]}{box}"
-                first, hang, rest, item = first + shown, hang + " " * len(shown), rest[mark.end() :], True
-            elif item and rest.startswith(">"):
-                first, hang, rest = f"{first}│ ", f"{hang}│ ", rest[1:].lstrip(" ")
-            else:
-                break
-        text = rest.lstrip(" ")
-        kind = self._kind(rest, len(rest) - len(text), item)
-        if kind == "code":
-            return _Line(kind, depth, first, hang, rest, item, 0)
-        indent = " " * min(len(rest) - len(text), self._width // 2)
-        hang = (hang + indent)[: self._width // 2]
-        return _Line(kind, depth, first + indent, hang, text.rstrip(" "), item, len(inside) - len(text))
-
-    def _kind(self, rest: str, indent: int, item: bool) -> str:
-        if not rest.strip(" "):
-            return "text" if item else "blank"
-        if indent >= 4 and (self._blank or self._after_code) and not (item or self._in_list):
-            return "code"
-        for kind, pattern in (("fence", _FENCE), ("heading", _HEADING), ("rule", _RULE)):
-            if pattern.fullmatch(rest):
-                return kind
-        return "maths" if _MATHS.match(rest) else "text"
-
-    def _take_block(self, source: str) -> None:
-        if self._head and self._heads_table(self._head, source):
+    def _take_block(self, line: _Line) -> None:
+        if self._head and self._heads_table(self._head, line):
             return
-        line = self._read(source)
-        if line.kind == "text" and not line.item and line.depth == self._depth:
-            if self._row:
+        if not line.begins and not line.item and line.depth == self._depth:
+            if line.kind == "paragraph" and self._row:
                 self._add_text(line.text)
                 return
-            if self._table and "|" in line.text:
+            if line.kind == "table" and self._table and "|" in line.text:
                 self._table.add(line.text)
                 if self._table.full:
                     self._spans += self._table.take()
                 return
         self._flush()
+        line.kind = "paragraph" if line.kind == "table" else line.kind
         if line.kind == "blank":
             self._blank, self._depth = True, min(self._depth, line.depth)
-        elif line.kind == "text" and self._may_head(line, source):
+        elif line.kind == "paragraph" and self._may_head(line):
             self._head = line
         else:
             self._begin(line)
             self._write(line)
 
-    def _may_head(self, line: _Line, source: str) -> bool:
-        return "|" in line.text and not line.item and (line.text[0] == "|" or len(source) < STREAMED)
+    def _may_head(self, line: _Line) -> bool:
+        return "|" in line.text and not line.item and (line.text[0] == "|" or len(line.text) < STREAMED)
 
-    def _heads_table(self, head: _Line, source: str) -> bool:
+    def _heads_table(self, head: _Line, line: _Line) -> bool:
         """Does this line make a table's head of the one before it? If not, that was a paragraph's."""
         self._head = None
-        depth, _, text = self._unquoted(source, DEEPEST)
-        rule = text.strip()
-        is_rule = "|" in rule and TABLE_RULE.fullmatch(rule) and len(cells_of(rule)) == len(cells_of(head.text))
-        if is_rule and depth == head.depth:
+        if line.kind == "table" and line.begins and line.depth == head.depth:
             head.kind = "table"
             self._begin(head)
-            self._table = Table(head.text, rule, head.hang, self._width)
+            self._table = Table(head.text, line.text, head.hang, self._width)
             return True
         self._begin(head)
         self._add_text(head.text)
@@ -235,14 +233,12 @@ class TerminalMarkdown:
         """Write the blank line before this one, if there was one, and what stands before its text."""
         if self._blank and self._begun:
             self._spans += [*prefix_spans(("│ " * min(self._depth, line.depth)).rstrip()), ("\n", "")]
-        left_list = self._blank and not line.indent
-        self._in_list = line.item or (self._in_list and not left_list)
-        self._blank, self._after_code, self._begun, self._depth = False, line.kind == "code", True, line.depth
-        if line.kind in ("text", "heading"):
+        self._blank, self._begun, self._depth = False, True, line.depth
+        if line.kind in ("paragraph", "heading"):
             self._row = Row(self._spans, self._width, line.first, line.hang)
 
     def _write(self, line: _Line) -> None:
-        if line.kind == "text":
+        if line.kind == "paragraph":
             self._add_text(line.text)
         elif line.kind == "heading":
             text = line.text.lstrip("#").strip(" ")
@@ -254,48 +250,45 @@ class TerminalMarkdown:
         elif line.kind == "fence":
             self._open_code(line)
         else:
+            environment = _ENVIRONMENT.match(line.text) if line.kind == "environment" else None
+            end = rf"\end{{{environment[1]}}}" if environment else ""
+            if line.kind in ("formula", "environment") and not line.ends and (not end or end not in line.text):
+                self._verbatim = _Verbatim(line, end)
             is_code = line.kind == "code"
             text = ordered_code(line.text) if is_code else ordered(line.text)
             self._write_line(line.first, [(text, CODE if is_code else "")])
-            found = _MATHS.match(line.text) if line.kind == "maths" else None
-            if found:
-                ends = "$$" if found[1] else r"\]" if found[2] else rf"\end{{{found[3]}}}"
-                if ends not in line.text[found.end() :]:
-                    formula = HalfFormula(line.text)
-                    self._verbatim = _Verbatim(
-                        line, re.compile(f".*{re.escape(ends)}.*"), formula=formula if formula.is_open else None
-                    )
 
     def _open_code(self, line: _Line) -> None:
-        mark = _FENCE.fullmatch(line.text)
-        fence, info = (mark["ticks"] or mark["tildes"], mark["info"] or mark["words"] or "") if mark else ("", "")
-        words = info.split()
+        info = _INFO.fullmatch(line.text) if line.begins else None
+        words = info[1].split() if info else []
         if words or line.item:
             self._write_line(line.first, [(ordered(f"── {' '.join(words)}"), FAINT)] if words else [])
         colours = Colours(words[0].strip("{.}").lower()) if words and self._colours else None
-        ends = re.compile(rf" {{0,{line.indent + 3}}}{fence[:1]}{{{len(fence)},}} *")
-        self._verbatim = _Verbatim(line, ends, colours)
+        block = _Verbatim(line, colours=colours)
+        self._verbatim = None if line.ends else block
+        if not (line.begins or line.ends):  # its first line looked like one of a formula
+            self._write_verbatim(block, line.text)
 
-    def _goes_on(self, block: _Verbatim, source: str) -> bool:
+    def _goes_on(self, block: _Verbatim, scanned: ScannedLine, source: str) -> bool:
         """Write a line of this block; if it is none, the block has ended."""
-        depth, _, text = self._unquoted(source, block.line.depth)
-        ended = bool(block.ends.fullmatch(text))
-        if block.formula is not None and not ended and depth == block.line.depth:
-            block.formula.add(text)
-            if not block.formula.is_open:
-                self._verbatim, self._blank = None, block.gap
-                return False
-            block.gap = block.gap or not text.strip()
-            if not text.strip():
-                return True
-        if ended or depth < block.line.depth or not (block.is_code or text.strip()):
+        is_formula = block.line.kind == "formula"
+        if scanned.begins or scanned.kind != ("paragraph" if block.end else block.line.kind):
             self._verbatim = None
-            if not ended or block.is_code:
-                return ended
-        if block.gap:
+            self._blank = block.has_gap if is_formula else self._blank
+            return False
+        for _ in scanned.marks:
+            source = _QUOTE.sub("", source, count=1)
+        if scanned.ends or (block.end and block.end in source):
+            self._verbatim = None
+        if scanned.ends and block.is_code:
+            return True
+        if is_formula and not source.strip():
+            block.has_gap = True
+            return True
+        if block.has_gap:
             self._write_line(block.line.hang, [])
-            block.gap = False
-        self._write_verbatim(block, text)
+            block.has_gap = False
+        self._write_verbatim(block, source)
         return True
 
     def _write_verbatim(self, block: _Verbatim, text: str) -> None:
