@@ -23,7 +23,7 @@ from traitlets.config import Config
 
 from flowgpt_magic import settings
 from flowgpt_magic.batch.items import Template
-from flowgpt_magic.clusters.worker_settings import may_travel
+from flowgpt_magic.clusters.worker_settings import is_free_of_secrets
 from flowgpt_magic.completion import names
 from flowgpt_magic.completion.shell import all_models
 from flowgpt_magic.conversation import Conversation
@@ -597,7 +597,7 @@ def parameters_in_config(values: Values, _folder: Path, _patch: pytest.MonkeyPat
 
 @name_outlet
 def settings_that_travel_to_a_worker(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
-    travel = {name for name, value in values.items() if may_travel(name, value)}
+    travel = {name for name, value in values.items() if is_free_of_secrets(name, value)}
     return [
         values[name] for name in values if name in travel | PLURALS and name != "proxy"
     ]  # without a password it does

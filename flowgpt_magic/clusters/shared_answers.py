@@ -1,7 +1,7 @@
-"""The answers of many workers in one folder, each worker's in a history file of its own.
+"""The answers of many workers in one folder: each worker has a history file of its own.
 
-A worker writes to its own file alone and reads the others. So no worker waits for another one, a worker that was killed
-leaves what it was answered, and a second run finds all of that however the rows are divided by then.
+A worker writes only to its own file and reads the others. So no worker waits for another, a killed worker leaves its
+answers, and a second run finds all answers however the rows are partitioned.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from flowgpt_magic.notebook.place import Place
 
 
 class SharedAnswers:
-    """What this worker and all others keep in ``folder``, which is made where it is missing.
+    """The answers of all workers in ``folder``, which is created if missing. ``file`` is this process's own file.
 
-    ``file`` is this process's own. Raises ``HistoryFileError`` where the folder cannot be made.
+    Raises ``HistoryFileError`` if the folder cannot be created.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -34,33 +34,33 @@ class SharedAnswers:
         except OSError as error:
             cause = error.strerror or type(error).__name__
             raise HistoryFileError(
-                f"the answers cannot be kept in {self.folder} ({cause}): give a folder that every worker can write to"
+                f"the answers cannot be saved in {self.folder} ({cause}): give a folder that every worker can write to"
             ) from None
         self.file = self.folder / f"{_process_name()}.sqlite3"
 
     def notebook_history(self) -> NotebookHistory:
-        """A history in this worker's own file; close it when the partition is done."""
+        """A history in this worker's file; close it when the partition is done."""
         place = Place("script", "", "partitions", "partitions")
         return NotebookHistory(place, str(self.file))
 
     def find(self, request_keys: Collection[str]) -> dict[str, Turn]:
-        """The complete turns of other workers for these requests, by their keys.
+        """The complete turns of other workers for these requests, by request key.
 
-        Raises ``HistoryError`` for a file that cannot be read: nothing is paid for twice without being told.
+        Raises ``HistoryError`` if a file cannot be read: otherwise requests might be paid for twice.
         """
-        from flowgpt_magic.history.database import History  # now, and not when the package is loaded
+        from flowgpt_magic.history.database import History  # lazy: it loads sqlite3
 
-        found: dict[str, Turn] = {}
+        turns: dict[str, Turn] = {}
         for file in history_files(self.folder):
-            missing = [key for key in request_keys if key not in found]
+            missing = [key for key in request_keys if key not in turns]
             if missing and file != self.file:
                 with closing(History.read_only(file)) as history:
-                    found |= history.find_replays(missing)
-        return found
+                    turns |= history.find_replays(missing)
+        return turns
 
 
 def _process_name() -> str:
-    """A name for files of this process, which no other process has: its host, its number, and which of that number."""
+    """A file name that no other process uses: host, process number, and a hash of the full name of the process."""
     kernel = this_kernel()
     pid, host = kernel.split(" ", 1)[0], re.sub(r"[^\w-]", "-", kernel.split(" ", 2)[2].split("/")[0])
     return f"{host}-{pid}-{hashlib.sha256(kernel.encode()).hexdigest()[:8]}"

@@ -1,7 +1,7 @@
-"""The tables that partitions come as: their rows as mappings, and the same table with more columns behind its own.
+"""Read the rows of a partition's table and add columns to it.
 
-A table is a DataFrame of pandas or polars, a Table or RecordBatch of pyarrow, or a mapping of columns, as the workers
-of Ray Data hand it over. No library is imported for that: whoever has such a table has imported it.
+A table is a DataFrame of pandas or polars, a Table or RecordBatch of pyarrow, or a mapping of columns, as Ray Data
+passes it. None of these libraries is imported here: whoever has such a table has imported its library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Columns = Mapping[str, Sequence[str | None]]
 
 @dataclass(frozen=True)
 class PartitionTable:
-    """A table: the names of its columns, its rows in order, and what puts columns of text behind its own."""
+    """A table: its column names, its rows in order, and a function that adds columns of text."""
 
     names: tuple[str, ...]
     length: int
@@ -27,37 +27,37 @@ class PartitionTable:
     with_columns: Callable[[Columns], Any]
 
     def items(self) -> Iterator[dict[str, Any]]:
-        """Each row by the names of its columns."""
+        """Each row as a mapping by column name."""
         for row in self.rows():
             yield dict(zip(self.names, row, strict=True))
 
     def free_name(self, name: str) -> str:
-        """``name``, or with ``reply_`` before it where the table has a column of that name."""
+        """``name``, prefixed with ``reply_`` while the table has a column of that name."""
         while name in self.names:
             name = f"reply_{name}"
         return name
 
 
-def partition_table(given: Any) -> PartitionTable:
-    """``given`` as a table.
+def partition_table(frame: Any) -> PartitionTable:
+    """``frame`` as a ``PartitionTable``.
 
-    Raises ``PromptError`` for what is none, for columns of unequal length, and for several columns of one name.
+    Raises ``PromptError`` if it is not a table, has columns of unequal length, or several columns of one name.
     """
     for library, kind, read in _KINDS:
         module = sys.modules.get(library)
-        if module is not None and isinstance(given, getattr(module, kind)):
-            return _checked(read(given))
-    if isinstance(given, Mapping):
-        return _checked(_mapping(given))
+        if module is not None and isinstance(frame, getattr(module, kind)):
+            return _checked(read(frame))
+    if isinstance(frame, Mapping):
+        return _checked(_mapping(frame))
     raise PromptError(
-        f"a partition is a table of pandas, polars or pyarrow, or a mapping of columns, not {type(given).__name__}"
+        f"a partition is a table of pandas, polars or pyarrow, or a mapping of columns, not {type(frame).__name__}"
     )
 
 
 def _checked(table: PartitionTable) -> PartitionTable:
-    twice = [name for name in dict.fromkeys(table.names) if table.names.count(name) > 1]
-    if twice:
-        names = cut(", ".join(map(repr, twice)), 200)
+    duplicates = [name for name in dict.fromkeys(table.names) if table.names.count(name) > 1]
+    if duplicates:
+        names = cut(", ".join(map(repr, duplicates)), 200)
         raise PromptError(f"the table has several columns called {names}: rename them, so that each has its own name")
     return table
 
@@ -66,7 +66,7 @@ def _pandas(frame: Any) -> PartitionTable:
     def with_columns(columns: Columns) -> Any:
         import pandas
 
-        # Of one type whatever is in them: a column of nothing but None would get another type in each partition.
+        # With an explicit type: a column with only None would get another type in each partition.
         added = {name: pandas.array(list(values), dtype="string") for name, values in columns.items()}
         return pandas.concat([frame, pandas.DataFrame(added, index=frame.index)], axis=1)
 
@@ -108,8 +108,8 @@ def _mapping(columns: Mapping[Any, Any]) -> PartitionTable:
             raise PromptError(f"the column {name!r} of the table is {type(values).__name__}: give a list or an array")
     lengths = {len(values) for values in named.values()}
     if len(lengths) > 1:
-        told = ", ".join(f"{name} has {counted(len(values), 'value')}" for name, values in named.items())
-        raise PromptError(f"the columns of the table are not of equal length: {cut(told, 200)}")
+        counts = ", ".join(f"{name} has {counted(len(values), 'value')}" for name, values in named.items())
+        raise PromptError(f"the columns of the table are not of equal length: {cut(counts, 200)}")
 
     def with_columns(added: Columns) -> dict[Any, Any]:
         return {**columns, **{name: _like(columns, values) for name, values in added.items()}}
@@ -119,7 +119,7 @@ def _mapping(columns: Mapping[Any, Any]) -> PartitionTable:
 
 
 def _like(columns: Mapping[Any, Any], values: Sequence[str | None]) -> Any:
-    """``values`` as a list, or as an array where the other columns are arrays."""
+    """``values`` as a list, or as an array if other columns are arrays."""
     numpy = sys.modules.get("numpy")
     if numpy is not None and any(isinstance(column, numpy.ndarray) for column in columns.values()):
         return numpy.array(list(values), dtype=object)

@@ -1,8 +1,8 @@
-"""The settings of this process, as they travel to workers on other machines: keys by name alone.
+"""The settings that are sent to workers on other machines, without secrets.
 
-What is set here counts there too. What is not set here is the worker's own, but for the addresses of servers: a key
-that is found on the worker goes to the server that is meant here. What holds a key or a password stays here, and the
-worker is told which environment variable of its own to take it from.
+Settings made here apply on the workers too. Others are the worker's own, except the addresses of servers: a key found
+on the worker goes to the server chosen here. A setting that contains a key or a password is not sent; the worker gets
+the name of the environment variable to read it from.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ from flowgpt_magic.providers.registry import is_built_in
 from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.settings import Settings
 
-OF_THE_MACHINE = ("history", "threads")  # settings that say nothing about another machine
-TABLES = ("params", "extra_headers")  # whose entries count one by one
+MACHINE_SETTINGS = ("history", "threads")  # meaningless on another machine
+MERGED_SETTINGS = ("params", "extra_headers")  # merged entry by entry
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """Settings that hold no secret.
+class WorkerSettings:
+    """Settings for a worker, without secrets.
 
-    ``values`` are settings by name. ``variables`` names for each secret that is set where this comes from the
-    environment variable, or the keyring's entry, that has it on the worker. ``aliases`` are the user's, by name.
+    Args:
+        values: settings by name.
+        variables: for each secret that is set in the sending process, the worker's environment variable or keyring
+            entry with its value.
+        aliases: the user's aliases by name.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -39,61 +42,62 @@ class Shipped:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
 
     def configured(self) -> dict[str, Any]:
-        """The settings on this machine, with the secrets that an alias keeps under a name of their own."""
+        """The settings, with the secrets that this worker has under an alias's own variable names."""
         named = {name: variable for name, variable in self.variables.items() if variable != settings.variable(name)}
-        here_too = {name: variable for name, variable in named.items() if not keys.missing(variable)}
-        return {**self.values, **{name: keys.read(variable) for name, variable in here_too.items()}}
+        available = {name: variable for name, variable in named.items() if not keys.missing(variable)}
+        return {**self.values, **{name: keys.read(variable) for name, variable in available.items()}}
 
-    def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of a call, with what their ``model`` implies where that is an alias.
+    def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a call, with those that its ``model`` implies if that is an alias.
 
-        Raises ``SettingError`` for an option that holds a secret, and ``MissingKeyError`` where an alias's key is not
-        on this machine.
+        Raises ``SettingError`` for an option that contains a secret, and ``MissingKeyError`` if the key of an alias is
+        not on this machine.
         """
-        for name, value in given.items():
-            if not may_travel(name, value):
+        for name, value in options.items():
+            if not is_free_of_secrets(name, value):
                 own = settings.variable(name) if name in settings.TABLE else "a setting of its own"
                 raise SettingError(
-                    f"{name} holds a key or a password, which would travel with the work: set {own} on each worker"
+                    f"{name} contains a key or a password, which would be sent to the workers: set {own} on each worker"
                 )
-        alias = self.aliases.get(str(given.get("model") or ""))
+        alias = self.aliases.get(str(options.get("model") or ""))
         if alias is None:
-            return dict(given)
+            return dict(options)
         implied = aliases.to_options(alias)
-        tables = {name: {**implied[name], **given[name]} for name in TABLES if implied.get(name) and given.get(name)}
-        return {**implied, **given, **tables, "model": alias.target}
+        both = [name for name in MERGED_SETTINGS if implied.get(name) and options.get(name)]
+        merged = {name: {**implied[name], **options[name]} for name in both}
+        return {**implied, **options, **merged, "model": alias.target}
 
     def check(self, chosen: Settings) -> None:
-        """Raise ``MissingKeyError`` for a secret that is set where this comes from and that is not here."""
+        """Raise ``MissingKeyError`` for a secret that the sending process has and this one lacks."""
         target = find_model(chosen.model)
         provider = target.provider_class
         offline = is_built_in(target.provider) and provider.address_setting not in provider.settings
-        taken = {*provider.settings, *([] if offline else ["proxy"])}
+        needed = {*provider.settings, *([] if offline else ["proxy"])}
         for name, variable in self.variables.items():
-            if name in taken and not getattr(chosen, name):
+            if name in needed and not getattr(chosen, name):
                 raise MissingKeyError(
-                    f"the setting {name} holds a secret and does not travel: set {keys.place(variable)} on each worker"
+                    f"the setting {name} is a secret and is not sent: set {keys.place(variable)} on each worker"
                 )
 
 
-def ship() -> Shipped:
-    """The settings that the cells of this notebook, or this program, ask with just now.
+def collect_settings() -> WorkerSettings:
+    """The settings that the cells of this notebook, or this program, use now.
 
-    Raises ``SettingError`` and what an unknown model raises.
+    Raises ``SettingError``, and the errors of ``find_model`` for an unknown model.
     """
     conversation = Conversation(current_history().current)
     asked = conversation.as_set(conversation.outside(), {})
     chosen = aliases.apply(asked, need_key=False)
-    names = {*chosen.ranks, *settings.KEYS} - {"model", *OF_THE_MACHINE}
+    names = {*chosen.ranks, *settings.KEYS} - {"model", *MACHINE_SETTINGS}
     values = {name: getattr(chosen, name) for name in sorted(names)}
-    open_values = {name: value for name, value in values.items() if may_travel(name, value)}
+    open_values = {name: value for name, value in values.items() if is_free_of_secrets(name, value)}
     secrets = {name: _variable(name, asked, chosen) for name in values if name not in open_values}
-    known = {name: aliases.merged(alias) for name, alias in aliases.load().items()}
-    return Shipped({**open_values, "model": str(find_model(chosen.model))}, secrets, known)
+    own_aliases = {name: aliases.merged(alias) for name, alias in aliases.load().items()}
+    return WorkerSettings({**open_values, "model": str(find_model(chosen.model))}, secrets, own_aliases)
 
 
-def may_travel(name: str, value: Any) -> bool:
-    """Is nothing in this value a key, a token or a password?"""
+def is_free_of_secrets(name: str, value: Any) -> bool:
+    """Does this value contain no key, token or password?"""
     if not value or name in ("schema", "extra_headers"):  # a schema may describe a password; headers name variables
         return True
     if name == "proxy":  # a secret as a setting, since there may be a password in it
@@ -101,14 +105,14 @@ def may_travel(name: str, value: Any) -> bool:
     if without_secrets({name: 1}) == {}:
         return False
     if isinstance(value, Mapping):
-        return all(may_travel(str(each), inner) for each, inner in value.items())
+        return all(is_free_of_secrets(str(each), inner) for each, inner in value.items())
     if isinstance(value, (list, tuple)):
-        return all(may_travel("", inner) for inner in value)
+        return all(is_free_of_secrets("", inner) for inner in value)
     return not isinstance(value, str) or redact(value) == value
 
 
 def _variable(name: str, asked: Settings, chosen: Settings) -> str:
-    """Where the secret ``name`` is kept: under the name that the alias says, or in the setting's own variable."""
+    """The variable of the secret ``name``: the alias's own one, or that of the setting."""
     alias = asked.model.strip()
     if chosen.sources.get(name) == f"alias {alias}":
         return aliases.merged(aliases.load()[alias]).key_variable

@@ -1,4 +1,4 @@
-"""The file of the history: opened, refused, moved aside; and SQLite's errors in words that help."""
+"""Open the history's file, check it, move a damaged one aside, and turn SQLite's errors into helpful ones."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ from flowgpt_magic.history.records import MEMORY
 from flowgpt_magic.history.search import index_text
 
 DATABASE_SUFFIXES = {".sqlite3", ".sqlite", ".db"}
-CACHE_KIB = (
-    512  # KiB of the file that a connection keeps in memory; the system keeps the rest, and reading it is as quick
-)
-WAL_LIMIT = 16 * 2**20  # bytes the write-ahead log keeps after it was copied into the file
-COPY_LIMIT = 256 * 2**20  # bytes of a file that is copied into memory where it cannot be written
+READ_ONLY = ("mode=ro", "immutable=1")  # URI parameters; the second for a folder where SQLite cannot create files
+CACHE_KIB = 512  # KiB of the file that a connection caches; the system caches the rest
+WAL_LIMIT = 16 * 2**20  # bytes that the write-ahead log keeps after a checkpoint
+COPY_LIMIT = 256 * 2**20  # bytes; a larger file that cannot be written is not copied into memory
 
-MOVE_LIMIT = 60.0  # seconds after which a process that moves a file has died over it
+MOVE_LIMIT = 60.0  # seconds after which a process that holds the lock for moving is presumed dead
 
-# What Python before 3.11 does not tell by number.
+# Parts of SQLite's messages, for Python before 3.11, which does not provide the error codes.
 CODES = {
     "locked": 5,
     "malformed": 11,
     "fts5: corrupt": 11,
-    "vtable constructor failed": 11,  # the index of words is no index any more
+    "vtable constructor failed": 11,  # the full-text index is damaged
     "is not a database": 26,
     "disk is full": 13,
     "readonly": 8,
@@ -47,15 +46,14 @@ CODES = {
 
 
 def path_of(location: str) -> str:
-    """``location`` with the home folder in the place of a ``~``; as it is where that is not known."""
+    """``location`` with ``~`` expanded, if the home folder is known."""
     return location if location == MEMORY else os.path.expanduser(location)
 
 
 def open_file(location: str, patience: float) -> sqlite3.Connection:
-    """A connection to the history at ``location``, which is made where it is missing and brought up to date.
+    """A connection to the history at ``location``. A missing file is created, an older one migrated.
 
-    Waits at most ``patience`` seconds for other processes. Raises a ``HistoryError``; a file that is refused is left as
-    it is, to the byte.
+    Waits at most ``patience`` seconds for other processes. Raises ``HistoryError``; a rejected file is not changed.
     """
     with translate_errors(location):
         if location != MEMORY:
@@ -70,25 +68,25 @@ def open_file(location: str, patience: float) -> sqlite3.Connection:
 
 
 def open_read_only(location: str, patience: float) -> sqlite3.Connection:
-    """A connection that only reads the history at ``location``, which stays as it is, to the byte.
+    """A read-only connection to the history at ``location``. The file is not changed.
 
-    A history of an older version is read from a copy in memory that is brought up to date. Raises a ``HistoryError``
-    for a file that is missing, damaged, of a newer version, or none of ours.
+    An older version is read from a migrated copy in memory. Raises ``HistoryError`` if the file is missing, damaged, of
+    a newer version, or not a history.
     """
-    refused: HistoryError | None = None
-    for way in ("mode=ro", "immutable=1"):  # the second for a folder where SQLite cannot make its files
+    first_error: HistoryError | None = None
+    for parameter in READ_ONLY:
         try:
             with translate_errors(location):
-                return _read_only(location, way, patience)
+                return _read_only(location, parameter, patience)
         except HistoryFileError as error:
-            refused = refused or error
-    raise refused or HistoryFileError(f"the history {location} cannot be read")
+            first_error = first_error or error
+    raise first_error or HistoryFileError(f"the history {location} cannot be read")
 
 
-def _read_only(location: str, way: str, patience: float) -> sqlite3.Connection:
+def _read_only(location: str, parameter: str, patience: float) -> sqlite3.Connection:
     if not os.path.isfile(location):
         raise HistoryFileError(f"there is no history at {location}: give the path of an existing file")
-    uri = f"{Path(location).absolute().as_uri()}?{way}"
+    uri = f"{Path(location).absolute().as_uri()}?{parameter}"
     database = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
     try:
         migrations.check_owner(database, location)
@@ -106,29 +104,29 @@ def _read_only(location: str, way: str, patience: float) -> sqlite3.Connection:
 
 
 def _make_file(path: Path) -> None:
-    """Make the file where there is none, readable for its owner alone.
+    """Create a missing file, readable only by its owner.
 
-    A file that exists is not opened here: closing it would drop the locks this process holds on it through SQLite.
+    An existing file is not opened: closing it would drop the locks that this process holds on it through SQLite.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         mode = path.stat().st_mode
-    except (OSError, ValueError) as error:  # the second for a path that no file can have
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         cause = getattr(error, "strerror", None) or type(error).__name__
-        raise HistoryFileError(f"the history {path} cannot be made ({cause}): set a path that can be written") from None
+        raise HistoryFileError(f"the history {path} cannot be created ({cause}): set a writable path") from None
     if stat.S_ISDIR(mode):
         raise HistoryFileError(f"the history cannot be kept in {path}, which is a folder: set the path of a file")
     if not stat.S_ISREG(mode):
-        raise HistoryFileError(f"the history cannot be kept in {path}, which is no file: set another path")
+        raise HistoryFileError(f"the history cannot be kept in {path}, which is not a file: set another path")
     if not os.access(path, os.W_OK):
         raise HistoryFileError(f"the history {path} is read-only: make it writable, or set another path")
 
 
 def _prepare(database: sqlite3.Connection, location: str, patience: float) -> None:
     register(database)
-    # Looked at before anything is written, so that what is not ours stays as it is.
+    # Checked before anything is written, so that another program's file is not changed.
     migrations.check_owner(database, location)
     migrations.check_version(database, location)
     if location != MEMORY and os.name == "posix":
@@ -143,24 +141,24 @@ def _prepare(database: sqlite3.Connection, location: str, patience: float) -> No
 
 
 def _keep_private(location: str) -> None:
-    """Make the file readable for its owner alone, with those that another process may have open beside it.
+    """Make the file, and the files beside it that another process may have open, readable only by the owner.
 
-    SQLite gives those that it makes the mode of the file.
+    SQLite creates the files beside it with the mode of the file itself.
     """
     for path in (location, f"{location}-wal", f"{location}-shm"):
-        with suppress(OSError):  # there is none, or it is somebody else's
+        with suppress(OSError):  # missing, or another user's
             if os.stat(path).st_mode & 0o077:
                 os.chmod(path, 0o600)
 
 
 def register(database: sqlite3.Connection) -> None:
-    """Give a connection the function that the triggers call."""
+    """Give a connection the SQL function ``spaced``, which the triggers call."""
     database.execute("PRAGMA trusted_schema = ON")
     database.create_function("spaced", 1, index_text, deterministic=True)
 
 
 def _use_write_ahead_log(database: sqlite3.Connection, patience: float) -> None:
-    """Switch to WAL where that is possible. SQLite does not wait by itself for others that do so at the same moment."""
+    """Switch to WAL if possible. SQLite itself does not wait for another process that switches at the same moment."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -173,17 +171,17 @@ def _use_write_ahead_log(database: sqlite3.Connection, patience: float) -> None:
 
 
 def code_of(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 1 where it is not known."""
+    """SQLite's primary result code; 1 if unknown."""
     number = getattr(error, "sqlite_errorcode", None)
     if isinstance(number, int):
         return number & 0xFF
-    words = str(error)
-    return next((code for part, code in CODES.items() if part in words), 1)
+    message = str(error)
+    return next((code for part, code in CODES.items() if part in message), 1)
 
 
 @contextmanager
 def translate_errors(location: str) -> Iterator[None]:
-    """Turn what SQLite raises into a ``HistoryError`` that says what to do."""
+    """Turn SQLite's errors into a ``HistoryError`` that says what to do."""
     try:
         yield
     except sqlite3.Error as error:
@@ -197,7 +195,7 @@ def _translated(error: sqlite3.Error, location: str) -> HistoryError:
     if code in (5, 6):
         return HistoryLockedError(f"the history {location} is locked by another process")
     if code == 26 and Path(location).suffix.lower() not in DATABASE_SUFFIXES:
-        return HistoryFileError(f"{location} is no history and stays as it is: set the path of another file")
+        return HistoryFileError(f"{location} is not a history and was not changed: set the path of another file")
     if code in (11, 26):
         return HistoryDamagedError(f"the history {location} is damaged")
     if code == 13:
@@ -206,27 +204,27 @@ def _translated(error: sqlite3.Error, location: str) -> HistoryError:
         return HistoryFileError(f"the history {location} cannot be written: make it and its folder writable")
     if code in (18, 19, 20) or "binding parameter" in str(error):
         return HistoryRecordError(f"a turn could not be saved to the history: {error}")
-    return HistoryFileError(f"the history {location} cannot be used ({error}): look at its disk, or set another path")
+    return HistoryFileError(f"the history {location} cannot be used ({error}): check its disk, or set another path")
 
 
 def file_number(location: str) -> tuple[int, int] | None:
-    """Which file stands at ``location``; None where there is none, or where it is memory."""
+    """The device and inode of the file at ``location``; None for memory, or if there is no file."""
     if location == MEMORY:
         return None
     try:
-        found = os.stat(location)
+        status = os.stat(location)
     except OSError:
         return None
-    return (found.st_dev, found.st_ino)
+    return (status.st_dev, status.st_ino)
 
 
 def is_damaged(location: str) -> bool:
-    """Does SQLite find fault with the file? Takes seconds for a large one."""
+    """Does SQLite report damage? Takes seconds for a large file."""
     try:
         with closing(sqlite3.connect(location, isolation_level=None)) as database:
             if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 return True
-            if migrations.version_of(database) == migrations.NEWEST:  # the check does not look into the index
+            if migrations.version_of(database) == migrations.NEWEST:  # the check leaves out the index
                 database.execute("SELECT rowid FROM words WHERE words MATCH '\"a\"' LIMIT 1").fetchall()
             return False
     except sqlite3.Error as error:
@@ -235,37 +233,37 @@ def is_damaged(location: str) -> bool:
 
 @contextmanager
 def move_lock(location: str) -> Iterator[bool]:
-    """Are we the one process that may move or remove the file now? The mark of a process that died is taken away.
+    """A lock between processes for moving or removing the file. Yields False if another process holds it.
 
-    Raises ``OSError`` where the folder cannot be written.
+    The lock of a dead process is removed after ``MOVE_LIMIT``. Raises ``OSError`` if the folder is not writable.
     """
-    mark = Path(f"{location}.moving")
+    lock = Path(f"{location}.moving")
     try:
         with suppress(FileNotFoundError):
-            if time.time() - mark.stat().st_mtime > MOVE_LIMIT:
-                mark.rmdir()
-        mark.mkdir()
+            if time.time() - lock.stat().st_mtime > MOVE_LIMIT:
+                lock.rmdir()
+        lock.mkdir()
     except FileExistsError:
         yield False
         return
     try:
         yield True
     finally:
-        with suppress(FileNotFoundError):  # this took so long that another process thought we had died
-            mark.rmdir()
+        with suppress(FileNotFoundError):  # it took so long that another process removed the lock
+            lock.rmdir()
 
 
 def move_aside(location: str) -> Path | None:
-    """Give a damaged file, and what stands beside it, a name that says so; nothing is overwritten.
+    """Rename a damaged file, and the files beside it; nothing is overwritten.
 
-    Returns the new path, or None where there is nothing to do: another process has moved the file, or is about to.
-    Raises ``HistoryFileError`` where it cannot be moved.
+    Returns the new path, or None if another process has moved the file or is about to. Raises ``HistoryFileError`` if
+    it cannot be moved.
     """
     location = path_of(location)
     try:
-        with move_lock(location) as alone:
-            # Several kernels find the same damage, and by now a sound file may stand in this place.
-            if alone and os.path.exists(location) and is_damaged(location):
+        with move_lock(location) as locked:
+            # Several kernels find the same damage: by now there may be a new file.
+            if locked and os.path.exists(location) and is_damaged(location):
                 return _rename(Path(location))
     except OSError as error:
         cause = error.strerror or type(error).__name__
@@ -281,7 +279,7 @@ def _rename(path: Path) -> Path:
     while aside.exists():
         number += 1
         aside = path.with_name(f"{stem}-{number}{path.suffix}")
-    # The file itself goes last: from then on another process may begin a new one, with its own files beside it.
+    # The file itself goes last: after that, another process may create a new one with its own files beside it.
     for end in ("-wal", "-shm", "-journal", ""):
         with suppress(FileNotFoundError) if end else nullcontext():
             Path(f"{path}{end}").rename(f"{aside}{end}")
@@ -289,12 +287,12 @@ def _rename(path: Path) -> Path:
 
 
 def copy_into(database: sqlite3.Connection, location: str) -> bool:
-    """Fill a database in memory with what a file holds that can only be read; False where that cannot be done."""
-    for way in ("mode=ro", "immutable=1"):  # the second for a folder where SQLite cannot make its files
+    """Copy a file that can only be read into a database in memory. False if that is not possible."""
+    for parameter in READ_ONLY:
         try:
             if os.path.getsize(location) > COPY_LIMIT:
                 return False
-            uri = f"{Path(location).absolute().as_uri()}?{way}"
+            uri = f"{Path(location).absolute().as_uri()}?{parameter}"
             with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as source:
                 if migrations.version_of(source) != migrations.NEWEST:
                     return False

@@ -1,7 +1,6 @@
-"""Merge the files of other histories into this one, so that nothing in it is doubled or changed.
+"""Merge files of other histories into this one without changing or duplicating anything.
 
-Everything in a history has an id of its own. What this history has already stays as it is, and the rest is added. The
-files that are read stay as they are.
+Every record has an id. Records that this history has are left alone; the others are added. The files are only read.
 """
 
 from __future__ import annotations
@@ -30,52 +29,52 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class MergeResult:
-    """How many files were read, how many turns were added, and how many were there before."""
+    """The number of files read, of turns added, and of turns that were already there."""
 
     files: int
     added: int
-    known: int
+    existing: int
 
     def __str__(self) -> str:
-        known = f"; {self.known:,} were there already" if self.known else ""
-        return f"{counted(self.added, 'turn')} added from {counted(self.files, 'file')}{known}"
+        existing = f"; {self.existing:,} were already there" if self.existing else ""
+        return f"{counted(self.added, 'turn')} added from {counted(self.files, 'file')}{existing}"
 
 
 def holds_histories(path: str | os.PathLike[str]) -> bool:
-    """Can ``path`` be merged: is it a folder, or does it end like a database?"""
-    place = Path(os.path.expanduser(path))
-    return place.suffix.lower() in DATABASE_SUFFIXES or place.is_dir()
+    """Can ``path`` be merged? True for a folder and for the suffix of a database."""
+    expanded = Path(os.path.expanduser(path))
+    return expanded.suffix.lower() in DATABASE_SUFFIXES or expanded.is_dir()
 
 
 def merge_history(path: str | os.PathLike[str]) -> MergeResult:
-    """Add to the history in use what the history file at ``path`` has, or all such files of the folder ``path``.
+    """Add the history file at ``path``, or all history files of the folder ``path``, to the history in use.
 
-    Merging a file again adds only what is new in it. A turn that is still being answered is left for the next time.
-    Raises a ``HistoryError`` for a file that cannot be read, and where the history is off.
+    Merging a file again adds only what is new in it. Turns that still stream are left out. Raises ``HistoryError`` if a
+    file cannot be read or the history is off.
     """
     return merge(current_history(), path)
 
 
 def merge(notebook_history: NotebookHistory, path: str | os.PathLike[str]) -> MergeResult:
-    """The same for the history of ``notebook_history``."""
+    """The same for another history than the one in use."""
     if notebook_history.location == OFF:
         raise HistoryError("the history is off, so nothing can be merged into it: set FLOWGPT_HISTORY to a file first")
     files = _files(Path(os.path.expanduser(path)))
     counts = [_merge_file(notebook_history, file) for file in files]
-    return MergeResult(len(files), sum(added for added, _ in counts), sum(known for _, known in counts))
+    return MergeResult(len(files), sum(added for added, _ in counts), sum(existing for _, existing in counts))
 
 
-def _files(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return [place]
-    files = history_files(place)
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = history_files(path)
     if not files:
-        raise HistoryFileError(f"the folder {place} holds no history: its files end in .sqlite3, .sqlite or .db")
+        raise HistoryFileError(f"the folder {path} has no history: history files end in .sqlite3, .sqlite or .db")
     return files
 
 
 def history_files(folder: Path) -> list[Path]:
-    """The history files of a folder by name; none where there is no folder."""
+    """The history files of a folder, by suffix and sorted; empty if there is no folder."""
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
@@ -86,33 +85,33 @@ def history_files(folder: Path) -> list[Path]:
 
 
 def _merge_file(notebook_history: NotebookHistory, file: Path) -> tuple[int, int]:
-    """How many turns were added, and how many were known."""
-    from flowgpt_magic.history.database import History  # now, and not when the package is loaded
+    """The number of turns added, and of turns that were already there."""
+    from flowgpt_magic.history.database import History  # lazy: it loads sqlite3
 
-    added = known = 0
+    added = existing = 0
     with closing(History.read_only(file)) as source:
         conversations = source.all_conversations()
         notebook_history.take([*source.notebooks(), *conversations], ())
         for turns in source.all_turns():
-            new, had = _new(notebook_history, turns)
+            new, present = _new(notebook_history, turns)
             notebook_history.take((), new)
-            added, known = added + len(new), known + had
-            _written(notebook_history)
+            added, existing = added + len(new), existing + present
+            _flush(notebook_history)
         for conversation in conversations:
             changes = source.changes(conversation.conversation_id, last=-1)
             own = _read(
                 notebook_history, partial(History.changes, conversation_id=conversation.conversation_id, last=-1)
             )
-            known_ids = {each.change_id for each in own}
-            notebook_history.take((), (), [each for each in changes if each.change_id not in known_ids])
-    _written(notebook_history)
-    return added, known
+            own_ids = {change.change_id for change in own}
+            notebook_history.take((), (), [change for change in changes if change.change_id not in own_ids])
+    _flush(notebook_history)
+    return added, existing
 
 
 def _new(notebook_history: NotebookHistory, turns: Sequence[Turn]) -> tuple[list[Turn], int]:
-    """Those of ``turns`` that have ended and that ``notebook_history`` does not have whole, and how many it has."""
+    """The ended turns that ``notebook_history`` lacks or has only unfinished, and how many it has."""
     ids = [turn.turn_id for turn in turns]
-    own = {each.turn_id for each in _read(notebook_history, lambda history: history.turns_by_id(ids)) if _ended(each)}
+    own = {turn.turn_id for turn in _read(notebook_history, lambda history: history.turns_by_id(ids)) if _ended(turn)}
     return [turn for turn in turns if _ended(turn) and turn.turn_id not in own], len(own)
 
 
@@ -120,20 +119,20 @@ def _ended(turn: Turn) -> bool:
     return turn.status != "streaming"
 
 
-def _read(notebook_history: NotebookHistory, ask: Callable[[History], tuple[T, ...]]) -> tuple[T, ...]:
-    """What ``notebook_history`` has; where that cannot be told, nothing is merged, or else it might be changed."""
+def _read(notebook_history: NotebookHistory, query: Callable[[History], tuple[T, ...]]) -> tuple[T, ...]:
+    """The result of ``query``. Raises ``HistoryError`` if the history cannot be read: merging might change it then."""
     nothing: tuple[T, ...] | None = None
-    found = notebook_history.read(ask, nothing)
-    if found is None:
+    result = notebook_history.read(query, nothing)
+    if result is None:
         raise HistoryError(
             f"the history {notebook_history.location} cannot be read, so nothing is merged into it: try again"
         )
-    return found
+    return result
 
 
-def _written(notebook_history: NotebookHistory) -> None:
-    """Wait until all is on disk: a history of a million turns would not fit into the queue."""
+def _flush(notebook_history: NotebookHistory) -> None:
+    """Wait until everything is on disk: a history of a million turns would not fit into the queue."""
     if not notebook_history.flush():
         raise HistoryError(
-            f"the history {notebook_history.location} does not take what is merged into it: try it again later"
+            f"the history {notebook_history.location} does not accept the merged turns in time: try again later"
         )

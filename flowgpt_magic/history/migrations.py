@@ -1,8 +1,8 @@
 # ruff: noqa: S608 # the names in these statements are our own
-"""The tables of the history, and how an older file gets them.
+"""The tables of the history, and the migrations that create them.
 
-A migration runs once in the life of a file, in one transaction with its mark, ``user_version``. Those that stand here
-have run on someone's machine: a change is a new one at the bottom.
+A migration runs once per file, in one transaction with its version number, ``user_version``. Those listed here have run
+on someone's machine: to change the tables, add a new one at the bottom.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ APPLICATION_ID = 0x666C6F77  # marks a file as a history; "flow" in its header
 
 
 def notebooks_conversations_turns(database: Connection) -> None:
-    """What was said, where and in which order.
-
-    Texts stand last in a row, so that what is counted is found without reading them.
-    """
+    """The main tables. Texts are the last columns of a row, so that counting does not read them."""
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(
         """CREATE TABLE notebooks (
@@ -67,10 +64,10 @@ def notebooks_conversations_turns(database: Connection) -> None:
 
 
 def words_of_turns(database: Connection) -> None:
-    """The full-text index. A turn stands in it exactly while its ``indexed`` is 1.
+    """The full-text index. It contains exactly the turns whose ``indexed`` is 1.
 
-    The triggers keep that true within the transaction that changes the mark or the text, so nothing that happens to a
-    process can put the index out of step. ``spaced`` is a function of the connection.
+    The triggers update it in the transaction that changes ``indexed`` or the text, so a crash cannot make it
+    inconsistent. ``spaced`` is a function of the connection, see ``file.register``.
     """
     database.execute(
         """CREATE VIRTUAL TABLE words USING fts5 (
@@ -95,20 +92,20 @@ def words_of_turns(database: Connection) -> None:
 
 
 def images_of_turns(database: Connection) -> None:
-    """The images that went along with a prompt, as a list of ``data:`` URLs in JSON."""
+    """The images sent with a prompt, as a JSON list of ``data:`` URLs."""
     database.execute("ALTER TABLE turns ADD COLUMN images TEXT NOT NULL DEFAULT '[]'")
 
 
 def extras_of_turns(database: Connection) -> None:
-    """What came with a reply and is not its text, as an object in JSON."""
+    """What came with a reply besides its text, as a JSON object."""
     database.execute("ALTER TABLE turns ADD COLUMN extras TEXT NOT NULL DEFAULT '{}'")
 
 
 def sums_of_usage(database: Connection) -> None:
-    """What was asked of each model, summed up by the period of four hours in which it began, and the day there.
+    """Usage of each model, summed by the period of four hours in which a turn started, and by local day.
 
-    A period stands in ``usage_stale`` from when one of its turns changes until it is summed up. The triggers note it
-    within the transaction that changes the turn. All periods of the file begin as stale.
+    When a turn changes, a trigger adds its period to ``usage_stale`` in the same transaction; summing removes it. At
+    first, all periods are stale.
     """
     period = "CAST({}started / 14400 AS INTEGER)"
     database.execute(f"CREATE INDEX turns_by_period ON turns ({period.format('')})")
@@ -151,12 +148,12 @@ NEWEST = len(MIGRATIONS)
 
 
 def version_of(database: Connection) -> int:
-    """How many migrations have run on this file."""
+    """The number of migrations that have run on this file."""
     return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
 def check_version(database: Connection, location: str) -> int:
-    """The version of the file; raises ``HistoryNewerError`` where a newer package made it."""
+    """The version of the file. Raises ``HistoryNewerError`` if a newer flowgpt_magic has migrated it."""
     version = version_of(database)
     if version > NEWEST:
         raise HistoryNewerError(
@@ -167,8 +164,8 @@ def check_version(database: Connection, location: str) -> int:
 
 
 def check_owner(database: Connection, location: str) -> None:
-    """Raise ``HistoryFileError`` where the file is another program's database."""
-    database.execute("BEGIN")  # both answers from the same moment: another process may be filling a new file
+    """Raise ``HistoryFileError`` if the file is another program's database."""
+    database.execute("BEGIN")  # one snapshot for both queries: another process may be creating the tables
     mark = database.execute("PRAGMA application_id").fetchone()[0]
     empty = database.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0]
     database.execute("COMMIT")
@@ -177,11 +174,11 @@ def check_owner(database: Connection, location: str) -> None:
 
 
 def migrate(database: Connection, location: str) -> None:
-    """Bring the file to the newest version; several processes may do so at the same moment."""
+    """Run the missing migrations. Safe while other processes do the same."""
     while check_version(database, location) < NEWEST:
         database.execute("BEGIN IMMEDIATE")
         try:
-            # Asked again under the lock: another process may have come first.
+            # Checked again under the lock: another process may have migrated the file.
             version = check_version(database, location)
             if version < NEWEST:
                 MIGRATIONS[version](database)

@@ -1,7 +1,7 @@
-"""Which process is this, and does another one still run?
+"""Name this process, and tell whether another process is still running.
 
-A process number alone says little: it is given again, and means something else on another machine, after a restart and
-in another container. So a process is named with its start and its place.
+A process number alone is ambiguous: it is reused, and it means something else on another machine, after a reboot and in
+another container. A name therefore consists of the number, the start time and the place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PROC = Path("/proc")
 
 
 def this_kernel() -> str:
-    """The name of this process, for ``lives``: its number, its start, its place."""
+    """The name of this process, for ``is_alive``."""
     return _kernel_name(os.getpid())
 
 
@@ -28,17 +28,17 @@ def _kernel_name(pid: int) -> str:
 
 
 def _place() -> str:
-    """Where process numbers mean the same as here: the host since it was started, or a container of it."""
+    """The scope of process numbers: this host since its boot, or a container on it."""
     host = socket.gethostname() or "localhost"
     try:
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
         return f"{host}/{boot}/{(PROC / 'self/ns/pid').readlink()}"
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return host
 
 
 def _start(pid: int) -> str | None:
-    """When process ``pid`` of this place started, in a form that only compares; None where none runs."""
+    """The start time of process ``pid``, comparable only as text; None if it does not run."""
     if sys.platform == "linux":
         try:
             fields = (PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
@@ -49,9 +49,9 @@ def _start(pid: int) -> str | None:
 
 
 def _start_elsewhere(pid: int) -> str | None:
-    """The same on macOS and Windows; ``?`` where it cannot be told, which no kernel lacks the means for."""
+    """The same on macOS and Windows; ``?`` without psutil."""
     try:
-        psutil = importlib.import_module("psutil")  # ipykernel needs it, this package does not
+        psutil = importlib.import_module("psutil")  # a dependency of ipykernel, not of this package
     except ImportError:
         return "?"
     with suppress(psutil.NoSuchProcess):
@@ -61,7 +61,7 @@ def _start_elsewhere(pid: int) -> str | None:
 
 
 def is_alive(kernel: str) -> bool | None:
-    """Does the process of this name still run? None where that cannot be told from here."""
+    """Is the process with this name running? None if that cannot be determined from here."""
     pid, start, place = (*kernel.split(" ", 2), "", "")[:3]
     if not pid.isdecimal() or place != _place():
         return None

@@ -1,4 +1,4 @@
-"""What the history keeps, as plain values. Times are Unix seconds."""
+"""The records of the history, as plain values. Times are Unix seconds."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.redaction import redacted_repr
 
-OFF, MEMORY = "off", ":memory:"  # what a history can be instead of a file
-MAIN = "main"  # the conversation that a notebook has from the beginning
+OFF, MEMORY = "off", ":memory:"  # locations of a history that is not a file
+MAIN = "main"  # the first conversation of every notebook
 
 
 @dataclass(frozen=True)
 class NotebookRecord:
     """A notebook.
 
-    ``key`` says which one it is and stays the same between kernels, such as its absolute path; ``path`` is where it was
-    last seen, and ``label`` what people read.
+    ``key`` identifies it across kernels, for example its absolute path. ``path`` is where it was last seen, and
+    ``label`` is shown to people.
     """
 
     notebook_id: str
@@ -32,14 +32,14 @@ class NotebookRecord:
 
 @dataclass(frozen=True)
 class ConversationRecord:
-    """A conversation of a notebook, with what it is asked with."""
+    """A conversation of a notebook, with its own settings."""
 
     conversation_id: str
     notebook_id: str
     name: str
     system: str
     model: str
-    parameters: Mapping[str, Any] = field(repr=False)  # a key may be among them
+    parameters: Mapping[str, Any] = field(repr=False)  # may contain a key
     created: float
     changed: float
     removed: bool = False
@@ -50,7 +50,7 @@ class ConversationRecord:
 
 @dataclass(frozen=True)
 class ChangeRecord:
-    """One change of a conversation that can be undone: the turns that became live by it and those that stopped."""
+    """A change of a conversation that can be undone: the ids of turns that became live, and that stopped being live."""
 
     change_id: str
     conversation_id: str
@@ -64,7 +64,7 @@ class ChangeRecord:
 
 @dataclass(frozen=True)
 class PartialText:
-    """The text that a streaming turn has by now."""
+    """The text received so far for a streaming turn."""
 
     turn_id: str
     text: str
@@ -72,7 +72,7 @@ class PartialText:
 
 @dataclass(frozen=True)
 class KeyChange:
-    """Every notebook of the key ``old`` has the key ``new`` from now on."""
+    """Gives every notebook with the key ``old`` the key ``new``."""
 
     old: str
     new: str
@@ -83,7 +83,7 @@ Record = NotebookRecord | ConversationRecord | Turn | ChangeRecord | KeyChange
 
 @dataclass(frozen=True)
 class ConversationSummary:
-    """A conversation with the number of its live turns and the time the newest of them began."""
+    """A conversation, the number of its live turns, and when the newest of them started."""
 
     conversation: ConversationRecord
     turns: int
@@ -92,10 +92,7 @@ class ConversationSummary:
 
 @dataclass(frozen=True)
 class SearchHit:
-    """A turn that has all the words that were searched for.
-
-    ``snippet`` is one line of its prompt or reply around the first of them.
-    """
+    """A turn that contains all words of a search; ``snippet`` is the line around the first one."""
 
     turn: Turn
     conversation: ConversationRecord
@@ -105,9 +102,9 @@ class SearchHit:
 
 @dataclass(frozen=True)
 class UsageRow:
-    """What one model of one provider did on one day.
+    """The usage of one model on one day.
 
-    ``day`` is ``YYYY-MM-DD`` in local time. The means are None where no turn tells.
+    ``day`` is ``YYYY-MM-DD`` in local time. The last two are means; None if no turn has the value.
     """
 
     day: str

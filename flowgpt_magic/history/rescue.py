@@ -1,7 +1,7 @@
-"""What a locked history kept out when a program ended: a file beside it, which the next program takes in.
+"""Save records to a file beside the history if that is locked when the program ends; the next program adds them.
 
-The file is a small history of its own, for its owner alone. It has its name only when it is whole, and the name is gone
-once what it holds is in the history. Taking a file in twice, after a crash between these two, changes nothing more.
+The file is itself a small history, readable only by its owner. It gets its name when it is complete, and is deleted
+when its records are in the history. Adding a file twice, after a crash in between, has no effect.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from flowgpt_magic.messages import Turn
 if TYPE_CHECKING:
     from flowgpt_magic.history.database import History
 
-_NAME = re.compile(r"rescued-[0-9a-f]{32}")  # what follows the name of the history
+_SUFFIX = re.compile(r"rescued-[0-9a-f]{32}")  # after the name of the history and a dot
 
 
 def rescue(location: str, records: Iterable[Record]) -> Path:
-    """Write ``records``, those that others belong to first, to a file beside the history at ``location``.
+    """Write ``records``, parents first, to a file beside the history at ``location``; returns its path.
 
-    A record that cannot be stored is left out. Raises a ``HistoryError`` where there can be no file.
+    Records that cannot be stored are left out. Raises ``HistoryError`` if the file cannot be written.
     """
     from flowgpt_magic.history.database import History
 
     path = Path(f"{location}.rescued-{uuid4().hex}")
-    begun = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.part")
     try:
-        with closing(History(begun)) as history:
+        with closing(History(part)) as history:
             for record in records:
                 with suppress(HistoryRecordError):
                     history.save(record)
-        begun.rename(path)
+        part.rename(path)
     except OSError as error:
         raise HistoryFileError(f"{path} cannot be written: {error.strerror}") from None
     finally:
-        with suppress(OSError):  # it has its name
-            begun.unlink()
+        with suppress(OSError):  # it was renamed
+            part.unlink()
     return path
 
 
 def take_rescued(history: History) -> int:
-    """Bring what was rescued into ``history``; returns how many turns that were.
+    """Add the rescued records to ``history``; returns the number of turns.
 
-    Of several processes one takes a file in. A file that cannot be read stays where it is. Raises a ``HistoryError``
-    where ``history`` cannot be written; what was not taken in by then is for the next time.
+    Each file is added by one process. A file that cannot be read stays. Raises ``HistoryError`` if ``history`` cannot
+    be written; the remaining files are added the next time.
     """
     return sum(_take(history, path) for path in _rescued(history.location))
 
@@ -63,7 +63,7 @@ def _rescued(location: str) -> list[Path]:
     except OSError:
         return []
     return [
-        Path(folder, each) for each in names if each.startswith(f"{name}.") and _NAME.fullmatch(each, len(name) + 1)
+        Path(folder, file) for file in names if file.startswith(f"{name}.") and _SUFFIX.fullmatch(file, len(name) + 1)
     ]
 
 
@@ -71,8 +71,8 @@ def _take(history: History, path: Path) -> int:
     from flowgpt_magic.history.file import move_lock
 
     try:
-        with move_lock(str(path)) as alone:
-            if not (alone and path.exists()):
+        with move_lock(str(path)) as locked:
+            if not (locked and path.exists()):
                 return 0
             try:
                 records = _records(path)
@@ -81,20 +81,20 @@ def _take(history: History, path: Path) -> int:
             history.save(*records)
             path.unlink(missing_ok=True)
             return sum(isinstance(record, Turn) for record in records)
-    except OSError:  # the folder cannot be written
+    except OSError:  # the folder is not writable
         return 0
 
 
 def _records(path: Path) -> list[Record]:
-    """What the file holds, in the order to save it in."""
+    """The records of the file, in the order in which to save them."""
     from flowgpt_magic.history.database import History
 
     try:
         with closing(History.read_only(path)) as source:
             conversations = source.all_conversations()
-            turns = [turn for some in source.all_turns() for turn in some]
-            changes = [each for kept in conversations for each in source.changes(kept.conversation_id, last=-1)]
+            turns = [turn for batch in source.all_turns() for turn in batch]
+            changes = [change for record in conversations for change in source.changes(record.conversation_id, last=-1)]
             return [*source.notebooks(), *conversations, *turns, *changes]
     finally:
-        for end in ("-wal", "-shm"):  # SQLite leaves these where it only reads; there is nothing in them
-            Path(f"{path}{end}").unlink(missing_ok=True)
+        for suffix in ("-wal", "-shm"):  # SQLite leaves these empty files after reading
+            Path(f"{path}{suffix}").unlink(missing_ok=True)

@@ -1,9 +1,9 @@
 # ruff: noqa: S608 # the names in these statements are our own, the values are bound
-"""What was asked of each model on each day: statements about the table ``usage``, in which it is summed up.
+"""SQL for the usage of each model on each day, summed in the table ``usage``.
 
-A row holds the sums of a local day within a period of four hours. Triggers note the periods whose turns have changed
-as stale; those that were summed up in another time zone are stale too. A stale period is counted from its turns until
-it is summed up again, so an answer is right at any moment, however the turns were changed.
+A row has the sums of one local day within a period of four hours. Triggers mark the periods whose turns have changed as
+stale; periods summed in another time zone are stale too. A stale period is counted from its turns until it is summed
+again, so results are always correct.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 PERIOD = 14_400  # seconds, as in the migration
 SUMS = (
     *("turns", "prompt_tokens", "completion_tokens"),
-    *("first_seconds", "first_turns", "rates", "rate_turns"),  # of the turns that tell
+    *("first_seconds", "first_turns", "rates", "rate_turns"),  # of the turns that have the value
 )
 KEY = ("period", "day", "conversation_id", "provider", "model")
 
 PERIOD_OF = f"CAST(started / {PERIOD} AS INTEGER)"
 RATE = "CASE WHEN chunks > 1 AND seconds > first_chunk_seconds THEN (chunks - 1) / (seconds - first_chunk_seconds) END"
-# Local time at both ends of a period says which days its turns belong to.
+# Local time at both ends of a period determines the days of its turns.
 ZONE_OF = " || ".join(
     f"strftime('%Y-%m-%d %H:%M', {moment}, 'unixepoch', 'localtime')"
     for moment in (f"period * {PERIOD}", f"(period + 1) * {PERIOD} - 1")
@@ -27,9 +27,9 @@ STALE_HERE = f"{STALE} UNION SELECT period FROM usage WHERE zone IS NOT {ZONE_OF
 
 
 def _counted(periods: str, inside: str = "", since: str = "") -> str:
-    """The sums of ``periods``, a list of them in SQL, from the turns.
+    """SQL for the sums of ``periods``, an SQL list, computed from the turns.
 
-    A copy of a turn differs from its original in ids and places alone, and was written after it.
+    A copied turn differs from its original only in ids and place, and was written later, so the lowest number counts.
     """
     return (
         f"SELECT {PERIOD_OF} AS period, date(started, 'unixepoch', 'localtime') AS day, conversation_id, provider, "
@@ -43,9 +43,9 @@ def _counted(periods: str, inside: str = "", since: str = "") -> str:
 
 
 def usage_of(inside: str = "") -> str:
-    """Rows of day, provider, model, sums and means, of turns from ``:since`` on; ``inside`` leaves some out."""
+    """SQL for day, provider, model, sums and means of turns since ``:since``; ``inside`` is a further condition."""
     sums = ", ".join(f"sum({name})" for name in SUMS[:3])
-    begins = f"CAST(:since / {PERIOD} AS INTEGER)"  # the period in which that moment is
+    begins = f"CAST(:since / {PERIOD} AS INTEGER)"  # the period that contains it
     return (
         f"WITH stale AS ({STALE_HERE} UNION SELECT {begins}) "
         f"SELECT day, provider, model, {sums}, "

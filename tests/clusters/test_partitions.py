@@ -67,7 +67,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def shipped() -> Any:
+def worker_settings() -> Any:
     """As a worker gets it."""
     return pickle.loads(pickle.dumps(map_partition))
 
@@ -178,7 +178,7 @@ def test_values_fill_the_template_too():
         (FRAME, "{text}", {"workers": 0}, SettingError, "workers is 0"),
         (FRAME, "{text}", {"requests_per_minute": 0}, SettingError, "requests_per_minute is 0"),
         (FRAME, "{text}", {"history": True}, SettingError, "history is the folder"),
-        (FRAME, "{text}", {"token": SECRET}, SettingError, "token holds a key"),
+        (FRAME, "{text}", {"token": SECRET}, SettingError, "token contains a key"),
         (FRAME, "{text}", {"temprature": 1}, SettingError, "temprature"),
     ],
 )
@@ -193,7 +193,7 @@ def test_what_cannot_be_asked_is_told_before_anything_is_sent(server, frame, tem
 
 def test_it_asks_on_a_worker_as_it_would_here(server, monkeypatch):
     monkeypatch.setenv("FLOWGPT_SYSTEM", "be brief")
-    travelled = shipped()
+    travelled = worker_settings()
     for name in [each for each in os.environ if each.startswith("FLOWGPT_") and each != "FLOWGPT_DATA_DIR"]:
         monkeypatch.delenv(name)
 
@@ -218,7 +218,7 @@ def test_a_key_travels_by_its_name_and_is_read_on_the_worker(server, monkeypatch
 
 def test_a_secret_that_is_not_on_the_worker_is_told_before_anything_is_sent(server, monkeypatch):
     monkeypatch.setenv("FLOWGPT_PROXY", f"http://me:{SECRET}@127.0.0.1:1")
-    travelled = shipped()
+    travelled = worker_settings()
     monkeypatch.delenv("FLOWGPT_PROXY")
 
     with pytest.raises(MissingKeyError, match="set the environment variable FLOWGPT_PROXY on each worker"):
@@ -228,7 +228,7 @@ def test_a_secret_that_is_not_on_the_worker_is_told_before_anything_is_sent(serv
 
 def test_what_has_travelled_travels_on_with_the_same_settings(monkeypatch):
     monkeypatch.setenv("FLOWGPT_MODEL", "echo:messages")
-    travelled = shipped()
+    travelled = worker_settings()
     monkeypatch.setenv("FLOWGPT_MODEL", "echo:words")
 
     again = copy.copy(pickle.loads(pickle.dumps(travelled)))
@@ -251,8 +251,8 @@ def test_a_limit_is_divided_over_the_workers_and_holds_over_all_partitions_of_on
 
 def test_a_limit_on_a_worker_needs_to_know_how_many_share_it(server):
     with pytest.raises(SettingError, match="give workers= too"):
-        shipped()({"n": [1]}, "{n}", requests_per_minute=600)
-    assert shipped()({"n": [1]}, "{n}", requests_per_minute=600, workers=4)["status"] == ["complete"]
+        worker_settings()({"n": [1]}, "{n}", requests_per_minute=600)
+    assert worker_settings()({"n": [1]}, "{n}", requests_per_minute=600, workers=4)["status"] == ["complete"]
 
 
 # What was answered before

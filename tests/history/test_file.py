@@ -193,7 +193,7 @@ class TestRefused:
         path.chmod(0o640)
 
         self.refuses(
-            path, HistoryFileError, r"notes.txt is no history and stays as it is: set the path of another file"
+            path, HistoryFileError, r"notes.txt is not a history and was not changed: set the path of another file"
         )
 
     def test_a_file_that_a_newer_package_changes_while_it_is_open_is_not_written_any_more(self, path):
@@ -215,12 +215,12 @@ class TestNoFileThere:
     def test_a_place_below_a_file(self, tmp_path):
         (tmp_path / "file").write_text("x")
 
-        with pytest.raises(HistoryFileError, match="cannot be made"):
+        with pytest.raises(HistoryFileError, match="cannot be created"):
             History(tmp_path / "file" / "folder" / "history.sqlite3")
 
     @pytest.mark.parametrize("name", ["x" * 400, "a\0b", "half \ud83d"])
     def test_a_name_that_no_file_can_have(self, name, tmp_path):
-        with pytest.raises(HistoryFileError, match="cannot be made"):
+        with pytest.raises(HistoryFileError, match="cannot be created"):
             History(tmp_path / name)
         assert History.copied_into_memory(tmp_path / name).notebooks() == ()
 
@@ -228,7 +228,7 @@ class TestNoFileThere:
     def test_a_link_to_nowhere(self, tmp_path):
         (tmp_path / "link").symlink_to(tmp_path / "missing" / "history.sqlite3")
 
-        with pytest.raises(HistoryFileError, match="cannot be made"):
+        with pytest.raises(HistoryFileError, match="cannot be created"):
             History(tmp_path / "link")
 
     @POSIX
@@ -237,7 +237,7 @@ class TestNoFileThere:
         os.mkfifo(tmp_path / "pipe", 0o644)
         os.chmod(tmp_path / "pipe", 0o666)
 
-        with pytest.raises(HistoryFileError, match="which is no file: set another path"):
+        with pytest.raises(HistoryFileError, match="which is not a file: set another path"):
             History(tmp_path / "pipe")
 
         assert modes(tmp_path) == {"pipe": 0o666}
@@ -246,7 +246,7 @@ class TestNoFileThere:
     def test_a_folder_in_the_place_of_the_files_beside_it(self, end, path):
         Path(f"{path}{end}").mkdir()
 
-        with pytest.raises(HistoryFileError, match=r"make it and its folder writable|look at its disk"):
+        with pytest.raises(HistoryFileError, match=r"make it and its folder writable|check its disk"):
             History(path)
 
     def test_a_connection_that_may_only_read(self, path):
@@ -306,8 +306,8 @@ class TestNotAllowed:
         [
             ("file", "is read-only: make it writable, or set another path", True),
             ("folder", "cannot be written: make it and its folder writable", True),
-            ("empty folder", "cannot be made (Permission denied): set a path that can be written", False),
-            ("hidden", "cannot be made (Permission denied): set a path that can be written", False),
+            ("empty folder", "cannot be created (Permission denied): set a writable path", False),
+            ("hidden", "cannot be created (Permission denied): set a writable path", False),
         ],
     )
     def test_it_is_said_and_what_can_be_read_is_read(self, what, words, known):
@@ -637,7 +637,7 @@ class TestErrorsByName:
                 assert error.sqlite_errorcode & 0xFF == CODES[name], name
 
     def test_an_error_that_nobody_knows_is_told_in_sqlites_words(self):
-        words = r"the history here cannot be used \(no such thing\): look at its disk"
+        words = r"the history here cannot be used \(no such thing\): check its disk"
 
         with pytest.raises(HistoryFileError, match=words), history_file.translate_errors("here"):
             raise sqlite3.OperationalError("no such thing")

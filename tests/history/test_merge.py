@@ -46,7 +46,7 @@ def test_the_turns_and_changes_of_a_file_are_added(tmp_path):
     turns = history_with(tmp_path / "other.sqlite3", "one", "two", "three")
     mine = kernel(tmp_path)
 
-    assert merge(mine, tmp_path / "other.sqlite3") == MergeResult(files=1, added=3, known=0)
+    assert merge(mine, tmp_path / "other.sqlite3") == MergeResult(files=1, added=3, existing=0)
     assert saved(mine) == {turn.turn_id: turn for turn in turns}
     changes = mine.read(lambda history: history.changes(turns[0].conversation_id), ())
     assert [change.added for change in changes] == [(turns[0].turn_id,)]
@@ -60,7 +60,7 @@ def test_a_second_merge_adds_only_what_is_new(tmp_path):
     with closing(History(path)) as history:
         history.save(replace(turn, turn_id="another", place=2))
 
-    assert merge(mine, path) == MergeResult(files=1, added=1, known=1)
+    assert merge(mine, path) == MergeResult(files=1, added=1, existing=1)
     assert set(saved(mine)) == {turn.turn_id, "another"}
     end(mine)
 
@@ -113,7 +113,7 @@ def test_a_file_of_an_older_version_is_merged(tmp_path):
             "0, 0, 0, 'key', '', '', '', '{}', '[]', '', '', 'an old prompt', 'an old reply')"
         )
 
-    assert merge(mine, path) == MergeResult(files=1, added=1, known=0)
+    assert merge(mine, path) == MergeResult(files=1, added=1, existing=0)
     assert saved(mine)["t"].prompt == "an old prompt"
     end(mine)
 
@@ -128,7 +128,7 @@ def test_all_files_of_a_folder_are_merged(tmp_path):
     merged = merge(mine, folder)
 
     assert str(merged) == "2 turns added from 2 files"
-    assert str(merge(mine, folder)) == "0 turns added from 2 files; 2 were there already"
+    assert str(merge(mine, folder)) == "0 turns added from 2 files; 2 were already there"
     end(mine)
 
 
@@ -168,7 +168,7 @@ def test_the_command_merges_a_file_and_a_folder(tmp_path, monkeypatch):
     state = ShellState(lambda: {"model": "echo"}, {})
 
     assert import_file(state, f'"{folder}"') == "1 turn added from 1 file"
-    assert import_file(state, f'"{folder}/a.sqlite3"') == "0 turns added from 1 file; 1 were there already"
+    assert import_file(state, f'"{folder}/a.sqlite3"') == "0 turns added from 1 file; 1 were already there"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_file_of_a_newer_version_and_a_foreign_one_are_refused(tmp_path):
     with pytest.raises(HistoryFileError, match="another program"):
         merge(mine, foreign)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(HistoryFileError, match="holds no history"):
+    with pytest.raises(HistoryFileError, match="has no history"):
         merge(mine, tmp_path / "empty")
     end(mine)
 
@@ -219,6 +219,6 @@ def test_a_history_without_answers_is_merged_as_nothing(tmp_path):
     mine, path = kernel(tmp_path), tmp_path / "empty.sqlite3"
     path.touch()
 
-    assert merge(mine, path) == MergeResult(files=1, added=0, known=0)
+    assert merge(mine, path) == MergeResult(files=1, added=0, existing=0)
     batch_of(["one"], notebook_history=mine).read()
     end(mine)

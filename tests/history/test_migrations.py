@@ -232,13 +232,22 @@ def test_a_newer_file_is_refused_by_name(database):
 
 
 class TestOwner:
-    def test_an_empty_file_is_ours_to_fill(self, database):
+    def test_an_empty_file_is_ours_to_fill_and_is_not_changed_yet(self, database):
+        before = content(database)
+
         check_owner(database, "here")
 
-    def test_a_history_is_ours(self, database):
+        assert content(database) == before
+        assert not database.in_transaction
+
+    def test_a_history_is_ours_and_is_not_changed(self, database):
         run(database, NEWEST)
+        database.execute("PRAGMA query_only = 1")  # so that a write raises
 
         check_owner(database, "here")
+
+        assert version_of(database) == NEWEST
+        assert not database.in_transaction
 
     @pytest.mark.parametrize(
         "sql", ["CREATE TABLE notebooks (a)", "CREATE TABLE history (a)", "PRAGMA application_id = 7"]

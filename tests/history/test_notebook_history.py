@@ -17,7 +17,6 @@ import pytest
 
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ConversationNotFoundError, TurnNotFoundError
-from flowgpt_magic.history import current
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import NotebookRecord
@@ -283,6 +282,27 @@ class TestAdopting:
         assert (prompts(third), prompts(third, "adopted")) == (["mine"], ["theirs"])
 
 
+class TestRestoring:
+    def test_of_several_removed_conversations_of_a_name_the_newest_comes_back(self, kernel, tmp_path):
+        notebook = kernel(tmp_path / "a.ipynb")
+        for prompt in ("older", "newer"):
+            ask(notebook, prompt)
+            Conversation(notebook_history=notebook).remove()
+
+        assert notebook.restore("main")
+        assert prompts(notebook) == ["newer"]
+
+    def test_without_a_removed_conversation_of_that_name_nothing_changes(self, kernel, tmp_path):
+        notebook = kernel(tmp_path / "a.ipynb")
+        ask(notebook, "one")
+        changes: list[object] = []
+        notebook.listeners.append(changes.append)
+
+        assert not notebook.restore("main")
+        assert not notebook.restore("other")
+        assert (changes, prompts(notebook)) == ([], ["one"])
+
+
 class TestALockedFile:
     @pytest.fixture
     def locked(self, tmp_path) -> Iterator[sqlite3.Connection]:
@@ -476,19 +496,6 @@ def test_a_program_is_told_of_trouble_by_a_warning(tmp_path):
 
     assert ended.stdout == "user: hello\n"
     assert ended.stderr.count("which is a folder: set the path of a file") == 1
-
-
-def test_a_process_has_one_history_for_each_file(tmp_path):
-    first = current.current_history()
-
-    other = current.current_history(str(tmp_path / "history.sqlite3"))
-
-    assert other is current.current_history(str(tmp_path / "history.sqlite3"))
-    assert first is not other
-    assert current.current_history() is first  # of the settings
-    ask(first, "one")  # a conversation in a variable still has its history
-    assert prompts(first) == ["one"]
-    assert prompts(other) == []
 
 
 def test_a_program_begins_anew_each_time_and_is_kept(tmp_path):

@@ -395,7 +395,7 @@ def folder(path: Path) -> str:
 def below_a_file(path: Path) -> str:
     path.parent.rmdir()
     path.parent.write_text("kept")
-    return "cannot be made"
+    return "cannot be created"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -435,7 +435,7 @@ def test_text_that_is_no_database_stays_as_it_is_where_its_name_does_not_say_it_
     saver.end(complete("one"))
 
     assert saver.read(turns, LIMIT) == {"one": ""}
-    assert "is no history and stays as it is" in told.lines[0]
+    assert "is not a history and was not changed" in told.lines[0]
     assert contents(tmp_path) == {"notes.txt": b"not to be touched " * 100}
 
 
