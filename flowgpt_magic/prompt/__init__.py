@@ -1,3 +1,3 @@
-"""From what is typed to what is sent: the line of the magic, references, attachments, images."""
+"""Turn what is typed into what is sent: the magic line, references, attachments and images."""
 
 __all__ = ["attachments", "compose", "describe", "images", "magic_line", "parameter_syntax", "references"]

@@ -1,7 +1,7 @@
-"""What values, cells and files look like to a language model, as text of a limited size.
+"""Attach values, cells, outputs and files to a prompt, as text of a limited number of tokens.
 
-Nothing is sent by accident: what is called like a secret is refused, or masked inside of something else, until the user
-says that it is meant.
+Secrets are not sent by accident. A value whose name looks like that of a secret is refused, and masked inside another
+value, unless the user insists.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ from flowgpt_magic.prompt.references import look_up, names_secret
 from flowgpt_magic.redaction import is_secret_file, redact_environment
 from flowgpt_magic.text import cut, one_line
 
-SEARCH_MARGIN = 1_000  # characters behind the room for a text in which secrets are looked for: one may begin inside
-HEADLINE_LENGTH = 90  # characters of the lines around a body, at most
-MAX_ATTEMPTS = 3  # times that a value is looked at again because it has too many tokens
-MIN_LENGTH = 200  # characters that are never cut for that
+SEARCH_MARGIN = 1_000  # characters after the visible text that are searched for secrets, which may begin inside it
+HEADLINE_LENGTH = 90  # characters of the lines before and after a body, at most
+MAX_ATTEMPTS = 3  # descriptions after the first, if that has too many tokens
+MIN_LENGTH = 200  # characters; a shorter text is not described again
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """Something to send along.
+    """Something attached to a prompt.
 
-    ``cut`` says whether ``text`` leaves something out; ``image`` is a URL that begins with ``data:image/``, if any.
+    ``is_cut`` says whether ``text`` leaves something out. ``image`` is a ``data:image/`` URL, or empty.
     """
 
     label: str
     text: str
-    cut: bool
+    is_cut: bool
     image: str = ""
 
 
@@ -67,10 +67,10 @@ class _CellSource:
 
 
 def describe(name: str, value: object, budget: int, *, forced: bool = False) -> str:
-    """``value`` for a language model, in at most ``budget`` tokens, and a line that says what was left out.
+    """Describe ``value`` to a language model, in at most ``budget`` tokens, with a line for what was left out.
 
-    Values under names of secrets in it are masked, unless ``forced``. Raises ``AttachmentError`` only for the path of
-    a file that cannot be sent. An object's own code is waited for, for two seconds in all.
+    Secrets in it are masked, unless ``forced``. Raises ``AttachmentError`` for the path of a file that cannot be sent.
+    The code of the user's objects gets two seconds in total.
     """
     return _described(name, value, budget, forced)[0]
 
@@ -78,60 +78,58 @@ def describe(name: str, value: object, budget: int, *, forced: bool = False) -> 
 def _described(name: str, value: object, budget: int, forced: bool) -> tuple[str, bool]:
     limit = characters_for(max(0, budget))
     inspection = Inspection(0, masked=not forced)
-    text, was_cut = _looked_at(name, value, limit, inspection)
-    for _ in range(MAX_ATTEMPTS):  # of some texts fewer characters fit: of Chinese, of code, of figures
+    text, is_cut = _described_within(name, value, limit, inspection)
+    for _ in range(MAX_ATTEMPTS):  # Chinese, code and numbers have more tokens
         if tokens_in(text) <= budget or len(text) <= MIN_LENGTH:
             break
         limit = min(characters_for(budget, text), limit) * 19 // 20
-        text, was_cut = _looked_at(name, value, limit, inspection)
-    return text, was_cut
+        text, is_cut = _described_within(name, value, limit, inspection)
+    return text, is_cut
 
 
-def _looked_at(name: str, value: object, limit: int, inspection: Inspection) -> tuple[str, bool]:
-    """The value in ``limit`` characters, and whether something is left out."""
+def _described_within(name: str, value: object, limit: int, inspection: Inspection) -> tuple[str, bool]:
+    """The description in at most ``limit`` characters, and whether it leaves something out."""
     inspection.room, inspection.fair, inspection.shortened = (
         limit - min(HEADLINE_LENGTH + len(cut(name)), limit // 2),
         True,
         False,
     )
     try:
-        shown = next(shown for kind in DESCRIBERS if (shown := kind(value, inspection)) is not None)
+        description = next(found for describer in DESCRIBERS if (found := describer(value, inspection)) is not None)
     except FlowGptError:
         raise
-    except Exception:  # noqa: BLE001 - an object may do anything, and a library change; a repr might have secrets
-        shown = Description(
+    except Exception:  # noqa: BLE001 - objects may do anything, and libraries change; a repr might have secrets
+        description = Description(
             "", own_repr(value, inspection) if headline(value) else f"<{type_name(value)} that cannot be read>"
         )
     beyond = 0
     if inspection.masked:
-        searched = (
-            2 * limit + SEARCH_MARGIN
-        )  # what comes after that has no room, so it need not be searched for secrets
-        beyond = max(0, len(shown.body) - searched)
-        body = redact_environment(shown.body[:searched])
-        shown = replace(shown, headline=redact_environment(shown.headline), body=body)
-    return _fitted(cut(name), shown, limit, beyond)
+        searched = 2 * limit + SEARCH_MARGIN  # text after that is never shown
+        beyond = max(0, len(description.body) - searched)
+        body = redact_environment(description.body[:searched])
+        description = replace(description, headline=redact_environment(description.headline), body=body)
+    return _fitted(cut(name), description, limit, beyond)
 
 
-def _fitted(name: str, shown: Description, limit: int, beyond: int) -> tuple[str, bool]:
-    """The text of ``shown`` in ``limit`` characters; its body goes on for ``beyond`` characters."""
-    head, foot, left_out = "", "", list(shown.cut)
-    if shown.headline:
-        head = f"{name}: {one_line(shown.headline)}" + ("\n" if shown.body else "")
-    if shown.fence is not None and shown.body:
-        longest = max(map(len, findall("`{3,}", shown.body)), default=2)
+def _fitted(name: str, description: Description, limit: int, beyond: int) -> tuple[str, bool]:
+    """The text of ``description`` in ``limit`` characters; ``beyond`` characters of its body are missing already."""
+    head, foot, omitted = "", "", list(description.omitted)
+    if description.headline:
+        head = f"{name}: {one_line(description.headline)}" + ("\n" if description.body else "")
+    if description.fence is not None and description.body:
+        longest = max(map(len, findall("`{3,}", description.body)), default=2)
         fence = "`" * (longest + 1) if longest < HEADLINE_LENGTH else "~~~~"
-        head, foot = f"{head}{fence}{shown.fence}\n", f"\n{fence}"
+        head, foot = f"{head}{fence}{description.fence}\n", f"\n{fence}"
     room = limit - len(head) - len(foot)
-    text = f"{head}{shown.body[: max(0, room)]}{foot}"
-    left_out += omitted_of(min(max(0, room), len(shown.body)), len(shown.body) + beyond, "character")
+    text = f"{head}{description.body[: max(0, room)]}{foot}"
+    omitted += omitted_of(min(max(0, room), len(description.body)), len(description.body) + beyond, "character")
     if room < 0:
-        left_out, text = [*left_out, "the rest of this line"], text[:limit]
-    return (f"{text}\n… {', '.join(left_out)} are not shown" if left_out else text), bool(left_out)
+        omitted, text = [*omitted, "the rest of this line"], text[:limit]
+    return (f"{text}\n… {', '.join(omitted)} are not shown" if omitted else text), bool(omitted)
 
 
 def _own_words(value: Any, inspection: Inspection) -> Description | None:
-    """What an object says for this very purpose: a text, or one by its MIME type."""
+    """The text that an object provides for language models, perhaps by MIME type."""
     from inspect import iscoroutine, iscoroutinefunction
     from json import dumps
 
@@ -139,16 +137,16 @@ def _own_words(value: Any, inspection: Inspection) -> Description | None:
         method = None if isinstance(value, type) else getattr(type(value), name, None)
         if not callable(method) or iscoroutinefunction(method):
             continue
-        found = call_with_timeout(value, lambda name=name: getattr(value, name)(), name, inspection)  # type: ignore[misc]
-        if iscoroutine(found):
-            found.close()
-        if isinstance(found, dict):
-            texts = {str(kind): each for kind, each in found.items() if isinstance(each, str)}
+        result = call_with_timeout(value, lambda name=name: getattr(value, name)(), name, inspection)  # type: ignore[misc]
+        if iscoroutine(result):
+            result.close()
+        if isinstance(result, dict):
+            texts = {str(kind): text for kind, text in result.items() if isinstance(text, str)}
             best = [texts[kind] for kind in ("text/markdown", "text/plain", *texts) if kind in texts]
-            data = found.get("application/json")
-            found = best[0] if best else dumps(data) if data is not None else None
-        if isinstance(found, str) and not isinstance(found, CallFailure):
-            return Description("", found)
+            data = result.get("application/json")
+            result = best[0] if best else dumps(data) if data is not None else None
+        if isinstance(result, str) and not isinstance(result, CallFailure):
+            return Description("", result)
     return None
 
 
@@ -159,8 +157,8 @@ def _text(value: object, inspection: Inspection) -> Description | None:
         return lines_of(f"In[{value.number}]", value.source, "python", inspection.room)
     if isinstance(value, (bytes, bytearray)):
         first = bytes(value[: max(1, inspection.room // 4)])
-        left_out = omitted_of(len(first), len(value), "byte")
-        return Description(f"{type_name(value)}, {amount(len(value), 'byte')}", repr(first), "", left_out)
+        omitted = omitted_of(len(first), len(value), "byte")
+        return Description(f"{type_name(value)}, {amount(len(value), 'byte')}", repr(first), "", omitted)
     return None
 
 
@@ -187,40 +185,48 @@ def attach(
     folder: Path | None = None,
     with_images: bool = False,
 ) -> list[Attachment]:
-    """What ``specs`` ask for, each once, in at most ``budget`` tokens in all, and a line each that says what was cut.
+    """Attach what ``specs`` name, each once, in at most ``budget`` tokens in total.
 
-    A spec is a reference such as ``frame`` or ``table["a"][0]``, ``cell:3`` or ``cell:-1``, ``out:3``, ``err``, or the
-    path of a text file, from ``folder`` on. ``cells`` is IPython's ``In`` up to the cell before this one, so the first
-    is no cell. A secret is sent only if ``forced`` or its spec ends in ``!``. ``with_images`` says that whoever is
-    asked can look at figures and the files of images. Raises ``AttachmentError``, and ``PromptError`` for an image that
-    cannot be sent.
+    Raises ``AttachmentError``, and ``PromptError`` for an image that cannot be sent.
+
+    Args:
+        specs: references such as ``frame`` or ``table["a"][0]``, ``cell:3`` or ``cell:-1``, ``out:3``, ``err``, and
+            paths of text files. A spec that ends in ``!`` is sent although it looks like a secret.
+        names: the user's variables.
+        budget: tokens.
+        forced: send secrets too; not by default.
+        cells: IPython's ``In`` without the running cell; its first item is no cell.
+        outputs: IPython's ``Out``.
+        error: the last error, for ``err``.
+        folder: where relative paths begin; the working directory by default.
+        with_images: whether the model takes images: figures and image files. Not by default.
     """
-    sources = _Namespace(names, cells, outputs, error, folder or Path())
+    namespace = _Namespace(names, cells, outputs, error, folder or Path())
     wanted = list(dict.fromkeys(spec.strip() for spec in specs if spec.strip()))
-    found: list[Attachment] = []
+    attachments: list[Attachment] = []
     for number, spec in enumerate(wanted):
         name = spec.removesuffix("!").rstrip()
-        meant = forced or name != spec
-        value = sources.find(name, meant)
+        is_meant = forced or name != spec
+        value = namespace.find(name, is_meant)
         image = _image(value) if with_images else ""
         if image and isinstance(value, Path):
-            found.append(Attachment(name, f"{name}: an image", cut=False, image=image))
+            attachments.append(Attachment(name, f"{name}: an image", is_cut=False, image=image))
             continue
-        text, was_cut = _described(name, value, budget // (len(wanted) - number), meant)
+        text, is_cut = _described(name, value, budget // (len(wanted) - number), is_meant)
         budget = max(0, budget - tokens_in(text))
-        found.append(Attachment(name, text, was_cut, image))
-    return found
+        attachments.append(Attachment(name, text, is_cut, image))
+    return attachments
 
 
 def _image(value: object) -> str:
-    """The URL of an image; empty for what is none."""
+    """The URL of an image; empty for other values."""
     is_file = isinstance(value, Path) and value.suffix.lower() in IMAGE_SUFFIXES and value.is_file()
     return image_url(value) if is_file or is_image(value) else ""
 
 
 @dataclass(frozen=True)
 class _Namespace:
-    """Where attachments come from."""
+    """Everything that can be attached."""
 
     names: Mapping[str, object]
     cells: Sequence[str]
@@ -228,56 +234,57 @@ class _Namespace:
     error: BaseException | None
     folder: Path
 
-    def find(self, name: str, meant: bool) -> object:
-        """The value that ``name`` means. Raises ``AttachmentError``, also for a secret that is not ``meant``."""
+    def find(self, name: str, is_meant: bool) -> object:
+        """The value of ``name``. Raises ``AttachmentError``, also for a secret unless ``is_meant``."""
         kind, colon, number = name.partition(":")
         if colon and kind in ("cell", "out"):
             return self._numbered(name, kind, number)
         if name == "err" and not (self.error is None and name in self.names):
             if self.error is None:
-                raise AttachmentError("err: there was no error yet")
+                raise AttachmentError("err: no error has occurred")
             return self.error
         try:
             value = look_up(name, self.names)
         except LookupError:
             path = self._path(name)
             if path is not None:
-                if not meant and is_secret_file(path):
+                if not is_meant and is_secret_file(path):
                     raise secret_refusal(name) from None
                 return path
-            known = closest(name, self._known(name))
-            raise AttachmentError(f"{name}: there is no variable and no file of this name{known}") from None
-        if not meant and names_secret(name) and not isinstance(value, (FunctionType, ModuleType, type)):
+            suggestion = closest(name, self._candidates(name))
+            raise AttachmentError(f"{name}: no variable or file has this name{suggestion}") from None
+        if not is_meant and names_secret(name) and not isinstance(value, (FunctionType, ModuleType, type)):
             raise secret_refusal(name)
         return value
 
     def _numbered(self, name: str, kind: str, number: str) -> object:
-        cells = {place: _CellSource(place, source) for place, source in enumerate(self.cells) if place}
-        there: Mapping[int, object] = cells if kind == "cell" else self.outputs
-        order = sorted(there)
+        cells = {index: _CellSource(index, source) for index, source in enumerate(self.cells) if index}
+        values: Mapping[int, object] = cells if kind == "cell" else self.outputs
+        order = sorted(values)
         try:
-            wanted = int(number)
-            return there[order[wanted] if wanted < 0 else wanted]
+            index = int(number)
+            return values[order[index] if index < 0 else index]
         except ValueError:
-            raise AttachmentError(f"{name}: {kind} is followed by a number, as in {kind}:3 or {kind}:-1") from None
+            raise AttachmentError(f"{name}: {kind} needs a number, as in {kind}:3 or {kind}:-1") from None
         except LookupError:
             last = f"the last one is {kind}:{order[-1]}" if order else "there is none yet"
-            raise AttachmentError(f"{name}: there is no such {kind}; {last}") from None
+            raise AttachmentError(f"{name} does not exist; {last}") from None
 
     def _path(self, name: str) -> Path | None:
         try:
             path = self.folder / Path(name).expanduser()
             return path if path.exists() else None
-        except (OSError, ValueError, RuntimeError):  # letters that no file name has; no home folder
+        except (OSError, ValueError, RuntimeError):  # characters that no file name has, or no home folder
             return None
 
-    def _known(self, name: str) -> list[str]:
-        """Everything that could have been meant: variables, attributes of the one that is named, files."""
-        known = [each for each in self.names if not each.startswith("_")]
+    def _candidates(self, name: str) -> list[str]:
+        """What a wrong name may have meant: variables, attributes and files."""
+        names = [variable for variable in self.names if not variable.startswith("_")]
         base = name.rpartition(".")[0]
-        with suppress(Exception):  # what a user's object does when asked must not hide that a name is wrong
-            known += [f"{base}.{each}" for each in dir(look_up(base, self.names)) if not each.startswith("_")]
+        with suppress(Exception):  # an error of a user's object must not hide the wrong name
+            attributes = dir(look_up(base, self.names))
+            names += [f"{base}.{attribute}" for attribute in attributes if not attribute.startswith("_")]
         folder = os.path.dirname(name)
         with suppress(OSError, ValueError, RuntimeError), os.scandir(self.folder / Path(folder).expanduser()) as files:
-            known += [os.path.join(folder, each.name) for each in islice(files, MAX_FILES)]
-        return known
+            names += [os.path.join(folder, file.name) for file in islice(files, MAX_FILES)]
+        return names

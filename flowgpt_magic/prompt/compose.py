@@ -1,4 +1,4 @@
-"""From what was typed to what is sent: references and attachments become text, ``@file`` becomes what is in it."""
+"""Compose the prompt that is sent: references and attachments become text, ``@file`` becomes its content."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from flowgpt_magic.redaction import redact_environment
 from flowgpt_magic.regular_files import read_file
 
 LONGEST_FILE = 2**20  # bytes of a file with a system prompt
-SIMPLE = (str, int, float, complex, bool, type(None))  # what stands in a prompt as Python prints it
+SIMPLE = (str, int, float, complex, bool, type(None))  # inserted as Python prints them
 
 
 @dataclass(frozen=True)
 class PromptContext:
-    """What a prompt can refer to: the user's names, the inputs and outputs so far, and the last error."""
+    """What a prompt can refer to: the user's variables, the inputs and outputs so far, and the last error."""
 
     names: Mapping[str, object]
     inputs: Sequence[str] = ()
@@ -29,22 +29,29 @@ class PromptContext:
 
 def compose(
     prompt: str,
-    around: PromptContext,
+    context: PromptContext,
     *,
     raw: bool = False,
     attached: Sequence[str] = (),
     budget: int,
     with_images: bool = False,
 ) -> ComposedPrompt:
-    """``prompt`` as it is sent: its references replaced unless ``raw``, and what is attached below it.
+    """The prompt as it is sent: with its references replaced, and the attachments below it.
 
-    ``budget`` is the number of tokens that one value may take. A reference that looks like a secret's stays as typed:
-    it may stand in code. ``with_images`` says that figures and files of images are looked at. Raises
+    A reference that looks like that of a secret stays as typed, because it may be part of code. Raises
     ``AttachmentError``.
+
+    Args:
+        prompt: the prompt as typed.
+        context: what it can refer to.
+        raw: leave the references as typed; not by default.
+        attached: the specs of ``attach``.
+        budget: tokens for each value.
+        with_images: whether the model takes images; not by default.
     """
     text = prompt
     if not raw and "{" in prompt:
-        names = {**around.names, **({"Err": around.error} if around.error is not None else {})}
+        names = {**context.names, **({"Err": context.error} if context.error is not None else {})}
 
         def render(reference: str, value: object) -> str:
             if names_secret(reference):
@@ -54,28 +61,27 @@ def compose(
         text = resolve(prompt, names, render).text
     if not attached:
         return ComposedPrompt(text)
-    whole = budget * len(attached)
-    found = attach(
+    attachments = attach(
         attached,
-        around.names,
-        budget=whole,
-        cells=around.inputs,
-        outputs=around.outputs,
-        error=around.error,
+        context.names,
+        budget=budget * len(attached),
+        cells=context.inputs,
+        outputs=context.outputs,
+        error=context.error,
         with_images=with_images,
     )
-    images = [each.image for each in found if each.image]
-    return ComposedPrompt("\n\n".join([text, *(_labelled(each) for each in found)]), images)
+    images = [attachment.image for attachment in attachments if attachment.image]
+    return ComposedPrompt("\n\n".join([text, *map(_labelled, attachments)]), images)
 
 
 def _labelled(attachment: Attachment) -> str:
-    """Its text, which may be nothing but a value, with what it is called."""
+    """The text with its label, unless it begins with that."""
     label, text = attachment.label, attachment.text
     return text if text.startswith(label) else f"{label}:\n{text}"
 
 
 def system_prompt(value: str) -> str:
-    """The text of ``-s``: ``value``, or what is in the file behind its ``@``. Raises ``PromptError``."""
+    """The system prompt of ``-s``: ``value``, or the content of ``@file``. Raises ``PromptError``."""
     if not value.startswith("@"):
         return value
     try:
@@ -83,7 +89,7 @@ def system_prompt(value: str) -> str:
     except FileError as error:
         raise PromptError(f"-s {value}: {error}") from None
     except UnicodeDecodeError:
-        raise PromptError(f"-s {value}: this is no text file") from None
+        raise PromptError(f"-s {value}: not a text file") from None
     if "\0" in text:
-        raise PromptError(f"-s {value}: this is no text file")
+        raise PromptError(f"-s {value}: not a text file")
     return text.strip("\n")

@@ -1,4 +1,4 @@
-"""Images that go along with a prompt: from what a user has, to the URL that a message carries."""
+"""Images in a prompt: files, bytes and figures become the URL that a message carries."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from flowgpt_magic.messages.content_parts import ADDRESSES
 from flowgpt_magic.regular_files import read_beginning
 
 MAX_BYTES = 20 * 2**20  # bytes of an image; servers refuse larger ones
-# The first bytes of a file say what it is.
+# The first bytes of a file.
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 WANTED = "a PNG, JPEG, GIF or WebP file, its bytes, or a figure"
 
 
 def image_url(value: Any) -> str:
-    """``value`` as a URL that begins with ``data:image/``; the address of an image on the web as it is.
+    """``value`` as a ``data:image/`` URL. The web address of an image is returned unchanged.
 
-    It is the path of a file, the bytes of one, a figure or axes of matplotlib, an image of PIL, or anything else that
-    shows itself as PNG or JPEG in a notebook. Raises ``PromptError`` for what is no image.
+    ``value`` is the path or the bytes of a file, a figure or axes of matplotlib, an image of PIL, or any object that a
+    notebook shows as PNG or JPEG. Raises ``PromptError`` for what is no image.
     """
     if isinstance(value, str) and value.startswith(ADDRESSES):
         return value
     content = _content(value)
     kind = _kind(content)
     if not kind:
-        raise PromptError(f"{_name(value)} is no image: give {WANTED}")
+        raise PromptError(f"{_name(value)} is not an image: use {WANTED}")
     if len(content) > MAX_BYTES:
         raise PromptError(f"{_name(value)} has {len(content):,} bytes; an image may have {MAX_BYTES:,}")
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def is_image(value: Any) -> bool:
-    """Would ``image_url`` take it? Text is none here, though it may name a file."""
+    """Is ``value`` an image for ``image_url``? Text is not, although it may name a file."""
     if isinstance(value, (bytes, bytearray)):
         return bool(_kind(bytes(value[:16])))
-    return not isinstance(value, str) and (_figure(value) is not None or bool(_shows_itself(value)))
+    return not isinstance(value, str) and (_figure(value) is not None or bool(_image_methods(value)))
 
 
 def _name(value: Any) -> str:
@@ -63,16 +63,16 @@ def _content(value: Any) -> bytes:
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", bbox_inches="tight")
         return drawn.getvalue()
-    for name in _shows_itself(value):
+    for name in _image_methods(value):
         try:
-            shown = getattr(value, name)()
-        except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises, its object is no image
+            image = getattr(value, name)()
+        except Exception as error:  # noqa: BLE001 - foreign code may raise anything
             raise PromptError(f"{_name(value)} cannot show itself as an image: {error}") from None
-        shown = shown[0] if isinstance(shown, tuple) else shown  # some add metadata
-        if isinstance(shown, str):  # IPython takes base64 as well
-            shown = base64.b64decode(shown)
-        if shown:
-            return bytes(shown)
+        image = image[0] if isinstance(image, tuple) else image  # some return metadata too
+        if isinstance(image, str):  # base64, which IPython accepts too
+            image = base64.b64decode(image)
+        if image:
+            return bytes(image)
     return b""
 
 
@@ -84,7 +84,7 @@ def _file(path: Path) -> bytes:
 
 
 def _figure(value: Any) -> Any:
-    """The matplotlib figure that ``value`` is or belongs to, where the user has loaded matplotlib."""
+    """The matplotlib figure that ``value`` is or belongs to, if matplotlib is loaded."""
     kind = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
     axes = getattr(sys.modules.get("matplotlib.axes"), "Axes", None)
     if kind is None:
@@ -94,5 +94,5 @@ def _figure(value: Any) -> Any:
     return value if isinstance(value, kind) else None
 
 
-def _shows_itself(value: Any) -> list[str]:
+def _image_methods(value: Any) -> list[str]:
     return [name for name in ("_repr_png_", "_repr_jpeg_") if callable(getattr(type(value), name, None))]

@@ -151,7 +151,7 @@ def test_a_reply_as_the_last_line_of_a_cell_streams_into_it(kernel):
         ("%flowgpt -t 1", "the prompt is empty"),
         ("%flowgpt nested onn", "nested takes on or off; did you mean on?"),
         ("%%flowgpt -o\nhi", "-o needs a value"),
-        ("%%flowgpt -t 1 -t 2\nhi", "-t is there twice"),
+        ("%%flowgpt -t 1 -t 2\nhi", "-t is given twice"),
     ],
 )
 def test_bad_input_fails_the_cell_with_one_clear_error_and_asks_nobody(kernel, code, expected):

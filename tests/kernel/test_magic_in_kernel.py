@@ -142,9 +142,9 @@ def test_a_question_mark_behind_the_magic_shows_the_help(kernel, code):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("-t 1 --temperature 1", "--temperature is there twice"),
-        ("--raw --raw", "--raw is there twice"),
-        ("-P a=1 -P a=2", "-P a=… is there twice"),
+        ("-t 1 --temperature 1", "--temperature is given twice"),
+        ("--raw --raw", "--raw is given twice"),
+        ("-P a=1 -P a=2", "-P a=… is given twice"),
         ("-m", "-m needs a value"),
         ("-m ''", "-m needs a value"),
         ("--temperature=", "--temperature needs a value"),
@@ -152,15 +152,15 @@ def test_a_question_mark_behind_the_magic_shows_the_help(kernel, code):
         ("--temp 1", "did you mean --temperature?"),
         ("—system brief", "the option is --system"),
         ("-c ' '", "a conversation needs a name"),
-        ("-s @binary.dat", "-s @binary.dat: this is no text file"),
+        ("-s @binary.dat", "-s @binary.dat: not a text file"),
         ("-s @", "-s @: . cannot be read: it is a folder"),
         ("-a binary.dat", "binary.dat is not a text file"),
-        ("-a missing.txt", "there is no variable and no file of this name"),
-        ("-a cell:99999", "cell:99999: there is no such cell"),
+        ("-a missing.txt", "no variable or file has this name"),
+        ("-a cell:99999", "cell:99999 does not exist"),
         ("-a api_key", "--attach api_key!"),
         ("-f JSON", "did you mean json?"),
         ("-P temperature", "must be name=value"),
-        ("-o a.b", "'a.b' cannot be a variable; did you mean a_b?"),
+        ("-o a.b", "'a.b' is not a valid name of a variable; did you mean a_b?"),
     ],
 )
 def test_bad_input_is_one_error_that_says_what_to_do(kernel, line, said):
@@ -574,7 +574,7 @@ def test_parameters_arrive_as_they_were_typed(kernel, serve):
         assert shown(kernel.good(f"%%flowgpt openai_compatible:m {line}\nhi {{'x'}}")) == "fine"
         assert {name: sent[-1].get(name) for name in fields} == fields
     broken = kernel.run("%flowgpt openai_compatible:m -P stop=[END] hi")
-    assert "which is no JSON" in broken.error
+    assert "which is not JSON" in broken.error
     assert 'write stop=["END"]' in broken.error
     unknown = kernel.run('%flowgpt openai_compatible:m -P chat_template_kwargs={"enable_thinking": false} hi')
     assert 'write -P extra_body={"chat_template_kwargs": {"enable_thinking": false}}' in unknown.error

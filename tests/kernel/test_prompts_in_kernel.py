@@ -152,7 +152,7 @@ def test_silence_ends_a_reply_where_asked(kernel):
     ("line", "said"),
     [
         ("-f image", "no installed provider makes images"),
-        ("-a nobody", "nobody: there is no variable and no file of this name"),
+        ("-a nobody", "nobody: no variable or file has this name"),
         ("-a ''", "-a needs a value"),
         ("-a ,x", "must be names with commas"),
         ("-P 5", "must be name=value"),

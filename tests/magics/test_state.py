@@ -186,7 +186,7 @@ class TestImages:
         state.ask(
             Asked.read("What is it?", {"attach": ["figure"], "no-history": True}), own_cell=False, names=state.names
         )
-        with pytest.raises(AttachmentError, match=r"plot\.png is not a text file: whoever is asked takes no images"):
+        with pytest.raises(AttachmentError, match=r"plot\.png is not a text file: the model takes no images"):
             state.ask(
                 Asked.read("What is it?", {"attach": ["plot.png"], "no-history": True}),
                 own_cell=False,

@@ -229,12 +229,12 @@ class TestAttach:
     @pytest.mark.parametrize(
         ("spec", "said"),
         [
-            ("cell:9", "cell:9: there is no such cell; the last one is cell:2"),
-            ("cell:0", "cell:0: there is no such cell; the last one is cell:2"),
-            ("cell:-3", "cell:-3: there is no such cell; the last one is cell:2"),
-            ("cell:x", "cell:x: cell is followed by a number, as in cell:3 or cell:-1"),
-            ("out:1", "out:1: there is no such out; there is none yet"),
-            ("err", "err: there was no error yet"),
+            ("cell:9", "cell:9 does not exist; the last one is cell:2"),
+            ("cell:0", "cell:0 does not exist; the last one is cell:2"),
+            ("cell:-3", "cell:-3 does not exist; the last one is cell:2"),
+            ("cell:x", "cell:x: cell needs a number, as in cell:3 or cell:-1"),
+            ("out:1", "out:1 does not exist; there is none yet"),
+            ("err", "err: no error has occurred"),
         ],
     )
     def test_a_wrong_number_says_which_there_are(self, spec, said):
@@ -255,14 +255,14 @@ class TestAttach:
     @pytest.mark.parametrize(
         ("spec", "said"),
         [
-            ("frme", "frme: there is no variable and no file of this name; did you mean frame?"),
+            ("frme", "frme: no variable or file has this name; did you mean frame?"),
             ("frame.prize", "did you mean frame.price?"),
             ("notes.mb", "did you mean notes.md?"),
             ("sub/date.csv", f"did you mean {os.path.join('sub', 'data.csv')}?"),
-            ("zzz", "zzz: there is no variable and no file of this name."),
-            ("a\0b", "there is no variable and no file of this name."),
-            ("~nobody-of-this-name/x", "there is no variable and no file of this name."),
-            ("frame.head()", "there is no variable and no file of this name"),
+            ("zzz", "zzz: no variable or file has this name."),
+            ("a\0b", "no variable or file has this name."),
+            ("~nobody-of-this-name/x", "no variable or file has this name."),
+            ("frame.head()", "no variable or file has this name"),
         ],
     )
     def test_what_is_unknown_names_the_closest(self, spec, said, tmp_path):
@@ -310,7 +310,7 @@ class TestAttach:
     def test_what_is_cut_is_marked(self):
         found = attach(["long", "short"], {"long": "x" * 1000, "short": "y"}, budget=100)
 
-        assert [each.cut for each in found] == [True, False]
+        assert [each.is_cut for each in found] == [True, False]
 
     @given(st.lists(st.text(max_size=2_000), max_size=5), st.integers(0, 500))
     def test_all_of_it_fits_into_the_budget(self, values, budget):
@@ -324,7 +324,7 @@ class TestAttach:
     def test_a_short_one_leaves_its_room_to_the_others(self):
         found = attach(["short", "long"], {"short": "x", "long": "y" * 390}, budget=100)
 
-        assert not found[1].cut
+        assert not found[1].is_cut
 
 
 def test_no_library_is_loaded_to_look_at_values():

@@ -83,8 +83,8 @@ class TestSystemPrompt:
         ("content", "said"),
         [
             (None, "No such file"),
-            (b"\xff\xfe\x00", "no text file"),
-            (b"a\0b", "no text file"),
+            (b"\xff\xfe\x00", "not a text file"),
+            (b"a\0b", "not a text file"),
             (b"x" * 2**21, "longer than 1 MB"),
         ],
     )

@@ -80,13 +80,13 @@ def test_a_data_url_stays_as_it_is():
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        (b"text", "bytes is no image: give a PNG"),
-        (3, "int is no image"),
-        (None, "NoneType is no image"),
+        (b"text", "bytes is not an image: use a PNG"),
+        (3, "int is not an image"),
+        (None, "NoneType is not an image"),
         ("gone.png", "gone.png cannot be read: No such file"),
-        (Drawn(None), "Drawn is no image"),
+        (Drawn(None), "Drawn is not an image"),
         (Drawn(ValueError("no pen")), "cannot show itself as an image: no pen"),
-        (b"", "bytes is no image"),
+        (b"", "bytes is not an image"),
     ],
 )
 def test_what_is_none_is_one_clear_error(value, why):

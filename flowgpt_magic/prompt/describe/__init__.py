@@ -1,3 +1,3 @@
-"""Values and files in words for a model, one module a kind of value."""
+"""Describe values and files as text for a model: one module for each kind of value."""
 
 __all__ = ["budget", "code", "containers", "figures", "files", "tables", "tracebacks"]

@@ -1,7 +1,7 @@
-"""How a value is looked at: for how much room there is, and for how long its own code is waited for.
+"""The limits for the description of one value: characters for its text, and seconds for its own code.
 
-A value may be huge or broken, and its code may never return. So a user's own ``__repr__`` is waited for on another
-thread, not for long. No library is imported for its values.
+A value may be huge or broken, and its code may never return. So the ``__repr__`` of a user's class runs on another
+thread, with a time limit. No library is imported to describe its values.
 """
 
 from __future__ import annotations
@@ -14,33 +14,41 @@ from typing import Any
 
 from flowgpt_magic.text import one_line
 
-CODE_SECONDS = 2.0  # seconds that the code of a user's objects may take in all, for one value
-LINE_LENGTH = 100  # characters; a container that fits into a line is shown as Python shows it, with nothing around
-SHORTENED = ("parts marked …",)  # in ``Shown.cut``
-CELL_LENGTH = 40  # characters of a table's cell
-LONG_INTEGER = 4_000  # bits; Python may refuse to write out a longer one
+CODE_SECONDS = 2.0  # seconds that the code of the user's objects may take, for one value
+LINE_LENGTH = 100  # characters; a container that fits is shown as Python prints it
+SHORTENED = ("parts marked …",)  # for ``Description.omitted``
+CELL_LENGTH = 40  # characters of a cell of a table
+LONG_INTEGER = 4_000  # bits; Python may refuse to print a longer one
 
 
 @dataclass(frozen=True)
 class Description:
-    """A value as text: a line that says what it is, what stands below, and what was left out.
+    """A value as text.
 
-    ``fence`` is the language of the block that ``body`` stands in, None if it stands in none. Without a ``headline``
-    the body is all there is. ``cut`` holds phrases such as ``12 of 40 columns``.
+    Args:
+        headline: what the value is, on one line; empty if the body says everything.
+        body: the value itself.
+        fence: the language of the code block around the body; None for no code block.
+        omitted: what was left out, in phrases such as ``12 of 40 columns``.
     """
 
     headline: str
     body: str = ""
     fence: str | None = None
-    cut: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
 
 
 @dataclass
 class Inspection:
-    """One value being looked at, for which there is ``room`` for so many characters.
+    """The limits and the state of the description of one value.
 
-    Are secrets ``masked``, is room kept for later ones (``fair``), was anything ``shortened``, how many ``seconds`` are
-    left for its code? ``reprs`` is what each object said of itself, by its id, with the object.
+    Args:
+        room: characters for the text.
+        masked: whether secrets are masked.
+        fair: whether items keep room for the items after them.
+        shortened: whether an item was shortened.
+        seconds: seconds left for the code of the user's objects.
+        reprs: the ``repr`` of each object by its id, with the object, so that the id stays its own.
     """
 
     room: int
@@ -55,24 +63,30 @@ def type_name(value: object) -> str:
     return one_line(type(value).__name__)[:CELL_LENGTH]
 
 
-def amount(number: int, one: str) -> str:
+def amount(number: int, noun: str) -> str:
     """``1 row``, ``10,000 rows``."""
-    return f"{number:,} {one}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def omitted_of(shown: int, there: int, one: str) -> tuple[str, ...]:
-    """What ``Shown.cut`` says where only ``shown`` of all that is ``there`` are shown."""
-    return (f"{there - shown:,} of {amount(there, one)}",) if shown < there else ()
+def omitted_of(shown: int, total: int, noun: str) -> tuple[str, ...]:
+    """What ``Description.omitted`` says if only ``shown`` of ``total`` are shown."""
+    return (f"{total - shown:,} of {amount(total, noun)}",) if shown < total else ()
 
 
 class CallFailure(str):
-    """Why an object said nothing."""
+    """A text instead of the result of a call: why there is none."""
 
 
-def call_with_timeout(value: object, call: Callable[[], object], what: str, inspection: Inspection) -> object:
-    """What ``call``, a method of ``value``, returns; ``CallFailure`` if it fails or takes too long.
+def call_with_timeout(value: object, call: Callable[[], object], method: str, inspection: Inspection) -> object:
+    """Call a method of ``value`` with a time limit. Returns its result, or a ``CallFailure``.
 
-    It runs on a thread that is left alone after that, so it may go on for as long as it likes. ``what`` names it.
+    The method runs on a thread of its own. After the time limit that thread is abandoned, not stopped.
+
+    Args:
+        value: the object whose method is called.
+        call: calls the method.
+        method: the name of the method for messages.
+        inspection: has the seconds that are left.
     """
     from contextvars import copy_context
     from threading import Thread
@@ -83,67 +97,68 @@ def call_with_timeout(value: object, call: Callable[[], object], what: str, insp
     def attempt() -> None:
         try:
             outcome.append(call())
-        except BaseException as error:  # noqa: BLE001 - nobody else would catch it here; it becomes text
-            outcome.append(CallFailure(f"<{kind}; its {what} failed: {_message(error)}>"))
+        except BaseException as error:  # noqa: BLE001 - nothing else catches it on this thread
+            outcome.append(CallFailure(f"<{kind}; its {method} failed: {_message(error)}>"))
 
     if inspection.seconds <= 0:
-        return CallFailure(f"<{kind}; its {what} was not asked for: others took longer than {CODE_SECONDS:g} s>")
+        return CallFailure(f"<{kind}; its {method} was not called: others took longer than {CODE_SECONDS:g} s>")
     begun = time.monotonic()
-    thread = Thread(target=copy_context().run, args=(attempt,), daemon=True, name=f"{what} of {kind}")
+    thread = Thread(target=copy_context().run, args=(attempt,), daemon=True, name=f"{method} of {kind}")
     thread.start()
     thread.join(inspection.seconds)
     inspection.seconds -= time.monotonic() - begun
-    return outcome[0] if outcome else CallFailure(f"<{kind}; its {what} took longer than {CODE_SECONDS:g} s>")
+    return outcome[0] if outcome else CallFailure(f"<{kind}; its {method} took longer than {CODE_SECONDS:g} s>")
 
 
 def _message(error: BaseException) -> str:
     try:
         return f"{type_name(error)}: {one_line(str(error)[:300])}"
-    except BaseException:  # noqa: BLE001 - a message is a user's code as well
+    except BaseException:  # noqa: BLE001 - a message is computed by the user's code too
         return type_name(error)
 
 
 def own_repr(value: object, inspection: Inspection) -> str:
-    """What ``repr`` says of an object, or why it says nothing. Each is asked once."""
+    """The ``repr`` of an object, or why there is none. It is called once for each object."""
     if id(value) not in inspection.reprs:
         text = call_with_timeout(
             value, lambda: str.__str__(repr(value)), "repr", inspection
-        )  # no subclass, which might slice as it likes
+        )  # a plain str: a subclass may override slicing
         inspection.reprs[id(value)] = value, str(text)
     return inspection.reprs[id(value)][1]
 
 
 def python_number(value: object) -> object:
-    """A number of numpy's as the number of Python's that it is; anything else as it is."""
+    """A number of numpy as a Python number; any other value unchanged."""
     numpy: Any = sys.modules.get("numpy")
-    found: Any = value
-    return found.item() if isinstance(value, getattr(numpy, "generic", ())) and found.dtype.kind in "biufc" else value
+    scalar: Any = value
+    is_number = isinstance(value, getattr(numpy, "generic", ())) and scalar.dtype.kind in "biufc"
+    return scalar.item() if is_number else value
 
 
 def brief(value: object) -> str:
-    """A number in six digits, but an integer in all of its own."""
+    """A number with six digits; an integer with all its digits."""
     value = python_number(value)
     return number(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def number(value: object) -> str:
-    """A number as Python writes it; an integer of thousands of digits by its size."""
+    """A number as Python prints it; only the size of an integer with thousands of digits."""
     if isinstance(value, int) and value.bit_length() > LONG_INTEGER:
         return f"<integer of {value.bit_length():,} bits>"
     return repr(value)
 
 
 def is_array(value: object) -> bool:
-    """Is it an array of numpy, and not of a class derived from it?"""
+    """Is ``value`` a numpy array, and not an instance of a subclass?"""
     numpy: Any = sys.modules.get("numpy")
     return type(value) in (getattr(numpy, "ndarray", None), getattr(numpy, "memmap", None))
 
 
 def headline(value: object) -> str:
-    """What a table or an array is, in a few words; "" for other values."""
+    """What a table or an array is, in a few words; empty for other values."""
     if is_array(value):
-        found: Any = value
-        return f"numpy array, shape {found.shape}, {found.dtype}"
+        array: Any = value
+        return f"numpy array, shape {array.shape}, {array.dtype}"
     kind = table_kind(value)
     if not kind:
         return ""
@@ -154,7 +169,7 @@ def headline(value: object) -> str:
 
 
 def table_kind(value: object) -> str:
-    """``pandas DataFrame``, for example; "" for what is no table."""
+    """The library and class of a table, such as ``pandas DataFrame``; empty for other values."""
     for library in ("pandas", "polars"):
         module: Any = sys.modules.get(library)
         for kind in ("DataFrame", "Series"):

@@ -1,4 +1,4 @@
-"""Functions, classes and modules, by their source or by what ``help`` says of them; and code in a block."""
+"""Describe functions, classes and modules by their source or their ``help``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from flowgpt_magic.prompt.describe.budget import Description, Inspection, omitte
 
 
 def lines_of(headline: str, text: str, fence: str, room: int) -> Description:
-    """``text`` in a block, up to the last line that has room."""
+    """``text`` in a code block, up to the last line that fits."""
     text = text.strip("\n")
     kept = text if len(text) <= room else text[: max(0, room)].rpartition("\n")[0]
-    if not kept:  # not even the first line has room
+    if not kept:  # not even the first line fits
         return Description(headline, text, fence)
     return Description(headline, kept, fence, omitted_of(kept.count("\n") + 1, text.count("\n") + 1, "line"))
 
 
 def code(value: Any, inspection: Inspection) -> Description | None:
-    """A function or a class by its source, else by what ``help`` says of it; a module by its names."""
+    """Describe a function or a class by its source, or its ``help`` if there is none; a module by its names."""
     import inspect
 
     if isinstance(value, ModuleType):
@@ -40,16 +40,16 @@ def _source(value: Any) -> str:
 
     try:
         source = dedent(getsource(value))
-    except Exception:  # noqa: BLE001 - it reads files, parses them and runs loaders; without a source there is the help
+    except Exception:  # noqa: BLE001 - it reads and parses files and runs loaders
         return ""
     return source if not isinstance(value, type) or f"class {value.__name__}" in source else ""
 
 
 def is_cell(file: str) -> bool:
-    """Is ``file`` the name that IPython gave the code of a cell?
+    """Is ``file`` the name that IPython gave to the code of a cell?
 
-    Python keeps the lines of all code that it showed; for a file it notes when that was changed. So does IPython before
-    8.0 for a cell, but then there is no such file.
+    An entry of ``linecache`` for a file has a modification time. IPython before 8.0 sets one for cells too, but no such
+    file exists.
     """
     import linecache
 
@@ -58,13 +58,13 @@ def is_cell(file: str) -> bool:
 
 
 def _class_in_a_cell(kind: type) -> str:
-    """The source of a class that was written in a notebook; before Python 3.13 a class does not know its file."""
+    """The source of a class defined in a notebook. Before Python 3.13 a class does not know its file."""
     import ast
     import linecache
 
     if kind.__module__ != "__main__":
         return ""
-    own = {getattr(getattr(each, "__code__", None), "co_filename", "") for each in vars(kind).values()}
+    own = {getattr(getattr(member, "__code__", None), "co_filename", "") for member in vars(kind).values()}
     cells = [name for name in list(linecache.cache) if is_cell(name)]
     for name in [*own.intersection(cells), *reversed(cells)]:
         lines = linecache.getlines(name)
@@ -74,7 +74,7 @@ def _class_in_a_cell(kind: type) -> str:
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
-                first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 return "".join(lines[first - 1 : node.end_lineno])
     return ""
 
@@ -93,5 +93,5 @@ def _help(headline: str, value: Any, room: int) -> Description:
     while names and len(kept) + len(", ".join(names)) + 20 > room:
         del names[len(names) // 2 :]
     below = f"\n\nPublic names: {', '.join(names)}" if names else ""
-    left_out = omitted_of(len(kept), len(doc.rstrip()), "character") + omitted_of(len(names), len(public), "name")
-    return Description(headline, f"{kept}{below}".strip(), None, left_out)
+    omitted = omitted_of(len(kept), len(doc.rstrip()), "character") + omitted_of(len(names), len(public), "name")
+    return Description(headline, f"{kept}{below}".strip(), None, omitted)

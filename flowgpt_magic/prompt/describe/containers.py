@@ -1,6 +1,6 @@
-"""What containers and objects with fields show of themselves in a limited room, also inside of each other.
+"""Describe containers and objects with fields, also nested ones, in a limited number of characters.
 
-They may be huge or circular: only as much is looked at as is shown.
+They may be huge or circular. Only the items that are shown are read.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from flowgpt_magic.redaction import is_environment_secret, is_secret_name, redac
 from flowgpt_magic.text import one_line
 
 MAX_DEPTH = 6  # levels of nested containers that are shown
-MIN_ITEM_LENGTH = 24  # characters that an item of a container gets, however many there are
+MIN_ITEM_LENGTH = 24  # characters that each item gets, however many there are
 
 
 @dataclass(frozen=True)
 class Structure:
-    """What a value consists of. ``between`` stands between a key and its value; without it there are no keys."""
+    """The items of a container. ``between`` separates a key from its value; it is empty where there are no keys."""
 
     opening: str
     closing: str
@@ -56,9 +56,9 @@ _SEQUENCES = {"collections.deque", "collections.UserList", "array.array"}
 
 
 def structure_of(value: object) -> Structure | None:
-    """The parts of a container, or of an object whose fields say what it is; None for other values.
+    """The items of a container, or the fields of an object; None for other values.
 
-    They are read as the builtin class reads them, whatever a subclass does.
+    They are read with the methods of the built-in class, whatever a subclass overrides.
     """
     kind = type(value)
     name, full_name = type_name(value), f"{kind.__module__}.{kind.__name__}"
@@ -69,8 +69,8 @@ def structure_of(value: object) -> Structure | None:
         mapping: Any = value
         return Structure(f"{name}({{", "})", len(mapping), mapping.items(), ": ")
     if (names := _field_names(value)) is not None:
-        found = [(each, getattr(value, each, "…")) for each in names]
-        return Structure(f"{name}(", ")", len(found), found, "=")
+        fields = [(field, getattr(value, field, "…")) for field in names]
+        return Structure(f"{name}(", ")", len(fields), fields, "=")
     for base, (opening, closing) in _BRACKETS.items():
         if isinstance(value, base):
             length, items = _sequence(base, value)
@@ -83,29 +83,29 @@ def structure_of(value: object) -> Structure | None:
 
 
 def _sequence(kind: Any, value: object) -> tuple[int, Iterable[tuple[object, object]]]:
-    return kind.__len__(value), ((None, each) for each in kind.__iter__(value))
+    return kind.__len__(value), ((None, item) for item in kind.__iter__(value))
 
 
 def _field_names(value: object) -> list[str] | None:
-    """The fields of a dataclass, a pydantic model, a named tuple, or an object of which Python says only its address.
+    """The fields of a dataclass, a pydantic model, a named tuple, or an object whose ``repr`` is just its address.
 
-    None if there are none, or if the class has a ``__repr__`` of its own, which may keep something to itself.
+    None if there are none, or if the class has its own ``__repr__``, which may hide a field on purpose.
     """
     kind: Any = type(value)
-    written = kind.__repr__
-    if isinstance(getattr(kind, "__dataclass_fields__", None), dict) and hasattr(written, "__wrapped__"):
-        return [name for name, each in kind.__dataclass_fields__.items() if each.repr]
+    class_repr = kind.__repr__
+    if isinstance(getattr(kind, "__dataclass_fields__", None), dict) and hasattr(class_repr, "__wrapped__"):
+        return [name for name, field in kind.__dataclass_fields__.items() if field.repr]
     if isinstance(value, tuple) and isinstance(getattr(kind, "_fields", None), tuple):
         return list(kind._fields)
-    if getattr(written, "__module__", "") == "pydantic.main":
-        return [name for name, each in kind.model_fields.items() if getattr(each, "repr", True)]
-    if written is object.__repr__ or f"{kind.__module__}.{kind.__name__}" == "types.SimpleNamespace":
+    if getattr(class_repr, "__module__", "") == "pydantic.main":
+        return [name for name, field in kind.model_fields.items() if getattr(field, "repr", True)]
+    if class_repr is object.__repr__ or f"{kind.__module__}.{kind.__name__}" == "types.SimpleNamespace":
         return [name for name in getattr(value, "__dict__", ()) if not name.startswith("_")] or None
     return None
 
 
 def short(value: object, room: int, inspection: Inspection, above: tuple[int, ...] = ()) -> str:
-    """``value`` on one line of at most ``room`` characters; ``above`` are the ids of the containers it is in."""
+    """``value`` on one line of at most ``room`` characters; ``above`` has the ids of the containers around it."""
     value = python_number(value)
     if id(value) in above:
         text = f"<the same {type_name(value)} again>"
@@ -113,10 +113,10 @@ def short(value: object, room: int, inspection: Inspection, above: tuple[int, ..
         text = _short_text(value, room, inspection)
     elif value is None or type(value) in (bool, int, float, complex):
         text = number(value)
-    elif found := headline(value):
-        text = f"<{found}>"
-    elif found_parts := structure_of(value):
-        text = _short_parts(found_parts, room, inspection, (*above, id(value)))
+    elif line := headline(value):
+        text = f"<{line}>"
+    elif structure := structure_of(value):
+        text = _short_items(structure, room, inspection, (*above, id(value)))
     else:
         text = one_line(own_repr(value, inspection)[: room + 1])
     return _cut(text, room, inspection)
@@ -131,31 +131,31 @@ def _short_text(value: str | bytes | bytearray, room: int, inspection: Inspectio
     if not isinstance(value, str):
         text = repr(bytes(value[: room + 1000]))
         return (redact_environment(text) if inspection.masked else text)[: room + 1]
-    text = str.__getitem__(value, slice(room + 1000))  # a password is found by the sign that comes after it
+    text = str.__getitem__(value, slice(room + 1000))  # a password is recognized by the character after it
     return repr((redact_environment(text) if inspection.masked else text)[: room + 1])
 
 
-def _short_parts(found: Structure, room: int, inspection: Inspection, above: tuple[int, ...]) -> str:
-    inside = room - len(found.opening) - len(found.closing)
-    entries = _entries(found, inside, 2, inspection, above) if len(above) < MAX_DEPTH else []
-    rest = found.length - len(entries)
+def _short_items(structure: Structure, room: int, inspection: Inspection, above: tuple[int, ...]) -> str:
+    inside = room - len(structure.opening) - len(structure.closing)
+    entries = _entries(structure, inside, 2, inspection, above) if len(above) < MAX_DEPTH else []
+    rest = structure.length - len(entries)
     if rest:
         inspection.shortened = True
         entries.append(f"… {rest:,} more" if entries else f"… {amount(rest, 'item')}")
-    return f"{found.opening}{', '.join(entries)}{found.closing}"
+    return f"{structure.opening}{', '.join(entries)}{structure.closing}"
 
 
-def _entries(found: Structure, room: int, gap: int, inspection: Inspection, above: tuple[int, ...]) -> list[str]:
-    """The first parts, as many as have ``room`` with ``gap`` characters after each.
+def _entries(structure: Structure, room: int, gap: int, inspection: Inspection, above: tuple[int, ...]) -> list[str]:
+    """The first items, as many as fit into ``room`` with ``gap`` characters after each.
 
-    Nobody takes more than a tenth of what is left while nine others wait, so that the first is not all there is.
+    While nine or more others wait, an item gets at most a tenth of the rest, so that the first one does not take all.
     """
     entries: list[str] = []
     left = room
-    for key, value in islice(found.items, max(0, room // (gap + 1)) + 1):
-        waiting = found.length - len(entries) if inspection.fair else 1
+    for key, value in islice(structure.items, max(0, room // (gap + 1)) + 1):
+        waiting = structure.length - len(entries) if inspection.fair else 1
         share = max(left // min(waiting, 10) - gap, MIN_ITEM_LENGTH)
-        entry = _entry(key, value, found.between, share, inspection, above)
+        entry = _entry(key, value, structure.between, share, inspection, above)
         left -= len(entry) + gap
         if left + gap < 0 or (waiting > 1 and left < MIN_ITEM_LENGTH // 2):
             break
@@ -179,28 +179,29 @@ def _is_secret(name: str, value: object) -> bool:
 
 
 def container(value: object, inspection: Inspection) -> Description | None:
-    """A container or an object with fields: on one line if it fits there, else with an item or a few on each."""
-    found = structure_of(value)
-    if found is None:
+    """Describe a container or an object with fields, on one line if it fits."""
+    structure = structure_of(value)
+    if structure is None:
         return None
-    if value is os.environ or value is getattr(os, "environb", None):  # one of its secrets is sent only by its own name
+    if value is os.environ or value is getattr(
+        os, "environb", None
+    ):  # a secret in it is sent only if it is named itself
         inspection = replace(inspection, masked=True)
     inspection.fair = False
     line = short(value, min(inspection.room, LINE_LENGTH), inspection)
     if not inspection.shortened:
         return Description("", line)
     inspection.fair, inspection.shortened = True, False
-    found = structure_of(value) or found  # a sequence is read once
-    word = "field" if found.between == "=" else "item"
-    entries = _entries(
-        found, inspection.room - len(found.opening) - len(found.closing) - 8, 3, inspection, (id(value),)
-    )
-    few = not found.between and all(len(each) <= CELL_LENGTH for each in entries)
-    text = _filled(entries) if few else ",\n ".join(entries)
-    left_out = omitted_of(len(entries), found.length, word)
-    body = f"{found.opening}{text}{', …' if left_out else ''}{found.closing}"
-    left_out += SHORTENED if inspection.shortened else ()
-    return Description(f"{type_name(value)}, {amount(found.length, word)}", body, "", left_out)
+    structure = structure_of(value) or structure  # its items can be read only once
+    noun = "field" if structure.between == "=" else "item"
+    room = inspection.room - len(structure.opening) - len(structure.closing) - 8
+    entries = _entries(structure, room, 3, inspection, (id(value),))
+    are_short = not structure.between and all(len(entry) <= CELL_LENGTH for entry in entries)
+    text = _filled(entries) if are_short else ",\n ".join(entries)
+    omitted = omitted_of(len(entries), structure.length, noun)
+    body = f"{structure.opening}{text}{', …' if omitted else ''}{structure.closing}"
+    omitted += SHORTENED if inspection.shortened else ()
+    return Description(f"{type_name(value)}, {amount(structure.length, noun)}", body, "", omitted)
 
 
 def _filled(entries: list[str]) -> str:

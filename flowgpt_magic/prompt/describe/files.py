@@ -1,4 +1,4 @@
-"""Files of text and the names in folders; what looks like a secret is refused."""
+"""Describe text files and folders. What looks like a secret is refused."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from flowgpt_magic.prompt.images import IMAGE_SUFFIXES
 from flowgpt_magic.redaction import PRIVATE_KEY_MARK, is_secret_file
 from flowgpt_magic.regular_files import read_beginning
 
-BYTES = 4  # of a character in UTF-8 and UTF-16, at most
-MAX_FILES = 2_000  # of a folder that are looked at
+MAX_CHARACTER_BYTES = 4  # in UTF-8 and UTF-16
+MAX_FILES = 2_000  # of a folder that are read
 
 
 class AttachmentError(FlowGptError):
-    """What is to be attached is not there, is no text, or looks like a secret."""
+    """What is to be attached does not exist, is not text, or looks like a secret."""
 
 
 def secret_refusal(name: str) -> AttachmentError:
+    """The error for something that looks like a secret."""
     return AttachmentError(f"{name} looks like a secret, so it is not sent; if you mean it: --attach {name}!")
 
 
 def file_or_folder(value: object, inspection: Inspection) -> Description | None:
-    """A file of text; of a folder the names that are in it."""
+    """Describe a text file by its text, a folder by the names in it."""
     if not isinstance(value, Path) or not os.path.lexists(value):
         return None
     if inspection.masked and is_secret_file(value):
@@ -35,9 +36,9 @@ def file_or_folder(value: object, inspection: Inspection) -> Description | None:
     try:
         status = value.stat()
         if stat.S_ISDIR(status.st_mode):
-            names = sorted(each.name for each in islice(os.scandir(value), MAX_FILES))
+            names = sorted(entry.name for entry in islice(os.scandir(value), MAX_FILES))
             return lines_of(f"folder {value.name}", "\n".join(names), "", inspection.room)
-        data, size = read_beginning(value, inspection.room * BYTES + 1)
+        data, size = read_beginning(value, inspection.room * MAX_CHARACTER_BYTES + 1)
     except FileError as error:
         raise AttachmentError(str(error)) from None
     except OSError as error:
@@ -47,12 +48,12 @@ def file_or_folder(value: object, inspection: Inspection) -> Description | None:
     text, encoding = _decoded(data, value, len(data) < size)
     kept = text[: inspection.room]
     whole = len(kept) == len(text) and len(data) == size
-    left_out = () if whole else omitted_of(len(kept.encode(encoding)), size, "byte")
-    return Description(f"file {value.name}, {amount(size, 'byte')}", kept.rstrip("\n"), value.suffix[1:], left_out)
+    omitted = () if whole else omitted_of(len(kept.encode(encoding)), size, "byte")
+    return Description(f"file {value.name}, {amount(size, 'byte')}", kept.rstrip("\n"), value.suffix[1:], omitted)
 
 
 def _decoded(data: bytes, path: Path, more: bool) -> tuple[str, str]:
-    """The text that ``data``, the beginning of a file, is, and its encoding; ``more`` says that the file goes on."""
+    """The text of ``data``, the beginning of a file, and its encoding; ``more`` says that the file goes on."""
     from codecs import BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 
     encodings = ("utf-16",) if data.startswith((BOM_UTF16_BE, BOM_UTF16_LE)) else ("utf-8-sig", "latin-1")
@@ -64,5 +65,5 @@ def _decoded(data: bytes, path: Path, more: bool) -> tuple[str, str]:
         if not any(char < " " and char not in "\t\n\r\f\x1b" for char in text):
             return text.replace("\r\n", "\n"), encoding
     image = path.suffix.lower() in IMAGE_SUFFIXES
-    only = "whoever is asked takes no images" if image else "only text can be sent along"
+    only = "the model takes no images" if image else "only text can be attached"
     raise AttachmentError(f"{path} is not a text file: {only}")

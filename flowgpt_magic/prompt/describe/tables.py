@@ -1,6 +1,6 @@
-"""Tables of pandas and polars, and arrays of numpy: what is in them, and the first of it.
+"""Describe tables of pandas and polars, and arrays of numpy: a summary of each column, and the first rows.
 
-Of a large one a part is computed with, and only what is shown is read.
+The summary of a large table uses a sample of its rows. Only cells that are shown are read.
 """
 
 from __future__ import annotations
@@ -25,30 +25,28 @@ from flowgpt_magic.prompt.describe.budget import (
     table_kind,
 )
 from flowgpt_magic.prompt.describe.containers import MIN_ITEM_LENGTH, short
-from flowgpt_magic.redaction import is_secret_name, redact
+from flowgpt_magic.redaction import MASK, is_secret_name, redact
 from flowgpt_magic.text import cut
 
-SAMPLE_ROWS = 100_000  # rows of a table, or items of an array, that are computed with
-SAMPLE_CELLS = 2_000_000  # of a table
-COMPARED_TEXTS = 10_000  # values of a column of texts that are compared
-MASK = "***"
+SAMPLE_ROWS = 100_000  # rows of a table, or items of an array, in a summary
+SAMPLE_CELLS = 2_000_000  # cells of a table in a summary
+COMPARED_TEXTS = 10_000  # values of a text column that are compared
 SEARCHED_LENGTH = 1_000  # characters of a text that are searched for passwords
-FIRST_ROWS = 10  # of a table that is not shown whole
-UNTYPED_MODULES = {
-    "datetime",
-    "decimal",
-    "numpy",
-    "pandas",
-}  # modules whose values are shown without their type in a cell
+FIRST_ROWS = 10  # rows that are shown if not all are
+UNTYPED_MODULES = {"datetime", "decimal", "numpy", "pandas"}  # a cell shows their values without the type
 
 
 @dataclass(frozen=True)
 class TableReader:
-    """A table of any library, of which a column or a cell is read at a time.
+    """Access to a table of one library. Support for another library is another function that returns this.
 
-    ``column(place, step)`` is every step-th value of a column; ``facts`` of it are how many are missing, a summary, and
-    whether that is of texts.
-    ``levels`` are the names of what labels the rows, where it has any.
+    Args:
+        frame: the table of the library.
+        column: every n-th value of the column with this index.
+        facts: of such a column: the number of missing values, a summary, and whether it summarizes texts.
+        cell: the value in this row and column.
+        label: the label of this row.
+        levels: the names of the levels of the row labels, if they have names.
     """
 
     frame: Any
@@ -58,8 +56,8 @@ class TableReader:
     label: Callable[[int], object]
     levels: tuple[str, ...] = ()
 
-    def hidden(self, place: int, value: object, inspection: Inspection) -> bool:
-        """Is ``value``, of the column at ``place``, not to be shown? A number is no key or password."""
+    def is_secret(self, place: int, value: object, inspection: Inspection) -> bool:
+        """Must ``value`` in the column ``place`` be masked? A number is neither a key nor a password."""
         harmless = value is None or isinstance(python_number(value), (bool, int, float, complex))
         return inspection.masked and not harmless and is_secret_name(str(self.frame.columns[place]))
 
@@ -76,7 +74,7 @@ def _table(value: Any) -> TableReader | None:
 def _pandas(frame: Any, pandas: Any) -> TableReader:
     def facts(column: Any) -> tuple[int, str, bool]:
         there, types = column[column.notna()], pandas.api.types
-        # To compare objects of other types would run their code.
+        # Comparing objects of other types would run their code.
         is_text = types.infer_dtype(there.head(COMPARED_TEXTS)) in ("string", "categorical")
         is_number, is_time = types.is_numeric_dtype(there.dtype), types.is_datetime64_any_dtype(there.dtype)
         summary = _summary(there, types.is_bool_dtype(there.dtype), is_number, is_time, is_text)
@@ -86,7 +84,7 @@ def _pandas(frame: Any, pandas: Any) -> TableReader:
         return frame.iloc[:, place].iloc[::step]
 
     names = frame.index.names
-    levels = tuple(map(str, names)) if any(each is not None for each in names) else ()
+    levels = tuple(map(str, names)) if any(name is not None for name in names) else ()
     return TableReader(
         frame, column, facts, lambda row, place: frame.iat[row, place], lambda row: frame.index[row], levels
     )
@@ -116,67 +114,67 @@ def _summary(there: Any, is_bool: bool, is_number: bool, is_time: bool, is_text:
         return f"{there.min()} to {there.max()}" if is_time else ""
     some = there.head(COMPARED_TEXTS).unique()
     more = "+" if len(there) > COMPARED_TEXTS else ""
-    examples = (cut(redact(str(each)[:SEARCHED_LENGTH])[:LINE_LENGTH], CELL_LENGTH) for each in some[:3])
+    examples = (cut(redact(str(text)[:SEARCHED_LENGTH])[:LINE_LENGTH], CELL_LENGTH) for text in some[:3])
     return f"{len(some):,}{more} different, such as {', '.join(examples)}"
 
 
 def table(value: object, inspection: Inspection) -> Description | None:
-    """A table: what is in its columns, and its first rows."""
-    found = _table(value)
-    if found is None:
+    """Describe a table: its columns and its first rows."""
+    reader = _table(value)
+    if reader is None:
         return None
-    rows, columns = found.frame.shape
+    rows, columns = reader.frame.shape
     most = min(columns, max(1, inspection.room // MIN_ITEM_LENGTH))
     step = -(-rows // min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, most))) or 1
     note = f"Missing values and summary are of every {step:,}th row.\n" if step > 1 else ""
     lines = [_row(["column", "type", "missing", "summary"]), _row(["---"] * 4)] if columns else []
     used = sum(map(len, lines)) + len(note) + len(lines)
     for place in range(most):
-        lines.append(_column_row(found, place, step, inspection))
+        lines.append(_column_row(reader, place, step, inspection))
         used += len(lines[-1]) + 1
         if used > inspection.room * (0.6 if rows else 1):
             used -= len(lines.pop()) + 1
             break
     shown = max(0, len(lines) - 2)
-    if columns and not shown:  # there is room for nothing but the names
-        names = short([str(each) for each in found.frame.columns[:most]], inspection.room, inspection)
+    if columns and not shown:  # there is room only for the names
+        names = short([str(name) for name in reader.frame.columns[:most]], inspection.room, inspection)
         return Description(headline(value), f"Columns: {names}", None, omitted_of(0, rows, "row"))
-    first, wide = _first_rows(found, shown, inspection.room - used, inspection)
+    first, wide = _first_rows(reader, shown, inspection.room - used, inspection)
     of = "" if wide == shown else f" of {amount(wide, 'column')}"
     below = f"\nFirst {amount(len(first) - 2, 'row')}{of}:\n\n" if first else ""
-    left_out = omitted_of(max(0, len(first) - 2), rows, "row") + omitted_of(shown, columns, "column")
-    left_out += ("values marked ***",) if any(f"| {MASK} |" in line for line in (*lines, *first)) else ()
-    return Description(headline(value), "\n".join([*lines, note + below + "\n".join(first)]), None, left_out)
+    omitted = omitted_of(max(0, len(first) - 2), rows, "row") + omitted_of(shown, columns, "column")
+    omitted += ("values marked ***",) if any(f"| {MASK} |" in line for line in (*lines, *first)) else ()
+    return Description(headline(value), "\n".join([*lines, note + below + "\n".join(first)]), None, omitted)
 
 
-def _column_row(found: TableReader, place: int, step: int, inspection: Inspection) -> str:
-    column = found.column(place, step)
+def _column_row(reader: TableReader, place: int, step: int, inspection: Inspection) -> str:
+    column = reader.column(place, step)
     try:
-        missing, summary, is_text = found.facts(column)
-        summary = MASK if is_text and summary and found.hidden(place, summary, inspection) else summary
+        missing, summary, is_text = reader.facts(column)
+        summary = MASK if is_text and summary and reader.is_secret(place, summary, inspection) else summary
         share = f"{missing:,}" if step == 1 else f"{missing / len(column):.1%}"
-    except Exception:  # noqa: BLE001 - there are columns of any type; one that cannot be summed up still has a name
+    except Exception:  # noqa: BLE001 - columns may have any type; one without a summary still has a name
         share = summary = ""
-    return _row([_cell(found.frame.columns[place], inspection), _cell(str(column.dtype), inspection), share, summary])
+    return _row([_cell(reader.frame.columns[place], inspection), _cell(str(column.dtype), inspection), share, summary])
 
 
-def _first_rows(found: TableReader, columns: int, room: int, inspection: Inspection) -> tuple[list[str], int]:
-    """The lines of the first rows, all if there is room for them, and how many columns they have."""
-    rows = found.frame.shape[0]
+def _first_rows(reader: TableReader, columns: int, room: int, inspection: Inspection) -> tuple[list[str], int]:
+    """The lines of the first rows, of all rows if there is room, and the number of their columns."""
+    rows = reader.frame.shape[0]
     while columns and rows:
         titles = _row(
             [
-                cut(", ".join(found.levels), CELL_LENGTH),
-                *(_cell(found.frame.columns[place], inspection) for place in range(columns)),
+                cut(", ".join(reader.levels), CELL_LENGTH),
+                *(_cell(reader.frame.columns[place], inspection) for place in range(columns)),
             ]
         )
         lines = [titles, _row(["---"] * (columns + 1))]
-        left = room - LINE_LENGTH // 2 - sum(map(len, lines))  # the words above them are half a line
+        left = room - LINE_LENGTH // 2 - sum(map(len, lines))  # the line above them
         for row in range(rows):
             line = _row(
                 [
-                    _cell(found.label(row), inspection),
-                    *(_shown(found, row, place, inspection) for place in range(columns)),
+                    _cell(reader.label(row), inspection),
+                    *(_shown(reader, row, place, inspection) for place in range(columns)),
                 ]
             )
             left -= len(line) + 1
@@ -189,13 +187,13 @@ def _first_rows(found: TableReader, columns: int, room: int, inspection: Inspect
     return [], 0
 
 
-def _shown(found: TableReader, row: int, place: int, inspection: Inspection) -> str:
-    value = found.cell(row, place)
-    return MASK if found.hidden(place, value, inspection) else _cell(value, inspection)
+def _shown(reader: TableReader, row: int, place: int, inspection: Inspection) -> str:
+    value = reader.cell(row, place)
+    return MASK if reader.is_secret(place, value, inspection) else _cell(value, inspection)
 
 
 def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |"
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _cell(value: object, inspection: Inspection) -> str:
@@ -214,7 +212,7 @@ def _cell(value: object, inspection: Inspection) -> str:
 
 
 def array(value: Any, inspection: Inspection) -> Description | None:
-    """An array: what its numbers range over, and the first of them."""
+    """Describe an array: the range of its numbers, and the first items."""
     if not is_array(value):
         return None
     numpy: Any = sys.modules["numpy"]
@@ -233,10 +231,8 @@ def array(value: Any, inspection: Inspection) -> Description | None:
     if not text or len(text) > room:
         corner = value.flat[: max(1, room // MIN_ITEM_LENGTH)]
         text = short(corner.tolist(), room, inspection)
-    left_out = omitted_of(corner.size, value.size, "item") + (SHORTENED if inspection.shortened else ())
-    return Description(
-        headline(value), f"{facts}{'The first items:' + chr(10) if left_out else ''}{text}", "", left_out
-    )
+    omitted = omitted_of(corner.size, value.size, "item") + (SHORTENED if inspection.shortened else ())
+    return Description(headline(value), f"{facts}{'The first items:' + chr(10) if omitted else ''}{text}", "", omitted)
 
 
 def _range(items: Any, numpy: Any) -> str:

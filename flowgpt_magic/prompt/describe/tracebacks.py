@@ -1,4 +1,4 @@
-"""Exceptions: what led to them, and the lines of the user's own that they came through."""
+"""Describe exceptions: their causes, and the lines of the user's code in their tracebacks."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ from flowgpt_magic.text import short_path
 if TYPE_CHECKING:
     from types import TracebackType
 
-MAX_CAUSES = 6  # errors that are shown of a chain of them
+MAX_CAUSES = 6  # errors of a chain that are shown
 
 
 def exception(value: object, inspection: Inspection) -> Description | None:
-    """An exception with the user's own lines, and those that led to it."""
+    """Describe an exception with its causes and the user's lines."""
     if not isinstance(value, BaseException):
         return None
     chain, room = _causes(value), inspection.room
     texts, hidden, frames = [], 0, 0
-    for number, (words, each) in enumerate(chain):
+    for number, (intro, error) in enumerate(chain):
         share = room if number == len(chain) - 1 else room // 2
-        text, shown, there = _one_error(each, share - len(words), inspection)
-        texts.append(f"{words}{text}")
+        text, shown, total = _one_error(error, share - len(intro), inspection)
+        texts.append(f"{intro}{text}")
         room -= len(texts[-1]) + 2
-        hidden, frames = hidden + there - shown, frames + there
-    left_out = omitted_of(frames - hidden, frames, "frame") + (SHORTENED if inspection.shortened else ())
-    return Description(type_name(value), "\n\n".join(texts), "", left_out)
+        hidden, frames = hidden + total - shown, frames + total
+    omitted = omitted_of(frames - hidden, frames, "frame") + (SHORTENED if inspection.shortened else ())
+    return Description(type_name(value), "\n\n".join(texts), "", omitted)
 
 
 def _causes(error: BaseException) -> list[tuple[str, BaseException]]:
-    """The error, and those it came from or consists of, each once."""
+    """The error, its causes and the errors in its groups, each once, with a line that says which it is."""
     import builtins
 
-    found = [("", error)]
-    for _words, each in found:  # it grows
-        context = None if each.__suppress_context__ else each.__context__
-        inner: Any = each.exceptions if isinstance(each, getattr(builtins, "BaseExceptionGroup", ())) else ()  # type: ignore[attr-defined]
-        further = [("It was caused by:\n", each.__cause__), ("It came up while this was handled:\n", context)]
-        further += [("One of its errors:\n", other) for other in inner]
-        for words, other in further:
-            if other is not None and len(found) < MAX_CAUSES and all(other is not known for _, known in found):
-                found.append((words, other))
-    return found
+    chain = [("", error)]
+    for _intro, link in chain:  # the loop appends to it
+        context = None if link.__suppress_context__ else link.__context__
+        inner: Any = link.exceptions if isinstance(link, getattr(builtins, "BaseExceptionGroup", ())) else ()  # type: ignore[attr-defined]
+        candidates = [("It was caused by:\n", link.__cause__), ("It was raised while this was handled:\n", context)]
+        candidates += [("One of its errors:\n", other) for other in inner]
+        for intro, other in candidates:
+            if other is not None and len(chain) < MAX_CAUSES and all(other is not known for _, known in chain):
+                chain.append((intro, other))
+    return chain
 
 
 def _one_error(error: BaseException, room: int, inspection: Inspection) -> tuple[str, int, int]:
-    """The text of one error, how many of its frames that shows, and how many there are; the last come first."""
+    """The text of one error, the number of its frames in that text, and of all its frames. The last frames win."""
     from traceback import format_exception_only
 
     message = str(
@@ -78,7 +78,7 @@ def _one_error(error: BaseException, room: int, inspection: Inspection) -> tuple
 
 
 def _frames(trace: TracebackType | None) -> Iterator[str]:
-    """The frames of a user with their lines; of libraries' frames between and after them only the last."""
+    """The user's frames with their lines, and the last library frame between or after them."""
     import linecache
     from traceback import walk_tb
 
@@ -100,13 +100,14 @@ def _frames(trace: TracebackType | None) -> Iterator[str]:
 
 
 def _in_library(path: str) -> str:
-    """The path of a file inside of its library, "" for a file of the user's."""
+    """The path of a file within its library; empty for a file of the user."""
     from sysconfig import get_path
 
     for mark in ("site-packages", "dist-packages"):
         if f"{os.sep}{mark}{os.sep}" in path:
             return path.rpartition(f"{os.sep}{mark}{os.sep}")[2]
-    for folder in (get_path("stdlib"), get_path("platstdlib"), str(Path(__file__).parent.parent / "flowgpt_magic")):
+    package = str(Path(__file__).parents[2])
+    for folder in (get_path("stdlib"), get_path("platstdlib"), package):
         if path.startswith(folder + os.sep):
             return path[len(folder) + 1 :]
     compiled = not os.path.isabs(path) and not path.startswith("<")

@@ -252,7 +252,7 @@ def test_an_alias_is_made_with_parameters(run):
         ("alias fast echo -P top_p=1", "echo takes no parameter top_p"),
         ("alias fast echo -P", "-P needs a value"),
         ("alias fast openai_compatible:m -P top_p", "-P: must be name=value"),
-        ("alias fast openai_compatible:m -P top_p=1 -P top_p=2", "-P top_p=… is there twice"),
+        ("alias fast openai_compatible:m -P top_p=1 -P top_p=2", "-P top_p=… is given twice"),
         ("alias fast openai_compatible:m -P stop=[END]", 'write stop=["END"]'),
     ],
 )

@@ -180,7 +180,7 @@ def test_model_and_system_prompt_are_shown_set_and_taken_back(state, run):
         ("show 1 2 3", OptionError, "number of a turn and of a version"),
         ("show #zzz", TurnNotFoundError, "no turn has an id that begins with 'zzz'"),
         ("history of Rome", OptionError, "to send it as a prompt, write %flowgpt -- before it"),
-        ("undo that", OptionError, "takes nothing more"),
+        ("undo that", OptionError, "takes no arguments"),
         ("redo", NothingToUndoError, "nothing to redo"),
         ("edit x y", OptionError, "takes the number of a turn, not 'x'"),
         ("edit 1", FlowGptError, "the prompt is empty"),

@@ -239,7 +239,7 @@ def test_config_shows_each_parameter_with_its_source(openai):
         ("set -P zzz=1", 'write -P extra_body={"zzz": 1}'),
         ("set -P model=x", "model is no parameter: -m"),
         ('set extra_body {"stream": false}', "params cannot give extra_body.stream"),
-        ("set stop [END]", "%flowgpt set stop: is read as [END], which is no JSON"),
+        ("set stop [END]", "%flowgpt set stop: is read as [END], which is not JSON"),
         ("set -P top_p=1 more", "%flowgpt set -P takes only NAME=VALUE"),
         ("set -P top_p=1 -t 1", "%flowgpt set -P takes only NAME=VALUE"),
     ],

@@ -31,7 +31,7 @@ def test_the_second_names_are_the_same_subcommands(name, other):
 
 @pytest.mark.parametrize("name", ["config", "providers", "aliases"])
 def test_what_takes_nothing_more_says_how_to_send_it(run, name):
-    with pytest.raises(OptionError, match=f"%flowgpt {name} takes nothing more; to send it as a prompt"):
+    with pytest.raises(OptionError, match=f"%flowgpt {name} takes no arguments; to send it as a prompt"):
         run(f"{name} of my server")
 
 

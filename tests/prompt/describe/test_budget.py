@@ -81,7 +81,7 @@ class TestPlainValues:
         text = describe("it", [Slow() for _ in range(100)], 2_000)
 
         assert Slow.asked == 1
-        assert "was not asked for: others took longer than 2 s" in text
+        assert "was not called: others took longer than 2 s" in text
 
     def test_an_object_is_asked_on_a_thread_that_does_not_keep_the_program_alive(self):
         class Curious:

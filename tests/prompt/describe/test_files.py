@@ -41,7 +41,7 @@ class TestFiles:
         path = tmp_path / "image.bin"
         path.write_bytes(data)
 
-        with pytest.raises(AttachmentError, match=r"image\.bin is not a text file: only text can be sent along"):
+        with pytest.raises(AttachmentError, match=r"image\.bin is not a text file: only text can be attached"):
             describe("it", path, 100)
 
     def test_a_folder_is_the_names_in_it(self, tmp_path):

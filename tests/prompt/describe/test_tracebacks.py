@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 
@@ -55,7 +56,7 @@ class TestErrors:
 
         both = r"ValueError: bad \{value\}\n\nIt was caused by:\n.*KeyError: 'key'\n"
         assert re.search(both, describe("e", raised(names["cause"]), 500), re.DOTALL)
-        assert "\n\nIt came up while this was handled:\n" in describe("e", raised(names["context"]), 500)
+        assert "\n\nIt was raised while this was handled:\n" in describe("e", raised(names["context"]), 500)
         assert "KeyError: 'key'" not in describe("e", raised(names["alone"]), 500)
 
     def test_errors_that_cause_each_other_end(self):
@@ -98,3 +99,15 @@ class TestErrors:
         text = describe("err", ExceptionGroup("many", [ValueError("one"), TypeError("two")]), 200)  # noqa: F821
 
         assert "One of its errors:\nValueError: one\n\nOne of its errors:\nTypeError: two\n" in text
+
+
+def test_frames_of_this_package_are_library_frames():
+    from flowgpt_magic.prompt.references import look_up
+
+    try:
+        look_up("missing", {})
+    except LookupError as error:
+        text = describe("e", error, 500)
+
+    assert f"(library) prompt{os.sep}references.py, line " in text
+    assert "→" in text  # the user's own line
