@@ -1,60 +1,107 @@
-"""Text from a stranger made fit for a page, while it arrives and wherever it is cut.
+"""Text from a stranger, made fit to be shown, stored and sent: the one rule for control characters and surrogates.
 
 What several characters mean together is decided only when all of them are there: a carriage return and a newline, the
-halves of a surrogate pair, an escape sequence. Until then they wait, so the result does not depend on the cuts.
+halves of a surrogate pair, an escape sequence. In a stream they wait until then, so the result does not depend on where
+the text is cut.
 """
 
 from __future__ import annotations
 
 import re
 
-LONGEST_SEQUENCE = 1000  # characters of an escape sequence's text; a longer one is shown
+MAX_SEQUENCE = 1000  # characters of an escape sequence's text; a longer one is shown
 
 # ECMA-48: control sequences, strings with a terminator, and other escape sequences.
-_STRING = rf"\x1b[\]PX^_][^\x07\x1b]{{0,{LONGEST_SEQUENCE}}}"
+_STRING = rf"\x1b[\]PX^_][^\x07\x1b]{{0,{MAX_SEQUENCE}}}"
 _SEQUENCE = re.compile(rf"\x1b\[[0-?]{{0,64}}[ -/]{{0,16}}[@-~]|{_STRING}(?:\x07|\x1b\\)|\x1b[ -/]{{0,16}}[0-Z\\-~]")
 _UNFINISHED = re.compile(rf"(?:\x1b(?:\[[0-?]{{0,64}}[ -/]{{0,16}}|[ -/]{{0,16}})|{_STRING}\x1b?|\r|[\ud800-\udbff])\Z")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
-_SPACES = frozenset("\x0b\x0c\x85\u2028\u2029")  # they would end a line in some places and not in others
+# Marks that turn the reading direction around, and others that hide what a text says. Arabic and Hebrew need none.
+_DIRECTION = "\u202a-\u202e\u2066-\u206f\ufff9-\ufffb"
+_CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff"
+_UNWANTED = re.compile(f"[{_CONTROL}{_DIRECTION}]")
+_UNWANTED_BUT_DIRECTION = re.compile(f"[{_CONTROL}]")
+_LINE_ENDS = frozenset("\x0b\x0c\x85\u2028\u2029")  # they would end a line in some places and not in others
 
 
-def clean(text: str) -> str:
+def clean(text: str, *, keep_direction: bool = False) -> str:
     """The text without anything that acts on a terminal, breaks a file or lies about its order; newlines and tabs stay.
 
-    Escape sequences are removed, other control characters become the picture Unicode has for them, and what no
-    encoding takes, or turns the reading direction around, becomes U+FFFD. Halves of a surrogate pair become one.
+    Escape sequences are removed, other control characters become the picture Unicode has for them, and what no encoding
+    takes, or turns the reading direction around, becomes U+FFFD. ``keep_direction`` leaves the latter to the caller.
     """
-    if _SURROGATE.search(text):
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if _UNWANTED.search(text) is None:
+    unwanted = _UNWANTED_BUT_DIRECTION if keep_direction else _UNWANTED
+    if unwanted.search(text) is None:
         return text
-    return _UNWANTED.sub(_visible, _SEQUENCE.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+    return unwanted.sub(_visible, _SEQUENCE.sub("", join_surrogates(text).replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def visible(text: str) -> str:
+    """``text`` with such characters replaced one by one, so that nothing is removed and no line is added."""
+    return _UNWANTED.sub(_visible, text)
+
+
+def escaped_in_json(written: str) -> str:
+    """A text in JSON with escapes in place of such characters, so that its values stay as they are."""
+    return _UNWANTED.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
+
+
+def join_surrogates(text: str) -> str:
+    """``text`` with two matching halves joined to one character, and a lone half replaced by U+FFFD.
+
+    Every encoding takes it, and its length in UTF-16 stays the same.
+    """
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _visible(match: re.Match[str]) -> str:
     code = ord(match[0])
-    if match[0] in _SPACES:
+    if match[0] in _LINE_ENDS:
         return " "
     return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
 
 
 class ArrivingText:
-    """Cleans a text that arrives in pieces: all that leaves it, joined, is the whole text cleaned."""
+    """Cleans a text that arrives in pieces: what it returns, joined, is the whole text cleaned."""
 
     def __init__(self) -> None:
         self._waiting = ""
 
     def add(self, text: str) -> str:
-        """What is certain now that ``text`` has come."""
+        """The part of the cleaned text that ``text`` makes certain."""
         text = self._waiting + text
-        place = max(0, len(text) - LONGEST_SEQUENCE - 4)
+        place = max(0, len(text) - MAX_SEQUENCE - 4)
         unfinished = _UNFINISHED.search(text, place)
         end = unfinished.start() if unfinished else len(text)
         self._waiting = text[end:]
         return clean(text[:end])
 
     def finish(self) -> str:
-        """What waited for more that has not come."""
+        """The rest, once the text is complete."""
         rest, self._waiting = self._waiting, ""
         return clean(rest)
+
+
+class SurrogateJoiner:
+    """Joins pairs that a server has split, with one half at the end of a chunk and the other in the next one."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def join(self, chunk: str) -> str:
+        """``chunk`` with joined pairs; a first half at its end is kept for the next chunk."""
+        if not self._half and (chunk.isascii() or not _SURROGATE.search(chunk)):
+            return chunk
+        chunk = self._half + chunk
+        self._half = chunk[-1] if "\ud800" <= chunk[-1] <= "\udbff" else ""
+        return join_surrogates(chunk.removesuffix(self._half) if self._half else chunk)
+
+    def join_all(self, chunks: list[str]) -> list[str]:
+        """Like ``join`` for several chunks; empty ones are left out."""
+        return list(filter(None, map(self.join, chunks)))
+
+    def finish(self) -> str:
+        """U+FFFD for a half whose other half never came, else nothing."""
+        return join_surrogates(self._half)

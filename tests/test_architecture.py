@@ -23,13 +23,13 @@ PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"
 
 # From the bottom up. A module imports from its own package and from those before it.
 ORDER = [
+    "control_characters",
     "text",
     "printing",
     "redaction",
     "installing",
     "errors",
     "regular_files",
-    "control_characters",
     "bridge",
     "messages",
     "tables",

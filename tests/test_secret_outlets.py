@@ -384,7 +384,9 @@ def gateways(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
     lines: list[str] = []
     patch.setattr(gateway.logger, "warning", lambda text, *args: lines.append(text % args))
     patch.setattr(gateway.logger, "error", lambda text, *args: lines.append(text % args))
-    refusals = [gateway.as_refusal(kind(f"no answer from {secret}"), lambda: 1.0) for kind in (ProviderError, OSError)]
+    refusals = [
+        gateway.as_status_error(kind(f"no answer from {secret}"), lambda: 1.0) for kind in (ProviderError, OSError)
+    ]
     gateway._log_notice(f"the server says {secret}")
     return [[(str(each), each.headers) for each in refusals], lines]
 
@@ -421,7 +423,7 @@ def test_what_a_person_typed_is_sent_and_kept_as_it_is() -> None:
 def test_a_value_of_the_environment_is_not_told_by_a_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_API_KEY", "correct horse battery")
 
-    refused = gateway.as_refusal(ProviderError("not allowed: correct horse battery"), lambda: 1.0)
+    refused = gateway.as_status_error(ProviderError("not allowed: correct horse battery"), lambda: 1.0)
 
     assert str(refused) == "not allowed: ***."
     log_request(200, "echo:words")
@@ -557,7 +559,7 @@ def messages_of_a_panel(values: Values, _folder: Path, _patch: pytest.MonkeyPatc
 
 @name_outlet
 def refusals_of_a_gateway(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
-    return [str(gateway.as_refusal(ProviderError(text), lambda: 1.0)) for text in texts(values)]
+    return [str(gateway.as_status_error(ProviderError(text), lambda: 1.0)) for text in texts(values)]
 
 
 @name_outlet

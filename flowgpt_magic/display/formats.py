@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flowgpt_magic.markdown.growing import code_blocks, harmless, plain
+from flowgpt_magic.control_characters import clean
+from flowgpt_magic.markdown.growing import code_blocks, harmless
 from flowgpt_magic.markdown.json_text import block_in
 from flowgpt_magic.messages.reasoning import answer_of
 
@@ -29,7 +30,7 @@ def _markdown(text: str, images: bool) -> FormattedReply:
 
 
 def _text(text: str, _images: bool) -> FormattedReply:
-    return FormattedReply({"text/html": f'<pre style="white-space: pre-wrap">{html.escape(plain(text))}</pre>'})
+    return FormattedReply({"text/html": f'<pre style="white-space: pre-wrap">{html.escape(clean(text))}</pre>'})
 
 
 def _code(text: str, images: bool) -> FormattedReply:
@@ -55,7 +56,7 @@ def _html(text: str, _images: bool) -> FormattedReply:
     blocks = [code for language, code in code_blocks(text) if language in ("html", "")]
     page = blocks[0] if len(blocks) == 1 else answer_of(text)
     return FormattedReply(
-        {"text/html": nh3.clean(plain(page), tags=nh3.ALLOWED_TAGS - FETCHING, attributes=_attributes())}
+        {"text/html": nh3.clean(clean(page), tags=nh3.ALLOWED_TAGS - FETCHING, attributes=_attributes())}
     )
 
 
@@ -128,4 +129,4 @@ def _fenced(code: str, language: str) -> str:
     """A code block whose fence is longer than any fence in the code."""
     fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", code)), default=0))
     word = language if re.fullmatch(r"[\w+#.-]+", language) else ""
-    return f"{fence}{word}\n{plain(code).rstrip()}\n{fence}"
+    return f"{fence}{word}\n{clean(code).rstrip()}\n{fence}"

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flowgpt_magic import printing
+from flowgpt_magic.control_characters import clean
 from flowgpt_magic.display.formats import MAX_CHARACTERS
 from flowgpt_magic.display.waiting_line import NoStatusLine, StatusLine
-from flowgpt_magic.markdown.growing import GrowingMarkdown, harmless, plain
+from flowgpt_magic.markdown.growing import GrowingMarkdown, harmless
 from flowgpt_magic.text import escaped
 
 MAX_FRAME = 0.055  # seconds between two repaints that the budget allows, at most
@@ -192,7 +193,7 @@ class PlainText:
 
     def add(self, text: str) -> str:
         """All of ``text``."""
-        return plain(text)
+        return clean(text)
 
     def finish(self) -> str:
         """Nothing: all text is written at once."""

@@ -202,16 +202,16 @@ def _follow(reader: ShownReader, reply: ShownReply, sink: Sink) -> None:
 
 
 def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
+    from flowgpt_magic.control_characters import clean
     from flowgpt_magic.display.formats import MAX_CHARACTERS, format_reply
     from flowgpt_magic.display.painting import Ending
-    from flowgpt_magic.markdown.growing import plain
     from flowgpt_magic.transcripts.caption import caption
 
-    text = plain(reply.text_so_far)
+    text = clean(reply.text_so_far)
     formatted = format_reply(reply.text_so_far, form, images=images)
     if formatted.notice and formatted.notice not in reply.notices:
         reply.notices.append(formatted.notice)
-    below = plain(caption(reply))
+    below = clean(caption(reply))
     data = {**formatted.data, "text/plain": text}
     if "text/html" in data:
         data["text/html"] += f"<small>{html.escape(below)}</small>"

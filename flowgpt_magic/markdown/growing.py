@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from flowgpt_magic.control_characters import clean
 from flowgpt_magic.markdown.blocks import BlockScanner
-from flowgpt_magic.markdown.harmless import code_tokens, harmless, plain
+from flowgpt_magic.markdown.harmless import code_tokens, harmless
 from flowgpt_magic.messages.reasoning import answer_of
 
-__all__ = ["FinishedBlock", "GrowingMarkdown", "code_blocks", "harmless", "plain"]
+__all__ = ["FinishedBlock", "GrowingMarkdown", "code_blocks", "harmless"]
 
 _LINE_END = re.compile(r"(\r\n|\n|\r(?!\Z))")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import entity
 
+from flowgpt_magic.control_characters import clean, visible
 from flowgpt_magic.markdown.addresses import BODY, trimmed
 from flowgpt_magic.markdown.addresses import LONGEST as LONGEST_ADDRESS
 from flowgpt_magic.markdown.blocks import DEEPEST, read_tables
@@ -25,34 +26,6 @@ if TYPE_CHECKING:
 
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
-
-# ECMA-48: control sequences, strings with a terminator, and other escape sequences. None of them reaches past the next
-# ESC, so that reading costs the same whether they end or not.
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\-~]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_ORDER = re.compile("[\u202a-\u202e\u2066-\u2069]")  # overrides of the reading direction, which make code lie
-_NEWLINE = re.compile(r"\r\n?")
-
-
-def plain(text: str) -> str:
-    """The text without anything that acts on a terminal or breaks a file; newlines and tabs stay.
-
-    Escape sequences are removed, other control characters become the picture Unicode has for them, and halves of
-    surrogate pairs, which no encoding takes, become U+FFFD.
-    """
-    if _CONTROL.search(text) is None:
-        return text
-    return _CONTROL.sub(_visible, _ANSI.sub("", _NEWLINE.sub("\n", text)))
-
-
-def _visible(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
-
-
-def _clean(text: str) -> str:
-    text = plain(text.replace("\x0b", " ").replace("\x0c", " ").replace("\x85", " "))
-    return _ORDER.sub("\ufffd", text).replace("\u2028", " ").replace("\u2029", " ")
 
 
 # -- addresses -------------------------------------------------------------------------------------------------------
@@ -213,7 +186,7 @@ class _Inline:
         return _LINE_START.sub(_escape_line_start, text).replace(_OPENS_LINK, "[").replace(_BREAKS_LINE, "\\")
 
     def _text(self, token: Token) -> None:
-        text = _CONTROL.sub(_visible, token.content)  # a character reference may have brought one
+        text = visible(token.content)  # a character reference may have brought one
         self.parts.append(self.text.escape(text + "\n")[:-1] if token is self.last else self.text.escape(text))
 
     def _markup(self, token: Token) -> None:
@@ -281,7 +254,7 @@ class _Inline:
         return f"{alt} ({link})" if alt else link
 
     def _alt(self, children: Sequence[Token]) -> str:
-        return _clean("".join(token.content or (" " if "break" in token.type else "") for token in children))
+        return clean("".join(token.content or (" " if "break" in token.type else "") for token in children))
 
 
 _MARKUP = frozenset({"em_open", "em_close", "strong_open", "strong_close", "s_open", "s_close"})
@@ -488,7 +461,7 @@ def harmless(text: str, *, images: bool = False) -> str:
     shows as its description and its address, unless `images` lets http and data images through. Holds for every
     beginning of a text, so also while it streams.
     """
-    text = _clean(text)
+    text = clean(text)
     tokens = _READER.parse(text)
     if _is_too_deep(tokens):
         return _as_plain_text(text)
@@ -508,7 +481,7 @@ def code_tokens(text: str, *, cleaned: bool = True) -> list[Token]:
     is as it is shown, or where it is not ``cleaned``, as it came, with nothing but its line ends changed.
     """
     tokens: list[Token] = []
-    text = _clean(text) if cleaned else _NEWLINE.sub("\n", text)
+    text = clean(text) if cleaned else text.replace("\r\n", "\n").replace("\r", "\n")
     if _MAY_BE_CODE.search(text) is None:
         return []
     _READER.block.parse(hide_bars(text), _READER, {}, tokens)

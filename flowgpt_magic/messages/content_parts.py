@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.errors import PromptError
 from flowgpt_magic.messages import ComposedPrompt, ImageUrl, Message, Messages, Role
 
@@ -22,7 +23,7 @@ WANTED = "a message must have a role (system, user or assistant), and a content 
 
 
 def read_messages(given: Messages, *, images: bool, who: str) -> list[Message]:
-    """``given`` as a provider sends them: each read by ``read_message``, without those that are blank.
+    """``given`` as a provider sends them: each read by ``read_message``, well-formed, without those that are blank.
 
     ``images`` says whether ``who`` takes any; otherwise one is refused. Servers refuse a blank system or assistant
     message. Two messages of the user that come to stand in a row because one between them was blank become one.
@@ -63,7 +64,7 @@ def read_message(given: Any) -> Message:
             raise PromptError(f"{field} of a message is not sent: leave it out, or put it into the content.")
     text, images = _content(given, ROLES[role])
     images += _addresses(given.get("images"))
-    message: Message = {"role": ROLES[role], "content": text}
+    message: Message = {"role": ROLES[role], "content": join_surrogates(text)}
     if images:
         message["images"] = images
     return message
@@ -74,7 +75,7 @@ def _is_plain(given: Any) -> bool:
     if type(given) is not dict or len(given) != 2 or type(given.get("content")) is not str:
         return False
     role = given.get("role")
-    return type(role) is str and ROLES.get(role) == role
+    return type(role) is str and ROLES.get(role) == role and join_surrogates(given["content"]) == given["content"]
 
 
 def prompt_of_message(message: Message) -> str:

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Kind
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Turn
@@ -18,7 +19,7 @@ from flowgpt_magic.notebook.ipython import prompt_context, shell
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.composer import COMMANDS, command_in, complete_attached, complete_input, prompt_in
 from flowgpt_magic.panel.output import ROOM, marked, transcript
-from flowgpt_magic.panel.protocol import Facts, fit
+from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError, PanelState
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import redact
@@ -185,23 +186,26 @@ def recall(panel: PanelState, request: Facts) -> Facts:
     if not 1 <= back <= len(turns):
         return {}
     turn = turns[-back]
-    return {"text": fit(panel.typed[turn.turn_id].text if turn.turn_id in panel.typed else turn.prompt)}
+    return {"text": join_surrogates(panel.typed[turn.turn_id].text if turn.turn_id in panel.typed else turn.prompt)}
 
 
 def whole(panel: PanelState, request: Facts) -> Facts:
     """The whole prompt and reply of a turn, as they are."""
     turn = panel.turn(value(request, "turn", str))
     reply = panel.arriving(turn.turn_id)
-    return {"prompt": fit(turn.prompt), "text": fit(turn.text if reply is None else reply.text_so_far)}
+    return {
+        "prompt": join_surrogates(turn.prompt),
+        "text": join_surrogates(turn.text if reply is None else reply.text_so_far),
+    }
 
 
 def choices(panel: PanelState, request: Facts) -> Facts:
     """Whom this conversation can ask: names with what they would do, by provider."""
     found = [
-        {"name": fit(name), "group": fit(group), "note": fit(note), "able": able}
+        {"name": join_surrogates(name), "group": join_surrogates(group), "note": join_surrogates(note), "able": able}
         for group, name, note, able in panel.choices(anew=value(request, "anew", bool, False))
     ]
-    return {"models": found, "chosen": fit(panel.conversation.record.model)}
+    return {"models": found, "chosen": join_surrogates(panel.conversation.record.model)}
 
 
 def search(panel: PanelState, request: Facts) -> Facts:
@@ -214,9 +218,9 @@ def search(panel: PanelState, request: Facts) -> Facts:
     notebook = panel.notebook_history.notebook.notebook_id
     elsewhere = [
         {
-            "name": fit(hit.conversation.name),
-            "notebook": "" if hit.notebook.notebook_id == notebook else fit(hit.notebook.label),
-            "text": fit(hit.snippet),
+            "name": join_surrogates(hit.conversation.name),
+            "notebook": "" if hit.notebook.notebook_id == notebook else join_surrogates(hit.notebook.label),
+            "text": join_surrogates(hit.snippet),
             "short": hit.turn.turn_id[:8],
         }
         for hit in others
@@ -232,7 +236,7 @@ def _find(turn: Turn, words: str) -> Facts | None:
             start, end = max(0, place - AROUND), place + len(words) + AROUND
             dots = ("…" if start else "", "…" if end < len(text) else "")
             line = " ".join(text[start:end].split())
-            return {"turn": turn.turn_id, "text": fit(f"{dots[0]}{line}{dots[1]}")}
+            return {"turn": turn.turn_id, "text": join_surrogates(f"{dots[0]}{line}{dots[1]}")}
     return None
 
 
@@ -307,9 +311,9 @@ def answer(panel: PanelState, request: Any) -> Facts | None:
     try:
         return _answer(panel, request)
     except FlowGptError as error:
-        return {"error": fit(redact(str(error)))}
+        return {"error": join_surrogates(redact(str(error)))}
     except Exception as error:  # noqa: BLE001 - a value in a prompt is foreign code; in a handler it would go unseen
-        return {"error": fit(redact(f"{type(error).__name__}: {error}"))}
+        return {"error": join_surrogates(redact(f"{type(error).__name__}: {error}"))}
 
 
 def _answer(panel: PanelState, request: Any) -> Facts | None:

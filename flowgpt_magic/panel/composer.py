@@ -8,8 +8,9 @@ from typing import Any
 
 from flowgpt_magic.completion import complete
 from flowgpt_magic.completion.shell import sources_of
+from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.errors import closest
-from flowgpt_magic.panel.protocol import Facts, fit
+from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError
 
 LIMIT = 40  # items that are offered
@@ -82,7 +83,10 @@ class Offered:
 
     def told(self) -> Facts:
         """As a page is told of it."""
-        return {"start": self.start, "items": [[fit(text), fit(about)] for text, about in self.items]}
+        return {
+            "start": self.start,
+            "items": [[join_surrogates(text), join_surrogates(about)] for text, about in self.items],
+        }
 
 
 def complete_input(text: str, shell: Any, names: Sequence[str], models: Callable[[], Sequence[str]]) -> Offered:

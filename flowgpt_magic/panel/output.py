@@ -100,12 +100,13 @@ def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
 
 
 def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:
-    from flowgpt_magic.markdown.growing import harmless, plain
+    from flowgpt_magic.control_characters import clean
+    from flowgpt_magic.markdown.growing import harmless
 
     parts = [f"*{line}*" for line in map(escaped, lines)]
     for turn in turns:
         quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
-        parts += [quoted, harmless(turn.text), f"*{escaped(plain(caption(turn, error=turn.error)))}*"]
+        parts += [quoted, harmless(turn.text), f"*{escaped(clean(caption(turn, error=turn.error)))}*"]
     return "\n\n".join(filter(None, parts))
 
 
@@ -116,12 +117,12 @@ def _told(line: str) -> dict[str, str]:
 
 
 def _plain(lines: Sequence[str], turns: Sequence[Turn]) -> str:
-    from flowgpt_magic.markdown.growing import plain
+    from flowgpt_magic.control_characters import clean
 
     parts = list(lines)
     for turn in turns:
         parts += [f"> {turn.prompt}", turn.text, f"[{caption(turn, error=turn.error)}]"]
-    return plain("\n\n".join(filter(None, parts)))
+    return clean("\n\n".join(filter(None, parts)))
 
 
 def can_open(kind: Kind) -> bool:

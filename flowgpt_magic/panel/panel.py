@@ -16,12 +16,13 @@ from uuid import uuid4
 import anywidget
 import traitlets
 
+from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.current import current_history
 from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.panel.actions import answer
 from flowgpt_magic.panel.output import Output, can_open
-from flowgpt_magic.panel.protocol import Facts, fit
+from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError, PanelState
 from flowgpt_magic.replies.log import logger
 
@@ -174,7 +175,7 @@ class ChatPanel(anywidget.AnyWidget):
 def _names_of(request: dict[str, Any]) -> Facts:
     """The page and the number of a request, as JSON can carry them back."""
     found = {name: request.get(name) for name in ("page", "id")}
-    return {name: fit(each) if isinstance(each, str) else each for name, each in found.items()}
+    return {name: join_surrogates(each) if isinstance(each, str) else each for name, each in found.items()}
 
 
 def _send_to_its_own_thread(panel: ChatPanel) -> None:

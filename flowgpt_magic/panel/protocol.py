@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.messages import Turn, Waiting
 from flowgpt_magic.redaction import redact
 
@@ -14,13 +14,6 @@ Row = tuple[str, int, int, str]  # a turn's id, its place, the length of its tex
 Facts = dict[str, Any]  # what JSON has
 LONGEST_PROMPT = 4000  # characters of a prompt that are sent before somebody asks for all of it
 PART = 200_000  # characters of HTML in one message: a longer one would hold up the page that reads it
-
-_HALF = re.compile("[\ud800-\udfff]")
-
-
-def fit(text: str) -> str:
-    """``text`` as JSON can carry it: half of a surrogate pair becomes U+FFFD, which is as long in UTF-16."""
-    return text if text.isascii() else _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def row(turn: Turn, versions: int, status: str) -> Row:
@@ -53,12 +46,12 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
     return {
         "id": turn.turn_id,
         "place": turn.place,
-        "prompt": fit(turn.prompt[:LONGEST_PROMPT]),
+        "prompt": join_surrogates(turn.prompt[:LONGEST_PROMPT]),
         "prompt_more": max(0, len(turn.prompt) - LONGEST_PROMPT),
-        "model": fit(redact(f"{turn.provider}:{turn.model}")),
+        "model": join_surrogates(redact(f"{turn.provider}:{turn.model}")),
         "status": status,
-        "error": fit(redact(turn.error)),
-        "notices": [fit(redact(each)) for each in turn.notices],
+        "error": join_surrogates(redact(turn.error)),
+        "notices": [join_surrogates(redact(each)) for each in turn.notices],
         "version": turn.version,
         "versions": versions,
         "started": turn.started,
@@ -74,7 +67,7 @@ def pause_facts(pause: Waiting) -> Facts:
 
     A page counts them down by itself; its clock may be another one than the kernel's.
     """
-    return {"why": fit(redact(pause.why)), "left": round(pause.left, 2)}
+    return {"why": join_surrogates(redact(pause.why)), "left": round(pause.left, 2)}
 
 
 def parts(blocks: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -82,7 +75,7 @@ def parts(blocks: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     start, size = 0, 0
     for number, block in enumerate(blocks):
         if number > start and size + len(block) > PART:
-            yield start, [fit(each) for each in blocks[start:number]]
+            yield start, [join_surrogates(each) for each in blocks[start:number]]
             start, size = number, 0
         size += len(block)
-    yield start, [fit(each) for each in blocks[start:]]
+    yield start, [join_surrogates(each) for each in blocks[start:]]

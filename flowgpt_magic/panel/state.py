@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from flowgpt_magic import bridge, settings
+from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.history.conversation_state import ConversationState
@@ -24,7 +25,7 @@ from flowgpt_magic.history.current import configured_in_shell, current_history, 
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.panel.model_choices import Choices
-from flowgpt_magic.panel.protocol import Facts, Row, facts, fit, parts, pause_facts, row, splice
+from flowgpt_magic.panel.protocol import Facts, Row, facts, parts, pause_facts, row, splice
 from flowgpt_magic.panel.stream import Pages, Stream, Told
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import redact
@@ -217,7 +218,7 @@ class PanelState:
         reply = self._conversation_state.replies.get(turn.turn_id)
         if reply is not None and turn.status == "streaming":
             pause = reply.waiting
-            told |= {"elapsed": round(reply.elapsed, 2), "doing": fit(reply.progress)}
+            told |= {"elapsed": round(reply.elapsed, 2), "doing": join_surrogates(reply.progress)}
             told |= {"pause": pause_facts(pause) if pause else None}
         return told | ({"typed": typed.text, "attached": list(typed.attached)} if typed else {})
 
@@ -309,8 +310,8 @@ class PanelState:
         replies = list(self._conversation_state.replies.values())
         arriving = any(isinstance(reply, Reply) and not reply.ended for reply in replies)
         record, notebook_history = self._conversation.record, self.notebook_history
-        names = [fit(name) for name in dict.fromkeys([*notebook_history.names(), record.name])]
-        told: Facts = {"name": fit(record.name), "names": names, "chosen": fit(record.model)}
+        names = [join_surrogates(name) for name in dict.fromkeys([*notebook_history.names(), record.name])]
+        told: Facts = {"name": join_surrogates(record.name), "names": names, "chosen": join_surrogates(record.model)}
         told |= {"conversation_id": record.conversation_id}
         told |= {"status": "streaming" if arriving else ""}
         try:
@@ -319,9 +320,9 @@ class PanelState:
             else:
                 chosen, target = self._conversation.settings(outside), None
             self._shows_images = chosen.images
-            told |= {"system": fit(chosen.system), "temperature": chosen.temperature}
+            told |= {"system": join_surrogates(chosen.system), "temperature": chosen.temperature}
             name = str(target or models.find_model(chosen.model))
-            return told | {"model": fit(redact(name)), "trouble": ""}
+            return told | {"model": join_surrogates(redact(name)), "trouble": ""}
         except FlowGptError as error:
             return told | {"model": "", "trouble": cut(redact(str(error)), 500)}
 
@@ -372,7 +373,7 @@ class PanelState:
         """What of the replies is waited for: a pause before the next try, or what the provider does first."""
         for stream in self._streams.values():
             if (doing := stream.new_progress()) is not None:
-                self._send({"kind": "doing", "turn": stream.turn_id, "doing": fit(doing)})
+                self._send({"kind": "doing", "turn": stream.turn_id, "doing": join_surrogates(doing)})
             if (pause := stream.new_pause()) is not None:
                 self._send({"kind": "pause", "turn": stream.turn_id, "pause": pause_facts(pause)})
 
@@ -386,7 +387,7 @@ class PanelState:
                 pass
         finally:
             reply.leave(reader)
-        error = "" if reply.error is None else fit(redact(f"{type(reply.error).__name__}: {reply.error}"))
+        error = "" if reply.error is None else join_surrogates(redact(f"{type(reply.error).__name__}: {reply.error}"))
         gone = all(turn.turn_id != reply.turn_id for turn in self._turns())
         told = {"id": reply.turn_id, "status": reply.status, "error": error, "gone": gone}
         if not self._closed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowgpt_magic.panel.protocol import fit
+from flowgpt_magic.control_characters import join_surrogates
 
 if TYPE_CHECKING:
     from flowgpt_magic.messages import Waiting
@@ -82,13 +82,13 @@ class Stream:
         if change is None:
             return None
         self.number += 1
-        blocks = [fit(each) for each in change.blocks]
+        blocks = [join_surrogates(each) for each in change.blocks]
         return [
             self.turn_id[:SHORT],
             self.number,
             change.keep,
             change.cut,
-            fit(change.add),
+            join_surrogates(change.add),
             *([blocks] if blocks else []),
         ]
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from yarl import URL
 
 from flowgpt_magic import installing
+from flowgpt_magic.control_characters import SurrogateJoiner
 from flowgpt_magic.messages import Message, Messages, Usage, notice
 from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_messages, check_temperature
@@ -22,7 +23,6 @@ from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.body import ENCODINGS
 from flowgpt_magic.providers.http.connection import Endpoint, Route
 from flowgpt_magic.providers.request_group import call_once
-from flowgpt_magic.providers.surrogates import SurrogateJoiner
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.settings import CONNECTION, TABLE, Settings, load, variable
 

@@ -51,11 +51,6 @@ def _missing(model: str) -> list[str]:
     return [command for command, there in parts if not there]
 
 
-def _readable(text: str) -> str:
-    """``text`` with the halves of surrogate pairs that stand alone replaced; they cannot be sent as UTF-8."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
 def _is_path(name: str) -> bool:
     return name.lower().endswith(".gguf") or "/" in name or os.sep in name
 
@@ -70,7 +65,7 @@ def _find_weights(model: str) -> Path:
 
 def _prompt(messages: Messages, embedded: bool) -> runtime.ChatMessages:
     said = read_messages(messages, images=False, who="the embedded runtime")
-    found = [{"role": str(each["role"]), "content": _readable(each["content"])} for each in said]
+    found = [{"role": str(each["role"]), "content": each["content"]} for each in said]
     if embedded and not any(message["role"] == "system" for message in found):
         found.insert(0, {"role": "system", "content": SYSTEM})
     return found

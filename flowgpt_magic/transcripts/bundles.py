@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowgpt_magic.markdown.growing import harmless, plain
+from flowgpt_magic.control_characters import clean
+from flowgpt_magic.markdown.growing import harmless
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.text import counted, escaped
 from flowgpt_magic.transcripts.caption import caption
@@ -14,10 +15,10 @@ SHOWN_TURNS = 50  # turns of a conversation that are shown at once
 
 def turn_bundle(turn: Turn) -> dict[str, str]:
     """One turn with its caption."""
-    below = plain(caption(turn, error=turn.error))
+    below = clean(caption(turn, error=turn.error))
     quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
     shown = f"{quoted}\n\n{harmless(turn.text)}\n\n*{escaped(below)}*"
-    return {"text/markdown": shown, "text/plain": plain(f"{turn.prompt}\n\n{turn.text}\n\n[{below}]")}
+    return {"text/markdown": shown, "text/plain": clean(f"{turn.prompt}\n\n{turn.text}\n\n[{below}]")}
 
 
 def transcript_bundle(name: str, turns: Sequence[Turn]) -> dict[str, str]:
@@ -27,6 +28,6 @@ def transcript_bundle(name: str, turns: Sequence[Turn]) -> dict[str, str]:
         title += f", the last {SHOWN_TURNS} of them"
     bundles = [turn_bundle(turn) for turn in turns[-SHOWN_TURNS:]]
     return {
-        "text/markdown": "\n\n---\n\n".join([f"**{escaped(plain(title))}**", *(b["text/markdown"] for b in bundles)]),
-        "text/plain": f"\n\n{'-' * 40}\n".join([plain(title), *(b["text/plain"] for b in bundles)]),
+        "text/markdown": "\n\n---\n\n".join([f"**{escaped(clean(title))}**", *(b["text/markdown"] for b in bundles)]),
+        "text/plain": f"\n\n{'-' * 40}\n".join([clean(title), *(b["text/plain"] for b in bundles)]),
     }

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 from zlib import crc32
 
+from flowgpt_magic.control_characters import escaped_in_json
 from flowgpt_magic.text import escaped, one_line
 from flowgpt_magic.transcripts.caption import caption
 from flowgpt_magic.transcripts.transcript import HEADER, JsonObject, Transcript, check_format, from_json
@@ -66,7 +67,7 @@ def from_markdown(text: str) -> JsonObject:
 
 def _comment(kind: str, values: JsonObject) -> str:
     """A comment that nothing inside it can end."""
-    text = json.dumps(values, ensure_ascii=False).replace("--", "-\\u002d")
+    text = escaped_in_json(json.dumps(values, ensure_ascii=False)).replace("--", "-\\u002d")
     text = text.replace("<", "\\u003c").replace(">", "\\u003e")
     return f"{_COMMENT_START} {kind} {text} -->"
 

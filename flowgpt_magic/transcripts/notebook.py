@@ -97,9 +97,10 @@ def _words(options: JsonObject) -> Iterator[str]:
 
 
 def _output(turn: TranscriptTurn) -> JsonObject:
-    from flowgpt_magic.markdown.growing import harmless, plain
+    from flowgpt_magic.control_characters import clean
+    from flowgpt_magic.markdown.growing import harmless
 
-    text = plain(turn.text)
+    text = clean(turn.text)
     shown = f"{harmless(turn.text).rstrip()}\n\n*{escaped(caption(turn, error=turn.error))}*".lstrip("\n")
     values = {name: value for name, value in asdict(turn).items() if name not in ("prompt", "text", "usage")}
     values |= asdict(turn.usage) | ({} if text == turn.text else {"text": turn.text})
@@ -121,7 +122,7 @@ def from_notebook(text: str) -> JsonObject:
 
 def _turn(cell: Any, system: str) -> JsonObject:
     """The turn of a cell; empty for a cell that asks nothing."""
-    from flowgpt_magic.markdown.growing import plain
+    from flowgpt_magic.control_characters import clean
 
     is_code = isinstance(cell, dict) and cell.get("cell_type") == "code"
     options = _options(_joined(cell.get("source"))) if is_code else None
@@ -140,7 +141,7 @@ def _turn(cell: Any, system: str) -> JsonObject:
     for output in cell["outputs"] if isinstance(cell.get("outputs"), list) else []:
         if values := nested_object(output, "metadata", "flowgpt"):
             text, original = _joined(nested_object(output, "data").get("text/plain")), values.get("text")
-            text = original if isinstance(original, str) and plain(original) == text else text
+            text = original if isinstance(original, str) and clean(original) == text else text
             turn |= values | {"prompt": options["prompt"], "usage": values, "text": text}
     return turn
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from uuid import uuid4
 
+from flowgpt_magic.control_characters import escaped_in_json, join_surrogates
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
@@ -97,8 +97,8 @@ def exported(turn: Turn) -> TranscriptTurn:
 
 def encodable(value: Any) -> Any:
     """``value`` without halves of surrogate pairs, NaN and infinity, which UTF-8 and JSON cannot hold."""
-    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, str):
+        return join_surrogates(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -108,7 +108,7 @@ def encodable(value: Any) -> Any:
 
 def to_json(values: JsonObject) -> str:
     """``values`` as the text of a file."""
-    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+    return escaped_in_json(json.dumps(values, ensure_ascii=False, indent=1)) + "\n"
 
 
 def from_json(text: str) -> JsonObject:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from flowgpt_magic.control_characters import clean
 from flowgpt_magic.markdown.formulas import harmless_formula
-from flowgpt_magic.markdown.harmless import _READER, harmless, plain
+from flowgpt_magic.markdown.harmless import _READER, harmless
 from tests.payloads import PAYLOADS
 
 # A renderer as careless as they come: raw HTML on, every link target allowed.
@@ -117,7 +118,7 @@ def test_no_mix_of_markdown_becomes_active(text: str, images: bool) -> None:
 @given(st.text())
 def test_any_text_can_be_shown_and_saved(text: str) -> None:
     harmless(text).encode("utf-8")
-    plain(text).encode("utf-8")
+    clean(text).encode("utf-8")
     assert not active_in(harmless(text))
 
 
@@ -358,10 +359,10 @@ def test_a_diagram_with_html_or_links_is_plain_code() -> None:
 
 
 def test_plain_removes_what_acts_on_a_terminal() -> None:
-    assert plain("a\x1b[31mb\x1b]0;title\x07c\x1b]8;;http://x\x1b\\d\x1bce") == "abcde"
-    assert plain("a\x07b\x00c\x9bd\x7f\ud83d") == "a␇b␀c\ufffdd␡\ufffd"
-    assert plain("tab\tline\r\nnext\rlast ünï 🙂").replace("\r", "\n") == "tab\tline\nnext\nlast ünï 🙂"
-    assert plain("\x1b[") == "␛["
+    assert clean("a\x1b[31mb\x1b]0;title\x07c\x1b]8;;http://x\x1b\\d\x1bce") == "abcde"
+    assert clean("a\x07b\x00c\x9bd\x7f\ud83d") == "a␇b␀c\ufffdd␡\ufffd"
+    assert clean("tab\tline\r\nnext\rlast ünï 🙂").replace("\r", "\n") == "tab\tline\nnext\nlast ünï 🙂"
+    assert clean("\x1b[") == "␛["
 
 
 def test_overrides_of_the_reading_direction_are_visible() -> None:

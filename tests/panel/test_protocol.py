@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.messages import Usage
-from flowgpt_magic.panel.protocol import LONGEST_PROMPT, PART, Row, facts, fit, parts, row, splice
+from flowgpt_magic.panel.protocol import LONGEST_PROMPT, PART, Row, facts, parts, row, splice
 from tests.panel_page import cases
 from tests.records import conversation_record, notebook_record, turn_record
 
@@ -63,7 +64,7 @@ def test_a_turn_is_a_row_whose_mark_changes_with_its_status_and_versions():
 
 @given(st.text(st.characters()))
 def test_any_text_can_be_sent_and_keeps_its_length_in_a_page(text):
-    sent = json.dumps(fit(text), ensure_ascii=False).encode()
+    sent = json.dumps(join_surrogates(text), ensure_ascii=False).encode()
 
     assert len(json.loads(sent).encode("utf-16-le")) == len(text.encode("utf-16-le", "surrogatepass"))
 

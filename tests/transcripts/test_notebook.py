@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 
+from flowgpt_magic.control_characters import clean
 from flowgpt_magic.magics.input_transforms import TRANSFORMERS
 from flowgpt_magic.magics.magic import FlowGPT
 from flowgpt_magic.magics.state import Asked
-from flowgpt_magic.markdown.harmless import plain
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.prompt.compose import PromptContext, compose
@@ -155,13 +155,13 @@ def test_run_from_the_top_it_asks_the_same_again(tmp_path, monkeypatch):
     lines = [f"system: {system}"]
     for prompt in prompts:
         lines += [f"user: {prompt}", f"assistant: {prompt}"]
-    assert end.data["text/plain"] == plain("\n".join([*lines, "user: the end"]))
+    assert end.data["text/plain"] == clean("\n".join([*lines, "user: the end"]))
     assert short.data["text/plain"].startswith("system: Be brief.\nuser: ")
 
     nbformat.write(book, path)
     again = read(path)
     assert [turn.prompt for turn in again.turns] == [turn.prompt for turn in turns]
-    assert [turn.text for turn in again.turns[:-2]] == [plain(prompt) for prompt in prompts]
+    assert [turn.text for turn in again.turns[:-2]] == [clean(prompt) for prompt in prompts]
     assert {turn.status for turn in again.turns} == {"complete"}
 
 

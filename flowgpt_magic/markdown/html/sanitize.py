@@ -12,6 +12,8 @@ import html
 import re
 from typing import Protocol
 
+from flowgpt_magic.control_characters import visible
+
 LONGEST_VALUE = 40_000  # characters of an attribute
 
 _TAGS = """
@@ -102,6 +104,7 @@ def cleaned(fragment: str, *, images: bool = False) -> str:
     An image, which a page would fetch, stays only with ``images``.
     """
     shown = _cleaner(images).clean(fragment)
+    shown = visible(shown)  # a character reference may have brought a control character
     return _LEADS_NOWHERE.sub(r"\1", shown) if "<a target" in shown else shown
 
 

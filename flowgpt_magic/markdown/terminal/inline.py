@@ -10,22 +10,21 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from flowgpt_magic import control_characters
 from flowgpt_magic.markdown.addresses import BODY, trimmed
 from flowgpt_magic.markdown.emphasis import flanking
 from flowgpt_magic.markdown.formulas import find_formula
-from flowgpt_magic.markdown.harmless import plain
 
 Span = tuple[str, str]  # a text and its look: the numbers of an SGR sequence, "" for the terminal's own
 BOLD, FAINT, ITALIC, UNDERLINED, STRUCK, CODE = "1", "2", "3", "4", "9", "36"
 
 # These would order characters otherwise than they are read, or end a line where no line ends.
 _DISORDER = re.compile("[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]")
-_ENDS = re.compile("[\u2028\u2029]")
 _SGR = "\x1b[{}m"
 
 
 def clean(text: str) -> str:
-    return text if text.isascii() and text.isprintable() else _ENDS.sub("\ufffd", plain(text))
+    return control_characters.clean(text, keep_direction=True)
 
 
 def ordered(text: str) -> str:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from flowgpt_magic.control_characters import SurrogateJoiner
 from flowgpt_magic.errors import ProtocolError, ProviderError, ProviderStatusError, StreamInterruptedError
 from flowgpt_magic.messages import Usage, notice
 from flowgpt_magic.messages.extras import Extras
@@ -25,7 +26,6 @@ from flowgpt_magic.providers.http.server_sent_events import BOM, MESSAGE_EVENT, 
 from flowgpt_magic.providers.openai.chunk_template import ChunkTemplate
 from flowgpt_magic.providers.openai.errors import ErrorMapper, misses_version, path_advice
 from flowgpt_magic.providers.openai.extras import CHOICE_FIELDS, CHUNK_FIELDS, CITATION_FIELDS, ExtrasCollector
-from flowgpt_magic.providers.surrogates import SurrogateJoiner
 from flowgpt_magic.text import cut, sentences
 
 DONE = re.compile(rb"\s*[\"']?\[DONE\][\"']?\s*", re.IGNORECASE)

@@ -10,7 +10,6 @@ from flowgpt_magic.errors import OptionError
 from flowgpt_magic.messages import ImageUrl, Message, Messages
 from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_schema
-from flowgpt_magic.providers.surrogates import join_surrogates
 
 RESERVED_FIELDS = ("model", "messages", "stream", "stream_options", "n")  # not allowed in ``extra_body``
 VALUE_KEYWORDS = ("enum", "const", "default", "examples")  # of a JSON Schema; they contain values, no schemas
@@ -33,7 +32,7 @@ def request_body(model: str, messages: Messages, parameters: Mapping[str, Any]) 
 
 
 def _message(message: Message) -> dict[str, Any]:
-    text = join_surrogates(message["content"])
+    text = message["content"]
     content = _parts(text, message["images"]) if message.get("images") else text
     return {"role": message["role"], "content": content}
 
