@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic.control_characters import MAX_SEQUENCE, ArrivingText, SurrogateJoiner, clean, join_surrogates
-from flowgpt_magic.history.rows import statement, storable
+from flowgpt_magic.history.rows import statement, to_sqlite
 from flowgpt_magic.markdown.growing import GrowingMarkdown
 from flowgpt_magic.markdown.harmless import harmless
 from flowgpt_magic.markdown.html.changes import GrowingMarkup, blocks_of
@@ -201,7 +201,7 @@ def test_what_is_sent_and_stored_can_be_encoded(text: str, cuts: list[int]) -> N
     (message,) = read_messages([{"role": "user", "content": f"a{text}"}], images=True, who="")
     stream = SurrogateJoiner()
     reply = "".join(map(stream.join, cut_at(text, cuts))) + stream.finish()
-    stored = map(storable, statement(turn_record(CONVERSATION, prompt=text, text=text))[1])
+    stored = map(to_sqlite, statement(turn_record(CONVERSATION, prompt=text, text=text))[1])
 
     assert message["content"].encode() == f"a{join_surrogates(text)}".encode()
     assert reply.encode() == join_surrogates(text).encode()
