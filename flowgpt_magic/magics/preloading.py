@@ -44,6 +44,7 @@ MODULES = (
     "flowgpt_magic.display.painting",
     "flowgpt_magic.display.waiting_line",
     "flowgpt_magic.display.formats",
+    "flowgpt_magic.transcripts.caption",
 )
 TERMINAL_MODULES = ("flowgpt_magic.markdown.terminal.markdown",)
 HTTP_MODULES = (
