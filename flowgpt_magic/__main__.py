@@ -1,4 +1,4 @@
-"""What is installed and where, and the command that fetches the embedded model: ``python -m flowgpt_magic``."""
+"""The command line, ``python -m flowgpt_magic``: what is installed, the embedded model, a first answer."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from flowgpt_magic import installing, settings
 from flowgpt_magic.errors import FlowGptError, NoAnswerError
 from flowgpt_magic.history.current import location_of
-from flowgpt_magic.magics import first_answer
 from flowgpt_magic.printing import write, write_line
 from flowgpt_magic.providers import models, registry
 from flowgpt_magic.providers.llama_cpp import runtime, weights
 
 INTERRUPTED = 130  # what a shell returns for a command ended by SIGINT
+FIRST_PROMPT = "Write a Python function that reverses a string."
+NOTEBOOK = Path("notebooks") / "01-first-steps.ipynb"
 
 
 def show_status(_options: argparse.Namespace) -> None:
@@ -46,9 +48,35 @@ def install_model(options: argparse.Namespace) -> None:
 
 
 def answer_first(options: argparse.Namespace) -> None:
-    """Ask a model in a cell, here in the terminal."""
-    if not first_answer.run(options.model):
-        raise NoAnswerError("there was no answer; the lines above say why")
+    """Run a ``%%flowgpt`` cell in a shell in the terminal, and print what is typed and what comes back.
+
+    Raises ``NoAnswerError``.
+    """
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    quiet = Config()
+    quiet.HistoryManager.enabled = False  # this is no session of the user's
+    quiet.FlowGPT.history = "off"
+    shell = InteractiveShell.instance(config=quiet)
+    for cell in ("%load_ext flowgpt_magic", f"%%flowgpt {options.model} -t 0\n{FIRST_PROMPT}"):
+        first, *more = cell.splitlines()
+        write_line("\n".join([f"In : {first}", *(f"...: {line}" for line in more), ""]))
+        if not shell.run_cell(cell).success:  # type: ignore[no-untyped-call]
+            raise NoAnswerError("there was no answer; the lines above say why")
+    write_line(f"\nOpen the notebook with:  {open_command()}")
+
+
+def open_command() -> str:
+    """The command that opens the first notebook in JupyterLab, with this environment's own programs."""
+    here = Path(sys.executable).parent
+    notebook = str(NOTEBOOK) if NOTEBOOK.exists() else ""
+    if find_spec("jupyterlab") is None:
+        opening = f"{installing.python()} -m jupyterlab {notebook}".rstrip()
+        return installing.one_by_one([installing.command("lab"), opening])
+    jupyter = here / "jupyter"
+    shown = os.path.relpath(jupyter) if here.is_relative_to(Path.cwd()) else str(jupyter)
+    return f"{installing.quoted(shown)} lab {notebook}".rstrip()
 
 
 def _default() -> str:

@@ -166,7 +166,7 @@ def test_a_module_says_what_it_is_for(module):
     ("library", "homes"),
     [
         ("aiohttp", ("providers.http", "gateway")),
-        ("IPython", ("magics", "notebook.ipython")),
+        ("IPython", ("magics", "notebook.ipython", "__main__")),
         ("xllamacpp", ("providers.llama_cpp",)),
         ("keyring", ("keys",)),
         ("nest_asyncio2", ("magics.nested_asyncio",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flowgpt_magic import installing
-from flowgpt_magic.__main__ import main, parser
+from flowgpt_magic.__main__ import FIRST_PROMPT, main, open_command, parser
 from flowgpt_magic.errors import FlowGptError
 
 
@@ -62,3 +63,38 @@ def test_it_starts_as_a_module() -> None:
     )
     assert done.stdout.startswith("flowgpt_magic")
     assert done.stderr == ""
+
+
+def first_answer(model: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, because it makes a shell."""
+    command = [sys.executable, "-m", "flowgpt_magic", "first-answer", "--model", model]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_the_first_answer_shows_what_is_typed_the_answer_and_how_to_go_on():
+    ended = first_answer("echo")
+
+    assert ended.returncode == 0
+    assert f"In : %%flowgpt echo -t 0\n...: {FIRST_PROMPT}\n\n{FIRST_PROMPT}\n[echo:words" in ended.stdout
+    assert "lab" in ended.stdout.splitlines()[-1]
+    assert ended.stderr == ""
+
+
+def test_without_a_first_answer_it_says_why_and_fails():
+    ended = first_answer("local:/no/such/file.gguf")
+
+    assert ended.returncode == 1
+    assert "/no/such/file.gguf" in ended.stdout + ended.stderr
+    assert "Open the notebook" not in ended.stdout
+
+
+def test_the_line_that_opens_the_notebook_names_a_program_that_exists():
+    program = open_command().split()[0]
+
+    assert subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
+
+
+def test_that_line_is_one_command_where_the_environment_has_a_space_in_its_path(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "my env" / "bin" / "python"))
+
+    assert shlex.split(open_command())[0] == str(tmp_path / "my env" / "bin" / "jupyter")

@@ -1,3 +1,3 @@
 """``%%flowgpt`` and ``%flowgpt``: from what is typed in a cell to a reply that is shown."""
 
-__all__ = ["first_answer", "magic"]
+__all__ = ["magic"]
