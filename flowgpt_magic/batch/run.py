@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from flowgpt_magic import bridge
 from flowgpt_magic.batch.asking import Asking
@@ -27,7 +27,7 @@ from flowgpt_magic.messages import Status, notices_to
 from flowgpt_magic.providers.rate_limit_headers import rate_limits_to
 from flowgpt_magic.providers.request_group import RequestGroup
 from flowgpt_magic.replies.log import logger
-from flowgpt_magic.replies.reply import Reply
+from flowgpt_magic.replies.retry import asked_again_after
 from flowgpt_magic.text import counted
 
 T = TypeVar("T")
@@ -213,7 +213,8 @@ class Run:
         """The one that shows whether the server answers again, if it is time for that."""
         breaker = self._server.breaker
         if breaker.hopeless or (self._probe is not None and not breaker.due_in and not breaker.left):
-            if not any(flight.parts for flight in self._flights.values()):  # a reply that arrives is read to its end
+            # A reply that arrives is read to its end.
+            if not any(flight.received.chunks for flight in self._flights.values()):
                 self._give_up()
             return None
         if breaker.due_in:
@@ -298,7 +299,7 @@ class Run:
         failure: Exception | None = None
         data = None
         if not flight.failures:
-            flight.watch.begin(cast("Reply", flight))  # as far as the log and a tracer look at it
+            flight.watch.begin(flight)
         try:
             with notices_to(flight.notices.append), rate_limits_to(self._server.told):
                 await self._asking.read(flight)
@@ -358,10 +359,9 @@ class Run:
             self._release_held()
 
     def _ask_again(self, flight: Flight, pause: float) -> None:
-        why = f"{type(flight.error).__name__}: {flight.error}"
-        if (told := f"asked again after {why}") not in flight.notices:
+        if (told := asked_again_after(flight.error)) not in flight.notices:
             flight.notices.append(told)
-        self._turns.begin_again(flight, why)
+        self._turns.again(flight, f"{type(flight.error).__name__}: {flight.error}")
         self._line.put_back(flight, pause)
 
     def _release_held(self) -> None:
@@ -410,7 +410,7 @@ class Run:
 
     def _close(self, flight: Flight, status: Status, data: Any = None) -> None:
         """An item is over."""
-        flight.watch.end(cast("Reply", flight), status)
+        flight.watch.end(flight, status)
         self._turns.end(flight, status)
         self._put(flight.result(status, data))
 
@@ -441,14 +441,14 @@ class Run:
         if self._saving is not None and status == "cancelled":  # everything was asked and answered before
             status = "complete"
         for flight in self._flights.values():
-            flight.watch.end(cast("Reply", flight), "cancelled")
+            flight.watch.end(flight, "cancelled")
             if flight.begun:  # or else it has waited for its turn, and nothing was sent
                 self._turns.end(flight, "cancelled")
                 self._keep_result(flight.result("cancelled"))
             if flight.task is not None:
                 flight.task.cancel()
         for flight in (*self._line.again.values(), *self._held.values()):
-            flight.watch.end(cast("Reply", flight), "cancelled")
+            flight.watch.end(flight, "cancelled")
             self._turns.leave(flight)
         self._turns.flush()
         for index in sorted(self._blocked):  # nobody waits any more for what stands before them

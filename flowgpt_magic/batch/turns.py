@@ -20,50 +20,35 @@ from flowgpt_magic.history.conversation_state import ConversationState
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import OFF, ConversationRecord
 from flowgpt_magic.history.timeline import Timeline
+from flowgpt_magic.history.turn_recorder import turn_of
 from flowgpt_magic.messages import Message, Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.replies.received import Received
 from flowgpt_magic.replies.request import Request, build_messages, request_key
 from flowgpt_magic.replies.tracing import Watch
 
 if TYPE_CHECKING:
     from asyncio import Task
 
-BITS = 26  # of a place in the filter, which is 8 MB large
-PLACES = 8  # that each text has in it: of a million texts, one in 40 million is taken for another
 TOGETHER = 500  # turns that wait at most to be saved
-REMEMBERED = 10_000  # requests whose number is known without trying
+DIGEST = 16  # hexadecimal digits of a request's key that tell it from the others of a batch
 
 
-class Seen:
-    """How often each request has come; in 8 MB, however many there are.
-
-    A request is seldom taken for another one (it is a Bloom filter). It then has the number of a later one, which is
-    another key in the history, and no harm.
-    """
+class RequestCounts:
+    """How often each request of a batch has come."""
 
     def __init__(self) -> None:
-        self._bits = bytearray(2 ** (BITS - 3))
-        self._next: dict[str, int] = {}  # the newest stand at the end
+        self._once: set[int] = set()
+        self._more: dict[int, int] = {}  # those that came more than once
 
     def number(self, key: str) -> int:
-        """1 for the first request of this key, 2 for the second."""
-        number = self._next.pop(key, 1)
-        while not self._add(f"{key} {number}"):
-            number += 1
-        self._next[key] = number + 1
-        if len(self._next) > REMEMBERED:
-            del self._next[next(iter(self._next))]
+        """1 for the first request with this key, 2 for the second."""
+        digest = int(key[:DIGEST], 16)
+        if digest not in self._once:
+            self._once.add(digest)
+            return 1
+        number = self._more[digest] = self._more.get(digest, 1) + 1
         return number
-
-    def _add(self, text: str) -> bool:
-        """Is it new?"""
-        found, new = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"), False
-        for _ in range(PLACES):
-            byte, bit = found >> 3 & 2 ** (BITS - 3) - 1, 1 << (found & 7)
-            new = new or not self._bits[byte] & bit
-            self._bits[byte] |= bit
-            found >>= BITS
-        return new
 
 
 class Answers(Protocol):
@@ -74,27 +59,23 @@ class Answers(Protocol):
 
 
 class Flight:
-    """One item while it is asked. To the log and to a tracer it is a reply."""
+    """One item while it is asked."""
 
     __slots__ = (
-        *("item", "request", "turn_id", "parts", "usage", "notices", "error", "replayed", "version", "extras"),
-        *("started", "begun", "saved", "task"),
-        *("failures", "tries", "since", "due", "watch"),
+        *("item", "request", "turn_id", "received", "notices", "error", "version"),
+        *("started", "saved", "task", "failures", "tries", "since", "due", "watch"),
     )
+    replayed = False
 
     def __init__(self, item: Item, request: Request) -> None:
         self.item = item
         self.request = request
         self.turn_id = uuid4().hex
-        self.parts: list[str] = []
-        self.usage = Usage()
-        self.extras = Extras()
+        self.received = Received()
         self.notices: list[str] = []
         self.error: BaseException | None = None
-        self.replayed = False
         self.version = 1
         self.started = time.time()  # the try that counts
-        self.begun = 0.0  # the same, in monotonic time; 0 before anything was sent
         self.saved = False  # does the history know of it?
         self.task: Task[None] | None = None
         self.failures = 0  # how often it was asked in vain
@@ -104,14 +85,38 @@ class Flight:
         self.watch = Watch(request)
 
     @property
+    def begun(self) -> float:
+        """When the try that counts was made, in monotonic time; 0 before anything was sent."""
+        return self.received.begun
+
+    @begun.setter
+    def begun(self, moment: float) -> None:
+        self.received.begun = moment
+
+    @property
     def messages(self) -> list[Message]:
         """What is sent."""
         return self.request.messages
 
     @property
     def text_so_far(self) -> str:
-        """What has come."""
-        return "".join(self.parts)
+        """The text that has arrived."""
+        return self.received.text
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts and times."""
+        return self.received.usage
+
+    @property
+    def extras(self) -> Extras:
+        """What the provider sent beside the text."""
+        return self.received.extras
+
+    @property
+    def left_out(self) -> int:
+        """How many messages were not sent."""
+        return self.request.left_out
 
     def result(self, status: Status, data: Any = None) -> Result:
         """What has become of it."""
@@ -147,7 +152,7 @@ class Turns:
         self.notebook_history, self.state = notebook_history, state
         self.looks = state is not None and not refresh
         self.asks_all = refresh
-        self._sample, self._seen = sample, Seen()
+        self._sample, self._counts = sample, RequestCounts()
         self._shaping = request.shaping
         self._ended: list[Turn] = []  # that are not saved yet
 
@@ -159,7 +164,7 @@ class Turns:
         if self._sample:
             key = f"{key} {self._sample}"
         # As many replies as there are such prompts, again and again.
-        if self._others is None and (number := self._seen.number(key)) > 1:
+        if self._others is None and (number := self._counts.number(key)) > 1:
             key = f"{key} #{number}"
         return Flight(item, replace(request, key=key, messages=build_messages(request, self._sent)))
 
@@ -187,8 +192,8 @@ class Turns:
         return known
 
     def _replay(self, flight: Flight, turn: Turn) -> Result:
-        flight.parts, flight.turn_id, flight.usage = [turn.text], turn.turn_id, turn.usage
-        flight.extras, flight.notices = turn.extras, list(turn.extras.notices)
+        flight.received.take_over(turn.text, turn.usage, turn.extras)
+        flight.turn_id, flight.notices = turn.turn_id, list(turn.extras.notices)
         return replace(flight.result("complete", self.value_of(flight)), replayed=True)
 
     def value_of(self, flight: Flight) -> Any:
@@ -207,16 +212,16 @@ class Turns:
             self.notebook_history.begin(self.state, self._turn(flight, "streaming"), [])
         self.notebook_history.grow(flight.turn_id, lambda: flight.text_so_far)
 
-    def begin_again(self, flight: Flight, why: str) -> None:
+    def again(self, flight: Flight, why: str) -> None:
         """What has come will not do; it is kept as an earlier version."""
-        if self.state is not None and flight.parts:
+        if self.state is not None and flight.received.chunks:
             self._save(replace(self._turn(flight, "failed"), turn_id=uuid4().hex, error=why))
             flight.version += 1
-        flight.parts, flight.usage, flight.extras = [], Usage(), Extras()
+        flight.received.clear()
 
     def end(self, flight: Flight, status: Status) -> None:
         """It is over. One that was stopped before anything came, and that the history knows nothing of, is not kept."""
-        if self.state is not None and (flight.saved or flight.parts or status != "cancelled"):
+        if self.state is not None and (flight.saved or flight.received.chunks or status != "cancelled"):
             self._save(self._turn(flight, status))
 
     def leave(self, flight: Flight) -> None:
@@ -248,33 +253,16 @@ class Turns:
             self._ended.clear()
 
     def _turn(self, flight: Flight, status: Status) -> Turn:
-        request, spot, error = flight.request, flight.request.spot, flight.error
-        return Turn(
-            turn_id=flight.turn_id,
+        return turn_of(
+            flight.request,
+            flight,
+            status,
             conversation_id="" if self.state is None else self.state.record.conversation_id,
-            place=flight.item.index + 1,
-            version=flight.version,
-            live=False,
-            cell_id=spot.cell.cell_id,
-            run=spot.cell.run,
-            prompt=request.prompt,
-            text=flight.text_so_far,
-            status=status,
-            error="" if error is None else f"{type(error).__name__}: {error}",
-            provider=request.target.provider,
-            model=request.target.model,
-            system=request.settings.system,
-            parameters=self._shaping if request.earlier is None else request.shaping,
-            request_key=request.key,
-            usage=flight.usage,
-            notices=tuple(flight.notices),
-            left_out=request.left_out,
-            replayed=False,
-            extras=flight.extras,
-            images=tuple(request.images),
             kernel=self.notebook_history.kernel,
             started=flight.started,
-            ended=None if status == "streaming" else time.time(),
+            parameters=self._shaping if flight.request.earlier is None else None,
+            place=flight.item.index + 1,
+            version=flight.version,
         )
 
 

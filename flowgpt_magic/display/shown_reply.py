@@ -24,7 +24,6 @@ class ShownReply(Protocol):
     turn_id: str
     provider: str
     model: str
-    usage: Usage
     notices: list[str]
     replayed: bool
     left_out: int
@@ -33,6 +32,10 @@ class ShownReply(Protocol):
     @property
     def status(self) -> Status | None:
         """None before the request starts."""
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts and times."""
 
     @property
     def ended(self) -> bool:

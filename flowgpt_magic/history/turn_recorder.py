@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 from flowgpt_magic.history.conversation_state import ConversationState
 from flowgpt_magic.history.notebook_history import NotebookHistory
-from flowgpt_magic.messages import Status, Turn, Usage
+from flowgpt_magic.messages import Status, Turn
 from flowgpt_magic.redaction import redact
+from flowgpt_magic.replies.received import Answer
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import Request
 
@@ -25,32 +28,14 @@ class TurnRecorder:
 
     def begin(self, reply: Reply) -> None:
         """The reply is about to be asked for."""
-        request, now = self._request, time.time()
-        turn = Turn(
-            turn_id=reply.turn_id,
+        turn = turn_of(
+            self._request,
+            reply,
+            "streaming",
             conversation_id=self._kept.record.conversation_id,
-            place=0,
-            version=0,
-            live=True,
-            cell_id=request.spot.cell.cell_id,
-            run=request.spot.cell.run,
-            prompt=str(request.prompt),  # what it was composed of is no part of the turn
-            text="",
-            status="streaming",
-            error="",
-            provider=request.target.provider,
-            model=request.target.model,
-            system=request.settings.system,
-            parameters=request.shaping,
-            request_key=request.key,
-            usage=Usage(),
-            notices=(),
-            left_out=request.left_out,
-            replayed=False,
             kernel=self._notebook_history.kernel,
-            started=now,
-            ended=None,
-            images=tuple(request.images),
+            started=time.time(),
+            live=True,
         )
         self._kept.replies[reply.turn_id] = reply  # before anybody is told of the turn
         self._turn = reply.turn = self._begin(turn)
@@ -66,7 +51,8 @@ class TurnRecorder:
         """What has come will not do: it is kept as an earlier version, and the turn begins anew."""
         if self._turn is None:
             return
-        attempt = replace(_grown(self._turn, reply, "failed"), turn_id=uuid4().hex, live=False, error=why)
+        attempt = replace(self._turn, **_outcome(reply, "failed"), turn_id=uuid4().hex, live=False)
+        attempt = replace(attempt, error=why)
         self._turn = reply.turn = self._begin_again(self._turn, attempt)
 
     def end(self, reply: Reply, status: Status) -> None:
@@ -75,8 +61,7 @@ class TurnRecorder:
         if self._turn is None:
             return
         reply.notices += self._notebook_history.take_notices()
-        error = "" if reply.error is None else redact(f"{type(reply.error).__name__}: {reply.error}")
-        turn = replace(_grown(self._turn, reply, status), error=error)
+        turn = replace(self._turn, **_outcome(reply, status))
         empty = not turn.answer.strip() or turn.text == self._request.begins_with
         reply.turn = self._end(turn, empty=empty)
 
@@ -122,16 +107,64 @@ class TurnRecorder:
         return turn
 
 
-def _grown(turn: Turn, reply: Reply, status: Status) -> Turn:
-    """``turn`` as its reply is now."""
-    return replace(
-        turn,
-        text=reply.text_so_far,
-        status=status,
-        usage=reply.usage,
-        notices=tuple(map(str, reply.notices)),
-        left_out=reply.left_out,
-        replayed=reply.replayed,
-        extras=reply.extras,
-        ended=time.time(),
+def turn_of(
+    request: Request,
+    answer: Answer,
+    status: Status,
+    *,
+    conversation_id: str,
+    kernel: str,
+    started: float,
+    parameters: Mapping[str, Any] | None = None,
+    place: int = 0,
+    version: int = 0,
+    live: bool = False,
+) -> Turn:
+    """The turn of a request, as its reply is now.
+
+    Args:
+        request: What was asked.
+        answer: The reply.
+        status: How the reply has ended, or ``streaming``.
+        conversation_id: The conversation it is kept in; "" for none.
+        kernel: The process that asked.
+        started: When that was, in seconds since the epoch.
+        parameters: What of the request shapes the answer, where that is known.
+        place: Where it stands in the conversation.
+        version: Which of the turns at that place it is, from 1.
+        live: Does it count?
+    """
+    return Turn(
+        turn_id=answer.turn_id,
+        conversation_id=conversation_id,
+        place=place,
+        version=version,
+        live=live,
+        cell_id=request.spot.cell.cell_id,
+        run=request.spot.cell.run,
+        prompt=str(request.prompt),  # what it was composed of is no part of the turn
+        provider=request.target.provider,
+        model=request.target.model,
+        system=request.settings.system,
+        parameters=request.shaping if parameters is None else parameters,
+        request_key=request.key,
+        kernel=kernel,
+        started=started,
+        images=tuple(request.images),
+        **_outcome(answer, status),
     )
+
+
+def _outcome(answer: Answer, status: Status) -> dict[str, Any]:
+    """What a turn keeps of its reply."""
+    return {
+        "text": answer.text_so_far,
+        "status": status,
+        "error": "" if answer.error is None else redact(f"{type(answer.error).__name__}: {answer.error}"),
+        "usage": answer.usage,
+        "notices": tuple(map(str, answer.notices)),
+        "left_out": answer.left_out,
+        "replayed": answer.replayed,
+        "extras": answer.extras,
+        "ended": None if status == "streaming" else time.time(),
+    }

@@ -6,6 +6,7 @@ __all__ = [
     "dry_run",
     "log",
     "reader",
+    "received",
     "reply",
     "request",
     "resolved",

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Seque
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -38,6 +38,7 @@ from flowgpt_magic.messages.extras import Extras, HasExtras
 from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.replies.code_blocks import CodeBlock, code_blocks_of
 from flowgpt_magic.replies.reader import Reader
+from flowgpt_magic.replies.received import Received
 from flowgpt_magic.replies.task import RunsAsTask
 from flowgpt_magic.text import escaped
 
@@ -150,7 +151,6 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
     ``tool_calls``, which read to the end first; ``extras`` has what arrived by now.
     """
 
-    extras = Extras()  # also of replies that were pickled before there were any
     _waiting: Waiting | None = None
     _progress = ""
 
@@ -170,7 +170,6 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         self.model = model
         self.messages = list(messages)
         self.error: BaseException | None = None
-        self.usage = Usage()
         self.notices: list[str] = []
         self.attempts: list[Attempt] = []  # what did not fit the schema, the oldest first
         self.schema = schema
@@ -183,12 +182,11 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         self._recorder = recorder
         self._status: Status | None = None
         self._closed = self._saving = False
-        self._chunks: list[str] = []
+        self._received = Received()
         self._read: list[Any] = []  # the value in the text, once somebody has asked for it
         self._readers: list[Reader] = []
         self._lock = threading.RLock()
         self._task: asyncio.Task[None] | None = None
-        self._begun = 0.0
 
     # What it is now
 
@@ -211,14 +209,24 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
     @property
     def progress(self) -> str:
         """What the provider says it does before the first text, such as ``waits for another reply``; else empty."""
-        return "" if self.ended or self._chunks else self._progress
+        return "" if self.ended or self._received.chunks else self._progress
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts and times, as far as they are known."""
+        return self._received.usage
+
+    @property
+    def extras(self) -> Extras:
+        """What has arrived beside the text."""
+        return self._received.extras
 
     @property
     def elapsed(self) -> float:
         """Seconds since it was asked, until now or until its end; 0 before."""
         if self.usage.seconds is not None:
             return self.usage.seconds
-        return time.monotonic() - self._begun if self._status is not None else 0.0
+        return time.monotonic() - self._received.begun if self._status is not None else 0.0
 
     @property
     def text(self) -> str:
@@ -232,7 +240,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
     def text_so_far(self) -> str:
         """What has arrived by now; starts nothing and waits for nothing."""
         with self._lock:
-            return "".join(self._chunks)
+            return self._received.text
 
     @property
     def code_blocks(self) -> list[CodeBlock]:
@@ -264,7 +272,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
     def chunks_from(self, place: int) -> list[str]:
         """The chunks that have arrived, without the first ``place`` ones."""
         with self._lock:
-            return self._chunks[place:]
+            return self._received.chunks[place:]
 
     # Reading
 
@@ -277,7 +285,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         with self._lock:
             if self._status is not None:
                 return
-            self._status, self._begun = "streaming", time.monotonic()
+            self._status, self._received.begun = "streaming", time.monotonic()
             try:
                 for each in (self._watch, self._recorder):
                     if each is not None:
@@ -434,7 +442,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
             if self._closed and not self._saving:  # its task may be closing a connection, which this would cut short
                 return
             if self._status is None:
-                self._begun = time.monotonic()
+                self._received.begun = time.monotonic()
             self._end("cancelled")  # no effect on one that is only being saved
         if (task := self._task) is not None:
             with suppress(RuntimeError):  # the loop is closed, and its tasks with it
@@ -465,39 +473,19 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
             if isinstance(chunk, NewAttempt):
                 self._begin_again(chunk.why)
                 return
-            if isinstance(chunk, Extras):
-                self.extras = chunk
-                for text in chunk.notices:
-                    self._add_notice(text)
-                return
-            if isinstance(chunk, Usage):
-                self.usage = replace(
-                    chunk, chunks=self.usage.chunks, first_chunk_seconds=self.usage.first_chunk_seconds
-                )
-                return
-            if not isinstance(chunk, str):
-                raise FlowGptError(f"{self.provider} sent {type(chunk).__name__} where text was due")
-            if not chunk:
-                return
-            first = self.usage.first_chunk_seconds
-            self.usage = replace(
-                self.usage,
-                chunks=self.usage.chunks + 1,
-                first_chunk_seconds=time.monotonic() - self._begun if first is None else first,
-            )
-            self._chunks.append(chunk)
-            self._wake()
-            if self._recorder is not None:
-                self._recorder.grow(self)
+            if self._received.add(chunk, self.provider, self._add_notice):
+                self._wake()
+                if self._recorder is not None:
+                    self._recorder.grow(self)
 
     def _begin_again(self, why: str) -> None:
         """What has come is kept as an attempt; the next chunk is the first of another one."""
-        self.usage = replace(self.usage, seconds=time.monotonic() - self._begun)
+        self._received.finish()
         if self._recorder is not None:
             self._recorder.again(self, why)
-        self.attempts = [*self.attempts, Attempt("".join(self._chunks), why)]
-        self._chunks.clear()
-        self.usage, self.extras, self._begun = Usage(), Extras(), time.monotonic()
+        self.attempts = [*self.attempts, Attempt(self._received.text, why)]
+        self._received.clear()
+        self._received.begun = time.monotonic()
         self._wake()
 
     def _set_progress(self, text: str) -> None:
@@ -537,7 +525,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
             if self._closed:
                 return
             self._closed, self.error = True, error
-            self.usage = replace(self.usage, seconds=time.monotonic() - self._begun)
+            self._received.finish()
             # Recorded before anybody is told: whoever has read to the end finds the turn in its conversation. Nobody
             # waits for ever where that fails.
             try:

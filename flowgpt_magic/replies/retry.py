@@ -36,12 +36,11 @@ LASTING = (AuthenticationError, ModelNotFoundError, ParameterRefusedError, Quota
 
 
 async def with_retries(
-    ask: Callable[[], Chunks], *, who: str, retries: int, silence: float | None
+    ask: Callable[[], Chunks], *, who: str, retries: int
 ) -> AsyncGenerator[str | Usage | Extras | Waiting, None]:
     """The chunks of ``ask``, which is called again while it fails before its first chunk.
 
-    ``who`` names the provider to the person who waits. ``retries`` is the number of further calls at most. ``silence``
-    is the number of seconds without a chunk after which the provider has failed, None for no limit.
+    ``who`` names the provider to the person who waits. ``retries`` is the number of further calls at most.
 
     Before each pause comes a ``Waiting``. Each failure is told once as a notice. Raises the last failure where no try
     is left, or where another one would not help.
@@ -50,7 +49,7 @@ async def with_retries(
     for attempt in range(retries + 1):
         begun = False
         try:
-            async with InnerGenerator(listening(ask(), silence)) as chunks:
+            async with InnerGenerator(ask()) as chunks:
                 async for chunk in chunks:
                     begun = True
                     yield chunk
@@ -59,7 +58,7 @@ async def with_retries(
             pause = pause_before(error, attempt)
             if begun or attempt == retries or pause is None:
                 raise
-            why, failure = f"{who} {in_short(error)}", f"asked again after {type(error).__name__}: {error}"
+            why, failure = f"{who} {in_short(error)}", asked_again_after(error)
         if failure not in told:
             told.add(failure)
             notice(failure)
@@ -98,6 +97,11 @@ def pause_before(error: ProviderError, attempt: int) -> float | None:
     return max(asked, growing)
 
 
+def asked_again_after(error: BaseException | None) -> str:
+    """The notice that says why a prompt is asked once more."""
+    return f"asked again after {type(error).__name__}: {error}"
+
+
 def in_short(error: ProviderError) -> str:
     """How a provider failed, in a few words that stand behind its name."""
     if isinstance(error, ProviderStatusError):
@@ -109,7 +113,7 @@ def in_short(error: ProviderError) -> str:
     return "failed"
 
 
-async def listening(chunks: Chunks, silence: float | None) -> Chunks:
+async def listening(chunks: Chunks, silence: float) -> Chunks:
     """``chunks``; none for ``silence`` seconds is a ``ProviderTimeoutError``."""
     async with InnerGenerator(chunks) as heard:
         while True:

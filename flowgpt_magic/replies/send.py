@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from flowgpt_magic.messages import LeftOut, Message, NewAttempt, Usage, Waiting
@@ -12,51 +12,68 @@ from flowgpt_magic.replies.cache import ReplyCache
 from flowgpt_magic.replies.continuation import Continued
 from flowgpt_magic.replies.reply import Recorder, Reply
 from flowgpt_magic.replies.request import Request
-from flowgpt_magic.replies.retry import with_retries
+from flowgpt_magic.replies.retry import listening, with_retries
 from flowgpt_magic.replies.structured_output import checked
-from flowgpt_magic.replies.supported_parameters import Chunks as Asked
 from flowgpt_magic.replies.supported_parameters import fitting
 from flowgpt_magic.replies.tracing import Watch
 
-Chunks = AsyncGenerator[str | Usage | Extras | NewAttempt | Waiting, None]
+Chunks = AsyncGenerator[str | Usage | Extras, None]
 TriedChunks = AsyncGenerator[str | Usage | Extras | Waiting, None]
+CheckedChunks = AsyncGenerator[str | Usage | Extras | NewAttempt | Waiting, None]
+Ask = Callable[[Sequence[Message], Mapping[str, Any]], TriedChunks]
 
 
-def asked(request: Request, watch: Watch) -> Chunks:
-    """The chunks of the reply to ``request``: asked again where that may help, checked by its schema."""
-    chosen, provider = request.settings, request.target.provider_class
-    listens = "read_timeout" in provider.settings
-    silence = None if listens or "read_timeout" not in chosen.sources else chosen.read_timeout
+def one_try(request: Request, watch: Watch, messages: Sequence[Message], given: Mapping[str, Any]) -> Chunks:
+    """The chunks of the provider, which is asked once.
 
-    def ask(messages: Sequence[Message], further: Mapping[str, Any]) -> Asked:
-        def with_parameters(given: Mapping[str, Any]) -> Asked:
-            return with_retries(
-                lambda: watch.asking(provider.create_async_generator(request.target.model, messages, **given)),
-                who=request.target.provider,
-                retries=chosen.retries,
-                silence=silence,
-            )
+    Without a chunk for ``read_timeout`` it has failed, where that was set; providers that take this setting see to it.
+    """
+    provider, chosen = request.target.provider_class, request.settings
+    chunks = watch.asking(provider.create_async_generator(request.target.model, messages, **given))
+    if "read_timeout" not in chosen.sources or "read_timeout" in provider.settings:
+        return chunks
+    return listening(chunks, chosen.read_timeout)
 
-        return fitting(with_parameters, {**request.parameters, **further}, request)
+
+def checked_chunks(request: Request, ask: Ask, further_tries: int) -> CheckedChunks:
+    """The chunks of the reply to ``request``, checked by its schema and asked again up to ``further_tries`` times.
+
+    ``ask`` gets messages and the parameters that the model takes.
+    """
+
+    def fitted(messages: Sequence[Message], further: Mapping[str, Any]) -> TriedChunks:
+        given = {**request.parameters, **further} if further else request.parameters
+        return fitting(lambda taken: ask(messages, taken), given, request)
 
     if request.schema is None:
-        return _after(request.begins_with, ask(request.messages, {}))
-    return checked(ask, request.schema, request.messages, native=request.native, further_tries=chosen.retries)
+        return fitted(request.messages, {})
+    return checked(fitted, request.schema, request.messages, native=request.native, further_tries=further_tries)
 
 
-async def _after(begin: str, chunks: TriedChunks) -> Chunks:
-    """``begin``, if there is one, and the chunks that go on with it; all reasoning in it stands at the start."""
+def asked(request: Request, watch: Watch) -> CheckedChunks:
+    """The chunks of the reply to ``request``: asked again where that may help, checked by its schema."""
+    retries = request.settings.retries
+
+    def ask(messages: Sequence[Message], given: Mapping[str, Any]) -> TriedChunks:
+        who = request.target.provider
+        return with_retries(lambda: one_try(request, watch, messages, given), who=who, retries=retries)
+
+    chunks = checked_chunks(request, ask, retries)
+    return _after(request.begins_with, chunks) if request.begins_with else chunks
+
+
+async def _after(begin: str, chunks: CheckedChunks) -> CheckedChunks:
+    """``begin``, and the chunks that go on with it; all reasoning in it stands at the start."""
     async with InnerGenerator(chunks) as tried:
         joined = Continued(begin)
-        if begin:
-            yield joined.begin()
+        yield joined.begin()
         async for chunk in tried:
-            if begin and isinstance(chunk, str):
+            if isinstance(chunk, str):
                 for piece in joined.add(chunk):
                     yield piece
             else:
                 yield chunk
-        for piece in joined.finish() if begin else ():
+        for piece in joined.finish():
             yield piece
 
 
@@ -79,7 +96,7 @@ def reply_to(
     """
     watch = Watch(request, conversation_id)
 
-    def source() -> Chunks:
+    def source() -> CheckedChunks:
         if request.settings.cache:
             return replays.answer(reply, request.key, lambda: asked(request, watch), refresh=refresh)
         return asked(request, watch)

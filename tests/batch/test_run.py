@@ -469,7 +469,13 @@ def test_a_refusal_among_a_crowd_of_replies_leaves_as_many_under_way():
 
 WHOLE = b'data: {"choices": [{"index": 0, "delta": {"content": "yes"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
 COMMON = [  # what all requests of a batch have in common, by the function that works it out
-    *((flowgpt, "load"), (openai_compatible, "load"), (http, "check_base_url"), (http, "reach"), (http, "_session")),
+    *(
+        (flowgpt, "load"),
+        (openai_compatible, "load"),
+        (http, "check_base_url"),
+        (http, "resolve_endpoint"),
+        (http, "_session"),
+    ),
     *((resolved, "parameters"), (openai_servers.Server, "read_key"), (openai_servers.Server, "route")),
     *((openai_compatible, "headers"), (TlsFiles, "context")),
 ]
@@ -512,4 +518,4 @@ def test_what_all_requests_have_in_common_is_worked_out_once(monkeypatch, model,
         of_one, of_many = counts_of(1), counts_of(40)
 
     assert of_many == of_one
-    assert (of_many["load"], of_many["reach"], of_many["_session"]) == (1, 1, 1)
+    assert (of_many["load"], of_many["resolve_endpoint"], of_many["_session"]) == (1, 1, 1)

@@ -32,7 +32,7 @@ class Asked(Reply):
         self.grow_older(seconds)
 
     def grow_older(self, seconds: float) -> None:
-        self._begun = time.monotonic() - seconds
+        self._received.begun = time.monotonic() - seconds
 
 
 class Screen(io.StringIO):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.messages import Waiting, notices_to
 from flowgpt_magic.replies import retry as attempts
-from flowgpt_magic.replies.retry import with_retries
+from flowgpt_magic.replies.retry import listening, with_retries
 
 
 class Failing:
@@ -59,12 +60,17 @@ def pauses(monkeypatch) -> list[float]:
     return made
 
 
+def quiet(asked: Any, silence: float | None) -> Any:
+    """``asked``, which is given up after so many seconds of silence."""
+    return asked if silence is None else lambda: listening(asked(), silence)
+
+
 async def read(
     asked: Failing, retries: int = 3, silence: float | None = None, waits: list[Waiting] | None = None
 ) -> list[object]:
     """The chunks; the pauses that were told go into ``waits``."""
     found: list[object] = []
-    async for chunk in with_retries(asked, who="fake", retries=retries, silence=silence):
+    async for chunk in with_retries(quiet(asked, silence), who="fake", retries=retries):
         if isinstance(chunk, Waiting):
             (found if waits is None else waits).append(chunk)
         else:
@@ -220,7 +226,7 @@ async def test_silence_is_a_failure_and_closes_what_was_asked():
         finally:
             closed.set()
 
-    chunks = with_retries(silent, who="fake", retries=3, silence=0.01)
+    chunks = with_retries(quiet(silent, 0.01), who="fake", retries=3)
 
     assert await anext(chunks) == "first"
     with pytest.raises(ProviderTimeoutError, match=r"no word for 0\.01 s: .*--timeout"):
@@ -230,7 +236,7 @@ async def test_silence_is_a_failure_and_closes_what_was_asked():
 
 async def test_leaving_early_closes_what_was_asked():
     asked = Failing(after=5)
-    chunks = with_retries(asked, who="fake", retries=0, silence=None)
+    chunks = with_retries(asked, who="fake", retries=0)
 
     await anext(chunks)
     await chunks.aclose()
