@@ -42,8 +42,6 @@ class AiAlias:
                 self._register(kind, self._magic)
             elif not on and current is self._magic:
                 self._register(kind, self._before.get(kind))
-        if not on:
-            self._before.clear()
         others = self._before.values() if on else map(self._find, ("line", "cell"))
         return next((_owner(magic) for magic in others if magic is not None), "")
 

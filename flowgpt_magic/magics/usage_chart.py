@@ -204,7 +204,7 @@ def _cells(day: str, model: str, rows: Sequence[UsageRow]) -> tuple[str, ...]:
 
 def _mean(values: Sequence[tuple[float | None, int]]) -> float | None:
     """The mean of the known values, weighted by turns."""
-    weighted = [(value, turns) for value, turns in values if value is not None and turns > 0]
+    weighted = [(value, turns) for value, turns in values if value is not None]
     total = sum(turns for _value, turns in weighted)
     return sum(value * turns / total for value, turns in weighted) if total else None
 

@@ -114,6 +114,7 @@ def test_a_question_behind_another_magic_or_over_several_lines_is_kept_whole(typ
         "%%time\n%%flowgpt?\n",
         "print?\n",
         "x = '%flowgpt why?'\n",
+        "x = 'y = %flowgpt why?\n",
         '"""\n%flowgpt why?\n"""\n',
         "%flowgpt no question\n",
     ],

@@ -130,6 +130,10 @@ def test_there_are_at_least_seven_days_and_at_most_thirty_one():
     assert len(usage_table(many, "now").rows) == 41
 
 
+def test_the_calendar_begins_with_the_first_day_of_the_first_year():
+    assert len(chart([replace(ROW, day="0001-01-03")]).days) == 3
+
+
 def test_the_newest_day_is_named_and_others_where_they_have_room():
     many = [replace(ROW, day=str(date(2026, 3, 2) - timedelta(before))) for before in range(31)]
 

@@ -160,6 +160,16 @@ def test_causes_and_their_cells_are_sent(notebook):
     assert "The error passed through this code (In[1])" in sent
 
 
+def test_a_cause_that_python_does_not_show_is_not_sent(notebook):
+    notebook.cell("def look(d):\n    return d['key']")
+    notebook.cell("try:\n    look({})\nexcept KeyError:\n    raise RuntimeError('no luck') from None")
+
+    sent = notebook.run("fix")
+
+    assert "RuntimeError: no luck" in sent
+    assert "def look" not in sent
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of errors before")
 def test_the_cells_of_the_errors_of_a_group_are_sent(notebook):
     notebook.cell("def bad():\n    raise ValueError('inside')")
@@ -217,6 +227,15 @@ def test_a_long_error_keeps_its_newest_frames_and_the_lines_around_the_failing_o
     assert "deep(n - 1) if n else 1 / 0" in sent
     assert "\n# … " in sent
     assert "lines above\n" in sent
+
+
+def test_a_long_error_and_a_long_cell_share_the_room(notebook):
+    code = "\n".join(f"value_{number} = {number}" for number in range(3000))
+    notebook.cell(f"{code}\nraise ValueError('\\n'.join(map(str, range(20_000))))")
+
+    cell, _error, error = notebook.run("fix").partition("The error: ")
+
+    assert 0.4 < len(cell) / len(error) < 2.5
 
 
 def test_the_setting_attach_tokens_bounds_what_is_sent(notebook):

@@ -202,6 +202,13 @@ def test_parameters_are_set_like_settings_each_beside_the_others(openai):
     assert openai("set stop").startswith("stop: none")
 
 
+def test_without_its_last_parameter_a_conversation_has_none(state, openai):
+    openai("set top_p 0.5")
+    openai("set top_p none")
+
+    assert "params" not in state.conversation().record.parameters
+
+
 def test_a_parameter_that_is_a_setting_is_set_as_that(openai):
     assert (
         openai("set -P temperature=0.5 -P top_p=0.1").splitlines()[0].startswith("temperature: 0.5 (this conversation)")

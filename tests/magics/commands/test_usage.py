@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, time, timedelta
 
 import pytest
 
@@ -41,6 +41,20 @@ def test_other_notebooks_and_earlier_days_are_shown_when_asked_for(state):
     assert column(show_usage(state, "45"), "model") == ["echo:words"]
     assert column(show_usage(state, "45 all"), "model") == ["echo:elsewhere", "echo:words", "in 2 days"]
     assert len(column(show_usage(state, f"all {10**30}"), "model")) == 3
+
+
+@pytest.mark.parametrize(("seconds", "days"), [(0, 7), (-1, 8)])
+def test_the_first_of_the_days_begins_at_midnight(state, seconds, days):
+    """A turn at the first second of the seventh day, and one a second before it."""
+    midnight = datetime.combine(date.today() - timedelta(6), time.min)
+    notebook_history = state.notebook_history
+    record = notebook_history.load("main").record
+    notebook_history.save_notebook()
+    for row in (record, turn_record(record, status="complete", started=midnight.timestamp() + seconds)):
+        notebook_history._writer.save(row)
+
+    assert isinstance(show_usage(state, f"{days - 1}"), str)
+    assert column(show_usage(state, f"{days}"), "turns") == ["1"]
 
 
 @pytest.mark.parametrize("rest", ["0", "-3", "all 1 2", "yesterday", "²", "1.5"])
