@@ -1,7 +1,8 @@
-"""Where a kernel's notebook is now, as the Jupyter servers of this user on this machine say.
+"""Ask the Jupyter servers of this user on this machine for the path of a kernel's notebook.
 
-A server knows of a rename, the kernel does not. A server's token is read from the file it describes itself in, and goes
-to that server alone. What a server or a file says is not trusted: whatever is not as expected is simply unknown.
+A server knows about a rename; the kernel does not. The token of a server is read from the file with which the server
+describes itself, and is sent to that server only. Answers and files are not trusted: what is not as expected counts as
+unknown.
 """
 
 from __future__ import annotations
@@ -21,18 +22,17 @@ from urllib.parse import urlsplit
 
 from flowgpt_magic.notebook.place import KERNEL_FILE, mapping, read_json, resolved, text_of
 
-BIGGEST_ANSWER = 4 * 2**20  # bytes that a server may say about its sessions
+BIGGEST_ANSWER = 4 * 2**20  # bytes of an answer about sessions
 BIGGEST_SERVER_FILE = 2**16  # bytes
 MOST_SERVERS = 8  # asked at once
 SERVER_FILE = re.compile(r"(jp|nb)server-\d+\.json", re.ASCII)
 
 
 def live_path(connection_file: str, runtime_dir: str = "", timeout: float = 2.0) -> str | None:
-    """Where the kernel's notebook is now, as the Jupyter servers of this user on this machine say; None if unknown.
+    """The path of the kernel's notebook now, even if it was renamed after the kernel started; None if unknown.
 
-    It may have been renamed since the kernel was started. ``runtime_dir`` is where servers describe themselves, the
-    folder of ``connection_file`` by default; ``timeout`` is for all of it, in seconds. None also where the kernel
-    serves several notebooks, because it cannot be told which of them asks.
+    It is unknown too if the kernel serves several notebooks. ``runtime_dir`` is where servers describe themselves, by
+    default the folder of ``connection_file``. ``timeout`` is in seconds, for all servers together.
     """
     kernel = KERNEL_FILE.fullmatch(os.path.basename(connection_file))
     if not kernel:
@@ -41,12 +41,12 @@ def live_path(connection_file: str, runtime_dir: str = "", timeout: float = 2.0)
     servers = _servers(runtime_dir or os.path.dirname(connection_file))
     answers: SimpleQueue[str | None] = SimpleQueue()
     for server in servers:
-        # In threads, because a server that hangs must not use up the time of the others.
+        # In threads: a server that hangs must not use up the time of the others.
         Thread(target=_ask, args=(server, kernel[1], timeout, answers.put), daemon=True).start()
     for _ in servers:
         try:
-            if found := answers.get(timeout=max(0.0, until - time.monotonic())):
-                return found
+            if path := answers.get(timeout=max(0.0, until - time.monotonic())):
+                return path
         except Empty:
             break
     return None
@@ -54,17 +54,17 @@ def live_path(connection_file: str, runtime_dir: str = "", timeout: float = 2.0)
 
 @dataclass(frozen=True)
 class _Server:
-    """A running Jupyter server, as its own file describes it."""
+    """A running Jupyter server, as it describes itself in its file."""
 
     host: str
     port: int
     encrypted: bool
-    sessions: str  # the path that answers which notebook has which kernel
+    sessions: str  # the path of its list of notebooks and kernels
     root: str
     token: str = field(repr=False)
 
     @classmethod
-    def described(cls, info: object) -> _Server | None:
+    def from_info(cls, info: object) -> _Server | None:
         if not (isinstance(info, dict) and _runs(info.get("pid"))):
             return None
         root, token = text_of(info.get("root_dir") or info.get("notebook_dir")), text_of(info.get("token"))
@@ -79,34 +79,34 @@ class _Server:
 
 
 def _servers(folder: str) -> list[_Server]:
-    """The servers that run now, this kernel's own parent first."""
+    """The running servers, the parent of this kernel first."""
     try:
         names = [name for name in os.listdir(folder or os.curdir) if SERVER_FILE.fullmatch(name)]
     except OSError:
         return []
     names.sort(key=lambda name: not name.endswith(f"server-{os.getppid()}.json"))
     files = (read_json(os.path.join(folder, name), BIGGEST_SERVER_FILE, own=True) for name in names)
-    return list(islice(filter(None, map(_Server.described, files)), MOST_SERVERS))
+    return list(islice(filter(None, map(_Server.from_info, files)), MOST_SERVERS))
 
 
 def _own_address(host: str) -> str:
-    """Where to reach ``host`` if it is this machine, else "": the token is for no other one."""
-    if host in ("localhost", socket.gethostname().lower()):  # a server on all addresses gives the machine's name
+    """The address of ``host`` if it is this machine, else empty: no other machine may get the token."""
+    if host in ("localhost", socket.gethostname().lower()):  # a server on all addresses reports the name of the machine
         return "localhost"
     try:
         address = ipaddress.ip_address(host)
         with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET) as probe:
-            probe.bind((host, 0))  # only an address of this machine can be bound
+            probe.bind((host, 0))  # only addresses of this machine can be bound
         return host
     except (OSError, ValueError):
         return ""
 
 
 def _runs(pid: object) -> bool:
-    """Is this a process of the same user? The file of a server that was killed stays, and its port may be another's."""
+    """Is this a process of the same user? A killed server leaves its file, and its port may belong to another one."""
     if type(pid) is not int or pid <= 0:
         return False
-    if os.name == "nt":  # where the call would end the process
+    if os.name == "nt":  # where os.kill would end the process
         return True
     try:
         os.kill(pid, 0)
@@ -119,7 +119,7 @@ def _ask(server: _Server, kernel: str, timeout: float, answer: Callable[[str | N
     import http.client
     import ssl
 
-    # These follow no redirect and use no proxy. Whom the certificate is for says nothing on this very machine.
+    # No redirects and no proxy. On this machine the name in the certificate proves nothing.
     connection: http.client.HTTPConnection
     if server.encrypted:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -135,17 +135,17 @@ def _ask(server: _Server, kernel: str, timeout: float, answer: Callable[[str | N
         if response.status == 200:
             path = _notebook_path(json.loads(response.read(BIGGEST_ANSWER)), kernel, server.root)
     except (OSError, ValueError, RecursionError, http.client.HTTPException):
-        pass  # a server that does not answer as it should knows nothing
+        pass  # a server that does not answer properly knows nothing
     finally:
         connection.close()
         answer(path)
 
 
 def _notebook_path(sessions: object, kernel: str, root: str) -> str | None:
-    found = set()
+    paths = set()
     for session in sessions if isinstance(sessions, list) else ():
-        told = text_of(session.get("path")) if isinstance(session, dict) and session.get("type") == "notebook" else ""
-        if told and mapping(session, "kernel").get("id") == kernel:
-            parts = told.strip("/").split("/")
-            found.add("" if ".." in parts else resolved(os.path.join(root, *parts)))
-    return found.pop() or None if len(found) == 1 else None
+        path = text_of(session.get("path")) if isinstance(session, dict) and session.get("type") == "notebook" else ""
+        if path and mapping(session, "kernel").get("id") == kernel:
+            parts = path.strip("/").split("/")
+            paths.add("" if ".." in parts else resolved(os.path.join(root, *parts)))
+    return paths.pop() or None if len(paths) == 1 else None

@@ -24,16 +24,15 @@ from flowgpt_magic.prompt.describe.budget import (
     Inspection,
     amount,
     call_with_timeout,
-    headline,
     omitted_of,
     own_repr,
-    python_number,
     type_name,
 )
 from flowgpt_magic.prompt.describe.code import code, lines_of
 from flowgpt_magic.prompt.describe.containers import container, short
 from flowgpt_magic.prompt.describe.figures import figure
 from flowgpt_magic.prompt.describe.files import MAX_FILES, AttachmentError, file_or_folder, secret_refusal
+from flowgpt_magic.prompt.describe.recognize import headline, python_number
 from flowgpt_magic.prompt.describe.tables import array, table
 from flowgpt_magic.prompt.describe.tracebacks import exception
 from flowgpt_magic.prompt.images import IMAGE_SUFFIXES, image_url, is_image

@@ -3,55 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from traitlets.config import Config
 
 from flowgpt_magic.notebook import ipython
 from flowgpt_magic.notebook.place import Cell
-
-
-class KernelShell(InteractiveShell):
-    """A shell as a kernel has it: with the request of the running cell."""
-
-    kernel = True
-    message: dict[str, Any] = {}  # noqa: RUF012 - replaced by each test, never changed
-
-    def get_parent(self) -> dict[str, Any]:
-        """The request that runs the cell."""
-        return self.message
-
-
-def shells(kind: type[InteractiveShell]) -> Iterator[Any]:
-    config = Config()
-    config.HistoryManager.enabled = False
-    yield kind.instance(config=config)
-    kind.clear_instance()
-
-
-@pytest.fixture
-def shell() -> Iterator[Any]:
-    """A plain shell."""
-    yield from shells(InteractiveShell)
-
-
-@pytest.fixture
-def kernel() -> Iterator[Any]:
-    """The shell of a kernel."""
-    yield from shells(KernelShell)
-
-
-def request(cell_id: str = "", **content: Any) -> dict[str, Any]:
-    """A request to run a cell."""
-    return {
-        "header": {"msg_id": "run-1", "msg_type": "execute_request"},
-        "content": content,
-        "metadata": {"cellId": cell_id} if cell_id else {},
-    }
+from tests.kernel_shell import request
 
 
 class TestWithoutAShell:

@@ -296,7 +296,7 @@ class TestWhereTheNotebookIsNow:
     def test_a_servers_token_does_not_show_in_what_is_made_of_it(self):
         info = {"pid": os.getpid(), "url": "http://127.0.0.1:8888/", "root_dir": "/", "token": "s3cret-token"}
 
-        server = jupyter_servers._Server.described(info)
+        server = jupyter_servers._Server.from_info(info)
 
         assert server is not None
         assert server.token == "s3cret-token"

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.notebook import place as notebook
 from flowgpt_magic.notebook.place import (
+    BIGGEST_NOTEBOOK,
+    RANDOM_ID,
     Cell,
     Origin,
     Place,
+    _CellAddress,
     cell_id,
     cell_ids,
     closest_origin,
@@ -26,6 +28,7 @@ from flowgpt_magic.notebook.place import (
     find_place,
     is_stranger,
     likely_origin,
+    resolved,
     script,
 )
 from flowgpt_magic.text import short_path
@@ -342,7 +345,7 @@ class TestTheWorkingDirectory:
         assert place(session=str(tmp_path / "loop" / "a.ipynb")).label == "a.ipynb"
 
     def test_a_posix_path_told_on_windows_stays_as_it_is(self):
-        assert notebook.resolved("/home/me/a.ipynb", windows=True) == "/home/me/a.ipynb"
+        assert resolved("/home/me/a.ipynb", windows=True) == "/home/me/a.ipynb"
 
 
 class TestTheCell:
@@ -375,7 +378,7 @@ class TestTheCell:
     @given(path=st.text(st.characters(codec="utf-8", exclude_characters="\0")), number=st.integers(0, 999))
     def test_an_address_gives_back_what_is_in_it(self, path, number):
         path = path.lstrip("/")  # two slashes would begin a machine's name
-        cell = notebook._Cell.at(address(f"/{path}", f"W{number}"))
+        cell = _CellAddress.parse(address(f"/{path}", f"W{number}"))
 
         assert cell is not None
         assert (cell.path, cell.scheme, cell.fragment) == (f"/{path}", "file", f"W{number}sZmlsZQ==")
@@ -437,7 +440,7 @@ class TestTheCellsOfANotebook:
 
     def test_a_huge_file_is_left_alone(self, tmp_path):
         path = save(tmp_path / "a.ipynb", FIRST)
-        os.truncate(path, notebook.BIGGEST_NOTEBOOK + 1)
+        os.truncate(path, BIGGEST_NOTEBOOK + 1)
 
         assert cell_ids(path) == frozenset()
 
@@ -543,8 +546,8 @@ class TestWhereANotebookComesFrom:
 
     @given(st.uuids(version=4))
     def test_every_kind_of_random_id_is_known_as_one(self, each: UUID):
-        assert notebook.RANDOM_ID.fullmatch(str(each))
-        assert notebook.RANDOM_ID.fullmatch(each.hex) or each.hex.startswith("0000")
+        assert RANDOM_ID.fullmatch(str(each))
+        assert RANDOM_ID.fullmatch(each.hex) or each.hex.startswith("0000")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,3 @@
 """Describe values and files as text for a model: one module for each kind of value."""
 
-__all__ = ["budget", "code", "containers", "figures", "files", "tables", "tracebacks"]
+__all__ = ["budget", "code", "containers", "figures", "files", "recognize", "tables", "tracebacks"]

@@ -6,11 +6,9 @@ thread, with a time limit. No library is imported to describe its values.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from flowgpt_magic.text import one_line
 
@@ -18,7 +16,6 @@ CODE_SECONDS = 2.0  # seconds that the code of the user's objects may take, for 
 LINE_LENGTH = 100  # characters; a container that fits is shown as Python prints it
 SHORTENED = ("parts marked …",)  # for ``Description.omitted``
 CELL_LENGTH = 40  # characters of a cell of a table
-LONG_INTEGER = 4_000  # bits; Python may refuse to print a longer one
 
 
 @dataclass(frozen=True)
@@ -125,54 +122,3 @@ def own_repr(value: object, inspection: Inspection) -> str:
         )  # a plain str: a subclass may override slicing
         inspection.reprs[id(value)] = value, str(text)
     return inspection.reprs[id(value)][1]
-
-
-def python_number(value: object) -> object:
-    """A number of numpy as a Python number; any other value unchanged."""
-    numpy: Any = sys.modules.get("numpy")
-    scalar: Any = value
-    is_number = isinstance(value, getattr(numpy, "generic", ())) and scalar.dtype.kind in "biufc"
-    return scalar.item() if is_number else value
-
-
-def brief(value: object) -> str:
-    """A number with six digits; an integer with all its digits."""
-    value = python_number(value)
-    return number(value) if isinstance(value, int) else f"{value:.6g}"
-
-
-def number(value: object) -> str:
-    """A number as Python prints it; only the size of an integer with thousands of digits."""
-    if isinstance(value, int) and value.bit_length() > LONG_INTEGER:
-        return f"<integer of {value.bit_length():,} bits>"
-    return repr(value)
-
-
-def is_array(value: object) -> bool:
-    """Is ``value`` a numpy array, and not an instance of a subclass?"""
-    numpy: Any = sys.modules.get("numpy")
-    return type(value) in (getattr(numpy, "ndarray", None), getattr(numpy, "memmap", None))
-
-
-def headline(value: object) -> str:
-    """What a table or an array is, in a few words; empty for other values."""
-    if is_array(value):
-        array: Any = value
-        return f"numpy array, shape {array.shape}, {array.dtype}"
-    kind = table_kind(value)
-    if not kind:
-        return ""
-    table: Any = value
-    rows, *columns = table.shape
-    wide = f" \N{MULTIPLICATION SIGN} {amount(columns[0], 'column')}" if columns else ""
-    return f"{kind}, {amount(rows, 'row')}{wide}"
-
-
-def table_kind(value: object) -> str:
-    """The library and class of a table, such as ``pandas DataFrame``; empty for other values."""
-    for library in ("pandas", "polars"):
-        module: Any = sys.modules.get(library)
-        for kind in ("DataFrame", "Series"):
-            if isinstance(value, getattr(module, kind, ())):
-                return f"{library} {kind}"
-    return ""

@@ -18,13 +18,11 @@ from flowgpt_magic.prompt.describe.budget import (
     Description,
     Inspection,
     amount,
-    headline,
-    number,
     omitted_of,
     own_repr,
-    python_number,
     type_name,
 )
+from flowgpt_magic.prompt.describe.recognize import headline, number, python_number
 from flowgpt_magic.redaction import is_environment_secret, is_secret_name, redact_environment
 from flowgpt_magic.text import one_line
 

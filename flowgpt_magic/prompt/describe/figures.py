@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from flowgpt_magic.prompt.describe.budget import Description, Inspection, amount, brief, omitted_of, type_name
+from flowgpt_magic.prompt.describe.budget import Description, Inspection, amount, omitted_of, type_name
+from flowgpt_magic.prompt.describe.recognize import brief
 from flowgpt_magic.text import cut
 
 

@@ -17,14 +17,10 @@ from flowgpt_magic.prompt.describe.budget import (
     Description,
     Inspection,
     amount,
-    brief,
-    headline,
-    is_array,
     omitted_of,
-    python_number,
-    table_kind,
 )
 from flowgpt_magic.prompt.describe.containers import MIN_ITEM_LENGTH, short
+from flowgpt_magic.prompt.describe.recognize import brief, headline, is_array, python_number, table_kind
 from flowgpt_magic.redaction import MASK, is_secret_name, redact
 from flowgpt_magic.text import cut
 

@@ -1,0 +1,262 @@
+"""What a cell, a terminal and a headless run show of a reply."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import pytest
+from IPython.utils.capture import RichOutput, capture_output
+
+from flowgpt_magic.display.show import raise_ending, show, show_answer, show_result, widget_view
+from flowgpt_magic.errors import ProviderError, ReplyInterrupted
+from flowgpt_magic.messages import Usage
+from flowgpt_magic.notebook import ipython
+from flowgpt_magic.tables import Table
+from tests.kernel_shell import request
+from tests.records import conversation_record, notebook_record, turn_record
+
+CELL = "0f1e2d3c-0000-4000-8000-000000000000"
+
+
+class FinishedReader:
+    """A reader of a reply that has arrived already."""
+
+    def __init__(self, chunks: list[str]) -> None:
+        self.chunks = chunks
+
+    @property
+    def done(self) -> bool:
+        """Has the reader taken all chunks?"""
+        return not self.chunks
+
+    def take(self, timeout: float | None = None) -> list[str]:
+        """All chunks."""
+        chunks, self.chunks = self.chunks, []
+        return chunks
+
+
+class FakeReply:
+    """A reply with these chunks, as far as the display knows one."""
+
+    def __init__(self, *chunks: str, status: str = "complete", error: Exception | None = None) -> None:
+        self.chunks, self.status, self.error = chunks, status, error
+        self.turn_id, self.provider, self.model = "0123456789abcdef", "echo", "words"
+        self.usage = Usage(chunks=len(chunks), seconds=1.25, first_chunk_seconds=0.12345)
+        self.notices: list[str] = []
+        self.replayed, self.left_out, self.shown_in = False, 0, ""
+        self.ended, self.waiting, self.progress, self.elapsed = True, None, "", 0.0
+        self.kept = "the text so far is kept"
+        self.readers = 0
+
+    @property
+    def text_so_far(self) -> str:
+        """All of it."""
+        return "".join(self.chunks)
+
+    def open(self) -> FinishedReader:
+        """A reader."""
+        self.readers += 1
+        return FinishedReader(list(self.chunks))
+
+    def leave(self, _reader: Any) -> None:
+        """Give it back."""
+        self.readers -= 1
+
+    def cancel(self) -> None:
+        """Nothing is left to cancel."""
+
+    def raise_error(self) -> None:
+        """The error, if it failed."""
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def outputs(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> list[RichOutput]:
+    """What is published in a cell of a kernel that a person looks at."""
+    kernel.message = request(CELL)
+    published: list[RichOutput] = []
+
+    def publish(data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False, **_: Any) -> None:
+        published.append(RichOutput(data, metadata, transient, update))
+
+    monkeypatch.setattr(kernel.display_pub, "publish", publish)
+    monkeypatch.setattr(
+        kernel.display_pub, "clear_output", lambda wait=False: published.append(RichOutput({"clear": wait}))
+    )
+    return published
+
+
+class TestInACell:
+    def test_a_reply_is_one_output_with_its_caption_and_its_facts(self, outputs):
+        reply = FakeReply("**a** ", "b")
+
+        show(reply)
+
+        last = outputs[-1]
+        assert last.data == {"text/markdown": "**a** b\n\n*echo:words · 1.2 s*", "text/plain": "**a** b"}
+        facts = last.metadata["flowgpt"]
+        assert (facts["turn_id"], facts["status"], facts["chunks"]) == (reply.turn_id, "complete", 2)
+        assert (facts["seconds"], facts["first_chunk_seconds"]) == (1.25, 0.123)
+        assert {output.transient["display_id"] for output in outputs} == {"flowgpt-0123456789ab"}
+        assert [output.update for output in outputs] == [False, *[True] * (len(outputs) - 1)]
+        assert reply.readers == 0
+
+    def test_a_cell_of_its_own_ends_with_one_output(self, outputs):
+        show(FakeReply("some ", "words"), own_cell=True)
+
+        assert outputs[-1].data["text/plain"] == "some words"
+
+    def test_text_is_printed_and_html_is_escaped(self, outputs, capsys):
+        show(FakeReply("<b>"), form="text", own_cell=True)
+
+        assert capsys.readouterr().out == "<b>"
+        assert [output.data for output in outputs] == [
+            {"clear": True},
+            {
+                "text/html": '<pre style="white-space: pre-wrap">&lt;b&gt;</pre><small>echo:words · 1.2 s</small>',
+                "text/plain": "<b>",
+            },
+        ]
+
+    def test_text_below_other_output_stays_and_only_the_caption_is_printed(self, outputs, capsys):
+        show(FakeReply("words"), form="text")
+
+        assert outputs == []
+        assert capsys.readouterr().out == "words\n[echo:words · 1.2 s]\n"
+
+    def test_a_format_that_needs_the_whole_reply_is_shown_at_its_end(self, outputs):
+        reply = FakeReply("no code")
+
+        show(reply, form="code")
+
+        (output,) = outputs
+        assert "the reply has no code block" in output.data["text/markdown"]
+        assert reply.notices == ["the reply has no code block"]
+
+    def test_only_the_end_can_be_shown_and_nothing(self, outputs):
+        show(FakeReply("a"), extent="end")
+        assert [output.data["text/plain"] for output in outputs] == ["a"]
+
+        show(FakeReply("b"), extent="nothing")
+        assert len(outputs) == 1
+
+    def test_a_headless_run_shows_the_end_only(self, outputs, kernel):
+        kernel.message = request(CELL, allow_stdin=False)
+
+        show(FakeReply("a ", "b"))
+
+        assert [output.data["text/plain"] for output in outputs] == ["a b"]
+        assert not outputs[0].transient
+
+    def test_a_console_gets_text(self, outputs, kernel, capsys):
+        kernel.message = request()
+
+        show(FakeReply("a"))
+
+        assert outputs == []
+        assert capsys.readouterr().out == "a\n[echo:words · 1.2 s]\n"
+
+    def test_the_last_line_shows_a_reply_once(self, outputs):
+        reply = FakeReply("a")
+
+        show_result(reply)
+        show_result(reply)
+
+        assert [output.data["text/plain"] for output in outputs] == ["a"]
+
+    def test_the_next_run_of_the_cell_shows_it_again(self, outputs, kernel):
+        reply = FakeReply("a")
+        show_result(reply)
+        kernel.message = request(CELL) | {"header": {"msg_id": "run-2", "msg_type": "execute_request"}}
+
+        show_result(reply)
+
+        assert len(outputs) == 2
+        assert ipython.execution() == reply.shown_in == "run-2"
+
+    def test_a_reply_that_was_not_asked_is_asked_by_the_last_line_and_its_failure_fails_the_cell(self, outputs):
+        reply = FakeReply("so f", status="failed", error=ProviderError("no"))
+        reply.ended = False
+
+        with pytest.raises(ProviderError, match="no"):
+            show_result(reply)
+
+        assert outputs[-1].data["text/markdown"] == "so f\n\n*echo:words · 1.2 s · failed before its end*"
+
+
+class TestInATerminal:
+    def test_text_is_followed_by_its_caption(self, shell, capsys):
+        show(FakeReply("a\n"))
+        assert capsys.readouterr().out == "a\n[echo:words · 1.2 s]\n"
+
+        show(FakeReply(""))
+        assert capsys.readouterr().out == "[echo:words · 1.2 s]\n"
+
+    def test_markdown_and_colours_are_for_a_terminal_that_can_show_them(self, shell, monkeypatch):
+        terminal = io.StringIO()
+        terminal.isatty = lambda: True  # type: ignore[method-assign]
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.delenv("NO_COLOR", raising=False)
+
+        show(FakeReply("**a**"))
+
+        assert "**" not in terminal.getvalue()
+        assert terminal.getvalue().endswith("\x1b[2m[echo:words · 1.2 s]\x1b[0m\n")
+
+    def test_json_is_printed_at_the_end(self, shell, capsys):
+        show(FakeReply('{"a":1}'), form="json")
+
+        assert '{\n  "a": 1\n}' in capsys.readouterr().out
+
+    def test_a_reply_that_this_input_has_shown_is_not_shown_again(self, shell, capsys):
+        reply = FakeReply("a")
+        show_result(reply)
+        capsys.readouterr()
+
+        show_result(reply)
+
+        assert capsys.readouterr().out == "the reply above\n"
+
+
+def test_an_interrupted_reply_fails_the_cell():
+    raise_ending(FakeReply("a"))
+    with pytest.raises(ReplyInterrupted, match="Interrupted: the text so far is kept"):
+        raise_ending(FakeReply("a", status="cancelled"))
+    with pytest.raises(ProviderError, match="no"):
+        raise_ending(FakeReply("a", status="failed", error=ProviderError("no")))
+
+
+class TestAnswers:
+    def test_text_is_printed_after_the_troubles(self, capsys):
+        show_answer("done", ["first", "second"])
+
+        assert capsys.readouterr() == ("done\n", "first\nsecond\n")
+
+    def test_nothing_is_no_line(self, capsys):
+        show_answer(None, [])
+        show_answer("", [])
+
+        assert capsys.readouterr() == ("", "")
+
+    def test_a_turn_has_its_caption(self, capsys):
+        turn = turn_record(conversation_record(notebook_record()), prompt="a", text="b", status="cancelled")
+
+        show_answer(turn, [])
+
+        assert capsys.readouterr().out == "a\n\nb\n\n[echo:words · interrupted]\n"
+
+    def test_a_table_is_published_in_a_kernel_and_printed_elsewhere(self, kernel, capsys):
+        table = Table(("name",), [("one",)])
+        with capture_output() as captured:
+            show_answer(table, [])
+
+        assert "one" in captured.outputs[0].data["text/plain"]
+
+    def test_a_widget_has_text_for_other_front_ends(self):
+        view = widget_view("model", "no widgets here")
+
+        assert view["text/plain"] == "no widgets here"
+        assert view["application/vnd.jupyter.widget-view+json"]["model_id"] == "model"
