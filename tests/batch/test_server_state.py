@@ -50,7 +50,9 @@ def assert_all_answered_once(server: Hostile, prompts: list[str], batch: Any) ->
 
 @pytest.mark.parametrize("broken", [RESET, Refusal(500), Refusal(503), Refusal(429)], ids=lambda each: str(each)[:19])
 @pytest.mark.parametrize("concurrency", [1, 16])
-def test_a_server_that_flaps_loses_no_prompt(broken, concurrency):
+def test_a_server_that_flaps_loses_no_prompt(broken, concurrency, monkeypatch):
+    for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(attempts, name, 0.5)  # other prompts fail too before the first is tried again
     prompts = words(60)
     with hostile(lambda _prompt, number: broken if number % 30 in range(12, 22) and number < 60 else GOOD) as server:
         batch = batch_at(server, prompts, concurrency=concurrency)
