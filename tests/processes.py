@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-LIMIT = 120  # seconds after which a process has failed; none takes as long
+LIMIT = 250  # seconds after which a process has failed; none takes as long
 RUN = "TEST_RUN"  # in the environment of a process: the run of the tests that started it
 TEXT: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | {"text": True}
 

@@ -20,6 +20,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 import pytest
 
 from flowgpt_magic import bridge
+from tests import processes
 
 LIMIT = 30  # seconds after which a test has failed; none waits as long
 
@@ -71,13 +72,7 @@ def interrupt_at(line: str) -> None:
 
 def python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run ``code`` in a process of its own, with all of Python's warnings on."""
-    return subprocess.run(
-        [sys.executable, "-X", "dev", *options, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    return processes.run([sys.executable, "-X", "dev", *options, "-c", textwrap.dedent(code)])
 
 
 # The worker

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import processes
 
 PROGRAM = """
 import json, os, signal, sqlite3, sys, time
@@ -223,15 +224,7 @@ def interrupted(kind: str, folder: Path, *, second: int = 0, step: int = 1) -> t
 def run(program: str, arguments: list[str], folder: Path) -> tuple[int, list[str]]:
     """What ``program`` finds: how many places there are, and what is wrong after interrupts there."""
     environment = {**os.environ, "FLOWGPT_HISTORY": str(folder / "history.db"), "IPYTHONDIR": str(folder)}
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = processes.run([sys.executable, "-c", program, *arguments], env=environment, cwd=folder)
     assert "RESULT" in done.stdout, done.stderr[-3000:]
     entered, faults = json.loads(done.stdout.rpartition("RESULT")[2])
     return entered, faults

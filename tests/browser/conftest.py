@@ -36,8 +36,8 @@ SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
-THEME_NAMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-THEMES = ["light", pytest.param("dark", marks=pytest.mark.own_page)]  # what a test is given; a page has one for ever
+LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
+CHANGE_THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
 
 
 def chromium() -> str:
@@ -58,7 +58,11 @@ class Lab:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.theme("light")
+        for plugin, values in SETTINGS.items():
+            package, setting = plugin.split(":")
+            file = self.settings / package / f"{setting}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(values))
         places = {
             name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
         }
@@ -91,14 +95,6 @@ class Lab:
                 assert process.poll() is None, "JupyterLab did not start"
                 time.sleep(0.1)
         raise AssertionError("JupyterLab did not answer")
-
-    def theme(self, name: str) -> None:
-        themes = {"@jupyterlab/apputils-extension:themes": {"theme": THEME_NAMES[name]}}
-        for plugin, values in {**SETTINGS, **themes}.items():
-            package, setting = plugin.split(":")
-            file = self.settings / package / f"{setting}.jupyterlab-settings"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(values))
 
     def write(self, name: str, *cells: str) -> Path:
         """A notebook with these code cells."""
@@ -180,6 +176,18 @@ class Notebook:
                 break
             self.page.wait_for_timeout(50)
         return nbformat.read(self.path, as_version=4)
+
+
+def in_each_theme(page: Page) -> Iterator[str]:
+    """The page in light and in dark colours, one after the other; in the end it is light again."""
+    try:
+        for theme in (LIGHT, DARK):
+            page.evaluate(CHANGE_THEME, theme)
+            page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
+            yield theme
+    finally:
+        page.evaluate(CHANGE_THEME, LIGHT)
+        page.locator(f"body[data-jp-theme-name='{LIGHT}']").wait_for(state="attached")
 
 
 class NextNotebook(Notebook):

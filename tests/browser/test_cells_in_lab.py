@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.browser.conftest import THEMES, Lab
+from tests.browser.conftest import in_each_theme
 from tests.payloads import PAYLOADS
 from tests.xss_payloads import NAMED
 
@@ -45,24 +45,21 @@ def test_a_reply_is_seen_while_it_arrives_and_is_one_output_at_the_end(open_note
     assert notebook.output(2).inner_text().count("many words here") == 60
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_markdown_mathematics_money_and_code_look_right(open_notebook, lab: Lab, theme):
-    lab.theme(theme)
+def test_markdown_mathematics_money_and_code_look_right(open_notebook, page):
     notebook = open_notebook(f"%%flowgpt\n{MARKDOWN}")
 
     notebook.run(1)
     output = notebook.output(1)
     output.locator("mjx-container").first.wait_for()
-    lab.theme("light")
 
-    text = output.inner_text()
-    assert "It costs $5 and $7" in text
-    assert output.locator("h2").inner_text().startswith("A heading")
-    assert output.locator("code", has_text="code <b>").count() == 1
-    assert output.locator("mjx-container").count() == 1
-    assert output.locator("table td").count() == 2
-    assert output.locator("pre").inner_text().startswith("def reverse_string")
-    assert "echo:words" in output.locator("em").inner_text()
+    for _theme in in_each_theme(page):
+        assert "It costs $5 and $7" in output.inner_text()
+        assert output.locator("h2").inner_text().startswith("A heading")
+        assert output.locator("code", has_text="code <b>").count() == 1
+        assert output.locator("mjx-container").count() == 1
+        assert output.locator("table td").count() == 2
+        assert output.locator("pre").inner_text().startswith("def reverse_string")
+        assert "echo:words" in output.locator("em").inner_text()
 
 
 @pytest.mark.own_page

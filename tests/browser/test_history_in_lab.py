@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import THEMES, Lab, Notebook
+from tests.browser.conftest import Lab, Notebook, in_each_theme
 
 
 def choose(page: Page, menu: str, item: str) -> None:
@@ -87,18 +86,16 @@ def test_a_new_notebook_under_an_old_name_begins_anew(open_notebook, page, lab: 
     assert [prompt for prompt, _reply in turns(second, 2)] == ["hello"]
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_tables_and_whole_turns_look_right(open_notebook, lab: Lab, theme):
-    lab.theme(theme)
+def test_tables_and_whole_turns_look_right(open_notebook, page):
     notebook = open_notebook(
         "%%flowgpt\nWhat is **bold** & <b>?", "%flowgpt history", "%flowgpt show 1", "%flowgpt", "%flowgpt search bold"
     )
     for number in range(1, 6):
         notebook.run(number)
-    lab.theme("light")
 
-    row = notebook.output(2).locator("tbody tr").first.locator("td")
-    assert row.nth(1).inner_text() == "What is **bold** & <b>?"
-    assert notebook.output(3).locator("blockquote strong").inner_text() == "bold"
-    assert "main, 1 turn" in notebook.output(4).locator("table").inner_text()
-    assert notebook.output(5).locator("tbody tr").count() >= 1
+    for _theme in in_each_theme(page):
+        row = notebook.output(2).locator("tbody tr").first.locator("td")
+        assert row.nth(1).inner_text() == "What is **bold** & <b>?"
+        assert notebook.output(3).locator("blockquote strong").inner_text() == "bold"
+        assert "main, 1 turn" in notebook.output(4).locator("table").inner_text()
+        assert notebook.output(5).locator("tbody tr").count() >= 1

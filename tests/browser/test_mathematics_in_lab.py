@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.browser.conftest import THEMES, Lab
+from tests.browser.conftest import in_each_theme
 
 MATHEMATICS = r"""
 The derivative of $ f(x) = x^2 $ is $ 2x $.
@@ -44,32 +42,30 @@ node => [...node.querySelectorAll("mjx-container")].map(
 ALIKE = str.maketrans({"⟶": "→", "∣": "|", "∥": "‖", "\u2016": "‖"})
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_a_cell_shows_at_least_what_the_own_markdown_of_jupyterlab_shows(open_notebook, lab: Lab, theme):
-    lab.theme(theme)
+def test_a_cell_shows_at_least_what_the_own_markdown_of_jupyterlab_shows(open_notebook, page):
     own = f"from IPython.display import Markdown\nMarkdown({MATHEMATICS!r})"
     notebook = open_notebook(own, f"%%flowgpt\n{MATHEMATICS}", f"%%flowgpt\n{BEYOND}")
     notebook.run(1)
     notebook.run(2)
     notebook.run(3)
-    lab.theme("light")
     own_output, ours, beyond = (notebook.output(number) for number in (1, 2, 3))
     for output in (own_output, ours, beyond):
         output.locator("mjx-container").first.wait_for()
 
-    wanted = [formula.translate(ALIKE) for formula in own_output.evaluate(FORMULAS)]
-    assert len(wanted) == 16
-    assert [formula.translate(ALIKE) for formula in ours.evaluate(FORMULAS)] == wanted
-    assert ours.locator("td").all_inner_texts()[1::2] == own_output.locator("td").all_inner_texts()[1::2]
-    assert ours.locator("code").count() == 0
-    assert ours.locator("mjx-merror").count() == 0
-    assert beyond.locator("mjx-container").count() == 1
-    assert beyond.locator("strong").all_inner_texts() == ["注意（重要）：", "「重点」"]
-    assert [link.get_attribute("href") for link in beyond.locator("a").all()] == [
-        "https://example.com/docs",
-        "https://example.com/faq",
-    ]
-    assert "It costs $5 and $7, or $ 5 and $ 6." in beyond.inner_text()
+    for _theme in in_each_theme(page):
+        wanted = [formula.translate(ALIKE) for formula in own_output.evaluate(FORMULAS)]
+        assert len(wanted) == 16
+        assert [formula.translate(ALIKE) for formula in ours.evaluate(FORMULAS)] == wanted
+        assert ours.locator("td").all_inner_texts()[1::2] == own_output.locator("td").all_inner_texts()[1::2]
+        assert ours.locator("code").count() == 0
+        assert ours.locator("mjx-merror").count() == 0
+        assert beyond.locator("mjx-container").count() == 1
+        assert beyond.locator("strong").all_inner_texts() == ["注意（重要）：", "「重点」"]
+        assert [link.get_attribute("href") for link in beyond.locator("a").all()] == [
+            "https://example.com/docs",
+            "https://example.com/faq",
+        ]
+        assert "It costs $5 and $7, or $ 5 and $ 6." in beyond.inner_text()
 
 
 def test_a_table_of_a_command_typesets_nothing(open_notebook):

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error, Page, expect
 
-from tests.browser.conftest import THEMES, Lab, Notebook
+from tests.browser.conftest import Lab, Notebook, in_each_theme
 from tests.browser.panels import OPEN, Panel, in_cell
 from tests.browser.test_history_in_lab import choose, restart
 from tests.payloads import PAYLOADS
@@ -678,11 +678,8 @@ def test_nothing_runs_or_is_fetched_in_a_trusted_notebook_that_is_opened_again(o
     assert [url for url in fetched if not url.startswith(own)] == []
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing(open_notebook, lab: Lab, theme, page, faults):
-    lab.theme(theme)
+def test_axe_finds_nothing(open_notebook, page, faults):
     notebook = open_notebook("table = [1]", OPEN)
-    lab.theme("light")
     notebook.run(1)
     panel = in_cell(notebook, 2)
     panel.answered(MARKDOWN)
@@ -698,9 +695,10 @@ def test_axe_finds_nothing(open_notebook, lab: Lab, theme, page, faults):
     page.keyboard.type("{ta")
     panel.options.first.wait_for()
 
-    found = Axe().run(page, context=".flowgpt-panel")
-
-    assert [(each["id"], each["nodes"][0]["html"][:300]) for each in found.response["violations"]] == []
+    for theme in in_each_theme(page):
+        found = Axe().run(page, context=".flowgpt-panel")
+        violations = [(each["id"], each["nodes"][0]["html"][:300]) for each in found.response["violations"]]
+        assert violations == [], theme
 
 
 @pytest.mark.own_page

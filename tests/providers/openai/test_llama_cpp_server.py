@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -28,6 +27,7 @@ from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.llama_cpp import weights
 from flowgpt_magic.providers.openai_compatible import OpenAICompatible
+from tests import processes
 from tests.models_on_disk import weights_on_disk
 
 pytestmark = pytest.mark.filterwarnings("ignore:the reply was cut off")
@@ -63,16 +63,8 @@ def base_url() -> Iterator[str]:
     model = str(weights_on_disk() / weights.SMOLLM2.filename)
     command = [sys.executable, "-c", SERVE, model, KEY]
     patient = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # or else its threads are slow beside a busy neighbour
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=patient)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
+    with processes.running(command, **{**processes.TEXT, "stderr": None}, env=patient) as process:
         yield f"{process.stdout.readline().strip()}/v1"
-    finally:
-        process.stdin.close()
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()
 
 
 @pytest.fixture(autouse=True)
