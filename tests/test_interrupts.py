@@ -110,39 +110,36 @@ shell.run_line_magic("load_ext", "flowgpt_magic")
 def run(line):
     shell.run_line_magic("flowgpt", line)
 
-def ask(text):
-    shell.run_cell_magic("flowgpt", "-m echo", text)
-
 def chat():
     return flowgpt_magic.Conversation(current_history().current)
 
-def three_turns(number):
+def two_turns(number):
     '''A conversation of this number, the last turn of which was asked twice.'''
     run(f"new c{number}")
-    for text in ("one", "two", "three"):
-        ask(text)
-    run("retry")
-    run("undo")
+    for text in ("one", "two"):
+        assert chat().ask(text, model="echo").text
+    assert chat().retry().text
+    chat().undo()
 
 def removed(number):
-    three_turns(number)
+    two_turns(number)
     run("new other")
     run(f"rm c{number}")
 
 # What is run, and what before it.
 COMMANDS = {
-    "undo": (three_turns, lambda n: run("undo")),
-    "redo": (three_turns, lambda n: run("redo")),
-    "clear": (three_turns, lambda n: run("clear")),
-    "choose": (three_turns, lambda n: chat().choose(3, 2)),
-    "edit": (three_turns, lambda n: run("edit 2 deux")),
-    "branch": (three_turns, lambda n: run(f"branch b{n} 2")),
-    "new": (three_turns, lambda n: run(f"new n{n}")),
-    "rename": (three_turns, lambda n: run(f"rename r{n}")),
-    "rm": (three_turns, lambda n: run(f"rm c{n}")),
+    "undo": (two_turns, lambda n: run("undo")),
+    "redo": (two_turns, lambda n: run("redo")),
+    "clear": (two_turns, lambda n: run("clear")),
+    "choose": (two_turns, lambda n: chat().choose(2, 2)),
+    "edit": (two_turns, lambda n: run("edit 1 un")),
+    "branch": (two_turns, lambda n: run(f"branch b{n} 1")),
+    "new": (two_turns, lambda n: run(f"new n{n}")),
+    "rename": (two_turns, lambda n: run(f"rename r{n}")),
+    "rm": (two_turns, lambda n: run(f"rm c{n}")),
     "use": (removed, lambda n: run(f"use c{n}")),
-    "model": (three_turns, lambda n: run("model echo:messages")),
-    "system": (three_turns, lambda n: run(f"system brief {n}")),
+    "model": (two_turns, lambda n: run("model echo:messages")),
+    "system": (two_turns, lambda n: run(f"system brief {n}")),
 }
 
 class Interrupt:

@@ -33,23 +33,17 @@ def chosen(request: pytest.FixtureRequest, serve) -> dict[str, str]:
     return own
 
 
-def test_the_first_reply_has_nothing_left_to_import(start_kernel, chosen):
-    kernel = start_kernel(**chosen)
-    kernel.imported()
-    before = modules(kernel)
-
-    kernel.good(PROMPT)
-
-    assert modules(kernel) - before == set()
-
-
-def test_nothing_is_imported_ahead_that_the_first_reply_does_not_need(start_kernel, chosen):
+def test_what_is_imported_ahead_is_what_the_first_reply_needs(start_kernel, chosen):
     ahead, prompted = start_kernel(**chosen), start_kernel(setup="", **chosen)
     ahead.imported()
+    before = modules(ahead)
+
+    ahead.good(PROMPT)
     prompted.good(SETUP, allow_stdin=False)
     prompted.good(PROMPT)
 
-    assert modules(ahead) - modules(prompted) <= {"flowgpt_magic.magics.preloading"}
+    assert modules(ahead) - before == set()
+    assert before - modules(prompted) <= {"flowgpt_magic.magics.preloading"}
 
 
 def test_the_cell_that_loads_the_extension_starts_nothing(start_kernel):
