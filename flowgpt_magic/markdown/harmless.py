@@ -14,8 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_inline import entity
 
 from flowgpt_magic.control_characters import clean, visible
-from flowgpt_magic.markdown.addresses import BODY, trimmed
-from flowgpt_magic.markdown.addresses import LONGEST as LONGEST_ADDRESS
+from flowgpt_magic.markdown.addresses import BODY, is_image, is_link, trimmed
 from flowgpt_magic.markdown.blocks import DEEPEST, read_tables
 from flowgpt_magic.markdown.emphasis import is_seen_by_all, read_emphasis
 from flowgpt_magic.markdown.formula_bars import hide_bars, keep_bars, show_bars
@@ -30,18 +29,8 @@ if TYPE_CHECKING:
 
 # -- addresses -------------------------------------------------------------------------------------------------------
 
-_LINK = re.compile(r"(?:https?://[^/?#\s]|mailto:[^?#\s])[^\s]*|#[\w%.-]*", re.IGNORECASE)
-_PICTURE = re.compile(r"https?://[^/?#\s][^\s]*|data:image/(?:png|jpeg|gif|webp)[;,][A-Za-z0-9+/=;,%-]*", re.IGNORECASE)
 _UNSAFE_IN_ADDRESS = re.compile(r"[^A-Za-z0-9\-._~:/?#!&+,;=%@]|(?<=@)@|&(?=#?\w+;)")
 _SIMPLE_ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-.:/?#&+,;=%]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
-
-
-def _may_be_link(address: str) -> bool:
-    return len(address) <= LONGEST_ADDRESS and _LINK.fullmatch(address) is not None
-
-
-def _may_be_kept(address: str) -> bool:
-    return _may_be_link(address) or _PICTURE.fullmatch(address) is not None
 
 
 def _address(address: str) -> str:
@@ -130,7 +119,7 @@ class _Text:
         if after.isspace() and _SIMPLE_ADDRESS.fullmatch(found) and not _ENTITY.search(found):
             return found
         address = trimmed(found)
-        if not _may_be_link(address):
+        if not is_link(address, anchors=True):
             return _inert(found)
         return f"{_OPENS_LINK}{_inert(address)}]({_address(address)})" + _inert(found[len(address) :])
 
@@ -227,7 +216,7 @@ class _Inline:
     def _link_open(self, token: Token) -> None:
         href = str(token.attrGet("href") or "")
         self.budget[0] -= len(href)
-        self.hrefs.append(href if _may_be_link(href) and self.budget[0] > 0 else "")
+        self.hrefs.append(href if is_link(href, anchors=True) and self.budget[0] > 0 else "")
         self.text.in_link = True
         self.parts.append(_OPENS_LINK if self.hrefs[-1] else "&#91;")
 
@@ -240,7 +229,7 @@ class _Inline:
         address = str(token.attrGet("src") or "")
         alt = self._alt(token.children or [])
         self.budget[0] -= len(address)
-        if self.images and _PICTURE.fullmatch(address) and self.budget[0] > 0:
+        if self.images and is_image(address, data=True) and self.budget[0] > 0:
             self.parts.append(f"![{_entities(alt)}]({_address(address)})")
             return
         self.parts.append(self._described(_inert(alt), address))
@@ -248,7 +237,7 @@ class _Inline:
     def _described(self, alt: str, address: str) -> str:
         """What stands in the place of an image: its description, and its address to click."""
         short = _inert(address if len(address) <= 200 else address[:60] + "…")
-        if self.text.in_link or not _may_be_link(address) or self.budget[0] <= 0:
+        if self.text.in_link or not is_link(address, anchors=True) or self.budget[0] <= 0:
             return f"{alt} ({short})" if alt else short
         link = f"{_OPENS_LINK}{short}]({_address(address)})"
         return f"{alt} ({link})" if alt else link
@@ -408,10 +397,14 @@ def _item(marker: str, lines: list[str]) -> list[str]:
 # -- the whole text --------------------------------------------------------------------------------------------------
 
 
+def _is_link_or_image(address: str) -> bool:
+    return is_link(address, anchors=True) or is_image(address, data=True)
+
+
 def _reader() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST})
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
-    parser.validateLink = _may_be_kept  # type: ignore[method-assign,assignment]
+    parser.validateLink = _is_link_or_image  # type: ignore[method-assign,assignment]
     parser.inline.ruler.before("autolink", "line_break", line_break)
     parser.inline.ruler.at("entity", character_reference)
     read_tables(parser)

@@ -12,6 +12,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
+from flowgpt_magic.markdown.addresses import is_image
 from flowgpt_magic.markdown.html.highlight import runs_of, spans_of
 from flowgpt_magic.markdown.html.mathml import mathml
 from flowgpt_magic.markdown.html.sanitize import escaped
@@ -20,8 +21,6 @@ FILLED = 9  # characters of a cell that is empty
 TABLE_BODY = "<tbody>"
 
 Env = MutableMapping[str, Any]  # what the parser hands to its rules: see `block_markup.markup_of`
-
-_PICTURE = re.compile(r"https?://[^/?#\s\\][^\s\\]*", re.IGNORECASE)
 
 
 @dataclass
@@ -102,7 +101,7 @@ class Writer(RendererHTML):
         address = str(tokens[idx].attrGet("src") or "")
         words = "".join(child.content or " " * ("break" in child.type) for child in tokens[idx].children or ())
         env["spare"] -= 2 * len(address)
-        return _image(address, words, env) if env["spare"] >= 0 and _PICTURE.fullmatch(address) else escaped(words)
+        return _image(address, words, env) if env["spare"] >= 0 and is_image(address) else escaped(words)
 
     def formula(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, env: Env) -> str:
         token = tokens[idx]

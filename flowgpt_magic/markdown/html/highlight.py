@@ -17,19 +17,17 @@ function, ``(x): `` plain, ``return `` a keyword and ``1`` a number. In the page
       place = end;
     }
 
-The lines are read one by one, each of bounded length, and the lexer keeps its state between them: so no code costs more
-than in proportion to its length, and code can be read while it arrives.
+Code is read line by line, while it arrives.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from flowgpt_magic.markdown.terminal.blocks import LANGUAGES, LONGEST_COLOURED
+from flowgpt_magic.markdown.code_lexer import CodeLexer, longest_match
 
 LONGEST_CODE = 32_000  # characters of a block that is highlighted; a longer one stays plain
 
@@ -67,35 +65,14 @@ _RUN = re.compile(r"([A-Z])([0-9a-z]*)")
 
 @functools.lru_cache(512)
 def _kind_of(token: tuple[str, ...]) -> str:
-    return next((_KIND_OF[token[:n]] for n in range(len(token), 0, -1) if token[:n] in _KIND_OF), PLAIN)
-
-
-@functools.lru_cache(64)
-def _lexer(language: str) -> tuple[Any, bool, bool]:
-    """What reads this language, whether it can go on from line to line, and whether it has comments like C's."""
-    from pygments.lexer import ExtendedRegexLexer, RegexLexer  # type: ignore[import-untyped]
-    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
-    from pygments.util import ClassNotFound  # type: ignore[import-untyped]
-
-    try:
-        lexer = get_lexer_by_name(language)
-    except ClassNotFound:  # this release of pygments does not know it
-        return None, False, False
-    goes_on = isinstance(lexer, RegexLexer) and not isinstance(lexer, ExtendedRegexLexer)
-    words = [token for token, value in lexer.get_tokens("/* */") if value.strip()]
-    return lexer, goes_on, all(_kind_of(token) == "C" for token in words)
+    return longest_match(_KIND_OF, token) or PLAIN
 
 
 class Runs:
     """The runs of a code that is read line by line."""
 
     def __init__(self, language: str) -> None:
-        self._lexer: Any = None
-        self._goes_on = self._c_like = False
-        if language in LANGUAGES:
-            self._lexer, self._goes_on, self._c_like = _lexer(language)
-        self._stack = ["root"]
-        self._in_comment = False
+        self._lexer = CodeLexer(language)
         self._size = 0  # characters read
         self._written: list[str] = []
         self._kind, self._length = "", 0  # of the run that has no end yet, in code units
@@ -105,14 +82,12 @@ class Runs:
         """Take the next line, with its end where it has one."""
         self._size += len(line)
         self._ends_line = line.endswith("\n")
-        if self._lexer is None:
-            return
         if self._size > LONGEST_CODE:
-            self._lexer = None
-            return
-        for kind, text in self._kinds(line):
+            self._lexer.stop()
+        for token, text in self._lexer.tokens(line.removesuffix("\n")):
             if not text:  # some lexers mark a place with a token of no length
                 continue
+            kind = _kind_of(token)
             units = len(text) if text.isascii() else len(text.encode("utf-16-le", "replace")) // 2
             if kind == self._kind or (text.isspace() and self._kind):
                 self._length += units
@@ -126,7 +101,7 @@ class Runs:
 
         The newline at the end of a code is not part of it.
         """
-        if self._lexer is None:
+        if not self._lexer.reads:
             return ""
         length = self._length - self._ends_line
         last = "" if self._kind == PLAIN or length < 1 else self._kind + _base36(length)
@@ -135,34 +110,6 @@ class Runs:
     def _end_run(self) -> None:
         if self._kind:
             self._written.append(self._kind + _base36(self._length))
-
-    def _kinds(self, line: str) -> Iterator[tuple[str, str]]:
-        body = line.removesuffix("\n")
-        if len(body) > LONGEST_COLOURED:
-            return iter([(PLAIN, line)])
-        # Most lexers take a comment of several lines in one piece, and so do not know one that has no end yet.
-        if self._in_comment or (self._c_like and body.lstrip().startswith("/*")):
-            self._in_comment = "*/" not in body
-            return iter([("C", line)])
-        try:
-            found = [(_kind_of(token), value) for token, value in self._tokens(body + "\n")]
-        except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
-            found = []  # a lexer that cannot go on from a state
-        if "".join(text for _, text in found) != body + "\n":
-            self._lexer = None
-            return iter([])
-        return iter(found)
-
-    def _tokens(self, line: str) -> Iterator[tuple[tuple[str, ...], str]]:
-        from pygments.lexer import ExtendedRegexLexer, LexerContext
-
-        context = LexerContext(line, 0, self._stack)
-        # This one way of reading takes and keeps a stack of states, and it works with any lexer made of expressions.
-        read = functools.partial(ExtendedRegexLexer.get_tokens_unprocessed, self._lexer, context=context)
-        tokens = read() if self._goes_on else self._lexer.get_tokens_unprocessed(line)
-        for _at, token, value in itertools.islice(tokens, 3 * len(line)):
-            yield token, value
-        self._stack = context.stack[-50:]
 
 
 @functools.lru_cache(1024)

@@ -20,7 +20,7 @@ from markdown_it.rules_core import StateCore, text_join
 from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.token import Token
 
-from flowgpt_magic.markdown.addresses import BODY, trimmed
+from flowgpt_magic.markdown.addresses import BODY, is_link, trimmed
 from flowgpt_magic.markdown.addresses import LONGEST as LONGEST_ADDRESS
 from flowgpt_magic.markdown.blocks import DEEPEST, DEFINITION, read_tables
 from flowgpt_magic.markdown.emphasis import read_emphasis
@@ -34,12 +34,6 @@ from flowgpt_magic.markdown.html.unfinished import parse_inline, show_half_open
 MOST_SPARE = 50_000  # characters
 MOST_FORMULAS = 2_000  # that are typeset in one reply; more are shown as code
 EMPTY = '<p dir="auto"></p>'
-
-_LINK = re.compile(r"(?:https?://[^/?#\s\\]|mailto:[^?#\s\\])[^\s\\]*", re.IGNORECASE)
-
-
-def _may_be_link(address: str) -> bool:
-    return len(address) <= LONGEST_ADDRESS and _LINK.fullmatch(address) is not None
 
 
 @dataclass
@@ -120,7 +114,7 @@ def _inside_only(rule: Callable[[StateBlock, int, int, bool], bool]) -> Callable
 def _reader() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST}, renderer_cls=Writer)
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
-    parser.validateLink = _may_be_link  # type: ignore[method-assign,assignment]
+    parser.validateLink = is_link  # type: ignore[method-assign,assignment]
     parser.inline.ruler.before("autolink", "line_break", line_break)
     parser.inline.ruler.at("entity", character_reference)
     parser.inline.ruler.before("escape", "bare_address", _bare_address)

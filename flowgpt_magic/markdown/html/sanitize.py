@@ -13,6 +13,7 @@ import re
 from typing import Protocol
 
 from flowgpt_magic.control_characters import visible
+from flowgpt_magic.markdown.addresses import IMAGE, LINK
 
 LONGEST_VALUE = 40_000  # characters of an attribute
 
@@ -27,8 +28,6 @@ TAGS = frozenset(_TAGS.split())
 MATH_TAGS = frozenset(_MATH_TAGS.split())
 WORDS = "keyword string comment number function builtin operator meta tag attribute variable atom error"  # of code
 
-_ADDRESS = re.compile(r"(?:https?://[^/?#\s\\]|mailto:[^?#\s\\])[^\s\\]*", re.IGNORECASE)
-_IMAGE_ADDRESS = re.compile(r"https?://[^/?#\s\\][^\s\\]*", re.IGNORECASE)
 _LENGTH = re.compile(r"-?\d{0,4}(?:\.\d{0,6})?(?:em|ex|px|pt|%)?")
 _BOOLEAN = re.compile(r"true|false")
 _MATH_ATTRIBUTES = {
@@ -42,14 +41,14 @@ _MATH_ATTRIBUTES = {
     "class": re.compile(r"fg-(?:left|right|boxed|struck)"),
 }
 _ATTRIBUTES: dict[str, dict[str, re.Pattern[str]]] = {
-    "a": {"href": _ADDRESS, "target": re.compile("_blank"), "rel": re.compile("noopener noreferrer")},
+    "a": {"href": LINK, "target": re.compile("_blank"), "rel": re.compile("noopener noreferrer")},
     "img": {
-        "src": _IMAGE_ADDRESS,
+        "src": IMAGE,
         "alt": re.compile(r"[\s\S]*"),
         "loading": re.compile("lazy"),
         "referrerpolicy": re.compile("no-referrer"),
     },
-    "button": {"type": re.compile("button"), "class": re.compile("fg-image"), "data-src": _IMAGE_ADDRESS},
+    "button": {"type": re.compile("button"), "class": re.compile("fg-image"), "data-src": IMAGE},
     "pre": {
         "class": re.compile("fg-(?:tex|plain)"),
         "data-language": re.compile(r"[\w+#.-]{0,40}"),

@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterator
-from typing import Any
 
+from flowgpt_magic.markdown.code_lexer import CodeLexer, longest_match
 from flowgpt_magic.markdown.formula_bars import hide_bars, show_bars
 from flowgpt_magic.markdown.terminal.inline import BOLD, FAINT, Inline, Span, columns, prefix_spans, wrapped
 
 ROWS, TABLE_SIZE = 200, 65_536  # rows and characters of a table; after that many it goes out as it stands
-LONGEST_COLOURED = 1_000  # characters of a line of code; some expressions of pygments cost the square of it
 NARROWEST = 6  # columns of a table's cell whose text is wrapped
 
 # -- code ------------------------------------------------------------------------------------------------------------
@@ -35,73 +33,19 @@ _CODE_LOOKS = {
 
 @functools.lru_cache(256)
 def _code_look(token: tuple[str, ...]) -> str:
-    return next((_CODE_LOOKS[token[:n]] for n in range(len(token), 0, -1) if token[:n] in _CODE_LOOKS), "")
-
-
-# Of the five hundred languages pygments knows some take forever over a line made for that; these were tried.
-_LANGUAGES = """
-    python py python3 ipython javascript js jsx typescript ts tsx java c cpp c++ csharp c# cs go golang rust rs ruby rb
-    php swift kotlin scala bash sh shell zsh json yaml yml toml html css scss sql r julia lua perl xml ini diff udiff
-    docker dockerfile make makefile pycon console haskell powershell matlab tex latex graphql nginx elixir dart cython
-    fortran cmake proto zig
-"""
-LANGUAGES = frozenset(_LANGUAGES.split())
-
-
-@functools.lru_cache(64)
-def _lexer(language: str) -> tuple[Any, bool, bool]:
-    """What reads this language, whether it can go on from line to line, and whether it has comments like C's."""
-    from pygments.lexer import ExtendedRegexLexer, RegexLexer  # type: ignore[import-untyped]
-    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
-    from pygments.util import ClassNotFound  # type: ignore[import-untyped]
-
-    try:
-        lexer = get_lexer_by_name(language)
-    except ClassNotFound:  # this release of pygments does not know it
-        return None, False, False
-    goes_on = isinstance(lexer, RegexLexer) and not isinstance(lexer, ExtendedRegexLexer)
-    words = [token for token, value in lexer.get_tokens("/* */") if value.strip()]
-    return lexer, goes_on, all(_code_look(token) == FAINT for token in words)
+    return longest_match(_CODE_LOOKS, token)
 
 
 class Colours:
-    """Colours the lines of a code block as they come: the lexer keeps its state from one line to the next."""
+    """Colours the lines of a code block as they come."""
 
     def __init__(self, language: str) -> None:
-        self._lexer: Any = None
-        self._goes_on = self._c_like = False
-        if language in LANGUAGES:
-            self._lexer, self._goes_on, self._c_like = _lexer(language)
-        self._stack = ["root"]
-        self._in_comment = False
+        self._lexer = CodeLexer(language)
 
     def spans(self, line: str) -> list[Span]:
         """The line, coloured where its language is known."""
-        if self._lexer is None or len(line) > LONGEST_COLOURED:
-            return [(line, "")]
-        # Most lexers take a comment of several lines in one piece, and so do not know one that has no end yet.
-        if self._in_comment or (self._c_like and line.lstrip().startswith("/*")):
-            self._in_comment = "*/" not in line
-            return [(line, FAINT)]
-        try:
-            spans = [(value.rstrip("\n"), _code_look(token)) for token, value in self._tokens(line + "\n")]
-        except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
-            spans = []  # a lexer that cannot go on from a state
-        if "".join(text for text, _ in spans) != line:
-            self._lexer = None
-            return [(line, "")]
-        return spans
-
-    def _tokens(self, line: str) -> Iterator[tuple[tuple[str, ...], str]]:
-        from pygments.lexer import ExtendedRegexLexer, LexerContext
-
-        context = LexerContext(line, 0, self._stack)
-        # This one way of reading takes and keeps a stack of states, and it works with any lexer made of expressions.
-        read = functools.partial(ExtendedRegexLexer.get_tokens_unprocessed, self._lexer, context=context)
-        tokens = read() if self._goes_on else self._lexer.get_tokens_unprocessed(line)
-        for _at, token, value in itertools.islice(tokens, 3 * len(line)):
-            yield token, value
-        self._stack = context.stack[-50:]
+        tokens = self._lexer.tokens(line)
+        return [(value.rstrip("\n"), _code_look(token)) for token, value in tokens] or [(line, "")]
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowgpt_magic.markdown.code_lexer import LANGUAGES, LONGEST_COLOURED
 from flowgpt_magic.markdown.html import highlight
 from flowgpt_magic.markdown.html.highlight import KINDS, LONGEST_CODE, PLAIN, Runs, runs_of, spans_of
 from flowgpt_magic.markdown.html.sanitize import WORDS
-from flowgpt_magic.markdown.terminal.blocks import LANGUAGES, LONGEST_COLOURED
 from tests.panel_page import CASES, cases
 
 PYTHON = '''\

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flowgpt_magic.markdown.code_lexer import LANGUAGES
 from flowgpt_magic.markdown.terminal import markdown as terminal_markdown
-from flowgpt_magic.markdown.terminal.blocks import LANGUAGES, ROWS
+from flowgpt_magic.markdown.terminal.blocks import ROWS
 from flowgpt_magic.markdown.terminal.inline import clean
 from flowgpt_magic.markdown.terminal.markdown import COLOURED, HELD, STREAMED, TerminalMarkdown
 
