@@ -34,6 +34,14 @@ def test_the_answers_in_all_other_files_are_found(tmp_path):
     assert {key: turn.text for key, turn in found.items()} == {"1": "answer to 1", "3": "answer to 3"}
 
 
+def test_its_own_file_is_not_read(tmp_path):
+    answers = SharedAnswers(tmp_path)
+    answers.file.write_bytes(b"damaged " * 1000)
+    other_worker(tmp_path / "a.sqlite3", "1")
+
+    assert list(answers.find(["1", "2"])) == ["1"]
+
+
 def test_a_file_that_another_worker_has_just_made_holds_nothing_yet(tmp_path):
     (tmp_path / "a.sqlite3").touch()
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowgpt_magic.errors import NothingToUndoError, TurnNotFoundError
+from flowgpt_magic.history import timeline as timeline_module
 from flowgpt_magic.history.records import ChangeRecord
 from flowgpt_magic.history.timeline import Timeline
 from flowgpt_magic.messages import Turn
@@ -197,3 +198,35 @@ def test_an_undo_names_the_turns_it_needs():
 
     assert unknown == [first.turn_id]
     assert prompts(made) == ["prompt 1"]
+
+
+def test_places_up_to_the_last_unloaded_turn_count_as_unloaded():
+    made = timeline(turn(1), turn(2, cell_id="cell"), turn(3))
+    made.unload(2)
+
+    assert [made.has_unloaded(place=place) for place in (1, 2, 3)] == [True, True, False]
+    assert [made.has_unloaded(number=number) for number in (1, 2, 3, -1, -2, -3)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert made.has_unloaded(cell_id="cell")
+    assert not made.has_unloaded(cell_id="other")
+
+
+def test_changes_that_can_be_redone_stay_in_memory_when_turns_are_unloaded(monkeypatch):
+    monkeypatch.setattr(timeline_module, "CHANGES_IN_MEMORY", 1)
+    made = timeline(*(turn(place) for place in range(1, 5)))
+    made.undo()
+    made.undo()
+
+    made.unload(1)
+    made.redo()
+    made.redo()
+
+    assert prompts(made) == ["prompt 2", "prompt 3", "prompt 4"]
+    with pytest.raises(NothingToUndoError):
+        made.redo()
