@@ -1,4 +1,4 @@
-/** The blocks of one reply. Only those near what is seen are in the page; the others are a gap as high as they are. */
+/** The blocks of one reply. Only blocks near the visible area are in the page; gaps of the right height replace the others. */
 
 import { replaceFrom } from "./changes.js";
 import { focused, make } from "./dom.js";
@@ -6,10 +6,10 @@ import { morph, parsed } from "./morph.js";
 
 /** @import { Panel } from "./panel.js" */
 
-const FEW = 8; // blocks that are always all in the page
+const FEW = 8; // with at most this many blocks, all are in the page
 
 /**
- * A block in the page: its element, and the HTML that is in it.
+ * A block in the page: its element and the HTML in it.
  * @typedef {{element: HTMLElement, html: string}} Shown
  */
 
@@ -21,14 +21,14 @@ export class Body {
     this.heights = /** @type {(number | undefined)[]} */ ([]); // in pixels, of those that were in the page
     this.guesses = /** @type {number[]} */ ([]);
     this.shown = /** @type {Map<number, Shown>} */ (new Map()); // by the number of a block
-    this.from = this.to = 0; // what is wanted in the page
+    this.from = this.to = 0; // the range of blocks that should be in the page
     this.above = make("div");
     this.below = make("div");
     this.element = make("div", { class: "fg-blocks jp-RenderedHTMLCommon" }, this.above, this.below);
   }
 
   /**
-   * Other blocks from number `from` on.
+   * Replace the blocks from number `from` on.
    * @param {number} from
    * @param {string[]} blocks
    */
@@ -38,7 +38,7 @@ export class Body {
     this.guesses.length = Math.min(this.guesses.length, from);
   }
 
-  /** The page has another width: what is not in it has another height than it had. */
+  /** The width of the page changed, so the heights of blocks outside the page are unknown again. */
   resized() {
     this.guesses = [];
     this.heights = this.heights.map((height, number) => (this.shown.has(number) ? height : undefined));
@@ -56,7 +56,7 @@ export class Body {
   }
 
   /**
-   * Where a block begins; behind the last one it is where all end.
+   * The offset of a block in pixels; one past the last block gives the total height.
    * @param {number} number
    */
   top(number) {
@@ -66,7 +66,7 @@ export class Body {
   }
 
   /**
-   * The number of the block at a place.
+   * The number of the block at an offset.
    * @param {number} place pixels from the top
    */
   at(place) {
@@ -76,7 +76,7 @@ export class Body {
   }
 
   /**
-   * What is between two places is wanted in the page; is anything to be painted then?
+   * Choose the blocks between two offsets; returns true if the page has to be painted.
    * @param {number} top
    * @param {number} bottom
    */
@@ -94,7 +94,7 @@ export class Body {
   }
 
   /**
-   * Somebody is at work in a block, or has selected it: it stays.
+   * Extend the range by blocks that have the focus or a selection, so that they stay in the page.
    * @param {number} from
    * @param {number} to
    */
@@ -113,7 +113,7 @@ export class Body {
   }
 
   /**
-   * Bring the page up to date; false where the time was over before.
+   * Update the page; returns false if the time ran out first.
    * @param {number} deadline by the clock of `performance.now`; one block is made at least
    */
   paint(deadline) {
@@ -164,13 +164,13 @@ export class Body {
     this.shown.delete(number);
   }
 
-  /** Take all blocks out of the page. */
+  /** Remove all blocks from the page. */
   clear() {
     for (const [number, { element }] of this.shown) this.remove(number, element);
   }
 
   /**
-   * A long code comes in several blocks: all of it, from this one on.
+   * A long code block comes as several blocks: returns all of its code, from this block on.
    * @param {number} number of the block
    * @param {string} text of its code
    */

@@ -1,11 +1,11 @@
 /**
- * How a list in the page follows the kernel's list. The Python half is `markup.Change`; `tests/panel_changes.json` holds
- * the two together.
+ * Applies the kernel's changes to a list in the page. The Python half is `Change` in `markdown/html/changes.py`;
+ * `tests/panel_changes.json` tests both.
  */
 
 /**
- * What stands in a reply from block `keep` on, after a change: of the block there the first `cut` UTF-16 code units stay,
- * and it goes on with `added`; where that is empty there is no such block. Then come the new blocks, and nothing else.
+ * A change to a reply from block `keep` on: the first `cut` UTF-16 code units of that block stay, followed by `added`
+ * (if both are empty, the block is gone). The new blocks follow, and nothing else.
  *
  * @param {string[]} blocks the HTML of the blocks before the change
  * @param {number} keep how many of them stay as they are
@@ -20,7 +20,7 @@ export function changedFrom(blocks, keep, cut, added, more = []) {
 }
 
 /**
- * Let a list go on with other items from number `from` on.
+ * Replace the items of a list from number `from` on.
  *
  * @template T
  * @param {T[]} list changed in place
@@ -29,5 +29,5 @@ export function changedFrom(blocks, keep, cut, added, more = []) {
  */
 export function replaceFrom(list, from, items) {
   list.length = from;
-  for (const item of items) list.push(item); // there may be more of them than a call has arguments
+  for (const item of items) list.push(item); // one by one, because a call takes a limited number of arguments
 }

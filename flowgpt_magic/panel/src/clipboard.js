@@ -1,9 +1,9 @@
-/** Copying, also where the front end lets no widget use the clipboard. */
+/** Copies text, also where the front end blocks the clipboard for widgets. */
 
 import { focused, make } from "./dom.js";
 
 /**
- * Copy a text. Was it copied?
+ * Copy a text; returns true if it worked.
  * @param {string | Promise<string>} text
  */
 export async function copy(text) {

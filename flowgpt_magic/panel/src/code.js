@@ -1,4 +1,4 @@
-/** A code block in the page: its language, its buttons, and its text in colours. */
+/** A code block in the page: its language, its buttons, and its highlighted text. */
 
 import { button, make } from "./dom.js";
 import { readRuns, sameRun } from "./runs.js";
@@ -6,7 +6,7 @@ import { readRuns, sameRun } from "./runs.js";
 /** @import { Panel } from "./panel.js" */
 /** @import { Run } from "./runs.js" */
 
-/** The text is kept run by run, so that only the end of a block that grows is made again. */
+/** The text is stored run by run, so that only the end of a growing block is made again. */
 export class Code {
   /**
    * @param {Panel} panel
@@ -28,7 +28,7 @@ export class Code {
   }
 
   /**
-   * Show the block as it is now.
+   * Show the current code.
    * @param {Element} pre
    */
   update(pre) {
@@ -48,7 +48,7 @@ export class Code {
   }
 
   /**
-   * How many runs of a code that has grown need not be made again. The last of them may go on: it gets its new text here.
+   * How many runs of growing code can stay. The last of them may continue: it gets its new text here.
    * @param {string} text
    * @param {Run[]} runs
    */
@@ -63,7 +63,7 @@ export class Code {
   }
 
   /**
-   * All of the code, also where it comes in several blocks.
+   * The whole code, also if it comes as several blocks.
    * @returns {string}
    */
   get whole() {

@@ -1,4 +1,4 @@
-/** The field for the next prompt, with what is attached to it, completions and earlier prompts. */
+/** The field for the next prompt, with its attachments, completions and earlier prompts. */
 
 import { button, focused, icon, make } from "./dom.js";
 import { drafts } from "./drafts.js";
@@ -8,8 +8,8 @@ import { drafts } from "./drafts.js";
 const HIGHEST = 220; // pixels
 
 /**
- * Completions, each with what it is about: they replace what is typed in `field` from `start` on, and `close` asks for a
- * brace behind them.
+ * Completions with their descriptions. They replace the text of `field` from `start` on, and `close` asks for a closing
+ * brace after them.
  * @typedef {{field: HTMLTextAreaElement | HTMLInputElement, start: number, items: [text: string, about: string][], close: boolean}} Offer
  */
 
@@ -18,12 +18,12 @@ export class Composer {
   constructor(panel) {
     this.panel = panel;
     this.attached = /** @type {string[]} */ ([]);
-    this.back = 0; // turns that ↑ has gone back
-    this.unsent = ""; // what was typed before ↑
-    this.typing = 0; // counts what makes an answer late: something was typed, or another draft is here
+    this.back = 0; // how many turns ↑ has gone back
+    this.unsent = ""; // the draft before ↑
+    this.typing = 0; // increases when an answer of the kernel becomes outdated: by typing, or by another draft
     this.recalls = /** @type {Promise<unknown>} */ (Promise.resolve());
     this.offered = /** @type {Offer | null} */ (null);
-    this.marked = 0; // number of a completion
+    this.marked = 0; // number of the marked completion
     this.wanted = /** @type {object | null} */ (null); // stands for the last request for completions
     this.isStop = /** @type {boolean | undefined} */ (undefined); // what the button does
     this.list = make("div", { class: "fg-list", role: "listbox", id: panel.id("list"), "aria-label": "Completions", hidden: true });
@@ -76,7 +76,7 @@ export class Composer {
   }
 
   /**
-   * The name of a draft of a conversation of this notebook.
+   * The key of a draft of a conversation of this notebook.
    * @param {string} name of the conversation
    */
   draftOf(name, kind = "prompt") {
@@ -87,13 +87,13 @@ export class Composer {
     drafts.write(draft, text || attached.length ? { text, attached } : null);
   }
 
-  /** The other conversations of the notebook that have a draft. */
+  /** The other conversations of the notebook with a draft. */
   elsewhere() {
     const names = this.panel.model.get("names");
     return names.filter((name) => name !== this.panel.model.get("name") && drafts.read(this.draftOf(name))?.text);
   }
 
-  /** The draft of the conversation. Is there one? */
+  /** Load the draft of the conversation; returns true if there is one. */
   restore() {
     const draft = drafts.read(this.draft);
     if (draft) this.fill(String(draft.text), draft.attached.map(String));
@@ -101,7 +101,7 @@ export class Composer {
   }
 
   /**
-   * Another conversation is here: its draft, or what is typed comes along, as it does where it is the `same` one.
+   * The conversation changed: load its draft, or keep the typed text, as for the `same` conversation.
    * @param {string} before the name of the conversation until now
    * @param {boolean} same
    */
@@ -112,7 +112,7 @@ export class Composer {
   }
 
   /**
-   * Other words are in the field.
+   * The text of the field changed.
    * @param {string} text
    * @param {string[]} attached
    */
@@ -126,7 +126,7 @@ export class Composer {
     this.offer(null);
   }
 
-  /** As high as what is typed; what is around stays as it is meanwhile, or else the transcript would be moved. */
+  /** Fit the height to the text. The surroundings keep their height meanwhile, so that the transcript does not move. */
   fit() {
     const { element, field } = this;
     element.style.minHeight = `${element.offsetHeight}px`;
@@ -137,7 +137,7 @@ export class Composer {
 
   /* sending */
 
-  /** The button: Stop while something arrives, else Send. */
+  /** The button is Stop while a reply arrives, and Send otherwise. */
   showButton() {
     const stop = this.panel.stoppable;
     if (this.isStop !== stop) {
@@ -175,7 +175,7 @@ export class Composer {
   }
 
   /**
-   * What was sent is no draft any more; a command leaves what is attached, and may have brought another draft.
+   * A sent text is no draft any more. A command keeps the attachments, and may have loaded another draft.
    * @param {string} draft its name
    * @param {string} text
    * @param {string[]} attached what stays attached
@@ -205,7 +205,7 @@ export class Composer {
   /* earlier prompts */
 
   /**
-   * ↑: the prompt before, one step after the other, until something is typed.
+   * ↑: go back one prompt at a time, until something is typed.
    * @param {number} step
    */
   recall(step) {
@@ -294,7 +294,7 @@ export class Composer {
   }
 
   /**
-   * A key while completions are shown. Was it for them?
+   * Handle a key while completions are shown; returns true if it was handled.
    * @param {KeyboardEvent} event
    * @param {Offer} offered
    */

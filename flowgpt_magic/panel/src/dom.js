@@ -1,4 +1,4 @@
-/** Elements of the page, made in one line each. */
+/** Makes elements of the page, each in one line. */
 
 const ICONS = {
   plus: "M12 5v14M5 12h14",
@@ -21,8 +21,8 @@ const ICONS = {
 };
 
 /**
- * A new element. Of what is said about it `text` is its text, `on…` listen to events, and the others are attributes;
- * those that are undefined, null or false are left out.
+ * A new element. In the properties, `text` is its text, `on…` are event listeners, and the others are attributes;
+ * attributes that are undefined, null or false are left out.
  *
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
@@ -65,7 +65,7 @@ export function button(name, label, onclick, more = {}) {
   return make("button", { type: "button", class: "fg-tool", title: label, "aria-label": label, onclick, ...more }, icon(name));
 }
 
-/** The element that has the focus, where that is one of a document's usual ones. */
+/** The focused element, if it is an ordinary element of the document. */
 export function focused() {
   return /** @type {HTMLElement | null} */ (document.activeElement);
 }

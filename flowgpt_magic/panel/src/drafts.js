@@ -1,11 +1,11 @@
-/** Text of the person's that is not sent yet. It outlives the page's widgets, and a reload. */
+/** Text that the person has not sent yet. It survives the widget and a reload of the page. */
 
 /**
- * What is typed in a turn: its text, the turn it was there, and whether it is on its way to the kernel.
+ * The text typed in a turn, the id of that turn, and whether it is on its way to the kernel.
  * @typedef {{text: string, id: string, sent?: boolean}} Edit
  */
 
-/** What is typed, by name; read back it is what was written, or null. */
+/** Storage of text by name; reading returns what was written, or null. */
 export const drafts = {
   /** @param {string} name */
   read(name) {
@@ -25,7 +25,7 @@ export const drafts = {
 };
 
 /**
- * What is typed in the turns of a conversation, by the place of the turn.
+ * The texts typed in the turns of a conversation, by the number of the turn.
  * @extends {Map<number, Edit>}
  */
 export class Edits extends Map {
@@ -58,7 +58,7 @@ export class Edits extends Map {
   }
 
   /**
-   * The conversation is called something else.
+   * The conversation was renamed.
    * @param {string} name
    */
   move(name) {

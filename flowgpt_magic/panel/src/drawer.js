@@ -1,4 +1,4 @@
-/** Something below the head that a button opens; there is room for one. */
+/** A drawer below the head, opened by a button. Only one is open at a time. */
 
 import { focused, make } from "./dom.js";
 
@@ -16,11 +16,11 @@ export class Drawer {
     this.element.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.preventDefault(); this.toggle(); } });
   }
 
-  /** Open or close it. Is it open? */
+  /** Open or close it; returns true if it is open. */
   toggle() {
     const open = this.element.hidden;
     if (open) this.closeOthers();
-    const within = this.element.contains(focused()); // else somebody has gone on
+    const within = this.element.contains(focused()); // otherwise the focus is elsewhere by now
     this.element.hidden = !open;
     const opener = this.opener();
     opener.setAttribute("aria-expanded", String(open));

@@ -1,4 +1,4 @@
-/** The line above the conversation: which one it is, which model is asked, and what else can be done. */
+/** The line above the conversation: its name, its model, and buttons. */
 
 import { button, make } from "./dom.js";
 import { Menu } from "./menu.js";
@@ -13,14 +13,14 @@ export class Head {
     this.panel = panel;
     this.choices = /** @type {Choice[]} */ ([]); // models
     this.known = ""; // the same as JSON
-    this.looked = false; // was the kernel asked for them?
+    this.looked = false; // was the kernel asked for the models?
     this.chats = make("select", { class: "fg-select", "aria-label": "Conversation", onchange: () => this.use() });
     this.name = make("input", { class: "fg-field fg-name", type: "text", "aria-label": "New name of the conversation", hidden: true });
     this.name.addEventListener("keydown", (event) => this.keyInName(event));
     this.name.addEventListener("blur", () => { if (!this.name.hidden) this.rename(this.name.value.trim() !== model.get("name")); });
     this.models = make("select", { class: "fg-select", "aria-label": "Model", onchange: () => this.setModel() });
     this.models.addEventListener("focus", () => this.look(true));
-    this.models.addEventListener("pointerenter", () => { if (!this.looked) this.look(false); }); // to be there in time
+    this.models.addEventListener("pointerenter", () => { if (!this.looked) this.look(false); }); // before the list is opened
     this.pencil = button("pencil", "Rename the conversation", () => this.beginRename());
     this.searchButton = button("search", "Search", () => panel.search.toggle(), { "aria-expanded": "false" });
     this.tuningButton = button("sliders", "System prompt and temperature", () => panel.tuning.toggle(), { "aria-expanded": "false" });
@@ -36,12 +36,12 @@ export class Head {
     ]);
     this.element = make("div", { class: "fg-head" },
       make("div", { class: "fg-group" }, this.chats, this.name, this.pencil,
-        button("plus", "New conversation", ({ detail }) => detail > 1 || panel.act("new", {}))), // a double click makes one
+        button("plus", "New conversation", ({ detail }) => detail > 1 || panel.act("new", {}))), // a double click counts once
       make("div", { class: "fg-group fg-right" }, this.models, this.searchButton, this.tuningButton, this.menu.element));
     this.update();
   }
 
-  /** Show what the traits say. */
+  /** Show the values of the traits. */
   update() {
     const { model } = this.panel;
     const [name, names] = [model.get("name"), model.get("names")];
@@ -83,7 +83,7 @@ export class Head {
   }
 
   /**
-   * Ask the kernel which models there are.
+   * Ask the kernel for the models.
    * @param {boolean} anew ask the servers again
    */
   async look(anew) {
@@ -106,7 +106,7 @@ export class Head {
     this.models.title = asked ? `Asked: ${asked}` : model.get("trouble");
   }
 
-  /** The models that can be chosen, in their groups. */
+  /** The available models in groups. */
   groups() {
     const groups = /** @type {Map<string, HTMLOptGroupElement>} */ (new Map());
     for (const { name, group, note, able } of this.choices) {

@@ -1,8 +1,8 @@
-/** What the front end knows of the kernel, where it lets a widget see that. */
+/** The kernel's status, if the front end shows it to widgets. */
 
 /** @import { Model, Signal } from "./types.js" */
 
-const GONE = ["restarting", "autorestarting", "dead"]; // its statuses
+const GONE = ["restarting", "autorestarting", "dead"]; // statuses in which the kernel is gone
 
 export class Kernel {
   /**
@@ -12,7 +12,7 @@ export class Kernel {
   constructor(model, changed) {
     this.manager = model.widget_manager;
     this.cleanups = /** @type {(() => void)[]} */ ([]);
-    this.gone = false; // it was restarted or has ended, and nothing is left of the panel there
+    this.gone = false; // the kernel was restarted or has ended, and no longer knows the panel
     const context = this.manager?.context?.sessionContext;
     this.connect(context?.statusChanged, (_sender, status) => {
       if ([...GONE, "terminating"].includes(status)) this.gone = true;

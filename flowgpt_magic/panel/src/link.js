@@ -3,7 +3,7 @@
 /** @import { Message, Model } from "./types.js" */
 
 /**
- * Who waits for an answer.
+ * A pending request.
  * @typedef {{resolve: (answer: any) => void, reject: (error: Error) => void}} Waiting
  */
 
@@ -17,7 +17,7 @@ export class Link {
     this.page = Array.from(crypto.getRandomValues(new Uint32Array(2)), (number) => number.toString(36)).join("");
     this.waiting = /** @type {Map<number, Waiting>} */ (new Map()); // by the id of a request
     this.next = 1;
-    this.lostBefore = 0; // requests with an id before this were sent, and then the connection was lost
+    this.lostBefore = 0; // requests with a smaller id were sent before the connection was lost
     this.alive = true;
     this.heard = (/** @type {any} */ message) => {
       if (message.page && message.page !== this.page) return;
@@ -36,7 +36,7 @@ export class Link {
   }
 
   /**
-   * Send something that is not answered.
+   * Send a message that needs no answer.
    * @param {string} kind
    * @param {object} [more]
    */
@@ -45,7 +45,7 @@ export class Link {
   }
 
   /**
-   * The kernel's answer. Rejects with what went wrong, in words for the person.
+   * Send a request and return the kernel's answer. Rejects with an error message for the person.
    * @param {string} kind
    * @param {object} [more]
    * @returns {Promise<any>}
@@ -59,12 +59,12 @@ export class Link {
     });
   }
 
-  /** The connection was lost: what was asked until now may be answered until it works again. */
+  /** The connection was lost. Pending requests may still be answered until it works again. */
   interrupted() {
     this.lostBefore = this.next;
   }
 
-  /** What was asked before the connection was lost is not answered any more. */
+  /** Give up the requests from before the connection was lost. */
   giveUp() {
     for (const [id, { reject }] of [...this.waiting]) {
       if (id >= this.lostBefore) continue;
@@ -75,7 +75,7 @@ export class Link {
   }
 
   /**
-   * Nothing is answered any more.
+   * Give up all requests.
    * @param {string} why
    */
   lost(why) {

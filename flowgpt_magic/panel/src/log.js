@@ -1,4 +1,4 @@
-/** The turns of the conversation, of which those in view are in the page, and where the reader is among them. */
+/** The turns of the conversation. Only those near the visible area are in the page. Keeps the reader's position. */
 
 import { focused, icon, make } from "./dom.js";
 import { Turn } from "./turn.js";
@@ -6,14 +6,14 @@ import { Turn } from "./turn.js";
 /** @import { Panel } from "./panel.js" */
 /** @import { Facts, Growth, Row } from "./types.js" */
 
-const MARGIN = 500; // pixels around what is seen in which turns are in the page
-const NEAR = 32; // pixels from the end at which the view follows it
-const PATIENCE = 5000; // milliseconds after which a turn that did not come is asked for again
-const LATE = 3000; // milliseconds after which a reply that has ended is loaded, if its end was not told of
-const MARKED = 1600; // milliseconds that a turn which was searched for is marked
+const MARGIN = 500; // pixels around the visible area in which turns are in the page
+const NEAR = 32; // pixels from the end within which the view follows the end
+const PATIENCE = 5000; // milliseconds after which a missing turn is requested again
+const LATE = 3000; // milliseconds after which a finished reply is loaded if the message about its end is missing
+const MARKED = 1600; // milliseconds for which a turn from the search is marked
 
 /**
- * What stays where it is in view: a turn, or one of its blocks, and how many pixels of it are above.
+ * The turn or block that keeps its position in the view, and how many pixels of it are above the view.
  * @typedef {{turn: Turn, block: number, rest: number}} Anchor
  */
 
@@ -24,11 +24,11 @@ export class Log {
     this.turns = /** @type {Turn[]} */ ([]);
     this.byId = /** @type {Map<string, Turn>} */ (new Map());
     this.asked = /** @type {Map<string, number>} */ (new Map()); // by the id of a turn when it was asked for
-    this.pinned = true; // the end stays in view
+    this.pinned = true; // the view follows the end
     this.anchor = /** @type {Anchor | null} */ (null); // else this does
-    this.upwards = false; // the reader scrolled that way
+    this.upwards = false; // the reader scrolled upwards
     this.focused = /** @type {{place: number, label: string | null, caret: number} | null} */ (null); // before its turn was changed
-    this.seen = this.total = this.put = 0; // pixels: the height of the box, of all turns, and how far it was scrolled here
+    this.seen = this.total = this.put = 0; // in pixels: the height of the box, the height of all turns, and the scroll position that was set here
     this.width = 600;
     this.sheet = make("div", { class: "fg-sheet" });
     this.empty = make("div", { class: "fg-empty" });
@@ -36,20 +36,20 @@ export class Log {
     this.toEnd = make("button", { type: "button", class: "fg-down", title: "To the end", "aria-label": "To the end", hidden: true, onclick: () => this.follow() }, icon("down"));
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.box.addEventListener("keydown", (event) => this.key(event));
-    this.sizes = new ResizeObserver((entries) => this.measured(entries)); // of the box, the turns and their blocks
+    this.sizes = new ResizeObserver((entries) => this.measured(entries)); // observes the box, the turns and their blocks
     this.sizes.observe(this.box);
   }
 
   /**
-   * The keys that scroll, at one go: what comes into view is measured and arranged, and that would end the front end's
-   * smooth way to a place which lies elsewhere by then.
+   * Scroll keys jump at once: turns that come into view are measured and rearranged, which would break the front end's
+   * smooth scrolling.
    *
    * @param {KeyboardEvent} event
    */
   key(event) {
     const { box } = this;
     if (event.target !== box) return;
-    this.focused = null; // who reads on is not taken back to a button
+    this.focused = null; // a reader who moves on does not get the focus back to a button
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     const page = 0.9 * box.clientHeight;
     const by = { PageUp: -page, PageDown: page, ArrowUp: -40, ArrowDown: 40, " ": page }[event.key];
@@ -61,7 +61,7 @@ export class Log {
   }
 
   /**
-   * All turns are others.
+   * Replace all turns.
    * @param {Row[]} rows
    */
   set(rows) {
@@ -77,7 +77,7 @@ export class Log {
   }
 
   /**
-   * From number `at` on, `gone` turns make room for others; among these may be some of those that were there.
+   * Replace `gone` turns from number `at` on; some of the new turns may be among the old ones.
    * @param {number} at
    * @param {number} gone
    * @param {Row[]} rows
@@ -102,20 +102,20 @@ export class Log {
   }
 
   /**
-   * A turn that stays, with its new row.
+   * Update a turn that stays with its new row.
    * @param {Turn} turn
    * @param {Row} row
    */
   taken(turn, row) {
     const arrived = turn.arriving;
     turn.take(row);
-    if (turn.stale && arrived && turn.number >= 0) setTimeout(() => { if (turn.stale) this.lookAgain(turn); }, LATE); // its end is told of next
+    if (turn.stale && arrived && turn.number >= 0) setTimeout(() => { if (turn.stale) this.lookAgain(turn); }, LATE); // the message about its end comes next
     else if (turn.stale) this.lookAgain(turn);
     return turn;
   }
 
   /**
-   * Put the focus back to where it was before a turn was changed, or as near to it as can be, when it is there.
+   * Restore the focus, or set it as near as possible, after a turn was changed.
    * @param {Turn} turn
    */
   refocus(turn) {
@@ -125,7 +125,7 @@ export class Log {
     const same = targets.filter((target) => target.getAttribute("aria-label") === before.label);
     const near = targets.filter((target) => target.closest(".fg-answer .fg-tools"));
     for (const target of [...same, ...near]) {
-      if (focused() !== this.box) break; // it is done, or somebody has gone on
+      if (focused() !== this.box) break; // done, or the focus has moved on
       target.focus({ preventScroll: true });
     }
     if (focused() === this.box) return;
@@ -143,26 +143,26 @@ export class Log {
   }
 
   /**
-   * Take a turn out of the page.
+   * Remove a turn from the page.
    * @param {Turn} turn
    */
   drop(turn) {
     const target = /** @type {HTMLTextAreaElement | null} */ (focused());
     if (target && turn.element?.contains(target)) {
       this.focused = { place: turn.place, label: target.getAttribute("aria-label"), caret: target.selectionStart };
-      this.box.focus({ preventScroll: true }); // until its next version is here
+      this.box.focus({ preventScroll: true }); // until its next version is in the page
     }
     if (turn.element) this.sizes.unobserve(turn.element);
     turn.unmount();
   }
 
-  /** Nothing is shown or measured any more, and nothing counts seconds. */
+  /** Stop showing and measuring, and stop all timers. */
   close() {
     this.sizes.disconnect();
     for (const turn of this.turns) turn.unmount();
   }
 
-  /** The list of turns is another one. */
+  /** The list of turns changed. */
   counted() {
     this.turns.forEach((turn, number) => {
       const last = number === this.turns.length - 1;
@@ -177,21 +177,21 @@ export class Log {
   scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.box;
     const moved = scrollTop - this.put;
-    if (!moved) return; // this was done here
+    if (!moved) return; // set here, not by the reader
     this.put = scrollTop;
     this.upwards = moved < 0;
-    if (Math.abs(clientHeight - this.seen) > 1) return; // its place has changed, and all is arranged again
+    if (Math.abs(clientHeight - this.seen) > 1) return; // the box was resized, and everything is arranged again
     if (scrollHeight - scrollTop - clientHeight < NEAR) this.pinned = true;
-    else if (moved < 0) this.pinned = false; // by the reader: all that grows, grows below
+    else if (moved < 0) this.pinned = false; // by the reader: replies only grow downwards
     this.anchor = null;
     this.panel.requestFrame();
   }
 
-  /** Go to the end, and stay there. */
+  /** Scroll to the end, and follow it. */
   follow() {
     this.pinned = true;
     this.anchor = null;
-    this.put = this.box.scrollTop; // the event of a scroll before this may still be on its way: that is over
+    this.put = this.box.scrollTop; // a scroll event from before this call may still arrive; it is ignored
     this.panel.requestFrame();
     this.box.focus({ preventScroll: true });
   }
@@ -211,7 +211,7 @@ export class Log {
   }
 
   /**
-   * A turn or a block in the page has this height; is that new?
+   * Record the height of a turn or a block; returns true if it changed.
    * @param {Element} target
    * @param {number} height
    */
@@ -229,7 +229,7 @@ export class Log {
   }
 
   /**
-   * At another width, what is not in the page has another height than it had.
+   * The width changed, so the heights of turns outside the page are unknown again.
    * @param {number} width
    */
   resized(width) {
@@ -240,7 +240,7 @@ export class Log {
     }
   }
 
-  /** Find the place of every turn; the height of all. */
+  /** Compute the offset of every turn and the total height. */
   tops() {
     let top = 0;
     for (const turn of this.turns) {
@@ -250,7 +250,7 @@ export class Log {
     return top;
   }
 
-  /** Put everything at its place, and into the page what is in view. */
+  /** Set all offsets, and put the visible turns into the page. */
   arrange() {
     const { box, seen } = this;
     if (!seen) return;
@@ -261,29 +261,29 @@ export class Log {
     const top = this.pinned ? Math.max(0, total - seen) : Math.max(0, Math.min(this.anchorTop(), total - seen));
     this.mountAround(top, top + seen);
     if (Math.abs(box.scrollTop - top) >= 1) box.scrollTop = top;
-    this.put = box.scrollTop; // also where the page moved it, because there is less to scroll: that was not the reader
+    this.put = box.scrollTop; // also if the page moved it because the content got shorter: that was not the reader
     const away = total - top - seen > NEAR && !this.pinned;
     if (this.toEnd.hidden === away) this.toEnd.hidden = !away;
   }
 
   /**
-   * What the reader sees at the top, so that it stays there whatever becomes of the turns before it.
+   * The topmost visible turn or block. It keeps its position when turns above it change their height.
    * @returns {Anchor | null}
    */
   anchored() {
     const top = this.box.scrollTop;
-    if (top <= 0) return null; // the top stays the top
+    if (top <= 0) return null; // the very top stays at the top
     const turn = this.turns.find((candidate) => candidate.top !== undefined && candidate.top + candidate.guess(this.width) > top);
     if (!turn || turn.top === undefined) return null;
     const next = this.turns[turn.position + 1];
-    if (this.upwards && next?.top !== undefined && !turn.loaded) return { turn: next, block: -1, rest: top - next.top }; // whose height is a guess
+    if (this.upwards && next?.top !== undefined && !turn.loaded) return { turn: next, block: -1, rest: top - next.top }; // its height is a guess
     const inside = top - turn.top - turn.into;
     if (inside <= 0 || !turn.body.blocks.length) return { turn, block: -1, rest: top - turn.top };
     const block = turn.body.at(inside);
     return { turn, block, rest: inside - turn.body.top(block) };
   }
 
-  /** Where the view begins so that the anchor stays where it is. */
+  /** The scroll position that keeps the anchor in place. */
   anchorTop() {
     const { anchor } = this;
     if (!anchor || this.byId.get(anchor.turn.id) !== anchor.turn) return this.box.scrollTop;
@@ -292,7 +292,7 @@ export class Log {
   }
 
   /**
-   * Let those turns be in the page that are near what is seen.
+   * Put the turns near the visible area into the page.
    * @param {number} top pixels
    * @param {number} bottom
    */
@@ -316,7 +316,7 @@ export class Log {
   }
 
   /**
-   * Its place and its name; each is set only where it is another one.
+   * Set a turn's offset and name; each only if it changed.
    * @param {Turn} turn
    * @param {HTMLElement} element
    * @param {number} place pixels
@@ -345,7 +345,7 @@ export class Log {
   }
 
   /**
-   * Ask for what is in these turns.
+   * Request the contents of these turns.
    * @param {Turn[]} turns
    */
   load(turns) {
@@ -354,11 +354,11 @@ export class Log {
     for (const id of ids) this.asked.set(id, now);
     if (!ids.length) return;
     this.panel.link.tell("need", { turns: ids });
-    setTimeout(() => this.panel.requestFrame(), PATIENCE + 500); // a message may be lost
+    setTimeout(() => this.panel.requestFrame(), PATIENCE + 500); // a message may get lost
   }
 
   /**
-   * What is in a turn, or a part of it.
+   * The contents of a turn, or a part of them, arrived.
    * @param {{from: number, blocks: string[], turn: Facts}} message
    */
   loaded({ from, blocks, turn: facts }) {
@@ -371,15 +371,15 @@ export class Log {
   }
 
   /**
-   * Replies that arrive have grown, or one has ended.
+   * Replies have grown, or one has ended.
    * @param {{turns: Growth[], end?: Facts}} message
    */
   grow({ turns, end }) {
     for (const growth of turns) {
       const [id, number] = growth;
       const turn = this.turns.findLast((candidate) => candidate.id.startsWith(id));
-      if (!turn?.facts || number <= turn.number) continue; // not in this page: it gets the whole when it is
-      if (number !== turn.number + 1) { if (!turn.reload) this.lookAgain(turn); continue; } // one was lost on the way
+      if (!turn?.facts || number <= turn.number) continue; // not in this page: it is loaded whole when it comes into view
+      if (number !== turn.number + 1) { if (!turn.reload) this.lookAgain(turn); continue; } // a change was lost
       turn.grow(growth);
       this.panel.paintSoon(turn);
     }
@@ -398,7 +398,7 @@ export class Log {
   }
 
   /**
-   * Go to a turn that was searched for, and mark it for a moment.
+   * Go to a turn from the search, and mark it for a moment.
    * @param {string} id
    */
   reveal(id) {

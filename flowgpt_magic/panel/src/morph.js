@@ -1,4 +1,4 @@
-/** Blocks of HTML in the page: made once, and then made like what the kernel sends while what is the same stays. */
+/** Makes the HTML blocks of the page equal to those of the kernel, keeping the nodes that are equal already. */
 
 import { Code } from "./code.js";
 import { make } from "./dom.js";
@@ -38,7 +38,7 @@ function isText(node) {
 }
 
 /**
- * A remote image as its address, until somebody wants to see it.
+ * Show a remote image as its address, until a click loads it.
  * @param {Element} node
  */
 function image(node) {
@@ -54,7 +54,7 @@ function image(node) {
 }
 
 /**
- * A node as it stands in the page: code with its buttons, remote images as what they are.
+ * Prepare a node for the page: code gets its buttons, remote images become addresses.
  * @param {Panel} panel
  * @param {Node} node
  */
@@ -70,7 +70,7 @@ function dressed(panel, node) {
 }
 
 /**
- * A link opens in a window of its own; what is wide scrolls by itself, also with the keyboard.
+ * Links open in a new window; wide content scrolls by itself, also with the keyboard.
  * @param {Element} node
  */
 function reachable(node) {
@@ -80,7 +80,7 @@ function reachable(node) {
 }
 
 /**
- * Make what is inside `there` like what is inside `fresh`; what is the same stays, and with it what is selected.
+ * Make the content of `there` equal to that of `fresh`. Equal nodes stay, and a selection in them too.
  * @param {Panel} panel
  * @param {Node} there
  * @param {Node} fresh loses its nodes
@@ -130,7 +130,7 @@ function morphText(old, text) {
 }
 
 /**
- * Nothing the one has is missing in the other; what `reachable` adds is the page's own.
+ * All attributes of one are in the other; those that `reachable` adds belong to the page.
  * @param {Element} one
  * @param {Element} other
  */
@@ -141,7 +141,7 @@ function sameAttributes(one, other) {
 }
 
 /**
- * The nodes of one block. Its HTML was made harmless by the kernel.
+ * Parse the HTML of one block, which the kernel has sanitized.
  * @param {string} html
  */
 export function parsed(html) {

@@ -1,7 +1,7 @@
 /**
- * The notebook around a panel, as far as the front end lets a widget see it: cells and their outputs.
+ * The notebook around a panel, if the front end gives a widget access to it: cells and their outputs.
  *
- * JupyterLab and Notebook show all of this; in other front ends there is nothing here to be found or changed.
+ * JupyterLab and Notebook do; in other front ends nothing is found here, and nothing is changed.
  */
 
 import { copy } from "./clipboard.js";
@@ -16,14 +16,14 @@ export class Notebook {
   constructor(panel) {
     this.panel = panel;
     this.inserted = /** @type {string | undefined} */ (undefined); // the id of the last cell that was put below
-    this.covers = false; // does this page hide the transcript that stands before the panel?
+    this.covers = false; // does this page hide the transcript before the panel?
   }
 
   get cells() {
     return this.panel.kernel.manager?.context?.model?.cells;
   }
 
-  /** Tell the kernel, once, that this page hides the transcript that stands before the panel. */
+  /** Tell the kernel, once, that this page hides the transcript before the panel. */
   cover() {
     const before = this.panel.root.closest(".jp-OutputArea-child")?.previousElementSibling;
     if (this.covers || !before?.querySelector(".flowgpt-transcript")) return;
@@ -31,7 +31,7 @@ export class Notebook {
   }
 
   /**
-   * A new cell below this one, or below the one put there before; where a widget may not do that, the code is copied.
+   * Add a cell below this one, or below the last one added. Without access to the notebook, copy the code instead.
    * @param {string} code
    */
   insert(code) {
@@ -58,7 +58,7 @@ export class Notebook {
   }
 
   /**
-   * The number of the panel's cell; -1 if it is in none.
+   * The number of the panel's cell; -1 for none.
    * @param {Cells} notebook
    */
   cellNumber(notebook) {
@@ -69,7 +69,7 @@ export class Notebook {
   }
 
   /**
-   * Which output of a cell this panel is; -1 for none.
+   * The number of this panel among the outputs of a cell; -1 for none.
    * @param {Cell} cell
    */
   outputIn(cell) {
@@ -81,8 +81,8 @@ export class Notebook {
   }
 
   /**
-   * The kernel has brought the outputs up to date that stand for the panel in a saved notebook. A front end that was
-   * loaded again does not know them for the kernel's any more: here they are written. With `data` the panel is closed.
+   * The kernel updated the outputs that represent the panel in a saved notebook. A reloaded front end no longer connects
+   * them with the kernel, so they are written here. With `data`, the panel is closed.
    *
    * @param {Output} output
    */
@@ -97,7 +97,7 @@ export class Notebook {
   }
 
   /**
-   * Where this panel and its transcript stand, if that is another transcript than this.
+   * The place of this panel and its transcript, if that transcript differs from this one.
    * @param {Output["metadata"]} metadata
    */
   stale(metadata) {
@@ -106,7 +106,7 @@ export class Notebook {
   }
 
   /**
-   * The outputs of the panel's cell and its number among them, behind a transcript; null where a widget may not see that.
+   * The outputs of the panel's cell and the panel's number among them, if it follows a transcript; null without access.
    * @returns {{outputs: Outputs, at: number} | null}
    */
   get place() {

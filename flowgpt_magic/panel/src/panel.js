@@ -1,4 +1,4 @@
-/** A chat panel in the page: what the kernel says goes to its parts, and what the person does goes to the kernel. */
+/** A chat panel in the page: passes the kernel's messages to its parts, and the person's actions to the kernel. */
 
 import { copy } from "./clipboard.js";
 import { Composer } from "./composer.js";
@@ -15,10 +15,10 @@ import { Tuning } from "./tuning.js";
 /** @import { Turn } from "./turn.js" */
 /** @import { Facts, Message, Model } from "./types.js" */
 
-const BUDGET = 8; // milliseconds of work in one go
-const SLOW = 400; // milliseconds after which one is told what the kernel is waiting for
-const AHEAD = 4; // messages after which the kernel is told that they were shown
-const PATIENCE = 3000; // milliseconds after which everything is asked for again
+const BUDGET = 8; // milliseconds of work without a pause
+const SLOW = 400; // milliseconds after which the reason for the kernel's delay is shown
+const AHEAD = 4; // messages after which the kernel gets an acknowledgement
+const PATIENCE = 3000; // milliseconds after which everything is requested again
 
 const ARRIVES = "A reply is still arriving: stop it first, or wait for its end.";
 const CLOSED = "This panel was closed: run its cell to open it again.";
@@ -26,10 +26,10 @@ const GONE = "The kernel was restarted or has ended: load the extension and run 
 const DISCONNECTED = "The connection to the kernel is lost. What is typed here is kept.";
 const TAKEN_OUT = "The turn you were editing was taken out of the conversation; what you typed is below.";
 
-/** What is said of the end of a reply, by its status. */
+/** The description of the end of a reply, by its status. */
 const ENDS = { complete: "The reply is complete.", cancelled: "The reply was stopped.", failed: "The reply failed." };
 
-let panels = 0; // that were made in this page
+let panels = 0; // number of panels made in this page
 
 /** @param {unknown} error */
 function messageOf(error) {
@@ -48,20 +48,20 @@ export class Panel {
     this.closed = false;
     this.editsOf = /** @type {Map<string, Edits>} */ (new Map()); // by conversation what is typed in its turns
     this.sending = /** @type {number | null} */ (null); // the place of the turn whose prompt is on its way
-    this.sent = false; // a prompt was sent, and its turn is not there yet
+    this.sent = false; // a prompt was sent, and its turn has not arrived yet
     this.pending = false; // the kernel has not answered a prompt yet
     this.requests = /** @type {Set<string>} */ (new Set()); // what else the kernel has not answered yet
     this.explanation = /** @type {HTMLElement | null} */ (null); // why that is
-    this.error = ""; // that is shown until something is typed
+    this.error = ""; // shown until something is typed
 
-    this.opening = 0; // the timer while everything is asked for
+    this.opening = 0; // timer while everything is requested
     this.revision = 0; // of the list of turns
-    this.toShow = this.shown = 0; // numbers of messages with new text
+    this.toShow = this.shown = 0; // numbers of messages with new text: to show, and shown
     this.unpainted = /** @type {Set<Turn>} */ (new Set());
     this.frameRequest = 0;
     this.wasReachable = /** @type {boolean | undefined} */ (undefined);
-    this.before = { name: "", id: "", status: "", trouble: "" }; // traits, when they were shown last
-    this.lastEnded = ""; // the id of a turn
+    this.before = { name: "", id: "", status: "", trouble: "" }; // the traits that were shown last
+    this.lastEnded = ""; // id of a turn
 
     this.link = new Link(model, (message) => this.hear(message));
     this.kernel = new Kernel(model, () => this.reach());
@@ -95,7 +95,7 @@ export class Panel {
 
   listen() {
     this.root.addEventListener("keydown", (event) => this.key(event));
-    // JupyterLab looks for the attribute from the focused element upwards, and for its own shortcuts at each of them.
+    // JupyterLab looks for this attribute and for its own shortcuts from the focused element upwards.
     this.root.addEventListener("focusin", ({ target }) => /** @type {Element} */ (target).setAttribute("data-lm-suppress-shortcuts", "true"));
     this.follow("change", () => this.update());
     this.follow("change:name", () => this.renamed());
@@ -119,7 +119,7 @@ export class Panel {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") { // the front end's shortcuts stay out of here, but for this
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") { // of the front end's shortcuts only this one passes
       event.preventDefault();
       this.kernel.manager?.context?.save?.();
     }
@@ -153,11 +153,11 @@ export class Panel {
     if (this.model.get("closed")) this.leave(CLOSED);
   }
 
-  /** Another conversation is shown, or this one is called something else. */
+  /** The panel shows another conversation, or the conversation was renamed. */
   renamed() {
     const name = this.model.get("name");
     const { name: before, id } = this.before;
-    const same = id === this.model.get("conversation_id"); // it is called something else
+    const same = id === this.model.get("conversation_id"); // it was renamed
     this.composer.change(before, same);
     if (this.model.get("names").includes(before)) return;
     const edits = this.editsOf.get(before);
@@ -168,14 +168,14 @@ export class Panel {
     } else for (const [place, { text }] of [...(edits ?? [])]) { edits?.delete(place); this.rescueText(text); }
   }
 
-  /** Can somebody be stopped? */
+  /** Is there a reply to stop? */
   get stoppable() {
     return this.pending || this.model.get("status") === "streaming";
   }
 
   /* what the kernel says */
 
-  /** Ask for everything, and again where that was lost on the way; a kernel that runs a cell may only be late. */
+  /** Request everything, and again if the answer is lost. A kernel that runs a cell may only be late. */
   open() {
     if (!this.link.alive || this.closed) return;
     const lost = this.opening && this.kernel.kernel && this.kernel.reachable && !this.kernel.busy;
@@ -224,7 +224,7 @@ export class Panel {
         this.requestFrame();
         break;
       case "ended":
-        this.ended(message.turn); // also where no turn is left of it
+        this.ended(message.turn); // also if the turn no longer exists
         break;
       case "kept":
         this.notebook.keep(message);
@@ -236,7 +236,7 @@ export class Panel {
   }
 
   /**
-   * A message that the list of turns was changed was lost on the way, if it was changed more often than is known here.
+   * A message about a change of the list was lost if the list has changed more often than this page knows.
    * @param {number} revision
    */
   missed(revision) {
@@ -250,7 +250,7 @@ export class Panel {
   }
 
   /**
-   * The end of a reply, once, whoever asked.
+   * Handle the end of a reply once, whoever asked for it.
    * @param {Facts} facts
    */
   announceEnd({ id, status }) {
@@ -261,7 +261,7 @@ export class Panel {
 
   /* painting */
 
-  /** Tell the kernel how far this page has come. */
+  /** Acknowledge the messages that this page has shown. */
   acknowledge() {
     if (this.toShow === this.shown) return;
     this.shown = this.toShow;
@@ -274,7 +274,7 @@ export class Panel {
     this.requestFrame();
   }
 
-  /** Paint before the next frame; where there are no frames, because the page is hidden, when it is seen again. */
+  /** Paint before the next frame. A hidden page has no frames: it paints when it is visible again. */
   requestFrame() {
     if (this.frameRequest || this.closed) return;
     this.frameRequest = requestAnimationFrame(() => this.frame());
@@ -287,7 +287,7 @@ export class Panel {
     for (const turn of [...this.unpainted]) {
       this.unpainted.delete(turn);
       if (turn.paint(deadline)) continue;
-      this.unpainted.add(turn); // behind the others: one that is long does not hold them up
+      this.unpainted.add(turn); // after the others, so that a long reply does not hold them up
       if (performance.now() > deadline) break;
     }
     if (this.unpainted.size) this.requestFrame();
@@ -296,7 +296,7 @@ export class Panel {
 
   /* what the person does */
 
-  /** Does a reply arrive, so that nothing can be asked? Then it says so. */
+  /** While a reply arrives, no prompt can be sent: says so, and returns true. */
   refuseWhileArriving() {
     const arrives = this.stoppable && this.kernel.reachable;
     if (arrives) this.note(ARRIVES);
@@ -304,7 +304,7 @@ export class Panel {
   }
 
   /**
-   * Ask the kernel to do something, once; says what went wrong. Was it done?
+   * Ask the kernel for an action, once, and show an error. Returns true if it was done.
    * @param {string} kind
    * @param {object} about
    */
@@ -335,7 +335,7 @@ export class Panel {
   }
 
   /**
-   * Say why nothing happens.
+   * Show why an action is not possible.
    * @param {string} kind of request
    */
   explain(kind) {
@@ -367,7 +367,7 @@ export class Panel {
   }
 
   /**
-   * Let the person keep the conversation as a file.
+   * Let the person save the conversation as a file.
    * @param {string} format
    */
   async save(format) {
@@ -395,15 +395,15 @@ export class Panel {
     } else if (gone && this.link.alive) this.leave(GONE);
     if (reachable && this.wasReachable === false && this.link.alive) {
       this.note("");
-      this.link.interrupted(); // what is not answered before the outline comes was lost with the connection
+      this.link.interrupted(); // requests that are not answered before the outline arrives were lost
       this.opening = 0;
-      this.open(); // what came meanwhile is lost
+      this.open(); // messages from the meantime are lost
     }
     this.wasReachable = reachable;
   }
 
   /**
-   * Nothing can be asked here any more.
+   * The panel accepts no more prompts.
    * @param {string} why
    */
   leave(why) {
@@ -416,7 +416,7 @@ export class Panel {
   /* what the person is told */
 
   /**
-   * A line above the composer; an empty one goes away.
+   * Show a line above the composer; an empty text removes it.
    * @param {string} text
    */
   note(text) {
@@ -429,14 +429,14 @@ export class Panel {
     this.note(messageOf(error));
   }
 
-  /** What could not be done is read by now. */
+  /** The error has been read. */
   forgetError() {
     if (this.error && this.banner.textContent === this.error) this.note("");
     this.error = "";
   }
 
   /**
-   * For those who hear the page instead of seeing it: the start and the end of a reply, nothing else.
+   * For screen readers: the start and the end of a reply, nothing else.
    * @param {string} text
    */
   announce(text) {
@@ -445,7 +445,7 @@ export class Panel {
 
   /* what is typed in turns */
 
-  /** What is typed in the turns of the conversation. */
+  /** The texts typed in the turns of the conversation. */
   get edits() {
     const name = this.model.get("name");
     const edits = this.editsOf.get(name) ?? new Edits(this.composer.draftOf(name, "turns"));
@@ -454,7 +454,7 @@ export class Panel {
   }
 
   /**
-   * What was typed in the place of a turn that is gone goes into the composer.
+   * Text typed in a turn that no longer exists goes into the composer.
    * @param {Set<number>} places of the turns that are there
    */
   rescueEdits(places) {

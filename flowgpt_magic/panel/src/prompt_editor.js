@@ -1,4 +1,4 @@
-/** The prompt of a turn as a field: it is asked again in another version, or left as it was. */
+/** A field to edit the prompt of a turn: it is asked again as a new version, or left unchanged. */
 
 import { focused, make } from "./dom.js";
 
@@ -28,7 +28,7 @@ export class PromptEditor {
   }
 
   /**
-   * It is in the page now.
+   * The field is in the page now.
    * @param {boolean} fresh did somebody just open it?
    */
   begin(fresh) {
@@ -51,7 +51,7 @@ export class PromptEditor {
     const { elements, field, edit, turn: { panel, place, id } } = this;
     if (panel.sending === place || panel.refuseWhileArriving()) return;
     const { edits } = panel; // of the conversation that is shown now
-    edit.sent = true; // the new turn is not edited
+    edit.sent = true; // the edit does not apply to the new turn
     panel.sending = place;
     field.readOnly = true;
     const done = await panel.act("edit", { place, text: field.value });

@@ -1,22 +1,22 @@
-/** Which characters of a code block are keywords, strings, …: the Python half is `highlight`. */
+/** Which characters of a code block are keywords, strings, …; the Python half is `markdown/html/highlight.py`. */
 
-/** The last part of the class name `fg-…` of each kind of run; what is not here is plain. */
+/** The last part of the class name `fg-…` of each kind of run; other kinds are plain. */
 const CLASSES = {
   K: "keyword", S: "string", C: "comment", N: "number", F: "def", B: "builtin", O: "operator", M: "meta", T: "tag",
   A: "attribute", V: "variable-2", L: "atom", E: "error",
 };
 
 /**
- * A piece of code that has one colour: its place in the code, in UTF-16 code units; an empty `kind` is plain.
+ * A piece of code with one colour: its range in the code, in UTF-16 code units; an empty `kind` is plain.
  * @typedef {{kind: string, start: number, end: number}} Run
  */
 
 /**
- * Read what the kernel writes behind a code block: for each run a letter and its length in base 36, without a length 1.
+ * Read the runs that the kernel appends to a code block: for each run a letter and its length in base 36, 1 if missing.
  *
  * @param {string} text the code
  * @param {string} runs
- * @returns {Run[]} at least one; together they are the whole code
+ * @returns {Run[]} at least one; together they cover the whole code
  */
 export function readRuns(text, runs) {
   const found = [];

@@ -50,7 +50,7 @@ export class Search {
   }
 
   /**
-   * A turn of another conversation: one of this notebook is opened by a click.
+   * A turn of another conversation. A click opens it if it belongs to this notebook.
    * @param {FindElsewhere} find
    * @returns {HTMLElement}
    */

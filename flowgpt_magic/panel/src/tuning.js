@@ -1,4 +1,4 @@
-/** The drawer with system prompt and temperature. */
+/** The drawer for the system prompt and the temperature. */
 
 import { make } from "./dom.js";
 import { Drawer } from "./drawer.js";
@@ -9,9 +9,9 @@ export class Tuning {
   /** @param {Panel} panel */
   constructor(panel) {
     this.panel = panel;
-    this.name = ""; // of the conversation that it was opened in
-    this.before = { system: "", temperature: "" }; // what was set when it was opened
-    this.typed = false; // something that was not saved
+    this.name = ""; // the conversation in which it was opened
+    this.before = { system: "", temperature: "" }; // the values when it was opened
+    this.typed = false; // has unsaved text
     this.system = make("textarea", { class: "fg-field", id: panel.id("system"), rows: "3", dir: "auto" });
     this.temperature = make("input", { class: "fg-field fg-narrow", id: panel.id("temperature"), type: "number", min: "0", max: "2", step: "0.1", placeholder: "own" });
     this.drawer = new Drawer(() => panel.head.tuningButton, [
@@ -28,7 +28,7 @@ export class Tuning {
   toggle() {
     if (!this.drawer.toggle()) return;
     const { model } = this.panel;
-    if (this.typed && this.name === model.get("name")) return; // it was left, and not given up
+    if (this.typed && this.name === model.get("name")) return; // unsaved text of this conversation stays
     this.typed = false;
     this.name = model.get("name");
     this.before = { system: model.get("system"), temperature: String(model.get("temperature") ?? "") };
@@ -36,7 +36,7 @@ export class Tuning {
     this.temperature.value = this.before.temperature;
   }
 
-  /** Only what was changed here: somebody else may have set the rest meanwhile. */
+  /** Save only what was changed here: the rest may have changed elsewhere. */
   async save() {
     const { panel, before } = this;
     const name = panel.model.get("name");

@@ -1,4 +1,4 @@
-/** One turn of the conversation as the page knows it; `turn_elements` shows it while it is in view. */
+/** One turn as the page knows it; `turn_elements` shows it while it is visible. */
 
 import { Body } from "./blocks.js";
 import { changedFrom } from "./changes.js";
@@ -18,21 +18,21 @@ export class Turn {
     this.panel = panel;
     this.id = id;
     this.place = place;
-    this.size = size; // characters of its prompt and its reply
-    this.mark = mark; // changes with what is in it
+    this.size = size; // length of its prompt and reply in characters
+    this.mark = mark; // changes with the contents
     this.stale = false; // the kernel has another version of it
-    this.reload = false; // it is asked for again when it is in view
+    this.reload = false; // request it again when it is visible
     this.body = new Body(panel);
     this.facts = /** @type {Facts | null} */ (null);
-    this.number = -1; // of the last change to a reply that arrives
+    this.number = -1; // number of the last change to a reply that arrives
     this.last = false; // is it the last one of the conversation?
     this.full = /** @type {string | undefined} */ (undefined); // a long prompt, when somebody wants to see all of it
     this.chosen = /** @type {number | undefined} */ (undefined); // the version that was clicked and is not there yet
 
     this.elements = /** @type {TurnElements | null} */ (null); // while it is in the page
-    this.height = 0; // in pixels, when it was in the page
+    this.height = 0; // in pixels, measured when it was in the page
     this.into = 110; // pixels from its top to the reply
-    this.position = 0; // its number in the list
+    this.position = 0; // its offset in the list
     this.top = /** @type {number | undefined} */ (undefined); // pixels from the top of the list, and
     this.put = /** @type {number | null} */ (null); // where its element is
     this.placed = false; // was its element measured?
@@ -57,13 +57,13 @@ export class Turn {
     return this.mark.startsWith("streaming");
   }
 
-  /** Has the page all of it? A long one comes in parts. */
+  /** Is it complete in the page? A long turn arrives in parts. */
   get loaded() {
     return this.facts !== null && this.body.blocks.length >= this.facts.total;
   }
 
   /**
-   * Its height in pixels, as far as it is known.
+   * Its height in pixels, measured or estimated.
    * @param {number} width of the page
    */
   guess(width) {
@@ -90,7 +90,7 @@ export class Turn {
   }
 
   /**
-   * The prompt or the reply as it was typed, from the kernel.
+   * The original prompt or reply, from the kernel.
    * @param {"prompt" | "text"} part
    * @returns {Promise<string>}
    */
@@ -108,7 +108,7 @@ export class Turn {
   }
 
   /**
-   * Two clicks are two steps, though the first has not been answered yet.
+   * Two clicks are two steps, even if the first has not been answered yet.
    * @param {number} step
    */
   async choose(step) {
@@ -118,7 +118,7 @@ export class Turn {
     if (!(await this.panel.act("choose", { place: this.place, version }))) this.chosen = undefined;
   }
 
-  /** Who answers, how long it takes or took, and what else one should know. */
+  /** The line of a turn: which model answers, the time, and notices. */
   get caption() {
     if (!this.facts) return "";
     const { model, status, seconds, replayed, notices } = this.facts;
@@ -128,36 +128,36 @@ export class Turn {
     return [model, duration, progress, replayed ? "replayed" : "", ended, ...notices].filter(Boolean).join(" · ");
   }
 
-  /** For how many seconds nothing has come; empty in a pause before another try, and in the first moment. */
+  /** Seconds without text; empty during a wait before a retry, and in the first moment. */
   waited() {
     if (this.begun === undefined) return "";
     const seconds = (performance.now() - this.begun) / 1000;
     return this.waits && !this.paused && seconds >= 0.5 ? `${Math.max(1, Math.round(seconds))} s` : "";
   }
 
-  /** Does it arrive here, and nothing has come yet? */
+  /** Is it waiting for the first text? */
   get waits() {
     return this.arriving && this.begun !== undefined && !this.body.blocks.length;
   }
 
-  /** Seconds that are left of a pause before another try. */
+  /** Seconds left of a wait before a retry. */
   get paused() {
     return this.pause ? Math.max(0, Math.ceil((this.pause.until - performance.now()) / 1000)) : 0;
   }
 
-  /** The pause before another try, in words; empty when there is none. */
+  /** The wait before a retry in words; empty if there is none. */
   get pauseText() {
     return this.waits && this.pause && this.paused ? `${this.pause.why}; asking again in ${this.paused} s` : "";
   }
 
   /** Milliseconds until `caption` or `pauseText` changes by itself. */
   get untilTick() {
-    const next = this.pause && this.paused ? this.pause.until : (this.begun ?? 0) + 500; // the seconds change at a half
+    const next = this.pause && this.paused ? this.pause.until : (this.begun ?? 0) + 500; // the rounded seconds change at a half
     return 10 + ((((next - performance.now()) % 1000) + 1000) % 1000);
   }
 
   /**
-   * All of it has come, or the first part.
+   * All contents, or their first part, arrived.
    * @param {Facts} facts
    */
   load(facts) {
@@ -172,7 +172,7 @@ export class Turn {
   }
 
   /**
-   * What the provider does until the first text comes; empty when that is over.
+   * The provider's progress before the first text; empty afterwards.
    * @param {string} progress
    */
   setProgress(progress) {
@@ -181,7 +181,7 @@ export class Turn {
   }
 
   /**
-   * It is asked again after a pause.
+   * A retry follows after a wait.
    * @param {Pause} [pause]
    */
   setPause(pause) {
@@ -199,7 +199,7 @@ export class Turn {
   }
 
   /**
-   * Bring the page up to date; false where the time was over before.
+   * Update the page; returns false if the time ran out first.
    * @param {number} deadline
    */
   paint(deadline) {
@@ -208,7 +208,7 @@ export class Turn {
     return this.body.paint(deadline);
   }
 
-  /** Is it kept in the page though it is out of view, because somebody is at work in it? */
+  /** Does it stay in the page outside the visible area, because it has the focus or a selection? */
   get held() {
     const { element } = this;
     if (!element) return false;

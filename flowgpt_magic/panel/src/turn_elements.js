@@ -6,7 +6,7 @@ import { PromptEditor } from "./prompt_editor.js";
 /** @import { Turn } from "./turn.js" */
 
 /**
- * A time of the day, with its date where that is not today.
+ * The time of day, with the date if it is not today.
  * @param {number} seconds since 1970
  */
 function clock(seconds) {
@@ -40,7 +40,7 @@ export class TurnElements {
     this.newer = button("forth", "Later version", () => turn.choose(1));
     this.count = make("span", { class: "fg-count" });
     this.versions = make("span", { class: "fg-versions", role: "group", "aria-label": "Versions" }, this.older, this.count, this.newer);
-    this.ending = make("span", { class: "fg-who" }); // said above too, which may be far away
+    this.ending = make("span", { class: "fg-who" }); // repeats the status above, which may be far away
     this.goOn = button("go", "Let the reply go on", () => panel.refuseWhileArriving() || panel.act("continue", {}));
     this.tools = make("div", { class: "fg-tools" }, this.versions,
       button("retry", "Ask again", () => panel.refuseWhileArriving() || panel.act("retry", { place: turn.place })), this.goOn,
@@ -51,7 +51,7 @@ export class TurnElements {
     this.element.turn = turn;
   }
 
-  /** Show the words around prompt and reply. */
+  /** Show the texts around prompt and reply. */
   update() {
     const { facts, arriving, last, full } = this.turn;
     this.element.classList.toggle("fg-loading", !facts);
@@ -75,12 +75,12 @@ export class TurnElements {
     this.turn.panel.log.refocus(this.turn);
   }
 
-  /** What is in the turn has come: its element is as high as that. */
+  /** The contents have arrived: the element gets its natural height. */
   loaded() {
     this.element.style.minHeight = "";
   }
 
-  /** The reply, or that it is waited for. */
+  /** Show the reply, or that it is awaited. */
   showWhetherFilled() {
     const { body, arriving } = this.turn;
     const waited = !this.waiting.hidden;
@@ -89,7 +89,7 @@ export class TurnElements {
     if (waited !== !this.waiting.hidden) this.tick();
   }
 
-  /** Show how long nothing has come, or when it is asked again; once a second. */
+  /** Show how long nothing has arrived, or when the retry starts; once a second. */
   tick() {
     clearTimeout(this.timer);
     if (!this.turn.facts) return;
@@ -98,7 +98,7 @@ export class TurnElements {
     if (this.turn.waits) this.timer = setTimeout(() => this.tick(), this.turn.untilTick);
   }
 
-  /** The prompt as a field, in which what was typed stays though somebody else changes the turn. */
+  /** Show the prompt as a field. Typed text stays if the turn changes elsewhere. */
   async edit() {
     const { turn } = this;
     const { panel, facts, full } = turn;
@@ -119,7 +119,7 @@ export class TurnElements {
     editor.begin(fresh);
   }
 
-  /** The prompt as it was. */
+  /** Show the original prompt again. */
   leaveEditor() {
     this.turn.panel.edits.delete(this.turn.place);
     this.editor?.element.replaceWith(this.prompt);

@@ -1,9 +1,9 @@
 /**
  * The page of a chat panel, as anywidget loads it.
  *
- * The kernel says what is true in the model's traits, and what happens in messages: an outline of the turns, what is in
- * those that this page asks for, and of a reply that arrives the new text only. HTML comes from the kernel as blocks that
- * were made harmless there; every other text is put in as text.
+ * State comes from the kernel in the model's traits, and events in messages: an outline of the turns, the contents of
+ * the turns that this page requests, and only the new text of a reply that arrives. HTML comes from the kernel as
+ * sanitized blocks; all other text is inserted as text.
  */
 
 import { Panel } from "./panel.js";

@@ -116,7 +116,7 @@ var Edits = class extends Map {
     drafts.write(this.name, this.size ? [...this] : null);
   }
   /**
-   * The conversation is called something else.
+   * The conversation was renamed.
    * @param {string} name
    */
   move(name) {
@@ -222,7 +222,7 @@ var Composer = class {
     return this.draftOf(this.panel.model.get("name"));
   }
   /**
-   * The name of a draft of a conversation of this notebook.
+   * The key of a draft of a conversation of this notebook.
    * @param {string} name of the conversation
    */
   draftOf(name, kind = "prompt") {
@@ -231,19 +231,19 @@ var Composer = class {
   remember(draft = this.draft, text = this.field.value, attached = this.attached) {
     drafts.write(draft, text || attached.length ? { text, attached } : null);
   }
-  /** The other conversations of the notebook that have a draft. */
+  /** The other conversations of the notebook with a draft. */
   elsewhere() {
     const names = this.panel.model.get("names");
     return names.filter((name) => name !== this.panel.model.get("name") && drafts.read(this.draftOf(name))?.text);
   }
-  /** The draft of the conversation. Is there one? */
+  /** Load the draft of the conversation; returns true if there is one. */
   restore() {
     const draft = drafts.read(this.draft);
     if (draft) this.fill(String(draft.text), draft.attached.map(String));
     return Boolean(draft);
   }
   /**
-   * Another conversation is here: its draft, or what is typed comes along, as it does where it is the `same` one.
+   * The conversation changed: load its draft, or keep the typed text, as for the `same` conversation.
    * @param {string} before the name of the conversation until now
    * @param {boolean} same
    */
@@ -253,7 +253,7 @@ var Composer = class {
     this.remember();
   }
   /**
-   * Other words are in the field.
+   * The text of the field changed.
    * @param {string} text
    * @param {string[]} attached
    */
@@ -266,7 +266,7 @@ var Composer = class {
     this.fit();
     this.offer(null);
   }
-  /** As high as what is typed; what is around stays as it is meanwhile, or else the transcript would be moved. */
+  /** Fit the height to the text. The surroundings keep their height meanwhile, so that the transcript does not move. */
   fit() {
     const { element, field } = this;
     element.style.minHeight = `${element.offsetHeight}px`;
@@ -275,7 +275,7 @@ var Composer = class {
     element.style.minHeight = "";
   }
   /* sending */
-  /** The button: Stop while something arrives, else Send. */
+  /** The button is Stop while a reply arrives, and Send otherwise. */
   showButton() {
     const stop = this.panel.stoppable;
     if (this.isStop !== stop) {
@@ -314,7 +314,7 @@ var Composer = class {
     this.showButton();
   }
   /**
-   * What was sent is no draft any more; a command leaves what is attached, and may have brought another draft.
+   * A sent text is no draft any more. A command keeps the attachments, and may have loaded another draft.
    * @param {string} draft its name
    * @param {string} text
    * @param {string[]} attached what stays attached
@@ -357,7 +357,7 @@ var Composer = class {
   }
   /* earlier prompts */
   /**
-   * ↑: the prompt before, one step after the other, until something is typed.
+   * ↑: go back one prompt at a time, until something is typed.
    * @param {number} step
    */
   recall(step) {
@@ -460,7 +460,7 @@ var Composer = class {
     this.mark(0);
   }
   /**
-   * A key while completions are shown. Was it for them?
+   * Handle a key while completions are shown; returns true if it was handled.
    * @param {KeyboardEvent} event
    * @param {Offer} offered
    */
@@ -603,12 +603,12 @@ var Head = class {
         this.pencil,
         button("plus", "New conversation", ({ detail }) => detail > 1 || panel.act("new", {}))
       ),
-      // a double click makes one
+      // a double click counts once
       make("div", { class: "fg-group fg-right" }, this.models, this.searchButton, this.tuningButton, this.menu.element)
     );
     this.update();
   }
-  /** Show what the traits say. */
+  /** Show the values of the traits. */
   update() {
     const { model } = this.panel;
     const [name, names] = [model.get("name"), model.get("names")];
@@ -644,7 +644,7 @@ var Head = class {
     if (really) await this.panel.act("rename", { name });
   }
   /**
-   * Ask the kernel which models there are.
+   * Ask the kernel for the models.
    * @param {boolean} anew ask the servers again
    */
   async look(anew) {
@@ -670,7 +670,7 @@ var Head = class {
     this.models.value = chosen;
     this.models.title = asked ? `Asked: ${asked}` : model.get("trouble");
   }
-  /** The models that can be chosen, in their groups. */
+  /** The available models in groups. */
   groups() {
     const groups = (
       /** @type {Map<string, HTMLOptGroupElement>} */
@@ -767,7 +767,7 @@ var Link = class {
     else waiting?.resolve(answer);
   }
   /**
-   * Send something that is not answered.
+   * Send a message that needs no answer.
    * @param {string} kind
    * @param {object} [more]
    */
@@ -775,7 +775,7 @@ var Link = class {
     if (this.alive) this.model.send({ kind, page: this.page, ...more });
   }
   /**
-   * The kernel's answer. Rejects with what went wrong, in words for the person.
+   * Send a request and return the kernel's answer. Rejects with an error message for the person.
    * @param {string} kind
    * @param {object} [more]
    * @returns {Promise<any>}
@@ -788,11 +788,11 @@ var Link = class {
       this.model.send({ kind, id, page: this.page, ...more });
     });
   }
-  /** The connection was lost: what was asked until now may be answered until it works again. */
+  /** The connection was lost. Pending requests may still be answered until it works again. */
   interrupted() {
     this.lostBefore = this.next;
   }
-  /** What was asked before the connection was lost is not answered any more. */
+  /** Give up the requests from before the connection was lost. */
   giveUp() {
     for (const [id, { reject }] of [...this.waiting]) {
       if (id >= this.lostBefore) continue;
@@ -802,7 +802,7 @@ var Link = class {
     this.lostBefore = 0;
   }
   /**
-   * Nothing is answered any more.
+   * Give up all requests.
    * @param {string} why
    */
   lost(why) {
@@ -890,7 +890,7 @@ var Code = class {
     this.update(pre);
   }
   /**
-   * Show the block as it is now.
+   * Show the current code.
    * @param {Element} pre
    */
   update(pre) {
@@ -909,7 +909,7 @@ var Code = class {
     this.text = text;
   }
   /**
-   * How many runs of a code that has grown need not be made again. The last of them may go on: it gets its new text here.
+   * How many runs of growing code can stay. The last of them may continue: it gets its new text here.
    * @param {string} text
    * @param {Run[]} runs
    */
@@ -923,7 +923,7 @@ var Code = class {
     return same + 1;
   }
   /**
-   * All of the code, also where it comes in several blocks.
+   * The whole code, also if it comes as several blocks.
    * @returns {string}
    */
   get whole() {
@@ -1037,7 +1037,7 @@ var Body = class {
     this.element = make("div", { class: "fg-blocks jp-RenderedHTMLCommon" }, this.above, this.below);
   }
   /**
-   * Other blocks from number `from` on.
+   * Replace the blocks from number `from` on.
    * @param {number} from
    * @param {string[]} blocks
    */
@@ -1046,7 +1046,7 @@ var Body = class {
     this.heights.length = Math.min(this.heights.length, from + 1);
     this.guesses.length = Math.min(this.guesses.length, from);
   }
-  /** The page has another width: what is not in it has another height than it had. */
+  /** The width of the page changed, so the heights of blocks outside the page are unknown again. */
   resized() {
     this.guesses = [];
     this.heights = this.heights.map((height, number) => this.shown.has(number) ? height : void 0);
@@ -1061,7 +1061,7 @@ var Body = class {
     return 14 + 21 * Math.ceil(html.length / Math.max(20, this.panel.log.width / 7.5));
   }
   /**
-   * Where a block begins; behind the last one it is where all end.
+   * The offset of a block in pixels; one past the last block gives the total height.
    * @param {number} number
    */
   top(number) {
@@ -1070,7 +1070,7 @@ var Body = class {
     return top;
   }
   /**
-   * The number of the block at a place.
+   * The number of the block at an offset.
    * @param {number} place pixels from the top
    */
   at(place) {
@@ -1079,7 +1079,7 @@ var Body = class {
     return number;
   }
   /**
-   * What is between two places is wanted in the page; is anything to be painted then?
+   * Choose the blocks between two offsets; returns true if the page has to be painted.
    * @param {number} top
    * @param {number} bottom
    */
@@ -1096,7 +1096,7 @@ var Body = class {
     return false;
   }
   /**
-   * Somebody is at work in a block, or has selected it: it stays.
+   * Extend the range by blocks that have the focus or a selection, so that they stay in the page.
    * @param {number} from
    * @param {number} to
    */
@@ -1117,7 +1117,7 @@ var Body = class {
     return [from, to];
   }
   /**
-   * Bring the page up to date; false where the time was over before.
+   * Update the page; returns false if the time ran out first.
    * @param {number} deadline by the clock of `performance.now`; one block is made at least
    */
   paint(deadline) {
@@ -1168,12 +1168,12 @@ var Body = class {
     element.remove();
     this.shown.delete(number);
   }
-  /** Take all blocks out of the page. */
+  /** Remove all blocks from the page. */
   clear() {
     for (const [number, { element }] of this.shown) this.remove(number, element);
   }
   /**
-   * A long code comes in several blocks: all of it, from this one on.
+   * A long code block comes as several blocks: returns all of its code, from this block on.
    * @param {number} number of the block
    * @param {string} text of its code
    */
@@ -1219,7 +1219,7 @@ var PromptEditor = class {
     );
   }
   /**
-   * It is in the page now.
+   * The field is in the page now.
    * @param {boolean} fresh did somebody just open it?
    */
   begin(fresh) {
@@ -1319,7 +1319,7 @@ var TurnElements = class {
     );
     this.element.turn = turn;
   }
-  /** Show the words around prompt and reply. */
+  /** Show the texts around prompt and reply. */
   update() {
     const { facts, arriving, last, full } = this.turn;
     this.element.classList.toggle("fg-loading", !facts);
@@ -1342,11 +1342,11 @@ var TurnElements = class {
     this.goOn.hidden = !last || facts.empty;
     this.turn.panel.log.refocus(this.turn);
   }
-  /** What is in the turn has come: its element is as high as that. */
+  /** The contents have arrived: the element gets its natural height. */
   loaded() {
     this.element.style.minHeight = "";
   }
-  /** The reply, or that it is waited for. */
+  /** Show the reply, or that it is awaited. */
   showWhetherFilled() {
     const { body, arriving } = this.turn;
     const waited = !this.waiting.hidden;
@@ -1354,7 +1354,7 @@ var TurnElements = class {
     body.element.hidden = !body.blocks.length;
     if (waited !== !this.waiting.hidden) this.tick();
   }
-  /** Show how long nothing has come, or when it is asked again; once a second. */
+  /** Show how long nothing has arrived, or when the retry starts; once a second. */
   tick() {
     clearTimeout(this.timer);
     if (!this.turn.facts) return;
@@ -1362,7 +1362,7 @@ var TurnElements = class {
     this.pause.textContent = this.turn.pauseText;
     if (this.turn.waits) this.timer = setTimeout(() => this.tick(), this.turn.untilTick);
   }
-  /** The prompt as a field, in which what was typed stays though somebody else changes the turn. */
+  /** Show the prompt as a field. Typed text stays if the turn changes elsewhere. */
   async edit() {
     const { turn } = this;
     const { panel, facts, full } = turn;
@@ -1387,7 +1387,7 @@ var TurnElements = class {
     this.promptTools.hidden = true;
     editor.begin(fresh);
   }
-  /** The prompt as it was. */
+  /** Show the original prompt again. */
   leaveEditor() {
     this.turn.panel.edits.delete(this.turn.place);
     this.editor?.element.replaceWith(this.prompt);
@@ -1456,12 +1456,12 @@ var Turn = class {
   get arriving() {
     return this.mark.startsWith("streaming");
   }
-  /** Has the page all of it? A long one comes in parts. */
+  /** Is it complete in the page? A long turn arrives in parts. */
   get loaded() {
     return this.facts !== null && this.body.blocks.length >= this.facts.total;
   }
   /**
-   * Its height in pixels, as far as it is known.
+   * Its height in pixels, measured or estimated.
    * @param {number} width of the page
    */
   guess(width) {
@@ -1484,7 +1484,7 @@ var Turn = class {
     this.elements?.update();
   }
   /**
-   * The prompt or the reply as it was typed, from the kernel.
+   * The original prompt or reply, from the kernel.
    * @param {"prompt" | "text"} part
    * @returns {Promise<string>}
    */
@@ -1500,7 +1500,7 @@ var Turn = class {
     }
   }
   /**
-   * Two clicks are two steps, though the first has not been answered yet.
+   * Two clicks are two steps, even if the first has not been answered yet.
    * @param {number} step
    */
   async choose(step) {
@@ -1509,7 +1509,7 @@ var Turn = class {
     this.chosen = version;
     if (!await this.panel.act("choose", { place: this.place, version })) this.chosen = void 0;
   }
-  /** Who answers, how long it takes or took, and what else one should know. */
+  /** The line of a turn: which model answers, the time, and notices. */
   get caption() {
     if (!this.facts) return "";
     const { model, status, seconds, replayed, notices } = this.facts;
@@ -1518,21 +1518,21 @@ var Turn = class {
     const progress = this.waits && this.progress;
     return [model, duration, progress, replayed ? "replayed" : "", ended, ...notices].filter(Boolean).join(" · ");
   }
-  /** For how many seconds nothing has come; empty in a pause before another try, and in the first moment. */
+  /** Seconds without text; empty during a wait before a retry, and in the first moment. */
   waited() {
     if (this.begun === void 0) return "";
     const seconds = (performance.now() - this.begun) / 1e3;
     return this.waits && !this.paused && seconds >= 0.5 ? `${Math.max(1, Math.round(seconds))} s` : "";
   }
-  /** Does it arrive here, and nothing has come yet? */
+  /** Is it waiting for the first text? */
   get waits() {
     return this.arriving && this.begun !== void 0 && !this.body.blocks.length;
   }
-  /** Seconds that are left of a pause before another try. */
+  /** Seconds left of a wait before a retry. */
   get paused() {
     return this.pause ? Math.max(0, Math.ceil((this.pause.until - performance.now()) / 1e3)) : 0;
   }
-  /** The pause before another try, in words; empty when there is none. */
+  /** The wait before a retry in words; empty if there is none. */
   get pauseText() {
     return this.waits && this.pause && this.paused ? `${this.pause.why}; asking again in ${this.paused} s` : "";
   }
@@ -1542,7 +1542,7 @@ var Turn = class {
     return 10 + ((next - performance.now()) % 1e3 + 1e3) % 1e3;
   }
   /**
-   * All of it has come, or the first part.
+   * All contents, or their first part, arrived.
    * @param {Facts} facts
    */
   load(facts) {
@@ -1556,7 +1556,7 @@ var Turn = class {
     this.elements?.loaded();
   }
   /**
-   * What the provider does until the first text comes; empty when that is over.
+   * The provider's progress before the first text; empty afterwards.
    * @param {string} progress
    */
   setProgress(progress) {
@@ -1564,7 +1564,7 @@ var Turn = class {
     this.elements?.tick();
   }
   /**
-   * It is asked again after a pause.
+   * A retry follows after a wait.
    * @param {Pause} [pause]
    */
   setPause(pause) {
@@ -1580,7 +1580,7 @@ var Turn = class {
     this.number = number;
   }
   /**
-   * Bring the page up to date; false where the time was over before.
+   * Update the page; returns false if the time ran out first.
    * @param {number} deadline
    */
   paint(deadline) {
@@ -1588,7 +1588,7 @@ var Turn = class {
     this.elements.showWhetherFilled();
     return this.body.paint(deadline);
   }
-  /** Is it kept in the page though it is out of view, because somebody is at work in it? */
+  /** Does it stay in the page outside the visible area, because it has the focus or a selection? */
   get held() {
     const { element } = this;
     if (!element) return false;
@@ -1632,8 +1632,8 @@ var Log = class {
     this.sizes.observe(this.box);
   }
   /**
-   * The keys that scroll, at one go: what comes into view is measured and arranged, and that would end the front end's
-   * smooth way to a place which lies elsewhere by then.
+   * Scroll keys jump at once: turns that come into view are measured and rearranged, which would break the front end's
+   * smooth scrolling.
    *
    * @param {KeyboardEvent} event
    */
@@ -1651,7 +1651,7 @@ var Log = class {
     event.preventDefault();
   }
   /**
-   * All turns are others.
+   * Replace all turns.
    * @param {Row[]} rows
    */
   set(rows) {
@@ -1666,7 +1666,7 @@ var Log = class {
     this.counted();
   }
   /**
-   * From number `at` on, `gone` turns make room for others; among these may be some of those that were there.
+   * Replace `gone` turns from number `at` on; some of the new turns may be among the old ones.
    * @param {number} at
    * @param {number} gone
    * @param {Row[]} rows
@@ -1693,7 +1693,7 @@ var Log = class {
     this.counted();
   }
   /**
-   * A turn that stays, with its new row.
+   * Update a turn that stays with its new row.
    * @param {Turn} turn
    * @param {Row} row
    */
@@ -1707,7 +1707,7 @@ var Log = class {
     return turn;
   }
   /**
-   * Put the focus back to where it was before a turn was changed, or as near to it as can be, when it is there.
+   * Restore the focus, or set it as near as possible, after a turn was changed.
    * @param {Turn} turn
    */
   refocus(turn) {
@@ -1736,7 +1736,7 @@ var Log = class {
     this.panel.requestFrame();
   }
   /**
-   * Take a turn out of the page.
+   * Remove a turn from the page.
    * @param {Turn} turn
    */
   drop(turn) {
@@ -1751,12 +1751,12 @@ var Log = class {
     if (turn.element) this.sizes.unobserve(turn.element);
     turn.unmount();
   }
-  /** Nothing is shown or measured any more, and nothing counts seconds. */
+  /** Stop showing and measuring, and stop all timers. */
   close() {
     this.sizes.disconnect();
     for (const turn of this.turns) turn.unmount();
   }
-  /** The list of turns is another one. */
+  /** The list of turns changed. */
   counted() {
     this.turns.forEach((turn, number) => {
       const last = number === this.turns.length - 1;
@@ -1782,7 +1782,7 @@ var Log = class {
     this.anchor = null;
     this.panel.requestFrame();
   }
-  /** Go to the end, and stay there. */
+  /** Scroll to the end, and follow it. */
   follow() {
     this.pinned = true;
     this.anchor = null;
@@ -1804,7 +1804,7 @@ var Log = class {
     if (changed) this.arrange();
   }
   /**
-   * A turn or a block in the page has this height; is that new?
+   * Record the height of a turn or a block; returns true if it changed.
    * @param {Element} target
    * @param {number} height
    */
@@ -1821,7 +1821,7 @@ var Log = class {
     return true;
   }
   /**
-   * At another width, what is not in the page has another height than it had.
+   * The width changed, so the heights of turns outside the page are unknown again.
    * @param {number} width
    */
   resized(width) {
@@ -1831,7 +1831,7 @@ var Log = class {
       turn.body.resized();
     }
   }
-  /** Find the place of every turn; the height of all. */
+  /** Compute the offset of every turn and the total height. */
   tops() {
     let top = 0;
     for (const turn of this.turns) {
@@ -1840,7 +1840,7 @@ var Log = class {
     }
     return top;
   }
-  /** Put everything at its place, and into the page what is in view. */
+  /** Set all offsets, and put the visible turns into the page. */
   arrange() {
     const { box, seen } = this;
     if (!seen) return;
@@ -1856,7 +1856,7 @@ var Log = class {
     if (this.toEnd.hidden === away) this.toEnd.hidden = !away;
   }
   /**
-   * What the reader sees at the top, so that it stays there whatever becomes of the turns before it.
+   * The topmost visible turn or block. It keeps its position when turns above it change their height.
    * @returns {Anchor | null}
    */
   anchored() {
@@ -1871,7 +1871,7 @@ var Log = class {
     const block = turn.body.at(inside);
     return { turn, block, rest: inside - turn.body.top(block) };
   }
-  /** Where the view begins so that the anchor stays where it is. */
+  /** The scroll position that keeps the anchor in place. */
   anchorTop() {
     const { anchor } = this;
     if (!anchor || this.byId.get(anchor.turn.id) !== anchor.turn) return this.box.scrollTop;
@@ -1879,7 +1879,7 @@ var Log = class {
     return (turn.top ?? 0) + rest + (block < 0 ? 0 : turn.into + turn.body.top(Math.min(block, turn.body.blocks.length)));
   }
   /**
-   * Let those turns be in the page that are near what is seen.
+   * Put the turns near the visible area into the page.
    * @param {number} top pixels
    * @param {number} bottom
    */
@@ -1904,7 +1904,7 @@ var Log = class {
     this.load(wanted);
   }
   /**
-   * Its place and its name; each is set only where it is another one.
+   * Set a turn's offset and name; each only if it changed.
    * @param {Turn} turn
    * @param {HTMLElement} element
    * @param {number} place pixels
@@ -1937,7 +1937,7 @@ var Log = class {
     return element;
   }
   /**
-   * Ask for what is in these turns.
+   * Request the contents of these turns.
    * @param {Turn[]} turns
    */
   load(turns) {
@@ -1949,7 +1949,7 @@ var Log = class {
     setTimeout(() => this.panel.requestFrame(), PATIENCE + 500);
   }
   /**
-   * What is in a turn, or a part of it.
+   * The contents of a turn, or a part of them, arrived.
    * @param {{from: number, blocks: string[], turn: Facts}} message
    */
   loaded({ from, blocks, turn: facts }) {
@@ -1961,7 +1961,7 @@ var Log = class {
     this.panel.paintSoon(turn);
   }
   /**
-   * Replies that arrive have grown, or one has ended.
+   * Replies have grown, or one has ended.
    * @param {{turns: Growth[], end?: Facts}} message
    */
   grow({ turns, end }) {
@@ -1989,7 +1989,7 @@ var Log = class {
     this.panel.ended(facts);
   }
   /**
-   * Go to a turn that was searched for, and mark it for a moment.
+   * Go to a turn from the search, and mark it for a moment.
    * @param {string} id
    */
   reveal(id) {
@@ -2017,7 +2017,7 @@ var Notebook = class {
   get cells() {
     return this.panel.kernel.manager?.context?.model?.cells;
   }
-  /** Tell the kernel, once, that this page hides the transcript that stands before the panel. */
+  /** Tell the kernel, once, that this page hides the transcript before the panel. */
   cover() {
     const before = this.panel.root.closest(".jp-OutputArea-child")?.previousElementSibling;
     if (this.covers || !before?.querySelector(".flowgpt-transcript")) return;
@@ -2027,7 +2027,7 @@ var Notebook = class {
     }
   }
   /**
-   * A new cell below this one, or below the one put there before; where a widget may not do that, the code is copied.
+   * Add a cell below this one, or below the last one added. Without access to the notebook, copy the code instead.
    * @param {string} code
    */
   insert(code) {
@@ -2058,7 +2058,7 @@ var Notebook = class {
     this.inserted = cell?.id ?? cell?.getId?.();
   }
   /**
-   * The number of the panel's cell; -1 if it is in none.
+   * The number of the panel's cell; -1 for none.
    * @param {Cells} notebook
    */
   cellNumber(notebook) {
@@ -2068,7 +2068,7 @@ var Notebook = class {
     return mine && inPage.length === notebook.cells.length ? inPage.indexOf(mine) : -1;
   }
   /**
-   * Which output of a cell this panel is; -1 for none.
+   * The number of this panel among the outputs of a cell; -1 for none.
    * @param {Cell} cell
    */
   outputIn(cell) {
@@ -2079,8 +2079,8 @@ var Notebook = class {
     return -1;
   }
   /**
-   * The kernel has brought the outputs up to date that stand for the panel in a saved notebook. A front end that was
-   * loaded again does not know them for the kernel's any more: here they are written. With `data` the panel is closed.
+   * The kernel updated the outputs that represent the panel in a saved notebook. A reloaded front end no longer connects
+   * them with the kernel, so they are written here. With `data`, the panel is closed.
    *
    * @param {Output} output
    */
@@ -2094,7 +2094,7 @@ var Notebook = class {
     if (data) outputs.set(at, { output_type: "display_data", data: { "text/plain": "" }, metadata: {} });
   }
   /**
-   * Where this panel and its transcript stand, if that is another transcript than this.
+   * The place of this panel and its transcript, if that transcript differs from this one.
    * @param {Output["metadata"]} metadata
    */
   stale(metadata) {
@@ -2102,7 +2102,7 @@ var Notebook = class {
     return place && place.outputs.get(place.at - 1).metadata?.flowgpt?.stamp !== metadata.flowgpt.stamp ? place : null;
   }
   /**
-   * The outputs of the panel's cell and its number among them, behind a transcript; null where a widget may not see that.
+   * The outputs of the panel's cell and the panel's number among them, if it follows a transcript; null without access.
    * @returns {{outputs: Outputs, at: number} | null}
    */
   get place() {
@@ -2139,7 +2139,7 @@ var Drawer = class {
       }
     });
   }
-  /** Open or close it. Is it open? */
+  /** Open or close it; returns true if it is open. */
   toggle() {
     const open = this.element.hidden;
     if (open) this.closeOthers();
@@ -2215,7 +2215,7 @@ var Search = class {
     return this.line(`turn ${number}`, text, () => this.panel.log.reveal(turn));
   }
   /**
-   * A turn of another conversation: one of this notebook is opened by a click.
+   * A turn of another conversation. A click opens it if it belongs to this notebook.
    * @param {FindElsewhere} find
    * @returns {HTMLElement}
    */
@@ -2277,7 +2277,7 @@ var Tuning = class {
     this.system.value = this.before.system;
     this.temperature.value = this.before.temperature;
   }
-  /** Only what was changed here: somebody else may have set the rest meanwhile. */
+  /** Save only what was changed here: the rest may have changed elsewhere. */
   async save() {
     const { panel, before } = this;
     const name = panel.model.get("name");
@@ -2440,7 +2440,7 @@ var Panel = class {
     this.log.empty.textContent = trouble ? "" : `Nothing was asked in ${name} yet.`;
     if (this.model.get("closed")) this.leave(CLOSED);
   }
-  /** Another conversation is shown, or this one is called something else. */
+  /** The panel shows another conversation, or the conversation was renamed. */
   renamed() {
     const name = this.model.get("name");
     const { name: before, id } = this.before;
@@ -2457,12 +2457,12 @@ var Panel = class {
       this.rescueText(text);
     }
   }
-  /** Can somebody be stopped? */
+  /** Is there a reply to stop? */
   get stoppable() {
     return this.pending || this.model.get("status") === "streaming";
   }
   /* what the kernel says */
-  /** Ask for everything, and again where that was lost on the way; a kernel that runs a cell may only be late. */
+  /** Request everything, and again if the answer is lost. A kernel that runs a cell may only be late. */
   open() {
     if (!this.link.alive || this.closed) return;
     const lost = this.opening && this.kernel.kernel && this.kernel.reachable && !this.kernel.busy;
@@ -2520,7 +2520,7 @@ var Panel = class {
     }
   }
   /**
-   * A message that the list of turns was changed was lost on the way, if it was changed more often than is known here.
+   * A message about a change of the list was lost if the list has changed more often than this page knows.
    * @param {number} revision
    */
   missed(revision) {
@@ -2532,7 +2532,7 @@ var Panel = class {
     if (facts.status === "failed" && facts.gone) this.note(facts.error);
   }
   /**
-   * The end of a reply, once, whoever asked.
+   * Handle the end of a reply once, whoever asked for it.
    * @param {Facts} facts
    */
   announceEnd({ id, status }) {
@@ -2544,7 +2544,7 @@ var Panel = class {
     ] : "");
   }
   /* painting */
-  /** Tell the kernel how far this page has come. */
+  /** Acknowledge the messages that this page has shown. */
   acknowledge() {
     if (this.toShow === this.shown) return;
     this.shown = this.toShow;
@@ -2555,7 +2555,7 @@ var Panel = class {
     this.unpainted.add(turn);
     this.requestFrame();
   }
-  /** Paint before the next frame; where there are no frames, because the page is hidden, when it is seen again. */
+  /** Paint before the next frame. A hidden page has no frames: it paints when it is visible again. */
   requestFrame() {
     if (this.frameRequest || this.closed) return;
     this.frameRequest = requestAnimationFrame(() => this.frame());
@@ -2574,14 +2574,14 @@ var Panel = class {
     else if (this.toShow - this.shown >= AHEAD || !this.model.get("status")) this.acknowledge();
   }
   /* what the person does */
-  /** Does a reply arrive, so that nothing can be asked? Then it says so. */
+  /** While a reply arrives, no prompt can be sent: says so, and returns true. */
   refuseWhileArriving() {
     const arrives = this.stoppable && this.kernel.reachable;
     if (arrives) this.note(ARRIVES);
     return arrives;
   }
   /**
-   * Ask the kernel to do something, once; says what went wrong. Was it done?
+   * Ask the kernel for an action, once, and show an error. Returns true if it was done.
    * @param {string} kind
    * @param {object} about
    */
@@ -2610,7 +2610,7 @@ var Panel = class {
     this.act("stop", {});
   }
   /**
-   * Say why nothing happens.
+   * Show why an action is not possible.
    * @param {string} kind of request
    */
   explain(kind) {
@@ -2638,7 +2638,7 @@ var Panel = class {
     }
   }
   /**
-   * Let the person keep the conversation as a file.
+   * Let the person save the conversation as a file.
    * @param {string} format
    */
   async save(format) {
@@ -2670,7 +2670,7 @@ var Panel = class {
     this.wasReachable = reachable2;
   }
   /**
-   * Nothing can be asked here any more.
+   * The panel accepts no more prompts.
    * @param {string} why
    */
   leave(why) {
@@ -2681,7 +2681,7 @@ var Panel = class {
   }
   /* what the person is told */
   /**
-   * A line above the composer; an empty one goes away.
+   * Show a line above the composer; an empty text removes it.
    * @param {string} text
    */
   note(text) {
@@ -2692,20 +2692,20 @@ var Panel = class {
   noteError(error) {
     this.note(messageOf(error));
   }
-  /** What could not be done is read by now. */
+  /** The error has been read. */
   forgetError() {
     if (this.error && this.banner.textContent === this.error) this.note("");
     this.error = "";
   }
   /**
-   * For those who hear the page instead of seeing it: the start and the end of a reply, nothing else.
+   * For screen readers: the start and the end of a reply, nothing else.
    * @param {string} text
    */
   announce(text) {
     this.state.textContent = text;
   }
   /* what is typed in turns */
-  /** What is typed in the turns of the conversation. */
+  /** The texts typed in the turns of the conversation. */
   get edits() {
     const name = this.model.get("name");
     const edits = this.editsOf.get(name) ?? new Edits(this.composer.draftOf(name, "turns"));
@@ -2713,7 +2713,7 @@ var Panel = class {
     return edits;
   }
   /**
-   * What was typed in the place of a turn that is gone goes into the composer.
+   * Text typed in a turn that no longer exists goes into the composer.
    * @param {Set<number>} places of the turns that are there
    */
   rescueEdits(places) {
