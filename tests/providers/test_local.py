@@ -158,10 +158,13 @@ async def test_a_reply_that_repeats_itself_is_stopped_and_says_so(embedded: None
 
 async def test_no_chunk_ends_inside_a_character(embedded: None) -> None:
     prompt = user("Repeat exactly: 🤗🎉🦜 日本語 ünïcödé 🤗🎉🦜")
-    for tokens in range(1, 25):
+    texts = []
+    for tokens in range(1, 13):
         text, _ = await read(Local.create_async_generator("", prompt, temperature=0, max_tokens=tokens))
         assert "\ufffd" not in text
         text.encode()
+        texts.append(text)
+    assert len(set(texts)) <= 6  # most end inside a character, which has three tokens
 
 
 async def test_half_a_surrogate_pair_in_a_prompt_is_replaced(embedded: None) -> None:
@@ -169,7 +172,7 @@ async def test_half_a_surrogate_pair_in_a_prompt_is_replaced(embedded: None) -> 
 
 
 def test_it_is_read_from_synchronous_code_too(embedded: None) -> None:
-    chunks = list(Local.create_completion("", user("Write reverse_string in Python."), seed=1))
+    chunks = list(Local.create_completion("", user("Write reverse_string in Python."), seed=1, max_tokens=40))
     assert "revers" in "".join(chunks)
 
 
@@ -254,7 +257,7 @@ def test_without_the_runtime_the_message_holds_both_commands(tmp_path: Path) -> 
         bare / "flowgpt_magic"
     ).exists() else None
     script = (
-        "from flowgpt_magic.providers.local import Local, installed; print(installed())\n"
+        "from flowgpt_magic.providers.local import Local, is_installed; print(is_installed())\n"
         "try: list(Local.create_completion('', [{'role': 'user', 'content': 'x'}]))\n"
         "except Exception as error: print(error)"
     )
