@@ -64,13 +64,9 @@ CONTINUE = "Continue exactly where you stopped. Do not repeat anything."
 
 
 class Conversation:
-    """The turns under one name, and what they are asked with.
+    """The turns under one name, and the settings for its prompts.
 
-    Every ``Conversation`` of one name is the same one, in cells, panels and Python. ``settings``, such as ``model``,
-    ``system`` and ``temperature``, are set for it as by ``set``; ``params`` are further parameters of the provider for
-    whatever is asked through this object. ``configured`` gives the settings that stand between those and the
-    environment, by default what ``%config`` has set. ``notebook_history`` is where the turns are kept, by default
-    where the setting ``history`` says.
+    All ``Conversation`` objects with the same name are the same conversation: in cells, panels and Python.
     """
 
     def __init__(
@@ -82,6 +78,16 @@ class Conversation:
         notebook_history: NotebookHistory | None = None,
         **settings: Any,
     ) -> None:
+        """Open the conversation, or begin it.
+
+        Args:
+            name: Its name in this notebook.
+            params: More parameters for the provider, for all prompts of this object.
+            configured: Returns the settings that rank between the environment and the conversation's own; by default
+                those of ``%config``.
+            notebook_history: Where the turns are kept; by default where the setting ``history`` says.
+            settings: Settings of the conversation, such as ``model``, ``system`` and ``temperature``; see ``set``.
+        """
         self._fixed = notebook_history
         self._configured = configured or (notebook_history.configured if notebook_history else configured_in_shell)
         self._bind(notebook_history or current_history(location_of(self.outside().history)), name)
@@ -99,9 +105,9 @@ class Conversation:
         return settings.load(configured=self._configured())
 
     def follow_setting(self, outside: Settings | None = None) -> None:
-        """Go on in another history where that was set in the meantime: what is asked with it off is kept nowhere.
+        """Switch to the history that is set now, which may be ``off``.
 
-        The settings ``outside`` of this conversation are read unless they are given.
+        ``outside`` are the settings outside of this conversation; by default they are read now.
         """
         if self._fixed is None:
             notebook_history = current_history(location_of((outside or self.outside()).history))
@@ -114,11 +120,11 @@ class Conversation:
         return copied
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Conversation:
-        """The same as a copy: the turns are the history's, and stay where they are."""
+        """The same as a copy: the turns belong to the history and are not copied."""
         return self.__copy__()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For a pickle: its name, what is set for it, and its parameters, without secrets; the history stays here."""
+        """A pickle holds the name, the settings and the parameters, without secrets, and no turns."""
         own = {"model": self.record.model, "system": self.record.system, **without_secrets(self.record.parameters)}
         return _reopened, (self.name, {name: value for name, value in own.items() if value != ""}, self._params)
 
@@ -154,15 +160,14 @@ class Conversation:
         return self._state.live()
 
     def versions(self, turn: Turn) -> list[Turn]:
-        """All that was ever asked at the place of ``turn``, oldest first."""
+        """All turns that ever stood at the place of ``turn``, oldest first."""
         stored = self._notebook_history.versions(self.record.conversation_id, turn.place)
         with self._state.lock:
-            known = {each.turn_id: each for each in stored}
-            known |= {each.turn_id: each for each in self._timeline.versions(turn.place)}
-        return sorted(known.values(), key=lambda each: (each.version, each.started))
+            turns = {version.turn_id: version for version in (*stored, *self._timeline.versions(turn.place))}
+        return sorted(turns.values(), key=lambda version: (version.version, version.started))
 
     def turn(self, number: int) -> Turn:
-        """The turn with this number, from 1 on, -1 the last. Raises ``TurnNotFoundError``."""
+        """The turn with this number: 1 is the first, -1 the last. Raises ``TurnNotFoundError``."""
         self.follow_setting()
         return self._numbered(number)
 
@@ -173,14 +178,14 @@ class Conversation:
             return self._timeline.turn_by_number(number)
 
     def settings(self, outside: Settings | None = None, /, **options: Any) -> Settings:
-        """The settings in force for a call with these options; None means that an option is not given.
+        """The settings in force for a prompt with these options. An option that is None counts as not given.
 
-        Those ``outside`` of this conversation are read unless they are given.
+        ``outside`` are the settings outside of this conversation; by default they are read now.
         """
         return aliases.apply(self.as_set(outside or self.outside(), options), need_key=False)
 
     def as_set(self, outside: Settings, options: Mapping[str, Any]) -> Settings:
-        """The settings for a call with these options, where those ``outside`` are known; no alias is followed."""
+        """The settings for a prompt with these options, before an alias is followed."""
         own = {"model": self.record.model, "system": self.record.system, **self.record.parameters}
         given = {name: value for name, value in own.items() if value != ""}
         given["params"] = over(given.get("params"), self._params)
@@ -189,17 +194,17 @@ class Conversation:
 
     @wholly
     def set(self, **values: Any) -> None:
-        """Set ``model``, ``system`` or other settings for this conversation; None takes one back.
+        """Set ``model``, ``system`` or other settings of this conversation; None removes one.
 
-        Raises ``SettingError`` for a setting there is not, or a value that it cannot have.
+        Raises ``SettingError`` for an unknown setting or an invalid value.
         """
         checked = {n: None if v is None else settings.check(n, v, "this conversation") for n, v in values.items()}
         model, system = checked.pop("model", self.record.model), checked.pop("system", self.record.system)
         parameters = {**self.record.parameters, **checked}
-        kept = {name: value for name, value in parameters.items() if value is not None}
-        if (model or "", system or "", kept) == (self.record.model, self.record.system, self.record.parameters):
+        parameters = {name: value for name, value in parameters.items() if value is not None}
+        if (model or "", system or "", parameters) == (self.record.model, self.record.system, self.record.parameters):
             return
-        self._change_record(model=model or "", system=system or "", parameters=kept)
+        self._change_record(model=model or "", system=system or "", parameters=parameters)
         self._notebook_history.save(self._state, changed=True)
 
     # Asking
@@ -222,18 +227,24 @@ class Conversation:
         refresh: bool = False,
         **options: Any,
     ) -> Reply[Any]:
-        """The reply to ``prompt``, which is not asked for before it is read.
+        """The reply to ``prompt``. Nothing is sent before the reply is read.
 
-        A list of messages in its place is what is sent instead of the turns of this conversation; the last one is the
-        prompt. ``options`` are settings for this turn alone: ``model``, ``temperature``, ``system`` and so on, and
-        ``params``, a mapping of further parameters of the provider. With a ``schema`` (a type or a JSON Schema) the
-        reply is checked, and asked again up to ``retries`` times, 2 unless that is set, while it does not fit;
-        ``data`` is then its value. ``images`` go along where the provider takes them: paths, bytes, figures.
+        Raises ``PromptError`` for an empty prompt, ``SchemaError`` for an invalid schema, ``SettingError`` and
+        ``OptionError`` for an invalid option, and ``ModelNotSupportedError`` or ``ProviderNotFoundError`` for an
+        unknown model, before anything is sent.
 
-        A cell that is run again replaces what its last run asked, unless ``append``; ``cell`` is by default the one
-        that runs, and ``NO_CELL`` is none. Without ``history`` nothing earlier is sent and nothing is kept; ``refresh``
-        asks again what the history could answer. Raises ``PromptError`` for an empty prompt, ``SchemaError``, and what
-        an unknown model or a bad value raises, before anything is sent.
+        Args:
+            prompt: A text; or a list of messages, which are sent instead of the turns of this conversation. The last
+                one is the prompt.
+            schema: A type or a JSON Schema that the reply has to fit. A reply that does not fit is asked for again, up
+                to ``retries`` times (2 by default). ``Reply.data`` is its value.
+            images: Paths, bytes or figures to send along; an error where the provider takes no images.
+            cell: The cell that asks; by default the running one. ``NO_CELL`` is none.
+            append: Add a turn. By default a cell that is run again replaces the turns of its last run.
+            history: Send the earlier turns, and keep this one.
+            refresh: Ask even where the history has an answer.
+            options: Settings for this turn alone, such as ``model``, ``temperature`` and ``system``, and ``params``, a
+                mapping of more parameters for the provider.
         """
         if not isinstance(history, bool):
             raise SettingError("history is True or False for one prompt; where it is kept is set with FLOWGPT_HISTORY")
@@ -249,7 +260,7 @@ class Conversation:
         history: bool = True,
         refresh: bool = False,
     ) -> Reply[Any]:
-        """The reply to a prompt that was prepared; all else is as in ``ask``."""
+        """The reply to a prompt that ``prepare`` returned. The options are those of ``ask``."""
         cell = self._notebook_history.running_cell() if cell is None else cell
         run = self._run_of(cell, request.prompt) if history and not append else None
         spot = Position(cell=cell)
@@ -261,11 +272,11 @@ class Conversation:
         return reply
 
     def preview(self, prompt: Prompt, *, history: bool = True, **options: Any) -> Request:
-        """What ``ask`` would send now; sends and keeps nothing. Raises what ``ask`` does."""
+        """What ``ask`` would send now. Sends and keeps nothing. Raises what ``ask`` raises."""
         return self.preview_prepared(self.prepare(prompt, options), history=history)
 
     def preview_prepared(self, request: Request, *, history: bool = True) -> Request:
-        """The same for a prompt that was prepared."""
+        """The same for a prompt that ``prepare`` returned."""
         cell = self._notebook_history.running_cell()
         self._bring_back(cell)
         with self._state.lock:
@@ -342,44 +353,41 @@ class Conversation:
         return self._state.replies
 
     def _run_of(self, cell: Cell, prompt: str) -> CellRun | None:
-        """This run of the cell: the prompts it asks take the places of those that its last run asked, in order.
-
-        ``prompt`` is the one that it asks now.
-        """
+        """This run of the cell. Its prompts replace those of the last run, in order; ``prompt`` is the current one."""
         if not cell.cell_id:
             return None
-        known = self._state.runs.get(cell.cell_id)
-        if known is None or known.run != cell.run:
+        run = self._state.runs.get(cell.cell_id)
+        if run is None or run.run != cell.run:
             self._bring_back(cell)
         with self._state.lock:
-            known = self._state.runs.get(cell.cell_id)
-            if known is None or known.run != cell.run:
-                known = CellRun(cell.run, [turn.place for turn in self._asked_before(cell, prompt)])
-                self._state.remember(cell.cell_id, known)
-            return known
+            run = self._state.runs.get(cell.cell_id)
+            if run is None or run.run != cell.run:
+                run = CellRun(cell.run, [turn.place for turn in self._asked_before(cell, prompt)])
+                self._state.remember(cell.cell_id, run)
+            return run
 
     def _bring_back(self, cell: Cell) -> None:
-        """Bring turns back that were set aside where some of this cell are among them."""
+        """Load the unloaded turns if some of them are this cell's."""
         if self._timeline.has_unloaded(cell_id=cell.cell_id):
             self._state.reload()
 
     def _asked_before(self, cell: Cell, prompt: str) -> list[Turn]:
-        """What the last run of the cell asked."""
+        """The turns of the cell's last run."""
         live = self._timeline.live
         if self._notebook_history.place.kind == "vscode":
             return last_run_by_number(live, cell.cell_id, prompt, self._notebook_history.kernel)
         return last_run(live, cell.cell_id)
 
     def retry(self, number: int = -1, **options: Any) -> Reply:
-        """The same prompt again, of whom it was asked, at its own place; the earlier reply is another version of it."""
+        """Ask the prompt of a turn again, with the same model. The earlier reply stays as another version."""
         return self._ask_again("retry", number, None, options)
 
     def edit(self, number: int, prompt: str, **options: Any) -> Reply:
-        """Another prompt at the place of turn ``number``, of whom that was asked; the turns after it stay."""
+        """Ask another prompt in the place of turn ``number``, with the same model. The turns after it stay."""
         return self._ask_again("edit", number, prompt, options)
 
     def continue_(self, **options: Any) -> Reply:
-        """The last reply, gone on with where it stopped; the shorter one is kept as another version."""
+        """Continue the last reply where it stopped. The shorter reply stays as another version."""
         return self._ask_again("continue", -1, None, options)
 
     def _ask_again(self, kind: Kind, number: int, prompt: str | None, options: Mapping[str, Any]) -> Reply:
@@ -397,16 +405,17 @@ class Conversation:
         context: PromptContext | None = None,
         outside: Settings | None = None,
     ) -> Request:
-        """A prompt that is ready to be asked, with all that its options say; only its place is not known yet.
+        """Resolve the options and compose the prompt, once for all that is done with it.
 
-        Raises what ``ask`` does, and ``AttachmentError``.
+        Every prompt passes through here, from cells, panels and Python. Raises what ``ask`` raises, and
+        ``AttachmentError``.
 
         Args:
-            prompt: What is asked; None for the prompt of ``turn``.
-            options: Those of ``ask``, ``schema`` and ``images`` among them.
-            turn: Whose place it takes; it is asked whom that was asked.
-            kind: How it takes that place.
-            context: What a ``Typed`` prompt refers to.
+            prompt: The prompt, which is composed where it is ``Typed``; None for the prompt of ``turn``.
+            options: Options of ``ask``, including ``schema`` and ``images``.
+            turn: The turn whose place it takes, and whose model it is sent to; by default a new one.
+            kind: What is done in the place of ``turn``.
+            context: What the references and attachments of a ``Typed`` prompt can name.
             outside: The settings outside of this conversation; by default they are read now.
         """
         if turn is not None and kind == "continue" and not turn.text.strip():
@@ -434,7 +443,7 @@ class Conversation:
         return Request(asked, resolved, spot, earlier, schema, images, turn if kind == "continue" else None)
 
     def _as_asked(self, turn: Turn, options: Mapping[str, Any], outside: Settings) -> dict[str, Any]:
-        """Options that ask whom ``turn`` asked; the key that is in force is for no other server than its own."""
+        """``options`` with the model and settings of ``turn``. A key is sent only to the server it is set for."""
         own = as_asked(turn, options)
         for address, key in settings.KEYS.items():
             if address in own and key not in options:
@@ -443,7 +452,7 @@ class Conversation:
         return own
 
     def _placed(self, request: Request, *, history: bool) -> Request:
-        """``request`` with what is sent before its prompt, unless that is without ``history``."""
+        """``request`` with its messages and key; without ``history``, no earlier turns are sent."""
         place, sent, left_out = request.spot.place, list[Turn](), 0
         if history and request.earlier is None:
             sent, left_out = self._turns_before(request.settings, place)
@@ -452,7 +461,7 @@ class Conversation:
         return request if request.continues is None else _continued(request, request.continues)
 
     def _turns_before(self, chosen: Settings, place: int | None) -> tuple[list[Turn], int]:
-        """The turns before a place, all for None, that are sent along, and how many are left out."""
+        """The turns before ``place`` (None: all turns) that are sent, and how many are left out."""
         if self._timeline.has_unloaded(place=place):
             self._state.reload()
         with self._state.lock:
@@ -466,7 +475,7 @@ class Conversation:
         return sent, left_out + aside
 
     def send(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply[Any]:
-        """The reply to a prompt that was prepared, at the place that it has."""
+        """The reply to ``request``, whose turn stands where ``request.spot`` says."""
         request, replays = self._placed(request, history=history), self._notebook_history.replays
         refresh = refresh or request.spot.kind in ("retry", "continue")
         if not history:
@@ -537,10 +546,10 @@ class Conversation:
 
     @wholly
     def branch(self, name: str, number: int | None = None) -> Conversation:
-        """Another conversation that begins with this one's turns up to ``number``; this one stays as it is.
+        """A new conversation that begins with copies of the turns up to ``number``; this one does not change.
 
-        Where there is one of that name already, its turns are set aside as by ``clear``: a notebook can be run again.
-        Raises ``ConversationNameError`` for this one's own name.
+        If a conversation has that name already, its turns are cleared, so that a notebook can be run again. Raises
+        ``ConversationNameError`` for the name of this conversation.
         """
         if name == self.name:
             raise ConversationNameError(f"this is {name!r} already: give the branch another name")
@@ -571,9 +580,9 @@ class Conversation:
         return len(gone)
 
     def _copies(self, turns: Sequence[Turn]) -> list[Turn]:
-        """Copies of another conversation's turns that stand after all turns this one ever had.
+        """Copies of turns of another conversation, placed after all turns that this one ever had.
 
-        One that still streams has nothing to go on with yet, and nobody would end its copy.
+        Turns that are still streaming are not copied: nothing would end the copy.
         """
         first, own = self._timeline.next_place(), self.record.conversation_id
         ended = (turn for turn in turns if turn.status != "streaming")
@@ -584,7 +593,7 @@ class Conversation:
 
     @wholly
     def rename(self, name: str) -> None:
-        """Call it something else. Raises ``ConversationNameError`` where the notebook has one of that name."""
+        """Rename it. Raises ``ConversationNameError`` if the notebook has a conversation of that name."""
         self._notebook_history.check_new_name(name)
         before = self.name
         self._change_record(name=name)
@@ -592,7 +601,7 @@ class Conversation:
 
     @wholly
     def remove(self) -> None:
-        """Take it from the list of conversations; its turns stay in the history, and are found by a search."""
+        """Remove it from the list of conversations. Its turns stay in the history, where a search finds them."""
         self._change_record(removed=True)
         self._notebook_history.name_changed(self._state, self.name)
 
@@ -602,7 +611,7 @@ class Conversation:
 
 
 def _continued(request: Request, turn: Turn) -> Request:
-    """``request`` with the reply of ``turn`` in it, and the words that ask to go on."""
+    """``request`` followed by the reply of ``turn`` and the instruction to continue it."""
     begun = turn.answer if turn.answer.strip() else turn.text  # it may have been cut before its answer began
     more: list[Message] = [{"role": "assistant", "content": begun}, {"role": "user", "content": CONTINUE}]
     key = f"{request.key} {turn.digest} continued"
@@ -610,7 +619,7 @@ def _continued(request: Request, turn: Turn) -> Request:
 
 
 def _reopened(name: str, values: Mapping[str, Any], params: Mapping[str, Any]) -> Conversation:
-    """The conversation of this name in this process, with what was set for it where it was pickled."""
+    """The conversation of this name in this process, with the settings it had when it was pickled."""
     return Conversation(name, params=params, **values)
 
 
@@ -628,10 +637,9 @@ def ask(prompt: Prompt, *, schema: Any = None, **options: Any) -> Reply[Any]:
 
 
 def map_prompts(prompts: Any, template: str | None = None, **how: Any) -> Batch:
-    """Ask each of ``prompts`` by itself: nothing that was said before is sent along.
+    """Ask each of ``prompts`` without any earlier turns, with the settings of the notebook's current conversation.
 
-    They are asked with the settings of the conversation that the cells of this notebook ask in; ``how`` and all else is
-    as in ``Conversation.map``.
+    ``how`` and all else is as in ``Conversation.map``.
     """
     from flowgpt_magic.batch.batch import batch_of
 
