@@ -19,7 +19,7 @@ from flowgpt_magic.providers.llama_cpp import runtime, weights
 
 INTERRUPTED = 130  # what a shell returns for a command ended by SIGINT
 FIRST_PROMPT = "Write a Python function that reverses a string."
-NOTEBOOK = Path("notebooks") / "01-first-steps.ipynb"
+FIRST_NOTEBOOK = Path("notebooks") / "01-first-steps.ipynb"
 
 
 def show_status(_options: argparse.Namespace) -> None:
@@ -70,7 +70,7 @@ def answer_first(options: argparse.Namespace) -> None:
 def open_command() -> str:
     """The command that opens the first notebook in JupyterLab, with this environment's own programs."""
     here = Path(sys.executable).parent
-    notebook = str(NOTEBOOK) if NOTEBOOK.exists() else ""
+    notebook = str(FIRST_NOTEBOOK) if FIRST_NOTEBOOK.exists() else ""
     if find_spec("jupyterlab") is None:
         opening = f"{installing.python()} -m jupyterlab {notebook}".rstrip()
         return installing.one_by_one([installing.command("lab"), opening])

@@ -160,7 +160,7 @@ _URL_VALUE = re.compile(r"[^&#\s]+(?P<quote>)")
 # In a header's value: ``$NAME`` or ``${NAME}``; ``$$`` is a dollar sign.
 VARIABLE = re.compile(r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
-MAX_DEPTH = 20  # levels of a nested parameter that are kept
+MAX_PARAMETER_DEPTH = 20  # levels of a nested parameter that are kept
 MIN_VALUE = 8  # characters of a variable's value that is looked for in texts; shorter ones stand in many words
 MIN_RANDOM = 32  # characters of a random text that is too long for the name of a variable
 
@@ -280,7 +280,7 @@ def without_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:
     What has a secret name is left out, at any depth, and texts are redacted. A header stays that names the variable of
     its value. A value that JSON does not have is there as the name of its type.
     """
-    found: dict[str, Any] = _harmless(parameters, MAX_DEPTH + 1)
+    found: dict[str, Any] = _harmless(parameters, MAX_PARAMETER_DEPTH + 1)
     return found
 
 

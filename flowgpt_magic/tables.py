@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from flowgpt_magic.text import cut, one_line
 
-SHORT = 20  # characters that are kept on one line
+ONE_LINE = 20  # characters that are kept on one line
 LEAST = 8  # characters of a column that are shown, however narrow the table is to be
 
 
@@ -66,7 +66,7 @@ class Table:
 
 def _narrowed(widths: list[int], room: int) -> list[int]:
     """The widths of columns that have so much room together: the widest made narrower, short ones only at last."""
-    for kept in (SHORT, 0):
+    for kept in (ONE_LINE, 0):
         limit = max([*widths, LEAST])
         while limit > LEAST and sum(min(each, limit) if each > kept else each for each in widths) > room:
             limit -= 1
@@ -75,5 +75,5 @@ def _narrowed(widths: list[int], room: int) -> list[int]:
 
 
 def _cell(text: str) -> str:
-    style = "text-align: left" + ("; white-space: nowrap" if len(text) <= SHORT else "")
+    style = "text-align: left" + ("; white-space: nowrap" if len(text) <= ONE_LINE else "")
     return f'<td style="{style}">{html.escape(text)}</td>'

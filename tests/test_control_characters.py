@@ -182,7 +182,7 @@ def in_a_terminal(pieces: list[str]) -> str:
 def in_an_export(pieces: list[str]) -> str:
     turn = turn_record(CONVERSATION, prompt="".join(pieces), text="".join(pieces), status="complete")
     with TemporaryDirectory() as folder:
-        paths = [files.write(Path(folder) / f"t{ending}", "main", "", [turn]) for ending in files.FORMATS]
+        paths = [files.write(Path(folder) / f"t{ending}", "main", "", [turn]) for ending in files.FILE_FORMATS]
         return "".join(path.read_bytes().decode("utf-8") for path in paths)
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic.redaction import (
-    MAX_DEPTH,
+    MAX_PARAMETER_DEPTH,
     is_environment_secret,
     is_secret_file,
     is_secret_name,
@@ -44,7 +44,7 @@ def hidden(draw):
     """Parameters with a secret in them, somewhere."""
     before = draw(st.text(max_size=3).filter(lambda text: not text.lower().endswith(("by", "com", "sur", "low"))))
     found = {before + draw(st.sampled_from(SECRET_NAMES)): draw(st.just(SECRET) | secret_holders)}
-    for _level in range(draw(st.integers(0, MAX_DEPTH + 5))):
+    for _level in range(draw(st.integers(0, MAX_PARAMETER_DEPTH + 5))):
         wrap = draw(st.sampled_from(["mapping", "list", "tuple"]))
         found = {"mapping": {"options": found, "n": 1}, "list": {"all": [1, found]}, "tuple": {"all": (found,)}}[wrap]
     return found
@@ -157,7 +157,7 @@ class TestParameters:
 
         kept = json.dumps(without_secrets({"endless": endless}))
 
-        assert kept.count("[") == MAX_DEPTH
+        assert kept.count("[") == MAX_PARAMETER_DEPTH
         assert "<list>" in kept
 
     def test_the_parameters_themselves_stay_as_they_are(self):

@@ -225,7 +225,7 @@ def exports(secret: str, folder: Path, patch: pytest.MonkeyPatch) -> object:
         parameters={"api_base": secret, "further": [{"x": secret}]},
     )
     turns = [*Conversation("of errors").turns, turn]
-    paths = [files.write(folder / f"t{ending}", "main", "", turns) for ending in files.FORMATS]
+    paths = [files.write(folder / f"t{ending}", "main", "", turns) for ending in files.FILE_FORMATS]
     assert len(paths) == 4
     return [path.read_text("utf-8") for path in paths]
 
@@ -524,7 +524,7 @@ def exported_as(ending: str) -> None:
     NAME_OUTLETS[f"errors exported as {ending}"] = exported
 
 
-for ending in files.FORMATS:
+for ending in files.FILE_FORMATS:
     exported_as(ending)
 
 

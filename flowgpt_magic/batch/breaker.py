@@ -34,7 +34,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.replies.retry import may_pass
 
-PATIENCE = 120.0  # seconds
+MAX_OUTAGE = 120.0  # seconds
 NOBODY_LISTENS = 20.0  # seconds; the patience with an address where no server is any more
 IN_A_ROW = 5  # prompts
 FIRST_PROBE, LONGEST_PROBE = 1.0, 15.0  # seconds before a probe; each pause is twice the one before it
@@ -114,7 +114,7 @@ def _kind_of_status(error: ProviderStatusError) -> Kind:
 class Breaker:
     """Counts failures in a row, and decides when the server is asked again, and when no more.
 
-    ``patience`` is in seconds; None stands for ``PATIENCE``, and for ``NOBODY_LISTENS`` where connections are refused.
+    ``patience`` is in seconds; None stands for ``MAX_OUTAGE``, or ``NOBODY_LISTENS`` if connections are refused.
     ``clock`` tells the seconds.
     """
 
@@ -145,7 +145,7 @@ class Breaker:
         if self._patience is not None:
             return self._patience
         nobody = isinstance(self.error, ProviderConnectionError) and self.error.refused
-        return NOBODY_LISTENS if nobody else PATIENCE
+        return NOBODY_LISTENS if nobody else MAX_OUTAGE
 
     @property
     def left(self) -> float:

@@ -20,14 +20,13 @@ from typing import Any
 
 from flowgpt_magic.errors import FlowGptError, PromptError, closest
 from flowgpt_magic.messages import Message, notice
-from flowgpt_magic.redaction import is_secret_name
+from flowgpt_magic.redaction import MASK, is_secret_name
 from flowgpt_magic.replies.request import read_prompt
 from flowgpt_magic.text import counted, cut
 
 BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 DOUBLED = {"{{": "{", "}}": "}"}
 MEANT = "!"  # behind the name of a secret that is to be sent
-MASK = "***"
 NOTHING = "there are no prompts: the batch is empty"
 HAND = (list, tuple, dict, set, frozenset, range)  # kinds that hold their items and may be walked along twice
 

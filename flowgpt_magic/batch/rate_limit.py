@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 MINUTE = 60.0  # seconds
 SLACK = 1.01  # intervals are so much longer: what is late on its way to the server must not meet what follows it
 LATE = 0.1  # seconds of a delay that are made up for: a busy loop wakes nobody on time
-SPREAD = 1.0  # seconds over which those go on who have waited together
+RESTART_SPREAD = 1.0  # seconds over which those go on who have waited together
 LONGER = 0.05  # of a pause, by which it is longer at random: several clients of a server do not come back together
 
 
@@ -38,7 +38,7 @@ class Pace:
 
     def pause(self, seconds: float) -> None:
         """Let nothing go for so long: the server asks for it."""
-        longer = random.uniform(0, min(SPREAD, LONGER * seconds))  # noqa: S311
+        longer = random.uniform(0, min(RESTART_SPREAD, LONGER * seconds))  # noqa: S311
         self._open = max(self._open, self._clock() + seconds + longer)
 
     @property
@@ -61,7 +61,7 @@ class Pace:
                 # What was late is made up for, but no delay, however long, is followed by a crowd.
                 self._next = max(due, self._clock() - LATE) + self._interval
         elif self.pausing:
-            spread = min(SPREAD, LONGER * self.pausing)
+            spread = min(RESTART_SPREAD, LONGER * self.pausing)
             await self._wait_for(lambda: self._open)
             await self._sleep(random.uniform(0, spread))  # noqa: S311 # not all at the same moment
 

@@ -23,8 +23,8 @@ from flowgpt_magic.errors import PromptError, ReplyInterrupted
 from flowgpt_magic.tables import Table
 
 BITE = 0.02  # seconds for which prompts are fetched before results are looked at again
-LOOK = 0.1  # seconds between two looks at how far it is
-PATIENCE = 0.15  # seconds that whoever leaves early waits for what is under way to be put down as it is
+READ_INTERVAL = 0.1  # seconds between two looks at how far it is
+LEAVE_TIMEOUT = 0.15  # seconds that whoever leaves early waits for what is under way to be put down as it is
 
 
 class Reading:
@@ -77,7 +77,7 @@ class Reading:
         if self._feeding is not None:
             self._feeding.cancel()
         if not self._in_loop:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + LEAVE_TIMEOUT
             while not self._run.ended and time.monotonic() < deadline:
                 time.sleep(0.001)
         self.look()
@@ -129,7 +129,7 @@ class Reading:
                 if future.done():
                     return future.result()
                 self.look()
-                if self._interrupted and time.monotonic() - self._interrupted > PATIENCE:  # the loop is busy
+                if self._interrupted and time.monotonic() - self._interrupted > LEAVE_TIMEOUT:  # the loop is busy
                     future.cancel()
                     return []
 
@@ -141,7 +141,7 @@ class Reading:
         """The same for a coroutine, on whichever loop."""
         future = asyncio.wrap_future(self._run.submit(step))
         try:
-            while not (await asyncio.wait({future}, timeout=LOOK))[0]:
+            while not (await asyncio.wait({future}, timeout=READ_INTERVAL))[0]:
                 self.look()
             return future.result()
         finally:

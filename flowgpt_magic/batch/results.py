@@ -19,7 +19,7 @@ from flowgpt_magic.text import counted, cut
 if TYPE_CHECKING:
     import pandas
 
-SHOWN = 3  # reasons for failures that a table names
+SHOWN_REASONS = 3  # reasons for failures that a table names
 COLUMNS = (
     *("prompt", "text", "data", "status", "error", "model", "prompt_tokens", "completion_tokens", "seconds"),
     "replayed",
@@ -90,7 +90,7 @@ class Tally:
         elif result.status == "failed":
             self.failed += 1
             reason = redact(f"{type(result.error).__name__}: {result.error}")
-            if reason in self.reasons or len(self.reasons) < SHOWN:
+            if reason in self.reasons or len(self.reasons) < SHOWN_REASONS:
                 count, label = self.reasons.get(reason, (0, result.label))
                 self.reasons[reason] = (count + 1, label)
         else:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from flowgpt_magic.batch.breaker import MEANT_WAIT, PATIENCE, Breaker, Kind, asked_wait, kind_of, not_begun
+from flowgpt_magic.batch.breaker import MAX_OUTAGE, MEANT_WAIT, Breaker, Kind, asked_wait, kind_of, not_begun
 from flowgpt_magic.batch.concurrency import Concurrency
 from flowgpt_magic.batch.progress import Pause
 from flowgpt_magic.batch.rate_limit import Pace
@@ -60,7 +60,7 @@ class Server:
         self.breaker = Breaker(limits.patience, clock=clock)
         self.sent: set[int] = set()  # the prompts whose request has gone out, or does so at once, and has not ended
         self._retries, self._tally, self._clock = limits.retries, tally, clock
-        self._patience = PATIENCE if limits.patience is None else limits.patience
+        self._patience = MAX_OUTAGE if limits.patience is None else limits.patience
         self._answered_at: float | None = None
 
     @property

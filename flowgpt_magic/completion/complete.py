@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flowgpt_magic.completion.names import (
     ATTRIBUTE,
-    KEY,
+    ITEM_OF,
     MAX_CANDIDATES,
     Candidate,
     attributes,
@@ -243,7 +243,7 @@ def _reference(text: str, place: int, cursor: int, sources: CompletionSources) -
     context = f"{text[max(place, brace - BRACE_CONTEXT) : brace]}{{{_PROBE}}}{text[cursor : cursor + BRACE_CONTEXT]}"
     if _PROBE not in resolve(context, {_PROBE: 0}, lambda _name, _value: "").used:
         return Completion(cursor)  # JSON, code or a formula
-    key, attribute = KEY.fullmatch(fragment), ATTRIBUTE.fullmatch(fragment)
+    key, attribute = ITEM_OF.fullmatch(fragment), ATTRIBUTE.fullmatch(fragment)
     if key and steps(key[1]):
         start = cursor - len(key[3] if key[2] else key[4])
         closing = "" if text.startswith((key[2] or "]", "]"), cursor) else f"{key[2] or ''}]"

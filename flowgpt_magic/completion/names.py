@@ -20,7 +20,7 @@ MAX_CANDIDATES = 200
 MAX_INSPECTED = 10_000  # columns, keys and files
 
 ATTRIBUTE = re.compile(r"(.+)\.([^.\[\]{}\s]*)")
-KEY = re.compile(r"""(.+)\[(?:(["'])([^"'\\\n{}]*)|(-?[0-9]*))""")
+ITEM_OF = re.compile(r"""(.+)\[(?:(["'])([^"'\\\n{}]*)|(-?[0-9]*))""")
 MISSING = object()
 _of_class: Any = type.__dict__["__dict__"].__get__  # no metaclass can change what these return
 _bases: Any = type.__dict__["__mro__"].__get__

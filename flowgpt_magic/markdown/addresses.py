@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 2_000  # characters of an address; a longer one is text
+LONGEST_ADDRESS = 2_000  # characters of an address; a longer one is text
 
 # A browser takes a backslash for a slash, and so another host than a reader may see.
 LINK = re.compile(r"(?:https?://[^/?#\s\\]|mailto:[^?#\s\\])[^\s\\]*", re.IGNORECASE)
@@ -38,7 +38,7 @@ def trimmed(address: str) -> str:
 
 def is_link(address: str, *, anchors: bool = False) -> bool:
     """Whether an address may be a link: one of the web or of mail, or with ``anchors`` a place on the same page."""
-    return len(address) <= LONGEST and bool(LINK.fullmatch(address) or (anchors and _ANCHOR.fullmatch(address)))
+    return len(address) <= LONGEST_ADDRESS and bool(LINK.fullmatch(address) or (anchors and _ANCHOR.fullmatch(address)))
 
 
 def is_image(address: str, *, data: bool = False) -> bool:

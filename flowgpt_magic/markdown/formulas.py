@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
     from markdown_it.rules_inline import StateInline
 
-LONGEST = 10_000  # characters of a formula; a longer one is text
-MOST_LINES = 300  # lines of a displayed formula
+LONGEST_FORMULA = 10_000  # characters of a formula; a longer one is text
+MOST_FORMULA_LINES = 300  # lines of a displayed formula
 
 _COMMAND = re.compile(r"\\([A-Za-z]+|[\s\S]|$)")
 _SINGLE = frozenset(" \n,;:!>{}|%$&#_\\/'.-^~=")  # what may follow a backslash and is no letter
@@ -52,7 +52,7 @@ def harmless_formula(tex: str) -> str | None:
     tex = _with_arrow_signs(_CHEMISTRY.sub(_chemistry, " ".join(tex.split())))
     while tex.endswith("\\\\"):  # a line break at the end; the last backslash would escape the dollar sign after it
         tex = tex[:-2].rstrip()
-    if not tex or len(tex) > LONGEST or _NEVER.search(tex) or _FAR.search(tex):
+    if not tex or len(tex) > LONGEST_FORMULA or _NEVER.search(tex) or _FAR.search(tex):
         return None
     if not _balanced(tex) or not _known(tex):
         return None
@@ -189,7 +189,7 @@ def _find_environment(src: str, pos: int, end: int) -> tuple[str, bool, int] | N
     if match is None or match[1] not in ENVIRONMENTS:
         return None
     closer = f"\\end{{{match[1]}}}"
-    found = src.find(closer, match.end(), min(end, pos + LONGEST))
+    found = src.find(closer, match.end(), min(end, pos + LONGEST_FORMULA))
     if found < 0 or src.find("`", pos, found) >= 0:
         return None
     return src[pos : found + len(closer)], True, found + len(closer)
@@ -257,7 +257,7 @@ class HalfFormula:
             self.is_open = False
         elif closing >= 0:
             self.is_open, self.is_formula = False, closing == len(new) - len(self._closer)
-        elif "`" in new or self._opener in new or len(self.lines) >= MOST_LINES:
+        elif "`" in new or self._opener in new or len(self.lines) >= MOST_FORMULA_LINES:
             self.is_open = False
 
     @property

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from flowgpt_magic.messages.reasoning import answer_of
 
 MOST_STARTS = 50  # places in a sentence at which a value is looked for and not found
-MOST_LINES = 1_000  # lines that begin like a value and hold none
-LANGUAGES = ("", "json", "jsonc", "json5", "jsonl", "javascript", "js")  # words after the fence of a block of JSON
+MOST_JSON_LINES = 1_000  # lines that begin like a value and hold none
+JSON_LANGUAGES = ("", "json", "jsonc", "json5", "jsonl", "javascript", "js")  # words after the fence of a block of JSON
 CERTAIN, IN_OTHER_CODE, IN_A_SENTENCE, FOOTNOTE = range(4)
 
 _START = r"(?:\{\s{0,1000}[\"}]|\[\s{0,1000}(?:[\[\]{\"0-9]|-[0-9I]|true|false|null|NaN|Infinity))"
@@ -88,7 +88,7 @@ def _standing(answer: str) -> list[Found]:
             continue
         whole.update(range(first, end))
         language = (token.info.split() or [""])[0].lower()
-        found.append(Found(CERTAIN if language in LANGUAGES else IN_OTHER_CODE, first, value))
+        found.append(Found(CERTAIN if language in JSON_LANGUAGES else IN_OTHER_CODE, first, value))
     for line, value in _own_lines(answer):
         if line not in whole:
             rank = IN_OTHER_CODE if line in code else FOOTNOTE if _may_be_footnote(value) else CERTAIN
@@ -114,8 +114,8 @@ def _own_lines(answer: str) -> Iterator[tuple[int, Any]]:
             value, end = _decode(answer, start.end())
         except (ValueError, RecursionError) as error:
             failures += 1
-            cost += error.pos - start.end() if isinstance(error, json.JSONDecodeError) else MOST_LINES
-            if failures == MOST_LINES or cost > 4 * len(answer):
+            cost += error.pos - start.end() if isinstance(error, json.JSONDecodeError) else MOST_JSON_LINES
+            if failures == MOST_JSON_LINES or cost > 4 * len(answer):
                 return
             hidden = indentation
             continue

@@ -16,10 +16,10 @@ from flowgpt_magic.messages import ComposedPrompt, ImageUrl, Message, Messages, 
 ADDRESSES = ("data:image/", "https://", "http://")  # how the URL of an image begins in a message
 ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 # The parts that are taken, with the field that holds their text; the words of both of OpenAI's protocols.
-TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
-IMAGES = ("image_url", "input_image")
+TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+IMAGE_PARTS = ("image_url", "input_image")
 REFUSED = ("name", "tool_calls", "function_call", "tool_call_id")
-WANTED = "a message must have a role (system, user or assistant), and a content that is text or a list of parts"
+MESSAGE_FORM = "a message must have a role (system, user or assistant), and a content that is text or a list of parts"
 
 
 def read_messages(given: Messages, *, images: bool, who: str) -> list[Message]:
@@ -53,12 +53,12 @@ def read_message(given: Any) -> Message:
         plain: Message = given
         return plain
     if not isinstance(given, Mapping) or "role" not in given:
-        raise PromptError(f"{WANTED}.")
+        raise PromptError(f"{MESSAGE_FORM}.")
     role = given["role"]
     if role in ("tool", "function"):
         raise PromptError(f"a message of the role {role} cannot be sent: tools are not called here.")
     if not isinstance(role, str) or role not in ROLES:
-        raise PromptError(f"{WANTED}; its role is not {role!r}.")
+        raise PromptError(f"{MESSAGE_FORM}; its role is not {role!r}.")
     for field in REFUSED:
         if given.get(field):
             raise PromptError(f"{field} of a message is not sent: leave it out, or put it into the content.")
@@ -97,12 +97,12 @@ def _content(given: Mapping[str, Any], role: Role) -> tuple[str, list[str]]:
     if content is None and role == "assistant":  # as a client gives back a refusal
         return str(given.get("refusal") or ""), []
     if not isinstance(content, Sequence) or isinstance(content, (bytes, bytearray)):
-        raise PromptError(f"{WANTED}.")
+        raise PromptError(f"{MESSAGE_FORM}.")
     texts: list[str] = []
     images: list[str] = []
     for part in content:
         kind, value = _part(part)
-        (images if kind in IMAGES else texts).append(value)
+        (images if kind in IMAGE_PARTS else texts).append(value)
     return "\n".join(filter(None, texts)), images
 
 
@@ -112,13 +112,13 @@ def _part(part: Any) -> tuple[str, str]:
         return "text", part
     fields: Mapping[str, Any] = part if isinstance(part, Mapping) else {"type": type(part).__name__}
     kind = fields.get("type")
-    if kind not in (*TEXTS, *IMAGES):
+    if kind not in (*TEXT_PARTS, *IMAGE_PARTS):
         raise PromptError(f"a message cannot hold a part of the type {kind!r}: its parts are text and image_url.")
-    if kind in IMAGES:
+    if kind in IMAGE_PARTS:
         return kind, _image(fields.get("image_url"), fields.get("detail"))
-    text = fields.get(TEXTS[kind])
+    text = fields.get(TEXT_PARTS[kind])
     if not isinstance(text, str):
-        raise PromptError(f"a part of the type {kind} needs its text in {TEXTS[kind]!r}.")
+        raise PromptError(f"a part of the type {kind} needs its text in {TEXT_PARTS[kind]!r}.")
     return kind, text
 
 

@@ -17,8 +17,8 @@ from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.ipython import prompt_context, shell
 from flowgpt_magic.notebook.place import NO_CELL
-from flowgpt_magic.panel.composer import COMMANDS, command_in, complete_attached, complete_input, prompt_in
-from flowgpt_magic.panel.output import ROOM, marked, transcript
+from flowgpt_magic.panel.composer import PANEL_COMMANDS, command_in, complete_attached, complete_input, prompt_in
+from flowgpt_magic.panel.output import MAX_OPEN_OUTPUT, marked, transcript
 from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError, PanelState
 from flowgpt_magic.providers import models
@@ -264,12 +264,14 @@ def complete_(panel: PanelState, request: Facts) -> Facts:
 
 def kept(panel: PanelState, _request: Facts) -> Facts:
     """The output that stands in the notebook for what was said by now."""
-    return marked(transcript(panel.conversation, ROOM))
+    return marked(transcript(panel.conversation, MAX_OPEN_OUTPUT))
 
 
 def help_(_panel: PanelState, _request: Facts) -> Facts:
     """What can be typed behind a slash."""
-    return {"said": f"{', '.join(f'/{name}' for name in COMMANDS)}, /search; %flowgpt help shows what cells can do"}
+    return {
+        "said": f"{', '.join(f'/{name}' for name in PANEL_COMMANDS)}, /search; %flowgpt help shows what cells can do"
+    }
 
 
 def look(panel: PanelState, _request: Facts) -> Facts:

@@ -35,7 +35,7 @@ class Command:
         return dict(self.fixed) | ({self.argument: rest} if rest else {})
 
 
-COMMANDS: dict[str, Command] = {
+PANEL_COMMANDS: dict[str, Command] = {
     "new": Command("new", "begin another conversation", "name"),
     "use": Command("use", "go on with another conversation", "name", needed=True),
     "rename": Command("rename", "call this conversation something else", "name", needed=True),
@@ -62,10 +62,10 @@ def command_in(text: str) -> tuple[str, Facts] | None:
     name = word[1:]
     if not text.startswith("/") or not name.isalpha() or "\n" in word:
         return None
-    if name not in COMMANDS:
-        hint = closest(name, COMMANDS)
+    if name not in PANEL_COMMANDS:
+        hint = closest(name, PANEL_COMMANDS)
         raise PanelError(f"there is no command {word}{hint} To send this as a prompt, begin it with //")
-    found = COMMANDS[name]
+    found = PANEL_COMMANDS[name]
     return found.action, found.request(name, rest.strip())
 
 
@@ -104,7 +104,7 @@ def complete_attached(text: str, shell: Any) -> Offered:
 def _command(text: str, names: Sequence[str], models: Callable[[], Sequence[str]]) -> Offered:
     word, space, rest = text[1:].partition(" ")
     if not space:
-        return _fitting(1, word, [(name, command.about) for name, command in COMMANDS.items()])
+        return _fitting(1, word, [(name, command.about) for name, command in PANEL_COMMANDS.items()])
     values = {"use": names, "model": models() if word == "model" else ()}
     return _fitting(len(text) - len(rest), rest, [(value, "") for value in values.get(word, ())])
 

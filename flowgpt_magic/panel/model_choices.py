@@ -15,7 +15,7 @@ from flowgpt_magic.settings import Settings
 from flowgpt_magic.text import cut
 
 UNABLE = ("no:", "not installed")  # how the reason begins for which a model cannot be chosen
-ROOM = 80  # characters of a reason
+MAX_REASON = 80  # characters of a reason
 LISTING = "its models are being listed"
 
 
@@ -108,9 +108,9 @@ class Choices:
 
 def _choice(group: str, name: str, reason: str) -> Choice:
     """With what is missing for it; on which server it hangs is no reason against it."""
-    note = "" if reason.startswith("if ") else cut(redact(reason.removeprefix("no: ")), ROOM)
+    note = "" if reason.startswith("if ") else cut(redact(reason.removeprefix("no: ")), MAX_REASON)
     return Choice(group, name, note, able=bool(name) and not reason.startswith(UNABLE))
 
 
 def _reason(error: Exception) -> str:
-    return cut(redact(str(error)), ROOM)
+    return cut(redact(str(error)), MAX_REASON)

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
     from flowgpt_magic.notebook.place import Kind
 
-ROOM = 20_000  # characters that are kept in the output while the panel is open: a page reads all of it each time
-WHOLE = 1_000_000  # and when it is closed
+MAX_OPEN_OUTPUT = (
+    20_000  # characters that are kept in the output while the panel is open: a page reads all of it each time
+)
+MAX_CLOSED_OUTPUT = 1_000_000  # and when it is closed
 REOPEN = "Run this cell to open the chat panel."
 NOT_OPENED = (
     f"{REOPEN} Did it run, and none opened? Then the {{program}} that you see misses {{packages}}: "
@@ -43,11 +45,11 @@ HIDDEN = (
     ".jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.flowgpt-panel)) {display: none}"
 )
 # As high as the panel was, so that closing it moves nothing; on paper all of it.
-FRAME = "@media screen {.flowgpt-transcript {max-height: 560px; overflow: auto}}"
+SCROLL_STYLE = "@media screen {.flowgpt-transcript {max-height: 560px; overflow: auto}}"
 _HEADING = re.compile(r"<(/?)h[1-6]\b[^>]*>")
 
 
-def transcript(conversation: Conversation, room: int = WHOLE) -> dict[str, str]:
+def transcript(conversation: Conversation, room: int = MAX_CLOSED_OUTPUT) -> dict[str, str]:
     """The conversation to read: its last turns, as many as have ``room`` characters, and no more of the last one."""
     turns = conversation.turns
     shown = [
@@ -96,7 +98,7 @@ def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     said = _HEADING.sub(lambda found: "</strong></p>" if found[1] else "<p><strong>", turns_html(turns))
     # The formulas are there already; to MathJax, which JupyterLab sends through every output, $5 and $7 would be one.
     classes = "flowgpt-transcript fg-transcript mathjax_ignore tex2jax_ignore"
-    return f"<div class='{classes}'>{told}{said}</div><style>{STYLE + FRAME if turns else ''}{HIDDEN}</style>"
+    return f"<div class='{classes}'>{told}{said}</div><style>{STYLE + SCROLL_STYLE if turns else ''}{HIDDEN}</style>"
 
 
 def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:
@@ -163,7 +165,7 @@ class Output:
         """A page shows the panel: take the line above it away, which not every front end hides."""
         self._publish(0, _told(""), update=True)
 
-    def keep(self, conversation: Conversation, room: int = ROOM) -> Mapping[str, Any]:
+    def keep(self, conversation: Conversation, room: int = MAX_OPEN_OUTPUT) -> Mapping[str, Any]:
         """Put what was said by now into the output, which is returned."""
         kept = marked(transcript(conversation, room))
         self._publish(0, **kept, update=True)
@@ -171,7 +173,7 @@ class Output:
 
     def close(self, conversation: Conversation) -> Mapping[str, Any]:
         """Leave the transcript in the place of the panel; it is returned."""
-        kept = self.keep(conversation, WHOLE)
+        kept = self.keep(conversation, MAX_CLOSED_OUTPUT)
         self._publish(1, {"text/plain": ""}, update=True)
         return kept
 

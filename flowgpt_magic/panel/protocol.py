@@ -13,7 +13,7 @@ from flowgpt_magic.redaction import redact
 Row = tuple[str, int, int, str]  # a turn's id, its place, the length of its texts, and a mark that changes with it
 Facts = dict[str, Any]  # what JSON has
 LONGEST_PROMPT = 4000  # characters of a prompt that are sent before somebody asks for all of it
-PART = 200_000  # characters of HTML in one message: a longer one would hold up the page that reads it
+MAX_PART = 200_000  # characters of HTML in one message: a longer one would hold up the page that reads it
 
 
 def row(turn: Turn, versions: int, status: str) -> Row:
@@ -74,7 +74,7 @@ def parts(blocks: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """The blocks in portions for one message each, with the number of the first; one portion at least."""
     start, size = 0, 0
     for number, block in enumerate(blocks):
-        if number > start and size + len(block) > PART:
+        if number > start and size + len(block) > MAX_PART:
             yield start, [join_surrogates(each) for each in blocks[start:number]]
             start, size = number, 0
         size += len(block)

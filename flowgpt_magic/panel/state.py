@@ -39,7 +39,7 @@ from flowgpt_magic.text import cut
 RENDERED = 64  # turns whose HTML is kept, if none is longer than LONG characters
 LONG = 100_000
 KNOWN = ("prompt", "prompt_more", "typed", "attached")  # what a page knows already when a reply ends
-LOOK = 0.02  # seconds between two looks at the replies that arrive
+REFRESH_INTERVAL = 0.02  # seconds between two looks at the replies that arrive
 AGAIN = 1.0  # seconds until the next look, where one has failed
 WAITING = 30.0  # seconds at most without a look, while none does
 
@@ -367,7 +367,7 @@ class PanelState:
             changes = [change for stream in self._streams.values() if (change := stream.step())]
             if changes:
                 self._grow(changes)
-            return max(self.pages.wait(time.monotonic()), LOOK)
+            return max(self.pages.wait(time.monotonic()), REFRESH_INTERVAL)
 
     def _tell_waits(self) -> None:
         """What of the replies is waited for: a pause before the next try, or what the provider does first."""

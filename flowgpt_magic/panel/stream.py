@@ -2,7 +2,7 @@
 
 Everything that grows within one frame goes out in one message, and the messages have numbers. A page says from time to
 time which of them it has shown; those who show the panel get at most ``AHEAD`` messages more than the slowest of them
-has shown. A page that stays silent is waited for no longer than ``PATIENCE``: it is hidden, or closed, or its word
+has shown. A page that stays silent is waited for no longer than ``PAGE_TIMEOUT``: it is hidden, or closed, or its word
 cannot come through because a cell keeps the kernel busy. It then gets a message a second, with all that is new by then.
 """
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from flowgpt_magic.replies.reply import Reply
 
 Told = list[Any]  # the first letters of a turn's id, the number of the change, keep, cut, what is added, whole blocks
-SHORT = 12  # letters of an id that tell it from those of the other turns that arrive
+ID_LETTERS = 12  # letters of an id that tell it from those of the other turns that arrive
 FRAME = 0.05  # seconds between two messages
 AHEAD = 12  # messages that a page may be behind
-PATIENCE = 1.0  # seconds
+PAGE_TIMEOUT = 1.0  # seconds
 
 
 class Stream:
@@ -84,7 +84,7 @@ class Stream:
         self.number += 1
         blocks = [join_surrogates(each) for each in change.blocks]
         return [
-            self.turn_id[:SHORT],
+            self.turn_id[:ID_LETTERS],
             self.number,
             change.keep,
             change.cut,
@@ -125,11 +125,11 @@ class Pages:
         behind = [page for page, shown in self._shown.items() if shown + AHEAD <= self.sent and page not in self._away]
         if not behind:
             everybody_away = bool(self._shown) and len(self._away) == len(self._shown)
-            return self._last + PATIENCE - now if everybody_away else frame
-        if now >= self._last + PATIENCE:
+            return self._last + PAGE_TIMEOUT - now if everybody_away else frame
+        if now >= self._last + PAGE_TIMEOUT:
             self._away.update(behind)
             return 0.0
-        return self._last + PATIENCE - now
+        return self._last + PAGE_TIMEOUT - now
 
     def count(self, now: float) -> int:
         """The number of the message that goes out now."""

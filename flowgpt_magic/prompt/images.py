@@ -17,7 +17,7 @@ MAX_BYTES = 20 * 2**20  # bytes of an image; servers refuse larger ones
 # The first bytes of a file.
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
-WANTED = "a PNG, JPEG, GIF or WebP file, its bytes, or a figure"
+IMAGE_FORM = "a PNG, JPEG, GIF or WebP file, its bytes, or a figure"
 
 
 def image_url(value: Any) -> str:
@@ -31,7 +31,7 @@ def image_url(value: Any) -> str:
     content = _content(value)
     kind = _kind(content)
     if not kind:
-        raise PromptError(f"{_name(value)} is not an image: use {WANTED}")
+        raise PromptError(f"{_name(value)} is not an image: use {IMAGE_FORM}")
     if len(content) > MAX_BYTES:
         raise PromptError(f"{_name(value)} has {len(content):,} bytes; an image may have {MAX_BYTES:,}")
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flowgpt_magic.errors import OptionError
-from flowgpt_magic.settings.parameters import BODY, joined
+from flowgpt_magic.settings.parameters import EXTRA_BODY, joined
 
 Cut = Callable[[str, int], tuple[str, int]]
 
-EXAMPLES = ('stop=["END"]', f'{BODY}={{"repetition_penalty": 1.1}}')
+EXAMPLES = ('stop=["END"]', f'{EXTRA_BODY}={{"repetition_penalty": 1.1}}')
 MAX_QUOTED = 100  # characters of a value in an error message
 _BEGIN = re.compile(r"""(["']?)([A-Za-z_]\w*)=(?=["']?[\[{"])""")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?!\S)')
@@ -179,7 +179,7 @@ def merged(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _merged(name: str, before: Any, value: Any) -> Any:
-    if name not in (BODY, "extra_headers") or not (isinstance(before, dict) and isinstance(value, dict)):
+    if name not in (EXTRA_BODY, "extra_headers") or not (isinstance(before, dict) and isinstance(value, dict)):
         raise OptionError(f"-P {name}=… is given twice")
     if twice := _twice(before, value):
         raise OptionError(f"-P {name}=… gives {twice} twice")

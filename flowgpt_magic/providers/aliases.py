@@ -24,11 +24,11 @@ from flowgpt_magic.settings import extra_headers, parameters
 from flowgpt_magic.settings.parameters import Layer
 
 FILE = "aliases.json"
-VERSION = 1
+ALIASES_VERSION = 1
 LONGEST_CHAIN = 3  # aliases, one pointing to the next
 LONGEST_NAME = 100  # characters
 TABLES = ("params", "extra_headers")  # settings that are merged, and so never taken or left as a whole
-TEXTS = ("target", "base_url", "system", "key_variable")
+ALIAS_TEXTS = ("target", "base_url", "system", "key_variable")
 _lock = threading.Lock()
 
 
@@ -267,7 +267,7 @@ def _checked(alias: Alias) -> Alias:
     """``alias`` with its values as they are used; raises ``AliasError`` or ``SettingError`` that names it."""
     _check_form(alias.name)
     source = f"alias {alias.name}"
-    for name in TEXTS:
+    for name in ALIAS_TEXTS:
         if not isinstance(getattr(alias, name), str):
             raise AliasError(f"{source}: {name} must be text")
     if not alias.target.strip():
@@ -303,8 +303,8 @@ def _checked_tables(alias: Alias, source: str) -> tuple[dict[str, Any], dict[str
             raise AliasError(f"{source}: {name} is no parameter; an alias names its key with --key-variable")
         if known and value is not None:
             params[name] = settings.check(name, value, source)
-    given = params.pop(extra_headers.NAME, None) or {}
-    headers = settings.check(extra_headers.NAME, alias.extra_headers or None, source) or {}
+    given = params.pop(extra_headers.EXTRA_HEADERS, None) or {}
+    headers = settings.check(extra_headers.EXTRA_HEADERS, alias.extra_headers or None, source) or {}
     return params, extra_headers.joined(headers, given)
 
 
@@ -380,7 +380,7 @@ def _read(content: bytes) -> dict[str, Alias]:
     document = json.loads(content.decode("utf-8-sig"))
     if not isinstance(document, dict) or not isinstance(document.get("version"), int):
         raise AliasError("it does not say of which version it is")
-    if document["version"] > VERSION:
+    if document["version"] > ALIASES_VERSION:
         raise _NewerFileError
     entries = document.get("aliases")
     if not isinstance(entries, dict):
@@ -401,7 +401,7 @@ def _entry(name: str, values: object) -> Alias:
 def _write(known: Mapping[str, Alias]) -> None:
     """Replace the file atomically; only the owner can read it."""
     entries = {name: _kept(alias) for name, alias in sorted(known.items())}
-    text = json.dumps({"version": VERSION, "aliases": entries}, indent=2) + "\n"
+    text = json.dumps({"version": ALIASES_VERSION, "aliases": entries}, indent=2) + "\n"
     if aliases_file().is_relative_to(settings.NOWHERE):
         raise AliasError("there is no home folder to keep aliases in: XDG_CONFIG_HOME names another folder for them.")
     path = Path(os.path.realpath(aliases_file()))  # a link to a file kept elsewhere stays one

@@ -193,7 +193,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
             **sampling,
             **({} if seed is None else {"seed": seed}),
             **({} if stops is None else {"stop": stops}),
-            **({} if wanted is None else {runtime.SCHEMA: wanted}),
+            **({} if wanted is None else {runtime.RESPONSE_FORMAT: wanted}),
         }
         request = runtime.GenerationRequest(
             source, _prompt(messages, name == cls.default_model), in_force.max_tokens, options, bool(may_repeat)

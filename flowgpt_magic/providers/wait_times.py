@@ -15,7 +15,7 @@ from typing import Any
 EPOCH_SECONDS = 10**9  # a number from here on is a moment in seconds since 1970, not a duration
 EPOCH_MILLISECONDS = 10**11  # and from here on in milliseconds since 1970
 LARGEST_NUMBER = 10**13
-MAX_DEPTH = 6  # levels of a JSON object that are searched
+MAX_REPORT_DEPTH = 6  # levels of a JSON object that are searched
 UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 WAIT_FIELDS = (  # "estimated_time" is Hugging Face's, while a model loads
     *("retrydelay", "retryafter", "retryafterseconds", "retryaftersecs", "retryinseconds", "waitseconds"),
@@ -119,7 +119,7 @@ def _seconds(value: Any) -> float | None:
     return None
 
 
-def _walk_fields(value: Any, depth: int = MAX_DEPTH) -> Iterator[tuple[str, Any]]:
+def _walk_fields(value: Any, depth: int = MAX_REPORT_DEPTH) -> Iterator[tuple[str, Any]]:
     """The fields of an object and of all objects inside it."""
     if isinstance(value, Mapping) and depth:
         for name, inner in value.items():

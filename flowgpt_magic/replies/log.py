@@ -21,7 +21,7 @@ from flowgpt_magic.text import counted, cut, printable, sentences
 logger = logging.getLogger("flowgpt_magic")
 logger.addHandler(logging.NullHandler())  # or else Python prints warnings where nobody has set up logging
 
-SHOWN = 300  # characters of an error's message
+MAX_MESSAGE = 300  # characters of an error's message
 LEAST_SECRET, LEAST_TEXT = 4, 12  # characters; what is shorter stands in a message by chance
 
 
@@ -83,7 +83,7 @@ def failure(error: BaseException, request: Request) -> str:
         text = sentences(text.partition(": ")[0])
     for hidden in sorted(_secrets(request) | _said(request), key=len, reverse=True):
         text = text.replace(hidden, "***")
-    return f"{kind}: {cut(redact_environment(text), SHOWN)}"
+    return f"{kind}: {cut(redact_environment(text), MAX_MESSAGE)}"
 
 
 def _name(request: Request) -> str:

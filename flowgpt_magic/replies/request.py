@@ -19,7 +19,7 @@ from flowgpt_magic.providers.registry import Target, parameter_names
 from flowgpt_magic.replies.resolved import Resolved
 from flowgpt_magic.replies.schema import Schema
 from flowgpt_magic.settings import Settings, extra_headers
-from flowgpt_magic.settings.parameters import BODY, PROTECTED, fields, plain
+from flowgpt_magic.settings.parameters import EXTRA_BODY, PROTECTED, fields, plain
 from flowgpt_magic.text import counted
 
 Prompt = str | Sequence[Mapping[str, Any]]
@@ -29,7 +29,7 @@ SCHEMA, EARLIER = "schema", "earlier"  # what a turn keeps of a request beside t
 TYPED = "given for this prompt"  # among the options that ask again: those of them that were given for this very prompt
 LONGEST_SHOWN = 200  # characters of a value in an error
 # What does not change the answer is no part of what makes two requests the same.
-NO_PARAMETERS = {"token", "proxy", *settings.CONNECTION, "threads", "pace", extra_headers.NAME}
+UNRECORDED = {"token", "proxy", *settings.CONNECTION, "threads", "pace", extra_headers.EXTRA_HEADERS}
 
 
 @dataclass(frozen=True)
@@ -258,11 +258,12 @@ def check_params(target: Target, params: Mapping[str, Any], *, by_name: Collecti
             raise OptionError(f"{name} is no parameter: {PROTECTED[name]}")
         if name in taken:
             continue
-        if name in by_name and (BODY not in taken or "did you mean" in closest(name, settings.TABLE)):
+        if name in by_name and (EXTRA_BODY not in taken or "did you mean" in closest(name, settings.TABLE)):
             settings.check(name, value, "option")
         advice = closest(name, taken)
-        if BODY in taken:
-            advice += f" For a server that takes it, write -P {BODY}={_shown({name: value})}, or {BODY}=… in Python."
+        if EXTRA_BODY in taken:
+            written = f"-P {EXTRA_BODY}={_shown({name: value})}"
+            advice += f" For a server that takes it, write {written}, or {EXTRA_BODY}=… in Python."
         known = ", ".join(sorted(each for each in taken if not _of_the_connection(each)))
         raise OptionError(f"{target.provider} takes no parameter {name}{advice} It takes {known}.")
 
@@ -270,13 +271,13 @@ def check_params(target: Target, params: Mapping[str, Any], *, by_name: Collecti
 def _of_the_connection(name: str) -> bool:
     """Does it say how a server is reached, and nothing of the reply?"""
     personal = name in settings.TABLE and settings.TABLE[name].metadata["personal"]
-    return name in ("schema", "connect_timeout", "line_limit") or (personal and name != extra_headers.NAME)
+    return name in ("schema", "connect_timeout", "line_limit") or (personal and name != extra_headers.EXTRA_HEADERS)
 
 
 def _shown(value: Any) -> str:
     """``value`` as JSON, for an error that says how to write it."""
     try:
-        text = json.dumps(plain(value, BODY), ensure_ascii=False)
+        text = json.dumps(plain(value, EXTRA_BODY), ensure_ascii=False)
     except ValueError:
         text = ""
     return text if 0 < len(text) <= LONGEST_SHOWN else '{"NAME": VALUE}'
@@ -286,13 +287,13 @@ def given_for(options: Mapping[str, Any]) -> frozenset[str]:
     """The fields of the request that ``options`` give, those in ``params`` and ``extra_body`` among them."""
     known, params = told_apart(options)
     given = {**known, **params}
-    named = fields(given) if isinstance(given.get(BODY) or {}, Mapping) else given
+    named = fields(given) if isinstance(given.get(EXTRA_BODY) or {}, Mapping) else given
     return frozenset(name for name, value in named.items() if value is not None)
 
 
 def shaping(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those parameters that shape the answer."""
-    return {name: value for name, value in given.items() if name not in NO_PARAMETERS}
+    return {name: value for name, value in given.items() if name not in UNRECORDED}
 
 
 def request_key(request: Request, turns: Sequence[Turn], shaping: Mapping[str, Any] | None = None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.registry import Target, find_target, parameter_names
 from flowgpt_magic.settings import TABLE, Settings
-from flowgpt_magic.settings.parameters import BODY, origins, without
+from flowgpt_magic.settings.parameters import EXTRA_BODY, origins, without
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def parameters(target: Target, chosen: Settings) -> dict[str, Any]:
 
 def _nearest(found: Mapping[str, Any], chosen: Settings) -> dict[str, Any]:
     """``found`` with each field once, where one is a setting and stands in ``extra_body`` too."""
-    body, places = found.get(BODY) or {}, origins(chosen.layers.get("params", ()))
+    body, places = found.get(EXTRA_BODY) or {}, origins(chosen.layers.get("params", ()))
     twice = [name for name in body if name in found and name in TABLE]
-    nearer = {name for name in twice if chosen.ranks.get(name, -1) > places[f"{BODY}.{name}"].rank}
+    nearer = {name for name in twice if chosen.ranks.get(name, -1) > places[f"{EXTRA_BODY}.{name}"].rank}
     lower = {name: value for name, value in found.items() if name not in twice or name in nearer}
-    return {**lower, BODY: without(body, nearer)} if twice else dict(found)
+    return {**lower, EXTRA_BODY: without(body, nearer)} if twice else dict(found)

@@ -21,7 +21,7 @@ from flowgpt_magic.markdown.json_text import container_in, values_in
 from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.regular_files import read_file
 
-KINDS = "a pydantic model, a dataclass, a TypedDict or a JSON Schema"
+SCHEMA_KINDS = "a pydantic model, a dataclass, a TypedDict or a JSON Schema"
 # One of these stands in every JSON Schema that says anything.
 KEYWORDS = ("$ref", "allOf", "anyOf", "const", "enum", "items", "not", "oneOf", "prefixItems", "properties", "type")
 LONGEST_WORD = 200  # characters of a text that may be meant as a string
@@ -101,7 +101,7 @@ def schema_of(given: Any) -> Schema:
     if isinstance(given, type) or get_origin(given) is not None:
         return _by_type(given)
     hint = f"; give the class {type(given).__name__} itself" if _is_instance(given) else ""
-    raise SchemaError(f"a schema is {KINDS}, not {type(given).__name__}{hint}")
+    raise SchemaError(f"a schema is {SCHEMA_KINDS}, not {type(given).__name__}{hint}")
 
 
 def read_schema_file(name: str) -> Schema:
@@ -204,7 +204,7 @@ def _by_type(given: Any) -> Schema:
         schema = adapter.json_schema()
     except (pydantic.PydanticUserError, NameError, TypeError, RecursionError) as error:
         first = str(error).strip().partition("\n")[0]
-        raise SchemaError(f"{_name(given)} cannot be a schema ({first}): it is {KINDS}") from None
+        raise SchemaError(f"{_name(given)} cannot be a schema ({first}): it is {SCHEMA_KINDS}") from None
 
     def accept(value: Any) -> Any:
         try:

@@ -12,7 +12,7 @@ from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.providers.refused_parameters import Place
 from flowgpt_magic.replies.request import Request
-from flowgpt_magic.settings.parameters import BODY, fields, origins, without
+from flowgpt_magic.settings.parameters import EXTRA_BODY, fields, origins, without
 
 Chunks = AsyncGenerator[str | Usage | Extras | Waiting, None]
 
@@ -76,7 +76,7 @@ def _not_taken(request: Request) -> Iterator[tuple[str, str]]:
 def _source(name: str, request: Request) -> str:
     """Where the parameter comes from, as a notice says it."""
     places = origins(request.settings.layers.get("params", ()))
-    found = places.get(name) or places.get(f"{BODY}.{name}")
+    found = places.get(name) or places.get(f"{EXTRA_BODY}.{name}")
     source = found.source if found else request.settings.sources.get(name, "")
     return f"from {source}" if source and source != "option" else "as it was asked before"
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from flowgpt_magic.errors import MissingKeyError, SettingError
 
-NAME = "extra_headers"
-EXAMPLE = '{"HTTP-Referer": "https://example.com"}'
+EXTRA_HEADERS = "extra_headers"
+HEADERS_EXAMPLE = '{"HTTP-Referer": "https://example.com"}'
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a field name of RFC 9110, section 5.6.2
 OF_THE_CONNECTION = {  # what HTTP itself needs, and the reading of a stream
     *("host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive"),
@@ -33,11 +33,11 @@ def checked(value: Any) -> dict[str, str | None] | None:
         try:
             value = json.loads(value) if value.strip() else None
         except (ValueError, RecursionError):
-            raise ValueError(f"must be a JSON object, such as {EXAMPLE}") from None
+            raise ValueError(f"must be a JSON object, such as {HEADERS_EXAMPLE}") from None
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise ValueError(f"must be a table of header names and values, such as {EXAMPLE}")  # noqa: TRY004 - a check's
+        raise ValueError(f"must be a table of header names and values, such as {HEADERS_EXAMPLE}")  # noqa: TRY004 - a check's
     found: dict[str, str | None] = {}
     for name, each in value.items():
         _check_name(name)

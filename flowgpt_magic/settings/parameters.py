@@ -15,9 +15,9 @@ from enum import Enum
 from numbers import Integral, Number
 from typing import Any
 
-BODY = "extra_body"
-DEEPEST = 100  # levels of one value; json.loads and json.dumps give up between 300 and 1,000
-EXAMPLE = "top_p = 0.9"
+EXTRA_BODY = "extra_body"
+MAX_VALUE_DEPTH = 100  # levels of one value; json.loads and json.dumps give up between 300 and 1,000
+PARAMETERS_EXAMPLE = "top_p = 0.9"
 PROTECTED = {  # what makes the request a request, and how else it is said
     "model": "-m, or model= in Python, says who is asked",
     "messages": "the messages are the prompt and the turns before it",
@@ -40,14 +40,14 @@ class Layer:
     server: str = ""
 
 
-def plain(value: Any, place: str, depth: int = DEEPEST) -> Any:
+def plain(value: Any, place: str, depth: int = MAX_VALUE_DEPTH) -> Any:
     """``value`` in the types that JSON has; ``place`` is what an error calls it.
 
     Tuples become lists, and NumPy's numbers and arrays become numbers and lists. Raises ``ValueError`` for what JSON
     has no value for.
     """
     if depth == 0:
-        raise ValueError(f"{place} is nested more than {DEEPEST} levels deep")
+        raise ValueError(f"{place} is nested more than {MAX_VALUE_DEPTH} levels deep")
     if isinstance(value, Enum):
         return plain(value.value, place, depth - 1)
     if value is None or isinstance(value, bool):
@@ -99,15 +99,15 @@ def checked(value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise ValueError(f"must be a table of names and values, such as {EXAMPLE}")  # noqa: TRY004 - a check's
+        raise ValueError(f"must be a table of names and values, such as {PARAMETERS_EXAMPLE}")  # noqa: TRY004 - a check's
     found = {_name(name): plain(each, str(name)) for name, each in value.items()}
-    if (body := found.get(BODY)) is not None:
+    if (body := found.get(EXTRA_BODY)) is not None:
         if not isinstance(body, dict):
-            raise ValueError(f'has an {BODY} that is no table of further fields, such as {{"top_k": 40}}')
+            raise ValueError(f'has an {EXTRA_BODY} that is no table of further fields, such as {{"top_k": 40}}')
         for name in body:
-            _check_protected(name, f"{BODY}.{name}")
+            _check_protected(name, f"{EXTRA_BODY}.{name}")
             if name in found:
-                raise ValueError(f"gives {name} twice: as a parameter and in {BODY}")
+                raise ValueError(f"gives {name} twice: as a parameter and in {EXTRA_BODY}")
     return found
 
 
@@ -124,7 +124,9 @@ def _no_constant(name: str) -> float:
 
 def _name(name: object) -> str:
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"has the name {name!r}; a parameter is called like top_p, and other fields go into {BODY}")
+        raise ValueError(
+            f"has the name {name!r}; a parameter is called like top_p, and other fields go into {EXTRA_BODY}"
+        )
     _check_protected(name, name)
     return name
 
@@ -146,14 +148,14 @@ def merged(layers: Iterable[Layer]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for layer in sorted(layers, key=lambda each: each.rank):
         given = dict(layer.values)
-        body = given.pop(BODY, {})
+        body = given.pop(EXTRA_BODY, {})
         # One field may be written as a parameter or in extra_body: the nearer one counts, however it is written.
-        kept = {name: each for name, each in (found.get(BODY) or {}).items() if name not in given}
-        found = {name: each for name, each in found.items() if name != BODY and name not in (body or {})} | given
+        kept = {name: each for name, each in (found.get(EXTRA_BODY) or {}).items() if name not in given}
+        found = {name: each for name, each in found.items() if name != EXTRA_BODY and name not in (body or {})} | given
         if body is None:
             kept = {}
         if kept or body:
-            found[BODY] = joined(kept, body or {})
+            found[EXTRA_BODY] = joined(kept, body or {})
     return found
 
 
@@ -167,19 +169,19 @@ def origins(layers: Iterable[Layer]) -> dict[str, Layer]:
     found: dict[str, Layer] = {}
     for layer in sorted(layers, key=lambda each: each.rank):
         found |= dict.fromkeys(layer.values, layer)
-        found |= {f"{BODY}.{name}": layer for name in layer.values.get(BODY) or ()}
+        found |= {f"{EXTRA_BODY}.{name}": layer for name in layer.values.get(EXTRA_BODY) or ()}
     return found
 
 
 def fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a request that parameters stand for, those in ``extra_body`` among them."""
-    return {**{name: each for name, each in given.items() if name != BODY}, **(given.get(BODY) or {})}
+    return {**{name: each for name, each in given.items() if name != EXTRA_BODY}, **(given.get(EXTRA_BODY) or {})}
 
 
 def without(given: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """``given`` without the fields of these names, wherever they stand."""
     left = set(names)
     found = {name: each for name, each in given.items() if name not in left}
-    if found.get(BODY):
-        found[BODY] = {name: each for name, each in found[BODY].items() if name not in left}
+    if found.get(EXTRA_BODY):
+        found[EXTRA_BODY] = {name: each for name, each in found[EXTRA_BODY].items() if name not in left}
     return found

@@ -502,7 +502,7 @@ def with_tables(chosen: Settings) -> Settings:
     """
     server = chosen.openai_base_url.strip().rstrip("/")
     headers: dict[str, str | None] = {}
-    for layer in sorted(chosen.layers.get(extra_headers.NAME, ()), key=lambda each: each.rank):
+    for layer in sorted(chosen.layers.get(extra_headers.EXTRA_HEADERS, ()), key=lambda each: each.rank):
         if layer.server == server or layer.rank >= CALL:
             headers = extra_headers.joined(headers, layer.values)
     params = parameters.merged(chosen.layers.get("params", ()))
@@ -521,9 +521,9 @@ def _spread(source: str, layer: Mapping[str, Any]) -> dict[str, Any]:
             raise SettingError(f"{source}: {name} is a setting and no parameter; set it beside params, not in it")
         if layer.get(name) is not None:
             raise SettingError(f"{source}: {name} is there twice, as a setting and as a parameter: which one is meant?")
-    body = params.get(parameters.BODY) or {}
+    body = params.get(parameters.EXTRA_BODY) or {}
     if twice := next((name for name in body if layer.get(name) is not None or name in own), ""):
-        raise SettingError(f"{source}: {twice} is there twice, as a setting and in {parameters.BODY}")
+        raise SettingError(f"{source}: {twice} is there twice, as a setting and in {parameters.EXTRA_BODY}")
     return {**layer, **own, "params": {name: value for name, value in params.items() if name not in own}}
 
 

@@ -23,7 +23,7 @@ from flowgpt_magic.providers.registry import find_provider
 from flowgpt_magic.settings import TABLE, load
 from flowgpt_magic.testing.isolation import IsolatedRuns
 
-CLOSE_TIMEOUT = 1.0  # seconds for a provider to stop
+PROVIDER_TIMEOUT = 1.0  # seconds for a provider to stop
 UNKNOWN_MODEL = "no-such-model-0"
 ATTRIBUTE_TYPES: dict[str, type] = {
     "url": str,
@@ -112,14 +112,14 @@ class Subject:
             await asyncio.wait({task}, timeout=self.patience)
             if not task.done():
                 task.cancel()
-                await asyncio.wait({task}, timeout=CLOSE_TIMEOUT)
+                await asyncio.wait({task}, timeout=PROVIDER_TIMEOUT)
                 raise ViolationError(
                     f"it does not end within {self.patience:g} s, {situation}; patience= sets a longer limit"
                 )
             return task.result()
 
         try:
-            return self.isolated.run(in_time, situation, self.patience + 5 * CLOSE_TIMEOUT)
+            return self.isolated.run(in_time, situation, self.patience + 5 * PROVIDER_TIMEOUT)
         except asyncio.CancelledError:
             raise ViolationError(f"it raises CancelledError although it was not cancelled, {situation}") from None
 

@@ -18,7 +18,7 @@ from flowgpt_magic.messages import Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.redaction import without_secrets
 from flowgpt_magic.testing.contract import (
-    CLOSE_TIMEOUT,
+    PROVIDER_TIMEOUT,
     UNKNOWN_MODEL,
     Subject,
     ViolationError,
@@ -110,7 +110,7 @@ def check_early_close(subject: Subject) -> None:
         return time.perf_counter() - before
 
     seconds = subject.run(leave, "closed after the first chunk")
-    if seconds > CLOSE_TIMEOUT:
+    if seconds > PROVIDER_TIMEOUT:
         raise ViolationError(
             f"it took {seconds:.1f} s to close after the first chunk: close what it opened in a finally block"
         )
@@ -141,7 +141,7 @@ async def _cancel(subject: Subject, wait: float, **settings: Any) -> None:
     await asyncio.sleep(wait)
     cancelled = task.cancel()
     stopped.set()
-    await asyncio.wait({task}, timeout=CLOSE_TIMEOUT)
+    await asyncio.wait({task}, timeout=PROVIDER_TIMEOUT)
     if not task.done() or len(after) > 1:
         raise ViolationError(
             "it continues after its task was cancelled: close what is open and let CancelledError through"

@@ -1,4 +1,4 @@
-"""Export a conversation as a file, and read one back. ``FORMATS`` has one line for each kind of file.
+"""Export a conversation as a file, and read one back. ``FILE_FORMATS`` has one line for each kind of file.
 
 What is read is what was written, to the character. The exception are halves of surrogate pairs: UTF-8 cannot hold them,
 and they become U+FFFD.
@@ -53,7 +53,7 @@ class Format(NamedTuple):
     read: Callable[[str], JsonObject] | None
 
 
-FORMATS = {
+FILE_FORMATS = {
     ".md": Format(to_markdown, from_markdown),
     ".json": Format(lambda transcript: to_json(HEADER | asdict(transcript)), from_json),
     ".ipynb": Format(to_notebook, from_notebook),
@@ -69,7 +69,7 @@ def write(
     Keys, tokens and passwords among parameters, errors and notices are left out. Raises ``TranscriptError``.
 
     Args:
-        path: the file; its ending, one of ``FORMATS``, is the format.
+        path: the file; its ending, one of ``FILE_FORMATS``, is the format.
         conversation_name: the name of the conversation.
         system: the system prompt of the conversation.
         turns: the turns, in their order.
@@ -117,10 +117,10 @@ def read(path: str | os.PathLike[str]) -> Transcript:
 def _path_and_format(path: str | os.PathLike[str]) -> tuple[Path, Format]:
     """The path with ``~`` expanded, and its format. Raises ``TranscriptError`` for an ending that has none."""
     path = Path(os.path.expanduser(path))
-    if path.suffix.lower() not in FORMATS:
-        *endings, last = FORMATS
+    if path.suffix.lower() not in FILE_FORMATS:
+        *endings, last = FILE_FORMATS
         raise TranscriptError(f"{path} must end in {', '.join(endings)} or {last}: the ending chooses the format")
-    return path, FORMATS[path.suffix.lower()]
+    return path, FILE_FORMATS[path.suffix.lower()]
 
 
 def _replace(target: Path, content: bytes) -> None:

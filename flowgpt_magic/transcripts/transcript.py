@@ -24,8 +24,8 @@ from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.text import cut
 
-VERSION = 1
-HEADER = {"format": "flowgpt_magic transcript", "version": VERSION}
+TRANSCRIPT_VERSION = 1
+HEADER = {"format": "flowgpt_magic transcript", "version": TRANSCRIPT_VERSION}
 NUMBER_LIMIT = 2**37  # as Unix seconds the year 6325: no time, and no other number of a turn, is that large
 JsonObject = dict[str, Any]
 T = TypeVar("T")
@@ -121,7 +121,7 @@ def check_format(values: JsonObject) -> None:
     """Raise ``ValueError`` for what is no transcript, or one of a later version."""
     if values.get("format") != HEADER["format"] or type(values.get("version")) is not int:
         raise ValueError("it is not an export of flowgpt_magic")
-    if values["version"] > VERSION:
+    if values["version"] > TRANSCRIPT_VERSION:
         raise ValueError("a newer version of flowgpt_magic made it: update this one")
 
 

@@ -132,7 +132,7 @@ def test_while_the_server_asks_to_wait_nothing_goes(per_minute):
     assert 4 <= left <= 4.7
     assert after == 0
     assert 7 <= min(went) <= 7.7 + 0.7
-    assert max(went) <= 7 + 5 * pacing.SPREAD
+    assert max(went) <= 7 + 5 * pacing.RESTART_SPREAD
 
 
 @pytest.mark.parametrize("per_minute", [None, 60])

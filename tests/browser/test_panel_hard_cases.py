@@ -24,7 +24,7 @@ import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from flowgpt_magic.bridge import Worker
-from flowgpt_magic.panel.stream import AHEAD, FRAME, PATIENCE
+from flowgpt_magic.panel.stream import AHEAD, FRAME, PAGE_TIMEOUT
 from flowgpt_magic.transcripts import files
 from tests import processes
 from tests.browser.conftest import FLAGS, LIMIT, SCREENSHOTS, Lab, Notebook, chromium
@@ -248,7 +248,7 @@ def test_a_page_that_is_held_up_gets_a_message_a_second_and_then_shows_everythin
     says_all_of(panel, 1, prompt)
     heard = page.evaluate("heard.length - before")
     print(f"{heard} messages for a page that was held up for {seconds:.1f} s")
-    assert heard < AHEAD + seconds / PATIENCE + 6 < seconds / FRAME
+    assert heard < AHEAD + seconds / PAGE_TIMEOUT + 6 < seconds / FRAME
 
 
 # What is cut off

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.markdown.addresses import BODY, LONGEST, is_image, is_link, trimmed
+from flowgpt_magic.markdown.addresses import BODY, LONGEST_ADDRESS, is_image, is_link, trimmed
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_addresses_of_the_web_and_of_mail_may_be_links(address):
             "http://",
             "https:///x",
         ),
-        *("https://a.b\\c", "https://a.b c", "ftp://a.b", f"https://a.b/{'c' * LONGEST}"),
+        *("https://a.b\\c", "https://a.b c", "ftp://a.b", f"https://a.b/{'c' * LONGEST_ADDRESS}"),
     ],
 )
 def test_others_may_not(address):

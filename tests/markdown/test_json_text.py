@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.errors import MismatchError
-from flowgpt_magic.markdown.json_text import MOST_LINES, MOST_STARTS, container_in, values_in
+from flowgpt_magic.markdown.json_text import MOST_JSON_LINES, MOST_STARTS, container_in, values_in
 from flowgpt_magic.replies.schema import json_of, schema_of
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -144,4 +144,4 @@ def test_many_lines_that_begin_like_a_value_are_looked_at_only_up_to_a_limit(lin
     monkeypatch.setattr("flowgpt_magic.markdown.json_text._decode", counted)
 
     assert container_in(line * 20_000) is None
-    assert len(places) <= MOST_LINES + MOST_STARTS
+    assert len(places) <= MOST_JSON_LINES + MOST_STARTS

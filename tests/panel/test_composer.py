@@ -6,7 +6,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from flowgpt_magic.panel.actions import ACTIONS
-from flowgpt_magic.panel.composer import COMMANDS, command_in, complete_attached, complete_input, prompt_in
+from flowgpt_magic.panel.composer import PANEL_COMMANDS, command_in, complete_attached, complete_input, prompt_in
 from flowgpt_magic.panel.state import PanelError
 
 
@@ -58,7 +58,7 @@ def test_a_wrong_command_says_what_to_do(text, said):
 
 
 def test_every_command_is_an_action():
-    assert {command.action for command in COMMANDS.values()} <= ACTIONS.keys()
+    assert {command.action for command in PANEL_COMMANDS.values()} <= ACTIONS.keys()
 
 
 def offered(found) -> list[str]:

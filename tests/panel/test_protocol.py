@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.messages import Usage
-from flowgpt_magic.panel.protocol import LONGEST_PROMPT, PART, Row, facts, parts, row, splice
+from flowgpt_magic.panel.protocol import LONGEST_PROMPT, MAX_PART, Row, facts, parts, row, splice
 from tests.panel_page import cases
 from tests.records import conversation_record, notebook_record, turn_record
 
@@ -90,7 +90,7 @@ def test_of_a_long_prompt_the_beginning_is_sent_and_how_much_more_there_is():
     assert (len(told["prompt"]), told["prompt_more"]) == (LONGEST_PROMPT, 5)
 
 
-@given(st.lists(st.integers(0, PART + 10), max_size=12))
+@given(st.lists(st.integers(0, MAX_PART + 10), max_size=12))
 def test_long_replies_go_out_in_portions_that_hold_all_of_them(sizes):
     blocks = ["x" * size for size in sizes]
 
@@ -100,4 +100,4 @@ def test_long_replies_go_out_in_portions_that_hold_all_of_them(sizes):
     assert [start for start, _portion in told] == [
         sum(len(portion) for _start, portion in told[:number]) for number in range(len(told))
     ]
-    assert all(len(portion) <= 1 or sum(map(len, portion)) <= PART for _start, portion in told)
+    assert all(len(portion) <= 1 or sum(map(len, portion)) <= MAX_PART for _start, portion in told)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.markdown.html.changes import Change, blocks_of
-from flowgpt_magic.panel.stream import AHEAD, FRAME, PATIENCE, Pages, Stream
+from flowgpt_magic.panel.stream import AHEAD, FRAME, PAGE_TIMEOUT, Pages, Stream
 from tests.panel_page import cases
 from tests.shown import changed
 
@@ -102,7 +102,7 @@ class TestPages:
         for _ in range(AHEAD):
             pages.count(now=10.0)
 
-        assert pages.wait(10.1) == pytest.approx(PATIENCE - 0.1)
+        assert pages.wait(10.1) == pytest.approx(PAGE_TIMEOUT - 0.1)
 
         pages.showed("a", 1)
 
@@ -114,14 +114,14 @@ class TestPages:
         for _ in range(AHEAD):
             pages.count(now=10.0)
 
-        assert pages.wait(10.0 + PATIENCE) <= 0
-        pages.count(now=10.0 + PATIENCE)
+        assert pages.wait(10.0 + PAGE_TIMEOUT) <= 0
+        pages.count(now=10.0 + PAGE_TIMEOUT)
 
-        assert pages.wait(10.0 + PATIENCE) == pytest.approx(PATIENCE)
+        assert pages.wait(10.0 + PAGE_TIMEOUT) == pytest.approx(PAGE_TIMEOUT)
 
         pages.showed("a", pages.sent)
 
-        assert pages.wait(10.0 + PATIENCE) == pytest.approx(FRAME)
+        assert pages.wait(10.0 + PAGE_TIMEOUT) == pytest.approx(FRAME)
 
     def test_one_that_is_away_does_not_hold_up_the_others(self):
         pages = Pages()
@@ -130,7 +130,7 @@ class TestPages:
         for _ in range(AHEAD):
             pages.count(now=10.0)
         pages.showed("here", pages.sent)
-        pages.wait(10.0 + PATIENCE)
+        pages.wait(10.0 + PAGE_TIMEOUT)
 
         pages.showed("here", pages.count(now=11.0))
 

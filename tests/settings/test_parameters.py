@@ -13,7 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.settings.parameters import DEEPEST, Layer, checked, fields, joined, merged, origins, plain, without
+from flowgpt_magic.settings.parameters import (
+    MAX_VALUE_DEPTH,
+    Layer,
+    checked,
+    fields,
+    joined,
+    merged,
+    origins,
+    plain,
+    without,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -92,7 +102,7 @@ def test_a_value_without_an_end_is_refused():
     circle: list[object] = []
     circle.append(circle)
 
-    with pytest.raises(ValueError, match=f"is nested more than {DEEPEST} levels deep"):
+    with pytest.raises(ValueError, match=f"is nested more than {MAX_VALUE_DEPTH} levels deep"):
         plain(circle, "x")
 
 

@@ -98,7 +98,7 @@ def test_an_answer_that_never_comes_ends_the_test():
 
 
 def test_a_loop_that_is_not_given_back_ends_the_test(monkeypatch):
-    monkeypatch.setattr("flowgpt_magic.testing.contract.CLOSE_TIMEOUT", 0.02)
+    monkeypatch.setattr("flowgpt_magic.testing.contract.PROVIDER_TIMEOUT", 0.02)
     released = threading.Event()
 
     async def stuck(cls, model, messages, **kwargs):
@@ -206,7 +206,7 @@ def test_keyword_arguments_that_are_passed_on_to_who_knows_none_are_seen():
 
 
 def test_a_slow_close_is_seen(monkeypatch):
-    monkeypatch.setattr("flowgpt_magic.testing.contract_replies.CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr("flowgpt_magic.testing.contract_replies.PROVIDER_TIMEOUT", 0.05)
 
     async def slow_to_close(cls, model, messages, **kwargs):
         cls.get_model(model)

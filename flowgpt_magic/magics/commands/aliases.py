@@ -156,8 +156,10 @@ def _field_value(field: str, value: str) -> Any:
 def _with_params(before: Alias, added: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of ``before`` with further parameters; None removes one."""
     params = {**before.params, **added}
-    if parameters.BODY in before.params and added.get(parameters.BODY):
-        params[parameters.BODY] = parameters.joined(before.params[parameters.BODY], added[parameters.BODY])
+    if parameters.EXTRA_BODY in before.params and added.get(parameters.EXTRA_BODY):
+        params[parameters.EXTRA_BODY] = parameters.joined(
+            before.params[parameters.EXTRA_BODY], added[parameters.EXTRA_BODY]
+        )
     temperature = {"temperature": params.pop("temperature")} if "temperature" in params else {}
     return {"params": {name: value for name, value in params.items() if value is not None}, **temperature}
 

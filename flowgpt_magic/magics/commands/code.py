@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
     from flowgpt_magic.magics.state import ShellState
 
-MAX_CAUSES = 6  # errors of a chain whose cells are sent
+MAX_SENT_CAUSES = 6  # errors of a chain whose cells are sent
 MARK_LENGTH = 60  # characters, at most, of the lines that say what an excerpt leaves out
 FIX_PROMPT = (
     "This failed in my notebook. Say what is wrong and why, then give the corrected code, whole, in one code block."
@@ -109,7 +109,7 @@ def _places(error: BaseException) -> Iterator[tuple[str, int]]:
     """The files and lines in the tracebacks of an error, its causes and the members of its group."""
     visited: list[BaseException] = []
     waiting: list[Any] = [error]
-    while waiting and len(visited) < MAX_CAUSES:
+    while waiting and len(visited) < MAX_SENT_CAUSES:
         current = waiting.pop(0)
         if not isinstance(current, BaseException) or any(current is other for other in visited):
             continue

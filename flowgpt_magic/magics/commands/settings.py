@@ -92,8 +92,8 @@ def _set_param(conversation: Conversation, name: str, value: str) -> list[str]:
     """Set the parameter ``name`` of this conversation's provider; an empty ``value`` sets nothing."""
     names = registry.parameter_names(models.find_model(conversation.settings().model))
     if name not in names:
-        more = parameters.BODY in names
-        advice = f"; %flowgpt set {parameters.BODY} {{…}} adds further fields to the request" if more else ""
+        more = parameters.EXTRA_BODY in names
+        advice = f"; %flowgpt set {parameters.EXTRA_BODY} {{…}} adds further fields to the request" if more else ""
         hint = closest(name, [*settings.TABLE, *names])
         raise OptionError(f"there is no setting {name}{hint} %flowgpt config lists the settings{advice}")
     if not value:
@@ -158,7 +158,7 @@ def _source(chosen: settings.Settings, name: str) -> str:
 
 def _table_rows(chosen: settings.Settings, name: str) -> list[tuple[str, ...]]:
     """A row for each entry of a setting that is a table; no rows for other settings and empty tables."""
-    rows = {"params": _param_rows, extra_headers.NAME: _header_rows}
+    rows = {"params": _param_rows, extra_headers.EXTRA_HEADERS: _header_rows}
     return rows[name](chosen) if name in rows else []
 
 
@@ -179,10 +179,10 @@ def _param_rows(chosen: settings.Settings) -> list[tuple[str, ...]]:
 
 def _header_rows(chosen: settings.Settings) -> list[tuple[str, ...]]:
     """The rows of ``extra_headers``. Secret headers hold the name of a variable, so they can be shown."""
-    layers = sorted(chosen.layers.get(extra_headers.NAME, ()), key=lambda layer: layer.rank)
+    layers = sorted(chosen.layers.get(extra_headers.EXTRA_HEADERS, ()), key=lambda layer: layer.rank)
     places = {name: short_path(layer.source) for layer in layers for name in layer.values}
     return [
-        (f"{extra_headers.NAME}.{name}", cut(redact(value)), places.get(name, ""), "a custom header")
+        (f"{extra_headers.EXTRA_HEADERS}.{name}", cut(redact(value)), places.get(name, ""), "a custom header")
         for name, value in (chosen.extra_headers or {}).items()
         if value is not None
     ]

@@ -21,7 +21,9 @@ from flowgpt_magic.markdown.html.render import (
 from flowgpt_magic.markdown.html.unfinished import shown_line
 from flowgpt_magic.markdown.html.verbatim import OpenCode, OpenText
 
-LONGEST = 400_000  # characters of a reply that are read as Markdown; what comes after them is shown as it was typed
+LONGEST_MARKDOWN = (
+    400_000  # characters of a reply that are read as Markdown; what comes after them is shown as it was typed
+)
 MOST_LINES = 30_000  # of a reply that are read as Markdown; those of code blocks are not
 LONGEST_LINE = 8_192  # characters; a longer line is cut between two words
 LONGEST_BLOCK = 8_192  # characters of a block that cannot be settled
@@ -170,7 +172,7 @@ class GrowingBlocks:
     def _take_line(self, line: str) -> None:
         self._read += len(line)
         self._line_count += self._verbatim is None
-        is_far_down = self._read > LONGEST or self._line_count > MOST_LINES
+        is_far_down = self._read > LONGEST_MARKDOWN or self._line_count > MOST_LINES
         if is_far_down and self._verbatim is None and not self._scanner.in_formula:
             self._end_all()
             self._verbatim = OpenText()

@@ -19,8 +19,8 @@ from flowgpt_magic.markdown.tex_names import SYMBOLS
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-LONGEST = 2_000  # characters of a formula that is typeset
-DEEPEST = 60  # nested braces and environments
+LONGEST_TYPESET = 2_000  # characters of a formula that is typeset
+DEEPEST_FORMULA = 60  # nested braces and environments
 
 # What latex2mathml does not know, as what it knows.
 _NUMBERED = re.compile(
@@ -160,8 +160,8 @@ def _meaning(name: str, match: re.Match[str]) -> str:
 @functools.lru_cache(1024)
 def mathml(tex: str, displayed: bool) -> str | None:
     """The formula as a ``math`` element; None where it may not be typeset, or nobody here knows how."""
-    one_line = harmless_formula(tex) if len(tex) <= LONGEST else None
-    if one_line is None or _depth(one_line) > DEEPEST:
+    one_line = harmless_formula(tex) if len(tex) <= LONGEST_TYPESET else None
+    if one_line is None or _depth(one_line) > DEEPEST_FORMULA:
         return None
     from latex2mathml.converter import convert_to_element
 

@@ -20,8 +20,7 @@ from markdown_it.rules_core import StateCore, text_join
 from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.token import Token
 
-from flowgpt_magic.markdown.addresses import BODY, is_link, trimmed
-from flowgpt_magic.markdown.addresses import LONGEST as LONGEST_ADDRESS
+from flowgpt_magic.markdown.addresses import BODY, LONGEST_ADDRESS, is_link, trimmed
 from flowgpt_magic.markdown.blocks import DEEPEST, DEFINITION, read_tables
 from flowgpt_magic.markdown.emphasis import read_emphasis
 from flowgpt_magic.markdown.formula_bars import hide_bars, keep_bars, show_bars

@@ -20,7 +20,7 @@ ENOUGH_IN_CODE = 1000  # also in tables and JSON
 ENOUGH_WITHOUT_LETTERS = 1500  # a matrix of zeros, a ruled line
 ENOUGH_COPIES = 5
 LONG_COPY, ENOUGH_LONG_COPIES = 200, 3  # of copies that are as long as that, fewer are enough
-REMEMBERED = 64  # places of the same piece that are looked at
+MAX_PLACES = 64  # places of the same piece that are looked at
 
 # A word, a number or a sign, with the spaces before it. A list item's number belongs to the line break before it, as
 # far as it has come at the end of the text.
@@ -51,7 +51,7 @@ class Repetition:
         self._holding = False
         self._ends = [0]  # where each piece ends, in characters
         self._with_letters = [0]  # how many pieces up to there have letters
-        self._places: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
+        self._places: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=MAX_PLACES))
         self._runs: dict[int, int] = {}  # by distance: how many pieces in a row equal those at that distance before
 
     def feed(self, chunk: str) -> str:

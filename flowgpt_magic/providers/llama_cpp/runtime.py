@@ -42,9 +42,9 @@ MESSAGE_OVERHEAD = 32  # tokens, more than chat templates put around one message
 MOST_THREADS = 8  # more of them wait for each other longer than they compute on a model this small
 SOCKET_PATH_LIMIT = 100  # bytes; the system's own limit is 104 on macOS, 108 on Linux
 LONG_PROMPT = 100  # tokens; of those that take longer to read it is said how far they are read
-SCHEMA = "response_format"  # the option that holds a reply to a schema
+RESPONSE_FORMAT = "response_format"  # the option that holds a reply to a schema
 REPEATED = "the reply was stopped because it repeated itself; -P may_repeat=true lets it go on"
-EXIT_TIMEOUT = 30.0  # seconds; loading a model cannot be interrupted
+RUNTIME_EXIT_TIMEOUT = 30.0  # seconds; loading a model cannot be interrupted
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -226,7 +226,9 @@ class RuntimeEventReader:
 
     def __init__(self, job: ReplyJob) -> None:
         self.job = job
-        self.repetition = None if job.request.may_repeat else Repetition(structured=SCHEMA in job.request.options)
+        self.repetition = (
+            None if job.request.may_repeat else Repetition(structured=RESPONSE_FORMAT in job.request.options)
+        )
         self.finish_reason: str | None = None
         self._progress = ""
         self._prompt_tokens: int | None = None
@@ -317,7 +319,7 @@ class LoadedModel:
         try:
             self.server.handle_chat_completions({**body, **always}, take)
         except (RuntimeError, ValueError) as error:
-            if SCHEMA in body:
+            if RESPONSE_FORMAT in body:
                 raise SchemaNotSupportedError(f"the embedded model does not take this schema: {error}", 400) from error
             raise ProviderError(f"the embedded model cannot answer this: {error}") from error
 
@@ -453,7 +455,7 @@ class Runner:
         if current := self.current:
             current.cancelled.set()
         self.jobs.put(None)
-        self.thread.join(EXIT_TIMEOUT)
+        self.thread.join(RUNTIME_EXIT_TIMEOUT)
 
 
 _runners: list[Runner] = []  # at most one that is alive: two would be two models in memory

@@ -32,10 +32,10 @@ from flowgpt_magic.regular_files import read_beginning
 GGUF_MAGIC = b"GGUF"
 ZIP_MAGIC = b"PK"
 BLOCK = 2**20  # bytes read, hashed and written at a time
-LOOK = 0.1  # seconds between two looks at how much pip has fetched
+PROGRESS_INTERVAL = 0.1  # seconds between two looks at how much pip has fetched
 STOP_TIMEOUT = 5.0  # seconds pip gets to end by itself
-STALE = 24 * 3600  # seconds after which a working folder is one that a killed run has left behind
-CONNECTION = re.compile(r"connection broken by '(.+)': /")
+ABANDONED_AFTER = 24 * 3600  # seconds after which a working folder is one that a killed run has left behind
+BROKEN_CONNECTION = re.compile(r"connection broken by '(.+)': /")
 
 Say = Callable[[str], object]
 
@@ -189,7 +189,7 @@ def _run(command: list[str], environment: dict[str, str], output: BinaryIO, look
     try:
         while True:
             try:
-                status = process.wait(LOOK)
+                status = process.wait(PROGRESS_INTERVAL)
             except subprocess.TimeoutExpired:
                 look()
             else:
@@ -223,7 +223,7 @@ def _pip(folder: Path) -> list[str]:
 
 def _why_not_fetched(log: str, weights: Weights) -> str:
     """Two lines: pip's own last word, and what else can be done."""
-    broken = CONNECTION.findall(log)
+    broken = BROKEN_CONNECTION.findall(log)
     errors = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
     lines = [line for line in log.splitlines() if line.strip()]
     cause = f"no connection, {broken[-1]}" if broken else (errors or lines or ["it was stopped"])[-1]
@@ -253,7 +253,7 @@ def _need_space(folder: Path, needed: int) -> None:
 def _sweep(parent: Path) -> None:
     """Remove the working folders of runs that were killed; those of the last day may belong to one that still runs."""
     for left in parent.glob(".install-*"):
-        if time.time() - left.stat().st_mtime > STALE:
+        if time.time() - left.stat().st_mtime > ABANDONED_AFTER:
             shutil.rmtree(left, ignore_errors=True)
 
 

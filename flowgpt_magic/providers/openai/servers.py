@@ -86,7 +86,7 @@ class Server:
         try:
             values, secrets = extra_headers.read(extra_headers.checked(extra))
         except ValueError as error:
-            raise SettingError(f"{extra_headers.NAME} {error}") from None
+            raise SettingError(f"{extra_headers.EXTRA_HEADERS} {error}") from None
         if secrets and http.crosses_open_network(self.url):
             notice(f"the extra_headers go to {self.url.host} unencrypted; use https if that server can")
         return UserHeaders(values, tuple(secrets))

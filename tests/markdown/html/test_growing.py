@@ -14,9 +14,9 @@ from flowgpt_magic.markdown.html import growing as growing_blocks
 from flowgpt_magic.markdown.html import verbatim as open_text
 from flowgpt_magic.markdown.html.elements import Looks
 from flowgpt_magic.markdown.html.growing import (
-    LONGEST,
     LONGEST_BLOCK,
     LONGEST_LINE,
+    LONGEST_MARKDOWN,
     MOST_LINES,
     GrowingBlocks,
     ItemHtml,
@@ -47,7 +47,7 @@ SMALL = {
     "LONGEST_ITEM": 80,
     "LONGEST_LIST": 60,
     "LONGEST_LINE": 30,
-    "LONGEST": 600,
+    "LONGEST_MARKDOWN": 600,
     "MOST_LINES": 40,
     "SMALL": 20,
 }
@@ -185,7 +185,7 @@ def test_a_long_line_is_cut_between_words_and_nothing_of_it_is_lost(line):
 
 
 @pytest.mark.parametrize(
-    "text", ["word word\n" * (LONGEST // 8), "- a\n" * (MOST_LINES + 1000), "# a\n\n" * MOST_LINES]
+    "text", ["word word\n" * (LONGEST_MARKDOWN // 8), "- a\n" * (MOST_LINES + 1000), "# a\n\n" * MOST_LINES]
 )
 def test_what_is_very_far_down_is_shown_as_it_was_typed(text):
     blocks = whole(text)
@@ -196,7 +196,7 @@ def test_what_is_very_far_down_is_shown_as_it_was_typed(text):
 
 
 def test_code_goes_on_as_code_however_far_down_it_is():
-    code = "x = 1\n" * (LONGEST // 4)
+    code = "x = 1\n" * (LONGEST_MARKDOWN // 4)
 
     blocks = whole(f"```\n{code}```\nend")
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic.markdown.html.changes import blocks_of
-from flowgpt_magic.markdown.html.mathml import DEEPEST, LONGEST, mathml
+from flowgpt_magic.markdown.html.mathml import DEEPEST_FORMULA, LONGEST_TYPESET, mathml
 from flowgpt_magic.markdown.html.sanitize import cleaned
 from flowgpt_magic.markdown.tex_names import COMMANDS, ENVIRONMENTS
 from tests.shown import bad_in, text_of
@@ -123,8 +123,8 @@ def test_only_the_formula_that_cannot_be_typeset_is_its_source():
         "x_1_2",
         "",
         " ",
-        "x" * (LONGEST + 1),
-        "{" * (DEEPEST + 1) + "x" + "}" * (DEEPEST + 1),
+        "x" * (LONGEST_TYPESET + 1),
+        "{" * (DEEPEST_FORMULA + 1) + "x" + "}" * (DEEPEST_FORMULA + 1),
         r"\def\x{y}\x",
         r"\newcommand{\x}{y}\x",
     ],
