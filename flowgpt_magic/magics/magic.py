@@ -1,4 +1,4 @@
-"""``%%flowgpt`` and ``%flowgpt``: what is typed in a cell, turned into a reply that is shown."""
+"""``%%flowgpt`` and ``%flowgpt``: send what is typed in a cell, and show the reply."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.state import ShellState
     from flowgpt_magic.replies.reply import Reply
 
-SHORTEST_SECRET = 8  # characters
-# Packages whose frames lie between a cell and its magic: older IPython wraps magics with ``decorator``, whose earlier
-# releases make functions of no module.
-PLUMBING = ("flowgpt_magic", "IPython", "decorator", "")
-AFTER_CELL = "post_run_cell"  # the event of IPython's
+SHORTEST_SECRET = 8  # characters; shorter values are shown as they are
+# Packages whose frames lie between a cell and its magic. Older IPython wraps magics with ``decorator``, which in early
+# releases creates functions without a module.
+WRAPPER_PACKAGES = ("flowgpt_magic", "IPython", "decorator", "")
+AFTER_CELL = "post_run_cell"  # an event of IPython
 
 
-def _help() -> str:
+def _docstring() -> str:
     from flowgpt_magic.magics.commands.table import full_help
 
     return full_help()
 
 
-class Hidden(str):
-    """A text that ``%config`` shows without what is secret in it: as ``shown``."""
+class MaskedText(str):
+    """A text that ``%config`` shows as ``shown``, without the secrets in it."""
 
-    def __new__(cls, value: str, shown: str) -> Hidden:
+    def __new__(cls, value: str, shown: str) -> MaskedText:
         """``value``, whose ``repr`` is that of ``shown``."""
         hidden = super().__new__(cls, value)
         hidden.shown = shown
@@ -77,8 +77,8 @@ class Hidden(str):
         return repr(self.shown)
 
 
-class HiddenTable(dict[str, Any]):
-    """A table of settings that ``%config`` shows without what is secret in it."""
+class MaskedTable(dict[str, Any]):
+    """A table of settings that ``%config`` shows without the secrets in it."""
 
     def __repr__(self) -> str:
         from flowgpt_magic.redaction import without_secrets  # its patterns take a while to compile
@@ -87,20 +87,20 @@ class HiddenTable(dict[str, Any]):
         return repr({name: shown.get(name, "***") for name in self})
 
 
-def _hidden(name: str, value: object) -> object:
-    """The ``value`` of a setting as ``%config`` may show it: what holds the mark of a secret is hidden."""
+def _masked(name: str, value: object) -> object:
+    """The ``value`` of a setting with a ``repr`` that ``%config`` may show: secrets are masked."""
     if isinstance(value, Mapping):
-        return HiddenTable(value)
+        return MaskedTable(value)
     if not isinstance(value, str) or not value:
         return value
     if settings.TABLE[name].metadata["secret"]:
-        return Hidden(value, "***")
+        return MaskedText(value, "***")
     if len(value) < SHORTEST_SECRET:
         return value
     from flowgpt_magic.redaction import redact  # its patterns take a while to compile
 
     shown = redact(value)
-    return value if shown == value else Hidden(value, shown)
+    return value if shown == value else MaskedText(value, shown)
 
 
 @magics_class
@@ -114,7 +114,7 @@ class FlowGPT(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._names: dict[str, Any] = shell.user_ns
-        self._desk: ShellState | None = None
+        self._state: ShellState | None = None
         self._preload: Preloader | None = None
         self.transformers = (*TRANSFORMERS, partial(keep_automagic_question, on=self._automagic))
 
@@ -124,41 +124,41 @@ class FlowGPT(Magics):
             return None
         try:
             value = settings.check(proposal.trait.name, proposal.value, "%config FlowGPT")
-            return _hidden(proposal.trait.name, value)
+            return _masked(proposal.trait.name, value)
         except SettingError as error:
             raise traitlets.TraitError(str(error)) from None
 
     def configured(self) -> dict[str, Any]:
-        """What ``%config`` has set, by name."""
+        """The settings of ``%config``, by name."""
         values = {name: getattr(self, name) for name in settings.TABLE}
-        return {n: str(v) if isinstance(v, Hidden) else v for n, v in values.items() if v is not None}
+        return {n: str(v) if isinstance(v, MaskedText) else v for n, v in values.items() if v is not None}
 
     @property
     def state(self) -> ShellState:
-        """Where the work is done; nothing of it is imported before the first use."""
-        if self._desk is None:
+        """The state of the magics, imported and created at the first use."""
+        if self._state is None:
             from flowgpt_magic.magics.state import ShellState
 
-            self._desk = ShellState(self.configured, self._names)
-        return self._desk
+            self._state = ShellState(self.configured, self._names)
+        return self._state
 
     def complete(self, context: CompletionContext) -> dict[str, Any]:
-        """What could stand at the cursor; nothing is begun for it."""
+        """The completions at the cursor; creates no state."""
         magics = self._answered()
         if not any(name in context.full_text for name in magics):
             return {"completions": [], "suppress": False}
         from flowgpt_magic.magics.completer import matcher
 
-        return matcher(context, self.shell, self._desk, magics)
+        return matcher(context, self.shell, self._state, magics)
 
     def _answered(self) -> tuple[str, ...]:
-        """The names of the magics that are answered here just now."""
+        """The names of the magics that are registered now."""
         shell: Any = self.shell
         ai = shell.magics_manager.magics["line"].get("ai")
         return ("flowgpt", "ai") if getattr(ai, "is_ours", False) else ("flowgpt",)
 
     def _automagic(self, name: str) -> bool:
-        """May ``name`` be typed without a percent sign just now? The user's own names go before it."""
+        """Return whether ``name`` can be typed without a percent sign now; variables of the user take precedence."""
         shell: Any = self.shell
         return bool(shell.automagic and name in self._answered() and name not in self._names)
 
@@ -166,7 +166,7 @@ class FlowGPT(Magics):
     @needs_local_scope
     @line_cell_magic
     def flowgpt(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Reply | None:
-        """Ask a language model and watch the reply arrive; ``%flowgpt help`` shows how."""
+        """Send a prompt to a language model and show the reply as it arrives; see ``%flowgpt help``."""
 
         try:
             return self._answer(line, cell, local_ns)
@@ -174,7 +174,7 @@ class FlowGPT(Magics):
             keep_last_error(error)
             raise
 
-    flowgpt.getdoc = _help  # type: ignore[union-attr]  # what IPython shows for %flowgpt?
+    flowgpt.getdoc = _docstring  # type: ignore[union-attr]  # what IPython shows for %flowgpt?
 
     def _answer(self, line: str, cell: str | None, local_names: dict[str, Any] | None) -> Reply | None:
         from flowgpt_magic.display.show import show_answer
@@ -193,7 +193,7 @@ class FlowGPT(Magics):
         return None
 
     def _names_inside(self, local_names: dict[str, Any] | None) -> Mapping[str, Any] | None:
-        """The names of the function that the magic is called in with all others; None where it is in none."""
+        """All names visible in the function that calls the magic; None outside of functions."""
         if local_names is None or local_names is self._names or isinstance(local_names.get("self"), MagicAlias):
             return None
         return ChainMap(local_names, self._names)
@@ -205,7 +205,7 @@ class FlowGPT(Magics):
         from flowgpt_magic.notebook import ipython
         from flowgpt_magic.providers import models
 
-        request = ipython.request()  # now, because it may be another cell's when the reply has ended
+        request = ipython.request()  # before the reply, after which another cell may run
         read = magic_line.read_line(line, models.is_model_name)
         if read.options.pop("help", False):
             show_answer(full_help(), [])
@@ -214,7 +214,7 @@ class FlowGPT(Magics):
         if not prompt.strip():
             model = read.options.get("model")
             hint = f"; %flowgpt model {model} lets it answer from now on" if model else ""
-            raise PromptError(f"the prompt is empty: write it below the %%flowgpt line, or behind %flowgpt{hint}")
+            raise PromptError(f"the prompt is empty: write it below the %%flowgpt line, or after %flowgpt{hint}")
         if cell:
             _refuse_typo(read.prompt)
         own_cell = cell is not None and is_whole_cell(request)
@@ -222,7 +222,7 @@ class FlowGPT(Magics):
         return self._value(reply, is_cell=cell is not None)
 
     def _value(self, reply: Reply | None, *, is_cell: bool = False) -> Reply | None:
-        """What the magic returns: the reply, unless a terminal would print ``Out[1]:`` and nothing for it."""
+        """The value of the magic: the reply, or None where a terminal would print an empty ``Out[1]:`` for it."""
         from flowgpt_magic.notebook.ipython import in_kernel
 
         if in_kernel():
@@ -230,7 +230,7 @@ class FlowGPT(Magics):
         return None if is_cell or _stands_alone() else reply
 
     def after_first_cell(self, result: object) -> None:
-        """The cell that loads the extension has ended: import what a first reply needs while the next one is typed."""
+        """After the cell that loads the extension, start to import the modules of a first reply."""
         from flowgpt_magic.magics.preloading import Preloader, is_interactive
 
         shell: Any = self.shell
@@ -240,17 +240,17 @@ class FlowGPT(Magics):
             self._preload.start()
 
     def close(self) -> None:
-        """Stop what runs, and take back what was patched."""
+        """Cancel the replies in flight, and undo what was patched."""
         if self._preload is not None:
             self._preload.stop()
-        if self._desk is not None:
-            self._desk.close()
+        if self._state is not None:
+            self._state.close()
 
 
 def _stands_alone() -> bool:
-    """Is the magic that is called a statement of its own, or what ``%%time`` is given to evaluate?"""
+    """Return whether the magic is a statement of its own, or the expression that ``%%time`` evaluates."""
     frame = sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in PLUMBING:
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in WRAPPER_PACKAGES:
         frame = frame.f_back
     line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
     return frame.f_code.co_filename == "<timed eval>" or line.lstrip().startswith("get_ipython().run_line_magic(")
@@ -259,7 +259,7 @@ def _stands_alone() -> bool:
 def load(shell: InteractiveShell) -> None:
     """Register the magics with ``shell``.
 
-    A bad value in IPython's own configuration, or left there by ``%config``, is named in a warning and not used.
+    Invalid values in IPython's configuration, or left there by ``%config``, cause a warning and are not used.
     """
     configuration = shell.config.get("FlowGPT", {})
     for name in list(configuration):
@@ -272,12 +272,12 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     shell.input_transformers_cleanup[:0] = magics.transformers
     shell.events.register(AFTER_CELL, magics.after_first_cell)
-    _put_completion(shell, magics)
-    _put_looks(shell)
+    _install_completion(shell, magics)
+    _install_printers(shell)
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take back what ``load`` did, and stop the replies in flight."""
+    """Undo what ``load`` did, and cancel the replies in flight."""
     magics = shell.magics_manager.registry.pop("FlowGPT", None)
     if magics is None:
         return
@@ -288,15 +288,15 @@ def unload(shell: InteractiveShell) -> None:
     for transformer in magics.transformers:
         if transformer in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(transformer)
-    with suppress(ValueError):  # it was called, and is gone
+    with suppress(ValueError):  # not registered any more after its first call
         shell.events.unregister(AFTER_CELL, magics.after_first_cell)
-    _take_completion(shell)
-    _take_looks(shell)
+    _remove_completion(shell)
+    _remove_printers(shell)
     magics.close()
 
 
-def _put_completion(shell: Any, magics: FlowGPT) -> None:
-    """Have Tab answered by ``magics``, through the matchers of IPython 8.6 and later or through older ones."""
+def _install_completion(shell: Any, magics: FlowGPT) -> None:
+    """Install tab completion, as a matcher of IPython 8.6 and later or as a hook of older releases."""
     if context_matcher is None:
         from flowgpt_magic.magics.completion_hook import install_hook
 
@@ -310,67 +310,67 @@ def _put_completion(shell: Any, magics: FlowGPT) -> None:
     shell.Completer.custom_matchers.append(complete)
 
 
-def _take_completion(shell: Any) -> None:
+def _remove_completion(shell: Any) -> None:
     if context_matcher is None:
         from flowgpt_magic.magics.completion_hook import remove_hook
 
         remove_hook(shell)
         return
     matchers = shell.Completer.custom_matchers
-    matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != "flowgpt_magic"]
+    matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", "") != "flowgpt_magic"]
 
 
-SHOW_THEMSELVES = (
+DISPLAYED_CLASSES = (
     "flowgpt_magic.replies.reply.Reply",
     "flowgpt_magic.batch.batch.Batch",
     "flowgpt_magic.panel.panel.ChatPanel",
 )
 
 
-def _put_looks(shell: Any) -> None:
-    """Have what is the value of a cell's last line show itself in terminals of IPython before 8.0 too.
+def _install_printers(shell: Any) -> None:
+    """Show replies, batches and panels as the value of a cell in terminals of IPython before 8.0, too.
 
-    There IPython does not call ``_ipython_display_``, which shows it everywhere else.
+    These do not call ``_ipython_display_``.
     """
     if shell.display_formatter.ipython_display_formatter.enabled:
         return
-    for name in SHOW_THEMSELVES:
+    for name in DISPLAYED_CLASSES:
         shell.display_formatter.formatters["text/plain"].for_type_by_name(*name.rsplit(".", 1), _show_itself)
 
 
-def _take_looks(shell: Any) -> None:
-    for name in SHOW_THEMSELVES:
+def _remove_printers(shell: Any) -> None:
+    for name in DISPLAYED_CLASSES:
         shell.display_formatter.formatters["text/plain"].pop(name, None)
 
 
 def _show_itself(value: Any, printer: Any, _cycle: bool) -> None:
-    if len(printer.stack) > 1:  # it is in a list or another object, which shows what is in it by its repr
+    if len(printer.stack) > 1:  # part of a list or another object
         printer.text(repr(value))
     else:
         value._ipython_display_()
 
 
 def _refuse_typo(first_line: str) -> None:
-    """Raise ``ModelNotSupportedError`` for a lone word above a prompt that is nearly somebody's name, or has options.
+    """Raise ``ModelNotSupportedError`` for a mistyped model above a prompt, alone or with options.
 
-    It would become a part of the prompt, and so would the options, and the prompt would go to somebody else.
+    The line would become part of the prompt, and the prompt would be sent to another model.
     """
     from flowgpt_magic.providers.models import find_model
 
     word, _space, rest = first_line.strip().partition(" ")
-    if not word or (rest and not _nothing_but_options(rest)):
+    if not word or (rest and not _only_options(rest)):
         return
     try:
         find_model(word)
     except (ModelNotSupportedError, ProviderNotFoundError) as error:
         if rest or "did you mean" in str(error):
-            text = f"{error.clause}; behind -- it is the first line of the prompt"
+            text = f"{error.clause}; to make it the first line of the prompt, write -- before it"
             raise ModelNotSupportedError(text) from None
 
 
-def _nothing_but_options(rest: str) -> bool:
+def _only_options(rest: str) -> bool:
     try:
         read = magic_line.read_line(rest, lambda _word: False)
     except OptionError:
-        return rest.lstrip().startswith("-")  # a mistake in one
+        return rest.lstrip().startswith("-")  # an invalid option
     return bool(read.options) and not read.prompt

@@ -1,4 +1,4 @@
-"""Where the magics work: the conversation in use, the replies in flight, what is shown."""
+"""The state of the magics in a shell: the current conversation and the replies in flight."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowgpt_magic import settings
 from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.prompt.parameter_syntax import merged
 
-if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what they work with
+if TYPE_CHECKING:  # completion imports the subcommands, but not what they work with
     from flowgpt_magic.conversation import Conversation, Kind
     from flowgpt_magic.display.show import Extent
     from flowgpt_magic.history.notebook_history import NotebookHistory
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # whoever presses Tab needs the commands, and none of what th
 
 @dataclass(frozen=True)
 class Asked:
-    """A prompt as it was typed, with what its options say of how to ask and how to show the reply."""
+    """A prompt as typed, with its options."""
 
     prompt: str
     settings: Mapping[str, Any]
@@ -38,14 +38,14 @@ class Asked:
     below: Callable[[int], str] | None = None  # see ``Typed``
 
     @classmethod
-    def read(cls, prompt: str, given: Mapping[str, Any]) -> Asked:
-        """From the options of a magic line, by their names."""
-        values = dict(given)
+    def read(cls, prompt: str, options: Mapping[str, Any]) -> Asked:
+        """Read the options of a magic line."""
+        values = dict(options)
         switches = frozenset(name for name in SWITCHES if values.pop(name, False))
         params = merged(values.pop("param", ()))
         if "max-tokens" in values and "max_tokens" in params:
-            raise OptionError("max_tokens is there twice, as --max-tokens and as -P: which one do you mean?")
-        if "max-tokens" in values:  # only what a provider names among its parameters is passed on, and the rest refused
+            raise OptionError("max_tokens is given twice, as --max-tokens and as -P")
+        if "max-tokens" in values:  # a parameter: refused if the provider does not support it
             params["max_tokens"] = values.pop("max-tokens")
         out, chat = values.pop("out", ""), values.pop("chat", "")
         attached, schema = tuple(values.pop("attach", ())), values.pop("schema", "")
@@ -56,15 +56,15 @@ class Asked:
         return cls(prompt, settings, params, out, chat, attached, schema, switches)
 
     def options(self, names: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of ``Conversation.ask``; a schema is one of ``names``, or in a file."""
+        """The keyword arguments for ``Conversation.ask``; a schema is one of ``names`` or in a file."""
         from flowgpt_magic.prompt.compose import system_prompt
 
-        found: dict[str, Any] = {**self.settings, "params": self.params}
-        if "system" in found:
-            found["system"] = system_prompt(found["system"])
+        options: dict[str, Any] = {**self.settings, "params": self.params}
+        if "system" in options:
+            options["system"] = system_prompt(options["system"])
         if self.schema:
-            found["schema"] = find_schema(self.schema, names)
-        return found
+            options["schema"] = find_schema(self.schema, names)
+        return options
 
 
 SWITCHES = ("raw", "no-history", "append", "cache", "refresh", "dry-run", "next-cell", "no-stream", "quiet")
@@ -73,22 +73,22 @@ SWITCHES = ("raw", "no-history", "append", "cache", "refresh", "dry-run", "next-
 class ShellState:
     """The state of the magics in one shell.
 
-    ``configured`` gives what ``%config`` has set, ``names`` are the user's own.
+    ``configured`` returns the settings of ``%config``; ``names`` are the variables of the user.
     """
 
     def __init__(self, configured: Callable[[], Mapping[str, Any]], names: dict[str, Any]) -> None:
         self.configured = configured
         self.names = names
         self._replies: list[Reply] = []
-        self._last: NotebookHistory | None = None  # where the last prompt is kept
+        self._last: NotebookHistory | None = None  # of the last prompt
         self._nesting: Nesting | None = None
         self._ai: AiAlias | None = None
-        self.panels: dict[str, tuple[str, list[Any]]] = {}  # by the cell's id its last run, and the chat panels of it
-        self._below: dict[str, str] = {}  # by the cell's id the code that was put below it
+        self.panels: dict[str, tuple[str, list[Any]]] = {}  # by cell id: the last run, and its chat panels
+        self._below: dict[str, str] = {}  # by cell id: the code that was put below the cell
 
     @property
     def current(self) -> str:
-        """The conversation that cells ask in; it stays where the extension is loaded again."""
+        """The name of the current conversation; it survives a reload of the extension."""
         return self.notebook_history.current
 
     @current.setter
@@ -97,7 +97,7 @@ class ShellState:
 
     @property
     def notebook_history(self) -> NotebookHistory:
-        """Where this notebook's conversations are kept."""
+        """The history of this notebook."""
         return self._notebook_history(self._outside())
 
     def _outside(self) -> Settings:
@@ -109,7 +109,7 @@ class ShellState:
         return current_history(location_of(outside.history))
 
     def conversation(self, name: str = "", outside: Settings | None = None) -> Conversation:
-        """The conversation of this name, or the one in use; ``outside`` are the settings, where they are known."""
+        """The conversation of this name, or the current one; ``outside`` are the settings, if already loaded."""
         from flowgpt_magic.conversation import Conversation
 
         notebook_history = self._notebook_history(outside or self._outside())
@@ -126,14 +126,14 @@ class ShellState:
         own_cell: bool = False,
         names: Mapping[str, object] | None = None,
     ) -> Reply | None:
-        """Ask, and show the reply as it arrives; or show what would be sent, and send nothing.
+        """Send a prompt and show the reply as it arrives; with ``--dry-run``, show what would be sent.
 
         Args:
-            asked: The prompt with its options.
-            kind: How a prompt is asked again that was asked before, at the place of that turn.
-            number: That turn's.
-            own_cell: The reply is all that the cell shows.
-            names: What the prompt can refer to, by default the user's names.
+            asked: the prompt with its options.
+            kind: ``ask`` for a new turn, else how an earlier turn is asked again.
+            number: the number of that turn.
+            own_cell: the cell shows nothing but the reply.
+            names: the names that the prompt can refer to, by default the user's variables.
         """
         from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.notebook import ipython
@@ -168,23 +168,23 @@ class ShellState:
         return reply
 
     def _put_below(self, reply: Reply) -> None:
-        """The code of the reply into the next cell; once, however often its cell is run."""
+        """Put the code of the reply into the next cell, once for each cell and code."""
         from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.notebook import ipython
 
         code = "\n\n".join(block.rstrip() for block in reply.code_blocks)
         cell_id = (self._last or self.notebook_history).running_cell().cell_id
         if not code:
-            sys.stderr.write("there is no code in the reply to put into the next cell\n")
+            sys.stderr.write("the reply contains no code to put into the next cell\n")
         elif cell_id and self._below.get(cell_id) == code:
-            sys.stderr.write("this code was put into the cell below before\n")
+            sys.stderr.write("this code is in the cell below already\n")
         elif ipython.put_below(code):
             self._below[cell_id] = code
         else:
             show_answer(f"to copy into a cell:\n\n{code}", [])
 
     def take_notices(self) -> list[str]:
-        """What a person should know of where the last prompt is kept, and was not told yet, a line each."""
+        """The notices about the history of the last prompt that were not shown yet."""
         return [] if self._last is None else self._last.take_notices()
 
     def show(
@@ -196,19 +196,19 @@ class ShellState:
         own_cell: bool = False,
         extent: Extent = "all",
     ) -> Reply:
-        """Show a reply as it arrives; fails the cell if the reply failed or was stopped."""
+        """Show a reply as it arrives; raises an error if the reply failed or was cancelled."""
         from flowgpt_magic.display import show
 
-        self._replies = [*(each for each in self._replies if not each.ended), reply]
+        self._replies = [*(other for other in self._replies if not other.ended), reply]
         try:
             show.show(reply, form=form, images=images, own_cell=own_cell, extent=extent)
-        finally:  # one that an interrupt kept from being asked never ends
-            self._replies = [each for each in self._replies if each is not reply]
+        finally:  # a reply that was interrupted before it was sent never ends
+            self._replies = [other for other in self._replies if other is not reply]
         show.raise_ending(reply)
         return reply
 
     def stop(self) -> int:
-        """Cancel the replies in flight; returns how many there were."""
+        """Cancel the replies in flight; return their number."""
         from flowgpt_magic.history.current import streaming_replies
 
         running = {id(reply): reply for reply in (*self._replies, *streaming_replies()) if not reply.ended}.values()
@@ -217,7 +217,7 @@ class ShellState:
         return len(running)
 
     def nest(self, *, on: bool) -> None:
-        """Let ``asyncio.run`` work inside a cell, or take that back."""
+        """Allow ``asyncio.run`` inside a cell, or undo that."""
         if self._nesting is None:
             from flowgpt_magic.magics.nested_asyncio import Nesting
 
@@ -225,7 +225,7 @@ class ShellState:
         self._nesting.switch(on=on)
 
     def ai_alias(self, *, on: bool) -> str:
-        """Answer to ``%ai`` and ``%%ai``, or give that back; returns whose they are besides, "" for nobody's."""
+        """Switch ``%ai`` and ``%%ai`` on or off; return the owner of the magics replaced or restored, "" if none."""
         if self._ai is None:
             from flowgpt_magic.magics.ai_alias import AiAlias, find_ai_magic, make_ai_magic, set_ai_magic
 
@@ -233,9 +233,9 @@ class ShellState:
         return self._ai.switch(on=on)
 
     def close(self) -> None:
-        """Stop what runs, take back what was patched, write what is not written yet.
+        """Cancel the replies in flight, undo what was patched, and write the history.
 
-        The history stays open: a conversation in a variable goes on.
+        The history stays open, because conversations in variables continue.
         """
         self.stop()
         if self._nesting is not None:
@@ -248,9 +248,9 @@ class ShellState:
 
 
 def find_schema(word: str, names: Mapping[str, Any]) -> Schema:
-    """The schema that ``word`` names: a variable, one with an attribute, or the file behind an ``@``.
+    """The schema that ``word`` names: a variable, an attribute of one, or ``@`` and the path of a file.
 
-    Raises ``OptionError`` where there is none of that name, and ``SchemaError`` where it is no schema.
+    Raises ``OptionError`` if there is no such name, and ``SchemaError`` if it is not a schema.
     """
     from flowgpt_magic.replies.schema import read_schema_file, schema_of
 
@@ -258,17 +258,17 @@ def find_schema(word: str, names: Mapping[str, Any]) -> Schema:
         return read_schema_file(word[1:])
     first, *attributes = word.split(".")
     if first not in names:
-        known = (name for name in names if not name.startswith("_"))
-        raise OptionError(f"--schema {word}: there is no variable {first}{closest(first, known)}")
-    found = names[first]
+        public = (name for name in names if not name.startswith("_"))
+        raise OptionError(f"--schema {word}: there is no variable {first}{closest(first, public)}")
+    value = names[first]
     for attribute in attributes:
-        if (found := getattr(found, attribute, None)) is None:
+        if (value := getattr(value, attribute, None)) is None:
             raise OptionError(f"--schema {word}: {first} has no {attribute}")
-    return schema_of(found)
+    return schema_of(value)
 
 
 def form_of(request: Request) -> str:
-    """How the reply is shown. Raises ``OptionError`` for a format that no provider can give yet."""
+    """The format in which the reply is shown. Raises ``OptionError`` for images, which no provider makes yet."""
     chosen, schema = request.settings, request.schema
     if schema is not None and schema.composite and request.continues is None and "format" not in chosen.sources:
         return "json"

@@ -141,7 +141,7 @@ def test_a_reply_as_the_last_line_of_a_cell_streams_into_it(kernel):
         ("%%flowgpt --modle echo\nhi", "there is no option --modle; did you mean --model?"),
         ("%%flowgpt -m echoo\nhi", "no model, provider or alias 'echoo'; did you mean echo?"),
         ("%%flowgpt nobody --dry-run\nhi", "no model, provider or alias 'nobody'"),
-        ("%%flowgpt nobody -t 0.2 -o answer\nhi", "behind -- it is the first line of the prompt"),
+        ("%%flowgpt nobody -t 0.2 -o answer\nhi", "to make it the first line of the prompt, write -- before it"),
         ("%%flowgpt echo:wrods\nhi", "Echo has no model 'wrods'; did you mean words?"),
         ("%%flowgpt eco:words\nhi", "no provider 'eco'; did you mean echo?"),
         ("%%flowgpt -f markdwon\nhi", "did you mean markdown?"),

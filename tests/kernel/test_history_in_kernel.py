@@ -234,7 +234,7 @@ def test_undo_redo_clear_and_what_they_say(notebook):
     kernel.good("%%flowgpt echo\ntwo")
 
     assert kernel.good("%flowgpt undo").printed == "undone: ask; main has 1 turn\n"
-    assert kernel.good("%flowgpt redo").printed == "done again: ask; main has 2 turns\n"
+    assert kernel.good("%flowgpt redo").printed == "redone: ask; main has 2 turns\n"
     assert kernel.good("%flowgpt clear").printed.startswith("2 turns set aside")
     assert lines(kernel.good("%%flowgpt\nthree")) == ["user: three"]
     kernel.good("%flowgpt undo")

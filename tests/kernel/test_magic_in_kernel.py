@@ -305,7 +305,7 @@ def test_ai_is_answered_while_the_alias_is_on(kernel):
 
 @newest
 def test_help_tells_of_one_subcommand_and_version_which_this_is(kernel):
-    assert kernel.good("%flowgpt help undo").printed == "%flowgpt undo: Take the last change back.\n"
+    assert kernel.good("%flowgpt help undo").printed == "%flowgpt undo: Undo the last change.\n"
     assert kernel.good("%flowgpt undo -h").printed == kernel.good("%flowgpt undo?").printed
     assert kernel.good("%flowgpt version").printed.startswith("flowgpt_magic 0.")
     assert kernel.good("%flowgpt reset").printed == "0 turns set aside; %flowgpt undo brings them back\n"

@@ -81,7 +81,7 @@ def test_another_file_in_the_configuration_is_used_at_once(tmp_path):
     assert (tmp_path / "history.sqlite3").exists()
 
 
-def test_closing_the_desk_leaves_a_conversation_in_a_variable_going_on(state):
+def test_closing_the_state_leaves_a_conversation_in_a_variable_going_on(state):
     chat = Conversation(configured=lambda: {"model": "echo"})
     ask(state, "one")
 

@@ -48,11 +48,11 @@ def asked_when_run(source: str) -> tuple[str, dict[str, Any]]:
     magics = FlowGPT(SimpleNamespace(user_ns={}))
     around = PromptContext({"x": "REPLACED", "In": ["REPLACED"] * 9})
 
-    def at_the_desk(given: Asked, **_how: Any) -> None:
+    def asked_in_the_shell(given: Asked, **_how: Any) -> None:
         prompt = compose(given.prompt, around, raw="raw" in given.switches, attached=given.attached, budget=100)
         Noted().ask(prompt, **given.settings)
 
-    magics._desk = SimpleNamespace(ask=at_the_desk)
+    magics._state = SimpleNamespace(ask=asked_in_the_shell)
     shell = SimpleNamespace(run_cell_magic=lambda _name, line, body: magics.flowgpt(line, body))
     code = manager.transform_cell(source).replace("from flowgpt_magic import Conversation", "")
     exec(code, {"get_ipython": lambda: shell, "Conversation": Noted})

@@ -20,11 +20,21 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
     from flowgpt_magic.messages import Turn
 
-EDITING = {"model", "temperature", "system", "format", "param", "max-tokens", "out", "attach", "raw"}  # its options
-ID = 8  # characters of a turn's id that are shown
+EDIT_OPTIONS = {
+    "model",
+    "temperature",
+    "system",
+    "format",
+    "param",
+    "max-tokens",
+    "out",
+    "attach",
+    "raw",
+}
+ID_LENGTH = 8  # characters of a turn's id that are shown
 
 
-@subcommand("What the next prompt is asked with.")
+@subcommand("Show the settings of the next prompt.")
 def in_force(state: ShellState, _rest: str = "") -> Shown:
     state.notebook_history.follow_file()
     conversation = state.conversation()
@@ -32,7 +42,7 @@ def in_force(state: ShellState, _rest: str = "") -> Shown:
     temperature = "the provider's own" if chosen.temperature is None else f"{chosen.temperature:g}"
     rows = (
         ("conversation", f"{conversation.name}, {counted(len(conversation.turns), 'turn')}"),
-        ("model", _asked(chosen.model)),
+        ("model", _model_text(chosen.model)),
         ("system prompt", cut(redact(chosen.system), 200) or "none"),
         ("temperature", temperature),
         ("format", chosen.format),
@@ -42,15 +52,15 @@ def in_force(state: ShellState, _rest: str = "") -> Shown:
     return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
 
 
-def _asked(name: str) -> str:
-    """Who would be asked; a name that means nobody, with what is wrong with it."""
+def _model_text(name: str) -> str:
+    """The model that is asked, or what is wrong with its name."""
     try:
         return redact(str(models.find_model(name)))
     except FlowGptError as error:
         return f"nobody: {error}"
 
 
-@subcommand("The turns of the conversation.")
+@subcommand("List the turns of this conversation.")
 def history(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("history", rest)
     conversation = state.conversation()
@@ -73,9 +83,7 @@ def history(state: ShellState, rest: str) -> Shown:
     return Table(columns, rows, f"conversation {conversation.name}; %flowgpt show N shows a whole turn")
 
 
-@subcommand(
-    "A whole turn, with its earlier versions: ``show [N [VERSION]]``, or any turn of any notebook: ``show #ID``."
-)
+@subcommand("Show a turn and its earlier versions: ``show [N [VERSION]]``, or a turn of any notebook: ``show #ID``.")
 def show(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if words and words[0].startswith("#"):
@@ -89,163 +97,164 @@ def show(state: ShellState, rest: str) -> Shown:
     if len(numbers) == 1:
         number = numbers[0] if numbers[0] > 0 else len(conversation.turns) + 1 + numbers[0]
         return turn if len(versions) == 1 else _versions(versions, number)
-    found = [each for each in versions if each.version == numbers[1]]
-    if not found:
-        known = ", ".join(str(each.version) for each in versions)
-        raise OptionError(f"turn {numbers[0]} has no version {numbers[1]}; it has {known}")
-    return found[0]
+    by_number = {version.version: version for version in versions}
+    if numbers[1] not in by_number:
+        raise OptionError(f"turn {numbers[0]} has no version {numbers[1]}; it has {', '.join(map(str, by_number))}")
+    return by_number[numbers[1]]
 
 
 def _versions(versions: list[Turn], number: int) -> Shown:
     rows = tuple(
         (
-            f"{each.version}{' (live)' if each.live else ''}",
-            cut(each.prompt, 100),
-            cut(each.text, 100),
-            f"{each.provider}:{each.model}",
-            _status(each),
-            _when(each.started),
+            f"{version.version}{' (live)' if version.live else ''}",
+            cut(version.prompt, 100),
+            cut(version.text, 100),
+            f"{version.provider}:{version.model}",
+            _status(version),
+            _when(version.started),
         )
-        for each in versions
+        for version in versions
     )
     columns = ("version", "prompt", "reply", "model", "status", "time")
     return Table(columns, rows, f"%flowgpt show {number} VERSION shows one of them whole")
 
 
-@subcommand("Take the last change back.")
+@subcommand("Undo the last change.")
 def undo(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("undo", rest)
     kind = state.conversation().undo()
     return f"undone: {kind}; {_state(state)}"
 
 
-@subcommand("Make the change again that was undone last.")
+@subcommand("Redo the change that was undone last.")
 def redo(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("redo", rest)
     kind = state.conversation().redo()
-    return f"done again: {kind}; {_state(state)}"
+    return f"redone: {kind}; {_state(state)}"
 
 
-@subcommand("Ask the last prompt again, perhaps of another model: ``retry [-m MODEL] [-t NUMBER]``.")
+@subcommand("Send the last prompt again, perhaps to another model: ``retry [-m MODEL] [-t NUMBER]``.")
 def retry(state: ShellState, rest: str) -> Shown:
     read = magic_line.read_line(rest, models.is_model_name)
     if read.prompt:
         raise OptionError(f"%flowgpt retry takes options only; {magic_line.SEND_INSTEAD}")
     if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format", "out"}):
-        raise OptionError(f"%flowgpt retry does not take --{refused[0]}: -m, -t, -s, -f and -o")
+        raise OptionError(f"%flowgpt retry does not take --{refused[0]}; it takes -m, -t, -s, -f and -o")
     return state.ask(Asked.read("", read.options), "retry")
 
 
-@subcommand("Ask something else in the place of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``.")
+@subcommand("Replace the prompt of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``.")
 def edit(state: ShellState, rest: str) -> Shown:
     line, _newline, body = rest.partition("\n")
     number, _space, typed = line.partition(" ")
     place, read = _number("edit", number), magic_line.read_line(typed.strip(), lambda _word: False)
-    if refused := sorted(read.options.keys() - EDITING):
-        raise OptionError(f"%flowgpt edit does not take --{refused[0]}; it takes {', '.join(sorted(EDITING))}")
+    if refused := sorted(read.options.keys() - EDIT_OPTIONS):
+        raise OptionError(f"%flowgpt edit does not take --{refused[0]}; it takes {', '.join(sorted(EDIT_OPTIONS))}")
     prompt = "\n".join(filter(None, [read.prompt, body])).strip("\n")
     return state.ask(Asked.read(prompt, read.options), "edit", place)
 
 
-@subcommand("Let the last reply go on.")
+@subcommand("Continue the last reply.")
 def continue_(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("continue", rest)
     return state.ask(Asked.read("", {}), "continue")
 
 
-@subcommand("A new conversation that begins with the turns so far, or with the first N: ``branch NAME [N]``.")
+@subcommand("Start a new conversation with the turns so far, or with the first N: ``branch NAME [N]``.")
 def branch(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if len(words) not in (1, 2):
-        raise OptionError("%flowgpt branch takes a name, and perhaps the number of the last turn to take along")
+        raise OptionError("%flowgpt branch takes a name, and optionally the number of the last turn to copy")
     before = state.current
-    _go_on_in_branch(state, words[0], _number("branch", words[1]) if len(words) > 1 else None)
+    _switch_to_branch(state, words[0], _number("branch", words[1]) if len(words) > 1 else None)
     return f"{_state(state)}; %flowgpt use {before} goes back"
 
 
 @wholly
-def _go_on_in_branch(state: ShellState, name: str, number: int | None) -> None:
+def _switch_to_branch(state: ShellState, name: str, number: int | None) -> None:
     state.current = state.conversation().branch(name, number).name
 
 
-@subcommand("The conversations of this notebook.")
+@subcommand("List the conversations of this notebook.")
 def chats(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("chats", rest)
-    state.conversation()  # the one in use is there even before its first turn
-    known = {summary.conversation.name: summary for summary in state.notebook_history.summaries()}
+    state.conversation()  # the current one is listed even before its first turn
+    summaries = {summary.conversation.name: summary for summary in state.notebook_history.summaries()}
     names = list(dict.fromkeys([*state.notebook_history.names(), state.current]))
     rows = tuple(
         (
             f"{cut(name)} (in use)" if name == state.current else cut(name),
-            str(known[name].turns if name in known else len(state.conversation(name).turns)),
-            _when(known[name].last_used) if name in known else "",
+            str(summaries[name].turns if name in summaries else len(state.conversation(name).turns)),
+            _when(summaries[name].last_used) if name in summaries else "",
         )
         for name in names
     )
     return Table(("conversation", "turns", "last used"), rows, f"notebook {state.notebook_history.place.label}")
 
 
-@subcommand("Go on with another conversation, or with one that was removed: ``use NAME``.")
+@subcommand("Switch to another conversation, or restore a removed one: ``use NAME``.")
 def use(state: ShellState, rest: str) -> Shown:
     name = _name("use", rest)
-    known = [*state.notebook_history.names(), MAIN, state.current]
-    if not _go_on_in(state, name, removed=name not in known):
-        hint = closest(name, known)
-        raise ConversationNotFoundError(f"there is no conversation {name!r}{hint} %flowgpt new begins one")
+    names = [*state.notebook_history.names(), MAIN, state.current]
+    if not _switch_to(state, name, removed=name not in names):
+        hint = closest(name, names)
+        raise ConversationNotFoundError(f"there is no conversation {name!r}{hint} %flowgpt new starts one")
     return _state(state)
 
 
 @wholly
-def _go_on_in(state: ShellState, name: str, *, removed: bool) -> bool:
-    """Ask in the conversation of this name from now on; False where one that was removed is not there."""
+def _switch_to(state: ShellState, name: str, *, removed: bool) -> bool:
+    """Make this conversation the current one; return False if a removed one does not exist."""
     if removed and not state.notebook_history.restore(name):
         return False
     state.current = name
     return True
 
 
-@subcommand("Begin a new conversation: ``new [NAME]``.")
+@subcommand("Start a new conversation: ``new [NAME]``.")
 def new(state: ShellState, rest: str) -> Shown:
     name = " ".join(magic_line.words(rest)) or _free_name(state)
-    count = _begin(state, name)
-    return f"{_state(state)}; the {counted(count, 'turn')} it had: %flowgpt undo" if count else _state(state)
+    count = _start(state, name)
+    return f"{_state(state)}; %flowgpt undo restores the {counted(count, 'turn')} it had" if count else _state(state)
 
 
 @wholly
-def _begin(state: ShellState, name: str) -> int:
-    """Go on in a new conversation; returns how many turns the one of this name had."""
-    other = state.conversation(name)
-    count = other.begin_anew()
-    state.current = other.name
+def _start(state: ShellState, name: str) -> int:
+    """Make a new conversation the current one; return how many turns an older one of this name had."""
+    conversation = state.conversation(name)
+    count = conversation.begin_anew()
+    state.current = conversation.name
     return count
 
 
-@subcommand("Call the conversation in use something else: ``rename NAME``, or another one: ``rename OLD NEW``.")
+@subcommand("Rename this conversation: ``rename NAME``, or another one: ``rename OLD NEW``.")
 def rename(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if len(words) not in (1, 2):
         raise OptionError("%flowgpt rename takes a new name, or an old one and a new one; quote names with spaces")
     before = words[0] if len(words) == 2 else state.current
-    known(state, before).conversation(before).rename(words[-1])
-    hint = f"; after a restart, %flowgpt use {words[-1]} goes on with it" if before == MAIN else ""
-    return f"{before} is called {words[-1]} now{hint}"
+    check_exists(state, before)
+    state.conversation(before).rename(words[-1])
+    hint = f"; after a restart, %flowgpt use {words[-1]} continues it" if before == MAIN else ""
+    return f"renamed {before} to {words[-1]}{hint}"
 
 
-@subcommand("Take a conversation off the list: ``rm NAME``; ``use NAME`` brings it back.")
+@subcommand("Remove a conversation from the list: ``rm NAME``; ``use NAME`` restores it.")
 def remove(state: ShellState, rest: str) -> Shown:
     name = _name("rm", rest)
-    known(state, name).conversation(name).remove()
-    return f"{name} is off the list, %flowgpt use brings it back; {_state(state)}"
+    check_exists(state, name)
+    state.conversation(name).remove()
+    return f"removed {name}; %flowgpt use restores it; {_state(state)}"
 
 
-@subcommand("Begin the conversation anew; ``undo`` brings its turns back.")
+@subcommand("Clear this conversation; ``undo`` restores its turns.")
 def clear(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("clear", rest)
     count = state.conversation().clear()
     return f"{counted(count, 'turn')} set aside; %flowgpt undo brings them back"
 
 
-@subcommand("Find words in everything ever asked, in all notebooks.")
+@subcommand("Search the turns of all notebooks: ``search WORDS``.")
 def search(state: ShellState, rest: str) -> Shown:
     if not rest:
         raise OptionError("%flowgpt search takes the words to look for")
@@ -254,7 +263,7 @@ def search(state: ShellState, rest: str) -> Shown:
         return f"nothing found for {rest}"
     rows = tuple(
         (
-            f"#{hit.turn.turn_id[:ID]}",
+            f"#{hit.turn.turn_id[:ID_LENGTH]}",
             cut(hit.notebook.label, 40),
             hit.conversation.name,
             cut(hit.turn.prompt),
@@ -276,7 +285,7 @@ def adopt(state: ShellState, rest: str) -> Shown:
     return f"the history of {label} is this notebook's now; {_state(state)}"
 
 
-@subcommand("Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` takes it away.")
+@subcommand("Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` removes it.")
 def system(state: ShellState, rest: str) -> Shown:
     conversation = state.conversation()
     if rest:
@@ -284,7 +293,7 @@ def system(state: ShellState, rest: str) -> Shown:
     return conversation.settings().system or "no system prompt"
 
 
-@subcommand("Show or set who answers in this conversation: ``model [NAME]``; ``model none`` takes that back.")
+@subcommand("Show or set the model of this conversation: ``model [NAME]``; ``model none`` unsets it.")
 def model(state: ShellState, rest: str) -> Shown:
     conversation = state.conversation()
     if rest:
@@ -321,18 +330,17 @@ def _name(command: str, rest: str) -> str:
     return name
 
 
-def known(state: ShellState, name: str) -> ShellState:
-    """The state, if the notebook has a conversation of this name."""
-    known = list(dict.fromkeys([*state.notebook_history.names(), state.current]))
-    if name not in known:
-        raise ConversationNotFoundError(f"there is no conversation {name!r}{closest(name, known)}")
-    return state
+def check_exists(state: ShellState, name: str) -> None:
+    """Raise ``ConversationNotFoundError`` if the notebook has no conversation of this name."""
+    names = list(dict.fromkeys([*state.notebook_history.names(), state.current]))
+    if name not in names:
+        raise ConversationNotFoundError(f"there is no conversation {name!r}{closest(name, names)}")
 
 
 def _free_name(state: ShellState) -> str:
-    known = state.notebook_history.names()
-    number = len(known) + 1
-    while f"chat {number}" in known:
+    names = state.notebook_history.names()
+    number = len(names) + 1
+    while f"chat {number}" in names:
         number += 1
     return f"chat {number}"
 

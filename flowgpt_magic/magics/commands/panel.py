@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
-from flowgpt_magic.magics.commands.conversations import known
+from flowgpt_magic.magics.commands.conversations import check_exists
 from flowgpt_magic.prompt import magic_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def open_panel(state: ShellState, rest: str) -> Shown:
 
     name = " ".join(magic_line.words(rest))
     if name:
-        known(state, name)
+        check_exists(state, name)
     if not (headless() or can_open(state.notebook_history.place.kind)):
         return "the panel needs a notebook; use %flowgpt WORDS to ask, and %flowgpt history to see the conversation"
     from flowgpt_magic.panel.panel import ChatPanel

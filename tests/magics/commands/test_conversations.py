@@ -86,7 +86,7 @@ def test_undo_redo_and_clear_say_what_they_did(state, run):
     ask(state, "one", "two")
 
     assert run("undo") == "undone: ask; main has 1 turn"
-    assert run("redo") == "done again: ask; main has 2 turns"
+    assert run("redo") == "redone: ask; main has 2 turns"
     assert run("clear") == "2 turns set aside; %flowgpt undo brings them back"
     assert run("undo") == "undone: clear; main has 2 turns"
     assert SUBCOMMANDS["reset"] is SUBCOMMANDS["clear"]
@@ -144,7 +144,7 @@ def test_a_name_that_is_there_begins_anew_and_undo_brings_its_turns_back(state, 
     run("new idea")
     ask(state, "one", "two")
 
-    assert run("new idea") == "idea has 0 turns; the 2 turns it had: %flowgpt undo"
+    assert run("new idea") == "idea has 0 turns; %flowgpt undo restores the 2 turns it had"
     assert prompts(state) == []
     run("undo")
     assert prompts(state) == ["one", "two"]
@@ -154,12 +154,12 @@ def test_chats_are_listed_renamed_and_removed(state, run):
     ask(state, "one")
     ask(state, "two", name="side talk")
 
-    assert run('rename "side talk" aside') == "side talk is called aside now"
+    assert run('rename "side talk" aside') == "renamed side talk to aside"
     assert prompts(state, "aside") == ["two"]
-    assert run("rename thesis") == "main is called thesis now; after a restart, %flowgpt use thesis goes on with it"
-    assert run("rm aside") == "aside is off the list, %flowgpt use brings it back; thesis has 1 turn"
+    assert run("rename thesis") == "renamed main to thesis; after a restart, %flowgpt use thesis continues it"
+    assert run("rm aside") == "removed aside; %flowgpt use restores it; thesis has 1 turn"
     assert column(run("chats"), "conversation") == ["thesis (in use)"]
-    assert run("rm thesis") == "thesis is off the list, %flowgpt use brings it back; main has 0 turns"
+    assert run("rm thesis") == "removed thesis; %flowgpt use restores it; main has 0 turns"
     assert run("use aside") == "aside has 1 turn"
     assert prompts(state) == ["two"]
 

@@ -14,7 +14,7 @@ def test_help_names_every_subcommand_and_option(run):
 
     assert all(f"  {name} " in text for name in SUBCOMMANDS)
     assert "--no-history" in text
-    assert run("help undo") == "%flowgpt undo: Take the last change back."
+    assert run("help undo") == "%flowgpt undo: Undo the last change."
     assert max(map(len, text.splitlines())) <= 130
 
 
