@@ -95,6 +95,6 @@ def test_an_optimised_python_answers_and_helps(level):
     assert "hello there" in shown
     assert "  undo        Undo the last change." in shown
     assert "%flowgpt set: Show or set a setting of this conversation" in shown
-    for about in ("Answers with the last message's own words.", "SmolLM2-135M-Instruct in this process", "LM Studio"):
+    for about in ("Repeats the last message.", "SmolLM2-135M-Instruct in this process", "LM Studio"):
         assert about in shown
     assert "Traceback" not in shown

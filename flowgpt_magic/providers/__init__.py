@@ -1,4 +1,4 @@
-"""Who runs models: one module a provider, all with the contract of ``base``."""
+"""The providers, which run models: one module each, all with the contract of ``base``."""
 
 __all__ = [
     "aliases",

@@ -1,4 +1,4 @@
-"""Are the arguments of a provider of the right type? Callers from Python get one clear error where they are not."""
+"""Check the types of a provider's arguments, so that callers from Python get a clear error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowgpt_magic.text import cut
 
 
 def check_model(name: Any, provider: str) -> str:
-    """The name of a model, empty for None; raises ``ModelNotSupportedError`` for what is not text."""
+    """The name of a model, empty for None. Raises ``ModelNotSupportedError`` if it is not a string."""
     if name is None or isinstance(name, str):
         return name or ""
     raise ModelNotSupportedError(
@@ -21,56 +21,56 @@ def check_model(name: Any, provider: str) -> str:
 
 
 def check_messages(messages: Any) -> Messages:
-    """Raises ``PromptError`` for what is not a sequence of mappings, each with a role and a content."""
+    """``messages``, if they are a sequence of mappings with role and content. Raises ``PromptError``."""
     if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
         raise PromptError(
             f"messages must be a list such as [{{'role': 'user', 'content': 'Hello'}}], not {type(messages).__name__}."
         )
     for message in messages:
         if type(message) is dict and type(message.get("role")) is type(message.get("content")) is str:
-            continue  # as they nearly all are, and a long conversation has many
+            continue  # the usual case, checked fast
         if not isinstance(message, Mapping):
             raise PromptError(f"a message must have a role and a content; it cannot be {type(message).__name__}.")
         if not isinstance(message.get("role"), str):
             raise PromptError("a message must have a role that is text, such as user.")
-        # Which parts a list may hold is up to the provider. An assistant's None is a refusal, or nothing.
-        empty = message.get("content") is None and message["role"] == "assistant"
-        if not empty and not isinstance(message.get("content"), (str, list, tuple)):
+        # The parts of a list are checked by the provider. None from an assistant is a refusal or empty.
+        is_empty = message.get("content") is None and message["role"] == "assistant"
+        if not is_empty and not isinstance(message.get("content"), (str, list, tuple)):
             raise PromptError("a message must have a role, and a content that is text.")
     return messages
 
 
 def check_temperature(temperature: Any) -> float | None:
-    """The temperature as a plain number, or None; raises ``OptionError`` for what is no number."""
+    """The temperature as a float or int, or None. Raises ``OptionError`` if it is not a number."""
     return check_number("temperature", temperature, 0.7)
 
 
 def check_number(name: str, value: Any, example: float) -> float | None:
-    """The parameter ``name`` as a plain number, or None; raises ``OptionError`` for what is no number.
+    """The parameter ``name`` as a float or int, or None. Raises ``OptionError`` if it is not a number.
 
-    It must be a whole one where the ``example`` is.
+    If ``example`` is an int, the value must be an integer.
     """
-    whole = type(example) is int
-    if value is None or type(value) is int or (type(value) is float and not whole):
+    is_whole = type(example) is int
+    if value is None or type(value) is int or (type(value) is float and not is_whole):
         return value
-    if not isinstance(value, bool) and isinstance(value, numbers.Integral if whole else numbers.Real):
-        return int(value) if isinstance(value, numbers.Integral) and whole else float(value)
-    wanted = "a whole number" if whole else "a number"
-    raise OptionError(f"{name} must be {wanted} such as {example:g}, not {cut(repr(value))}.")
+    if not isinstance(value, bool) and isinstance(value, numbers.Integral if is_whole else numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) and is_whole else float(value)
+    kind = "a whole number" if is_whole else "a number"
+    raise OptionError(f"{name} must be {kind} such as {example:g}, not {cut(repr(value))}.")
 
 
 def check_stop(stop: Any) -> list[str] | None:
-    """One text that ends the reply, or several, as a list; raises ``OptionError`` for anything else."""
+    """The stop sequences as a list, or None. Raises ``OptionError`` for anything but a string or strings."""
     if stop is None or isinstance(stop, str):
         return None if stop is None else [stop]
     words: list[Any] = list(stop) if isinstance(stop, Iterable) and not isinstance(stop, (bytes, Mapping)) else [None]
     if all(isinstance(word, str) for word in words):
         return words
-    raise OptionError(f"stop must be a text that ends the reply, or a list of them, not {cut(repr(stop))}.")
+    raise OptionError(f"stop must be a string that ends the reply, or a list of strings, not {cut(repr(stop))}.")
 
 
 def check_schema(schema: Any) -> Mapping[str, Any]:
-    """Raises ``OptionError`` for what cannot be a JSON Schema."""
+    """``schema``, if it is a mapping. Raises ``OptionError``."""
     if isinstance(schema, Mapping):
         return schema
     raise OptionError(f"schema must be a JSON Schema such as {{'type': 'object'}}, not {cut(repr(schema))}.")

@@ -1,4 +1,4 @@
-"""The contract of a provider: one async generator of text chunks, and the names of its models."""
+"""The contract of a provider: an async generator of text chunks, and the names of its models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ListedModel(str):
-    """The name of a model in a list; ``context_length`` is how many tokens it sees, or None where that is not told."""
+    """The name of a model. ``context_length`` is its context window in tokens, None if unknown."""
 
     context_length: int | None
 
@@ -28,7 +28,13 @@ class ListedModel(str):
 
 
 class ProviderModelMixin:
-    """Which models a provider has, and by which other names they go."""
+    """The models of a provider.
+
+    Attributes:
+        default_model: used for an empty name.
+        models: the models that are known without asking a server.
+        model_aliases: further names, each with its model.
+    """
 
     default_model: ClassVar[str] = ""
     models: ClassVar[list[str]] = []
@@ -36,52 +42,60 @@ class ProviderModelMixin:
 
     @classmethod
     def get_models(cls) -> list[str]:
-        """The models that are known without asking anybody; a list of the caller's own."""
+        """The models that are known without asking a server, as a new list."""
         return list(cls.models) or [cls.default_model]
 
     @classmethod
-    async def list_models(cls, **settings: Any) -> list[str]:  # noqa: ARG003 - for those who ask a server
-        """The models one can ask for now, by default those that are known anyway.
+    async def list_models(cls, **settings: Any) -> list[str]:  # noqa: ARG003 - for providers that ask a server
+        """The models that are available now; by default those of ``get_models``.
 
-        A provider whose server decides that asks it here. ``settings`` are those that the provider names, and
-        ``proxy``. A name may be a ``ListedModel``, which also says how many tokens it sees. Raises kinds of
-        ``FlowGptError`` that say why there is no list.
+        A provider that learns its models from a server asks it here. A name may be a ``ListedModel`` with its context
+        length. Raises subclasses of ``FlowGptError``.
+
+        Args:
+            **settings: the settings in the provider's ``settings``, and ``proxy``.
         """
         return cls.get_models()
 
     @classmethod
     def get_model(cls, name: str | None) -> str:
-        """The model meant by ``name``: nothing means the default, an alias its target.
+        """The model for ``name``: the default for None or "", an alias resolved, a model unchanged.
 
-        Raises ``ModelNotSupportedError`` for any other name that is not in ``models``, and for what is not text.
+        Raises ``ModelNotSupportedError`` for any other name, and for a name that is not a string.
         """
         name = check_model(name, cls.__name__)
         if not name:
             return cls.default_model
         if name in cls.model_aliases:
             return cls.model_aliases[name]
-        known = cls.get_models()
-        if name in known:
+        models = cls.get_models()
+        if name in models:
             return name
-        hint = closest(name, [*known, *cls.model_aliases])
-        raise ModelNotSupportedError(f"{cls.__name__} has no model {name!r}{hint} Known: {', '.join(known)}")
+        hint = closest(name, [*models, *cls.model_aliases])
+        raise ModelNotSupportedError(f"{cls.__name__} has no model {name!r}{hint} Known: {', '.join(models)}")
 
 
 class AsyncGeneratorProvider:
-    """Derive from this and ``ProviderModelMixin``, and write ``create_async_generator``.
+    """Base class of providers: derive from it and ``ProviderModelMixin``, and define ``create_async_generator``.
 
-    ``settings`` names the settings this provider takes as keyword arguments of the same name; whoever asks passes
-    those that the user has set. ``address_setting`` is the one among them that says which server is asked: what an
-    alias's endpoint stands for, while its key stands for the setting of that server's key (see ``settings.KEYS``).
-
-    ``about`` says in one line what the provider is, for the list of providers; without it, its docstring does.
-    ``own_temperature``: its models need a temperature of their own. A gateway in front of it takes the temperature that
-    clients of the protocol send unless told otherwise, 0.7, as not given.
-    ``supports_images``: a message may have a key ``images``, a list of URLs that begin with ``data:image/``, or with
-    ``https://`` or ``http://`` where the person gave the address of an image. `content_parts.read_messages` makes
-    messages of all shapes such as these.
-    ``supports_schema``: ``create_async_generator`` takes ``schema``, a JSON Schema (a dict) that the text of the reply,
-    read as JSON, will fit; it raises ``SchemaNotSupportedError`` where the model or the server cannot do that.
+    Attributes:
+        url: a page about the provider.
+        about: one line for the list of providers; by default the first line of the docstring.
+        working: False if the provider is known not to work.
+        supports_stream: the reply arrives in chunks.
+        supports_message_history: earlier messages are used.
+        supports_system_message: system messages are used.
+        supports_images: a message may have a key ``images``, a list of URLs that begin with ``data:image/``, or with
+            ``https://`` or ``http://`` for an image that the user gave by address. `content_parts.read_messages`
+            converts messages of all shapes.
+        supports_schema: ``create_async_generator`` accepts ``schema``, a JSON Schema (a dict) that the text of the
+            reply, read as JSON, fits. It raises ``SchemaNotSupportedError`` if the model or the server cannot do that.
+        own_temperature: the models need their own default temperature. The gateway then ignores 0.7, which clients of
+            the protocol send by default.
+        needs_auth: the setting ``token`` is required.
+        settings: names of the settings that are passed as keyword arguments of the same name, if the user has set them.
+        address_setting: the setting among them that holds the server's address. An alias's endpoint replaces it, and an
+            alias's key replaces the setting of that server's key (see ``settings.KEYS``).
     """
 
     url: ClassVar[str] = ""
@@ -98,15 +112,15 @@ class AsyncGeneratorProvider:
     address_setting: ClassVar[str] = "base_url"
 
     @classmethod
-    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - for those with models on disk
-        """What is missing, or what it hangs on, that ``model`` answers under these settings; empty if nothing is known.
+    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - for models on disk
+        """Why ``model`` would not answer with the settings ``chosen``, or what that depends on; empty if it would.
 
-        One line for a table, such as ``not installed: …``, ``no: …`` or ``if the server at … does``. Nothing is sent,
-        loaded or waited for.
+        One line for a table, such as ``not installed: …``, ``no: …`` or ``if the server at … does``. Sends, loads and
+        waits for nothing.
         """
         if cls.needs_auth and not chosen.token:
-            return "no: it needs a key, and the setting token is empty"
-        return "" if cls.working else "no: it says itself that it does not work"
+            return "no: the setting token is empty"
+        return "" if cls.working else "no: the provider is marked as not working"
 
     @classmethod
     def create_async_generator(
@@ -117,24 +131,31 @@ class AsyncGeneratorProvider:
         temperature: float = 0.7,
         **kwargs: Any,
     ) -> AsyncGenerator[str | Usage | Extras, None]:
-        """The chunks of the reply to ``messages``, then at most one ``Extras``, then at most one ``Usage``.
+        """The chunks of the reply, then at most one ``Extras``, then at most one ``Usage``.
 
-        Nothing is sent and no argument is judged before the first chunk is asked for. However the caller leaves, the
-        generator closes what it opened, and it never changes ``messages``.
+        Nothing is sent and no argument is checked before the first chunk is requested. However the caller leaves, the
+        generator closes what it opened. It never changes ``messages``.
+
+        Args:
+            model: a model of the provider; empty for the default.
+            messages: the conversation, mappings with ``role`` and ``content``.
+            proxy: URL of an HTTP proxy; None for the setting.
+            temperature: sampling temperature; a provider may have another default.
+            **kwargs: the provider's settings and parameters.
         """
         raise NotImplementedError(f"{cls.__name__} must define create_async_generator")
 
     @classmethod
     async def create_async(cls, model: str, messages: Messages, **kwargs: Any) -> str:
-        """The whole reply; cancelling this closes the connection at once."""
+        """The whole reply. Cancelling closes the connection at once."""
         async with aclosing(cls.create_async_generator(model, messages, **kwargs)) as chunks:
             return "".join([chunk async for chunk in chunks if isinstance(chunk, str)])
 
     @classmethod
     def create_completion(cls, model: str, messages: Messages, **kwargs: Any) -> Iterator[str]:
-        """The chunks of the reply, each as it arrives, for code that is not async.
+        """The chunks of the reply as they arrive, for synchronous code.
 
-        Works with and without a running event loop, and closes the connection when it is closed early.
+        Works with and without a running event loop. Closing the iterator early closes the connection.
         """
         chunks = bridge.iterate(lambda: cls.create_async_generator(model, messages, **kwargs))
         try:

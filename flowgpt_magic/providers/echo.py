@@ -1,4 +1,4 @@
-"""A provider that repeats the prompt word by word: for tests, and to try things without a model."""
+"""A provider that repeats the prompt word by word, for tests and for trying things without a model."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.settings import load
 
-WORD = re.compile(r"\S+\s*|\s+")
+_WORD = re.compile(r"\S+\s*|\s+")
 
 
 class Echo(AsyncGeneratorProvider, ProviderModelMixin):
-    """Answers with the last message's own words.
+    """Repeats the last message.
 
-    Model ``words`` repeats the prompt; ``messages`` repeats everything it was sent, a line for each message.
+    The model ``words`` repeats the prompt, ``messages`` repeats all messages, one per line.
     """
 
     default_model = "words"
-    about = "Answers with the last message's own words."
+    about = "Repeats the last message."
     settings = ("pace",)
     models = ["words", "messages"]  # noqa: RUF012 - declared ClassVar in the mixin
 
@@ -33,34 +33,40 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
         cls,
         model: str,
         messages: Messages,
-        proxy: str | None = None,  # noqa: ARG003 - the contract's
+        proxy: str | None = None,  # noqa: ARG003 - part of the contract
         temperature: float = 0.7,
         *,
         pace: float | None = None,
         fail_after: int | None = None,
         **kwargs: Any,  # noqa: ARG003
     ) -> AsyncGenerator[str | Usage, None]:
-        """One chunk a word.
+        """One chunk per word, then a ``Usage`` that counts words as tokens.
 
-        ``pace`` is the number of seconds before each chunk, by default the setting of that name; after
-        ``fail_after`` chunks it raises ``ProviderError``.
+        Args:
+            model: ``words`` or ``messages``; empty for ``words``.
+            messages: the conversation.
+            proxy: ignored.
+            temperature: checked, but ignored.
+            pace: seconds before each chunk; None for the setting.
+            fail_after: raise ``ProviderError`` after this number of chunks; None for never.
+            **kwargs: ignored.
         """
         check_messages(messages)
         check_temperature(temperature)
         messages = [read_message(message) for message in messages]
-        text = cls._answer(cls.get_model(model), messages)
-        words = WORD.findall(text)
+        text = cls._reply_text(cls.get_model(model), messages)
+        words = _WORD.findall(text)
         pause = load({"pace": pace}).pace
         for count, word in enumerate(words):
             if count == fail_after:
                 raise ProviderError(f"echo was told to fail after {fail_after} chunks")
             await asyncio.sleep(pause)
             yield word
-        prompt_words = sum(len(WORD.findall(message["content"])) for message in messages)
+        prompt_words = sum(len(_WORD.findall(message["content"])) for message in messages)
         yield Usage(prompt_tokens=prompt_words, completion_tokens=len(words), finish_reason="stop")
 
     @staticmethod
-    def _answer(model: str, messages: Messages) -> str:
+    def _reply_text(model: str, messages: Messages) -> str:
         if model == "messages":
             return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
         return str(messages[-1]["content"]) if messages else ""

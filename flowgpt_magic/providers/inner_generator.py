@@ -1,9 +1,9 @@
 """An async generator that only the code around it reads and closes.
 
-An event loop closes every async generator that it knows when it ends, all at the same moment. Where one generator reads
-another, both are then closed twice, and Python reports "aclose(): asynchronous generator is already running". The loop
-learns of a generator by the hooks of ``sys.set_asyncgen_hooks``, in its first step. An inner generator takes that step
-without them: the outer one, which the loop knows, closes it.
+When an event loop ends, it closes all async generators it knows at the same moment. If one generator reads another,
+both are then closed twice, and Python reports "aclose(): asynchronous generator is already running". The loop learns of
+a generator through ``sys.set_asyncgen_hooks`` at its first step. An inner generator takes that step without the hooks:
+the outer one, which the loop knows, closes it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ U = TypeVar("U")
 
 
 class InnerGenerator(Generic[T]):
-    """Iterates over ``items`` within ``async with``, and closes them when that is left.
+    """Iterates over ``items`` within ``async with``, and closes them at its end.
 
-    ``items`` must not have been iterated over before.
+    The iteration of ``items`` must not have started.
     """
 
     def __init__(self, items: AsyncGenerator[T, None]) -> None:
         self._items = items
-        self._begun = False
+        self._started = False
 
     async def __aenter__(self) -> InnerGenerator[T]:
         return self
@@ -39,15 +39,15 @@ class InnerGenerator(Generic[T]):
         return self
 
     def __anext__(self) -> Awaitable[T]:
-        return self._items.__anext__() if self._begun else self._begin(self._items.__anext__)
+        return self._items.__anext__() if self._started else self._first_step(self._items.__anext__)
 
     def aclose(self) -> Awaitable[None]:
         """Close ``items``."""
-        return self._items.aclose() if self._begun else self._begin(self._items.aclose)
+        return self._items.aclose() if self._started else self._first_step(self._items.aclose)
 
-    def _begin(self, step: Callable[[], Awaitable[U]]) -> Awaitable[U]:
-        """The first step; it reads the hooks when it is made, not when it is awaited."""
-        self._begun = True
+    def _first_step(self, step: Callable[[], Awaitable[U]]) -> Awaitable[U]:
+        """Create the first step; the hooks are read at its creation, not when it is awaited."""
+        self._started = True
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(None, None)
         try:

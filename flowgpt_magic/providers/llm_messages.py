@@ -1,7 +1,7 @@
-"""What was said before, as the plug-ins of ``llm`` want it.
+"""Pass earlier messages to the plug-ins of ``llm``.
 
-Those of today read ``prompt.messages``. Those from before llm 0.32 read ``conversation.responses``: a response for each
-earlier turn, with its prompt and its text. Both get both, and it is seen whether they read either.
+Current plug-ins read ``prompt.messages``. Those from before llm 0.32 read ``conversation.responses``, which has a
+response with prompt and text for each earlier turn. Plug-ins get both, and it is recorded whether they read either.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from flowgpt_magic.messages.content_parts import read_messages
 
 
 class WatchedResponses(list[Any]):
-    """The responses of a conversation, which know whether somebody has looked at them."""
+    """The responses of a conversation. ``was_read``: a plug-in has read them."""
 
     was_read = False
 
@@ -27,16 +27,16 @@ class WatchedResponses(list[Any]):
         self.was_read = True
         return super().__reversed__()
 
-    def __getitem__(self, place: Any) -> Any:
+    def __getitem__(self, index: Any) -> Any:
         self.was_read = True
-        return super().__getitem__(place)
+        return super().__getitem__(index)
 
 
 @dataclass
 class PendingResponse:
-    """A response that has not been asked for yet, and what a plug-in may read of the ``earlier`` messages.
+    """A response that is not requested yet, after ``earlier`` messages.
 
-    They are ``dropped`` where the model says that it takes no conversations.
+    ``dropped``: the earlier messages were left out because the model supports no conversations.
     """
 
     response: Any
@@ -46,33 +46,33 @@ class PendingResponse:
 
     @property
     def unread(self) -> int:
-        """How many of the earlier messages the plug-in did not look at: all or none."""
+        """How many earlier messages the plug-in did not read: all or none."""
         was_read = self.responses.was_read or self.response.prompt.was_read
         return 0 if was_read and not self.dropped else self.earlier
 
 
-async def begin(model: Any, messages: Messages, options: Mapping[str, Any]) -> PendingResponse:
-    """What ``model`` will answer to ``messages``; nothing is sent before the response is read.
+async def prepare(model: Any, messages: Messages, options: Mapping[str, Any]) -> PendingResponse:
+    """The response of ``model`` to ``messages``. Nothing is sent before it is read. Raises ``PromptError``.
 
-    A model that takes no conversations gets the system prompt and the last message. Raises ``PromptError``.
+    A model that supports no conversations gets the system prompt and the last message.
     """
     import llm
 
-    said = read_messages(messages, images=False, who=f"llm:{model.model_id}")
-    system = "\n".join(message["content"] for message in said if message["role"] == "system")
+    plain = read_messages(messages, images=False, who=f"llm:{model.model_id}")
+    system = "\n".join(message["content"] for message in plain if message["role"] == "system")
     kinds = {"system": llm.system, "user": llm.user, "assistant": llm.assistant}
-    prompt = said.pop()["content"] if said[-1]["role"] == "user" else None  # older plug-ins look for it here
-    turns = [message for message in said if message["role"] != "system"]
+    prompt = plain.pop()["content"] if plain[-1]["role"] == "user" else None  # older plug-ins read it here
+    turns = [message for message in plain if message["role"] != "system"]
     dropped = not model.supports_conversation and prompt is not None
-    before = [message for message in said if message["role"] == "system"] if dropped else said
+    earlier = [message for message in plain if message["role"] == "system"] if dropped else plain
     pairs = [] if dropped else _pairs(turns)
-    responses = WatchedResponses([await _past(each, system, is_async=_is_async(model)) for each in pairs])
+    responses = WatchedResponses([await _past_response(pair, system, is_async=_is_async(model)) for pair in pairs])
     conversation = model.conversation()
     conversation.responses = responses
     response = conversation.prompt(
         prompt,
         system=system or None,
-        messages=[kinds[message["role"]](message["content"]) for message in before],
+        messages=[kinds[message["role"]](message["content"]) for message in earlier],
         options=dict(options),
     )
     response.prompt = _watched(response.prompt)
@@ -87,34 +87,34 @@ def _is_async(model: Any) -> bool:
 
 
 def _pairs(turns: Sequence[Message]) -> list[tuple[str, str]]:
-    """Prompts with their answers: what stands in a row by one speaker is one text."""
+    """Prompts with their replies. Consecutive messages of one role are joined."""
     pairs: list[list[list[str]]] = []
     for message in turns:
         if not pairs or (message["role"] == "user" and pairs[-1][1]):
             pairs.append([[], []])
         pairs[-1][message["role"] == "assistant"].append(message["content"])
-    return [("\n\n".join(asked), "\n\n".join(answered)) for asked, answered in pairs]
+    return [("\n\n".join(prompts), "\n\n".join(replies)) for prompts, replies in pairs]
 
 
-async def _past(turn: tuple[str, str], system: str, *, is_async: bool) -> Any:
-    """A response that is over. A model that says what was said then has made it, so it is one like any other."""
+async def _past_response(turn: tuple[str, str], system: str, *, is_async: bool) -> Any:
+    """A completed response, made by a model that returns the recorded text."""
     import llm
 
     prompt, text = turn
 
-    class Said(llm.Model):
-        model_id = "flowgpt_magic/said"
+    class Recorded(llm.Model):
+        model_id = "flowgpt_magic/recorded"
 
-        def execute(self, *_given: Any, **_named: Any) -> Iterator[str]:
+        def execute(self, *_args: Any, **_kwargs: Any) -> Iterator[str]:
             yield text
 
-    class SaidAsync(llm.AsyncModel):
-        model_id = "flowgpt_magic/said"
+    class RecordedAsync(llm.AsyncModel):
+        model_id = "flowgpt_magic/recorded"
 
-        async def execute(self, *_given: Any, **_named: Any) -> Any:
+        async def execute(self, *_args: Any, **_kwargs: Any) -> Any:
             yield text
 
-    response: Any = (SaidAsync if is_async else Said)().prompt(prompt, system=system or None)
+    response: Any = (RecordedAsync if is_async else Recorded)().prompt(prompt, system=system or None)
     if is_async:
         await response
     else:
@@ -123,7 +123,7 @@ async def _past(turn: tuple[str, str], system: str, *, is_async: bool) -> Any:
 
 
 def _watched(prompt: Any) -> Any:
-    """``prompt``, which knows from now on whether somebody has read its messages."""
+    """A copy of ``prompt`` that records whether its messages were read."""
     import llm
 
     class Watched(llm.Prompt):
@@ -132,8 +132,8 @@ def _watched(prompt: Any) -> Any:
         @property
         def messages(self) -> list[Any]:
             self.was_read = True
-            found: list[Any] = super().messages
-            return found
+            messages: list[Any] = super().messages
+            return messages
 
     watched = Watched.__new__(Watched)
     vars(watched).update(vars(prompt))

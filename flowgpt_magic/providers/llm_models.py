@@ -1,7 +1,7 @@
-"""The models of Simon Willison's ``llm``: what its plug-ins have installed answers here too.
+"""The models of Simon Willison's ``llm`` and of its installed plug-ins.
 
-``llm`` knows the models and their keys (``llm keys set NAME``); nothing of it is imported before it is needed. The
-earlier turns of a conversation are given to a plug-in in both ways that llm has, see `llm_messages`.
+``llm`` manages the models and their keys (``llm keys set NAME``); it is imported only when needed. How earlier turns
+reach a plug-in is described in ``llm_messages``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from flowgpt_magic.errors import (
     ProviderConnectionError,
     ProviderError,
     ProviderStatusError,
-    RateLimitError,
     StreamInterruptedError,
     closest,
 )
@@ -32,7 +31,9 @@ from flowgpt_magic.messages import LeftOut, Messages, Usage, notice
 from flowgpt_magic.providers import llm_messages
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.providers.failure_reports import STATUS_ERRORS
 from flowgpt_magic.providers.inner_generator import InnerGenerator
+from flowgpt_magic.providers.wait_times import retry_delay
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import one_line
 
@@ -42,140 +43,139 @@ if TYPE_CHECKING:
 END = object()
 
 
-def _install() -> str:
+def _install_command() -> str:
     return installing.command("llm", "--upgrade")
 
 
-def _library() -> Any:
+def _import_llm() -> Any:
     try:
         import llm
     except ImportError as error:
-        raise NotInstalledError(f"llm cannot be imported ({error}): {_install()} installs it") from None
-    if not hasattr(llm, "ConversationNotSupported"):  # came with 0.36, which is the first to close what it opens
-        raise NotInstalledError(f"this llm is older than 0.36: {_install()} installs a newer one")
+        raise NotInstalledError(f"llm cannot be imported ({error}): {_install_command()} installs it") from None
+    if not hasattr(llm, "ConversationNotSupported"):  # added in 0.36, the first release that closes what it opens
+        raise NotInstalledError(f"llm is older than 0.36: {_install_command()} installs a newer one")
     return llm
 
 
-def _registered() -> list[Any]:
-    """Every model with its async one and its aliases; loads the plug-ins, some of which ask a server."""
-    found: list[Any] = _library().get_models_with_aliases()
-    return found
+def _installed_models() -> list[Any]:
+    """Every model with its async variant and aliases. Loads the plug-ins, some of which ask a server."""
+    models: list[Any] = _import_llm().get_models_with_aliases()
+    return models
 
 
-def _find(name: str) -> Any:
-    """The model of this name or alias: the async one, where there is one."""
-    known: list[str] = []
-    for each in _registered():
-        names = [(each.model or each.async_model).model_id, *each.aliases]
+def _find_model(name: str) -> Any:
+    """The model of this name or alias, async if possible."""
+    all_names: list[str] = []
+    for entry in _installed_models():
+        names = [(entry.model or entry.async_model).model_id, *entry.aliases]
         if name in names:
-            return each.async_model or each.model
-        known += names
-    raise ModelNotSupportedError(f"llm has no model {name!r}{closest(name, known)} Those it has: llm models")
+            return entry.async_model or entry.model
+        all_names += names
+    raise ModelNotSupportedError(f"llm has no model {name!r}{closest(name, all_names)} List them with: llm models")
 
 
-def _mapped(error: Exception, model: Any) -> FlowGptError:
-    """Our error for one of llm, of its plug-ins or of the libraries they use, without the model's key."""
+def _map_error(error: Exception, model: Any) -> FlowGptError:
+    """Our error for one of llm, a plug-in or a library of theirs, without the model's key."""
     if isinstance(error, FlowGptError):
         return error
-    if isinstance(error, _library().NeedsKeyException):
+    if isinstance(error, _import_llm().NeedsKeyException):
         return MissingKeyError(one_line(str(error)))
     text, key = f"{type(error).__name__}: {error}", ""
     if model is not None:
         text = f"{model.model_id}: {text}"
-        with suppress(Exception):  # it has none, or foreign code fails
+        with suppress(Exception):  # foreign code
             key = model.get_key() or ""
     message = one_line(redact(text.replace(key, "***") if key else text))[:500]
-    return _of_httpx(error, message) or ProviderError(message)
+    return _map_httpx_error(error, message) or ProviderError(message)
 
 
-def _of_httpx(error: Exception, message: str) -> ProviderError | None:
-    """Our error, one that may pass, for a request that a plug-in has made with httpx; None for another one.
+def _map_httpx_error(error: Exception, message: str) -> ProviderError | None:
+    """Our error for a failed request that a plug-in has made with httpx, so that it can be retried; else None.
 
-    The clients of OpenAI and Anthropic, which other plug-ins use, have tried three times before they fail, and raise
-    errors of their own. Those stay plain ones, and are not tried again.
+    The clients of OpenAI and Anthropic, which other plug-ins use, have retried three times themselves and raise their
+    own errors. Those become a plain ``ProviderError``, which is not retried.
     """
     if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2"):
         return None
     response = getattr(error, "response", None)
     if isinstance(status := getattr(response, "status_code", None), int):
-        from flowgpt_magic.providers.wait_times import retry_delay
-
-        kind = RateLimitError if status == 429 else ProviderStatusError
-        return kind(message, status, retry_delay(getattr(response, "headers", {})))
+        return STATUS_ERRORS.get(status, ProviderStatusError)(
+            message, status, retry_delay(getattr(response, "headers", {}))
+        )
     kinds = {"ConnectError": ProviderConnectionError, "ConnectTimeout": ConnectTimeoutError}
     interrupted = dict.fromkeys(("ReadError", "RemoteProtocolError"), StreamInterruptedError)
-    found = {**kinds, **interrupted}.get(type(error).__name__)
-    return found(message) if found else None
+    kind = {**kinds, **interrupted}.get(type(error).__name__)
+    return kind(message) if kind else None
 
 
-def _options(model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that are not None; raises ``OptionError`` for one that the model does not take."""
-    wanted = {name: value for name, value in given.items() if value is not None}
-    taken = model.Options.model_fields
-    for name in wanted:
-        if name not in taken:
-            takes = f"It takes {', '.join(sorted(taken))}." if taken else "It takes none."
-            raise OptionError(f"{model.model_id} has no option {name}{closest(name, taken)} {takes}")
-    return wanted
+def _options(model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not None. Raises ``OptionError`` for one that the model does not have."""
+    options = {name: value for name, value in options.items() if value is not None}
+    fields = model.Options.model_fields
+    for name in options:
+        if name not in fields:
+            hint = f"It has {', '.join(sorted(fields))}." if fields else "It has none."
+            raise OptionError(f"{model.model_id} has no option {name}{closest(name, fields)} {hint}")
+    return options
 
 
 async def _in_thread(read: Callable[[], Generator[Any, None, None]]) -> AsyncGenerator[Any, None]:
-    """The items of a generator that blocks, read in a thread; left early, it is closed when its next item comes."""
-    arrived: asyncio.Queue[Any] = asyncio.Queue()
-    loop, left = asyncio.get_running_loop(), threading.Event()
+    """The items of a blocking generator, read in a thread. After an early exit it is closed at its next item."""
+    items: asyncio.Queue[Any] = asyncio.Queue()
+    loop, cancelled = asyncio.get_running_loop(), threading.Event()
 
-    def tell(item: Any) -> None:
-        with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
-            loop.call_soon_threadsafe(arrived.put_nowait, item)
+    def put(item: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(items.put_nowait, item)
 
     def run() -> None:
         try:
-            with closing(read()) as items:
-                for item in items:
-                    if left.is_set():
+            with closing(read()) as generator:
+                for item in generator:
+                    if cancelled.is_set():
                         return
-                    tell(item)
-            tell(END)
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the items gets it
-            tell(_as_exception(error))
+                    put(item)
+            put(END)
+        except BaseException as error:  # noqa: BLE001 - raised again by the reader
+            put(_as_exception(error))
 
     threading.Thread(target=run, name="flowgpt_magic llm", daemon=True).start()
     try:
-        while (item := await _next_item(arrived)) is not END:
+        while (item := await _next_item(items)) is not END:
             yield item
     finally:
-        left.set()
+        cancelled.set()
 
 
-async def _next_item(arrived: asyncio.Queue[Any]) -> Any:
-    """What the reader has put there next: an item, or ``END``. Raises the error that it has met."""
-    item = await arrived.get()
+async def _next_item(items: asyncio.Queue[Any]) -> Any:
+    """The next item, or ``END``. Raises the error of the producer."""
+    item = await items.get()
     if isinstance(item, Exception):
         raise item
     return item
 
 
 async def _in_task(response: Any) -> AsyncGenerator[str, None]:
-    """The chunks of an async response; what it thinks and calls beside them is left out.
+    """The text chunks of an async response, without reasoning and tool calls.
 
-    A task of its own reads them. A plug-in may have generators in one another, and a loop that ends closes all that it
-    knows at once; but before that it cancels the tasks, and this one closes the plug-in's generators in their order.
+    A task of its own reads them. A plug-in may nest generators, and a loop that ends closes all of them at once; but
+    before that it cancels the tasks, and this one closes the plug-in's generators in order.
     """
-    arrived: asyncio.Queue[Any] = asyncio.Queue()
+    items: asyncio.Queue[Any] = asyncio.Queue()
 
     async def read() -> None:
         try:
             async with aclosing(response.astream_events()) as events:
                 async for event in events:
                     if event.type == "text":
-                        arrived.put_nowait(event.chunk)
-            arrived.put_nowait(END)
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the chunks gets it
-            arrived.put_nowait(_as_exception(error))
+                        items.put_nowait(event.chunk)
+            items.put_nowait(END)
+        except BaseException as error:  # noqa: BLE001 - raised again by the reader
+            items.put_nowait(_as_exception(error))
 
     task = asyncio.create_task(read())
     try:
-        while (item := await _next_item(arrived)) is not END:
+        while (item := await _next_item(items)) is not END:
             yield item
     finally:
         task.cancel()
@@ -183,73 +183,82 @@ async def _in_task(response: Any) -> AsyncGenerator[str, None]:
 
 
 def _as_exception(error: BaseException) -> Exception:
-    """``error``, or one of ours for what would end a thread or a loop."""
+    """``error``, or a ``ProviderError`` for one that would end a thread or a loop."""
     return error if isinstance(error, Exception) else ProviderError(f"llm ended with {type(error).__name__}")
 
 
 class Llm(AsyncGeneratorProvider, ProviderModelMixin):
-    """Any model that ``llm models`` lists, by its name or alias; without one, the default model of llm."""
+    """Any model that ``llm models`` lists, by name or alias; without a name, llm's default model."""
 
     url = "https://llm.datasette.io"
-    about = "Any model that ``llm models`` lists, by its name or alias; without one, the default model of llm."
+    about = "Any model that ``llm models`` lists, by name or alias; without a name, llm's default model."
 
     @classmethod
     def get_models(cls) -> list[str]:
-        """None: which there are, only llm knows; see ``list_models``."""
+        """An empty list: only llm knows its models, see ``list_models``."""
         return []
 
     @classmethod
-    async def list_models(cls, **settings: Any) -> list[str]:  # noqa: ARG003 - the contract's
-        """The names of the models that llm has now."""
-        async with InnerGenerator(_in_thread(lambda: (each for each in _registered()))) as found:
-            return [(each.model or each.async_model).model_id async for each in found]
+    async def list_models(cls, **settings: Any) -> list[str]:  # noqa: ARG003 - part of the contract
+        """The names of llm's models."""
+        async with InnerGenerator(_in_thread(lambda: (entry for entry in _installed_models()))) as entries:
+            return [(entry.model or entry.async_model).model_id async for entry in entries]
 
     @classmethod
     def get_model(cls, name: str | None) -> str:
-        """``name`` as it is: whether there is such a model is found out when the first chunk is asked for."""
-        return check_model(name, cls.__name__) or str(_library().get_default_model())
+        """``name`` unchanged. Whether the model exists is checked when the first chunk is requested."""
+        return check_model(name, cls.__name__) or str(_import_llm().get_default_model())
 
     @classmethod
-    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the contract's
+    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - part of the contract
         """Whether llm is installed."""
-        return "" if find_spec("llm") else f"not installed: {_install()}"
+        return "" if find_spec("llm") else f"not installed: {_install_command()}"
 
     @classmethod
     async def create_async_generator(
         cls,
         model: str,
         messages: Messages,
-        proxy: str | None = None,  # noqa: ARG003 - llm and its plug-ins know none
+        proxy: str | None = None,  # noqa: ARG003 - llm has no proxy option
         temperature: float | None = None,
         *,
         max_tokens: int | None = None,
         options: Mapping[str, Any] | None = None,
         **kwargs: Any,  # noqa: ARG003
     ) -> AsyncGenerator[str | Usage, None]:
-        """The chunks of the reply, then a ``Usage`` with its token counts, where the model tells them.
+        """The chunks of the reply, then a ``Usage`` with token counts if the model reports them.
 
-        A plug-in that reads neither messages nor the conversation sees the last message only; a notice then says how
-        many others it left out. ``options`` are the model's own, as ``llm models --options`` lists them;
-        ``temperature`` and ``max_tokens`` are two that most have. A model that is not async runs in a thread, and stops
-        at its next chunk when it is left. Raises ``NotInstalledError``, ``ModelNotSupportedError``, ``OptionError``,
-        ``MissingKeyError``, and ``ProviderError`` for whatever a plug-in raises.
+        A plug-in that reads neither messages nor the conversation gets only the last message; a notice then says how
+        many were left out. A model that is not async runs in a thread, and stops at its next chunk after an early exit.
+
+        Raises ``NotInstalledError``, ``ModelNotSupportedError``, ``OptionError``, ``MissingKeyError``, and
+        ``ProviderError`` for anything that a plug-in raises.
+
+        Args:
+            model: a name or alias of llm; empty for llm's default model.
+            messages: the conversation, without images.
+            proxy: ignored.
+            temperature: option ``temperature`` of the model; None for its default.
+            max_tokens: option ``max_tokens`` of the model; None for its default.
+            options: further options of the model, as ``llm models --options`` lists them.
+            **kwargs: ignored.
         """
         check_messages(messages)
         temperature = check_temperature(temperature)
         model = cls.get_model(model)
-        found: Any = None
+        llm_model: Any = None
         try:
-            async with InnerGenerator(_in_thread(lambda: (_find(name) for name in [model]))) as models:
-                found = await anext(models)
-            given = {"temperature": temperature, "max_tokens": max_tokens, **(options or {})}
-            talk = await llm_messages.begin(found, messages, _options(found, given))
-            response = talk.response
+            async with InnerGenerator(_in_thread(lambda: (_find_model(name) for name in [model]))) as models:
+                llm_model = await anext(models)
+            all_options = {"temperature": temperature, "max_tokens": max_tokens, **(options or {})}
+            pending = await llm_messages.prepare(llm_model, messages, _options(llm_model, all_options))
+            response = pending.response
             is_async = hasattr(response, "astream_events")
             async with InnerGenerator(_in_task(response) if is_async else _in_thread(lambda: iter(response))) as chunks:
                 async for chunk in chunks:
                     yield chunk
-        except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises, it is one of ours from here on
-            raise _mapped(error, found) from None
-        if unread := talk.unread:
-            notice(LeftOut(unread, f"{found.model_id} reads the last message only"))
+        except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+            raise _map_error(error, llm_model) from None
+        if unread := pending.unread:
+            notice(LeftOut(unread, f"{llm_model.model_id} reads the last message only"))
         yield Usage(prompt_tokens=response.input_tokens, completion_tokens=response.output_tokens)

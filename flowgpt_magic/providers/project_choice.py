@@ -1,7 +1,7 @@
-"""What a project's pyproject.toml may choose about models, and the line that tells the person what it chose.
+"""The settings about models that a project's pyproject.toml may change, and the notice about them.
 
-A cloned project is somebody else's. It may choose another model of the provider that the person has chosen. It never
-chooses the provider, a model file, or the system prompt: these decide where a prompt goes and what becomes of it.
+A cloned project is not trusted. It may choose another model of the provider that the user has chosen, but never the
+provider, a model file or the system prompt: these decide where a prompt is sent and how it is used.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from flowgpt_magic.settings import Settings
 
 
 def with_project_model(chosen: Settings) -> Settings:
-    """``chosen`` with the model of the project, where the person's own choice leaves room for it.
+    """``chosen`` with the project's model, if the user's own settings allow it.
 
-    A model that is set nearer to the prompt than the project (environment, ``%config``, conversation, option) stays.
+    A model that is set closer to the prompt than the project (environment, ``%config``, conversation, option) stays.
     """
     if not chosen.project.model or chosen.ranks.get("model", -1) > chosen.project.rank:
         return chosen
-    model = _accepted(chosen)
+    model = _accepted_model(chosen)
     if model is None:
         return chosen
     return replace(
@@ -35,35 +35,37 @@ def with_project_model(chosen: Settings) -> Settings:
 
 
 def project_notice(chosen: Settings) -> str:
-    """The line that says what the project sets and what of it is not used; empty where it sets nothing in force."""
+    """What the project sets and what of it is ignored, in one line; empty if it sets nothing."""
     project = chosen.project
     used = [name for name in project.names if chosen.sources.get(name) == project.path]
-    refused = [f"model = {project.model}"] if project.model and chosen.sources.get("model") != project.path else []
+    ignored = [f"model = {project.model}"] if project.model and chosen.sources.get("model") != project.path else []
     if chosen.ranks.get("model", -1) > project.rank:
-        refused = []  # the person said otherwise, nearer to the prompt
-    elif project.model and not refused:
+        ignored = []  # the user chose another model, closer to the prompt
+    elif project.model and not ignored:
         used.append("model")
     if project.system:
-        refused.append("a system prompt")
-    if not used and not refused:
+        ignored.append("a system prompt")
+    if not used and not ignored:
         return ""
     lines = [f"{project.path} sets {', '.join(used)} for this project"] if used else []
-    if refused:
+    if ignored:
         lines.append(
-            f"{'' if lines else project.path + ': '}{' and '.join(refused)} of this project is not used: a project "
-            "chooses neither provider nor model file nor system prompt; to use it, set it yourself with %flowgpt set"
+            f"{'' if lines else project.path + ': '}{' and '.join(ignored)} of this project is not used: a project "
+            "cannot choose a provider, a model file or a system prompt; to use it, set it yourself with %flowgpt set"
         )
     return "; ".join(lines)
 
 
-def _accepted(chosen: Settings) -> str | None:
-    """The project's model as a model of the person's own provider; None where it is not one."""
+def _accepted_model(chosen: Settings) -> str | None:
+    """The project's model as a model of the user's provider; None if it is not one."""
     name, own = chosen.project.model.strip(), chosen.model.strip()
-    if aliases.may_be_alias(own) and own in aliases.load():  # its address and key go with its own model
+    if aliases.may_be_alias(own) and own in aliases.load():  # its address and key belong to its own model
         return None
     try:
         target = find_model(own)
-        prefix = next((each for each in provider_names() if re.fullmatch(rf"{re.escape(each)}(?:[:/].*)?", name)), "")
+        prefix = next(
+            (other for other in provider_names() if re.fullmatch(rf"{re.escape(other)}(?:[:/].*)?", name)), ""
+        )
         if prefix not in ("", target.provider):
             return None
         model = name[len(prefix) + 1 :] if prefix else name
@@ -73,10 +75,10 @@ def _accepted(chosen: Settings) -> str | None:
 
 
 def _is_named(model: str, target: Target) -> bool:
-    """Does the provider know the model by its name, and not as the path of a file?"""
+    """Does the provider know the model by name, rather than as the path of a file?"""
     provider = target.provider_class
-    known = provider.get_models()
-    if known:
-        return model in known or model in provider.model_aliases
+    models = provider.get_models()
+    if models:
+        return model in models or model in provider.model_aliases
     provider.get_model(model)
     return True

@@ -10,7 +10,7 @@ from flowgpt_magic.messages import Usage, Waiting, notice
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.inner_generator import InnerGenerator
-from flowgpt_magic.providers.refused_parameters import Place
+from flowgpt_magic.providers.refused_parameters import ModelKey
 from flowgpt_magic.replies.request import Request
 from flowgpt_magic.settings.parameters import EXTRA_BODY, fields, origins, without
 
@@ -53,7 +53,7 @@ async def fitting(ask: Callable[[Mapping[str, Any]], Chunks], given: Mapping[str
             sent = without(sent, [name])
 
 
-def _place(given: Mapping[str, Any], request: Request) -> Place:
+def _place(given: Mapping[str, Any], request: Request) -> ModelKey:
     address = given.get(request.target.provider_class.address_setting)
     return str(address or ""), request.target.provider, request.target.model
 

@@ -220,7 +220,7 @@ def test_short_names_are_made_used_changed_and_forgotten(start_kernel, tmp_path)
 
     assert kernel.good("%flowgpt alias fast echo").printed == "fast asks echo:words\n"
     assert kernel.good("%flowgpt register faster fast -s 'be brief'").printed == "faster asks echo:words\n"
-    assert "the aliases go in a circle" in kernel.run("%flowgpt alias fast faster").error
+    assert "the aliases form a cycle" in kernel.run("%flowgpt alias fast faster").error
     assert kernel.good("%flowgpt update fast echo:messages").printed == "fast asks echo:messages\n"
     assert answer(kernel, "%%flowgpt faster\nhi") == "system: be brief\nuser: hi"
     assert "faster  fast" in answer(kernel, "%flowgpt aliases")

@@ -140,10 +140,10 @@ def test_threads_that_save_at_once_lose_nothing():
         (b"{", "it is not JSON"),
         (b"\xff\xfe\x00", "it is not UTF-8 text"),
         (b"[" * 100_000, "it is nested too deeply"),
-        ([], "it does not say of which version it is"),
-        ({"aliases": {}}, "it does not say of which version it is"),
-        ({"version": 1}, "it holds no aliases"),
-        ({"version": 1, "aliases": []}, "it holds no aliases"),
+        ([], "it has no version"),
+        ({"aliases": {}}, "it has no version"),
+        ({"version": 1}, "it contains no aliases"),
+        ({"version": 1, "aliases": []}, "it contains no aliases"),
         (entries(polly="echo"), "alias 'polly' has no target"),
         (entries(polly={}), "alias 'polly' has no target"),
         (entries(polly={"target": 3}), "alias polly: target must be text"),
@@ -152,7 +152,7 @@ def test_threads_that_save_at_once_lose_nothing():
         (entries(polly={"target": "echo", "temperature": 7}), "alias polly: temperature is 7"),
         (entries(polly={"target": "echo", "temperature": True}), "alias polly: temperature is True"),
         (entries(polly={"target": "echo", "key_variable": "sk-secret"}), "give the name of the variable"),
-        (entries(**{"two words": {"target": "echo"}}), "an alias has a name of printable characters"),
+        (entries(**{"two words": {"target": "echo"}}), "the name of an alias has only printable characters"),
     ],
 )
 def test_a_damaged_file_is_named_and_left_as_it_is(content, said):
@@ -171,7 +171,7 @@ def test_a_damaged_file_is_named_and_left_as_it_is(content, said):
 def test_a_newer_file_is_left_as_it_is():
     path = write({"version": 2, "names": []})
 
-    with pytest.raises(AliasError, match="is of a newer flowgpt_magic: update this one"):
+    with pytest.raises(AliasError, match="was written by a newer flowgpt_magic: upgrade this one"):
         save(POLLY)
     assert json.loads(path.read_text()) == {"version": 2, "names": []}
 
@@ -209,7 +209,7 @@ def test_the_file_is_read_only_when_it_has_changed(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("", "an alias has a name"),
+        ("", "the name of an alias has"),
         ("two words", "without spaces"),
         ("a\tb", "without spaces"),
         ("a\nb", "without spaces"),
@@ -221,13 +221,13 @@ def test_the_file_is_read_only_when_it_has_changed(monkeypatch):
         ("a'b", "without"),
         ("a\x1b[31m", "printable"),
         ("\ud800", "printable"),
-        ("-m", "means something else"),
-        ("none", "means something else"),
-        ("x" * 101, "100 characters at most"),
+        ("-m", "has another meaning"),
+        ("none", "has another meaning"),
+        ("x" * 101, "at most 100 characters"),
         ("echo", "echo is the name of a provider"),
         ("local", "local is the name of a provider"),
         ("flowgpt", "flowgpt is the name of a provider"),
-        (3, "an alias has a name"),
+        (3, "the name of an alias has"),
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused(name, said):
@@ -333,7 +333,7 @@ def test_a_variable_that_is_set_is_one_whatever_it_is_called(monkeypatch):
         ({"base_url": "http://[host"}, "the endpoint is not a base URL"),
         ({"base_url": "http://a b"}, "the endpoint is not a base URL"),
         ({"base_url": "http://host?key=hunter2"}, "the endpoint is not a base URL"),
-        ({"base_url": "http://me:hunter2@host"}, "an endpoint holds no user and password"),
+        ({"base_url": "http://me:hunter2@host"}, "an endpoint cannot contain a password"),
     ],
 )
 def test_a_value_an_alias_cannot_have_is_refused(given, said):
@@ -381,9 +381,9 @@ def test_a_circle_is_shown():
     save(Alias("b", "a"))
     save(Alias("c", "b"))
 
-    with pytest.raises(AliasError, match="the aliases go in a circle: a → c → b → a"):
+    with pytest.raises(AliasError, match="the aliases form a cycle: a → c → b → a"):
         save(Alias("a", "c"))
-    with pytest.raises(AliasError, match="in a circle: d → d; a model of that name is written provider:d"):
+    with pytest.raises(AliasError, match="form a cycle: d → d; a model of that name is written provider:d"):
         save(Alias("d", "d"))
     assert load()["a"].target == "echo:words"
 
@@ -393,7 +393,7 @@ def test_at_most_three_point_one_to_the_next_whichever_end_is_made_last(made):
     for name, target in (("a", "z"), ("b", "a"), ("c", "b"), ("y", "echo:words")):
         save(Alias(name, target))
 
-    with pytest.raises(AliasError, match="more than 3 aliases point one to the next: "):
+    with pytest.raises(AliasError, match="more than 3 aliases in a chain: "):
         save(made)
 
 
@@ -401,7 +401,7 @@ def test_a_circle_in_the_file_is_shown_when_it_is_followed_and_can_be_mended():
     write(entries(a={"target": "b"}, b={"target": "a"}, c={"target": "a"}, d={"target": "echo"}))
 
     for name, circle in (("a", "a → b → a"), ("c", "c → a → b → a")):
-        with pytest.raises(AliasError, match=f"in a circle: {circle}"):
+        with pytest.raises(AliasError, match=f"form a cycle: {circle}"):
             aliases.target_of(name)
     assert aliases.target_of("d") == "echo"
     save(Alias("b", "echo"))
@@ -629,12 +629,15 @@ def test_an_alias_keeps_parameters_and_headers_by_the_names_of_variables():
     [
         ({"extra_headers": {"api-key": "hunter2"}}, "alias fast: extra_headers must give api-key the name of"),
         ({"model": "x"}, "alias fast: params cannot give model"),
-        ({"system": "x"}, "alias fast: system is no parameter that an alias keeps"),
-        ({"proxy": "http://a:hunter2@b"}, "alias fast: proxy is no parameter that an alias keeps"),
-        ({"openai_base_url": "http://hunter2"}, "alias fast: openai_base_url is no parameter that an alias keeps"),
+        ({"system": "x"}, "alias fast: system is not a parameter of an alias"),
+        ({"proxy": "http://a:hunter2@b"}, "alias fast: proxy is not a parameter of an alias"),
+        (
+            {"openai_base_url": "http://hunter2"},
+            "alias fast: openai_base_url is not a parameter of an alias",
+        ),
         (
             {"openai_key": "hunter2"},
-            "alias fast: openai_key is no parameter; an alias names its key with",
+            "alias fast: openai_key is not a parameter; an alias names its key with",
         ),
         ({"max_tokens": "many"}, "alias fast: max_tokens is 'many'"),
         ({"top_p": float("nan")}, "alias fast: params top_p is nan"),

@@ -99,9 +99,9 @@ async def test_the_models_that_are_known_are_those_one_can_ask_for_where_no_serv
     ("about", "token", "answer"),
     [
         ({}, "", ""),
-        ({"needs_auth": True}, "", "no: it needs a key, and the setting token is empty"),
+        ({"needs_auth": True}, "", "no: the setting token is empty"),
         ({"needs_auth": True}, "x", ""),
-        ({"working": False}, "", "no: it says itself that it does not work"),
+        ({"working": False}, "", "no: the provider is marked as not working"),
     ],
 )
 def test_what_is_missing_is_told_from_what_a_provider_says_of_itself(about, token, answer):

@@ -95,7 +95,7 @@ async def test_a_system_message_changes_the_reply(embedded: None) -> None:
 
 
 async def test_without_a_system_message_the_recommended_one_is_sent(embedded: None) -> None:
-    system = {"role": "system", "content": local.SYSTEM}
+    system = {"role": "system", "content": local.DEFAULT_SYSTEM}
     _, alone = await read(Local.create_async_generator("", user("Hello"), max_tokens=1))
     _, told = await read(Local.create_async_generator("", [system, *user("Hello")], max_tokens=1))
     assert alone.prompt_tokens == told.prompt_tokens
@@ -152,7 +152,7 @@ async def test_a_reply_that_repeats_itself_is_stopped_and_says_so(embedded: None
     with notices_to(told.append):
         text, usage = await read(Local.create_async_generator("", prompt, **options))
     assert usage.finish_reason == "repetition"
-    assert told == [runtime.REPEATED]
+    assert told == [runtime.REPETITION_NOTICE]
     assert len(text) < 200
 
 
@@ -440,7 +440,7 @@ async def test_with_a_schema_the_reply_is_a_value_that_fits(embedded):
 async def test_a_schema_the_runtime_cannot_keep_to_is_refused_and_the_model_goes_on_answering(embedded):
     odd = {"type": "object", "properties": {"n": {"$ref": "http://127.0.0.1:1/elsewhere"}}}
 
-    with pytest.raises(SchemaNotSupportedError, match="does not take this schema"):
+    with pytest.raises(SchemaNotSupportedError, match="does not support this schema"):
         await read(Local.create_async_generator("", user("hi"), schema=odd, max_tokens=8))
 
     text, _usage = await read(Local.create_async_generator("", user("Say hi."), max_tokens=8))

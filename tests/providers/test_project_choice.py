@@ -131,6 +131,6 @@ def test_what_a_project_sets_is_said_once_when_it_takes_effect(own, project):
     (line,) = [str(each.message) for each in caught]
     assert line == (
         f"{project} sets temperature, history_tokens for this project; a system prompt of this project is not used: a "
-        "project chooses neither provider nor model file nor system prompt; to use it, set it yourself with %flowgpt "
+        "project cannot choose a provider, a model file or a system prompt; to use it, set it yourself with %flowgpt "
         "set"
     )

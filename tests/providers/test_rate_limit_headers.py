@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.connection import Route
-from flowgpt_magic.providers.rate_limit_headers import RateLimit, rate_limits_to, read_rate_limits, report_rate_limits
+from flowgpt_magic.providers.rate_limit_headers import (
+    RateLimit,
+    rate_limits_to,
+    read_rate_limits,
+    report_rate_limits,
+    wait_until_reset,
+)
 from tests import servers
 
 NOW = 1_780_000_000.0
@@ -125,3 +131,12 @@ async def test_a_listener_hears_of_every_response_refusals_too(status):
         report_rate_limits({"x-ratelimit-remaining": "9"})
 
     assert heard == [RateLimit("requests", 0.0, 2.0)]
+
+
+def test_of_several_exhausted_limits_the_last_reset_counts():
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "7s"}
+    headers |= {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "2s"}
+
+    assert wait_until_reset(headers) == 7
+    assert wait_until_reset(headers | {"x-ratelimit-remaining-requests": "1"}) == 2
+    assert wait_until_reset({"x-ratelimit-remaining-requests": "0"}) is None

@@ -364,3 +364,20 @@ async def test_nothing_is_being_found_out_any_more_after_the_end():
 
     await asyncio.wait({waiting})
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_call_that_was_cancelled_is_made_again_by_the_next_request():
+    group, results = RequestGroup(), iter([asyncio.CancelledError(), 1])
+    group.join()
+
+    async def call(given) -> int:
+        result = next(results)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    with pytest.raises(asyncio.CancelledError):
+        await await_once(call, {"a": 1})
+
+    assert await await_once(call, {"a": 1}) == 1
+    await group.close()

@@ -672,5 +672,5 @@ class TestWithoutAHome:
         assert note.startswith("there is no home folder for a settings file: set XDG_CONFIG_HOME to another folder")
 
     def test_an_alias_that_cannot_be_kept_says_why(self, homeless):
-        with pytest.raises(aliases.AliasError, match="there is no home folder to keep aliases in"):
+        with pytest.raises(aliases.AliasError, match="there is no home folder for aliases"):
             aliases.save(aliases.Alias("polly", "echo"))

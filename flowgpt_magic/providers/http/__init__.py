@@ -1,3 +1,3 @@
-"""One HTTP request: its connection, the body of its response, and its failures as our errors."""
+"""HTTP requests: connections, response bodies, event streams, and errors as our own."""
 
 __all__ = ["body", "client", "connection", "errors", "lenient_events", "server_sent_events"]

@@ -1,7 +1,6 @@
-"""The body of a response, block by block and without its compression; a body that was cut off is a failure.
+"""Read the body of a response in blocks, decompressed. A body that was cut off is an error.
 
-The HTTP library could take the compression off itself, but it takes a gzip or brotli stream that is cut off for a
-whole one.
+aiohttp could decompress, but it accepts a gzip or brotli stream that was cut off.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ from flowgpt_magic.providers.http.connection import Endpoint, ends_with_connecti
 from flowgpt_magic.providers.http.errors import incomplete_body_error, map_error
 from flowgpt_magic.text import one_line, sentences
 
-MOST_AT_ONCE = 2**20  # bytes; how much of a block that was compressed is held without its compression
+DECODED_BLOCK_SIZE = 2**20  # bytes; limits the memory for a small block that expands to much
 GZIP_MAGIC = b"\x1f\x8b"
 BROTLI = next((name for name in ("brotli", "brotlicffi") if find_spec(name)), "")
 ENCODINGS = "gzip, deflate, br" if BROTLI else "gzip, deflate"
-"""The compressions that can be read, as a request's header ``Accept-Encoding`` names them."""
+"""The supported compressions, as a value of ``Accept-Encoding``."""
 
 
 class DamagedError(Exception):
-    """The compressed bytes are not what their compression allows."""
+    """The compressed bytes are damaged or incomplete."""
 
 
 class Decoder(Protocol):
-    """Takes one compression off. ``finished``: was the last byte the end of all that was compressed?"""
+    """Decompresses one format. ``finished``: the compressed stream is complete."""
 
     @property
     def finished(self) -> bool: ...
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """What ``data`` holds, in blocks of about ``MOST_AT_ONCE`` bytes. Raises ``DamagedError``."""
+        """The content of ``data`` in blocks of about ``DECODED_BLOCK_SIZE`` bytes. Raises ``DamagedError``."""
 
 
 class _Plain:
@@ -50,7 +49,7 @@ class _Plain:
 
 
 class _Zlib:
-    """gzip, of one member or several, and deflate, with the header of zlib or without."""
+    """gzip with one or several members, and deflate with or without a zlib header."""
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -61,26 +60,26 @@ class _Zlib:
         return self._stream is not None and bool(self._stream.eof)
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        full = False
-        while data or full:
+        is_full = False
+        while data or is_full:
             if self._stream is None:
                 self._stream = zlib.decompressobj(self._window or _deflate_window(data))
             elif self.finished:
                 if not (self._window and data and data.startswith(GZIP_MAGIC[: len(data)])):
-                    return  # some pad what they have compressed
+                    return  # padding
                 self._stream = zlib.decompressobj(self._window)
             try:
-                block = self._stream.decompress(data, MOST_AT_ONCE)
+                block = self._stream.decompress(data, DECODED_BLOCK_SIZE)
             except zlib.error as error:
                 raise DamagedError(str(error)) from None
             data = self._stream.unused_data if self.finished else self._stream.unconsumed_tail
-            full = len(block) == MOST_AT_ONCE  # then the stream may hold more, although it has taken all the data
+            is_full = len(block) == DECODED_BLOCK_SIZE  # then there may be more output for the same input
             if block:
                 yield block
 
 
 def _deflate_window(data: bytes) -> int:
-    """Some servers send what deflate makes as it is, without the header that the standard wants (RFC 9110, 8.4.1.2)."""
+    """Some servers send raw deflate data, without the zlib header of the standard (RFC 9110, section 8.4.1.2)."""
     return zlib.MAX_WBITS if data[0] & 0x0F == 8 else -zlib.MAX_WBITS
 
 
@@ -101,8 +100,8 @@ class _Brotli:
     def _process(self, data: bytes) -> bytes:
         if self.finished:
             return b""
-        # Older releases know no limit.
-        limit = {"output_buffer_limit": MOST_AT_ONCE} if hasattr(self._stream, "can_accept_more_data") else {}
+        # Older releases have no limit.
+        limit = {"output_buffer_limit": DECODED_BLOCK_SIZE} if hasattr(self._stream, "can_accept_more_data") else {}
         try:
             return bytes(self._stream.process(data, **limit))
         except self._module.error as error:
@@ -120,9 +119,9 @@ DECODERS: Mapping[str, Callable[[], Decoder]] = {
 
 
 class BodyReader:
-    """The body of a response, in blocks as they arrive; a failure comes after the bytes that arrived before it.
+    """Reads the body of a response block by block. An error is raised after the bytes that arrived before it.
 
-    ``until_closed``: does nothing but the end of the connection tell where the body ends?
+    ``until_closed``: only the end of the connection marks the end of the body.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, endpoint: Endpoint) -> None:
@@ -130,18 +129,18 @@ class BodyReader:
         self._content = response.content
         self._endpoint = endpoint
         self._encoding = response.headers.get("Content-Encoding", "").strip().lower()
-        # A status without a body has nothing to be whole.
+        # A status without a body has no compressed stream.
         self._decoder = _Plain() if response.status in (204, 205) else DECODERS.get(self._encoding, lambda: None)()
         self._decoded: Iterator[bytes] = iter(())
         self._failure: ProviderError | None = None
 
     async def read(self) -> bytes:
-        """The next block; empty at the end. Raises the kind of ``ProviderError`` that names what went wrong."""
+        """The next block, empty at the end. Raises subclasses of ``ProviderError``."""
         while self._failure is None:
             try:
                 if block := next(self._decoded, b""):
                     return block
-                if not (block := await self._received()):
+                if not (block := await self._receive()):
                     return self._end()
                 self._decoded = self._decode(block)
             except DamagedError:
@@ -159,18 +158,18 @@ class BodyReader:
         if self._decoder is not None:
             return self._decoder.decode(block)
         encoding = one_line(self._encoding)[:40]
-        raise ProtocolError(sentences(f"{self._endpoint.host} compressed its answer in an unknown way: {encoding}"))
+        raise ProtocolError(sentences(f"{self._endpoint.host} used an unsupported compression: {encoding}"))
 
-    async def _received(self) -> bytes:
+    async def _receive(self) -> bytes:
         try:
             block = await self._content.readany()
             broken = self._content.exception()
             if block or broken is None:
                 return block
-            raise broken  # the reader that waited was told of the end before
+            raise broken  # the end was reported before the error
         except (aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError) as error:
             failure = map_error(error, self._endpoint)
-        # The reader puts its exception before the bytes that came earlier; without it, it hands them out.
+        # aiohttp's reader returns the bytes that came before its exception only without the exception.
         self._content.set_exception(cast("BaseException", None))
         if block := self._content.read_nowait():
             self._content.set_exception(failure)

@@ -73,7 +73,7 @@ def map_error(error: Exception, endpoint: Endpoint) -> ProviderError:
         speaks = "check whether it speaks https" if endpoint.url.scheme == "http" else ""
         return StreamInterruptedError(sentences(f"{text}; {speaks}" if speaks else text, _unused_proxy(endpoint)))
     return ProviderConnectionError(
-        sentences(f"{_host_and_proxy(endpoint)} could not be asked: {type(error).__name__}", *_advice(endpoint))
+        sentences(f"{_host_and_proxy(endpoint)} cannot be reached: {type(error).__name__}", *_advice(endpoint))
     )
 
 

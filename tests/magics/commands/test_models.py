@@ -264,10 +264,10 @@ def test_a_plug_in_that_never_lists_its_models_is_not_waited_for(run, plug_ins, 
 def test_plug_ins_are_listed_with_what_they_say_and_broken_ones_with_their_fault(run, plug_ins, monkeypatch):
     found = {name: (row["what it is"], row["would it answer?"]) for name, row in rows_by_name(run("providers")).items()}
 
-    assert found["echo"] == ("Answers with the last message's own words.", "yes")
+    assert found["echo"] == ("Repeats the last message.", "yes")
     assert found["parrot"] == ("Says what it was told.", "yes")
-    assert found["keyed"] == ("https://keyed.example", "no: it needs a key, and the setting token is empty")
-    assert found["ill"][1] == "no: it says itself that it does not work"
+    assert found["keyed"] == ("https://keyed.example", "no: the setting token is empty")
+    assert found["ill"][1] == "no: the provider is marked as not working"
     assert found["broken"][0] == ""
     assert found["broken"][1].startswith("no: provider 'broken' cannot be loaded")
 

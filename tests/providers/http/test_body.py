@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.errors import FlowGptError, ProtocolError, StreamInterruptedError
 from flowgpt_magic.providers.flowgpt import FlowGpt
-from flowgpt_magic.providers.http.body import DECODERS, MOST_AT_ONCE, DamagedError
+from flowgpt_magic.providers.http.body import DECODED_BLOCK_SIZE, DECODERS, DamagedError
 from tests.servers import (
     CHUNKED,
     END,
@@ -90,9 +90,9 @@ def test_a_beginning_alone_is_never_finished(name, compress, data, missing):
 @every_compression
 def test_little_that_holds_much_comes_out_in_blocks(name, compress):
     decoder = DECODERS[name]()
-    sizes = [len(block) for block in decoder.decode(compress(bytes(5 * MOST_AT_ONCE + 7)))]
-    assert sum(sizes) == 5 * MOST_AT_ONCE + 7
-    assert max(sizes) <= 2 * MOST_AT_ONCE
+    sizes = [len(block) for block in decoder.decode(compress(bytes(5 * DECODED_BLOCK_SIZE + 7)))]
+    assert sum(sizes) == 5 * DECODED_BLOCK_SIZE + 7
+    assert max(sizes) <= 2 * DECODED_BLOCK_SIZE
 
 
 @every_compression
@@ -144,7 +144,7 @@ async def test_a_compression_nobody_asked_for_is_named():
 
     assert chunks == []
     assert type(error) is ProtocolError
-    assert str(error).endswith("compressed its answer in an unknown way: zstd.")
+    assert str(error).endswith("used an unsupported compression: zstd.")
 
 
 @over_http_and_tls

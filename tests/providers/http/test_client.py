@@ -17,6 +17,7 @@ from flowgpt_magic.providers.flowgpt import FlowGpt
 from flowgpt_magic.providers.http.client import (
     BOM,
     LineSplitter,
+    Response,
     _closed_by_server,
     check_base_url,
     check_token,
@@ -258,6 +259,26 @@ def test_hosts_the_environment_excepts_are_reached_directly(monkeypatch: pytest.
 )
 def test_only_what_a_closed_connection_says_is_sent_again(failure: Exception, closed: bool) -> None:
     assert _closed_by_server(failure) is closed
+
+
+class Body:
+    """A body in these blocks; ``until_closed`` as a ``BodyReader`` has it."""
+
+    until_closed = False
+
+    def __init__(self, *blocks: bytes) -> None:
+        self._blocks = iter(blocks)
+
+    async def read(self) -> bytes:
+        return next(self._blocks, b"")
+
+
+async def test_a_body_as_long_as_the_limit_is_read_and_a_longer_one_is_an_error() -> None:
+    endpoint = Endpoint(URL("http://x"), Proxy(), Route())
+
+    assert await Response("", Body(b"ab", b"cd"), endpoint, 4).read_all() == b"abcd"
+    with pytest.raises(ProtocolError, match="longer than 3 bytes"):
+        await Response("", Body(b"ab", b"cd"), endpoint, 3).read_all()
 
 
 # Redirects

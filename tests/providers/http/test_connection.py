@@ -138,6 +138,29 @@ async def test_a_request_that_is_sent_on_reaches_a_server_that_closes_connection
         assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
 
 
+async def test_a_prompt_whose_upload_stalls_on_a_reused_connection_is_not_sent_again():
+    if way().closing:
+        pytest.skip("no connection is reused")
+    connections, done = [], asyncio.Event()
+    large = [{"role": "user", "content": "x" * 16_000_000}]  # more than fits into the buffers of the sockets
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await read_request(reader)
+        await Connection(reader, writer).send(CHUNKED, framed(line("hi")), END)
+        writer.transport.pause_reading()
+        await done.wait()
+
+    async with listening(handle, Server(), limit=2**16) as server, together():
+        assert await FlowGpt.create_async("", MESSAGES, base_url=server.url) == "hi"
+        assert len(connections) == 1
+        with pytest.raises(ProviderTimeoutError, match=r"was silent for 0\.2 s"):
+            await asyncio.wait_for(FlowGpt.create_async("", large, base_url=server.url, read_timeout=0.2), PROMPT)
+        done.set()
+
+    assert len(connections) == 1
+
+
 async def test_an_answer_to_a_request_that_was_not_read_is_told_at_once_and_the_connection_ends():
     gone = asyncio.Event()
 

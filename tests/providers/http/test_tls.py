@@ -204,7 +204,7 @@ async def test_a_key_with_a_password_or_of_another_certificate_or_alone_is_refus
     _, other = certificates.authority().certificate("me")
 
     for files, said in [
-        (TlsFiles("", str(certificate), str(key)), "has a password; write it without one: openssl pkey"),
+        (TlsFiles("", str(certificate), str(key)), "has a password; remove it with: openssl pkey"),
         (TlsFiles("", str(certificate), str(other)), "key values mismatch"),
         (TlsFiles("", "", str(other)), "client_key is set and client_cert is not"),
     ]:

@@ -103,9 +103,9 @@ def has_read(processed: int, total: int, cache: int = 0) -> dict[str, Any]:
 def test_a_reply_that_repeats_itself_stops_the_runtime() -> None:
     job = Heard()
     reading = runtime.RuntimeEventReader(job)
-    assert not reading.take(has_read(27, 27))
+    assert not reading.handle(has_read(27, 27))
     chunks = 0
-    while not reading.take(said(" The dog went home.")):
+    while not reading.handle(said(" The dog went home.")):
         chunks += 1
         assert chunks < 100
     assert reading.looped
@@ -116,7 +116,7 @@ def test_a_reply_that_repeats_itself_stops_the_runtime() -> None:
 def test_a_reply_that_may_repeat_itself_goes_on() -> None:
     job = Heard(may_repeat=True)
     reading = runtime.RuntimeEventReader(job)
-    assert not any(reading.take(said(" The dog went home.")) for _ in range(200))
+    assert not any(reading.handle(said(" The dog went home.")) for _ in range(200))
     assert len(job.items) == 200
 
 
@@ -124,9 +124,9 @@ def test_what_was_held_back_of_a_reply_that_ended_goes_out() -> None:
     job = Heard()
     reading = runtime.RuntimeEventReader(job)
     for _ in range(6):
-        reading.take(said(" The dog went home."))
-    reading.take({"choices": [{"finish_reason": "length", "delta": {}}]})
-    reading.take({"choices": [], "usage": {"prompt_tokens": 27, "completion_tokens": 30}})
+        reading.handle(said(" The dog went home."))
+    reading.handle({"choices": [{"finish_reason": "length", "delta": {}}]})
+    reading.handle({"choices": [], "usage": {"prompt_tokens": 27, "completion_tokens": 30}})
     assert reading.result() == Usage(27, 30, "length")
     assert "".join(map(str, job.items)) == " The dog went home." * 6
 
@@ -135,7 +135,7 @@ def test_progress_is_told_of_a_long_prompt_once_for_each_percent() -> None:
     job = Heard()
     reading = runtime.RuntimeEventReader(job)
     for processed in range(1000, 3001, 8):
-        reading.take(has_read(processed, 3000, cache=1000))
+        reading.handle(has_read(processed, 3000, cache=1000))
     assert len(job.items) == 101
     assert job.items[0] == runtime.Progress("reads the prompt, 0 %")
     assert job.items[-1] == runtime.Progress("reads the prompt, 100 %")
@@ -144,8 +144,8 @@ def test_progress_is_told_of_a_long_prompt_once_for_each_percent() -> None:
 def test_nothing_is_told_of_a_prompt_that_is_short_or_known_already() -> None:
     job = Heard()
     reading = runtime.RuntimeEventReader(job)
-    reading.take(has_read(8, 27))
-    reading.take(has_read(2990, 3000, cache=2980))
+    reading.handle(has_read(8, 27))
+    reading.handle(has_read(2990, 3000, cache=2980))
     assert job.items == []
 
 

