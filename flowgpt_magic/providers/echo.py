@@ -14,7 +14,7 @@ from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.settings import load
 
-_WORD = re.compile(r"\S+\s*|\s+")
+_WORD_AND_SPACE = re.compile(r"\S+\s*|\s+")
 
 
 class Echo(AsyncGeneratorProvider, ProviderModelMixin):
@@ -55,14 +55,14 @@ class Echo(AsyncGeneratorProvider, ProviderModelMixin):
         check_temperature(temperature)
         messages = [read_message(message) for message in messages]
         text = cls._reply_text(cls.get_model(model), messages)
-        words = _WORD.findall(text)
+        words = _WORD_AND_SPACE.findall(text)
         pause = load({"pace": pace}).pace
         for count, word in enumerate(words):
             if count == fail_after:
                 raise ProviderError(f"echo was told to fail after {fail_after} chunks")
             await asyncio.sleep(pause)
             yield word
-        prompt_words = sum(len(_WORD.findall(message["content"])) for message in messages)
+        prompt_words = sum(len(_WORD_AND_SPACE.findall(message["content"])) for message in messages)
         yield Usage(prompt_tokens=prompt_words, completion_tokens=len(words), finish_reason="stop")
 
     @staticmethod

@@ -21,7 +21,7 @@ from flowgpt_magic.providers.wait_times import duration, seconds_from_now
 RATE_LIMIT_KEYS = {"remaining": "remaining", "r": "remaining", "reset": "reset", "t": "reset"}  # of ``RateLimit``
 HEADER_LIMIT = 200  # characters of a header that are read
 
-_DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:ms|us|µs|ns|h|m|s))+")
+_DURATION_ONLY = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:ms|us|µs|ns|h|m|s))+")
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _HEADER = re.compile(r"(?:x-|anthropic-)?ratelimit-(.+)")
 _KEY_AND_NUMBER = re.compile(r"(?:^|[;,\s])(remaining|reset|r|t)\s*=\s*([0-9]{1,15})(?=[;,\s]|$)")
@@ -88,7 +88,7 @@ def _seconds(text: str, now: Callable[[], float]) -> float | None:
     """Seconds from now of a number, a duration such as ``1h2m3.5s``, a moment since 1970 or one of RFC 3339."""
     if _DECIMAL.fullmatch(text):
         return seconds_from_now(float(text), now)
-    if _DURATION.fullmatch(text):
+    if _DURATION_ONLY.fullmatch(text):
         return duration(text)
     try:
         moment = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
