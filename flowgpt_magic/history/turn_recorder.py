@@ -1,4 +1,4 @@
-"""Keeps one turn: from when its reply is first read, while it grows, to its end."""
+"""Record one turn: from the first read of its reply, while it arrives, to its end."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from flowgpt_magic.replies.request import Request
 
 
 class TurnRecorder:
-    """Keeps in ``kept``, and so in the history, what becomes of the reply to ``request``."""
+    """Records the reply to ``request`` in the conversation ``state`` and in its history."""
 
-    def __init__(self, kept: ConversationState, notebook_history: NotebookHistory, request: Request) -> None:
-        self._kept = kept
+    def __init__(self, state: ConversationState, notebook_history: NotebookHistory, request: Request) -> None:
+        self._state = state
         self._notebook_history = notebook_history
         self._request = request
         self._turn: Turn | None = None
 
     def begin(self, reply: Reply) -> None:
-        """The reply is about to be asked for."""
+        """Save the turn. Called before the request is sent."""
         turn = turn_of(
             self._request,
             reply,
             "streaming",
-            conversation_id=self._kept.record.conversation_id,
+            conversation_id=self._state.record.conversation_id,
             kernel=self._notebook_history.kernel,
             started=time.time(),
             live=True,
         )
-        self._kept.replies[reply.turn_id] = reply  # before anybody is told of the turn
+        self._state.replies[reply.turn_id] = reply  # before listeners hear of the turn
         self._turn = reply.turn = self._begin(turn)
-        if reply.status is not None and reply.ended:  # an interrupt came while this was being done
+        if reply.status is not None and reply.ended:  # an interrupt came in the meantime
             self.end(reply, reply.status)
 
     def grow(self, reply: Reply) -> None:
-        """A chunk has come."""
+        """Note that a chunk has arrived."""
         if self._turn is not None:
             self._notebook_history.grow(self._turn.turn_id, lambda: reply.text_so_far)
 
     def again(self, reply: Reply, why: str) -> None:
-        """What has come will not do: it is kept as an earlier version, and the turn begins anew."""
+        """Save the text so far as an earlier, failed version, and restart the turn. ``why`` is the error."""
         if self._turn is None:
             return
         attempt = replace(self._turn, **_outcome(reply, "failed"), turn_id=uuid4().hex, live=False)
@@ -56,8 +56,8 @@ class TurnRecorder:
         self._turn = reply.turn = self._begin_again(self._turn, attempt)
 
     def end(self, reply: Reply, status: Status) -> None:
-        """The reply has ended; one that was never asked for is not kept."""
-        self._kept.replies.pop(reply.turn_id, None)
+        """Save the end of the turn, if it ever began."""
+        self._state.replies.pop(reply.turn_id, None)
         if self._turn is None:
             return
         reply.notices += self._notebook_history.take_notices()
@@ -66,44 +66,44 @@ class TurnRecorder:
         reply.turn = self._end(turn, empty=empty)
 
     async def until_saved(self, reply: Reply) -> None:
-        """Wait until the turn is in the history's file, or the person is told why it is not."""
+        """Wait until the turn is in the file, or add a notice saying why it is not."""
         if self._turn is not None and not await self._notebook_history.until_saved():
             reply.notices += self._notebook_history.take_notices()
 
     def _begin(self, turn: Turn) -> Turn:
         """Give the turn its place and version, and make it live."""
-        spot, timeline = self._request.spot, self._kept.timeline
+        spot, timeline = self._request.spot, self._state.timeline
         if spot.place is not None and timeline.has_unloaded(place=min((spot.place, *spot.clears))):
-            self._kept.reload()
-        with self._kept.lock:
+            self._state.reload()
+        with self._state.lock:
             place = timeline.next_place() if spot.place is None else spot.place
             turn = replace(turn, place=place, version=timeline.next_version(place))
             others = timeline.live_at({place, *spot.clears})
-            saved = timeline.change(spot.kind, added=[turn], removed=others)
-            self._notebook_history.begin(self._kept, turn, [each for each in saved if each != turn])
+            records = timeline.change(spot.kind, added=[turn], removed=others)
+            self._notebook_history.begin(self._state, turn, [record for record in records if record != turn])
         return turn
 
     def _begin_again(self, turn: Turn, attempt: Turn) -> Turn:
-        """The turn as the next version at its place, without a word yet; ``attempt`` is kept as the one before it."""
-        timeline = self._kept.timeline
-        with self._kept.lock:
+        """The turn as the next, still empty version at its place, after ``attempt``."""
+        timeline = self._state.timeline
+        with self._state.lock:
             timeline.update(attempt)
             timeline.update(replace(turn, version=timeline.next_version(turn.place)))
-            self._notebook_history.save(self._kept, attempt, timeline.get(turn.turn_id))
+            self._notebook_history.save(self._state, attempt, timeline.get(turn.turn_id))
             return timeline.get(turn.turn_id)
 
     def _end(self, turn: Turn, *, empty: bool) -> Turn:
-        """Keep what has become of it. An ``empty`` reply that failed does not keep the place of an earlier one."""
-        timeline = self._kept.timeline
-        with self._kept.lock:
+        """Save the ended turn. An ``empty`` reply that did not complete gives its place back to the earlier turns."""
+        timeline = self._state.timeline
+        with self._state.lock:
             timeline.update(turn)
-            saved = timeline.withdraw(turn.turn_id) if empty and turn.status != "complete" else []
-            run = self._kept.runs.get(turn.cell_id)
-            if saved and run is not None and run.run == turn.run:
-                run.prompt_count -= 1  # what this run of the cell asks next takes that place
+            records = timeline.withdraw(turn.turn_id) if empty and turn.status != "complete" else []
+            run = self._state.runs.get(turn.cell_id)
+            if records and run is not None and run.run == turn.run:
+                run.prompt_count -= 1  # the next prompt of this run takes that place
             turn = timeline.get(turn.turn_id)
-            self._notebook_history.end(self._kept, turn, saved)
-            self._notebook_history.unload(self._kept)
+            self._notebook_history.end(self._state, turn, records)
+            self._notebook_history.unload(self._state)
         return turn
 
 
@@ -120,19 +120,19 @@ def turn_of(
     version: int = 0,
     live: bool = False,
 ) -> Turn:
-    """The turn of a request, as its reply is now.
+    """The turn of a request with the current state of its reply.
 
     Args:
-        request: What was asked.
-        answer: The reply.
-        status: How the reply has ended, or ``streaming``.
-        conversation_id: The conversation it is kept in; "" for none.
-        kernel: The process that asked.
-        started: When that was, in seconds since the epoch.
-        parameters: What of the request shapes the answer, where that is known.
-        place: Where it stands in the conversation.
-        version: Which of the turns at that place it is, from 1.
-        live: Does it count?
+        request: the request.
+        answer: its reply.
+        status: how the reply ended, or ``streaming``.
+        conversation_id: the conversation's id; empty for none.
+        kernel: the name of the process that asks.
+        started: when the request was made, in Unix seconds.
+        parameters: the parameters to record; by default those of the request that affect the reply.
+        place: the place in the conversation, 0 if not known yet.
+        version: the version at that place, from 1; 0 if not known yet.
+        live: is this the live version?
     """
     return Turn(
         turn_id=answer.turn_id,
@@ -142,7 +142,7 @@ def turn_of(
         live=live,
         cell_id=request.spot.cell.cell_id,
         run=request.spot.cell.run,
-        prompt=str(request.prompt),  # what it was composed of is no part of the turn
+        prompt=str(request.prompt),  # without the parts it was composed of
         provider=request.target.provider,
         model=request.target.model,
         system=request.settings.system,
@@ -156,7 +156,7 @@ def turn_of(
 
 
 def _outcome(answer: Answer, status: Status) -> dict[str, Any]:
-    """What a turn keeps of its reply."""
+    """The fields of a turn that come from its reply."""
     return {
         "text": answer.text_so_far,
         "status": status,

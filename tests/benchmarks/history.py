@@ -270,24 +270,24 @@ def length() -> None:
 def stream() -> None:
     """How late the chunks of a stream are, with and without saving: 100,000 turns are not needed for that."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, saver in (
+        for name, writer in (
             ("nothing saved", BackgroundWriter("off")),
             ("saved", BackgroundWriter(Path(folder) / "history.sqlite3")),
         ):
-            late, handed = asyncio.run(listen(saver))
-            saver.close()
+            late, handed = asyncio.run(listen(writer))
+            writer.close()
             show(f"{name}: a chunk is late by", late)
             print(f"  {'':<46} worst  {max(late):8.3f} ms   over 2 ms: {sum(each > 2 for each in late)} of {len(late)}")
             show(f"{name}: begin, grow or end takes", handed)
 
 
-async def listen(saver: BackgroundWriter) -> tuple[list[float], list[float]]:
+async def listen(writer: BackgroundWriter) -> tuple[list[float], list[float]]:
     """30 seconds of ten streams at once, each 30 chunks a second, a turn of 2 seconds after the other."""
     notebook = notebook_record()
     conversation = conversation_record(notebook)
-    saver.save(notebook)
-    saver.save(conversation)
-    saver.read(lambda history: history.turns(conversation.conversation_id))
+    writer.save(notebook)
+    writer.save(conversation)
+    writer.read(lambda history: history.turns(conversation.conversation_id))
     late: list[float] = []
     handed: list[float] = []
 
@@ -299,15 +299,15 @@ async def listen(saver: BackgroundWriter) -> tuple[list[float], list[float]]:
     async def one() -> None:
         for place in range(15):
             turn = ended_turn(conversation, place, time.time())
-            timed(saver.begin, replace(turn, status="streaming", text="", ended=None))
+            timed(writer.begin, replace(turn, status="streaming", text="", ended=None))
             chunks: list[str] = []
             for number in range(60):
                 due = time.perf_counter() + 0.033
                 await asyncio.sleep(0.033)
                 late.append((time.perf_counter() - due) * 1000)
                 chunks.append(turn.text[number * 25 : number * 25 + 25])
-                timed(saver.grow, turn.turn_id, lambda chunks=chunks: "".join(chunks))
-            timed(saver.end, turn)
+                timed(writer.grow, turn.turn_id, lambda chunks=chunks: "".join(chunks))
+            timed(writer.end, turn)
 
     await asyncio.gather(*(one() for _ in range(10)))
     return late, handed
@@ -319,16 +319,16 @@ KERNEL = """
 import itertools, sys, time
 from flowgpt_magic.history.background_writer import BackgroundWriter
 from tests.records import conversation_record, notebook_record, turn_record
-saver = BackgroundWriter(sys.argv[1])
+writer = BackgroundWriter(sys.argv[1])
 notebook = notebook_record(notebook_id="notebook", key="key")
 conversation = conversation_record(notebook, conversation_id="conversation")
-saver.save(notebook)
-saver.save(conversation)
-saver.begin(turn_record(conversation, turn_id=sys.argv[2], prompt="what is said " + sys.argv[2]))
-saver.flush()
+writer.save(notebook)
+writer.save(conversation)
+writer.begin(turn_record(conversation, turn_id=sys.argv[2], prompt="what is said " + sys.argv[2]))
+writer.flush()
 for number in itertools.count(1):
     text = "".join(f"{each} " for each in range(number))
-    saver.grow(sys.argv[2], text)
+    writer.grow(sys.argv[2], text)
     print(number, time.time(), flush=True)
     time.sleep(0.02)
 """

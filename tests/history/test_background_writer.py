@@ -42,20 +42,20 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make(path: Path) -> Iterator[Make]:
-    """Makes savers that know a conversation, and that must not have anything to tell."""
+    """Makes writers that know a conversation, and that must not have anything to tell."""
     made: list[BackgroundWriter] = []
     told: list[str] = []
 
     def make(location: Path | str = path, interval: float = SELDOM) -> BackgroundWriter:
-        saver = BackgroundWriter(location, warn=told.append, interval=interval, patience=LIMIT)
-        saver.save(notebook)
-        saver.save(conversation)
-        made.append(saver)
-        return saver
+        writer = BackgroundWriter(location, warn=told.append, interval=interval, patience=LIMIT)
+        writer.save(notebook)
+        writer.save(conversation)
+        made.append(writer)
+        return writer
 
     yield make
-    for saver in made:
-        saver.close()
+    for writer in made:
+        writer.close()
     assert told == []
 
 
@@ -74,7 +74,7 @@ def stored(path: Path) -> dict[str, Turn]:
 
 
 def turns(history: History) -> dict[str, str]:
-    """The texts of a history, by the id of the turn: what these tests ask a saver for."""
+    """The texts of a history, by the id of the turn: what these tests ask a writer for."""
     return {turn.turn_id: turn.text for turn in history.turns("conversation", live_only=False)}
 
 
@@ -87,10 +87,10 @@ START = """
     conversation = conversation_record(notebook, conversation_id="conversation")
 
     def begin(path, interval=0.05):
-        saver = BackgroundWriter(path, warn=lambda line: print(line, file=sys.stderr, flush=True), interval=interval)
-        saver.save(notebook)
-        saver.save(conversation)
-        return saver
+        writer = BackgroundWriter(path, warn=lambda line: print(line, file=sys.stderr, flush=True), interval=interval)
+        writer.save(notebook)
+        writer.save(conversation)
+        return writer
 
     def complete(turn_id, text=""):
         return turn_record(conversation, turn_id=turn_id, text=text, status="complete", ended=1.0)
@@ -114,12 +114,12 @@ def python(code: str, *arguments: object) -> str:
 
 
 def test_what_was_handed_over_is_in_the_file_afterwards(make, path):
-    saver, turn = make(), turn_record(conversation)
+    writer, turn = make(), turn_record(conversation)
 
-    saver.begin(turn)
-    saver.grow(turn.turn_id, "half")
-    saver.end(ended(turn, "half and half"))
-    assert saver.flush(LIMIT)
+    writer.begin(turn)
+    writer.grow(turn.turn_id, "half")
+    writer.end(ended(turn, "half and half"))
+    assert writer.flush(LIMIT)
 
     assert stored(path) == {turn.turn_id: ended(turn, "half and half")}
 
@@ -128,16 +128,16 @@ def test_while_another_process_locks_the_file_nothing_waits_or_fails_and_afterwa
     History(path).close()
     one, two = turn_record(conversation, turn_id="one"), turn_record(conversation, turn_id="two")
     with processes.locked(path):
-        saver = make()
-        saver.begin(one)
-        saver.grow("one", "half")
-        saver.end(ended(one, "whole"))
-        saver.begin(two)
-        saver.grow("two", "half")
-        saver.save(replace(ended(one, "whole"), live=False))
-        assert not saver.flush(timeout=0)
+        writer = make()
+        writer.begin(one)
+        writer.grow("one", "half")
+        writer.end(ended(one, "whole"))
+        writer.begin(two)
+        writer.grow("two", "half")
+        writer.save(replace(ended(one, "whole"), live=False))
+        assert not writer.flush(timeout=0)
 
-    assert saver.flush(LIMIT)
+    assert writer.flush(LIMIT)
     assert {turn_id: (turn.text, turn.live) for turn_id, turn in stored(path).items()} == {
         "one": ("whole", False),
         "two": ("half", True),
@@ -145,19 +145,19 @@ def test_while_another_process_locks_the_file_nothing_waits_or_fails_and_afterwa
 
 
 def test_a_turn_that_begins_is_saved_at_once(make, path):
-    saver = make()
+    writer = make()
 
-    saver.begin(turn_record(conversation, turn_id="one", prompt="what is it?"))
-    assert saver.flush(LIMIT)
+    writer.begin(turn_record(conversation, turn_id="one", prompt="what is it?"))
+    assert writer.flush(LIMIT)
 
     assert stored(path)["one"].prompt == "what is it?"
     assert stored(path)["one"].status == "streaming"
 
 
 def test_ended_turns_enter_the_full_text_index_by_themselves(make, path):
-    saver = make()
-    saver.end(ended(turn_record(conversation), "rhubarb"))
-    assert saver.close(LIMIT)
+    writer = make()
+    writer.end(ended(turn_record(conversation), "rhubarb"))
+    assert writer.close(LIMIT)
 
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT indexed FROM turns").fetchall() == [(1,)]
@@ -166,11 +166,11 @@ def test_ended_turns_enter_the_full_text_index_by_themselves(make, path):
 
 
 def test_all_threads_share_one_saving_thread(make):
-    saver, together = BackgroundWriter(":memory:"), threading.Barrier(8)
+    writer, together = BackgroundWriter(":memory:"), threading.Barrier(8)
 
     def use(number: int) -> None:
         together.wait(LIMIT)
-        saver.save(notebook_record(key=str(number)))
+        writer.save(notebook_record(key=str(number)))
 
     threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -179,16 +179,28 @@ def test_all_threads_share_one_saving_thread(make):
         thread.join(LIMIT)
 
     assert sum(thread.name == NAME for thread in threading.enumerate()) == 1
-    assert len(saver.read(History.notebooks)) == 8
-    assert saver.close(LIMIT)
+    assert len(writer.read(History.notebooks)) == 8
+    assert writer.close(LIMIT)
 
 
 # Growing
 
 
-def test_a_turn_that_grows_is_saved_at_most_once_in_an_interval_by_the_savers_own_thread(make):
+def test_a_wait_for_what_was_saved_does_not_write_growing_texts_and_a_flush_does(make):
+    writer, calls = make(), []
+    writer.begin(turn_record(conversation, turn_id="one"))
+    writer.grow("one", lambda: calls.append("joined") or "text")
+
+    writer.saved().result(LIMIT)
+    assert calls == []
+
+    assert writer.flush(LIMIT)
+    assert calls == ["joined"]
+
+
+def test_a_turn_that_grows_is_saved_at_most_once_in_an_interval_by_the_writers_own_thread(make):
     interval = 0.05
-    saver, written, enough = make(interval=interval), [], threading.Event()
+    writer, written, enough = make(interval=interval), [], threading.Event()
 
     def text() -> str:
         written.append((time.monotonic(), threading.current_thread().name))
@@ -196,10 +208,10 @@ def test_a_turn_that_grows_is_saved_at_most_once_in_an_interval_by_the_savers_ow
             enough.set()
         return "text"
 
-    saver.begin(turn_record(conversation, turn_id="one"))
+    writer.begin(turn_record(conversation, turn_id="one"))
     grown = 0
     while not enough.wait(0.001):
-        saver.grow("one", text)
+        writer.grow("one", text)
         grown += 1
 
     moments = [moment for moment, _thread in written]
@@ -210,32 +222,32 @@ def test_a_turn_that_grows_is_saved_at_most_once_in_an_interval_by_the_savers_ow
 
 
 def test_the_newest_text_counts_and_those_before_it_are_not_even_made(make):
-    saver, made = make(), []
-    saver.begin(turn_record(conversation, turn_id="one"))
+    writer, made = make(), []
+    writer.begin(turn_record(conversation, turn_id="one"))
     for number in range(100):
-        saver.grow("one", lambda number=number: made.append(number) or str(number))
+        writer.grow("one", lambda number=number: made.append(number) or str(number))
 
-    assert saver.read(turns) == {"one": "99"}
+    assert writer.read(turns) == {"one": "99"}
     assert made == [99]
 
 
 def test_growth_reaches_the_file_by_itself(make, path):
-    saver, written = make(interval=0.01), threading.Event()
-    saver.begin(turn_record(conversation, turn_id="one"))
-    saver.grow("one", lambda: written.set() or "grown")
+    writer, written = make(interval=0.01), threading.Event()
+    writer.begin(turn_record(conversation, turn_id="one"))
+    writer.grow("one", lambda: written.set() or "grown")
 
     assert written.wait(LIMIT)
-    assert saver.close(LIMIT)  # collects nothing, all was taken
+    assert writer.close(LIMIT)  # collects nothing, all was taken
     assert stored(path)["one"].text == "grown"
 
 
 def test_a_turn_that_ended_is_not_overwritten_by_what_it_was_before(make):
-    saver, turn, asked = make(), turn_record(conversation, turn_id="one"), []
-    saver.begin(turn)
-    saver.grow("one", lambda: asked.append("text") or "half")
-    saver.end(ended(turn, "whole"))
+    writer, turn, asked = make(), turn_record(conversation, turn_id="one"), []
+    writer.begin(turn)
+    writer.grow("one", lambda: asked.append("text") or "half")
+    writer.end(ended(turn, "whole"))
 
-    assert saver.read(turns) == {"one": "whole"}
+    assert writer.read(turns) == {"one": "whole"}
     assert asked == []
 
 
@@ -243,81 +255,81 @@ def test_a_turn_that_ended_is_not_overwritten_by_what_it_was_before(make):
 
 
 def test_a_read_finds_what_was_handed_over_before_it(make):
-    saver = make()
+    writer = make()
     for number in range(200):
-        saver.begin(turn_record(conversation, turn_id=str(number)))
-        saver.grow(str(number), f"text {number}")
+        writer.begin(turn_record(conversation, turn_id=str(number)))
+        writer.grow(str(number), f"text {number}")
 
-        assert saver.read(lambda history, number=number: history.turn(str(number)).text) == f"text {number}"
+        assert writer.read(lambda history, number=number: history.turn(str(number)).text) == f"text {number}"
 
 
 def test_a_read_raises_what_was_raised_in_it_and_the_next_one_is_answered(make):
-    saver = make()
+    writer = make()
 
     with pytest.raises(ZeroDivisionError):
-        saver.read(lambda history: 1 / 0)
-    assert saver.read(turns) == {}
+        writer.read(lambda history: 1 / 0)
+    assert writer.read(turns) == {}
 
 
 def test_while_another_process_locks_the_file_a_read_finds_what_was_written_before(make, path):
-    saver = make()
-    saver.begin(turn_record(conversation, turn_id="one"))
-    assert saver.flush(LIMIT)
+    writer = make()
+    writer.begin(turn_record(conversation, turn_id="one"))
+    assert writer.flush(LIMIT)
 
     with processes.locked(path):
-        saver.begin(turn_record(conversation, turn_id="two"))
-        assert saver.read(turns, LIMIT) == {"one": ""}
+        writer.begin(turn_record(conversation, turn_id="two"))
+        assert writer.read(turns, LIMIT) == {"one": ""}
 
-    assert saver.flush(LIMIT)
-    assert saver.read(turns) == {"one": "", "two": ""}
+    assert writer.flush(LIMIT)
+    assert writer.read(turns) == {"one": "", "two": ""}
 
 
 def test_a_read_that_gets_no_answer_in_time_says_so_and_is_not_asked_later(make, path):
     asked = []
     path.touch()
     with processes.locked(path):
-        saver = make()
+        writer = make()
         with pytest.raises(HistoryLockedError, match="did not answer within"):
-            saver.read(asked.append, timeout=0.1)
+            writer.read(asked.append, timeout=0.1)
 
-    assert saver.read(turns, LIMIT) == {}
+    assert writer.read(turns, LIMIT) == {}
     assert asked == []
 
 
 def test_an_interrupt_ends_the_wait_for_an_answer(make):
-    saver, go_on = make(), threading.Event()
+    writer, go_on = make(), threading.Event()
 
     def ask(history: History) -> bool:
         os.kill(os.getpid(), signal.SIGINT)
         return go_on.wait(LIMIT)
 
     with pytest.raises(KeyboardInterrupt):
-        saver.read(ask, LIMIT)
+        writer.read(ask, LIMIT)
     go_on.set()
-    assert saver.read(turns) == {}
+    assert writer.read(turns) == {}
 
 
 # The beginning and the end
 
 
 def test_nothing_is_opened_or_started_before_the_first_use(path):
-    saver = BackgroundWriter(path)
+    writer = BackgroundWriter(path)
 
-    assert saver.flush()
+    assert writer.flush()
     assert not path.exists()
     assert NAME not in [thread.name for thread in threading.enumerate()]
-    assert saver.close()
+    assert writer.close()
     assert not path.exists()
 
 
 def test_closing_writes_everything_and_leaves_no_thread_and_no_open_file(make, path):
-    saver = make()
-    saver.begin(turn_record(conversation, turn_id="one"))
-    saver.grow("one", lambda: "grown")
+    writer = make()
+    writer.begin(turn_record(conversation, turn_id="one"))
+    writer.grow("one", lambda: "grown")
     for number in range(100):
-        saver.end(ended(turn_record(conversation), str(number)))
+        writer.end(ended(turn_record(conversation), str(number)))
 
-    assert saver.close(LIMIT)
+    assert writer.close(LIMIT)
 
     assert len(stored(path)) == 101
     assert stored(path)["one"].text == "grown"
@@ -326,55 +338,55 @@ def test_closing_writes_everything_and_leaves_no_thread_and_no_open_file(make, p
 
 
 def test_after_closing_every_call_is_harmless(make, path):
-    saver = make()
-    assert saver.close(LIMIT)
+    writer = make()
+    assert writer.close(LIMIT)
 
-    saver.save(notebook)
-    saver.begin(turn_record(conversation, turn_id="late"))
-    saver.grow("late", "later")
-    saver.end(turn_record(conversation, turn_id="late"))
+    writer.save(notebook)
+    writer.begin(turn_record(conversation, turn_id="late"))
+    writer.grow("late", "later")
+    writer.end(turn_record(conversation, turn_id="late"))
     with pytest.raises(HistoryError, match="closed"):
-        saver.read(turns)
+        writer.read(turns)
 
-    assert saver.flush()
-    assert saver.close()
+    assert writer.flush()
+    assert writer.close()
     assert stored(path) == {}
 
 
 def test_off_saves_nothing(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    saver = make("off")
+    writer = make("off")
     turn = turn_record(conversation)
-    saver.begin(turn)
-    saver.grow(turn.turn_id, "half")
-    saver.end(ended(turn, "whole"))
+    writer.begin(turn)
+    writer.grow(turn.turn_id, "half")
+    writer.end(ended(turn, "whole"))
 
-    assert saver.read(turns) == {}
-    assert saver.close(LIMIT)
+    assert writer.read(turns) == {}
+    assert writer.close(LIMIT)
     assert os.listdir(tmp_path) == []
 
 
 def test_in_memory_everything_is_found_and_nothing_is_written(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    saver = make(":memory:")
-    saver.begin(turn_record(conversation, turn_id="one"))
-    saver.grow("one", "grown")
+    writer = make(":memory:")
+    writer.begin(turn_record(conversation, turn_id="one"))
+    writer.grow("one", "grown")
 
-    assert saver.read(turns) == {"one": "grown"}
-    assert saver.close(LIMIT)
+    assert writer.read(turns) == {"one": "grown"}
+    assert writer.close(LIMIT)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_relative_path_means_the_same_file_when_the_notebook_changes_its_folder(make, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    saver = make("history.sqlite3")
-    saver.begin(turn_record(conversation, turn_id="one"))
-    assert saver.flush(LIMIT)
+    writer = make("history.sqlite3")
+    writer.begin(turn_record(conversation, turn_id="one"))
+    assert writer.flush(LIMIT)
 
     monkeypatch.chdir("elsewhere")
-    saver.begin(turn_record(conversation, turn_id="two"))
-    assert saver.close(LIMIT)
+    writer.begin(turn_record(conversation, turn_id="two"))
+    assert writer.close(LIMIT)
 
     assert set(stored(tmp_path / "history.sqlite3")) == {"one", "two"}
     assert os.listdir() == []
@@ -383,10 +395,10 @@ def test_a_relative_path_means_the_same_file_when_the_notebook_changes_its_folde
 def test_the_end_of_the_process_writes_everything(path):
     python(
         """
-        saver = begin(sys.argv[1], interval=3600)
-        saver.end(complete("one", "whole"))
-        saver.begin(turn_record(conversation, turn_id="two"))
-        saver.grow("two", lambda: "half")
+        writer = begin(sys.argv[1], interval=3600)
+        writer.end(complete("one", "whole"))
+        writer.begin(turn_record(conversation, turn_id="two"))
+        writer.grow("two", lambda: "half")
         """,
         path,
     )
@@ -401,16 +413,16 @@ def test_a_reply_that_the_end_of_the_process_stops_is_saved_as_it_ended(path):
         """
         import asyncio
         from flowgpt_magic import bridge
-        saver = begin(sys.argv[1], interval=3600)
+        writer = begin(sys.argv[1], interval=3600)
         begun = threading.Event()
 
         async def reply():
-            saver.begin(turn_record(conversation, turn_id="one"))
+            writer.begin(turn_record(conversation, turn_id="one"))
             begun.set()
             try:
                 await asyncio.Event().wait()
             finally:
-                saver.end(complete("one", "what came"))
+                writer.end(complete("one", "what came"))
 
         future = bridge.worker().submit(reply())  # kept, or else the garbage collector takes the task away
         begun.wait()
@@ -423,12 +435,12 @@ def test_a_reply_that_the_end_of_the_process_stops_is_saved_as_it_ended(path):
 
 def test_turns_that_cannot_be_written_before_the_program_ends_are_counted_in_a_warning_and_written_later(path):
     code = """
-        saver = begin(sys.argv[1])
-        saver.flush()
+        writer = begin(sys.argv[1])
+        writer.flush()
         print("ready", flush=True)
         sys.stdin.readline()
         for number in range(3):
-            saver.end(complete(f"turn-{number}"))
+            writer.end(complete(f"turn-{number}"))
     """
     with processes.running(command(code, path), **processes.TEXT) as process:
         assert process.stdout.readline() == "ready\n"
@@ -437,7 +449,7 @@ def test_turns_that_cannot_be_written_before_the_program_ends_are_counted_in_a_w
 
     assert "FlowGptWarning: 3 turns could not be saved before the program ended" in err
     assert str(path) in err
-    begun = processes.run(command("saver = begin(sys.argv[1]); saver.flush(); assert saver.close()", path))
+    begun = processes.run(command("writer = begin(sys.argv[1]); writer.flush(); assert writer.close()", path))
     assert (
         begun.stderr
         == "3 turns of an earlier program were added to the history, which was locked when that program ended.\n"
@@ -446,12 +458,12 @@ def test_turns_that_cannot_be_written_before_the_program_ends_are_counted_in_a_w
 
 
 def test_the_future_of_what_was_handed_over_is_done_when_it_is_in_the_file_and_not_before(make, path):
-    saver = make()
-    assert saver.flush(LIMIT)
+    writer = make()
+    assert writer.flush(LIMIT)
     with processes.locked(path):
-        saver.end(complete_turn("one"))
-        saved = saver.saved()
-        assert saver.read(turns) == {}  # an answer comes after a try to write
+        writer.end(complete_turn("one"))
+        saved = writer.saved()
+        assert writer.read(turns) == {}  # an answer comes after a try to write
         assert not saved.done()
     saved.result(LIMIT)
 
@@ -468,12 +480,12 @@ def test_where_there_is_no_file_nothing_is_waited_for(make, location):
 
 def test_eight_processes_write_ten_thousand_turns_at_once_and_none_is_lost(path):
     code = """
-        saver = begin(sys.argv[1])
+        writer = begin(sys.argv[1])
         print("ready", flush=True)
         sys.stdin.readline()
         for number in range(1250):
-            saver.end(complete(f"{sys.argv[2]}-{number}", "short"))
-        print(saver.close(60))
+            writer.end(complete(f"{sys.argv[2]}-{number}", "short"))
+        print(writer.close(60))
     """
     results = processes.at_once(*(command(code, path, number) for number in range(8)))
 
@@ -483,11 +495,11 @@ def test_eight_processes_write_ten_thousand_turns_at_once_and_none_is_lost(path)
 
 STREAM = """
     import itertools, time
-    saver = begin(sys.argv[1], float(sys.argv[3]))
-    saver.begin(turn_record(conversation, turn_id=sys.argv[2], prompt="what is said?"))
-    saver.flush()
+    writer = begin(sys.argv[1], float(sys.argv[3]))
+    writer.begin(turn_record(conversation, turn_id=sys.argv[2], prompt="what is said?"))
+    writer.flush()
     for number in itertools.count(1):
-        saver.grow(sys.argv[2], "".join(f"{each} " for each in range(number)))
+        writer.grow(sys.argv[2], "".join(f"{each} " for each in range(number)))
         print(number, time.time(), flush=True)
         time.sleep(0.005)
 """
@@ -521,17 +533,17 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks h
 def test_a_forked_child_saves_by_a_thread_of_its_own_and_its_parent_goes_on(path):
     said = python(
         """
-        saver = begin(sys.argv[1])
-        saver.end(complete("before"))
+        writer = begin(sys.argv[1])
+        writer.end(complete("before"))
         child = os.fork()
         if child == 0:
-            saver.end(complete("of the child"))
-            assert saver.read(lambda history: history.turn("of the child"))
+            writer.end(complete("of the child"))
+            assert writer.read(lambda history: history.turn("of the child"))
             print(*[thread.name for thread in threading.enumerate()], sep=", ")
             sys.exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        saver.end(complete("after"))
-        print(sorted(saver.read(lambda history: [turn.turn_id for turn in history.turns("conversation")])))
+        writer.end(complete("after"))
+        print(sorted(writer.read(lambda history: [turn.turn_id for turn in history.turns("conversation")])))
         """,
         path,
     )
@@ -544,10 +556,10 @@ def test_a_forked_child_saves_by_a_thread_of_its_own_and_its_parent_goes_on(path
 def test_what_the_parent_has_not_written_at_a_fork_is_no_hindrance_for_the_child(path):
     python(
         """
-        saver = begin(sys.argv[1])
+        writer = begin(sys.argv[1])
         child = os.fork()
         if child == 0:
-            saver.end(complete("of the child"))
+            writer.end(complete("of the child"))
             sys.exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         """,
@@ -561,19 +573,19 @@ def test_what_the_parent_has_not_written_at_a_fork_is_no_hindrance_for_the_child
 def test_children_of_a_process_that_is_busy_saving_are_not_locked_out(path):
     python(
         """
-        saver, over = begin(sys.argv[1]), threading.Event()
+        writer, over = begin(sys.argv[1]), threading.Event()
 
         def save():
             while not over.wait(0.001):
-                saver.end(complete("of the parent", "x" * 200_000))
+                writer.end(complete("of the parent", "x" * 200_000))
 
         thread = threading.Thread(target=save)
         thread.start()
         for number in range(25):
             child = os.fork()
             if child == 0:
-                saver.end(complete(f"of child {number}"))
-                os._exit(not saver.close(3))
+                writer.end(complete(f"of child {number}"))
+                os._exit(not writer.close(3))
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         over.set()
         thread.join()
@@ -588,20 +600,20 @@ def test_children_of_a_process_that_is_busy_saving_are_not_locked_out(path):
 def test_what_a_child_saves_after_its_parent_has_closed_is_not_lost(path):
     python(
         """
-        saver = begin(sys.argv[1])
-        saver.end(complete("of the parent"))
-        saver.flush()
+        writer = begin(sys.argv[1])
+        writer.end(complete("of the parent"))
+        writer.flush()
         (reading, said), (waiting, go_on) = os.pipe(), os.pipe()
         child = os.fork()
         if child == 0:
-            saver.end(complete("before"))
-            saver.flush()
+            writer.end(complete("before"))
+            writer.flush()
             os.write(said, b"1")
             os.read(waiting, 1)
-            saver.end(complete("after"))
-            os._exit(not saver.close())
+            writer.end(complete("after"))
+            os._exit(not writer.close())
         os.read(reading, 1)
-        assert saver.close()
+        assert writer.close()
         os.write(go_on, b"1")
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         """,
@@ -615,13 +627,13 @@ def test_what_a_child_saves_after_its_parent_has_closed_is_not_lost(path):
 def test_a_fork_leaves_what_is_kept_in_memory_where_it_is():
     said = python(
         """
-        saver = begin(":memory:")
-        saver.end(complete("one"))
+        writer = begin(":memory:")
+        writer.end(complete("one"))
         child = os.fork()
         if child == 0:
-            os._exit(len(saver.read(lambda history: history.turns("conversation"))))
+            os._exit(len(writer.read(lambda history: history.turns("conversation"))))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        print(len(saver.read(lambda history: history.turns("conversation"))))
+        print(len(writer.read(lambda history: history.turns("conversation"))))
         """
     )
 
@@ -629,15 +641,15 @@ def test_a_fork_leaves_what_is_kept_in_memory_where_it_is():
 
 
 @forks
-def test_a_child_that_was_forked_while_a_saver_started_ends(path):
+def test_a_child_that_was_forked_while_a_writer_started_ends(path):
     python(
         """
-        saver = BackgroundWriter(sys.argv[1])
-        saver.save(notebook)
+        writer = BackgroundWriter(sys.argv[1])
+        writer.save(notebook)
         started, over = threading.Event(), threading.Event()
 
         def start():
-            with saver._starting:
+            with writer._starting:
                 started.set()
                 over.wait()
 
@@ -645,7 +657,7 @@ def test_a_child_that_was_forked_while_a_saver_started_ends(path):
         started.wait()
         child = os.fork()
         if child == 0:
-            saver.close()
+            writer.close()
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         over.set()
@@ -657,12 +669,12 @@ def test_a_child_that_was_forked_while_a_saver_started_ends(path):
 def test_one_whose_file_cannot_be_made_says_that_it_is_in_memory(tmp_path):
     (tmp_path / "file").touch()
     told: list[str] = []
-    saver = BackgroundWriter(str(tmp_path / "file" / "history.sqlite3"), warn=told.append)
-    assert not saver.in_memory
+    writer = BackgroundWriter(str(tmp_path / "file" / "history.sqlite3"), warn=told.append)
+    assert not writer.in_memory
 
-    saver.flush()
-    saver.read(lambda _history: None)
+    writer.flush()
+    writer.read(lambda _history: None)
 
-    assert saver.in_memory
+    assert writer.in_memory
     assert len(told) == 1
-    saver.close()
+    writer.close()

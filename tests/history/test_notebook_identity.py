@@ -46,6 +46,20 @@ def test_a_notebook_that_has_nothing_in_common_with_the_history_is_new(history, 
     assert find_notebook(history, save(tmp_path / "b.ipynb", [str(uuid4())]), NO_CELL) is None
 
 
+def test_a_few_cells_of_a_notebook_that_is_still_there_were_pasted(history, tmp_path):
+    asked_in(history, save(tmp_path / "a.ipynb", CELLS), CELLS)
+    others = [str(uuid4()) for _ in CELLS]
+    place = save(tmp_path / "b.ipynb", [CELLS[0], *others])
+
+    assert find_notebook(history, place, NO_CELL) is None
+    (tmp_path / "a.ipynb").unlink()
+    match = find_notebook(history, place, NO_CELL)
+
+    assert match is not None
+    assert match.records == ()
+    assert match.text.startswith("this notebook has cells of a.ipynb, which no longer exists: %flowgpt adopt ")
+
+
 def test_the_notebook_at_its_path_is_the_same(history, tmp_path):
     place = save(tmp_path / "a.ipynb", CELLS)
     notebook = asked_in(history, place, CELLS)

@@ -173,9 +173,9 @@ def test_a_program_that_ends_while_another_one_locks_the_history_loses_nothing(p
     )
 
     told: list[str] = []
-    saver = BackgroundWriter(path, warn=told.append)
-    found = saver.read(lambda history: [turn.text for some in history.all_turns() for turn in some], LIMIT)
-    assert saver.close(LIMIT)
+    writer = BackgroundWriter(path, warn=told.append)
+    found = writer.read(lambda history: [turn.text for some in history.all_turns() for turn in some], LIMIT)
+    assert writer.close(LIMIT)
 
     assert sorted(found) == sorted(["before the lock", *(f"prompt {n}" for n in range(3))] * 2)
     assert told == [

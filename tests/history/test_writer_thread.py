@@ -60,19 +60,19 @@ def told() -> Told:
 
 @pytest.fixture
 def make(path: Path, told: Told) -> Iterator[Make]:
-    """Makes savers that know a conversation."""
+    """Makes writers that know a conversation."""
     made: list[BackgroundWriter] = []
 
     def make(location: Path = path, interval: float = SELDOM, patience: float = LIMIT) -> BackgroundWriter:
-        saver = BackgroundWriter(location, warn=told, interval=interval, patience=patience)
-        saver.save(notebook)
-        saver.save(conversation)
-        made.append(saver)
-        return saver
+        writer = BackgroundWriter(location, warn=told, interval=interval, patience=patience)
+        writer.save(notebook)
+        writer.save(conversation)
+        made.append(writer)
+        return writer
 
     yield make
-    for saver in made:
-        assert saver.close(LIMIT)
+    for writer in made:
+        assert writer.close(LIMIT)
 
 
 def complete(turn_id: str, text: str = "", **values: object) -> Turn:
@@ -114,10 +114,10 @@ START = """
     lines = []
 
     def begin(path):
-        saver = BackgroundWriter(path, warn=lines.append)
-        saver.save(notebook)
-        saver.save(conversation)
-        return saver
+        writer = BackgroundWriter(path, warn=lines.append)
+        writer.save(notebook)
+        writer.save(conversation)
+        return writer
 
     def complete(turn_id, text=""):
         return turn_record(conversation, turn_id=turn_id, text=text, status="complete", ended=1.0)
@@ -146,29 +146,29 @@ def python(code: str, *arguments: object) -> list[str]:
 def test_of_a_file_that_stays_locked_the_person_is_told_once_and_afterwards_all_is_there(make, path, told):
     History(path).close()
     with processes.locked(path):
-        saver = make(patience=0.1)
+        writer = make(patience=0.1)
         for number in range(100):
-            saver.end(complete(f"early-{number}"))
+            writer.end(complete(f"early-{number}"))
         assert told.something.wait(LIMIT)
         for number in range(100):
-            saver.end(complete(f"late-{number}"))
+            writer.end(complete(f"late-{number}"))
 
-    assert saver.flush(LIMIT)
+    assert writer.flush(LIMIT)
     assert len(stored(path)) == 200
     (line,) = told.lines
     assert line.startswith(f"The history {path} is locked by another process. New turns stay in memory")
 
 
 def test_of_a_file_that_is_locked_again_the_person_is_not_told_again(make, path, told):
-    saver = make(patience=0.0)
+    writer = make(patience=0.0)
     for number in range(3):
-        assert saver.flush(LIMIT)
+        assert writer.flush(LIMIT)
         with processes.locked(path):
-            saver.end(complete(str(number)))
+            writer.end(complete(str(number)))
             assert told.something.wait(LIMIT)
-            assert not saver.flush(timeout=0.3)  # so that it has tried
+            assert not writer.flush(timeout=0.3)  # so that it has tried
 
-    assert saver.flush(LIMIT)
+    assert writer.flush(LIMIT)
     assert len(stored(path)) == 3
     assert len(told.lines) == 1
 
@@ -176,21 +176,21 @@ def test_of_a_file_that_is_locked_again_the_person_is_not_told_again(make, path,
 def test_of_a_file_that_is_let_go_in_time_the_person_is_not_told(make, path, told):
     History(path).close()
     with processes.locked(path):
-        saver = make(patience=LIMIT)
-        saver.end(complete("one"))
-        assert not saver.flush(timeout=0.3)  # so that it has tried
+        writer = make(patience=LIMIT)
+        writer.end(complete("one"))
+        assert not writer.flush(timeout=0.3)  # so that it has tried
 
-    assert saver.flush(LIMIT)
+    assert writer.flush(LIMIT)
     assert set(stored(path)) == {"one"}
     assert told.lines == []
 
 
 def test_waiting_for_a_locked_file_costs_no_processor_time(make, path, told):
-    saver = make(patience=1.0)
-    assert saver.flush(LIMIT)
+    writer = make(patience=1.0)
+    assert writer.flush(LIMIT)
     with processes.locked(path):
         before = time.process_time()
-        saver.end(complete("one"))
+        writer.end(complete("one"))
         assert told.something.wait(LIMIT)  # for more than a second
         used = time.process_time() - before
 
@@ -198,45 +198,45 @@ def test_waiting_for_a_locked_file_costs_no_processor_time(make, path, told):
 
 
 def test_closing_while_the_file_is_locked_does_not_wait_and_all_is_written_once_it_is_let_go(make, path, told):
-    saver = make(patience=0.0)
-    saver.begin(turn_record(conversation, turn_id="one"))
-    assert saver.flush(LIMIT)
+    writer = make(patience=0.0)
+    writer.begin(turn_record(conversation, turn_id="one"))
+    assert writer.flush(LIMIT)
     with processes.locked(path):
-        saver.begin(turn_record(conversation, turn_id="two"))
+        writer.begin(turn_record(conversation, turn_id="two"))
         assert told.something.wait(LIMIT)
-        saver.grow("one", lambda: "grown")
-        assert not saver.close(timeout=0)
+        writer.grow("one", lambda: "grown")
+        assert not writer.close(timeout=0)
 
-    assert saver.close(LIMIT)
+    assert writer.close(LIMIT)
     assert stored(path) == {"one": "grown", "two": ""}
 
 
 def test_texts_that_grow_while_the_file_is_locked_are_not_collected_before_it_is_let_go(make, path, told):
-    saver, made = make(interval=0.001, patience=0.5), []
-    saver.begin(turn_record(conversation, turn_id="one"))
-    assert saver.flush(LIMIT)
+    writer, made = make(interval=0.001, patience=0.5), []
+    writer.begin(turn_record(conversation, turn_id="one"))
+    assert writer.flush(LIMIT)
     with processes.locked(path):
-        saver.begin(turn_record(conversation, turn_id="two"))
+        writer.begin(turn_record(conversation, turn_id="two"))
         while not told.something.wait(0.001):
-            saver.grow("one", lambda: made.append("text") or "grown")
+            writer.grow("one", lambda: made.append("text") or "grown")
         assert len(made) <= 1
 
-    assert saver.read(turns, LIMIT)
-    assert saver.flush(LIMIT)
+    assert writer.read(turns, LIMIT)
+    assert writer.flush(LIMIT)
     assert stored(path) == {"one": "grown", "two": ""}
 
 
 def test_after_a_lock_turns_go_on_to_be_saved_though_a_record_was_bad(make, path, told):
-    saver, saved = make(interval=0.01, patience=0.0), threading.Event()
-    saver.begin(turn_record(conversation, turn_id="one"))
-    assert saver.flush(LIMIT)
+    writer, saved = make(interval=0.01, patience=0.0), threading.Event()
+    writer.begin(turn_record(conversation, turn_id="one"))
+    assert writer.flush(LIMIT)
     with processes.locked(path):
-        saver.save(complete("bad", place=2**70))
+        writer.save(complete("bad", place=2**70))
         assert told.something.wait(LIMIT)
         told.something.clear()
     assert told.something.wait(LIMIT)  # of the bad one
 
-    saver.grow("one", lambda: saved.set() or "grown")
+    writer.grow("one", lambda: saved.set() or "grown")
 
     assert saved.wait(LIMIT)
 
@@ -272,9 +272,9 @@ def test_a_damaged_file_is_kept_under_a_name_that_is_told_and_the_conversation_g
     damage(path)
     damaged = path.read_bytes()
 
-    saver = make()
-    saver.end(complete("new", "text"))
-    assert saver.close(LIMIT)
+    writer = make()
+    writer.end(complete("new", "text"))
+    assert writer.close(LIMIT)
 
     (aside,) = kept_aside(path)
     assert aside.read_bytes() == damaged
@@ -283,23 +283,23 @@ def test_a_damaged_file_is_kept_under_a_name_that_is_told_and_the_conversation_g
 
 
 @pytest.mark.parametrize("damage", [garbage, overwritten, zeroed, cut])
-def test_of_a_file_that_is_damaged_while_it_is_open_the_new_one_holds_what_this_saver_knew(make, path, told, damage):
+def test_of_a_file_that_is_damaged_while_it_is_open_the_new_one_holds_what_this_writer_knew(make, path, told, damage):
     fill(path, number=300, size=3000)
-    saver = make()
-    saver.end(complete("before", "text"))
-    saver.save(change_record(conversation, change_id="change", added=("before",)))
-    saver.begin(turn_record(conversation, turn_id="open"))
-    saver.grow("open", "half")
-    assert saver.flush(LIMIT)
+    writer = make()
+    writer.end(complete("before", "text"))
+    writer.save(change_record(conversation, change_id="change", added=("before",)))
+    writer.begin(turn_record(conversation, turn_id="open"))
+    writer.grow("open", "half")
+    assert writer.flush(LIMIT)
 
     damage(path)
-    saver.grow("open", "grown")
-    saver.end(complete("after"))
-    found = saver.read(lambda history: (turns(history), history.changes("conversation")), LIMIT)
+    writer.grow("open", "grown")
+    writer.end(complete("after"))
+    found = writer.read(lambda history: (turns(history), history.changes("conversation")), LIMIT)
 
     assert found[0] == {"before": "text", "open": "grown", "after": ""}
     assert [change.change_id for change in found[1]] == ["change"]
-    assert saver.close(LIMIT)
+    assert writer.close(LIMIT)
     (aside,) = kept_aside(path)
     assert told.lines == [f"The history {path} is damaged: it was renamed to {aside.name}, and a new one was started."]
     assert stored(path) == found[0]
@@ -311,10 +311,10 @@ def test_of_several_kernels_that_find_the_damage_at_once_none_moves_the_new_file
     code = """
         print("ready", flush=True)
         sys.stdin.readline()
-        saver = begin(sys.argv[1])
+        writer = begin(sys.argv[1])
         for number in range(50):
-            saver.end(complete(f"{sys.argv[2]}-{number}"))
-        print(saver.close(30), *lines, sep="\\n")
+            writer.end(complete(f"{sys.argv[2]}-{number}"))
+        print(writer.close(30), *lines, sep="\\n")
     """
     results = processes.at_once(*(command(code, path, number) for number in range(6)))
 
@@ -332,32 +332,32 @@ def test_while_another_kernel_looks_through_a_large_damaged_file_this_one_waits_
     other = Path(f"{path}.moving")
     other.mkdir()
 
-    saver = make()
-    saver.end(complete("one"))
+    writer = make()
+    writer.end(complete("one"))
     assert not told.something.wait(0.6)  # more than 20 tries took when they came one every 20 ms
     other.rmdir()
 
-    assert saver.flush(LIMIT)
+    assert writer.flush(LIMIT)
     assert set(stored(path)) == {"one"}
     assert "a new one was started" in told.lines[0]
 
 
 def test_a_search_that_finds_damage_is_answered(make, path):
-    saver = make()
-    saver.end(complete("one", "rhubarb"))
-    assert saver.close(LIMIT)  # with the turn in the index
+    writer = make()
+    writer.end(complete("one", "rhubarb"))
+    assert writer.close(LIMIT)  # with the turn in the index
     sql(path, "UPDATE words_data SET block = x'0102030405060708' WHERE id > 1000")
 
-    saver = make()
-    saver.end(complete("two", "rhubarb"))
+    writer = make()
+    writer.end(complete("two", "rhubarb"))
 
-    assert "two" in [hit.turn.turn_id for hit in saver.read(lambda history: history.search("rhubarb"), LIMIT)]
+    assert "two" in [hit.turn.turn_id for hit in writer.read(lambda history: history.search("rhubarb"), LIMIT)]
 
 
 def test_damage_that_stays_is_not_fought_without_end(make, path, told):
     """The question stands for damage that SQLite's own check does not see, so that the file stays where it is."""
-    saver, asked = make(), []
-    saver.end(complete("one", "text"))
+    writer, asked = make(), []
+    writer.end(complete("one", "text"))
 
     def ask(history: History) -> dict[str, str]:
         asked.append(history.location)
@@ -365,7 +365,7 @@ def test_damage_that_stays_is_not_fought_without_end(make, path, told):
             raise HistoryDamagedError(f"the history {path} is damaged")
         return turns(history)
 
-    assert saver.read(ask, LIMIT) == {"one": "text"}
+    assert writer.read(ask, LIMIT) == {"one": "text"}
     assert len(asked) <= MAX_RECOVERIES + 2
     (line,) = told.lines
     assert line.endswith("is damaged. Until this kernel is restarted, its turns are only in memory.")
@@ -411,19 +411,19 @@ def test_what_cannot_be_used_stays_as_it_is_and_the_conversation_goes_on_in_memo
     reason = prepare(path)
     before = contents(tmp_path)
 
-    saver = make(path)
-    saver.begin(turn_record(conversation, turn_id="one"))
-    saver.grow("one", "grown")
-    saver.end(complete("two", "text"))
-    found = saver.read(turns, LIMIT)
-    saver.end(complete("three"))
+    writer = make(path)
+    writer.begin(turn_record(conversation, turn_id="one"))
+    writer.grow("one", "grown")
+    writer.end(complete("two", "text"))
+    found = writer.read(turns, LIMIT)
+    writer.end(complete("three"))
 
     assert found == {"one": "grown", "two": "text"}
-    assert set(saver.read(turns)) == {"one", "two", "three"}
+    assert set(writer.read(turns)) == {"one", "two", "three"}
     (line,) = told.lines
     assert reason in line
     assert line.endswith(". Until this kernel is restarted, its turns are only in memory.")
-    assert saver.close(LIMIT)
+    assert writer.close(LIMIT)
     assert contents(tmp_path) == before
 
 
@@ -431,10 +431,10 @@ def test_text_that_is_no_database_stays_as_it_is_where_its_name_does_not_say_it_
     notes = tmp_path / "notes.txt"
     notes.write_text("not to be touched " * 100)
 
-    saver = make(notes)
-    saver.end(complete("one"))
+    writer = make(notes)
+    writer.end(complete("one"))
 
-    assert saver.read(turns, LIMIT) == {"one": ""}
+    assert writer.read(turns, LIMIT) == {"one": ""}
     assert "is not a history and was not changed" in told.lines[0]
     assert contents(tmp_path) == {"notes.txt": b"not to be touched " * 100}
 
@@ -453,9 +453,9 @@ def test_a_file_that_can_only_be_read_is_read_and_the_conversation_goes_on_in_me
             """
             if os.getuid() == 0:  # who may do anything
                 os.setuid(65534)
-            saver = begin(sys.argv[1])
-            saver.end(complete("new"))
-            print(saver.read(turns), *lines, sep="\\n")
+            writer = begin(sys.argv[1])
+            writer.end(complete("new"))
+            print(writer.read(turns), *lines, sep="\\n")
             """,
             path,
         )
@@ -479,10 +479,10 @@ def test_where_the_disk_takes_no_more_the_conversation_goes_on_in_memory_with_al
     *lines, found = python(
         """
         resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
-        saver = begin(sys.argv[1])
+        writer = begin(sys.argv[1])
         for number in range(300):
-            saver.end(complete(f"new-{number:03}", "x" * 5000))
-        found = saver.read(turns, 20)
+            writer.end(complete(f"new-{number:03}", "x" * 5000))
+        found = writer.read(turns, 20)
         print(*lines, sep="\\n")
         print(len(found), found[0], found[-1])
         """,
@@ -497,14 +497,14 @@ def test_where_the_disk_takes_no_more_the_conversation_goes_on_in_memory_with_al
 
 
 def test_a_file_that_a_newer_version_takes_over_while_it_is_open_is_left_to_it(make, path, told):
-    saver = make()
-    saver.end(complete("one", "text"))
-    assert saver.flush(LIMIT)
+    writer = make()
+    writer.end(complete("one", "text"))
+    assert writer.flush(LIMIT)
     sql(path, "PRAGMA user_version = 1000")
 
-    saver.end(complete("two"))
+    writer.end(complete("two"))
 
-    assert saver.read(turns) == {"one": "text", "two": ""}
+    assert writer.read(turns) == {"one": "text", "two": ""}
     assert ["newer version" in line for line in told.lines] == [True]
     sql(path, f"PRAGMA user_version = {NEWEST}")
     assert stored(path) == {"one": "text"}
@@ -527,19 +527,19 @@ def deleted_with_its_folder(path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted on Windows")
 @pytest.mark.parametrize("lose", [deleted, moved, deleted_with_its_folder])
-def test_in_place_of_a_file_that_is_gone_there_is_a_new_one_with_what_this_saver_knew(make, path, told, lose):
+def test_in_place_of_a_file_that_is_gone_there_is_a_new_one_with_what_this_writer_knew(make, path, told, lose):
     fill(path)
-    saver = make()
-    saver.end(complete("before", "text"))
-    saver.begin(turn_record(conversation, turn_id="open"))
-    assert saver.flush(LIMIT)
+    writer = make()
+    writer.end(complete("before", "text"))
+    writer.begin(turn_record(conversation, turn_id="open"))
+    assert writer.flush(LIMIT)
 
     lose(path)
-    saver.grow("open", "grown")
+    writer.grow("open", "grown")
 
-    assert saver.read(turns) == {"before": "text", "open": "grown"}
-    saver.end(complete("after"))
-    assert saver.close(LIMIT)
+    assert writer.read(turns) == {"before": "text", "open": "grown"}
+    writer.end(complete("after"))
+    assert writer.close(LIMIT)
     assert stored(path) == {"before": "text", "open": "grown", "after": ""}
     assert told.lines == []
 
@@ -547,13 +547,13 @@ def test_in_place_of_a_file_that_is_gone_there_is_a_new_one_with_what_this_saver
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be moved on Windows")
 def test_a_file_that_was_moved_away_keeps_what_was_in_it(make, path):
     fill(path)
-    saver = make()
-    saver.end(complete("before"))
-    assert saver.flush(LIMIT)
+    writer = make()
+    writer.end(complete("before"))
+    assert writer.flush(LIMIT)
 
     moved(path)
-    saver.end(complete("after"))
-    assert saver.close(LIMIT)
+    writer.end(complete("after"))
+    assert writer.close(LIMIT)
 
     assert "old-0" in stored(path.with_name("elsewhere.sqlite3"))
     assert "old-0" not in stored(path)
@@ -561,14 +561,14 @@ def test_a_file_that_was_moved_away_keeps_what_was_in_it(make, path):
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted on Windows")
 def test_no_more_than_the_newest_turns_are_remembered(make, path):
-    saver = make()
+    writer = make()
     for number in range(RECOVERY_COUNT + 5):
-        saver.end(complete(str(number)))
-    assert saver.flush(LIMIT)
+        writer.end(complete(str(number)))
+    assert writer.flush(LIMIT)
 
     deleted(path)
 
-    assert list(saver.read(turns, LIMIT)) == [str(number) for number in range(5, RECOVERY_COUNT + 5)]
+    assert list(writer.read(turns, LIMIT)) == [str(number) for number in range(5, RECOVERY_COUNT + 5)]
 
 
 # Records that cannot be saved
@@ -586,51 +586,51 @@ def test_no_more_than_the_newest_turns_are_remembered(make, path):
 def test_of_a_record_that_cannot_be_saved_the_person_is_told_and_the_others_are_saved(make, path, told, values):
     History(path).close()
     with processes.locked(path):  # so that all come together
-        saver = make()
+        writer = make()
         for number in range(50):
-            saver.end(complete(str(number)))
+            writer.end(complete(str(number)))
             if number == 20:
-                saver.end(replace(complete("bad"), **values))
+                writer.end(replace(complete("bad"), **values))
 
-    assert saver.flush(LIMIT)
+    assert writer.flush(LIMIT)
     assert set(stored(path)) == set(map(str, range(50)))
     (line,) = told.lines
     assert line.startswith("A turn could not be saved to the history: ")
 
 
 def test_a_turn_whose_conversation_is_not_in_the_file_is_saved_behind_it(path, told):
-    saver = BackgroundWriter(path, warn=told, interval=SELDOM, patience=LIMIT)
-    saver.save(conversation)  # before its notebook: it is refused
-    assert saver.flush(LIMIT)
-    saver.save(notebook)
+    writer = BackgroundWriter(path, warn=told, interval=SELDOM, patience=LIMIT)
+    writer.save(conversation)  # before its notebook: it is refused
+    assert writer.flush(LIMIT)
+    writer.save(notebook)
     for number in range(3):
-        saver.end(complete(f"turn-{number}"))
+        writer.end(complete(f"turn-{number}"))
 
-    assert saver.close(LIMIT)
+    assert writer.close(LIMIT)
 
     assert sorted(stored(path)) == ["turn-0", "turn-1", "turn-2"]
     assert len(told.lines) == 1  # of the conversation
 
 
 def test_the_same_trouble_is_told_once_and_another_one_too(make, told):
-    saver = make()
-    saver.end(complete("one", place=2**70))
-    saver.end(complete("two", place=2**70))
-    saver.end(replace(complete("three"), conversation_id="unknown"))
-    saver.end(replace(complete("four"), conversation_id="unknown"))
+    writer = make()
+    writer.end(complete("one", place=2**70))
+    writer.end(complete("two", place=2**70))
+    writer.end(replace(complete("three"), conversation_id="unknown"))
+    writer.end(replace(complete("four"), conversation_id="unknown"))
 
-    assert saver.read(turns) == {}
+    assert writer.read(turns) == {}
     assert len(told.lines) == len(set(told.lines)) == 2
 
 
 def test_a_text_that_cannot_be_made_is_left_out_and_the_turn_goes_on(make, told):
-    saver = make()
-    saver.begin(turn_record(conversation, turn_id="one"))
-    saver.grow("one", lambda: str(1 / 0))
-    assert saver.read(turns) == {"one": ""}
-    saver.grow("one", "grown")
+    writer = make()
+    writer.begin(turn_record(conversation, turn_id="one"))
+    writer.grow("one", lambda: str(1 / 0))
+    assert writer.read(turns) == {"one": ""}
+    writer.grow("one", "grown")
 
-    assert saver.read(turns) == {"one": "grown"}
+    assert writer.read(turns) == {"one": "grown"}
     assert told.lines == ["The text of a turn could not be saved to the history: division by zero."]
 
 
@@ -638,18 +638,18 @@ def test_a_text_that_cannot_be_made_is_left_out_and_the_turn_goes_on(make, told)
 
 
 def test_unless_said_otherwise_the_person_is_told_by_a_warning(tmp_path):
-    saver = BackgroundWriter(tmp_path)
+    writer = BackgroundWriter(tmp_path)
     with pytest.warns(FlowGptWarning, match="is a folder"):
-        saver.read(lambda history: None)
-    assert saver.close(LIMIT)
+        writer.read(lambda history: None)
+    assert writer.close(LIMIT)
 
 
 def test_where_warnings_are_errors_saving_goes_on():
     def warn(line: str) -> None:
         raise FlowGptWarning(line)
 
-    saver = BackgroundWriter(Path(__file__).parent, warn=warn)
-    saver.save(notebook)
+    writer = BackgroundWriter(Path(__file__).parent, warn=warn)
+    writer.save(notebook)
 
-    assert saver.read(History.notebooks) == (notebook,)
-    assert saver.close(LIMIT)
+    assert writer.read(History.notebooks) == (notebook,)
+    assert writer.close(LIMIT)
