@@ -58,7 +58,7 @@ class Budget:
     """Decides when the next repaint is due. Times are seconds of one monotonic clock."""
 
     def __init__(self, now: float, allowance: Allowance) -> None:
-        self._terms = allowance
+        self._allowance = allowance
         self._last_chunk = self._counted = self._next_frame = now
         self._gap: float | None = None
         self._reserve = allowance.reserve
@@ -72,13 +72,13 @@ class Budget:
             self._gap = gap if self._gap is None else 0.8 * self._gap + 0.2 * gap
         self._last_chunk, self._begun = now, True
         self._count(now)
-        self._earned += self._terms.per_character * size
+        self._earned += self._allowance.per_character * size
         self._waits = True
 
     def _count(self, now: float) -> None:
         """Add the bytes for the time since the last call. A pause without waiting text adds little."""
         seconds = now - self._counted
-        self._earned += self._terms.per_second * (seconds if self._waits else min(seconds, EARNING_PAUSE))
+        self._earned += self._allowance.per_second * (seconds if self._waits else min(seconds, EARNING_PAUSE))
         self._counted = now
 
     def _has_reserve(self, cost: int) -> bool:
@@ -91,7 +91,7 @@ class Budget:
             return 0.0
         self._count(now)
         owed = 0 if self._has_reserve(cost) else cost - self._earned
-        return max(self._next_frame - now, owed / self._terms.per_second)
+        return max(self._next_frame - now, owed / self._allowance.per_second)
 
     def spent(self, messages: int, size: int, now: float) -> None:
         """Note that a repaint has sent ``size`` bytes in ``messages`` messages."""
@@ -102,7 +102,7 @@ class Budget:
         else:
             self._earned -= size
         self._painted, self._waits = True, False
-        self._next_frame = now + self._terms.until_next(size) * messages
+        self._next_frame = now + self._allowance.until_next(size) * messages
 
 
 @dataclass(frozen=True)

@@ -147,3 +147,11 @@ def test_of_a_very_long_reply_the_beginning_is_shown_and_how_much_more_there_is(
     assert "0123456789" in page
     assert "abc" not in page
     assert "3,000 more characters are not shown" in page
+
+
+def test_a_reply_of_just_that_length_is_shown_whole(monkeypatch):
+    monkeypatch.setattr(formats, "MAX_CHARACTERS", 10)
+
+    assert format_reply("[12345678]", "json").data["text/markdown"].startswith("```json")
+    assert format_reply("0123456789", "markdown").data == {"text/markdown": "0123456789"}
+    assert "1 more characters" in format_reply("0123456789a", "markdown").data["text/markdown"]

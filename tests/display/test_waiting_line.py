@@ -112,6 +112,13 @@ def test_where_text_has_taken_its_place_it_is_shown_anew():
     assert line.change(3.0) == "openai_compatible:o3 · 3 s"
 
 
+def test_whoever_waits_again_for_an_old_reply_sees_the_line_after_half_a_second():
+    line = WaitingLine(Asked(60), 100.0)
+
+    assert line.change(100.4) == ""
+    assert line.change(100.5) == "openai_compatible:o3 · 60 s"
+
+
 def test_a_pause_is_shown_at_once():
     reply = Asked(0)
     line = WaitingLine(reply, 0.0)

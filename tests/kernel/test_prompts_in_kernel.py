@@ -154,7 +154,7 @@ def test_silence_ends_a_reply_where_asked(kernel):
         ("-f image", "no installed provider makes images"),
         ("-a nobody", "nobody: no variable or file has this name"),
         ("-a ''", "-a needs a value"),
-        ("-a ,x", "must be names with commas"),
+        ("-a ,x", "must be names separated by commas"),
         ("-P 5", "must be name=value"),
         ("--timeout soon", "must be a number"),
         ("--retries -1", "must be a number of at least 0"),

@@ -522,6 +522,11 @@ class TestWhereANotebookComesFrom:
 
         assert closest_origin([FIRST, SECOND], candidates, {"/old.ipynb"}) == Origin("/old.ipynb", "moved")
 
+    def test_of_two_copies_the_earlier_one_is_the_origin(self):
+        candidates = {"/first.ipynb": [FIRST, SECOND], "/second.ipynb": [FIRST, SECOND]}
+
+        assert closest_origin([FIRST, SECOND], candidates, ()) == Origin("/first.ipynb", "copied")
+
     @given(id_sets, st.dictionaries(st.text(min_size=1), id_sets, max_size=5), st.data())
     def test_the_origin_shares_most_and_at_least_half_of_its_cells(self, cells, candidates, data):
         gone = data.draw(st.sets(st.sampled_from(sorted(candidates)))) if candidates else set()
