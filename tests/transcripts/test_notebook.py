@@ -217,3 +217,10 @@ def test_an_option_is_read_as_it_was_written(word):
     (written,) = notebook._words({"system": word})
     if word.isprintable():
         assert magic_line.read_line(written, lambda _word: False).options == {"system": word}
+
+
+def test_a_system_prompt_that_a_magic_would_take_for_a_file_is_asked_by_a_call():
+    source = notebook._source(TranscriptTurn("hi", system="@file"), "")
+
+    assert source.startswith(notebook._CALL)
+    assert "system='@file'" in source

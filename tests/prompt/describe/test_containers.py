@@ -153,3 +153,16 @@ class TestSecrets:
 
     def test_a_secret_that_is_not_there_says_so(self):
         assert describe("it", {"api_key": None, "token": False}, 100) == "{'api_key': None, 'token': False}"
+
+
+def test_secrets_of_the_environment_are_masked_even_where_the_environment_is_meant(monkeypatch):
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MY_API_KEY", "very-secret")
+    monkeypatch.setenv("LANGUAGE", "en")
+
+    text = describe("os.environ", os.environ, 500, forced=True)
+
+    assert "very-secret" not in text
+    assert "'LANGUAGE': 'en'" in text
+    assert "very-secret" in describe("d", {"MY_API_KEY": "very-secret"}, 500, forced=True)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from flowgpt_magic.prompt.attachments import describe
+from flowgpt_magic.prompt.describe.tracebacks import MAX_CAUSES
 from tests.described import fits, in_a_cell, raised
 
 
@@ -111,3 +112,12 @@ def test_frames_of_this_package_are_library_frames():
 
     assert f"(library) prompt{os.sep}references.py, line " in text
     assert "→" in text  # the user's own line
+
+
+def test_of_a_long_chain_of_causes_the_nearest_are_shown():
+    error: Exception = ValueError("0")
+    for number in range(1, 10):
+        cause, error = error, ValueError(str(number))
+        error.__cause__ = cause
+
+    assert describe("e", error, 2_000).count("It was caused by:") == MAX_CAUSES - 1
