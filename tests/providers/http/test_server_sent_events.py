@@ -199,3 +199,12 @@ def test_comments_and_events_without_data_may_go_on_for_ever() -> None:
 
     assert splitter.split(b"data: x\n\n") == [Event(b"x")]
     assert not splitter.too_long
+
+
+@pytest.mark.parametrize(("digits", "retry"), [(18, int("9" * 18)), (19, None)])
+def test_a_reconnection_time_has_18_digits_at_most(digits: int, retry: int | None) -> None:
+    splitter = EventSplitter(LIMIT)
+
+    splitter.split(b"retry: " + b"9" * digits + b"\n\n")
+
+    assert splitter.retry == retry

@@ -228,6 +228,14 @@ def test_a_parameter_that_a_server_does_not_take_is_named(status, report, parame
     assert (found.parameter, found.status) == (parameter, status)
 
 
+def test_of_several_parameters_that_are_named_the_first_one_is_meant():
+    words = "temperature and top_k cannot both be set"
+
+    found = refused(400, error(words), BODY | {"top_k": 4, "temperature": 0.2})
+
+    assert found.parameter == "temperature"
+
+
 @pytest.mark.parametrize(
     ("status", "report"),
     [

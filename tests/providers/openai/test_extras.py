@@ -171,3 +171,10 @@ def test_what_every_reply_has_is_nothing_beside_the_text():
     collected.add_delta({"role": "assistant", "content": "a", "tool_calls": None, "provider_specific_fields": {"a": 1}})
 
     assert not collected.extras()
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(200, False), (201, True)])
+def test_a_long_text_without_spaces_in_an_unknown_field_is_kept(length, is_kept):
+    others = dict(of_chunks({"mood": "x" * length}).others)
+
+    assert ("mood" in others) is is_kept

@@ -403,12 +403,19 @@ def test_after_its_end_nothing_makes_a_reply_a_failure(tail):
     assert read(answer(), delta(content="all"), END, tail, DONE) == ("all", [])
 
 
+def test_of_what_is_not_of_the_protocol_the_first_is_quoted():
+    with pytest.raises(StreamInterruptedError, match=r'the last thing it sent: \{"note": "one"\}'):
+        read(answer(), delta(content="a"), said(note="one"), said(note="two"))
+
+
 @pytest.mark.parametrize(
     "failure",
     [said(error="boom"), said(detail="boom"), said(choices=[{"index": 0, "delta": {}, "error": {"message": "boom"}}])],
 )
 def test_what_came_after_the_end_is_left_out_and_told(failure):
-    text, told = read(answer(), delta("stop", content="all"), delta(content=" and more"), failure)
+    late = [delta(content=" and"), delta(content=" more"), failure, said(error="bang")]
+
+    text, told = read(answer(), delta("stop", content="all"), *late)
 
     assert text == "all"
     assert told == [
