@@ -209,6 +209,7 @@ def whole_json(path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One JupyterLab for all tests."""
     lab = Lab(tmp_path_factory.mktemp("lab"))
     with lab.running():
         yield lab
@@ -216,6 +217,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """One Chromium for all tests."""
     # For these tests only: while playwright runs, it holds this thread's event loop.
     expect.set_options(timeout=1000 * LIMIT)  # a busy machine is slow, and nothing is proved by that
     with sync_playwright() as playwright:
@@ -262,6 +264,7 @@ class Pages:
 
 @pytest.fixture(scope="package")
 def pages(browser: Browser) -> Iterator[Pages]:
+    """The pages of this Chromium."""
     pages = Pages(browser)
     yield pages
     pages.close()

@@ -118,6 +118,7 @@ NOTHING = {"ran": [], "asked": [], "led": [], "attributes": [], "elements": 0, "
 
 @pytest.fixture
 def watched(page: Page) -> Watched:
+    """A page that notes what runs in it and what it fetches."""
     return Watched(page)
 
 

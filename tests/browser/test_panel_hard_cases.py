@@ -192,6 +192,7 @@ class Tabs:
 
 @pytest.fixture
 def tabs(browser: Browser, tmp_path: Path, worker: Worker) -> Iterator[Tabs]:
+    """A second Chromium, whose page can be hidden and frozen."""
     tabs = Tabs(browser, tmp_path / "profile", worker)
     with tabs.running():
         yield tabs
@@ -317,6 +318,7 @@ class Line:
 
 @pytest.fixture
 def line(lab: Lab, worker: Worker) -> Iterator[Line]:
+    """A connection to the lab's kernels that a test can cut."""
     line = Line(lab.port, worker)
     yield line
     line.close()
@@ -572,6 +574,7 @@ CELLS = {
 
 @pytest.fixture(scope="module")
 def calm_notebook(browser: Browser, lab: Lab) -> Iterator[Notebook]:
+    """One notebook with ``CELLS`` for all tests that use ``calm``."""
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     notebook = Notebook(page, lab, lab.write("calm.ipynb", LOAD, *CELLS.values()))
     notebook.run(0)

@@ -39,6 +39,7 @@ IN_TIME = "panel_actions.ACTIONS['recall'] = prompt_before"
 
 @pytest.fixture(scope="module")
 def shared(browser: Browser, lab: Lab) -> Iterator[Notebook]:
+    """One notebook with a panel for all tests of this file."""
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     notebook = Notebook(
         page, lab, lab.write("typing.ipynb", LOAD, OPEN, LATE, IN_TIME, "numbers = [7, 8]", *PACES, "pass")
@@ -53,6 +54,7 @@ def shared(browser: Browser, lab: Lab) -> Iterator[Notebook]:
 
 @pytest.fixture
 def notebook(shared: Notebook, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+    """That notebook, with no faults noted yet."""
     shared.faults.clear()
     yield shared
     if getattr(request.node, "failed", False):

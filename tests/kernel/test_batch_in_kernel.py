@@ -50,6 +50,7 @@ class Counting:
 
 @pytest.fixture
 def server() -> Iterator[Counting]:
+    """A server that counts what it is asked, and that can fall silent."""
     counting, thread, stop, address = Counting(), Worker(), asyncio.Event(), Future()
 
     async def serve() -> None:

@@ -466,6 +466,7 @@ def test_both_kernels_are_what_they_say(start_kernel, ipykernel_6):
 
 @pytest.fixture
 def kernel_with_model(start_kernel):
+    """A kernel in which the embedded model is the default."""
     return start_kernel(FLOWGPT_DATA_DIR=str(weights_on_disk()), FLOWGPT_MODEL="local")
 
 

@@ -196,6 +196,7 @@ class Joined:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One Jupyter server for all tests of this file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         patch.delenv("JPY_SESSION_NAME", raising=False)
@@ -206,6 +207,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def open_notebook(server: Server) -> Iterator[Callable[..., tuple[dict[str, Any], Kernel]]]:
+    """Open a notebook of that server; gives its session and its kernel."""
     opened = []
 
     def open_one(path: str, **how: str | None) -> tuple[dict[str, Any], Kernel]:

@@ -35,6 +35,7 @@ def panel(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatPanel]:
 
 @pytest.fixture
 def sent(panel: ChatPanel, monkeypatch: pytest.MonkeyPatch) -> Sent:
+    """What a panel sends to its page."""
     found = Sent()
     monkeypatch.setattr(panel, "send", found.append)
     return found

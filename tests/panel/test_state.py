@@ -24,6 +24,7 @@ from tests.panel_page import Page
 
 @pytest.fixture(autouse=True)
 def echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The echo provider is the default."""
     monkeypatch.setenv("FLOWGPT_MODEL", "echo")
 
 
@@ -60,6 +61,7 @@ class Held:
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    """A provider that answers when the test lets it."""
     found = Held()
     monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_how: found.source())
     return found

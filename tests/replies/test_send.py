@@ -68,6 +68,7 @@ class Native(Parrot):
 
 @pytest.fixture
 def parrot(monkeypatch) -> type[Parrot]:
+    """The model that is asked; it says what a test puts into ``says``."""
     kinds = {"": Parrot, "parrot:grey": Parrot, "native": Native, "native:grey": Native}
     monkeypatch.setattr(Parrot, "says", [])
     monkeypatch.setattr(Parrot, "asked", [])
@@ -161,6 +162,7 @@ def test_a_failure_before_the_first_chunk_is_another_matter_than_a_value_that_do
 class TestAskingAgain:
     @pytest.fixture(autouse=True)
     def no_pauses(self, monkeypatch) -> None:
+        """Retries follow each other at once."""
         monkeypatch.setattr("flowgpt_magic.replies.retry.FIRST_PAUSE", 0)
 
     def test_where_nothing_is_set_there_are_two_further_tries(self, chat, parrot):
@@ -456,6 +458,7 @@ class TestImages:
 
     @pytest.fixture
     def seeing(self, parrot, monkeypatch) -> type[Parrot]:
+        """The same, which takes images; one that is called ``blind`` does not."""
         kinds = {"": Seeing, "parrot:grey": Seeing, "blind": Parrot}
         monkeypatch.setattr(
             "flowgpt_magic.replies.resolved.find_target", lambda name, _others: Target("parrot", kinds[name], "grey")

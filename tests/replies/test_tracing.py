@@ -56,6 +56,7 @@ def sdk() -> None:
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
+    """No spans of another test."""
     EXPORTER.clear()
     yield
     BROKEN.at = ""
