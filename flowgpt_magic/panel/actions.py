@@ -257,9 +257,9 @@ def complete_(panel: PanelState, request: Facts) -> Facts:
     """What could stand at the cursor of the composer, or behind Attach."""
     text = value(request, "text", str)
     if request.get("attach"):
-        return complete_attached(text, shell()).told()
+        return complete_attached(text, shell()).facts()
     named = [each.name for each in panel.choices() if each.name] if text.startswith("/model ") else []
-    return complete_input(text, shell(), panel.notebook_history.names(), lambda: named).told()
+    return complete_input(text, shell(), panel.notebook_history.names(), lambda: named).facts()
 
 
 def kept(panel: PanelState, _request: Facts) -> Facts:

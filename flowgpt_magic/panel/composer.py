@@ -1,4 +1,4 @@
-"""What is typed into a panel: commands behind a slash, references in braces, names of what is attached."""
+"""The text typed into a panel: slash commands, references in braces, names of attachments."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from flowgpt_magic.errors import closest
 from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError
 
-LIMIT = 40  # items that are offered
+MOST_OFFERED = 40  # completions
 
 
 @dataclass(frozen=True)
 class Command:
-    """Something typed behind a slash: the action it is, the name of its argument there, and what it does."""
+    """A slash command: its action, a description, and the name of its argument in the request."""
 
     action: str
     about: str
@@ -27,36 +27,36 @@ class Command:
     fixed: tuple[tuple[str, Any], ...] = ()
 
     def request(self, name: str, rest: str) -> Facts:
-        """As a page would ask for the action. Raises ``PanelError`` where something is missing, or too much."""
+        """The request of a page for this action. Raises ``PanelError`` for a missing or an unexpected argument."""
         if self.needed and not rest:
-            raise PanelError(f"/{name} takes {self.argument}, behind a space")
+            raise PanelError(f"/{name} needs a {self.argument} after a space")
         if rest and not self.argument:
-            raise PanelError(f"/{name} takes nothing behind it; to send this as a prompt, begin it with //")
+            raise PanelError(f"/{name} takes no argument; to send this as a prompt, begin it with //")
         return dict(self.fixed) | ({self.argument: rest} if rest else {})
 
 
 PANEL_COMMANDS: dict[str, Command] = {
-    "new": Command("new", "begin another conversation", "name"),
-    "use": Command("use", "go on with another conversation", "name", needed=True),
-    "rename": Command("rename", "call this conversation something else", "name", needed=True),
-    "model": Command("set", "ask somebody else", "value", needed=True, fixed=(("setting", "model"),)),
-    "system": Command("set", "set the system prompt; none takes it away", "value", True, (("setting", "system"),)),
+    "new": Command("new", "start a new conversation", "name"),
+    "use": Command("use", "switch to another conversation", "name", needed=True),
+    "rename": Command("rename", "rename this conversation", "name", needed=True),
+    "model": Command("set", "choose the model that answers", "value", needed=True, fixed=(("setting", "model"),)),
+    "system": Command("set", "set the system prompt; none removes it", "value", True, (("setting", "system"),)),
     "temperature": Command("set", "0 to 2, or none", "value", needed=True, fixed=(("setting", "temperature"),)),
     "retry": Command("retry", "ask the last prompt again"),
-    "continue": Command("continue", "let the last reply go on"),
-    "undo": Command("undo", "take the last change back"),
-    "redo": Command("redo", "make it again"),
-    "clear": Command("clear", "set the turns aside; /undo brings them back"),
-    "stop": Command("stop", "stop the reply that arrives"),
-    "help": Command("help", "what can be typed behind a slash"),
+    "continue": Command("continue", "continue the last reply"),
+    "undo": Command("undo", "undo the last change"),
+    "redo": Command("redo", "redo it"),
+    "clear": Command("clear", "clear the conversation; /undo restores it"),
+    "stop": Command("stop", "stop the reply"),
+    "help": Command("help", "list the commands"),
 }
 
 
 def command_in(text: str) -> tuple[str, Facts] | None:
-    """The action that a text asks for, with its request; None for a prompt, and for what the page does by itself.
+    """The action of a slash command, with its request; None for a prompt.
 
-    A prompt that begins with a slash is typed with two; a path such as ``/etc/hosts`` is no command. Raises
-    ``PanelError`` for a word that is none of the commands.
+    A prompt that begins with a slash is typed with two slashes; a path such as ``/etc/hosts`` is not a command. Raises
+    ``PanelError`` for an unknown command.
     """
     word, _space, rest = text.strip().partition(" ")
     name = word[1:]
@@ -65,24 +65,24 @@ def command_in(text: str) -> tuple[str, Facts] | None:
     if name not in PANEL_COMMANDS:
         hint = closest(name, PANEL_COMMANDS)
         raise PanelError(f"there is no command {word}{hint} To send this as a prompt, begin it with //")
-    found = PANEL_COMMANDS[name]
-    return found.action, found.request(name, rest.strip())
+    command = PANEL_COMMANDS[name]
+    return command.action, command.request(name, rest.strip())
 
 
 def prompt_in(text: str) -> str:
-    """The prompt that a text is: two slashes at its start stand for one."""
+    """The prompt in a typed text: two leading slashes mean one."""
     return text[1:] if text.startswith("//") and not text.startswith("///") else text
 
 
 @dataclass(frozen=True)
 class Offered:
-    """What could stand from ``start`` on, to the cursor; the best first."""
+    """Completions that replace the text from ``start`` to the cursor, the best first."""
 
     start: int
-    items: tuple[tuple[str, str], ...] = ()  # the text, and in a few words what it is
+    items: tuple[tuple[str, str], ...] = ()  # each with its description
 
-    def told(self) -> Facts:
-        """As a page is told of it."""
+    def facts(self) -> Facts:
+        """The completions as a message to a page."""
         return {
             "start": self.start,
             "items": [[join_surrogates(text), join_surrogates(about)] for text, about in self.items],
@@ -90,14 +90,14 @@ class Offered:
 
 
 def complete_input(text: str, shell: Any, names: Sequence[str], models: Callable[[], Sequence[str]]) -> Offered:
-    """What could stand at the end of a text in the composer; ``names`` are those of the conversations."""
+    """Completions at the end of a text in the composer; ``names`` are the conversations' names."""
     if text.startswith("/") and not text.startswith("//") and "\n" not in text:
         return _command(text, names, models)
     return _from_cell("%%flowgpt\n", text, shell)
 
 
 def complete_attached(text: str, shell: Any) -> Offered:
-    """What could be attached that begins so: variables, files, cells and their outputs."""
+    """Completions for an attachment: variables, files, cells and their outputs."""
     return _from_cell("%%flowgpt --attach ", text, shell)
 
 
@@ -111,13 +111,13 @@ def _command(text: str, names: Sequence[str], models: Callable[[], Sequence[str]
 
 def _fitting(start: int, typed: str, items: Sequence[tuple[str, str]]) -> Offered:
     folded = typed.casefold()
-    return Offered(start, tuple(each for each in items if each[0].casefold().startswith(folded))[:LIMIT])
+    return Offered(start, tuple(item for item in items if item[0].casefold().startswith(folded))[:MOST_OFFERED])
 
 
 def _from_cell(before: str, typed: str, shell: Any) -> Offered:
     cell = before + typed
-    found = complete.complete(cell, len(cell), sources_of(shell)) if shell is not None else None
-    if found is None:
+    completions = complete.complete(cell, len(cell), sources_of(shell)) if shell is not None else None
+    if completions is None:
         return Offered(len(typed))
-    items = tuple((each.text, each.type) for each in found.candidates)
-    return Offered(found.start - len(before), items[:LIMIT])
+    items = tuple((candidate.text, candidate.type) for candidate in completions.candidates)
+    return Offered(completions.start - len(before), items[:MOST_OFFERED])

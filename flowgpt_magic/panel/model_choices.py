@@ -1,4 +1,4 @@
-"""Whom a panel's conversation can be told to ask: what is in its list of models."""
+"""The list of models that a panel offers for its conversation."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from flowgpt_magic.redaction import redact
 from flowgpt_magic.settings import Settings
 from flowgpt_magic.text import cut
 
-UNABLE = ("no:", "not installed")  # how the reason begins for which a model cannot be chosen
+UNABLE = ("no:", "not installed")  # prefixes of the reasons why a model cannot be chosen
 MAX_REASON = 80  # characters of a reason
 LISTING = "its models are being listed"
 
 
 class Choice(NamedTuple):
-    """A model by the name that chooses it, or without one what there is to say of its group."""
+    """A model with the name that selects it; without a name, a note about its group."""
 
     group: str
     name: str
@@ -29,20 +29,20 @@ class Choice(NamedTuple):
 
 
 class Choices:
-    """What can be chosen in ``conversation()``.
+    """The models that ``conversation()`` can use.
 
-    Providers know their models, or a server does. That is asked when the list is wanted, and answers later: then
-    ``changed`` is called, on the worker.
+    Some providers list their models themselves; others ask a server. The server is asked when the list is requested.
+    ``changed`` is called on the worker when it has answered.
     """
 
     def __init__(self, conversation: Callable[[], Conversation], changed: Callable[[], None]) -> None:
         self._conversation, self._changed = conversation, changed
-        self._listed: dict[str, list[str] | str] = {}  # by provider and server its models, or why there are none
+        self._listed: dict[str, list[str] | str] = {}  # by provider and server: the models, or why there are none
         self._asking: set[str] = set()
         self._lock = threading.Lock()
 
     def __call__(self, *, anew: bool = False) -> Iterator[Choice]:
-        """Everything that can be chosen by now; ``anew`` asks servers that have told already."""
+        """All choices known so far; ``anew`` asks servers again."""
         try:
             for alias in aliases.load().values():
                 yield Choice("aliases", alias.name, redact(alias.target))
@@ -107,7 +107,7 @@ class Choices:
 
 
 def _choice(group: str, name: str, reason: str) -> Choice:
-    """With what is missing for it; on which server it hangs is no reason against it."""
+    """A choice with the reason why it is not available; a note on its server is not a reason."""
     note = "" if reason.startswith("if ") else cut(redact(reason.removeprefix("no: ")), MAX_REASON)
     return Choice(group, name, note, able=bool(name) and not reason.startswith(UNABLE))
 

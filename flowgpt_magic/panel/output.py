@@ -1,7 +1,7 @@
-"""The output of a cell that shows a panel, and what stays of it.
+"""The output of a cell that shows a panel: a transcript and the widget.
 
-Two outputs: a transcript, and the widget. A page that shows the widget hides the transcript; where there is no widget,
-in a saved notebook, on a page of GitHub or after a restart, the transcript is what is read.
+A page that shows the widget hides the transcript. A page without the widget shows it: a saved notebook, on GitHub or
+after a restart.
 """
 
 from __future__ import annotations
@@ -24,33 +24,32 @@ if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
     from flowgpt_magic.notebook.place import Kind
 
-MAX_OPEN_OUTPUT = (
-    20_000  # characters that are kept in the output while the panel is open: a page reads all of it each time
-)
-MAX_CLOSED_OUTPUT = 1_000_000  # and when it is closed
+# Characters of the transcript: of an open panel, which a page reads whole at each update, and of a closed one.
+MAX_OPEN_OUTPUT = 20_000
+MAX_CLOSED_OUTPUT = 1_000_000
 REOPEN = "Run this cell to open the chat panel."
 NOT_OPENED = (
-    f"{REOPEN} Did it run, and none opened? Then the {{program}} that you see misses {{packages}}: "
-    "pip install {packages} where that is installed, and reload the page."
+    f"{REOPEN} If it ran and no panel opened, {{program}} lacks {{packages}}: run pip install {{packages}} in the "
+    "environment of {program}, and reload the page."
 )
 NO_WIDGETS = (
-    "This is a chat panel, which needs a front end with widgets, such as JupyterLab, Notebook or VS Code. "
+    "This chat panel needs a front end with widgets, such as JupyterLab, Notebook or VS Code. "
     "Here %%flowgpt asks in a cell, and %flowgpt history shows the conversation."
 )
-OWN_WIDGETS = ("vscode", "colab")  # they bring what shows a widget, and say themselves where that fails
-# A widget that is gone is an error message of JupyterLab's widget manager; the transcript stands for it. Without that
-# manager the next output says what to do, and stays.
+OWN_WIDGETS = ("vscode", "colab")  # they include what shows a widget, and report a failure themselves
+# JupyterLab's widget manager shows an error for a widget that is gone; the transcript replaces it. Without that manager
+# the next output says what to do, and stays.
 HIDDEN = (
     ".jp-OutputArea-child:has(.flowgpt-transcript) + "
     ".jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.flowgpt-panel)) {display: none}"
 )
-# As high as the panel was, so that closing it moves nothing; on paper all of it.
+# As high as the panel was, so that closing it moves nothing; in print, everything.
 SCROLL_STYLE = "@media screen {.flowgpt-transcript {max-height: 560px; overflow: auto}}"
 _HEADING = re.compile(r"<(/?)h[1-6]\b[^>]*>")
 
 
 def transcript(conversation: Conversation, room: int = MAX_CLOSED_OUTPUT) -> dict[str, str]:
-    """The conversation to read: its last turns, as many as have ``room`` characters, and no more of the last one."""
+    """The transcript of the last turns that fit ``room`` characters; a longer last turn is cut."""
     turns = conversation.turns
     shown = [
         replace(turn, prompt=_begun(turn.prompt, room), text=_begun(turn.text, room)) for turn in _last(turns, room)
@@ -67,10 +66,10 @@ def transcript(conversation: Conversation, room: int = MAX_CLOSED_OUTPUT) -> dic
 
 
 def marked(data: Mapping[str, str]) -> dict[str, Any]:
-    """An output's ``data`` and ``metadata``, with a ``stamp`` in it that tells one transcript from another.
+    """An output's ``data`` and ``metadata``, with a ``stamp`` that identifies the transcript.
 
-    A page that was loaded again does not know the kernel's outputs any more, and the kernel cannot update them. By the
-    stamp it sees that what it would save is of another moment, and asks for this.
+    The kernel cannot update the outputs of a page that was reloaded. The stamp tells the page that its transcript is
+    outdated, and it requests this one.
     """
     digest = hashlib.blake2s(data["text/markdown"].encode("utf-8", "surrogatepass"), digest_size=8)
     return {"data": data, "metadata": {"flowgpt": {"stamp": digest.hexdigest()}}}
@@ -93,12 +92,14 @@ def _begun(text: str, room: int) -> str:
 def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     from flowgpt_magic.transcripts.html_page import STYLE, turns_html
 
-    told = "".join(f"<p class='fg-caption'>{html.escape(line)}</p>" for line in lines)
-    # Headings become bold words: JupyterLab's table of contents lists those of outputs too, also of hidden ones.
-    said = _HEADING.sub(lambda found: "</strong></p>" if found[1] else "<p><strong>", turns_html(turns))
-    # The formulas are there already; to MathJax, which JupyterLab sends through every output, $5 and $7 would be one.
+    captions = "".join(f"<p class='fg-caption'>{html.escape(line)}</p>" for line in lines)
+    # Headings become bold: JupyterLab's table of contents lists headings of outputs, hidden ones too.
+    body = _HEADING.sub(lambda heading: "</strong></p>" if heading[1] else "<p><strong>", turns_html(turns))
+    # The formulas are typeset already. MathJax, which JupyterLab runs on every output, would take $5 and $7 for one.
     classes = "flowgpt-transcript fg-transcript mathjax_ignore tex2jax_ignore"
-    return f"<div class='{classes}'>{told}{said}</div><style>{STYLE + SCROLL_STYLE if turns else ''}{HIDDEN}</style>"
+    return (
+        f"<div class='{classes}'>{captions}{body}</div><style>{STYLE + SCROLL_STYLE if turns else ''}{HIDDEN}</style>"
+    )
 
 
 def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:
@@ -112,8 +113,8 @@ def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _told(line: str) -> dict[str, str]:
-    """One line in the place of the transcript, or nothing there."""
+def _line(line: str) -> dict[str, str]:
+    """One line instead of the transcript, or nothing."""
     shown = [line] if line else []
     return {"text/html": _html(shown, []), "text/markdown": _markdown(shown, []), "text/plain": line}
 
@@ -130,14 +131,14 @@ def _plain(lines: Sequence[str], turns: Sequence[Turn]) -> str:
 def can_open(kind: Kind) -> bool:
     """Can a panel open for this request, from a place of this ``kind``?
 
-    In a run without a person a widget would be saved with the notebook and never work. A console ignores widgets; the
-    classic Notebook, which sends no cell's id either, shows them.
+    A headless run would save a widget that never works. A console ignores widgets; the classic Notebook, which sends no
+    cell id either, shows them.
     """
     return in_kernel() and not headless() and (kind == "jupyter" or not in_console())
 
 
 def not_opened(kind: Kind) -> str:
-    """What stands above a panel until it opens: what to do where it does not; empty where the front end says it."""
+    """The line above a panel until it opens: what to do if it does not. Empty if the front end says so itself."""
     if kind in OWN_WIDGETS:
         return ""
     if in_console():
@@ -146,33 +147,33 @@ def not_opened(kind: Kind) -> str:
 
 
 class Output:
-    """One cell's output with a panel in it; ``name`` tells it from others, ``kind`` is that of the place."""
+    """A cell's output with a panel; ``name`` is unique, ``kind`` is the place's."""
 
     def __init__(self, name: str, kind: Kind = "jupyter") -> None:
         self._ids = f"flowgpt-transcript-{name}", f"flowgpt-panel-{name}"
         self._kind: Kind = kind
 
     def show(self, model_id: str, conversation: Conversation) -> bool:
-        """Show the panel; where none can open, what is in it. Does the panel show?"""
+        """Show the panel, or the transcript if no panel can open. Returns true if the panel is shown."""
         if not can_open(self._kind):
             self._publish(0, transcript(conversation))
             return False
-        self._publish(0, _told(not_opened(self._kind)))
+        self._publish(0, _line(not_opened(self._kind)))
         self._publish(1, widget_view(model_id, NO_WIDGETS))
         return True
 
     def opened(self) -> None:
-        """A page shows the panel: take the line above it away, which not every front end hides."""
-        self._publish(0, _told(""), update=True)
+        """A page shows the panel: remove the line above it, which not every front end hides."""
+        self._publish(0, _line(""), update=True)
 
     def keep(self, conversation: Conversation, room: int = MAX_OPEN_OUTPUT) -> Mapping[str, Any]:
-        """Put what was said by now into the output, which is returned."""
+        """Update the transcript in the output, and return it."""
         kept = marked(transcript(conversation, room))
         self._publish(0, **kept, update=True)
         return kept
 
     def close(self, conversation: Conversation) -> Mapping[str, Any]:
-        """Leave the transcript in the place of the panel; it is returned."""
+        """Replace the panel by the transcript, and return it."""
         kept = self.keep(conversation, MAX_CLOSED_OUTPUT)
         self._publish(1, {"text/plain": ""}, update=True)
         return kept
@@ -182,6 +183,6 @@ class Output:
     ) -> None:
         if not in_kernel():
             if not update:
-                printing.write_line(data["text/plain"])  # a shell shows a value so
+                printing.write_line(data["text/plain"])  # as a shell shows a value
             return
         publish(data, metadata, transient={"display_id": self._ids[which]}, update=update)

@@ -1,7 +1,7 @@
 """The chat panel: a widget that shows one conversation live, beside the cells that ask in it.
 
-The state is ``PanelState``, the page is ``static/panel.js``; this passes messages between them. What is true is in the
-traits, which a page has as soon as it shows the widget, and what happens goes out as custom messages.
+``PanelState`` holds the state, ``static/panel.js`` is the page, and this widget passes messages between them. State is
+in the traits, which a page gets when it shows the widget; events are custom messages.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from flowgpt_magic.panel.state import PanelError, PanelState
 from flowgpt_magic.replies.log import logger
 
 STATIC = Path(__file__).parent / "static"
-QUIET = 1.0  # seconds without a change after which the cell's output is brought up to date
+SETTLING = 1.0  # seconds without a change after which the cell's output is updated
 
 
 class ChatPanel(anywidget.AnyWidget):
     """A chat panel.
 
-    ``conversation`` is the one it shows, or its name; without one it is the conversation that the notebook's cells ask
-    in, and stays so when they go on with another. Leave it as the last line of a cell to show it. The traits can be
-    read and observed; they follow what happens, setting one changes nothing.
+    ``conversation`` is the conversation to show, or its name; the default is the one that the notebook's cells use now.
+    Leave the panel as the last line of a cell to show it. The traits can be read and observed; setting one changes
+    nothing.
     """
 
     _esm = (STATIC / "panel.js").read_text("utf-8")
     _css = (STATIC / "panel.css").read_text("utf-8")
     name = traitlets.Unicode(help="the conversation's name").tag(sync=True)
-    conversation_id = traitlets.Unicode(help="which one that is, whatever it is called").tag(sync=True)
+    conversation_id = traitlets.Unicode(help="the conversation's id, which a rename does not change").tag(sync=True)
     names = traitlets.List(traitlets.Unicode(), help="the names of the notebook's conversations").tag(sync=True)
-    model = traitlets.Unicode(help="who is asked: provider:model").tag(sync=True)
-    chosen = traitlets.Unicode(help="what this conversation has set as its model").tag(sync=True)
+    model = traitlets.Unicode(help="the model that answers: provider:model").tag(sync=True)
+    chosen = traitlets.Unicode(help="the model set for this conversation").tag(sync=True)
     system = traitlets.Unicode(help="the system prompt in force").tag(sync=True)
-    temperature = traitlets.Float(None, allow_none=True, help="None for the provider's own").tag(sync=True)
-    status = traitlets.Unicode(help="streaming while a reply arrives, else empty").tag(sync=True)
-    trouble = traitlets.Unicode(help="why nobody could be asked just now").tag(sync=True)
+    temperature = traitlets.Float(None, allow_none=True, help="None for the provider's default").tag(sync=True)
+    status = traitlets.Unicode(help="streaming while a reply arrives, otherwise empty").tag(sync=True)
+    trouble = traitlets.Unicode(help="why no prompt can be sent at the moment").tag(sync=True)
     closed = traitlets.Bool(False, help="was it closed?").tag(sync=True)
-    _flowgpt_id = traitlets.Unicode().tag(sync=True)  # by which the page finds the cell that it is in
+    _flowgpt_id = traitlets.Unicode().tag(sync=True)  # the page finds its cell by this id
 
     def __init__(self, conversation: Conversation | str | None = None) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class ChatPanel(anywidget.AnyWidget):
         return f"<ChatPanel of {self.conversation!r}>"
 
     def open(self) -> None:
-        """Tell the front end of this widget, unless no panel can open: a run without a person would save all of it."""
+        """Create the widget in the front end, unless no panel can open: a headless run would save all of it."""
         if can_open(current_history().place.kind):
             super().open()
             self._flowgpt_id = self.model_id
@@ -84,19 +84,19 @@ class ChatPanel(anywidget.AnyWidget):
         self.show()
 
     def show(self) -> None:
-        """Show the panel in the output of the cell that runs. Raises ``PanelError`` where it was closed."""
+        """Show the panel in the output of the running cell. Raises ``PanelError`` if it was closed."""
         if self.closed:
             raise PanelError("this panel was closed: %flowgpt panel opens another one")
         self.open()
         self._shown = self._output.show(self._flowgpt_id, self.conversation) or self._shown
 
     def close(self, *, transcript: bool = True) -> None:
-        """Close the panel; a ``transcript`` stays in its place. What was asked goes on to its end."""
+        """Close the panel. A ``transcript`` replaces it. Replies in flight continue."""
         if self.closed:
             return
         self._state.close()
         if shell() is not None:
-            with suppress(ValueError):  # nobody listens any more: the shell was made anew
+            with suppress(ValueError):  # not registered any more: the shell is a new one
                 shell().events.unregister("post_run_cell", self._cell_has_run)
         if self._timer is not None:
             self._timer.cancel()
@@ -109,7 +109,7 @@ class ChatPanel(anywidget.AnyWidget):
     # From and to the pages
 
     def _hear(self, _widget: Any, request: Any, _buffers: Any) -> None:
-        """A page's message, on the thread of the shell that it came by."""
+        """Handle a page's message, on the thread of the shell that received it."""
         if not isinstance(request, dict) or self.closed:
             return
         if request.get("kind") == "close":
@@ -122,12 +122,12 @@ class ChatPanel(anywidget.AnyWidget):
         if request.get("kind") == "open" and not self._opened:
             self._opened = True
             self._later(self._clear_line)
-        told = answer(self._state, request)
-        if told is not None:
-            self._tell({"kind": "answer", **_names_of(request), **told})
+        response = answer(self._state, request)
+        if response is not None:
+            self._tell({"kind": "answer", **_address_of(request), **response})
 
     def _cell_has_run(self, _result: Any) -> None:
-        """A cell may have set something, such as the model, that nobody tells of."""
+        """A cell may have changed settings, such as the model."""
         self._state.look()
 
     def _tell(self, message: Facts) -> None:
@@ -145,10 +145,10 @@ class ChatPanel(anywidget.AnyWidget):
         try:
             self.set_trait(name, value)
         except Exception:  # noqa: BLE001 - an observer is foreign code; the trait is set, and the panel goes on
-            logger.exception("what observes %s of a chat panel failed", name)
+            logger.exception("an observer of the trait %s of a chat panel failed", name)
 
     def _settle(self) -> None:
-        """Bring the output up to date a moment later, where a page shows the panel and not the output."""
+        """Update the output a moment later, if a page shows the panel and hides the output."""
         if not (self._shown and self._covered and len(self._state.pages)):
             return
         self._later(self._keep)
@@ -156,33 +156,33 @@ class ChatPanel(anywidget.AnyWidget):
     def _later(self, run: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = threading.Timer(QUIET, run)
+        self._timer = threading.Timer(SETTLING, run)
         self._timer.daemon = True
         self._timer.start()
 
     def _clear_line(self) -> None:
-        """Where a page shows the panel and does not hide what stands above it, nothing is to stand there."""
+        """Clear the line above the panel if a page shows the panel and does not hide the line."""
         with self._keeping:
             if self._shown and not (self.closed or self._covered):
                 self._output.opened()
 
     def _keep(self) -> None:
-        with self._keeping:  # not behind what is kept when the panel is closed
+        with self._keeping:  # never after the transcript of a closed panel
             if not self.closed:
                 self._tell({"kind": "kept", "metadata": self._output.keep(self.conversation)["metadata"]})
 
 
-def _names_of(request: dict[str, Any]) -> Facts:
-    """The page and the number of a request, as JSON can carry them back."""
-    found = {name: request.get(name) for name in ("page", "id")}
-    return {name: join_surrogates(each) if isinstance(each, str) else each for name, each in found.items()}
+def _address_of(request: dict[str, Any]) -> Facts:
+    """The page and the number of a request, valid in JSON."""
+    values = {name: request.get(name) for name in ("page", "id")}
+    return {name: join_surrogates(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _send_to_its_own_thread(panel: ChatPanel) -> None:
     """Let a page's message reach the panel while a cell runs.
 
-    JupyterLab sends it by a subshell of its own. ipykernel 7.4 sends it on to the shell that last published something
-    on this comm, so that one which was made in a cell waits until that cell has ended. Other releases do not.
+    JupyterLab sends it on a subshell. ipykernel 7.4 forwards it to the shell that last published on this comm, so a
+    panel made in a cell would receive it only when that cell has ended. Other releases do not forward it.
     """
     if hasattr(panel.comm, "_reply_subshell_for"):
         panel.comm._reply_subshell_for = lambda _data, default: default

@@ -1,4 +1,4 @@
-"""What a page is told of the turns: first only how they stand, and of those in view what is in them."""
+"""The messages about turns: an outline of all turns, and the contents of those in view."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.messages import Turn, Waiting
 from flowgpt_magic.redaction import redact
 
-Row = tuple[str, int, int, str]  # a turn's id, its place, the length of its texts, and a mark that changes with it
-Facts = dict[str, Any]  # what JSON has
-LONGEST_PROMPT = 4000  # characters of a prompt that are sent before somebody asks for all of it
-MAX_PART = 200_000  # characters of HTML in one message: a longer one would hold up the page that reads it
+Row = tuple[str, int, int, str]  # a turn's id, number, length of its texts, and a mark that changes with its contents
+Facts = dict[str, Any]  # JSON values
+LONGEST_PROMPT = 4000  # characters of a prompt that are sent until the page requests all of it
+MAX_PART = 200_000  # characters of HTML in one message: a longer message would block the page
 
 
 def row(turn: Turn, versions: int, status: str) -> Row:
-    """A turn as the page's list has it."""
+    """A turn in the page's outline."""
     return turn.turn_id, turn.place, len(turn.prompt) + len(turn.text), f"{status} {turn.version}/{versions}"
 
 
 @dataclass(frozen=True)
 class Splice:
-    """What became of a list: from ``at`` on, ``gone`` rows make room for others."""
+    """A change to a list: from ``at`` on, ``gone`` rows are replaced."""
 
     at: int
     gone: int
@@ -31,7 +31,7 @@ class Splice:
 
 
 def splice(before: Sequence[Row], after: Sequence[Row]) -> Splice | None:
-    """What turns one list into the other, None where they are the same."""
+    """The change from one list to the other; None if they are equal."""
     shorter = min(len(before), len(after))
     start = next((n for n in range(shorter) if before[n] != after[n]), shorter)
     end = next((n for n in range(shorter - start) if before[-1 - n] != after[-1 - n]), shorter - start)
@@ -41,7 +41,7 @@ def splice(before: Sequence[Row], after: Sequence[Row]) -> Splice | None:
 
 
 def facts(turn: Turn, versions: int, status: str) -> Facts:
-    """What stands around a reply: the prompt, who answered, how it ended."""
+    """What is shown around a reply: the prompt, the model, the status."""
     seconds = turn.usage.seconds
     return {
         "id": turn.turn_id,
@@ -51,7 +51,7 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
         "model": join_surrogates(redact(f"{turn.provider}:{turn.model}")),
         "status": status,
         "error": join_surrogates(redact(turn.error)),
-        "notices": [join_surrogates(redact(each)) for each in turn.notices],
+        "notices": [join_surrogates(redact(notice)) for notice in turn.notices],
         "version": turn.version,
         "versions": versions,
         "started": turn.started,
@@ -63,19 +63,19 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
 
 
 def pause_facts(pause: Waiting) -> Facts:
-    """A pause before the next try: why it is made, and the seconds that are left of it.
+    """A wait before a retry: the reason, and the seconds left.
 
-    A page counts them down by itself; its clock may be another one than the kernel's.
+    A page counts the seconds itself, because its clock may differ from the kernel's.
     """
     return {"why": join_surrogates(redact(pause.why)), "left": round(pause.left, 2)}
 
 
 def parts(blocks: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """The blocks in portions for one message each, with the number of the first; one portion at least."""
+    """The blocks in portions of one message, each with the number of its first block; at least one portion."""
     start, size = 0, 0
     for number, block in enumerate(blocks):
         if number > start and size + len(block) > MAX_PART:
-            yield start, [join_surrogates(each) for each in blocks[start:number]]
+            yield start, [join_surrogates(earlier) for earlier in blocks[start:number]]
             start, size = number, 0
         size += len(block)
-    yield start, [join_surrogates(each) for each in blocks[start:]]
+    yield start, [join_surrogates(block) for block in blocks[start:]]

@@ -26,7 +26,7 @@ from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.panel.model_choices import Choices
 from flowgpt_magic.panel.protocol import Facts, Row, facts, parts, pause_facts, row, splice
-from flowgpt_magic.panel.stream import Pages, Stream, Told
+from flowgpt_magic.panel.stream import Pages, Stream, Update
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies.log import logger
@@ -326,7 +326,7 @@ class PanelState:
         except FlowGptError as error:
             return told | {"model": "", "trouble": cut(redact(str(error)), 500)}
 
-    def _grow(self, changes: list[Told], **more: Any) -> None:
+    def _grow(self, changes: list[Update], **more: Any) -> None:
         if not len(self.pages):
             return
         told = {"kind": "grow", "number": self.pages.count(time.monotonic()), "revision": self._revision}

@@ -1,9 +1,9 @@
-"""A reply on its way into the pages: new text only, and no faster than they take it.
+"""A reply on its way to the pages: only new text, and no faster than the pages show it.
 
-Everything that grows within one frame goes out in one message, and the messages have numbers. A page says from time to
-time which of them it has shown; those who show the panel get at most ``AHEAD`` messages more than the slowest of them
-has shown. A page that stays silent is waited for no longer than ``PAGE_TIMEOUT``: it is hidden, or closed, or its word
-cannot come through because a cell keeps the kernel busy. It then gets a message a second, with all that is new by then.
+All changes within one frame go out in one numbered message. A page acknowledges from time to time which messages it has
+shown, and the pages get at most ``AHEAD`` messages more than the slowest of them has shown. After ``PAGE_TIMEOUT``
+without an acknowledgement a page counts as hidden, closed, or cut off by a cell that keeps the kernel busy. It then
+gets one message a second with all changes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from flowgpt_magic.messages import Waiting
     from flowgpt_magic.replies.reply import Reply
 
-Told = list[Any]  # the first letters of a turn's id, the number of the change, keep, cut, what is added, whole blocks
-ID_LETTERS = 12  # letters of an id that tell it from those of the other turns that arrive
+Update = list[Any]  # the first letters of a turn's id, the number of the change, keep, cut, added text, whole blocks
+ID_LETTERS = 12  # letters of an id: enough to tell the arriving turns apart
 FRAME = 0.05  # seconds between two messages
-AHEAD = 12  # messages that a page may be behind
+AHEAD = 12  # messages that are sent before a page has shown the first of them
 PAGE_TIMEOUT = 1.0  # seconds
 
 
 class Stream:
-    """One reply as harmless HTML, while it grows. ``number`` counts the changes that were told."""
+    """One growing reply as sanitized HTML. ``number`` counts the changes that were sent."""
 
     def __init__(self, turn_id: str, reply: Reply, *, images: bool) -> None:
         from flowgpt_magic.markdown.html.changes import GrowingMarkup
@@ -40,18 +40,18 @@ class Stream:
 
     @property
     def blocks(self) -> list[str]:
-        """What a page has that was told of every change."""
+        """The blocks of a page that has received every change."""
         return self._markup.blocks
 
-    def step(self) -> Told | None:
-        """What is new since the last time, None where that is nothing."""
+    def step(self) -> Update | None:
+        """The change since the last call; None without new text."""
         chunks = self._reply.chunks_from(self._chunks)
         self._chunks += len(chunks)
         self._feed("".join(chunks))
         return self._change() if chunks else None
 
     def new_pause(self) -> Waiting | None:
-        """The pause before the next try, where it has begun since the last call; else None."""
+        """The wait before a retry, if it has begun since the last call; otherwise None."""
         pause = self._reply.waiting
         if pause is None or pause is self._pause:
             return None
@@ -59,15 +59,15 @@ class Stream:
         return pause
 
     def new_progress(self) -> str | None:
-        """What the provider does before the first text, where that has changed since the last call; else None."""
+        """The provider's progress before the first text, if it has changed since the last call; otherwise None."""
         progress = self._reply.progress
         if progress == self._progress:
             return None
         self._progress = progress
         return progress
 
-    def finish(self, text: str) -> Told | None:
-        """The rest, when the reply has ended with ``text``."""
+    def finish(self, text: str) -> Update | None:
+        """The last change of a reply that ended with ``text``."""
         self._feed(text[self._characters :])
         self._markup.finish()
         return self._change()
@@ -77,7 +77,7 @@ class Stream:
             self._characters += len(text)
             self._markup.feed(text)
 
-    def _change(self) -> Told | None:
+    def _change(self) -> Update | None:
         change = self._markup.change()
         if change is None:
             return None
@@ -94,11 +94,11 @@ class Stream:
 
 
 class Pages:
-    """Who shows the panel, and how far each has come. Times are seconds of a clock that only goes forward."""
+    """The pages that show the panel, and the last message each has shown. Times are seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self.sent = 0  # the number of the last message with new text
-        self._shown: dict[str, int] = {}  # by page: the last number it has shown
+        self._shown: dict[str, int] = {}  # by page: the number of the last message it has shown
         self._away: set[str] = set()
         self._last = float("-inf")
 
@@ -106,33 +106,33 @@ class Pages:
         return len(self._shown)
 
     def opened(self, page: str) -> None:
-        """A page shows the panel now, as it is by now."""
+        """A page shows the panel, with all changes so far."""
         self.showed(page, self.sent)
 
     def showed(self, page: str, number: int) -> None:
-        """A page has shown everything up to a message."""
+        """A page has shown all messages up to ``number``."""
         self._shown[page] = max(number, self._shown.get(page, 0))
         self._away.discard(page)
 
     def closed(self, page: str) -> None:
-        """A page does not show the panel any more."""
+        """A page no longer shows the panel."""
         self._shown.pop(page, None)
         self._away.discard(page)
 
     def wait(self, now: float) -> float:
-        """Seconds until the next message may go out; none, or less, if that is now."""
+        """Seconds until the next message may go out; zero or less if it may go now."""
         frame = self._last + FRAME - now
         behind = [page for page, shown in self._shown.items() if shown + AHEAD <= self.sent and page not in self._away]
         if not behind:
-            everybody_away = bool(self._shown) and len(self._away) == len(self._shown)
-            return self._last + PAGE_TIMEOUT - now if everybody_away else frame
+            all_away = bool(self._shown) and len(self._away) == len(self._shown)
+            return self._last + PAGE_TIMEOUT - now if all_away else frame
         if now >= self._last + PAGE_TIMEOUT:
             self._away.update(behind)
             return 0.0
         return self._last + PAGE_TIMEOUT - now
 
     def count(self, now: float) -> int:
-        """The number of the message that goes out now."""
+        """The number of the message that goes out now. Counts it."""
         self.sent += 1
         self._last = now
         return self.sent

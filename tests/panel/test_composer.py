@@ -48,8 +48,8 @@ def test_a_prompt_that_begins_with_a_slash_is_typed_with_two():
     ("text", "said"),
     [
         ("/udno", "did you mean undo"),
-        ("/use", "/use takes name"),
-        ("/undo everything", "/undo takes nothing"),
+        ("/use", "/use needs a name"),
+        ("/undo everything", "/undo takes no argument"),
     ],
 )
 def test_a_wrong_command_says_what_to_do(text, said):
@@ -87,4 +87,4 @@ def test_what_can_be_attached_is_completed(shell):
 
 
 def test_without_a_shell_there_is_nothing_to_name():
-    assert complete_input("{ta", None, [], list).told() == {"start": 3, "items": []}
+    assert complete_input("{ta", None, [], list).facts() == {"start": 3, "items": []}

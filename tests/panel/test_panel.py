@@ -14,7 +14,7 @@ from traitlets.config import Config
 
 from flowgpt_magic import ChatPanel, Conversation
 from flowgpt_magic.notebook.place import NO_CELL
-from flowgpt_magic.panel.panel import STATIC, _names_of
+from flowgpt_magic.panel.panel import STATIC, _address_of
 from flowgpt_magic.panel.state import PanelError
 
 
@@ -101,7 +101,7 @@ def test_an_observer_that_fails_costs_nobody_anything(panel, caplog):
     panel._state.refresh()
 
     assert (panel.model, panel.system) == ("echo:messages", "Be brief.")
-    assert "what observes model of a chat panel failed" in caplog.text
+    assert "an observer of the trait model of a chat panel failed" in caplog.text
 
 
 def test_a_panel_looks_again_when_a_cell_has_run_until_it_is_closed(monkeypatch):
@@ -172,6 +172,6 @@ def test_asking_in_a_panel_is_seen_by_everybody_who_looks_at_the_conversation(pa
 
 
 def test_a_page_gets_half_a_surrogate_back_as_json_can_carry_it():
-    said = _names_of({"kind": "ask", "page": "half \ud83d", "id": 3})
+    said = _address_of({"kind": "ask", "page": "half \ud83d", "id": 3})
 
     assert said == {"page": "half \N{REPLACEMENT CHARACTER}", "id": 3}
