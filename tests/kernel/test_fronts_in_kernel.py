@@ -52,7 +52,7 @@ class TestThePanelsLine:
     def test_in_jupyterlab_it_names_jupyterlab(self, start_kernel, tmp_path):
         run = panel(start_kernel, str(tmp_path / "a.ipynb"), "a-cell")
 
-        assert "the JupyterLab or Notebook that you see misses anywidget" in data(run)[0]["text/plain"]
+        assert "JupyterLab or Notebook lacks anywidget" in data(run)[0]["text/plain"]
         assert VIEW in data(run)[1]
 
     def test_the_classic_notebook_gets_a_panel_and_a_line_of_its_own(self, start_kernel, tmp_path):
