@@ -230,12 +230,13 @@ def test_a_long_error_keeps_its_newest_frames_and_the_lines_around_the_failing_o
 
 
 def test_a_long_error_and_a_long_cell_share_the_room(notebook):
-    code = "\n".join(f"value_{number} = {number}" for number in range(3000))
-    notebook.cell(f"{code}\nraise ValueError('\\n'.join(map(str, range(20_000))))")
+    values = "\n".join(f"value_{number} = {number}" for number in range(3000))
+    calls = "\n".join(f"def f{number}(x):\n    y = '{60 * 'y'}'\n    return f{number + 1}(x)" for number in range(60))
+    notebook.cell(f"{calls}\n\ndef f60(x):\n    return 1 / 0\n\nf0(300)\n{values}")
 
     cell, _error, error = notebook.run("fix").partition("The error: ")
 
-    assert 0.4 < len(cell) / len(error) < 2.5
+    assert 0.5 < len(cell) / len(error) < 2
 
 
 def test_the_setting_attach_tokens_bounds_what_is_sent(notebook):
