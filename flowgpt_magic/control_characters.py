@@ -1,8 +1,8 @@
-"""Text from a stranger, made fit to be shown, stored and sent: the one rule for control characters and surrogates.
+"""Remove control characters, escape sequences and lone surrogates from untrusted text.
 
-What several characters mean together is decided only when all of them are there: a carriage return and a newline, the
-halves of a surrogate pair, an escape sequence. In a stream they wait until then, so the result does not depend on where
-the text is cut.
+Characters that only have a meaning together (a carriage return and a newline, the halves of a surrogate pair, an escape
+sequence) are held back in a stream until all of them have arrived. So the result does not depend on where the text is
+cut.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _LINE_ENDS = frozenset("\x0b\x0c\x85\u2028\u2029")  # they would end a line in s
 
 
 def clean(text: str, *, keep_direction: bool = False) -> str:
-    """The text without anything that acts on a terminal, breaks a file or lies about its order; newlines and tabs stay.
+    """``text`` without characters that control a terminal, break a file or change the reading direction.
 
-    Escape sequences are removed, other control characters become the picture Unicode has for them, and what no encoding
-    takes, or turns the reading direction around, becomes U+FFFD. ``keep_direction`` leaves the latter to the caller.
+    Escape sequences are removed. Other control characters become Unicode control pictures (U+2400 to U+2421). Lone
+    surrogates and direction marks become U+FFFD; with ``keep_direction`` the marks stay. Newlines and tabs stay.
     """
     unwanted = _UNWANTED_BUT_DIRECTION if keep_direction else _UNWANTED
     if unwanted.search(text) is None:
@@ -37,12 +37,12 @@ def clean(text: str, *, keep_direction: bool = False) -> str:
 
 
 def visible(text: str) -> str:
-    """``text`` with such characters replaced one by one, so that nothing is removed and no line is added."""
+    """``text`` with such characters replaced one by one: nothing is removed, and there is no new line."""
     return _UNWANTED.sub(_visible, text)
 
 
 def escaped_in_json(written: str) -> str:
-    """A text in JSON with escapes in place of such characters, so that its values stay as they are."""
+    """JSON text with such characters as ``\\u`` escapes, so that its values stay the same."""
     return _UNWANTED.sub(lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
@@ -64,13 +64,13 @@ def _visible(match: re.Match[str]) -> str:
 
 
 class ArrivingText:
-    """Cleans a text that arrives in pieces: what it returns, joined, is the whole text cleaned."""
+    """Cleans text that arrives in pieces: the results, joined, are the same as ``clean`` of the whole text."""
 
     def __init__(self) -> None:
         self._waiting = ""
 
     def add(self, text: str) -> str:
-        """The part of the cleaned text that ``text`` makes certain."""
+        """The cleaned text that is certain after ``text``."""
         text = self._waiting + text
         place = max(0, len(text) - MAX_SEQUENCE - 4)
         unfinished = _UNFINISHED.search(text, place)

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, named after what the user can do about it."""
+"""Errors, named after what the user can do about them."""
 
 from __future__ import annotations
 
@@ -13,124 +13,120 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def _masked(args: tuple[object, ...]) -> list[object]:
-    """What an error or a warning is made of, without keys and passwords that show by their form what they are."""
+def _redacted(args: tuple[object, ...]) -> list[object]:
     from flowgpt_magic.redaction import redact  # its patterns take a while to compile
 
-    return [redact(each) if isinstance(each, str) else each for each in args]
+    return [redact(arg) if isinstance(arg, str) else arg for arg in args]
 
 
 class FlowGptWarning(UserWarning):
-    """Something a person should know that is no failure, such as an empty reply."""
+    """Something the user should know that is not a failure, such as an empty reply."""
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*_masked(args))
+        super().__init__(*_redacted(args))
 
 
 class FlowGptError(Exception):
-    """The root of every error this package raises on purpose.
+    """The base class of all errors that this package raises on purpose.
 
-    In a notebook it is shown as its one or two lines, without a traceback: the cause lies in what was asked or in the
-    service, not in a line of the user's program.
-
-    Its text ends in one full stop, whether or not it was raised with one. ``clause`` is the text without it, for a
-    sentence that goes on. What is a key or a password by its form is masked in it.
+    A notebook shows its message without a traceback: the cause is in the request or the service, not in a line of the
+    user's program. The message ends with one full stop, and keys and passwords in it are replaced by ``***``.
     """
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*_masked(args))
+        super().__init__(*_redacted(args))
 
     def __str__(self) -> str:
         return sentences(super().__str__())
 
     @property
     def clause(self) -> str:
-        """The text without the full stop at its end."""
+        """The message without its final full stop, for use inside another sentence."""
         return str(self).removesuffix(".")
 
     def _render_traceback_(self) -> list[str]:
-        """The lines IPython shows in place of a traceback."""
+        """The lines that IPython shows instead of a traceback."""
         return [fitted(f"{type(self).__name__}: {self}", sys.stdout)]
 
 
 class NothingChosenError(FlowGptError):
-    """Nobody has said who is to answer, and the embedded model is not installed: nothing is sent."""
+    """No model is chosen and the embedded model is not installed, so nothing is sent."""
 
 
 class OptionError(FlowGptError):
-    """An option, a subcommand or its value on the magic line is not one we know."""
+    """The magic line has an unknown option or subcommand, or a value that is not allowed."""
 
 
 class SettingError(FlowGptError):
-    """A setting has a value it cannot have; the message says where the value came from."""
+    """A setting has a value that is not allowed; the message says where the value came from."""
 
 
 class PromptError(FlowGptError):
-    """The prompt cannot be sent as it is: empty, or not text."""
+    """The prompt cannot be sent: it is empty or not text."""
 
 
 class FileError(FlowGptError):
-    """A file that was named cannot be read: it is not there, not a regular file, or too large."""
+    """A file cannot be read: it does not exist, is not a regular file, or is too large."""
 
 
 class NothingToUndoError(FlowGptError):
-    """No change of the conversation is left to undo, or to redo."""
+    """The conversation has no change to undo or redo."""
 
 
 class TurnNotFoundError(FlowGptError):
-    """The conversation has no turn of this number."""
+    """The conversation has no turn with this number."""
 
 
 class ConversationNotFoundError(FlowGptError):
-    """The notebook has no conversation of this name."""
+    """The notebook has no conversation with this name."""
 
 
 class ConversationNameError(FlowGptError):
-    """A conversation cannot be called so: another one is, or the name is empty."""
+    """A conversation cannot have this name: it is empty or already taken."""
 
 
 class ProviderNotFoundError(FlowGptError):
-    """No provider of this name is installed."""
+    """No provider with this name is installed."""
 
 
 class ModelNotSupportedError(FlowGptError):
-    """The provider does not know this model; the message lists those it knows."""
+    """The provider does not have this model; the message lists the models it has."""
 
 
 class MissingKeyError(FlowGptError):
-    """A key is not where it should be; the message names the environment variable or the keyring's entry."""
+    """A key is missing; the message names the environment variable or keyring entry."""
 
 
 class NotInstalledError(FlowGptError):
-    """A part that is installed separately is missing; the message holds the command that installs it."""
+    """An optional dependency is missing; the message contains the command that installs it."""
 
 
 class DownloadError(FlowGptError):
-    """The weights of the embedded model could not be fetched, or are not what they should be."""
+    """The weights of the embedded model could not be downloaded, or their checksum is wrong."""
 
 
 class SchemaError(FlowGptError):
-    """What was given as a schema is none."""
+    """The value cannot be used as a schema."""
 
 
 class MismatchError(FlowGptError):
-    """The reply does not fit the schema; the message says where."""
+    """The reply does not match the schema; the message says where."""
 
 
 class BatchError(FlowGptError):
-    """A batch stopped before its end, or cannot be read in this way; the message says why."""
+    """A batch stopped early or cannot be read in this way; the message says why."""
 
 
 class ProxyError(FlowGptError):
-    """The proxy URL is of a kind that cannot be used."""
+    """The proxy URL cannot be used."""
 
 
 class ProviderError(FlowGptError):
-    """The provider could not answer, or stopped answering."""
+    """The provider could not answer, or stopped in the middle of a reply."""
 
 
 class NoAnswerError(FlowGptError):
-    """The first answer after installing did not come."""
+    """``python -m flowgpt_magic first-answer`` got no reply."""
 
 
 class ContextLengthError(ProviderError):
@@ -138,10 +134,10 @@ class ContextLengthError(ProviderError):
 
 
 class ProviderConnectionError(ProviderError):
-    """No connection came about, so nothing was sent; the message names the host, the cause and what to try.
+    """The connection failed, so nothing was sent; the message names the host, the cause and what to try.
 
-    ``lasting`` is true where another try would end in the same way, as with a certificate that is refused. ``refused``
-    is true where the machine is there and no program listens at the port.
+    ``lasting`` is true if a retry would fail in the same way, for example because a certificate was rejected.
+    ``refused`` is true if the machine is reachable but no program listens on the port.
     """
 
     def __init__(self, message: str, *, lasting: bool = False, refused: bool = False) -> None:
@@ -155,17 +151,17 @@ class ProviderTimeoutError(ProviderError):
 
 
 class ConnectTimeoutError(ProviderConnectionError, ProviderTimeoutError):
-    """No connection came about within the setting ``connect_timeout``, so nothing was sent."""
+    """The connection was not established within ``connect_timeout``, so nothing was sent."""
 
 
 class StreamInterruptedError(ProviderError):
-    """The connection ended before the reply did; the chunks before that were delivered."""
+    """The connection closed before the reply was complete; the chunks before that were delivered."""
 
 
 class ProtocolError(ProviderError):
-    """The server sent something that is not the protocol.
+    """The server's response does not follow the protocol.
 
-    ``page`` is true where it is a web page: then another server answers at the address, and will for each request.
+    ``page`` is true if it is a web page: then the address belongs to another kind of server, and a retry is useless.
     """
 
     def __init__(self, message: str, *, page: bool = False) -> None:
@@ -176,8 +172,8 @@ class ProtocolError(ProviderError):
 class ProviderStatusError(ProviderError):
     """The server answered with an HTTP status of 400 or more, or with a redirect that is not followed.
 
-    ``status`` is that number. ``retry_after`` is the number of seconds the server asks to wait before the next try, or
-    None when it does not say.
+    ``status`` is the HTTP status. ``retry_after`` is the number of seconds that the server asks to wait before a retry,
+    or None.
     """
 
     def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
@@ -186,22 +182,22 @@ class ProviderStatusError(ProviderError):
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For a pickle: an exception would be made again of its message alone."""
+        """Pickle with all arguments; an exception is otherwise rebuilt from its message alone."""
         return type(self), (str(self), self.status, self.retry_after)
 
 
 class ModelNotFoundError(ProviderStatusError, ModelNotSupportedError):
-    """The server has no model of this name."""
+    """The server has no model with this name."""
 
 
 class SchemaNotSupportedError(ProviderStatusError):
-    """The server does not take a schema for its answer, or not this one; it can be asked for in words."""
+    """The server does not support a schema, or not this one; the prompt can describe it instead."""
 
 
 class ParameterRefusedError(ProviderStatusError):
-    """The server does not take a parameter of the request, or not this value of it.
+    """The server rejects a parameter of the request, or its value.
 
-    ``parameter`` is its name in the body of the request, such as ``temperature``.
+    ``parameter`` is its name in the request body, such as ``temperature``.
     """
 
     def __init__(self, message: str, status: int, parameter: str, retry_after: float | None = None) -> None:
@@ -213,50 +209,49 @@ class ParameterRefusedError(ProviderStatusError):
 
 
 class RateLimitError(ProviderStatusError):
-    """Too many requests, or the quota is used up."""
+    """There were too many requests, or the quota is used up."""
 
 
 class QuotaError(RateLimitError):
-    """The quota or the credit is used up; waiting does not help."""
+    """The quota or credit is used up; waiting does not help."""
 
 
 class AuthenticationError(ProviderStatusError):
-    """The server wants a key or token and did not get a valid one."""
+    """The server requires a valid key or token."""
 
 
 class PermissionDeniedError(ProviderStatusError):
-    """The server knows who asks and refuses, or a bot check stands in the way."""
+    """The account has no permission, or a bot check blocks the request."""
 
 
 class HistoryError(FlowGptError):
-    """The history could not be read or written; the message names the file, the cause and what to do."""
+    """The history cannot be read or written; the message names the file, the cause and what to do."""
 
 
 class HistoryLockedError(HistoryError):
-    """Another process is writing to the history and does not let go of it."""
+    """Another process holds the write lock of the history."""
 
 
 class HistoryDamagedError(HistoryError):
-    """The file of the history is damaged."""
+    """The history file is damaged."""
 
 
 class HistoryNewerError(HistoryError):
-    """A newer version of this package wrote the history; this one leaves it as it is."""
+    """A newer version of this package wrote the history; this version does not change it."""
 
 
 class HistoryFileError(HistoryError):
-    """The file or its folder cannot be used: not writable, full, a folder, or something else's."""
+    """The history file or its folder cannot be used: read-only, disk full, a folder, or another program's file."""
 
 
 class HistoryRecordError(HistoryError):
-    """One record cannot be stored; the others can."""
+    """One record cannot be stored; other records can."""
 
 
 class ReplyInterrupted(KeyboardInterrupt):
     """The user interrupted a reply; its text so far is kept.
 
-    It stays a ``KeyboardInterrupt``, so that the cell fails and Run All stops, but shows one line and no traceback.
-    Its text ends in one full stop, like that of every error.
+    It is a ``KeyboardInterrupt``, so the cell fails and Run All stops, but it is shown as one line without a traceback.
     """
 
     def __str__(self) -> str:
@@ -266,16 +261,16 @@ class ReplyInterrupted(KeyboardInterrupt):
         return [fitted(str(self), sys.stdout)]
 
 
-def closest(word: str, known: Iterable[str]) -> str:
-    """How a message about an unknown ``word`` goes on: with the nearest known one, or with a full stop."""
-    by_lower = {name.lower(): name for name in known}
-    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower[found[0]]}?" if found else "."
+def closest(word: str, names: Iterable[str]) -> str:
+    """The end of a message about an unknown ``word``: a question with the most similar name, or a full stop."""
+    by_lower = {name.lower(): name for name in names}
+    matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[matches[0]]}?" if matches else "."
 
 
 def last_error() -> BaseException | None:
-    """What failed last in this kernel; what this package raised to tell its user something is left out."""
-    # IPython sets both, but the newer of the two names not in all of its releases.
+    """The last error in this kernel that this package did not raise itself; None if there is none."""
+    # IPython sets last_value in all releases, last_exc only in newer ones.
     error: BaseException | None = getattr(sys, "last_value", None)
     error = getattr(sys, "last_exc", None) if error is None else error
     earlier: BaseException | None = getattr(error, "earlier", None)
@@ -283,9 +278,9 @@ def last_error() -> BaseException | None:
 
 
 def keep_last_error(own: BaseException) -> None:
-    """Let what failed last still be found when ``own``, an error of this package, is the last one of the kernel.
+    """Keep the last error available to ``last_error`` after ``own``, an error of this package, replaces it.
 
-    One such error holds on to it at a time.
+    Only one error holds such a reference at a time.
     """
     earlier, last = last_error(), getattr(sys, "last_value", None)
     if isinstance(last, (FlowGptError, ReplyInterrupted)):

@@ -17,7 +17,7 @@ from flowgpt_magic.providers.llama_cpp import weights
 def weights_on_disk() -> Path:
     """The folder with the weights: ``FLOWGPT_TEST_MODEL_DIR``, or the user's own data folder."""
     named = os.environ.get("FLOWGPT_TEST_MODEL_DIR")
-    folder = Path(named).expanduser() if named else platformdirs.user_data_path(settings.APP)
+    folder = Path(named).expanduser() if named else platformdirs.user_data_path(settings.settings.APP)
     file = folder / weights.SMOLLM2.filename
     hint = installing.module("install-model")
     assert file.is_file(), f"the tests need the weights of the embedded model; to fetch them: {hint}"

@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from yarl import URL
 
 from flowgpt_magic.providers.failure_reports import failure_text
@@ -16,7 +14,6 @@ from flowgpt_magic.providers.http.client import unexpected_content
 from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
 from flowgpt_magic.providers.http.errors import status_error
 from flowgpt_magic.providers.openai.errors import ErrorMapper
-from flowgpt_magic.text import cut_between_words
 
 PART = 5  # characters of a secret that a text may hold by chance
 KEYS = (
@@ -83,13 +80,3 @@ def test_a_secret_at_any_place_around_the_cut_is_not_shown_in_part(
         words = ("word " * 200)[:place]
         shown = masked(reader, secret, f"{words} {secret} and more words that follow it" * 2)
         assert not [part for part in parts if part in shown], (place, shown)
-
-
-@given(st.text(st.sampled_from("ab .…ü東"), max_size=60), st.integers(0, 60))
-def test_text_is_cut_between_words_and_nothing_else_is_lost(text: str, limit: int) -> None:
-    found = cut_between_words(text, limit)
-    assert text.startswith(found)
-    assert len(found) <= limit
-    assert found == text or not (
-        found[-1:].isascii() and found[-1:].strip() and text[len(found)].isascii() and text[len(found)].strip()
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.text import cut, one_line, printable, sentences
+from flowgpt_magic.text import cut, cut_between_words, one_line, printable, sentences
 
 
 def test_what_would_steer_a_terminal_is_replaced_and_spaces_stay():
@@ -45,3 +45,13 @@ def test_sentences_never_end_in_two_full_stops(parts):
 
     assert not joined.endswith("..")
     assert sentences(joined) == joined
+
+
+@given(st.text(st.sampled_from("ab .…ü東"), max_size=60), st.integers(0, 60))
+def test_text_is_cut_between_words_and_nothing_else_is_lost(text: str, limit: int) -> None:
+    found = cut_between_words(text, limit)
+    assert text.startswith(found)
+    assert len(found) <= limit
+    assert found == text or not (
+        found[-1:].isascii() and found[-1:].strip() and text[len(found)].isascii() and text[len(found)].strip()
+    )

@@ -1,21 +1,17 @@
-"""Every setting once: what it is called, what it may be, and where its value comes from."""
+"""Settings: their names, their allowed values, and where their values come from."""
 
 from __future__ import annotations
 
 from flowgpt_magic.settings.settings import (
-    APP,
     CONNECTION,
     FORMATS,
     KEYS,
-    LARGEST_PROJECT,
     NO_PARAMETERS,
     NOWHERE,
-    OPENAI,
     OPENAI_ADDRESSES,
     OPENAI_KEY,
     SERVER,
     TABLE,
-    Project,
     Settings,
     check,
     data_folder,
@@ -34,19 +30,15 @@ from flowgpt_magic.settings.settings import (
 )
 
 __all__ = [
-    "APP",
     "CONNECTION",
     "FORMATS",
     "KEYS",
-    "LARGEST_PROJECT",
     "NOWHERE",
     "NO_PARAMETERS",
-    "OPENAI",
     "OPENAI_ADDRESSES",
     "OPENAI_KEY",
     "SERVER",
     "TABLE",
-    "Project",
     "Settings",
     "check",
     "data_folder",

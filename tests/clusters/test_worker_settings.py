@@ -44,7 +44,7 @@ def test_an_address_that_is_not_set_travels_so_that_no_key_of_the_worker_goes_el
     monkeypatch.setenv("FLOWGPT_OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     chosen = settings.load(configured=worker_settings.configured())
 
-    assert chosen.openai_base_url == settings.OPENAI
+    assert chosen.openai_base_url == settings.settings.OPENAI
 
 
 def test_what_is_of_this_machine_alone_stays(monkeypatch, tmp_path):

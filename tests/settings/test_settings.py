@@ -371,7 +371,7 @@ def test_a_project_whose_settings_are_no_table_is_named(file, project, content):
         "[tool.flowgpt_magic\nthreads = 2",
         b"\xff\xfe flowgpt_magic",
         "flowgpt_magic = " + "[" * 5000,
-        table("threads = 2") + "# " + "x" * settings.LARGEST_PROJECT,
+        table("threads = 2") + "# " + "x" * settings.settings.LARGEST_PROJECT,
     ],
     ids=["empty", "no table", "no tool", "no TOML", "no text", "too deep", "too large"],
 )
