@@ -8,7 +8,7 @@ from flowgpt_magic.batch.breaker import (
     IN_A_ROW,
     LONGEST_PROBE,
     NOBODY_LISTENS,
-    PATIENCE,
+    MAX_OUTAGE,
     PROBE_SILENCE,
     REFUSED_PROBES,
     Breaker,
@@ -138,7 +138,7 @@ def test_probes_come_less_and_less_often_until_the_patience_is_over_and_then_no_
         clock.now += breaker.due_in
         breaker.failed(0, DOWN, "down", probe=True)
 
-    assert clock.now - begun == pytest.approx(PATIENCE)
+    assert clock.now - begun == pytest.approx(MAX_OUTAGE)
     assert pauses[0] <= 1 < pauses[2] < pauses[4] <= LONGEST_PROBE
     assert 10 <= len(pauses) <= 14
 
@@ -165,7 +165,7 @@ def test_where_nobody_listens_the_patience_is_shorter_unless_somebody_has_set_it
 
     assert opened(gone)[0].patience == NOBODY_LISTENS
     assert opened(gone, patience=600)[0].patience == 600
-    assert opened(ProviderConnectionError("no route"))[0].patience == PATIENCE
+    assert opened(ProviderConnectionError("no route"))[0].patience == MAX_OUTAGE
 
 
 def test_what_waiting_does_not_mend_is_probed_twice_and_a_quota_never():
@@ -186,7 +186,7 @@ def test_an_answer_ends_the_outage_and_gives_the_whole_patience_back():
     left = breaker.left
     was_open = breaker.answered()
 
-    assert (left, was_open, breaker.open, breaker.left, breaker.due_in) == (20, True, False, PATIENCE, 0)
+    assert (left, was_open, breaker.open, breaker.left, breaker.due_in) == (20, True, False, MAX_OUTAGE, 0)
 
 
 def test_a_probe_without_an_answer_is_followed_by_another_one():
