@@ -7,8 +7,8 @@ import pytest
 from flowgpt_magic.batch.breaker import (
     IN_A_ROW,
     LONGEST_PROBE,
-    NOBODY_LISTENS,
     MAX_OUTAGE,
+    NOBODY_LISTENS,
     PROBE_SILENCE,
     REFUSED_PROBES,
     Breaker,
