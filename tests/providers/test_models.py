@@ -9,56 +9,13 @@ from pathlib import Path
 import pytest
 
 from flowgpt_magic import installing, settings
-from flowgpt_magic.errors import FlowGptWarning, ModelNotSupportedError, NothingChosenError, ProviderNotFoundError
-from flowgpt_magic.providers import aliases, models, registry
+from flowgpt_magic.errors import ModelNotSupportedError, NothingChosenError, ProviderNotFoundError
+from flowgpt_magic.providers import aliases, models
 from flowgpt_magic.providers.aliases import Alias, AliasError, save
-from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.local import Local
 from flowgpt_magic.providers.models import find_model, is_model_name, with_implied_model
-from flowgpt_magic.providers.registry import find_provider, provider_names
-
-PROVIDER = """
-from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
-
-class {name}(AsyncGeneratorProvider, ProviderModelMixin):
-    default_model = "{default}"
-    models = {models}
-    model_aliases = {aliases}
-
-    @classmethod
-    async def create_async_generator(cls, model, messages, proxy=None, temperature=0.7, **kwargs):
-        yield model
-"""
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Install a plug-in: a module with its code, and the metadata that names its providers."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def install_one(module: str, code: str, **points: str) -> None:
-        (tmp_path / f"{module}.py").write_text(code)
-        metadata = tmp_path / f"{module}-1.0.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-        lines = [f"{name} = {module}:{target}" for name, target in points.items()]
-        (metadata / "entry_points.txt").write_text("\n".join(["[flowgpt_magic.providers]", *lines]))
-        registry._entry_points.cache_clear()
-
-    yield install_one
-    registry._entry_points.cache_clear()
-
-
-@pytest.fixture
-def parrot(install):
-    """A plug-in with two models and an alias."""
-    code = PROVIDER.format(name="Parrot", default="grey", models=["grey", "org/green:7b"], aliases={"ara": "grey"})
-    install("flowgpt_parrot", code, parrot="Parrot")
-
-
-def test_the_providers_of_this_package_are_found_like_any_other():
-    assert {"echo", "flowgpt", "local", "openai_compatible"} <= set(provider_names())
-    assert find_provider("echo") is Echo
+from flowgpt_magic.providers.registry import provider_names
+from tests.providers.conftest import PROVIDER
 
 
 @pytest.mark.parametrize(
@@ -167,64 +124,10 @@ def test_a_word_of_a_prompt_is_not_taken_for_a_model(parrot, word):
     assert not is_model_name(word)
 
 
-@pytest.mark.parametrize(
-    ("code", "target"),
-    [
-        ("import a_library_that_is_not_there", "Broken"),
-        ("", "NotThere"),
-    ],
-)
-def test_a_broken_plug_in_is_named_and_the_others_go_on(parrot, install, code, target):
-    install("flowgpt_broken", code, broken=target)
-
-    assert "broken" in provider_names()
-    with pytest.raises(ProviderNotFoundError, match="provider 'broken' cannot be loaded: "):
-        find_model("broken:model")
-    with pytest.warns(FlowGptWarning, match="provider 'broken' cannot be loaded"):
-        assert str(find_model("grey")) == "parrot:grey"
-    assert str(find_model("parrot:grey")) == "parrot:grey"
-
-
-def test_the_names_of_providers_are_known_without_importing_one(install):
-    install("flowgpt_broken", "raise SystemExit", broken="Broken")
-
-    assert "broken" in provider_names()
-    assert is_model_name("broken")
-
-
 async def test_a_plug_in_answers(parrot):
     target = find_model("ara")
 
     assert await target.provider_class.create_async(target.model, []) == "grey"
-
-
-@pytest.mark.parametrize(
-    "code", ["def broken(:", "raise RuntimeError('no display')", "Parrot = 3", "import sys; Parrot = sys"]
-)
-def test_a_plug_in_that_is_broken_in_any_way_is_named_and_breaks_nothing_else(install, code):
-    install("flowgpt_wreck", code, wreck="Parrot")
-
-    with pytest.raises(ProviderNotFoundError, match="'wreck' can"):
-        find_provider("wreck")
-    with pytest.warns(FlowGptWarning, match="'wreck' can"):
-        assert is_model_name("words")
-
-
-def test_a_plug_in_cannot_take_the_name_of_one_of_ours(install):
-    code = PROVIDER.format(name="Impostor", default="x", models=["x"], aliases={})
-    install("flowgpt_impostor", code, echo="Impostor")
-
-    assert find_provider("echo") is Echo
-
-
-def test_a_plug_in_that_is_installed_while_we_run_is_found(install):
-    assert "late" not in provider_names()
-    code = PROVIDER.format(name="Late", default="x", models=["x"], aliases={})
-
-    install("flowgpt_late", code, late="Late")
-    registry._entry_points()
-
-    assert find_provider("late").default_model == "x"
 
 
 @pytest.mark.parametrize("word", ["Note:", "https://example.org/a", '{"a":', "1/2?", "{x}/y", "http://x", "a:"])
@@ -332,14 +235,6 @@ def test_a_choice_of_nobody_is_refused():
         models.canonical_name("zzzzzz")
 
 
-def test_built_in_are_ours_only(parrot):
-    assert [name for name in ("echo", "local", "flowgpt", "parrot", "zzz") if registry.is_built_in(name)] == [
-        "echo",
-        "local",
-        "flowgpt",
-    ]
-
-
 # A provider that takes every name, and has none of its own
 
 
@@ -374,18 +269,3 @@ def test_the_settings_of_address_and_key_are_those_of_whoever_is_asked(parrot):
     assert models.server_settings("fast") == ("openai_base_url", "openai_key")
     for name in ("flowgpt:gemini", "parrot", "zzzzzz"):
         assert models.server_settings(name) == ("base_url", "token")
-
-
-def test_the_models_that_can_be_asked_are_listed_provider_by_provider_and_one_that_fails_hides_no_other(install):
-    install("flowgpt_broken", "raise SystemExit", broken="Broken")
-
-    known = {models.provider: models for models in registry.known_models()}
-
-    assert list(known) == provider_names()
-    assert known["echo"].models == ("words", "messages")
-    assert known["local"].aliases == {"smollm2": "smollm2-135m-instruct"}
-    assert known["openai_compatible"].models == ()
-    assert known["echo"].require_class() is find_provider("echo")
-    assert known["broken"].provider_class is None
-    with pytest.raises(ProviderNotFoundError, match="'broken' cannot be loaded"):
-        known["broken"].require_class()
