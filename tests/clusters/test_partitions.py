@@ -68,7 +68,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def worker_settings() -> Any:
+def on_a_worker() -> Any:
     """As a worker gets it."""
     return pickle.loads(pickle.dumps(map_partition))
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_asked_is_told_before_anything_is_sent(server, frame, tem
 
 def test_it_asks_on_a_worker_as_it_would_here(server, monkeypatch):
     monkeypatch.setenv("FLOWGPT_SYSTEM", "be brief")
-    travelled = worker_settings()
+    travelled = on_a_worker()
     for name in [each for each in os.environ if each.startswith("FLOWGPT_") and each != "FLOWGPT_DATA_DIR"]:
         monkeypatch.delenv(name)
 
@@ -219,7 +219,7 @@ def test_a_key_travels_by_its_name_and_is_read_on_the_worker(server, monkeypatch
 
 def test_a_secret_that_is_not_on_the_worker_is_told_before_anything_is_sent(server, monkeypatch):
     monkeypatch.setenv("FLOWGPT_PROXY", f"http://me:{SECRET}@127.0.0.1:1")
-    travelled = worker_settings()
+    travelled = on_a_worker()
     monkeypatch.delenv("FLOWGPT_PROXY")
 
     with pytest.raises(MissingKeyError, match="set the environment variable FLOWGPT_PROXY on each worker"):
@@ -229,7 +229,7 @@ def test_a_secret_that_is_not_on_the_worker_is_told_before_anything_is_sent(serv
 
 def test_what_has_travelled_travels_on_with_the_same_settings(monkeypatch):
     monkeypatch.setenv("FLOWGPT_MODEL", "echo:messages")
-    travelled = worker_settings()
+    travelled = on_a_worker()
     monkeypatch.setenv("FLOWGPT_MODEL", "echo:words")
 
     again = copy.copy(pickle.loads(pickle.dumps(travelled)))
@@ -250,10 +250,18 @@ def test_a_limit_is_divided_over_the_workers_and_holds_over_all_partitions_of_on
     assert time.monotonic() - begun >= 0.2  # 600 a minute are one in 0.1 s
 
 
+def test_partitions_of_one_process_share_the_limit_of_their_worker():
+    limit = map_partition._pace(1200, 2)
+
+    assert limit is map_partition._pace(600, None)
+    assert limit is not map_partition._pace(1200, None)
+    assert map_partition._pace(None, 2) is None
+
+
 def test_a_limit_on_a_worker_needs_to_know_how_many_share_it(server):
     with pytest.raises(SettingError, match="give workers= too"):
-        worker_settings()({"n": [1]}, "{n}", requests_per_minute=600)
-    assert worker_settings()({"n": [1]}, "{n}", requests_per_minute=600, workers=4)["status"] == ["complete"]
+        on_a_worker()({"n": [1]}, "{n}", requests_per_minute=600)
+    assert on_a_worker()({"n": [1]}, "{n}", requests_per_minute=600, workers=4)["status"] == ["complete"]
 
 
 # What was answered before

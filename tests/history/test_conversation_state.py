@@ -84,6 +84,16 @@ def test_twice_as_many_turns_as_were_sent_stay(state):
     assert places(state.timeline.live) == [7, 8, 9, 10]
 
 
+def test_two_live_turns_at_one_place_are_not_separated(state):
+    turn = turn_record(RECORD, place=8, version=2, status="complete", text="of another kernel")
+    state.timeline.update(turn)  # the boundary is now between the two turns at place 8
+    unload(state)
+    unload(state)
+
+    assert state.timeline.is_loaded
+    assert [other.place for other in state.timeline.live].count(8) == 2
+
+
 def test_without_a_file_nothing_is_unloaded(state):
     state.stored = None
     unload(state)
