@@ -1,3 +1,3 @@
-"""Ask many prompts at once, and keep what becomes of each."""
+"""Many prompts at once, with a result for each."""
 
 __all__ = ["batch", "items", "rate_limit", "results"]

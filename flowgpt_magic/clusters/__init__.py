@@ -1,3 +1,3 @@
-"""Ask the rows of a large table on the workers of Ray, Dask or Spark."""
+"""The rows of a large table as prompts, on the workers of Ray, Dask or Spark."""
 
 __all__ = ["partitions"]

@@ -1,4 +1,4 @@
-"""Keep turns in a file: the SQLite database, the thread that writes it, and the part of it that this process uses."""
+"""The stored turns: the SQLite file, the thread that writes it, and the open histories of this process."""
 
 __all__ = [
     "cell_turns",

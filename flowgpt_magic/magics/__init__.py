@@ -1,3 +1,3 @@
-"""``%%flowgpt`` and ``%flowgpt``: from what is typed in a cell to a reply that is shown."""
+"""``%%flowgpt`` and ``%flowgpt``: from the text of a cell to the reply below it."""
 
 __all__ = ["magic"]

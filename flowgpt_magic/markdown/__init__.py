@@ -1,3 +1,3 @@
-"""Markdown from a model: where its blocks are, what of it is harmless, and what can be shown of it while it grows."""
+"""Markdown of a growing reply: one scanner of blocks, and harmless Markdown, HTML and terminal text from it."""
 
 __all__ = ["growing", "html", "json_text", "terminal"]

@@ -1,4 +1,4 @@
-"""The plain values that travel between the parts: messages, turns, usage, notices, and what comes with a reply."""
+"""The plain values that the packages exchange: messages, turns, usage, notices, and extra data of a reply."""
 
 from __future__ import annotations
 

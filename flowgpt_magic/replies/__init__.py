@@ -1,4 +1,4 @@
-"""One request and its reply: sending, retrying, caching, checking, and watching it."""
+"""One request and its reply: resolving, sending, retrying, caching, checking, tracing."""
 
 __all__ = [
     "cache",

@@ -1,4 +1,4 @@
-"""Settings: their names, their allowed values, and where their values come from."""
+"""All settings: their names, allowed values, and sources."""
 
 from __future__ import annotations
 

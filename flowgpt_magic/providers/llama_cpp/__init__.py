@@ -1,3 +1,3 @@
-"""The embedded model: its weights, its runtime, and replies that repeat themselves."""
+"""The embedded model: its weights, its runtime, and the detection of repeated text."""
 
 __all__ = ["runtime", "weights"]
