@@ -32,25 +32,25 @@ from flowgpt_magic.providers.project_choice import project_notice, with_project_
 from flowgpt_magic.redaction import without_secrets
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import (
-    TYPED,
+    TYPED_OPTIONS,
     Position,
     Prompt,
     Request,
-    Typed,
-    as_asked,
+    TypedPrompt,
     build_messages,
     check_params,
-    given_for,
+    given_fields,
     prompt_of,
     read_images,
     read_prompt,
+    repeat_options,
     request_key,
-    told_apart,
+    split_options,
     turns_to_send,
 )
 from flowgpt_magic.replies.resolved import resolve
 from flowgpt_magic.replies.schema import schema_of
-from flowgpt_magic.replies.send import reply_to
+from flowgpt_magic.replies.send import create_reply
 from flowgpt_magic.settings import Settings
 from flowgpt_magic.settings.parameters import over
 from flowgpt_magic.text import counted
@@ -397,7 +397,7 @@ class Conversation:
 
     def prepare(
         self,
-        prompt: Prompt | Typed | None,
+        prompt: Prompt | TypedPrompt | None,
         options: Mapping[str, Any],
         turn: Turn | None = None,
         kind: Kind = "ask",
@@ -411,29 +411,29 @@ class Conversation:
         ``AttachmentError``.
 
         Args:
-            prompt: The prompt, which is composed where it is ``Typed``; None for the prompt of ``turn``.
+            prompt: The prompt, which is composed where it is ``TypedPrompt``; None for the prompt of ``turn``.
             options: Options of ``ask``, including ``schema`` and ``images``.
             turn: The turn whose place it takes, and whose model it is sent to; by default a new one.
             kind: What is done in the place of ``turn``.
-            context: What the references and attachments of a ``Typed`` prompt can name.
+            context: What the references and attachments of a ``TypedPrompt`` prompt can name.
             outside: The settings outside of this conversation; by default they are read now.
         """
         if turn is not None and kind == "continue" and not turn.text.strip():
             raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
         outside = outside or self.outside()
         self.follow_setting(outside)
-        options = dict(options) if turn is None else self._as_asked(turn, options, outside)
+        options = dict(options) if turn is None else self._repeat_options(turn, options, outside)
         images = options.pop("images", ())
         schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
-        typed = given_for(options.pop(TYPED, options))
-        known, params = told_apart(options)
+        typed = given_fields(options.pop(TYPED_OPTIONS, options))
+        known, params = split_options(options)
         resolved = resolve(self.as_set(outside, {**known, "params": params or None}), typed)
         if text := project_notice(resolved.settings):
             self._notebook_history.tell(text)
         check_params(resolved.target, {**self._params, **params}, by_name=options)
         if prompt is None:
             prompt = "" if turn is None else prompt_of(turn)
-        elif isinstance(prompt, Typed):
+        elif isinstance(prompt, TypedPrompt):
             prompt = prompt.composed(context or PromptContext({}), resolved)
         earlier, asked = read_prompt(prompt)
         images = read_images(images, resolved.target, prompt=asked, earlier=earlier)
@@ -442,9 +442,9 @@ class Conversation:
         spot = Position() if turn is None else Position.of(kind, turn)
         return Request(asked, resolved, spot, earlier, schema, images, turn if kind == "continue" else None)
 
-    def _as_asked(self, turn: Turn, options: Mapping[str, Any], outside: Settings) -> dict[str, Any]:
+    def _repeat_options(self, turn: Turn, options: Mapping[str, Any], outside: Settings) -> dict[str, Any]:
         """``options`` with the model and settings of ``turn``. A key is sent only to the server it is set for."""
-        own = as_asked(turn, options)
+        own = repeat_options(turn, options)
         for address, key in settings.KEYS.items():
             if address in own and key not in options:
                 known = "" if address in options else own.get(key, "")
@@ -479,9 +479,9 @@ class Conversation:
         request, replays = self._placed(request, history=history), self._notebook_history.replays
         refresh = refresh or request.spot.kind in ("retry", "continue")
         if not history:
-            return reply_to(request, replays, refresh=refresh)
+            return create_reply(request, replays, refresh=refresh)
         recorder = TurnRecorder(self._state, self._notebook_history, request)
-        return reply_to(request, replays, recorder, self.record.conversation_id, refresh=refresh)
+        return create_reply(request, replays, recorder, self.record.conversation_id, refresh=refresh)
 
     # Changing
 

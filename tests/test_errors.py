@@ -55,11 +55,11 @@ def test_a_notebook_shows_an_error_in_its_own_words_and_without_a_traceback():
 
 
 def test_an_interrupted_reply_is_an_interrupt_and_shows_one_line():
-    stopped = ReplyInterrupted("Interrupted: nothing had come yet")
+    stopped = ReplyInterrupted("Interrupted: nothing had arrived yet")
 
     assert isinstance(stopped, KeyboardInterrupt)
     assert not isinstance(stopped, Exception)
-    assert stopped._render_traceback_() == ["Interrupted: nothing had come yet."]
+    assert stopped._render_traceback_() == ["Interrupted: nothing had arrived yet."]
 
 
 def test_a_word_almost_right_is_answered_with_the_right_one():

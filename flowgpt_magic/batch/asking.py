@@ -11,7 +11,7 @@ from flowgpt_magic.batch.turns import Flight, Turns
 from flowgpt_magic.messages import Message, NewAttempt, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.inner_generator import InnerGenerator
-from flowgpt_magic.replies.send import checked_chunks, one_try
+from flowgpt_magic.replies.send import attempt_chunks, checked_chunks
 
 Chunks = AsyncGenerator[str | Usage | Extras, None]
 
@@ -56,4 +56,4 @@ class Asking:
         self._server.sent.add(flight.item.index)
         if self._server.concurrency.sent(flight.begun):
             self._on_trial(flight)
-        return one_try(flight.request, flight.watch, messages, given)
+        return attempt_chunks(flight.request, flight.watch, messages, given)

@@ -27,7 +27,7 @@ from flowgpt_magic.errors import BatchError, SettingError
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Status, Turn
 from flowgpt_magic.replies.request import Request
-from flowgpt_magic.replies.task import RunsAsTask
+from flowgpt_magic.replies.task import ReusableCoroutine
 from flowgpt_magic.settings import number, whole_number
 from flowgpt_magic.tables import Table
 
@@ -54,7 +54,7 @@ class Asker(Protocol):
         """A request that only lacks its prompt, the turns that go before it, and where it would be kept."""
 
 
-class Batch(RunsAsTask[list[Result]]):
+class Batch(ReusableCoroutine[list[Result]]):
     """Many prompts, and what has become of them; nothing is asked before it is read.
 
     Read it with ``for result in batch`` or ``async for`` (in the order of the prompts, each as soon as it may come),

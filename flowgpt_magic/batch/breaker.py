@@ -32,7 +32,7 @@ from flowgpt_magic.errors import (
     SchemaNotSupportedError,
     SettingError,
 )
-from flowgpt_magic.replies.retry import may_pass
+from flowgpt_magic.replies.retry import is_temporary
 
 MAX_OUTAGE = 120.0  # seconds
 NOBODY_LISTENS = 20.0  # seconds; the patience with an address where no server is any more
@@ -91,7 +91,7 @@ def kind_of(error: BaseException, longest_wait: float) -> Kind:
         return "final" if isinstance(error, FOR_ALL) else "unknown"
     if isinstance(error, QuotaError) or asked_wait(error) > longest_wait:
         return "final"
-    if may_pass(error):
+    if is_temporary(error):
         return "busy" if isinstance(error, ProviderStatusError) and error.status in BUSY else "down"
     if isinstance(error, ProviderStatusError):
         return _kind_of_status(error)

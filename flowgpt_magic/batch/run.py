@@ -27,7 +27,7 @@ from flowgpt_magic.messages import Status, notices_to
 from flowgpt_magic.providers.rate_limit_headers import rate_limits_to
 from flowgpt_magic.providers.request_group import RequestGroup
 from flowgpt_magic.replies.log import logger
-from flowgpt_magic.replies.retry import asked_again_after
+from flowgpt_magic.replies.retry import retry_notice
 from flowgpt_magic.text import counted
 
 T = TypeVar("T")
@@ -359,7 +359,7 @@ class Run:
             self._release_held()
 
     def _ask_again(self, flight: Flight, pause: float) -> None:
-        if (told := asked_again_after(flight.error)) not in flight.notices:
+        if (told := retry_notice(flight.error)) not in flight.notices:
             flight.notices.append(told)
         self._turns.again(flight, f"{type(flight.error).__name__}: {flight.error}")
         self._line.put_back(flight, pause)

@@ -22,7 +22,7 @@ from flowgpt_magic.batch.results import Tally
 from flowgpt_magic.batch.turns import Flight
 from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.providers.rate_limit_headers import RateLimit
-from flowgpt_magic.replies.retry import LONGEST_WAIT, may_pass, pause_before
+from flowgpt_magic.replies.retry import LONGEST_WAIT, is_temporary, pause_before
 from flowgpt_magic.text import counted, sentences
 
 BUSY_PATIENCE = 5
@@ -117,7 +117,7 @@ class Server:
             self.breaker.failed(flight.item.index, error, kind, probe=probe)
         if kind in ("refused", "final"):
             return "held"
-        if not isinstance(error, ProviderError) or not may_pass(error):
+        if not isinstance(error, ProviderError) or not is_temporary(error):
             return "failed"  # the server may still work on it
         return self._again(flight, error, kind, pause)
 

@@ -23,9 +23,9 @@ from flowgpt_magic.history.timeline import Timeline
 from flowgpt_magic.history.turn_recorder import turn_of
 from flowgpt_magic.messages import Message, Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.replies.received import Received
+from flowgpt_magic.replies.received import ReceivedContent
 from flowgpt_magic.replies.request import Request, build_messages, request_key
-from flowgpt_magic.replies.tracing import Watch
+from flowgpt_magic.replies.tracing import Telemetry
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -71,7 +71,7 @@ class Flight:
         self.item = item
         self.request = request
         self.turn_id = uuid4().hex
-        self.received = Received()
+        self.received = ReceivedContent()
         self.notices: list[str] = []
         self.error: BaseException | None = None
         self.version = 1
@@ -82,7 +82,7 @@ class Flight:
         self.tries = 0  # the same, without those that the server is to blame for
         self.since: float | None = None  # the first failure, in monotonic time
         self.due = 0.0  # when it is asked again, in monotonic time
-        self.watch = Watch(request)
+        self.watch = Telemetry(request)
 
     @property
     def begun(self) -> float:
@@ -153,7 +153,7 @@ class Turns:
         self.looks = state is not None and not refresh
         self.asks_all = refresh
         self._sample, self._counts = sample, RequestCounts()
-        self._shaping = request.shaping
+        self._shaping = request.recorded_parameters
         self._ended: list[Turn] = []  # that are not saved yet
 
     def flight(self, item: Item) -> Flight:
@@ -192,7 +192,7 @@ class Turns:
         return known
 
     def _replay(self, flight: Flight, turn: Turn) -> Result:
-        flight.received.take_over(turn.text, turn.usage, turn.extras)
+        flight.received.restore(turn.text, turn.usage, turn.extras)
         flight.turn_id, flight.notices = turn.turn_id, list(turn.extras.notices)
         return replace(flight.result("complete", self.value_of(flight)), replayed=True)
 

@@ -83,7 +83,7 @@ def show(
             sink = _sink(reply, form, images=images, own_cell=own_cell, extent=extent)
             _follow(reader, reply, sink)
         finally:
-            reply.leave(reader)
+            reply.detach(reader)
             if sink is not None:
                 sink.finish(_ending(reply, form, images=images))
 
@@ -95,7 +95,7 @@ def raise_ending(reply: ShownReply) -> None:
     """Raise if the reply failed or was cancelled, so that Run All stops at this cell."""
     reply.raise_error()
     if reply.status == "cancelled":
-        raise ReplyInterrupted(f"Interrupted: {reply.kept}")
+        raise ReplyInterrupted(f"Interrupted: {reply.interrupt_summary}")
 
 
 def show_result(reply: ShownReply) -> None:

@@ -46,7 +46,7 @@ class ShownReply(Protocol):
         """The text received so far."""
 
     @property
-    def kept(self) -> str:
+    def interrupt_summary(self) -> str:
         """What an interrupt left of the reply, in words."""
 
     @property
@@ -64,7 +64,7 @@ class ShownReply(Protocol):
     def open(self) -> ShownReader:
         """A new reader at the first chunk. Starts the request if necessary."""
 
-    def leave(self, reader: Any) -> None:
+    def detach(self, reader: Any) -> None:
         """Detach a reader. The reply is cancelled when the last one leaves."""
 
     def cancel(self) -> None:

@@ -12,7 +12,7 @@ from flowgpt_magic.history.conversation_state import ConversationState
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Status, Turn
 from flowgpt_magic.redaction import redact
-from flowgpt_magic.replies.received import Answer
+from flowgpt_magic.replies.received import RecordedReply
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import Request
 
@@ -109,7 +109,7 @@ class TurnRecorder:
 
 def turn_of(
     request: Request,
-    answer: Answer,
+    answer: RecordedReply,
     status: Status,
     *,
     conversation_id: str,
@@ -146,7 +146,7 @@ def turn_of(
         provider=request.target.provider,
         model=request.target.model,
         system=request.settings.system,
-        parameters=request.shaping if parameters is None else parameters,
+        parameters=request.recorded_parameters if parameters is None else parameters,
         request_key=request.key,
         kernel=kernel,
         started=started,
@@ -155,7 +155,7 @@ def turn_of(
     )
 
 
-def _outcome(answer: Answer, status: Status) -> dict[str, Any]:
+def _outcome(answer: RecordedReply, status: Status) -> dict[str, Any]:
     """The fields of a turn that come from its reply."""
     return {
         "text": answer.text_so_far,

@@ -35,7 +35,7 @@ class Asked:
     attached: tuple[str, ...] = ()
     schema: str = ""
     switches: frozenset[str] = frozenset()
-    below: Callable[[int], str] | None = None  # see ``Typed``
+    below: Callable[[int], str] | None = None  # see ``TypedPrompt``
 
     @classmethod
     def read(cls, prompt: str, options: Mapping[str, Any]) -> Asked:
@@ -137,13 +137,13 @@ class ShellState:
         """
         from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.notebook import ipython
-        from flowgpt_magic.replies.request import Typed
+        from flowgpt_magic.replies.request import TypedPrompt
 
         outside, switches = self._outside(), asked.switches
         conversation = self.conversation(asked.chat, outside)
         self._last = notebook_history = conversation.notebook_history
         turn = None if kind == "ask" else conversation.turn(number)
-        typed = Typed(asked.prompt, asked.attached, "raw" in switches, asked.below)
+        typed = TypedPrompt(asked.prompt, asked.attached, "raw" in switches, asked.below)
         prompt = typed if kind in ("ask", "edit") else None
         options, context = asked.options(names or self.names), ipython.prompt_context(names)
         request = conversation.prepare(prompt, options, turn, kind, context=context, outside=outside)

@@ -23,7 +23,7 @@ from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError, PanelState
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import redact
-from flowgpt_magic.replies.request import Typed
+from flowgpt_magic.replies.request import TypedPrompt
 from flowgpt_magic.transcripts import files
 
 AROUND = 40  # characters of a find before and behind it
@@ -48,7 +48,7 @@ def ask(panel: PanelState, request: Facts) -> Facts:
     command = command_in(text)
     if command is not None:
         return ACTIONS[command[0]](panel, command[1]) | {"command": command[0]}
-    typed = Typed(prompt_in(text), _attached(request))
+    typed = TypedPrompt(prompt_in(text), _attached(request))
     prepared = panel.conversation.prepare(typed, {}, context=prompt_context(with_running_cell=True))
     return {"turn": panel.follow(panel.conversation.ask_prepared(prepared, cell=NO_CELL), prepared, typed)}
 
@@ -60,7 +60,7 @@ def edit(panel: PanelState, request: Facts) -> Facts:
     known = panel.typed.get(turn.turn_id)
     if known is None:  # its text is what was sent: braces in it are no references any more
         return _again(panel, "edit", turn, text)
-    typed = Typed(text, known.attached)
+    typed = TypedPrompt(text, known.attached)
     return _again(panel, "edit", turn, typed, typed)
 
 
@@ -78,7 +78,9 @@ def continue_(panel: PanelState, _request: Facts) -> Facts:
     return _again(panel, "continue", turn, None, panel.typed.get(turn.turn_id))
 
 
-def _again(panel: PanelState, kind: Kind, turn: Turn, prompt: str | Typed | None, typed: Typed | None = None) -> Facts:
+def _again(
+    panel: PanelState, kind: Kind, turn: Turn, prompt: str | TypedPrompt | None, typed: TypedPrompt | None = None
+) -> Facts:
     prepared = panel.conversation.prepare(prompt, {}, turn, kind, context=prompt_context(with_running_cell=True))
     return {"turn": panel.follow(panel.conversation.send(prepared), prepared, typed)}
 

@@ -32,7 +32,7 @@ from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies.log import logger
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
-from flowgpt_magic.replies.request import Request, Typed
+from flowgpt_magic.replies.request import Request, TypedPrompt
 from flowgpt_magic.settings import Settings
 from flowgpt_magic.text import cut
 
@@ -63,7 +63,7 @@ class PanelState:
         show: Callable[[Facts], None],
         settled: Callable[[], None] = lambda: None,
     ) -> None:
-        self.typed: dict[str, Typed] = {}  # by the turn's id
+        self.typed: dict[str, TypedPrompt] = {}  # by the turn's id
         self.pages = Pages()
         self.choices = Choices(lambda: self.conversation, lambda: self._send({"kind": "models"}))
         self._own = conversation
@@ -142,7 +142,7 @@ class PanelState:
 
     # Asking
 
-    def follow(self, reply: Reply, request: Request, typed: Typed | None = None) -> str:
+    def follow(self, reply: Reply, request: Request, typed: TypedPrompt | None = None) -> str:
         """Read the reply to ``request`` to its end on the worker; returns the id of its turn."""
         if typed is not None:
             self.typed[reply.turn_id] = typed
@@ -386,7 +386,7 @@ class PanelState:
             while await reader.take_async():
                 pass
         finally:
-            reply.leave(reader)
+            reply.detach(reader)
         error = "" if reply.error is None else join_surrogates(redact(f"{type(reply.error).__name__}: {reply.error}"))
         gone = all(turn.turn_id != reply.turn_id for turn in self._turns())
         told = {"id": reply.turn_id, "status": reply.status, "error": error, "gone": gone}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from flowgpt_magic.messages.reasoning import LONGEST_TAG, ends_reasoning, may_open, opens, split_reasoning
 
 
-class Continued:
+class Continuation:
     """Joins the chunks that go on with ``begin`` to it. What its methods return, joined, is the text."""
 
     def __init__(self, begin: str) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from flowgpt_magic.errors import FlowGptError, MismatchError, ProtocolError
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.redaction import redact, redact_environment, without_secrets
-from flowgpt_magic.replies.received import Answer
+from flowgpt_magic.replies.received import RecordedReply
 from flowgpt_magic.replies.request import Request
 from flowgpt_magic.settings import TABLE
 from flowgpt_magic.text import counted, cut, printable, sentences
@@ -25,13 +25,13 @@ MAX_MESSAGE = 300  # characters of an error's message
 LEAST_SECRET, LEAST_TEXT = 4, 12  # characters; what is shorter stands in a message by chance
 
 
-def begun(reply: Answer, request: Request) -> None:
+def begun(reply: RecordedReply, request: Request) -> None:
     """The reply is about to be asked for."""
     if logger.isEnabledFor(logging.INFO):
         logger.info("%s asked, %s, turn %s", _name(request), counted(len(reply.messages), "message"), reply.turn_id)
 
 
-def hears_tries() -> bool:
+def logs_attempts() -> bool:
     """Does anybody want to know of single tries?"""
     return logger.isEnabledFor(logging.DEBUG)
 
@@ -48,7 +48,7 @@ def try_failed(number: int, error: BaseException, request: Request) -> None:
         logger.debug("%s failed at try %d: %s", _name(request), number, failure(error, request))
 
 
-def ended(reply: Answer, status: Status, request: Request) -> None:
+def ended(reply: RecordedReply, status: Status, request: Request) -> None:
     """The reply has ended: a warning where it failed."""
     level = logging.WARNING if status == "failed" else logging.INFO
     if not logger.isEnabledFor(level):

@@ -13,7 +13,7 @@ from flowgpt_magic import bridge
 from flowgpt_magic.messages import Attempt
 
 
-class Growing(Protocol):
+class ChunkSource(Protocol):
     """What a reader has to know of a reply."""
 
     @property
@@ -36,7 +36,7 @@ class Reader:
     one who looks on is told so among the chunks, while one who ``waits`` gets nothing before it is known to stay.
     """
 
-    def __init__(self, reply: Growing, *, waits: bool = False) -> None:
+    def __init__(self, reply: ChunkSource, *, waits: bool = False) -> None:
         self._reply = reply
         self._waits = waits
         self._place = self._attempt = 0

@@ -12,7 +12,7 @@ from flowgpt_magic.messages import Message, Usage
 from flowgpt_magic.messages.extras import Extras
 
 
-class Answer(Protocol):
+class RecordedReply(Protocol):
     """What is recorded, logged and traced of a reply."""
 
     @property
@@ -52,7 +52,7 @@ class Answer(Protocol):
         """Is it from the history?"""
 
 
-class Received:
+class ReceivedContent:
     """The chunks of a reply, and what the provider sent beside them.
 
     ``begun`` is when the request was made, in monotonic time, from which ``usage`` counts.
@@ -86,7 +86,7 @@ class Received:
         """It has ended now."""
         self._final = replace(self.usage, seconds=time.monotonic() - self.begun)
 
-    def take_over(self, text: str, usage: Usage, extras: Extras) -> None:
+    def restore(self, text: str, usage: Usage, extras: Extras) -> None:
         """Be the same as an earlier reply."""
         self.chunks, self._final, self.extras = [text], usage, extras
 

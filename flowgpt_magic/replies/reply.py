@@ -38,8 +38,8 @@ from flowgpt_magic.messages.extras import Extras, HasExtras
 from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.replies.code_blocks import CodeBlock, code_blocks_of
 from flowgpt_magic.replies.reader import Reader
-from flowgpt_magic.replies.received import Received
-from flowgpt_magic.replies.task import RunsAsTask
+from flowgpt_magic.replies.received import ReceivedContent
+from flowgpt_magic.replies.task import ReusableCoroutine
 from flowgpt_magic.text import escaped
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ else:
 Source = Callable[[], AsyncGenerator[str | Usage | Extras | NewAttempt | Waiting, None]]
 CANCEL_PATIENCE = 0.5  # seconds that whoever cancels waits for its end
 # What a pickle or a copy of a reply leaves behind.
-LIVING = (*("schema", "_source", "_watch", "_recorder", "_readers", "_lock", "_task", "_running"),)
+LIVING = (*("schema", "_source", "_observer", "_recorder", "_readers", "_lock", "_task", "_running"),)
 
 
-class Watcher(Protocol):
+class Observer(Protocol):
     """Is told of a reply's begin and end."""
 
     def begin(self, reply: Reply) -> None:
@@ -69,7 +69,7 @@ class Watcher(Protocol):
         """The reply has ended."""
 
 
-class Recorder(Watcher, Protocol):
+class Recorder(Observer, Protocol):
     """Keeps the turn of a reply."""
 
     def grow(self, reply: Reply) -> None:
@@ -82,7 +82,7 @@ class Recorder(Watcher, Protocol):
         """Wait until the turn is saved, or the person is told why it is not."""
 
 
-class Chunks:
+class ChunkIterator:
     """What ``async for`` walks along.
 
     An async generator that is left by ``break`` is closed by its loop, some turns later; this leaves at once, so that
@@ -94,7 +94,7 @@ class Chunks:
         self._taken: deque[str] = deque()
         self._reader: Reader | None = reply.open(waits=True)
 
-    def __aiter__(self) -> Chunks:
+    def __aiter__(self) -> ChunkIterator:
         return self
 
     async def __anext__(self) -> str:
@@ -114,7 +114,7 @@ class Chunks:
         if self._reader:
             reader, self._reader = self._reader, None
             self._taken.clear()
-            self._reply.leave(reader)
+            self._reply.detach(reader)
 
     async def aclose(self) -> None:
         """The same, as ``contextlib.aclosing`` wants it."""
@@ -123,11 +123,11 @@ class Chunks:
     def __del__(self) -> None:
         """The garbage collector may come in the middle of anything, also of what waits for the reply's lock."""
         if self._reader:
-            self._reply.leave_soon(self.leave)
+            self._reply.detach_soon(self.leave)
 
 
 @dataclass(frozen=True)
-class ShownWhole:
+class MarkdownText:
     """Markdown for a host that asks what to display in the place of a reply."""
 
     text: str
@@ -136,7 +136,7 @@ class ShownWhole:
         return self.text
 
 
-class Reply(HasExtras, RunsAsTask[str], Generic[T]):
+class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
     """The answer of ``model`` of ``provider`` to ``messages``.
 
     Read it with ``reply.text`` or ``await reply`` (the whole text), ``for chunk in reply``, ``async for chunk in
@@ -162,7 +162,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         model: str,
         messages: Sequence[Message],
         schema: Schema | None = None,
-        watch: Watcher | None = None,
+        observer: Observer | None = None,
         recorder: Recorder | None = None,
     ) -> None:
         self.turn_id = uuid4().hex
@@ -178,11 +178,11 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         self.left_out = 0  # messages that were not sent, because they did not fit
         self.shown_in = ""  # the run of the cell that has shown it
         self._source = source
-        self._watch = watch
+        self._observer = observer
         self._recorder = recorder
         self._status: Status | None = None
         self._closed = self._saving = False
-        self._received = Received()
+        self._received = ReceivedContent()
         self._read: list[Any] = []  # the value in the text, once somebody has asked for it
         self._readers: list[Reader] = []
         self._lock = threading.RLock()
@@ -287,7 +287,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
                 return
             self._status, self._received.begun = "streaming", time.monotonic()
             try:
-                for each in (self._watch, self._recorder):
+                for each in (self._observer, self._recorder):
                     if each is not None:
                         each.begin(self)
             except BaseException as error:  # nothing will run that could end it
@@ -306,11 +306,11 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
                 self._readers.append(reader)
             self.start()
         except BaseException:
-            self.leave(reader)
+            self.detach(reader)
             raise
         return reader
 
-    def leave_soon(self, leave: Callable[[], None]) -> None:
+    def detach_soon(self, leave: Callable[[], None]) -> None:
         """Have a reader leave: now, or where that would have to wait for another thread, on the worker's."""
         if not self._lock.acquire(blocking=False):
             bridge.worker().loop.call_soon_threadsafe(leave)
@@ -318,7 +318,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         self._lock.release()
         leave()
 
-    def leave(self, reader: Reader) -> None:
+    def detach(self, reader: Reader) -> None:
         """``reader`` reads no more; with nobody left to read it, the reply is cancelled."""
         with self._lock:
             if reader in self._readers:
@@ -334,20 +334,20 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
                 while chunks := reader.take():
                     yield from chunks
             finally:
-                self.leave(reader)
+                self.detach(reader)
         except KeyboardInterrupt:
             self.cancel()
-            raise ReplyInterrupted(f"Interrupted: {self.kept}") from None
+            raise ReplyInterrupted(f"Interrupted: {self.interrupt_summary}") from None
         self.raise_error()
 
     @property
-    def kept(self) -> str:
+    def interrupt_summary(self) -> str:
         """What an interrupt leaves of it, in words."""
         count = len(self.text_so_far)
-        return f"the {count:,} characters that had come are kept" if count else "nothing had come yet"
+        return f"the {count:,} characters received so far are kept" if count else "nothing had arrived yet"
 
-    def __aiter__(self) -> Chunks:
-        return Chunks(self)
+    def __aiter__(self) -> ChunkIterator:
+        return ChunkIterator(self)
 
     def __await__(self) -> Generator[Any, None, str]:
         return self._steps().__await__()
@@ -358,7 +358,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
             while await reader.take_async():
                 pass
         finally:
-            self.leave(reader)
+            self.detach(reader)
         self.raise_error()
         return self.text_so_far
 
@@ -387,14 +387,14 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         below = escaped(caption(self, error=str(self.error or "")))
         return f"{harmless(self.text_so_far)}\n\n*{below}*".lstrip("\n")
 
-    def _display_(self) -> ShownWhole:
+    def _display_(self) -> MarkdownText:
         """As the last line of a cell of marimo: the whole reply, which is asked for by this and waited for.
 
         marimo calls this where it displays something, and nowhere else.
         """
         with suppress(FlowGptError):  # it stands below the text
             _text = self.text
-        return ShownWhole(self._repr_markdown_())
+        return MarkdownText(self._repr_markdown_())
 
     def _ipython_display_(self) -> None:
         # Imported when IPython asks, never before: the display knows the reply, not the other way round.
@@ -533,8 +533,8 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
                     self._recorder.end(self, status)
             finally:
                 try:
-                    if self._watch is not None:
-                        self._watch.end(self, status)
+                    if self._observer is not None:
+                        self._observer.end(self, status)
                 finally:
                     if not wait:
                         self._settle(status)
@@ -543,7 +543,7 @@ class Reply(HasExtras, RunsAsTask[str], Generic[T]):
         with self._lock:
             self._status, self._saving = status, False
             # They hold on to all that was said before, and a notebook keeps its replies.
-            self._watch = self._recorder = None
+            self._observer = self._recorder = None
             self._wake()
 
     def _wake(self) -> None:

@@ -26,7 +26,7 @@ Prompt = str | Sequence[Mapping[str, Any]]
 """What can be asked: a text, or messages of which the last is the user's."""
 
 SCHEMA, EARLIER = "schema", "earlier"  # what a turn keeps of a request beside the provider's parameters, as JSON text
-TYPED = "given for this prompt"  # among the options that ask again: those of them that were given for this very prompt
+TYPED_OPTIONS = "given for this prompt"  # the key under which ``repeat_options`` keeps the options of the new prompt
 LONGEST_SHOWN = 200  # characters of a value in an error
 # What does not change the answer is no part of what makes two requests the same.
 UNRECORDED = {"token", "proxy", *settings.CONNECTION, "threads", "pace", extra_headers.EXTRA_HEADERS}
@@ -47,24 +47,24 @@ class Position:
         return cls(kind, turn.place, (turn.place,), Cell(turn.cell_id, turn.run))
 
 
-def as_asked(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
+def repeat_options(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options that ask whom ``turn`` asked, and how: its prompt goes to nobody else unless ``options`` say so."""
     known = {name: value for name, value in turn.parameters.items() if name in settings.TABLE}
     others = {n: value for n, value in turn.parameters.items() if n not in (*settings.TABLE, SCHEMA, EARLIER)}
     also: dict[str, Any] = {SCHEMA: json.loads(turn.parameters[SCHEMA])} if SCHEMA in turn.parameters else {}
     if turn.images or EARLIER in turn.parameters:
-        also["images"] = ImagesBefore(turn.images)
+        also["images"] = EarlierImages(turn.images)
     own = {"model": f"{turn.provider}:{turn.model}", "system": turn.system, **known}
     # What is asked of somebody else is asked in that one's own way.
     if "model" in options:
-        return {**({"system": turn.system} if turn.system else {}), **also, **options, TYPED: options}
+        return {**({"system": turn.system} if turn.system else {}), **also, **options, TYPED_OPTIONS: options}
     params = {**others, **(options.get("params") or {})}
     own = {name: value for name, value in own.items() if name not in params}
     others = {name: value for name, value in params.items() if name not in options}
-    return {**own, **also, **options, "params": others, TYPED: options}
+    return {**own, **also, **options, "params": others, TYPED_OPTIONS: options}
 
 
-class ImagesBefore(tuple[str, ...]):
+class EarlierImages(tuple[str, ...]):
     """The images of a turn that is asked again: they go along where they can."""
 
     __slots__ = ()
@@ -98,7 +98,7 @@ def read_prompt(given: Prompt) -> tuple[list[Message] | None, str]:
 
 
 @dataclass(frozen=True)
-class Typed:
+class TypedPrompt:
     """A prompt as a person typed it; what it refers to and what is ``attached`` is put in when it is prepared.
 
     A ``raw`` one has no references. ``below`` gives further text that has room in a number of tokens.
@@ -166,9 +166,9 @@ class Request:
         return self.schema is not None and self.target.provider_class.supports_schema
 
     @property
-    def shaping(self) -> dict[str, Any]:
+    def recorded_parameters(self) -> dict[str, Any]:
         """What of it shapes the answer, as a turn keeps it: in values that JSON has."""
-        found = shaping(self.parameters)
+        found = recorded_parameters(self.parameters)
         if self.schema is not None:
             found[SCHEMA] = json.dumps(self.schema.json_schema)
         if self.earlier:
@@ -220,7 +220,7 @@ def read_images(
     Raises ``OptionError`` where the provider takes none and there are some, also in the messages ``earlier``, and
     ``PromptError`` for what is no image.
     """
-    takes, again = target.provider_class.supports_images, isinstance(images, ImagesBefore)
+    takes, again = target.provider_class.supports_images, isinstance(images, EarlierImages)
     if again and not takes:
         return []
     several = isinstance(images, Sequence) and not isinstance(images, (str, bytes))
@@ -231,7 +231,7 @@ def read_images(
     return [image_url(each) for each in found]
 
 
-def told_apart(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings among ``options``, and the parameters: those in ``params``, and what is no setting.
 
     Raises ``OptionError`` for a parameter that is there twice, and for what is none.
@@ -283,28 +283,28 @@ def _shown(value: Any) -> str:
     return text if 0 < len(text) <= LONGEST_SHOWN else '{"NAME": VALUE}'
 
 
-def given_for(options: Mapping[str, Any]) -> frozenset[str]:
+def given_fields(options: Mapping[str, Any]) -> frozenset[str]:
     """The fields of the request that ``options`` give, those in ``params`` and ``extra_body`` among them."""
-    known, params = told_apart(options)
+    known, params = split_options(options)
     given = {**known, **params}
     named = fields(given) if isinstance(given.get(EXTRA_BODY) or {}, Mapping) else given
     return frozenset(name for name, value in named.items() if value is not None)
 
 
-def shaping(given: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those parameters that shape the answer."""
     return {name: value for name, value in given.items() if name not in UNRECORDED}
 
 
-def request_key(request: Request, turns: Sequence[Turn], shaping: Mapping[str, Any] | None = None) -> str:
+def request_key(request: Request, turns: Sequence[Turn], recorded_parameters: Mapping[str, Any] | None = None) -> str:
     """The same for two requests exactly if provider, model, messages and parameters are.
 
-    ``shaping`` is that of the request, where it is known already.
+    ``recorded_parameters`` is that of the request, where it is known already.
     """
     system = request.settings.system if request.settings.system.strip() else ""
     words = [system, *(turn.digest for turn in turns), request.prompt, *request.images]
     # Which key it was asked with changes nothing of the answer, by whatever name a turn knows it.
-    given = request.shaping if shaping is None else shaping
+    given = request.recorded_parameters if recorded_parameters is None else recorded_parameters
     shaped = {name: value for name, value in given.items() if name not in settings.KEYS.values()}
     try:
         asked = json.dumps([request.target.provider, request.target.model, words, shaped], sort_keys=True)

@@ -1,6 +1,6 @@
-"""Ask again after a failure that came before the first chunk, and give up on a silent provider.
+"""Retry a request that failed before its first chunk, and give up on a silent provider.
 
-What may pass, and how long to wait, is decided in ``may_pass`` and ``pause_before`` for single prompts and for batches.
+``is_temporary`` and ``pause_before`` hold the rules, for single prompts and for batches.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def with_retries(
             pause = pause_before(error, attempt)
             if begun or attempt == retries or pause is None:
                 raise
-            why, failure = f"{who} {in_short(error)}", asked_again_after(error)
+            why, failure = f"{who} {failure_phrase(error)}", retry_notice(error)
         if failure not in told:
             told.add(failure)
             notice(failure)
@@ -66,7 +66,7 @@ async def with_retries(
         await asyncio.sleep(pause)
 
 
-def may_pass(error: ProviderError) -> bool:
+def is_temporary(error: ProviderError) -> bool:
     """Might the same request be answered a moment later?
 
     The statuses 408, 409, 425, 429 and those from 500 on may pass, and so may any other with which the server asks to
@@ -90,19 +90,19 @@ def pause_before(error: ProviderError, attempt: int) -> float | None:
     does not. A server that asks for more than ``LONGEST_WAIT`` is not asked again.
     """
     asked = (error.retry_after or 0.0) if isinstance(error, ProviderStatusError) else 0.0
-    if asked > LONGEST_WAIT or not may_pass(error):
+    if asked > LONGEST_WAIT or not is_temporary(error):
         return None
     # Not all at the same moment: whoever failed together would fail together again.
     growing: float = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.75, 1.0)  # noqa: S311
     return max(asked, growing)
 
 
-def asked_again_after(error: BaseException | None) -> str:
+def retry_notice(error: BaseException | None) -> str:
     """The notice that says why a prompt is asked once more."""
     return f"asked again after {type(error).__name__}: {error}"
 
 
-def in_short(error: ProviderError) -> str:
+def failure_phrase(error: ProviderError) -> str:
     """How a provider failed, in a few words that stand behind its name."""
     if isinstance(error, ProviderStatusError):
         return f"answered {error.status}"

@@ -9,13 +9,13 @@ from flowgpt_magic.messages import LeftOut, Message, NewAttempt, Usage, Waiting
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.cache import ReplyCache
-from flowgpt_magic.replies.continuation import Continued
+from flowgpt_magic.replies.continuation import Continuation
 from flowgpt_magic.replies.reply import Recorder, Reply
 from flowgpt_magic.replies.request import Request
 from flowgpt_magic.replies.retry import listening, with_retries
 from flowgpt_magic.replies.structured_output import checked
 from flowgpt_magic.replies.supported_parameters import fitting
-from flowgpt_magic.replies.tracing import Watch
+from flowgpt_magic.replies.tracing import Telemetry
 
 Chunks = AsyncGenerator[str | Usage | Extras, None]
 TriedChunks = AsyncGenerator[str | Usage | Extras | Waiting, None]
@@ -23,13 +23,15 @@ CheckedChunks = AsyncGenerator[str | Usage | Extras | NewAttempt | Waiting, None
 Ask = Callable[[Sequence[Message], Mapping[str, Any]], TriedChunks]
 
 
-def one_try(request: Request, watch: Watch, messages: Sequence[Message], given: Mapping[str, Any]) -> Chunks:
+def attempt_chunks(
+    request: Request, telemetry: Telemetry, messages: Sequence[Message], given: Mapping[str, Any]
+) -> Chunks:
     """The chunks of the provider, which is asked once.
 
     Without a chunk for ``read_timeout`` it has failed, where that was set; providers that take this setting see to it.
     """
     provider, chosen = request.target.provider_class, request.settings
-    chunks = watch.asking(provider.create_async_generator(request.target.model, messages, **given))
+    chunks = telemetry.asking(provider.create_async_generator(request.target.model, messages, **given))
     if "read_timeout" not in chosen.sources or "read_timeout" in provider.settings:
         return chunks
     return listening(chunks, chosen.read_timeout)
@@ -50,13 +52,13 @@ def checked_chunks(request: Request, ask: Ask, further_tries: int) -> CheckedChu
     return checked(fitted, request.schema, request.messages, native=request.native, further_tries=further_tries)
 
 
-def asked(request: Request, watch: Watch) -> CheckedChunks:
+def asked(request: Request, telemetry: Telemetry) -> CheckedChunks:
     """The chunks of the reply to ``request``: asked again where that may help, checked by its schema."""
     retries = request.settings.retries
 
     def ask(messages: Sequence[Message], given: Mapping[str, Any]) -> TriedChunks:
         who = request.target.provider
-        return with_retries(lambda: one_try(request, watch, messages, given), who=who, retries=retries)
+        return with_retries(lambda: attempt_chunks(request, telemetry, messages, given), who=who, retries=retries)
 
     chunks = checked_chunks(request, ask, retries)
     return _after(request.begins_with, chunks) if request.begins_with else chunks
@@ -65,7 +67,7 @@ def asked(request: Request, watch: Watch) -> CheckedChunks:
 async def _after(begin: str, chunks: CheckedChunks) -> CheckedChunks:
     """``begin``, and the chunks that go on with it; all reasoning in it stands at the start."""
     async with InnerGenerator(chunks) as tried:
-        joined = Continued(begin)
+        joined = Continuation(begin)
         yield joined.begin()
         async for chunk in tried:
             if isinstance(chunk, str):
@@ -77,7 +79,7 @@ async def _after(begin: str, chunks: CheckedChunks) -> CheckedChunks:
             yield piece
 
 
-def reply_to(
+def create_reply(
     request: Request,
     replays: ReplyCache,
     recorder: Recorder | None = None,
@@ -94,12 +96,12 @@ def reply_to(
         conversation_id: The conversation that it is kept in, for those who trace; "" for none.
         refresh: Ask also where an answer is known.
     """
-    watch = Watch(request, conversation_id)
+    telemetry = Telemetry(request, conversation_id)
 
     def source() -> CheckedChunks:
         if request.settings.cache:
-            return replays.answer(reply, request.key, lambda: asked(request, watch), refresh=refresh)
-        return asked(request, watch)
+            return replays.answer(reply, request.key, lambda: asked(request, telemetry), refresh=refresh)
+        return asked(request, telemetry)
 
     reply: Reply = Reply(
         source,
@@ -107,7 +109,7 @@ def reply_to(
         model=request.target.model,
         messages=request.messages,
         schema=request.schema,
-        watch=watch,
+        observer=telemetry,
         recorder=recorder,
     )
     if request.left_out:

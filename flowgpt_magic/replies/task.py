@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 T_co = TypeVar("T_co", covariant=True)
 
 
-class RunsAsTask(Coroutine[Any, Any, T_co]):
+class ReusableCoroutine(Coroutine[Any, Any, T_co]):
     """A coroutine whose steps are those of a fresh ``_steps()`` for every task that runs it.
 
     Several tasks may run one object, at the same time or one after the other, as several may await it.

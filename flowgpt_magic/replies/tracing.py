@@ -24,7 +24,7 @@ from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies import log
-from flowgpt_magic.replies.received import Answer
+from flowgpt_magic.replies.received import RecordedReply
 from flowgpt_magic.replies.request import Request
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ NUMBERS: dict[str, type[float] | type[int]] = {
 PORTS = {"http": 80, "https": 443}
 
 
-class Watch:
+class Telemetry:
     """Watches one reply to ``request``, whose turn is kept in the conversation of ``conversation_id``, if any."""
 
     def __init__(self, request: Request, conversation_id: str = "") -> None:
@@ -74,13 +74,13 @@ class Watch:
         self._ended = False
         self._lock = threading.RLock()  # a reply may be cancelled from any thread, and by an interrupt anywhere
 
-    def begin(self, reply: Answer) -> None:
+    def begin(self, reply: RecordedReply) -> None:
         """The reply is about to be asked for, by whoever's context this is."""
         self._begun = time.time_ns()
         self._context = _current_context()
         log.begun(reply, self._request)
 
-    def end(self, reply: Answer, status: Status) -> None:
+    def end(self, reply: RecordedReply, status: Status) -> None:
         """The reply has ended; one that was cancelled before it was asked for is none of our business."""
         with self._lock:
             self._ended = True
@@ -97,7 +97,7 @@ class Watch:
         nobody, and has no span.
         """
         self._tries += 1
-        return self._watched(chunks) if self._context is not None or log.hears_tries() else chunks
+        return self._watched(chunks) if self._context is not None or log.logs_attempts() else chunks
 
     async def _watched(self, chunks: Chunks) -> Chunks:
         if self._tries > 1:
@@ -222,7 +222,7 @@ def _server(base_url: object) -> dict[str, Any]:
     return {"server.address": url.hostname, "server.port": port} if url.hostname and port else {}
 
 
-def _finish(span: Span, reply: Answer, status: Status, request: Request) -> None:
+def _finish(span: Span, reply: RecordedReply, status: Status, request: Request) -> None:
     """Put onto ``span`` what is known at the end, and end it."""
     from opentelemetry.trace import Status as Outcome
     from opentelemetry.trace import StatusCode
@@ -239,7 +239,7 @@ def _finish(span: Span, reply: Answer, status: Status, request: Request) -> None
         span.end()
 
 
-def _answered(reply: Answer, status: Status) -> dict[str, Any]:
+def _answered(reply: RecordedReply, status: Status) -> dict[str, Any]:
     usage = reply.usage
     found = {
         "flowgpt_magic.reply.status": status,
@@ -251,7 +251,7 @@ def _answered(reply: Answer, status: Status) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _content(reply: Answer, status: Status) -> dict[str, str]:
+def _content(reply: RecordedReply, status: Status) -> dict[str, str]:
     """What was said, as JSON: attributes with a structure are new, and few exporters know them."""
     asked = [{"role": each["role"], "parts": _parts(each)} for each in reply.messages]
     ending = {"complete": "stop", "failed": "error"}

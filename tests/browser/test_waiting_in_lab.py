@@ -78,7 +78,7 @@ def test_a_cell_says_when_it_is_asked_again_and_stop_ends_that(open_notebook, re
     notebook.page.keyboard.press("i")
 
     notebook.finished(2)
-    expect(notebook.output(2).last).to_contain_text("Interrupted: nothing had come yet")
+    expect(notebook.output(2).last).to_contain_text("Interrupted: nothing had arrived yet")
     assert "asking again in" not in str(notebook.save().cells[2])
 
 

@@ -47,7 +47,7 @@ class FakeReply:
         self.notices: list[str] = []
         self.replayed, self.left_out, self.shown_in = False, 0, ""
         self.ended, self.waiting, self.progress, self.elapsed = True, None, "", 0.0
-        self.kept = "the text so far is kept"
+        self.interrupt_summary = "the text so far is kept"
         self.readers = 0
 
     @property
@@ -60,7 +60,7 @@ class FakeReply:
         self.readers += 1
         return FinishedReader(list(self.chunks))
 
-    def leave(self, _reader: Any) -> None:
+    def detach(self, _reader: Any) -> None:
         """Give it back."""
         self.readers -= 1
 

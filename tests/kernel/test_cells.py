@@ -220,7 +220,7 @@ def test_an_interrupt_before_the_first_chunk_ends_the_cell(kernel):
     kernel.good("%config FlowGPT.pace = 0")
 
     assert run.status == "error"
-    assert run.error == "Interrupted: nothing had come yet."
+    assert run.error == "Interrupted: nothing had arrived yet."
     assert shown(kernel.good("%%flowgpt\nstill here")) == "still here"
 
 
@@ -294,7 +294,7 @@ def test_an_interrupt_ends_a_pause_before_another_try_and_keeps_the_prompt(kerne
 
     paints = [content["data"]["text/markdown"] for _when, content in run.of_type("display_data")]
     assert paints[0].startswith("*flowgpt answered 429; asking again in ")
-    assert run.error == "Interrupted: nothing had come yet."
+    assert run.error == "Interrupted: nothing had arrived yet."
     assert run.outputs[0]["metadata"]["flowgpt"]["status"] == "cancelled"
     assert "asking again in" not in str(run.outputs)
     assert after.printed == "cancelled None hello\n"

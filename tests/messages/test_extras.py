@@ -35,7 +35,7 @@ OBJECTS = st.lists(st.dictionaries(WORDS, WORDS, max_size=2), max_size=2).map(tu
 ANY = st.recursive(st.none() | st.integers() | WORDS, lambda inner: st.lists(inner) | st.dictionaries(WORDS, inner))
 
 
-def reply_to(*chunks: object) -> Reply:
+def create_reply(*chunks: object) -> Reply:
     async def source():
         for chunk in chunks:
             yield chunk
@@ -80,7 +80,7 @@ def test_a_citation_is_shown_by_its_title_and_its_address(citation, shown):
 
 
 def test_a_reply_has_it_by_name_and_is_read_to_its_end_first():
-    reply = reply_to("blue", EXTRAS, Usage(1, 2, "stop"))
+    reply = create_reply("blue", EXTRAS, Usage(1, 2, "stop"))
 
     assert reply.citations == EXTRAS.citations
     assert (reply.text, reply.extras) == ("blue", EXTRAS)
@@ -90,7 +90,7 @@ def test_a_reply_has_it_by_name_and_is_read_to_its_end_first():
 
 
 def test_what_is_not_shown_is_told():
-    reply = reply_to("blue", EXTRAS)
+    reply = create_reply("blue", EXTRAS)
 
     assert reply.text == "blue"
     assert reply.notices == [
@@ -115,15 +115,15 @@ def test_of_many_sources_the_first_ones_are_told():
 
 
 def test_a_reply_that_has_none_says_so():
-    assert reply_to("blue").citations == ()
+    assert create_reply("blue").citations == ()
 
 
 def test_it_goes_with_the_attempt_that_it_came_with():
-    assert reply_to("red", EXTRAS, NewAttempt("not blue"), "blue").citations == ()
+    assert create_reply("red", EXTRAS, NewAttempt("not blue"), "blue").citations == ()
 
 
 def test_a_pickle_and_a_copy_of_a_reply_have_it_and_those_made_before_have_none():
-    reply = reply_to("blue", EXTRAS)
+    reply = create_reply("blue", EXTRAS)
     assert reply.text == "blue"
 
     assert pickle.loads(pickle.dumps(reply)).citations == EXTRAS.citations

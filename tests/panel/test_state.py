@@ -101,7 +101,7 @@ def test_what_a_cell_asks_shows_while_it_arrives(open_page, held):
     assert "one two" in "".join(page.turns[reply.turn_id]["blocks"])
     assert page.turns[reply.turn_id]["cell"]
     assert [truth["status"] for truth in page.truths if truth["status"]] != []
-    reply.leave(reader)
+    reply.detach(reader)
 
 
 class TestWhileNothingHasCome:

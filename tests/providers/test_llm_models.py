@@ -32,7 +32,7 @@ from flowgpt_magic.errors import (
 from flowgpt_magic.messages import Usage, notices_to
 from flowgpt_magic.providers import models
 from flowgpt_magic.providers.llm_models import Llm
-from flowgpt_magic.replies.retry import may_pass
+from flowgpt_magic.replies.retry import is_temporary
 from flowgpt_magic.testing import check_provider
 from flowgpt_magic.testing.check import STAGES
 
@@ -472,7 +472,7 @@ async def test_a_request_of_a_plug_in_that_failed_for_a_moment_may_be_made_again
         await heard("test/keyed")
 
     assert type(caught.value) is kind
-    assert may_pass(caught.value)
+    assert is_temporary(caught.value)
     if kind is RateLimitError:
         assert (caught.value.status, caught.value.retry_after) == (429, 7)
 
@@ -485,7 +485,7 @@ async def test_one_that_would_fail_again_or_was_repeated_already_is_not(error, m
     with pytest.raises(ProviderError) as caught:
         await heard("test/keyed")
 
-    assert not may_pass(caught.value)
+    assert not is_temporary(caught.value)
 
 
 async def test_a_plug_in_that_ends_the_process_does_not():

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.messages.reasoning import answer_of, split_reasoning
-from flowgpt_magic.replies.continuation import Continued
+from flowgpt_magic.replies.continuation import Continuation
 
 
 def joined(begin: str, *chunks: str) -> str:
-    text = Continued(begin)
+    text = Continuation(begin)
     return "".join([text.begin(), *(piece for chunk in chunks for piece in text.add(chunk)), *text.finish()])
 
 
@@ -65,7 +65,7 @@ def test_the_cuts_make_no_difference(thoughts, answers, cuts):
 
 
 def test_what_is_thought_is_passed_on_as_it_comes():
-    text = Continued("<think>a</think>One")
+    text = Continuation("<think>a</think>One")
     text.begin()
 
     assert "".join(text.add("<think>" + "b" * 1000)).count("b") > 900

@@ -94,7 +94,7 @@ def test_a_failure_is_a_warning_with_its_kind_and_message(chat, lines, failing):
 
 def test_a_cancelled_reply_is_no_warning(chat, lines):
     reply = chat.ask("one two three", pace=60)
-    reply.leave(reply.open())
+    reply.detach(reply.open())
 
     assert [level for level, _text in lines()] == ["INFO", "INFO"]
     assert "echo:words cancelled, " in lines()[-1][1]

@@ -298,7 +298,7 @@ def test_a_late_reader_gets_what_has_arrived_and_then_follows():
     script.say(END)
 
     assert list(late) == []
-    reply.leave(first)
+    reply.detach(first)
     assert reply.status == "complete"
 
 
@@ -375,7 +375,7 @@ async def test_a_cancelled_task_cancels_the_reply_it_read(read):
     task = asyncio.create_task(read(reply))
     await watcher.take_async()
     await asyncio.sleep(0)
-    reply.leave(watcher)
+    reply.detach(watcher)
     assert reply.status == "streaming"
 
     task.cancel()
@@ -488,7 +488,7 @@ def test_an_interrupt_may_cancel_in_the_middle_of_any_line_of_a_readers_wait():
                 sys.settrace(None)
 
         Thread(read).result()
-        reply.leave(reader)
+        reply.detach(reader)
         return left <= 0
 
     lines = 1
@@ -847,7 +847,7 @@ def test_its_end_is_told_once_and_before_any_reader_comes_to_it(last, status):
 
     assert told == [("one ", status, "streaming")]
     reply.cancel()
-    reply.leave(reader)
+    reply.detach(reader)
     assert len(told) == 1
 
 
@@ -950,7 +950,7 @@ def test_a_cancel_at_any_moment_keeps_exactly_what_had_come(chunks, moment, by_l
         take(reader, 1)
 
     if by_leaving:
-        reply.leave(reader)
+        reply.detach(reader)
     else:
         reply.cancel()
     script.say(*chunks[moment:], END)
@@ -1109,7 +1109,7 @@ def test_an_interrupt_while_its_text_is_waited_for_is_one_line_and_keeps_the_tex
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Reader, "take", interrupted)
-        with pytest.raises(ReplyInterrupted, match="the 9 characters that had come are kept"):
+        with pytest.raises(ReplyInterrupted, match="the 9 characters received so far are kept"):
             list(reply)
 
     assert (reply.status, reply.text) == ("cancelled", "two words")
@@ -1219,7 +1219,7 @@ def test_looking_at_a_reply_that_streams_waits_for_nothing(look):
     look(reply)
 
     assert (str(reply), reply.status) == ("one ", "streaming")
-    reply.leave(reader)
+    reply.detach(reader)
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])

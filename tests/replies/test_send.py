@@ -228,7 +228,7 @@ class TestAPauseBeforeAnotherTry:
         reading = asyncio.ensure_future(reply._steps())
         watching = reply.open()
         await asyncio.to_thread(until_it_pauses, reply, watching)
-        reply.leave(watching)
+        reply.detach(watching)
 
         reading.cancel()
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from flowgpt_magic import Conversation, map_prompts
-from flowgpt_magic.replies.task import RunsAsTask
+from flowgpt_magic.replies.task import ReusableCoroutine
 
 
-class Steps(RunsAsTask[int]):
+class Steps(ReusableCoroutine[int]):
     """Waits for an event, then returns; notes how it ended."""
 
     def __init__(self) -> None:

@@ -273,10 +273,10 @@ async def test_it_is_not_current_while_a_chunk_is_handed_on():
         assert context.get_current() == before
 
 
-def watching() -> tracing.Watch:
+def watching() -> tracing.Telemetry:
     """A watch that has begun."""
     reply = Conversation(configured=lambda: {"model": "echo"}).ask("one")
-    watch: tracing.Watch = reply._watch
+    watch: tracing.Telemetry = reply._observer
     watch.begin(reply)
     return watch
 

@@ -59,7 +59,7 @@ def test_an_interrupt_ends_a_pause_before_another_try(terminal, refusing_server)
     terminal.child.sendintr()
     shown = terminal.next_prompt()
 
-    assert "Interrupted: nothing had come yet" in shown
+    assert "Interrupted: nothing had arrived yet" in shown
     assert "Traceback" not in shown
 
 
