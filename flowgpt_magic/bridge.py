@@ -1,8 +1,8 @@
 """Read an async reply from synchronous code.
 
-A cell magic is called as a plain function while the kernel's own event loop runs, so ``asyncio.run`` is refused there,
-and a loop nested into the running one loses cells or goes on after an interrupt. So every reply runs on one worker
-thread with a loop of its own, and synchronous code waits for it in steps that an interrupt can end.
+A cell magic is called as a plain function while the kernel's event loop runs, so ``asyncio.run`` raises there, and a
+nested loop loses cells or continues after an interrupt. So all replies run on one worker thread with its own loop, and
+synchronous code waits in short steps that an interrupt can end.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TICK = 0.05  # seconds; a wait on a lock cannot be interrupted on Windows, so no wait is longer than this
-CLOSE_TIMEOUT = 2.0  # seconds the worker gets at exit to close its connections
+TICK = 0.05  # seconds; on Windows an interrupt does not end a wait on a lock, so no wait is longer
+CLOSE_TIMEOUT = 2.0  # seconds for the worker to close its connections at exit
 
 
 class Worker:
@@ -51,7 +51,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Can it run anything? After a fork the thread is gone, though its object is not."""
+        """Can the worker run anything? After a fork its object exists, but its thread does not."""
         return self.pid == os.getpid() and self.thread.is_alive() and not self.loop.is_closed()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
@@ -62,10 +62,10 @@ class Worker:
         return future
 
     def close(self) -> None:
-        """Cancel what runs, let it close its connections, and end the thread.
+        """Cancel all tasks, let them close their connections, and end the thread.
 
-        Where something does not let itself be cancelled, the thread is left as it is, and ends with the process:
-        closing a loop under a task prints a page of warnings.
+        If a task does not react to its cancellation, the thread keeps running until the process ends, because closing a
+        loop with a running task prints a page of warnings.
         """
         if not self.alive:
             return
@@ -74,7 +74,7 @@ class Worker:
                 self.thread.join(CLOSE_TIMEOUT)
 
     async def _wind_down(self) -> bool:
-        """Has everything ended, so that the loop will stop?"""
+        """Cancel all tasks and stop the loop; return whether all of them have ended."""
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
@@ -105,7 +105,7 @@ def _started_worker() -> Worker:
 
 
 def _forget_worker() -> None:
-    """In a forked child: the thread is not here, and the lock may be held by a thread that is not here either."""
+    """In a forked child, neither the worker's thread nor a thread that holds the lock exists."""
     global _starting
     _starting = threading.Lock()
     _workers.clear()
@@ -117,13 +117,13 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 @atexit.register
 def close_worker() -> None:
-    """End the worker's thread: connections left open at exit print a page of warnings."""
+    """End the worker's thread at exit, because open connections print a page of warnings."""
     while _workers:
         _workers.pop().close()
 
 
 def wait(future: Future[T]) -> T:
-    """The result of ``future``, waited for so that an interrupt gets through; leaving early cancels it."""
+    """Wait for the result of ``future``. An interrupt ends the wait and cancels the future."""
     try:
         while True:
             try:
@@ -136,15 +136,15 @@ def wait(future: Future[T]) -> T:
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run ``coroutine`` on the worker and return its result; works with and without a running loop here."""
+    """Run ``coroutine`` on the worker and return its result, with or without a running loop in this thread."""
     return wait(worker().submit(coroutine))
 
 
 def iterate(source: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
-    """The items of an async generator, each as it arrives, for code that is not async.
+    """The items of an async generator as they arrive, for synchronous code.
 
-    ``source`` makes the generator; it runs on the worker. Closing this generator early cancels the task that reads the
-    other one, which closes its connection.
+    ``source`` makes the async generator, which runs on the worker. Closing this generator early cancels the task that
+    reads the async one, which closes its connection.
     """
     arrived: queue.SimpleQueue[T | Future[None]] = queue.SimpleQueue()
 
@@ -170,9 +170,9 @@ def iterate(source: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
 
 
 def apart(work: Callable[[], T]) -> Future[T]:
-    """Run ``work`` on a thread of its own, in the caller's context. No interrupt stops it halfway.
+    """Run ``work`` on its own thread, in the caller's context, so that no interrupt stops it halfway.
 
-    Raises ``RuntimeError`` while the interpreter ends.
+    Raises ``RuntimeError`` while the interpreter shuts down.
     """
     done: Future[T] = Future()
     context = copy_context()
@@ -188,16 +188,16 @@ def apart(work: Callable[[], T]) -> Future[T]:
 
 
 def whole(work: Callable[[], T], patience: float = math.inf) -> T:
-    """What ``work`` returns, or raises. An interrupt ends the wait for it, and not the work itself.
+    """What ``work`` returns or raises. An interrupt ends the wait, but not the work.
 
-    Only the main thread can be interrupted; on any other one ``work`` is simply called. After ``patience`` seconds the
-    wait raises ``concurrent.futures.TimeoutError``, and the work goes on.
+    Only the main thread can be interrupted; on another thread ``work`` is called directly. After ``patience`` seconds
+    the wait raises ``concurrent.futures.TimeoutError``, and the work continues.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
     try:
         done = apart(work)
-    except RuntimeError:  # the interpreter ends, and starts no thread any more
+    except RuntimeError:  # the interpreter shuts down and starts no more threads
         return work()
     deadline = time.monotonic() + patience
     while not done.done() and (left := deadline - time.monotonic()) > 0:

@@ -1,9 +1,9 @@
-"""The commands that install what is missing, as they work for this Python and for where this package came from.
+"""Commands that install optional dependencies, for this Python and for the source this package was installed from.
 
-pip notes in ``direct_url.json`` (PEP 610) what a package was installed from, unless that was an index. A hint that
-names the package alone would look for it in an index that need not have it.
+pip records in ``direct_url.json`` (PEP 610) where a package was installed from, unless that was an index. A command
+with only the package's name would look for it in an index, which may not have it.
 
-A message never ends in a command: the full stop behind it would be copied along.
+A message never ends with a command: users would copy the full stop too.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ _EXTRA = re.compile(r"""\s*;.*\bextra\s*==\s*['"]([\w.-]+)['"].*""")
 
 
 def command(extra: str, *options: str) -> str:
-    """The command that installs this package's ``extra``; ``options`` are further ones of pip's."""
+    """The command that installs this package's ``extra``; ``options`` are passed to pip."""
     return packages(*options, *_requirements(extra, _installed()))
 
 
 def packages(*words: str) -> str:
-    """The command that installs packages of an index, or does whatever else ``pip install`` does with these words."""
+    """The ``pip install`` command with these words, such as the names of packages."""
     pip = f"{python()} -m pip" if find_spec("pip") or not find_spec("uv") else f"{python()} -m uv pip"
     return f"{pip} install {' '.join(map(quoted, words))}"
 
 
 def module(words: str) -> str:
-    """The command that runs this package with these words, such as ``install-model``."""
+    """The command that runs this package with these arguments, such as ``install-model``."""
     return f"{python()} -m {PACKAGE} {words}"
 
 
 def one_by_one(commands: Iterable[str], *, windows: bool = os.name == "nt") -> str:
-    """These commands, one after the other: as one line but on Windows, where PowerShell has no ``&&``."""
+    """These commands in one line; joined by "then" on Windows, where PowerShell may lack ``&&``."""
     return (", then " if windows else " && ").join(commands)
 
 
 def python() -> str:
-    """The running Python, as a shell takes it."""
+    """The path of the running Python, quoted for a shell."""
     return quoted(sys.executable or "python")
 
 
 def quoted(word: str, *, windows: bool = os.name == "nt") -> str:
-    """``word`` as one word of a command line: in double quotes where it needs any, which every shell takes."""
+    """``word`` quoted for a command line, in double quotes where possible: all shells accept them."""
     if re.fullmatch(r"[\w@%+=:,./\\-]+" if windows else r"[\w@%+=:,./-]+", word):
         return word
     return shlex.quote(word) if re.search(r'["$`!\\]', word) and not windows else f'"{word}"'
@@ -71,7 +71,7 @@ def _installed() -> Distribution | None:
 
 
 def _requirements(extra: str, installed: Distribution | None) -> list[str]:
-    """What pip is given for ``extra``: this package again, or where it cannot be had again what the extra asks for."""
+    """The requirements for ``extra``: this package again, or what the extra requires if its source is gone."""
     if installed is None:
         return ["-e", f"{HERE}[{extra}]"] if (HERE / "pyproject.toml").is_file() else [f"{PACKAGE}[{extra}]"]
     origin = _origin(installed)
@@ -117,7 +117,7 @@ def _without_password(url: str) -> str:
 
 
 def _asked_for(extra: str, installed: Distribution) -> list[str]:
-    """The requirements of ``extra`` itself: the file that this package was installed from is gone."""
+    """The requirements of ``extra`` itself, for when the source of this package is gone."""
     found = []
     for line in installed.requires or ():
         match = _EXTRA.search(line)

@@ -1,6 +1,6 @@
-"""Where a key is kept, by its name: an environment variable, or an entry of the system's keyring. Never the key itself.
+"""Read keys by name from an environment variable or from the system's keyring.
 
-A name is ``OPENAI_API_KEY``, or ``keyring:SERVICE/USER`` as in ``keyring set SERVICE USER``.
+A name is ``OPENAI_API_KEY``, or ``keyring:SERVICE/USER`` as in ``keyring set SERVICE USER``, never the key itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KEYRING = "keyring:"
 
 
 def is_name(text: str) -> bool:
-    """Can this be the name of a place where a key is kept?"""
+    """Can ``text`` be the name of an environment variable or keyring entry? A key itself is not."""
     from flowgpt_magic.redaction import looks_like_key  # its patterns take a while to compile
 
     if text.startswith(KEYRING):
@@ -28,7 +28,7 @@ def is_name(text: str) -> bool:
 
 
 def check_name(value: object) -> str:
-    """``value``, if it can be such a name, or is empty; raises ``ValueError`` that does not show it."""
+    """``value`` without spaces around it, if it is such a name or empty; raises ``ValueError`` without showing it."""
     text = value.strip() if isinstance(value, str) else None
     if text is not None and (not text or is_name(text)):
         return text
@@ -39,13 +39,13 @@ def check_name(value: object) -> str:
 
 
 def _entry(name: str) -> tuple[str, str]:
-    """Service and user of an entry of the keyring; a service may hold slashes."""
+    """The service and user of a keyring entry; a service may contain slashes."""
     service, _slash, user = name.removeprefix(KEYRING).rpartition("/")
     return service, user
 
 
 def place(name: str) -> str:
-    """What ``name`` names, as a message says it."""
+    """``name`` in words, for messages."""
     if name.startswith(KEYRING):
         service, user = _entry(name)
         return f"the keyring's entry {service} of {user}"
@@ -53,9 +53,9 @@ def place(name: str) -> str:
 
 
 def missing(name: str) -> str:
-    """What is known to be missing for the key ``name`` to be found, and how to put it there; "" if nothing is.
+    """Why the key ``name`` cannot be read, as far as known without opening a keyring; "" if nothing is wrong.
 
-    A keyring is not asked: it may want a password from the user first.
+    Opening a keyring may ask the user for a password.
     """
     if name.startswith(KEYRING):
         return (
@@ -67,7 +67,7 @@ def missing(name: str) -> str:
 
 
 def read(name: str) -> str:
-    """The key; may wait for the user to open the keyring. Raises ``MissingKeyError`` that says where it should be."""
+    """The key; may wait for the user to unlock the keyring. Raises ``MissingKeyError``, which says what is missing."""
     if reason := missing(name):
         raise MissingKeyError(reason)
     key = _from_keyring(name) if name.startswith(KEYRING) else os.environ[name]
@@ -75,10 +75,10 @@ def read(name: str) -> str:
 
 
 async def read_soon(name: str) -> str:
-    """The same without holding up the loop, on a thread that nobody waits for when the process ends."""
+    """Like ``read``, but does not block the event loop. A keyring is read on a daemon thread."""
     if not name.startswith(KEYRING):
         return read(name)
-    import asyncio  # not with this module, which the extension is loaded with: a shell may do without it
+    import asyncio  # loading the extension imports this module, and a plain shell does not need asyncio
 
     loop = asyncio.get_running_loop()
     found: asyncio.Future[str] = loop.create_future()

@@ -1,8 +1,7 @@
-"""The one way this package writes to the standard output: whatever its encoding, what it can hold is printed.
+"""Write to the standard output in any encoding. The whole package prints through this module.
 
-A pipe, a log or an old terminal may be ASCII or cp1252. Characters that such an encoding lacks would end the cell in a
-``UnicodeEncodeError``; here they are replaced, by a likeness where there is one and else by their escape, so that no
-character is lost.
+A pipe, a log or an old terminal may use ASCII or cp1252. Characters that the encoding lacks would raise
+``UnicodeEncodeError``; they are replaced by a similar character, or else by an escape, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 
 
 def write(text: str) -> None:
-    """Write ``text`` to the standard output at once; nothing where there is none, as under ``pythonw``."""
+    """Write ``text`` to the standard output and flush it; do nothing without one, as under ``pythonw``."""
     stream: TextIO | None = sys.stdout
     if stream is not None:
         stream.write(fitted(text, stream))
@@ -49,12 +48,12 @@ def write(text: str) -> None:
 
 
 def write_line(text: str) -> None:
-    """The same, and end the line."""
+    """Write ``text`` and a newline."""
     write(f"{text}\n")
 
 
 def fitted(text: str, stream: TextIO | None) -> str:
-    """``text`` with what ``stream`` cannot encode replaced."""
+    """``text`` with replacements for characters that ``stream`` cannot encode."""
     encoding = getattr(stream, "encoding", None)
     if text.isascii() or not isinstance(encoding, str):
         return text
@@ -75,6 +74,6 @@ def _holds(encoding: str, errors: str, text: str) -> bool:
         text.encode(encoding, errors)
     except UnicodeEncodeError:
         return False
-    except LookupError:  # an encoding or a way to handle errors that this Python does not know: the stream does
+    except LookupError:  # this Python does not know the encoding or error handler, but the stream does
         return True
     return True

@@ -1,9 +1,9 @@
-"""What is a secret, by its name or by its form, and how it is kept out of what is shown, sent along or stored.
+"""Recognise secrets by their name or form, and keep them out of texts, parameters and files.
 
-This is the only list: a new name is one more word in ``SECRET_WORDS`` or ``SECRET_ENDINGS``, a new kind of key one more
-line in ``SERVICE_KEYS``. The module needs no other one, so that errors can use it too.
+This is the only list of secrets in the package. To add a name, add a word to ``SECRET_WORDS`` or ``SECRET_ENDINGS``; to
+add a kind of key, add a line to ``SERVICE_KEYS``. The module imports no other one, so errors can use it.
 
-Importing it takes 50 ms, for its patterns: modules that are loaded with the extension import it where they need it.
+Compiling its patterns takes 50 ms, so modules that are loaded with the extension import it inside functions.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 MASK = "***"
 
-# Names. They are compared word by word, in lower case: ``dbPassword`` is "db password", and a monkey is no key.
+# Names are split into lower-case words: ``dbPassword`` is "db password". A word such as "monkey" is harmless.
 
-# A name with one of these anywhere in a word is secret.
+# A name is secret if one of its words contains one of these,
 SECRET_WORDS = (
     "passw",
     "passphrase",
@@ -37,7 +37,7 @@ SECRET_WORDS = (
     "keystore",
     "keytab",
 )
-# A name with a word that ends in one of these is secret.
+# or ends with one of these,
 SECRET_ENDINGS = ("key", "pass", "creds", "apikeys")
 SECRET_PHRASES = (
     "(?:api|access|auth|refresh|secret|private|ssh|signing|encryption) (?:keys|tokens)",
@@ -77,7 +77,7 @@ _SECRET_FILE = re.compile(
     re.I,
 )
 
-# Forms of keys and tokens as the services document them: what they begin with, and what follows.
+# Keys and tokens of services, as documented: their prefixes, and a pattern for the rest.
 SERVICE_KEYS = (
     ("ghp_ gho_ ghu_ ghs_ ghr_", "[A-Za-z0-9]{8,}"),  # GitHub
     ("github_pat_", r"\w{8,}"),
@@ -109,7 +109,7 @@ def _any_of(words: str) -> str:
 
 _BEGINNINGS = " ".join(beginnings for beginnings, _rest in SERVICE_KEYS)
 _BEGINNING = re.compile(_any_of(_BEGINNINGS))
-_MARKS = _BEGINNINGS.split()  # a text without any of these has no such key; looking for them is cheap
+_MARKS = _BEGINNINGS.split()  # a fast check: a text without any of these contains no such key
 _SERVICE_KEY = re.compile(
     rf"(?<![A-Za-z0-9])(?:{'|'.join(f'(?:{_any_of(beginnings)}){rest}' for beginnings, rest in SERVICE_KEYS)})"
 )
@@ -118,22 +118,22 @@ _AUTHORIZATION_MARKS = ("earer", "EARER", "asic", "ASIC")
 PRIVATE_KEY_MARK = "PRIVATE KEY-----"  # in every such file, but in those of PGP
 _KIND = "[A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 _PRIVATE_KEY = re.compile(rf"(-----BEGIN {_KIND}).*?(?:-----END {_KIND}|\Z)", re.S)
-# A server that was given a wrong key may repeat its first and last characters, with something between.
+# Servers quote a wrong key as its first and last characters with dots or asterisks between.
 _SHORTENED_KEY = re.compile(r"[^\s\"']*\*{2,}[^\s\"',;]*|\b[\w-]+(?:\.{3}|…)[\w-]+")
-# What keys of unknown services look like: long, without a break, with letters and digits.
+# Keys of unknown services: long, without spaces, with letters and digits.
 _RANDOM = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9][A-Za-z0-9_+/=~-]{15,}")
 
 _PASSWORD = re.compile(r"(?<=://)[^/\s]*@")  # user:password@ in a URL; people type passwords with @, # and ? in them
-# The same without a scheme. What stands before the colon may say that an address of mail follows; that has no password.
+# The same without a scheme. ``mailto:anna@example.org`` and the like have no password.
 _MAIL = "(?:e-?mails?|mail-?to|to|cc|bcc|from|sender|reply-to|contacts?|sips?|xmpp)"
 _LOGIN = re.compile(
     rf"(?<![\w.+:@-])(?!{_MAIL}:)(?=[\d.+-]{{0,64}}[A-Za-z_])[\w.+-]{{1,64}}:(?![\s/])[^\s/\"'`<>@]{{1,128}}@(?=[\w-]{{1,63}}[.:/]|localhost|\[)",
     re.I,
 )
 
-# A name and its value in a text: ``password=…``, ``"api_key": "…"``, ``?token=…``. The name of a variable, as in
-# ``$NAME``, and code that reads the value from elsewhere are no values. What is called a password may look like
-# anything; a key has letters and digits or stands in quotes; after a word that is common in texts it looks random.
+# A name and its value in a text: ``password=…``, ``"api_key": "…"``, ``?token=…``. ``$NAME`` and code that reads the
+# value from elsewhere are not values. A password may be any text. A key has letters and digits, or is in quotes. After
+# a word that is common in texts, such as "key" alone, only a random-looking value counts.
 _ASSIGNMENT = re.compile(
     r"(?<![\w-])(?P<name>[\w-]{1,100})\\{0,8}[\"']?[ \t]{0,3}(?::=|=>|[=:])[ \t]{0,3}(?:[bru](?=[\"']))?"
 )
@@ -170,7 +170,7 @@ MIN_RANDOM = 32  # characters of a random text that is too long for the name of 
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Is ``name`` what a key, a token or a password is called?"""
+    """Is ``name`` the name of a key, a token or a password?"""
     return name not in _SHELL_FOLDERS and bool(_SECRET_NAME.search(_HARMLESS_NAME.sub("", _words(name))))
 
 
@@ -179,20 +179,17 @@ def _words(name: str) -> str:
 
 
 def is_secret_file(path: Path) -> bool:
-    """Is ``path``, or what it is a link to, called as files with keys and passwords are?"""
+    """Does ``path``, or the target of the link, have the name of a file with keys or passwords?"""
     return any(_SECRET_FILE.fullmatch(re.split(r"[\\/]", each)[-1]) for each in (str(path), os.path.realpath(path)))
 
 
 def is_environment_secret(name: str, value: object, environ: Mapping[str, str] = os.environ) -> bool:
-    """Is it a variable of this process's environment, with a value that looks like a key?
-
-    Programs are handed keys in variables of any name.
-    """
+    """Is it an environment variable whose value looks like a key? Its name may be any."""
     return isinstance(value, str) and environ.get(name) == value and _RANDOM.fullmatch(value) is not None
 
 
 def looks_like_key(text: str) -> bool:
-    """Is it a key rather than the name of one? What is set in the environment is a name."""
+    """Is ``text`` a key, and not the name of one? The name of an environment variable is no key."""
     if text in os.environ:
         return False
     digits, mixed = bool(re.search("[0-9]", text)), text not in (text.lower(), text.upper())
@@ -200,7 +197,7 @@ def looks_like_key(text: str) -> bool:
 
 
 def is_secret_header(name: str, value: str) -> bool:
-    """Is ``value`` a secret itself, and does not name the variable that holds it?"""
+    """Is ``value`` a secret itself, and not the name of the variable that contains it?"""
     if any(found[0] != "$$" for found in VARIABLE.finditer(value)):
         return False
     return is_secret_name(name) or any(map(looks_like_key, re.split(r"[\s;,=]+", value)))
@@ -210,10 +207,10 @@ def is_secret_header(name: str, value: str) -> bool:
 
 
 def redact(text: str) -> str:
-    """``text`` with ``***`` in place of everything in it that shows by its form that it is secret.
+    """``text`` with ``***`` in place of each secret that can be recognised.
 
-    These are the user and password of addresses, the values of secret names, and the keys and tokens of known services.
-    Redact a text before you cut it: the beginning of a key has no form.
+    These are users and passwords in URLs, values after secret names, private keys, and keys and tokens of known
+    services. Redact a text before you cut it: the beginning of a key cannot be recognised.
     """
     if "@" in text:
         text = _PASSWORD.sub("***@", text) if "://" in text else text
@@ -232,7 +229,7 @@ def redact(text: str) -> str:
 
 
 def redact_environment(text: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The same, and without the values of environment variables with secret names."""
+    """Like ``redact``, and also without the values of environment variables with secret names."""
     for name, value in environ.items():
         if len(value) >= MIN_VALUE and value in text and is_secret_name(name):
             text = text.replace(value, MASK)
@@ -240,7 +237,7 @@ def redact_environment(text: str, environ: Mapping[str, str] = os.environ) -> st
 
 
 def redact_shortened_keys(text: str) -> str:
-    """``text`` without keys of which a server shows the first and last characters. For messages about keys only."""
+    """``text`` without partly masked keys (``sk-ab…yz``). Only for messages about keys: it matches other words too."""
     return _SHORTENED_KEY.sub(MASK, text)
 
 
@@ -256,7 +253,7 @@ def _value_after(name: str) -> re.Pattern[str]:
 
 
 def _without_values(text: str, names: re.Pattern[str], value_after: Callable[[str], re.Pattern[str]]) -> str:
-    """``text`` without the values behind those ``names`` in it that are secret."""
+    """``text`` with ``***`` in place of the values after secret names; ``names`` finds all names."""
     if not _HAS_SECRET_WORD.search(text):
         return text
     pieces, end = [], 0
@@ -275,18 +272,18 @@ def _without_values(text: str, names: re.Pattern[str], value_after: Callable[[st
 
 
 def without_secrets(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """``parameters`` as they may be written down, in values that JSON has.
+    """``parameters`` without secrets, as JSON values.
 
-    What has a secret name is left out, at any depth, and texts are redacted. A header stays that names the variable of
-    its value. A value that JSON does not have is there as the name of its type.
+    Entries with secret names are left out at any depth, and texts are redacted. Headers that name a variable stay. A
+    value that JSON cannot represent becomes the name of its type.
     """
-    found: dict[str, Any] = _harmless(parameters, MAX_PARAMETER_DEPTH + 1)
-    return found
+    harmless: dict[str, Any] = _harmless(parameters, MAX_PARAMETER_DEPTH + 1)
+    return harmless
 
 
 def redacted_repr(value: Any) -> str:
-    """The ``repr`` of an instance of a dataclass, redacted."""
-    shown = (f"{each.name}={_masked(getattr(value, each.name))!r}" for each in fields(value) if each.repr)
+    """The ``repr`` of a dataclass instance, without secrets."""
+    shown = (f"{field.name}={_masked(getattr(value, field.name))!r}" for field in fields(value) if field.repr)
     return redact(f"{type(value).__qualname__}({', '.join(shown)})")
 
 

@@ -1,6 +1,6 @@
-"""Read a file that a person has named: a regular file only, and no more of it than fits.
+"""Read files that the user has named: regular files only, with a limit on their size.
 
-A link may lead to a device without an end, a pipe never answers, and a file may grow while it is read.
+A device may be endless, reading a pipe may block for ever, and a file may grow while it is read.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from flowgpt_magic.errors import FileError
 def read_file(path: str | os.PathLike[str], largest: int) -> bytes:
     """The whole content of the regular file at ``path``.
 
-    Raises ``FileError`` where it is not there, not a regular file, not readable, or longer than ``largest`` bytes.
+    Raises ``FileError`` if it does not exist, is no regular file, is not readable, or is longer than ``largest`` bytes.
     """
     with _opened(path) as (file, size):
-        # The size of some files, such as those in /proc, says nothing.
+        # Files in /proc have size 0.
         content = b"" if size > largest else file.read(largest + 1)
     if max(size, len(content)) > largest:
         limit = f"{largest / 2**20:g} MB" if largest >= 2**20 else f"{largest:,} bytes"
@@ -31,7 +31,7 @@ def read_file(path: str | os.PathLike[str], largest: int) -> bytes:
 def read_beginning(path: str | os.PathLike[str], most: int) -> tuple[bytes, int]:
     """At most ``most`` bytes from the beginning of the regular file at ``path``, and its size in bytes.
 
-    Raises ``FileError`` where it is not there, not a regular file, or not readable.
+    Raises ``FileError`` if it does not exist, is not a regular file, or is not readable.
     """
     with _opened(path) as (file, size):
         return file.read(most), size
@@ -41,10 +41,10 @@ def read_beginning(path: str | os.PathLike[str], most: int) -> tuple[bytes, int]
 def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
     """The regular file at ``path``, open for reading, and its size in bytes."""
     try:
-        _check_kind(path, os.stat(path).st_mode)  # before it is opened: opening alone may do something to a device
+        _check_kind(path, os.stat(path).st_mode)  # before it is opened: opening a device may have effects
         with open(path, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
-            _check_kind(path, status.st_mode)  # something else may lie there by now
+            _check_kind(path, status.st_mode)  # the file may have been replaced since
             yield file, status.st_size
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or type(error).__name__}") from None

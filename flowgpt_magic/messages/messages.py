@@ -1,4 +1,4 @@
-"""The plain values that travel between the parts: messages, turns, usage, notices."""
+"""Value types shared by all packages: messages, turns, usage, notices."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class _Said(TypedDict):
 
 
 class Message(_Said, total=False):
-    """One thing said, with its speaker; ``images`` are URLs, which begin with ``data:image/``, ``https://`` or ``http://``."""
+    """A message; ``images`` are URLs that begin with ``data:image/``, ``https://`` or ``http://``."""
 
     images: list[str]
 
 
 Messages = Sequence[Mapping[str, Any]]
-"""What a provider gets: mappings with at least ``role`` and ``content``, oldest first; ``content_parts`` reads them."""
+"""What a provider receives: mappings with at least ``role`` and ``content``, oldest first; see ``content_parts``."""
 
 
 class ComposedPrompt(str):
-    """A prompt as it is sent; ``images`` are the URLs of those that go along."""
+    """A prompt as it is sent, with the URLs of its images."""
 
     images: tuple[str, ...]
 
@@ -51,7 +51,7 @@ class ComposedPrompt(str):
 
 
 class ImageUrl(str):
-    """The URL of an image that is to be looked at in this ``detail``: ``low``, ``high`` or ``auto``."""
+    """The URL of an image, and the ``detail`` to read it with: ``low``, ``high`` or ``auto``."""
 
     detail: str
 
@@ -78,7 +78,7 @@ class Usage:
 
     @property
     def chunks_per_second(self) -> float | None:
-        """Chunks a second after the first one, or None where too little arrived to tell."""
+        """Chunks per second after the first chunk, or None with fewer than two chunks."""
         if self.first_chunk_seconds is None or self.seconds is None or self.chunks < 2:
             return None
         streaming = self.seconds - self.first_chunk_seconds
@@ -87,17 +87,16 @@ class Usage:
 
 @dataclass(frozen=True)
 class NewAttempt:
-    """What has come of a reply will not do, because of ``why``, and it is being asked for again."""
+    """Signals that the text so far is discarded and a new attempt begins; ``why`` says why."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A pause before a request is made again.
+    """A pause before a retry.
 
-    ``why`` says who failed and how, in a few words. ``until`` is when the pause is over, in seconds of the clock
-    ``time.monotonic()``.
+    ``why`` says in a few words what failed. ``until`` is the end of the pause, in seconds of ``time.monotonic()``.
     """
 
     why: str
@@ -105,7 +104,7 @@ class Waiting:
 
     @property
     def left(self) -> float:
-        """Seconds until the request is made again; 0 when that moment has come."""
+        """Seconds until the retry, at least 0."""
         return max(0.0, self.until - time.monotonic())
 
     def __str__(self) -> str:
@@ -114,7 +113,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A reply that was asked again: its text, and why it would not do."""
+    """A rejected attempt at a reply: its text, and why it was rejected."""
 
     text: str
     why: str
@@ -122,10 +121,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Turn:
-    """One prompt with its reply, at one place of a conversation.
+    """A prompt with its reply, at one place of a conversation.
 
-    A place has as many versions as were asked there; the live one is what the conversation goes on from. ``run`` is the
-    run of the cell that asked it: a cell may ask several prompts in one run.
+    A place may have several versions; the conversation continues from the ``live`` one. ``run`` identifies the run of
+    the cell, which may ask several prompts.
     """
 
     turn_id: str
@@ -159,27 +158,27 @@ class Turn:
 
     @cached_property
     def answer(self) -> str:
-        """What of the reply is sent with later turns: its text without the reasoning at its start."""
+        """The part of the reply that later requests contain: its text without the reasoning at its start."""
         return answer_of(self.text)
 
     @cached_property
     def tokens(self) -> int:
-        """The tokens of what is sent of it, about; images are not counted."""
+        """An estimate of the tokens that later requests contain of this turn, without images."""
         return tokens_in(self.prompt) + tokens_in(self.answer)
 
     @cached_property
     def messages(self) -> tuple[Message, Message]:
-        """The turn as it is sent with later ones; made once, however many replies hold on to it."""
+        """The turn as later requests contain it. Cached, so that all replies share it."""
         return said(self.prompt, self.images), {"role": "assistant", "content": self.answer}
 
     @cached_property
     def digest(self) -> str:
-        """What makes two turns the same to a model: the SHA-256 of prompt, images and answer, which are sent."""
+        """The SHA-256 of prompt, images and answer: turns with the same digest are the same to a model."""
         return hashlib.sha256(json.dumps([self.prompt, self.answer, *self.images]).encode()).hexdigest()
 
 
 def said(prompt: str, images: Sequence[str] = ()) -> Message:
-    """What a user said, with the images that go along."""
+    """The user's message with this prompt and these images."""
     return {"role": "user", "content": prompt, **({"images": list(images)} if images else {})}  # type: ignore[typeddict-item]
 
 
@@ -188,7 +187,7 @@ _onlooker: ContextVar[Callable[[str], None] | None] = ContextVar("flowgpt_progre
 
 
 class LeftOut(str):
-    """The notice that older messages were not sent, because they did not fit; ``messages`` is how many."""
+    """The notice that older messages did not fit and were not sent; ``messages`` is their number."""
 
     messages: int
 
@@ -199,10 +198,9 @@ class LeftOut(str):
 
 
 def notice(text: str) -> None:
-    """Tell the person something that is no failure.
+    """Tell the user something that is not a failure.
 
-    Whoever reads the reply decides how: a ``Reply`` collects notices and shows them with its text; without one, in a
-    script, it is a Python warning.
+    A ``Reply`` collects notices and shows them below its text. Without a listener it is a Python warning.
     """
     listener, masked = _listener.get(), redact(text)
     text = text if masked == text else masked  # it may be a ``LeftOut``
@@ -214,7 +212,7 @@ def notice(text: str) -> None:
 
 @contextmanager
 def notices_to(listener: Callable[[str], None]) -> Iterator[None]:
-    """Send the notices of this context (a task, with all that it awaits) to ``listener``."""
+    """Send the notices of this context (a task and everything that it awaits) to ``listener``."""
     token = _listener.set(listener)
     try:
         yield
@@ -223,9 +221,9 @@ def notices_to(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def progress(text: str) -> None:
-    """Tell whoever waits for the first text what the provider does until then; empty takes it back.
+    """Show what the provider does before its first text; an empty text removes it.
 
-    Unlike a notice it is not kept, and is nothing where nobody listens.
+    Unlike a notice it is not stored, and without a listener nothing happens.
     """
     if (onlooker := _onlooker.get()) is not None:
         onlooker(text)
@@ -233,7 +231,7 @@ def progress(text: str) -> None:
 
 @contextmanager
 def progress_to(onlooker: Callable[[str], None]) -> Iterator[None]:
-    """Send the progress of this context (a task, with all that it awaits) to ``onlooker``."""
+    """Send the progress of this context (a task and everything that it awaits) to ``onlooker``."""
     token = _onlooker.set(onlooker)
     try:
         yield

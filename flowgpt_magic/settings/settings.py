@@ -1,14 +1,14 @@
-"""Every setting once: what it is called, what it may be, and where its value comes from.
+"""Settings: their names, their allowed values, and where their values come from.
 
-A value is looked for in this order: an option of the call, the conversation's own, ``%config FlowGPT.name``, the
+The places are searched in this order: an option of the call, the conversation's own, ``%config FlowGPT.name``, the
 environment variable ``FLOWGPT_NAME``, the table ``[tool.flowgpt_magic]`` of the nearest pyproject.toml, the user's
-settings file, the default written here. An alias stands where its name was given: just below what was set beside it.
-Where ``openai_base_url`` is set in none of them, ``OPENAI_BASE_URL`` counts.
+settings file, the default below. The values of an alias count just below the place that names the alias. If no place
+sets ``openai_base_url``, ``OPENAI_BASE_URL`` counts.
 
 ``params`` and ``extra_headers`` are tables. The places are merged name by name, and the nearest one counts for each. A
 parameter that is a setting too, such as ``temperature``, is that setting.
 
-A project may be somebody else's: what a prompt is sent to, with which key, and where it is kept is not its to say.
+A project may be somebody else's, so it cannot set where a prompt is sent, with which key, or where it is stored.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LARGEST_PROJECT = 1_000_000  # bytes; a longer pyproject.toml was not written by
 CALL = 5  # the rank of what one call is given
 SERVER = "openai_base_url"  # the address of the server that takes headers of one's own
 NOWHERE = Path(os.devnull)  # the home folder of somebody who has none: nothing is in it, and nothing can be made
-SETTLED = 2.0  # seconds after which a file that changes again gets another time, on every file system
+SETTLED = 2.0  # seconds; modification times are coarse, so a file changed within this time is not cached
 
 # Settings that no provider is given, so that they stand in no table of parameters.
 NO_PARAMETERS = {

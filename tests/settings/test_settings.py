@@ -664,7 +664,7 @@ class TestWithoutAHome:
             found = current_history()
 
         assert found.location == ":memory:"
-        assert found.kept_in == "in memory, until this kernel is restarted"
+        assert found.location_text == "in memory, until this kernel is restarted"
 
     def test_the_list_of_settings_names_no_file(self, homeless):
         note = show_config(new_state()).note
