@@ -13,10 +13,10 @@ from flowgpt_magic.prompt.describe.budget import Description, Inspection, omitte
 def lines_of(headline: str, text: str, fence: str, room: int) -> Description:
     """``text`` in a code block, up to the last line that fits."""
     text = text.strip("\n")
-    kept = text if len(text) <= room else text[: max(0, room)].rpartition("\n")[0]
-    if not kept:  # not even the first line fits
+    beginning = text if len(text) <= room else text[: max(0, room)].rpartition("\n")[0]
+    if not beginning:  # not even the first line fits
         return Description(headline, text, fence)
-    return Description(headline, kept, fence, omitted_of(kept.count("\n") + 1, text.count("\n") + 1, "line"))
+    return Description(headline, beginning, fence, omitted_of(beginning.count("\n") + 1, text.count("\n") + 1, "line"))
 
 
 def code(value: Any, inspection: Inspection) -> Description | None:
@@ -85,13 +85,13 @@ def _help(headline: str, value: Any, room: int) -> Description:
     doc = getdoc(value) or ""
     with suppress(TypeError, ValueError):  # a module, or it is written in C
         doc = f"{signature(value)}\n{doc}"
-    kept = doc[: room * 2 // 3].rstrip()
+    beginning = doc[: room * 2 // 3].rstrip()
     public: list[str] = []
     if isinstance(value, (ModuleType, type)):
         public = [str(name) for name in vars(value).get("__all__") or dir(value) if not str(name).startswith("_")]
     names = sorted(public)
-    while names and len(kept) + len(", ".join(names)) + 20 > room:
+    while names and len(beginning) + len(", ".join(names)) + 20 > room:
         del names[len(names) // 2 :]
     below = f"\n\nPublic names: {', '.join(names)}" if names else ""
-    omitted = omitted_of(len(kept), len(doc.rstrip()), "character") + omitted_of(len(names), len(public), "name")
-    return Description(headline, f"{kept}{below}".strip(), None, omitted)
+    omitted = omitted_of(len(beginning), len(doc.rstrip()), "character") + omitted_of(len(names), len(public), "name")
+    return Description(headline, f"{beginning}{below}".strip(), None, omitted)

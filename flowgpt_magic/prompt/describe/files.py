@@ -46,10 +46,10 @@ def file_or_folder(value: object, inspection: Inspection) -> Description | None:
     if inspection.masked and PRIVATE_KEY_MARK.encode() in data:
         raise secret_refusal(str(value))
     text, encoding = _decoded(data, value, len(data) < size)
-    kept = text[: inspection.room]
-    whole = len(kept) == len(text) and len(data) == size
-    omitted = () if whole else omitted_of(len(kept.encode(encoding)), size, "byte")
-    return Description(f"file {value.name}, {amount(size, 'byte')}", kept.rstrip("\n"), value.suffix[1:], omitted)
+    beginning = text[: inspection.room]
+    whole = len(beginning) == len(text) and len(data) == size
+    omitted = () if whole else omitted_of(len(beginning.encode(encoding)), size, "byte")
+    return Description(f"file {value.name}, {amount(size, 'byte')}", beginning.rstrip("\n"), value.suffix[1:], omitted)
 
 
 def _decoded(data: bytes, path: Path, more: bool) -> tuple[str, str]:

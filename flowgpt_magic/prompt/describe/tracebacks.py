@@ -68,13 +68,13 @@ def _one_error(error: BaseException, room: int, inspection: Inspection) -> tuple
     message = redact_environment(message) if inspection.masked else message
     if len(message) > max(room, CELL_LENGTH):
         message, inspection.shortened = f"{message[: max(room, CELL_LENGTH) - 1]}…", True
-    frames, kept = list(_frames(error.__traceback__)), 0
+    frames, shown = list(_frames(error.__traceback__)), 0
     room -= len(message) + 24
-    while kept < len(frames) and room > len(frames[-1 - kept]):
-        kept += 1
-        room -= len(frames[-kept]) + 1
-    more = [f"… {amount(len(frames) - kept, 'frame')} before"] if kept < len(frames) else []
-    return "\n".join([*more, *frames[len(frames) - kept :], message]), kept, len(frames)
+    while shown < len(frames) and room > len(frames[-1 - shown]):
+        shown += 1
+        room -= len(frames[-shown]) + 1
+    more = [f"… {amount(len(frames) - shown, 'frame')} before"] if shown < len(frames) else []
+    return "\n".join([*more, *frames[len(frames) - shown :], message]), shown, len(frames)
 
 
 def _frames(trace: TracebackType | None) -> Iterator[str]:

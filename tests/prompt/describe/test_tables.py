@@ -137,6 +137,7 @@ class TestPandas:
 
         assert "Missing values and summary are of every 10th row." in text
         assert "| city |" in text
+        assert re.search(r"\| city \| \w+ \| \d+\.\d% \|", text)
         assert max(looked) == 1_000
 
     def test_ten_million_rows_are_neither_copied_nor_read_to_the_end(self):
