@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from flowgpt_magic.completion.names import attributes
 from flowgpt_magic.completion.values import CompletionSources
 from tests.tabs import tab
 
@@ -97,3 +98,16 @@ def test_columns_of_a_real_table_are_offered():
 
     assert tab("%%flowgpt\n{frame.pr|", CompletionSources(names={"frame": frame}))[0] == "price"
     assert tab("%%flowgpt\n{frame['|", CompletionSources(names={"frame": frame})) == ["price']", "amount paid']"]
+
+
+def test_a_dict_that_a_class_computes_is_not_asked_for():
+    calls = []
+
+    class Computed:
+        @property
+        def __dict__(self):
+            calls.append("asked")
+            return {"hidden": 1}
+
+    assert "hidden" not in {candidate.text for candidate in attributes(Computed())}
+    assert calls == []

@@ -326,6 +326,13 @@ class TestAttach:
 
         assert not found[1].is_cut
 
+    def test_two_long_ones_get_half_of_the_budget_each(self):
+        found = attach(["one", "two"], {"one": "x" * 3_000, "two": "y" * 3_000}, budget=400)
+
+        first, second = (len(split(attachment.text)[0]) for attachment in found)
+        assert 600 < first < 1_000
+        assert second > 600
+
 
 def test_no_library_is_loaded_to_look_at_values():
 

@@ -105,3 +105,11 @@ def test_one_that_is_too_large_is_refused(monkeypatch, tmp_path):
 @pytest.mark.parametrize("value", ["a.png", b"text", 3, None, Drawn])
 def test_text_and_other_values_are_none(value):
     assert not is_image(value)
+
+
+def test_one_of_just_the_largest_size_is_sent(monkeypatch):
+    monkeypatch.setattr(images, "MAX_BYTES", 8)
+
+    assert image_url(b"\x89PNG\r\n\x1a\n").startswith("data:image/png;base64,")
+    with pytest.raises(PromptError, match="has 9 bytes; an image may have 8"):
+        image_url(b"\x89PNG\r\n\x1a\nx")
