@@ -62,8 +62,6 @@ from flowgpt_magic.providers.models import find_model, with_implied_model
 from flowgpt_magic.redaction import redact_environment
 from flowgpt_magic.settings import load
 
-__all__ = ["Gateway", "Options", "running", "start"]
-
 HEARTBEAT = 10.0  # seconds without a chunk after which an empty line, which clients skip, keeps the connection alive
 STOPPING = "the gateway is stopping"
 CLIENT_DISCONNECTED = 499  # in the log only
