@@ -348,9 +348,9 @@ async def test_options_that_the_model_has_are_given_to_it():
         (
             "test/sync",
             {"options": {"shuot": 1}},
-            "test/sync has no option shuot; did you mean shout? It takes max_tokens, ",
+            "test/sync has no option shuot; did you mean shout? It has max_tokens, ",
         ),
-        ("test/old", {"temperature": 1}, "test/old has no option temperature. It takes none."),
+        ("test/old", {"temperature": 1}, "test/old has no option temperature. It has none."),
     ],
 )
 async def test_one_that_it_does_not_have_is_an_error(model, options, said):

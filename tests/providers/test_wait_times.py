@@ -35,6 +35,8 @@ GOOGLE = {
         ({"error": {"metadata": {"retry_after_seconds": 3}}}, 3),
         ({"error": {"retry_after_ms": 250}}, 0.25),
         ({"retry-after": 0}, 0),
+        ({"retry_after": 10**9 - 1}, 10**9 - 1),
+        ({"retry_after": 10**9}, None),
         ({"retry_after": None}, None),
         ({"retry_after": True}, None),
         ({"retry_after": -1}, None),
