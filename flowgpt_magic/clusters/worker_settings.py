@@ -86,14 +86,14 @@ def collect_settings() -> WorkerSettings:
     Raises ``SettingError``, and the errors of ``find_model`` for an unknown model.
     """
     conversation = Conversation(current_history().current)
-    asked = conversation.as_set(conversation.outside(), {})
-    chosen = aliases.apply(asked, need_key=False)
-    names = {*chosen.ranks, *settings.KEYS} - {"model", *MACHINE_SETTINGS}
-    values = {name: getattr(chosen, name) for name in sorted(names)}
+    own = conversation.as_set(conversation.outside(), {})
+    resolved = aliases.apply(own, need_key=False)
+    names = {*resolved.ranks, *settings.KEYS} - {"model", *MACHINE_SETTINGS}
+    values = {name: getattr(resolved, name) for name in sorted(names)}
     open_values = {name: value for name, value in values.items() if is_free_of_secrets(name, value)}
-    secrets = {name: _variable(name, asked, chosen) for name in values if name not in open_values}
+    variables = {name: _variable(name, own, resolved) for name in values if name not in open_values}
     own_aliases = {name: aliases.merged(alias) for name, alias in aliases.load().items()}
-    return WorkerSettings({**open_values, "model": str(find_model(chosen.model))}, secrets, own_aliases)
+    return WorkerSettings({**open_values, "model": str(find_model(resolved.model))}, variables, own_aliases)
 
 
 def is_free_of_secrets(name: str, value: Any) -> bool:
@@ -111,9 +111,9 @@ def is_free_of_secrets(name: str, value: Any) -> bool:
     return not isinstance(value, str) or redact(value) == value
 
 
-def _variable(name: str, asked: Settings, chosen: Settings) -> str:
+def _variable(name: str, own: Settings, resolved: Settings) -> str:
     """The variable of the secret ``name``: the alias's own one, or that of the setting."""
-    alias = asked.model.strip()
-    if chosen.sources.get(name) == f"alias {alias}":
+    alias = own.model.strip()
+    if resolved.sources.get(name) == f"alias {alias}":
         return aliases.merged(aliases.load()[alias]).key_variable
     return settings.variable(name)

@@ -175,7 +175,7 @@ class History:
         ids = {turn.turn_id: uuid4().hex for turn in turns}
 
         def renamed(turn_ids: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(ids[each] for each in turn_ids if each in ids)
+            return tuple(ids[turn_id] for turn_id in turn_ids if turn_id in ids)
 
         copies: list[Record] = [copy]
         for turn in turns:

@@ -215,7 +215,7 @@ class NotebookHistory:
         own = self.notebook
         nothing: tuple[NotebookRecord, ...] = ()
         notebooks = self.read(lambda history: history.notebooks(), nothing)
-        adopted = next((each for each in notebooks if each.key != own.key and other.key in (each.key, each.path)), None)
+        adopted = next((it for it in notebooks if it.key != own.key and other.key in (it.key, it.path)), None)
         if adopted is None:
             subject = "this notebook's own history is all that" if other.path == own.path else "nothing"
             raise ConversationNotFoundError(f"{subject} is known of a notebook at {other.path or path}")

@@ -32,7 +32,7 @@ class RecentRecords(Generic[R]):
             self._compress(list(self._newest)[:RECORDS_PER_PIECE])
 
     def _compress(self, record_ids: list[str]) -> None:
-        self._pieces[self._next] = _packed({each: self._newest.pop(each) for each in record_ids})
+        self._pieces[self._next] = _packed({record_id: self._newest.pop(record_id) for record_id in record_ids})
         self._piece_of.update(dict.fromkeys(record_ids, self._next))
         self._next += 1
         counts = Counter(self._piece_of.values())
@@ -40,7 +40,7 @@ class RecentRecords(Generic[R]):
             oldest = piece == next(iter(self._pieces))
             if not counts[piece] or (oldest and self._count - counts[piece] >= self._most):
                 del self._pieces[piece]
-                self._piece_of = {each: other for each, other in self._piece_of.items() if other != piece}
+                self._piece_of = {key: other for key, other in self._piece_of.items() if other != piece}
 
     @property
     def _count(self) -> int:

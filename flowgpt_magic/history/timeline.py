@@ -289,7 +289,7 @@ class Timeline:
     def _apply(self, live: Iterable[str], not_live: Iterable[str]) -> list[Turn]:
         """Set ``live`` on the turns that are in memory; returns those that changed."""
         changed = []
-        for turn_id, mark in [*((each, False) for each in not_live), *((each, True) for each in live)]:
+        for turn_id, mark in [*dict.fromkeys(not_live, False).items(), *dict.fromkeys(live, True).items()]:
             if turn_id in self._turns and self._turns[turn_id].live is not mark:
                 self._put(replace(self._turns[turn_id], live=mark))
                 changed.append(self._turns[turn_id])

@@ -134,8 +134,9 @@ class RecoveryRecords:
         elif isinstance(record, ChangeRecord):
             self.changes.add(record.change_id, record)
         elif isinstance(record, KeyChange):
-            for notebook in [each for each in self.notebooks.values() if each.key == record.old]:
-                self.notebooks[notebook.notebook_id] = replace(notebook, key=record.new)
+            for notebook_id, notebook in self.notebooks.items():
+                if notebook.key == record.old:
+                    self.notebooks[notebook_id] = replace(notebook, key=record.new)
         elif (turn := self.turns.get(record.turn_id)) is not None:
             self.turns.add(record.turn_id, replace(turn, text=record.text))
 
@@ -192,7 +193,7 @@ class WriterThread:
     @property
     def unsaved(self) -> int:
         """About how many turns are not written yet. Safe from any thread."""
-        return len({each.turn_id for each in list(self._pending) if isinstance(each, (Turn, PartialText))})
+        return len({record.turn_id for record in list(self._pending) if isinstance(record, (Turn, PartialText))})
 
     def run(self) -> None:
         """Work until a ``StopRequest`` has come and everything is written."""
