@@ -43,14 +43,14 @@ _LITERAL = re.compile(
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedPrompt:
     """A prompt with its references replaced. ``used`` has each of them once, as typed between the braces."""
 
     text: str
     used: tuple[str, ...]
 
 
-def resolve(text: str, names: Mapping[str, object], render: Callable[[str, object], str]) -> Resolved:
+def resolve(text: str, names: Mapping[str, object], render: Callable[[str, object], str]) -> ResolvedPrompt:
     """``text`` with each reference to something in ``names`` replaced by ``render(reference, value)``.
 
     A reference that cannot be read stays as typed. Each reference is read once, however often it occurs. Raises only
@@ -69,7 +69,7 @@ def resolve(text: str, names: Mapping[str, object], render: Callable[[str, objec
             place = match.end()
     pieces.append(text[place:])
     used = tuple(reference for reference, replacement in replacements.items() if replacement is not None)
-    return Resolved("".join(pieces), used)
+    return ResolvedPrompt("".join(pieces), used)
 
 
 def _rendered(reference: str, names: Mapping[str, object], render: Callable[[str, object], str]) -> str | None:
