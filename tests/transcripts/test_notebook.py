@@ -224,3 +224,12 @@ def test_a_system_prompt_that_a_magic_would_take_for_a_file_is_asked_by_a_call()
 
     assert source.startswith(notebook._CALL)
     assert "system='@file'" in source
+
+
+def test_a_reply_that_was_edited_in_the_notebook_is_read_as_it_is_now(tmp_path):
+    path = write(tmp_path / "a.ipynb", "main", "", [turn_of("one", "red\x1b[31m"), turn_of("two", "blue\x1b[34m")])
+    book = nbformat.read(path, as_version=4)
+    book.cells[2].outputs[0].data["text/plain"] = "green"
+    nbformat.write(book, path)
+
+    assert [turn.text for turn in read(path).turns] == ["green", "blue\x1b[34m"]
