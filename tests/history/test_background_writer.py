@@ -581,14 +581,16 @@ def test_children_of_a_process_that_is_busy_saving_are_not_locked_out(path):
 
         thread = threading.Thread(target=save)
         thread.start()
-        for number in range(25):
-            child = os.fork()
-            if child == 0:
-                writer.end(complete(f"of child {number}"))
-                os._exit(not writer.close(3))
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        over.set()
-        thread.join()
+        try:
+            for number in range(25):
+                child = os.fork()
+                if child == 0:
+                    writer.end(complete(f"of child {number}"))
+                    os._exit(not writer.close(60))
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        finally:
+            over.set()
+            thread.join()
         """,
         path,
     )
