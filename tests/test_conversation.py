@@ -311,7 +311,7 @@ class TestReplay:
 
         first.cancel()
 
-        with pytest.raises(ProviderError, match="was stopped: run this again"):
+        with pytest.raises(ProviderError, match="was stopped: run this cell again"):
             list(second)
         assert second.text_so_far == "1: "
 

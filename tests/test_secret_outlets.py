@@ -252,7 +252,7 @@ def lines_in_the_log(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> o
 def spans(secret: str, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
     conversation = Conversation("of spans", model=f"openai_compatible:{secret.split()[0]}")
     request = conversation.preview("hello", openai_base_url=f"http://anna:{CORE}@example.org/v1")
-    return tracing._asked(request, "x"), log.failure(ProviderError(secret), request)
+    return tracing._request_attributes(request, "x"), log.describe_error(ProviderError(secret), request)
 
 
 # A panel
@@ -546,7 +546,7 @@ def texts_of_warnings(values: Values, _folder: Path, _patch: pytest.MonkeyPatch)
 @name_outlet
 def lines_of_the_log_and_spans(values: Values, _folder: Path, _patch: pytest.MonkeyPatch) -> object:
     request = Conversation("of logs", model="echo").preview("hello")
-    return [log.failure(ProviderError(text), request) for text in texts(values)]
+    return [log.describe_error(ProviderError(text), request) for text in texts(values)]
 
 
 @name_outlet

@@ -1,4 +1,4 @@
-"""One request and its reply: resolving, sending, retrying, caching, checking, tracing."""
+"""One request and its reply: resolve, send, retry, cache, check, log and trace it."""
 
 __all__ = [
     "cache",

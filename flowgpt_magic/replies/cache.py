@@ -1,64 +1,63 @@
-"""Answer a request that was answered before, or that is being answered just now, without asking again."""
+"""Answer a request from an equal one: from the history, or from a reply that is arriving right now."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.errors import ProviderError
-from flowgpt_magic.messages import NewAttempt, Turn, Usage, Waiting
-from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.messages import Turn
 from flowgpt_magic.providers.inner_generator import InnerGenerator
+from flowgpt_magic.replies.received import CheckedChunks
 
 if TYPE_CHECKING:
     from flowgpt_magic.replies.reply import Reply
 
-Chunks = AsyncGenerator[str | Usage | Extras | NewAttempt | Waiting, None]
-
 
 class ReplyCache:
-    """The requests of this process that are on their way, by key, and those the history knows.
+    """The replies in flight in this process, by request key, and those in the history.
 
-    ``find`` looks a key up in the history; it may take a while, so it is called in a thread.
+    ``find`` looks up a key in the history. It may block, so it is called in a thread.
     """
 
     def __init__(self, find: Callable[[str], Turn | None]) -> None:
         self._find = find
-        self._asked: dict[str, Reply] = {}
+        self._in_flight: dict[str, Reply] = {}
 
-    async def answer(self, reply: Reply, key: str, ask: Callable[[], Chunks], *, refresh: bool) -> Chunks:
-        """The chunks for ``reply``: from a reply to the same request, from the history, or from ``ask``.
+    async def answer(self, reply: Reply, key: str, ask: Callable[[], CheckedChunks], *, refresh: bool) -> CheckedChunks:
+        """The chunks for ``reply``: from an equal request in flight, from the history, or else from ``ask``.
 
-        With ``refresh`` it is asked in any case. Runs on the worker's loop.
+        ``refresh`` always uses ``ask``. Runs on the worker's loop. Raises ``ProviderError`` if the equal request is
+        stopped after its first chunk.
         """
-        other = None if refresh else self._asked.get(key)
-        if other is not None and not (other.ended and other.status != "complete"):  # it may still close its connection
-            async with InnerGenerator(_along_with(reply, other)) as chunks:
+        other = None if refresh else self._in_flight.get(key)
+        if other is not None and not (other.ended and other.status != "complete"):  # a complete one may be closing
+            async with InnerGenerator(_follow(reply, other)) as chunks:
                 async for chunk in chunks:
                     yield chunk
             if reply.replayed:
                 return
-        self._asked[key] = reply  # before the first wait: whoever asks the same in the meantime comes along
+        self._in_flight[key] = reply  # before the first await, so that equal requests follow this one
         try:
-            found = None if refresh else await asyncio.to_thread(self._find, key)
-            if found is not None:
+            turn = None if refresh else await asyncio.to_thread(self._find, key)
+            if turn is not None:
                 reply.replayed = True
-                yield found.text
-                yield found.extras
-                yield replace(found.usage, first_chunk_seconds=None, seconds=None)
+                yield turn.text
+                yield turn.extras
+                yield replace(turn.usage, first_chunk_seconds=None, seconds=None)
                 return
             async with InnerGenerator(ask()) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:
-            if self._asked.get(key) is reply:
-                del self._asked[key]
+            if self._in_flight.get(key) is reply:
+                del self._in_flight[key]
 
 
-async def _along_with(reply: Reply, other: Reply) -> Chunks:
-    """The chunks of another reply; nothing if that one is stopped before its first chunk."""
+async def _follow(reply: Reply, other: Reply) -> CheckedChunks:
+    """The chunks of ``other``; none if it is stopped before its first chunk."""
     async for chunk in other:
         reply.replayed = True
         yield chunk
@@ -66,4 +65,4 @@ async def _along_with(reply: Reply, other: Reply) -> Chunks:
         return
     yield other.extras
     if other.status != "complete":
-        raise ProviderError("the same request was being answered for another cell, and was stopped: run this again")
+        raise ProviderError("the same request was running for another cell and was stopped: run this cell again")

@@ -1,10 +1,10 @@
-"""The blocks of code in a reply, as values."""
+"""The code blocks of a reply, as values."""
 
 from __future__ import annotations
 
 
 class CodeBlock(str):
-    """The text of a block of code; ``language`` is the word after its fence, or an empty string."""
+    """The text of a code block. ``language`` is the word after its opening fence, or an empty string."""
 
     language: str
 
@@ -15,7 +15,7 @@ class CodeBlock(str):
 
 
 def code_blocks_of(text: str) -> list[CodeBlock]:
-    """What of the reply ``text`` is shown as code, in order; what a model thought at its start is left out."""
+    """The code blocks of the reply ``text``, in order, without those in the reasoning at its start."""
     from flowgpt_magic.markdown.growing import code_blocks  # its parser takes a while to load
 
     return [CodeBlock(code, language) for language, code in code_blocks(text)]

@@ -1,4 +1,4 @@
-"""What would be sent, shown instead of sent."""
+"""Show a request instead of sending it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowgpt_magic.messages import Message
 from flowgpt_magic.messages.token_estimate import tokens_in
 from flowgpt_magic.redaction import without_secrets
 from flowgpt_magic.replies.request import Request
-from flowgpt_magic.replies.structured_output import instructed
+from flowgpt_magic.replies.structured_output import with_schema_instruction
 from flowgpt_magic.settings import TABLE
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import counted
@@ -18,26 +18,27 @@ from flowgpt_magic.text import counted
 
 @dataclass(frozen=True)
 class DryRun:
-    """A request as a table of its facts and the messages one by one, each exactly as it would be sent."""
+    """A request as a table of facts and its messages, exactly as they would be sent."""
 
     request: Request
 
     @property
     def messages(self) -> list[Message]:
-        """What would be sent; a schema that the provider does not take stands in the last one."""
+        """The messages. If the provider does not support schemas, the last one contains the schema."""
         request = self.request
         if request.schema is None or request.native:
             return request.messages
-        return instructed(request.messages, request.schema)
+        return with_schema_instruction(request.messages, request.schema)
 
     def facts(self) -> list[tuple[str, str]]:
-        """Who would be asked, how, and how much that is."""
+        """Provider, model, parameters (secrets are masked) and size of the request, as pairs of label and value."""
         request = self.request
-        given = request.parameters
-        shown = without_secrets(given)
-        hidden = dict.fromkeys((n for n in given if n in TABLE and TABLE[n].metadata["secret"] and given[n]), "***")
+        parameters = request.parameters
+        visible = without_secrets(parameters)
+        secret = (name for name in parameters if name in TABLE and TABLE[name].metadata["secret"] and parameters[name])
+        masked = dict.fromkeys(secret, "***")
         if request.native and request.schema:
-            shown["schema"] = request.schema.json_schema
+            visible["schema"] = request.schema.json_schema
         images = sum(len(message.get("images", ())) for message in self.messages)
         texts = [message["content"] for message in self.messages]
         characters, tokens = sum(map(len, texts)), sum(map(tokens_in, texts))
@@ -45,7 +46,7 @@ class DryRun:
         return [
             ("provider", request.target.provider),
             ("model", request.target.model),
-            ("parameters", json.dumps({**shown, **hidden}, ensure_ascii=False)),
+            ("parameters", json.dumps({**visible, **masked}, ensure_ascii=False)),
             ("messages", str(len(self.messages))),
             *([("images", str(images))] if images else []),
             ("tokens", f"about {tokens:,} ({characters:,} characters)"),
@@ -53,7 +54,7 @@ class DryRun:
         ]
 
     def html(self) -> str:
-        """A table of the facts, and each message in a box of its own."""
+        """The facts as a table, and each message as a collapsible section."""
         facts = Table(("", "would be sent"), tuple(self.facts())).html()
         messages = "".join(
             f"<details open><summary><b>{html.escape(str(message['role']))}</b></summary>"
@@ -63,7 +64,7 @@ class DryRun:
         return f"{facts}{messages}<small>nothing was sent</small>"
 
     def text(self) -> str:
-        """The same, one below the other."""
+        """The facts and messages as plain text."""
         facts = [f"{name:<12}{value}" for name, value in self.facts()]
         messages = [f"--- {message['role']}\n{message['content']}" for message in self.messages]
         return "\n".join([*facts, *messages, "--- nothing was sent"])

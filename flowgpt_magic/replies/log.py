@@ -1,7 +1,7 @@
-"""The log: a line when a reply begins and one when it ends, under the name ``flowgpt_magic``.
+"""Log the start and the end of each reply to the logger ``flowgpt_magic``.
 
-Silent until the user turns it on, with ``logging.basicConfig(level="INFO")`` for instance. No line holds a prompt, a
-reply, a key or a password.
+Silent until the user configures logging, for example with ``logging.basicConfig(level="INFO")``. No line contains a
+prompt, a reply, a key or a password.
 """
 
 from __future__ import annotations
@@ -19,69 +19,69 @@ from flowgpt_magic.settings import TABLE
 from flowgpt_magic.text import counted, cut, printable, sentences
 
 logger = logging.getLogger("flowgpt_magic")
-logger.addHandler(logging.NullHandler())  # or else Python prints warnings where nobody has set up logging
+logger.addHandler(logging.NullHandler())  # without it, Python prints warnings to stderr
 
 MAX_MESSAGE = 300  # characters of an error's message
-LEAST_SECRET, LEAST_TEXT = 4, 12  # characters; what is shorter stands in a message by chance
+MIN_SECRET, MIN_PROMPT = 4, 12  # characters; a shorter text may occur in an error by chance
 
 
-def begun(reply: RecordedReply, request: Request) -> None:
-    """The reply is about to be asked for."""
+def log_start(reply: RecordedReply, request: Request) -> None:
+    """Log that ``request`` is about to be sent, at level INFO."""
     if logger.isEnabledFor(logging.INFO):
         logger.info("%s asked, %s, turn %s", _name(request), counted(len(reply.messages), "message"), reply.turn_id)
 
 
 def logs_attempts() -> bool:
-    """Does anybody want to know of single tries?"""
+    """Are single attempts logged?"""
     return logger.isEnabledFor(logging.DEBUG)
 
 
-def asked_again(number: int, request: Request) -> None:
-    """The provider is asked for the ``number``-th time, because it failed before or its reply would not do."""
+def log_retry(number: int, request: Request) -> None:
+    """Log that attempt ``number`` begins, at level DEBUG."""
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s asked again, try %d", _name(request), number)
 
 
-def try_failed(number: int, error: BaseException, request: Request) -> None:
-    """The provider was asked, for the ``number``-th time, and failed; it may be asked again."""
+def log_failed_attempt(number: int, error: BaseException, request: Request) -> None:
+    """Log the error of attempt ``number``, at level DEBUG."""
     if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("%s failed at try %d: %s", _name(request), number, failure(error, request))
+        logger.debug("%s failed at try %d: %s", _name(request), number, describe_error(error, request))
 
 
-def ended(reply: RecordedReply, status: Status, request: Request) -> None:
-    """The reply has ended: a warning where it failed."""
+def log_end(reply: RecordedReply, status: Status, request: Request) -> None:
+    """Log the end of a reply, at level INFO, or WARNING if it failed."""
     level = logging.WARNING if status == "failed" else logging.INFO
     if not logger.isEnabledFor(level):
         return
-    said = "replayed from the history" if reply.replayed and status == "complete" else status
-    why = f": {failure(reply.error, request)}" if status == "failed" and reply.error is not None else ""
-    logger.log(level, "%s %s, %s, turn %s%s", _name(request), said, figures(reply.usage), reply.turn_id, why)
+    outcome = "replayed from the history" if reply.replayed and status == "complete" else status
+    why = f": {describe_error(reply.error, request)}" if status == "failed" and reply.error is not None else ""
+    logger.log(level, "%s %s, %s, turn %s%s", _name(request), outcome, usage_text(reply.usage), reply.turn_id, why)
 
 
-def figures(usage: Usage) -> str:
-    """The counts and times of a reply that has ended."""
-    found = [f"{counted(usage.chunks, 'chunk')} in {usage.seconds or 0:.2f} s"]
+def usage_text(usage: Usage) -> str:
+    """Counts and times (in seconds) of a reply that has ended."""
+    parts = [f"{counted(usage.chunks, 'chunk')} in {usage.seconds or 0:.2f} s"]
     if usage.first_chunk_seconds is not None:
-        found.append(f"the first after {usage.first_chunk_seconds:.2f} s")
+        parts.append(f"the first after {usage.first_chunk_seconds:.2f} s")
     if usage.prompt_tokens is not None:
-        found.append(f"{counted(usage.prompt_tokens, 'token')} in")
+        parts.append(f"{counted(usage.prompt_tokens, 'token')} in")
     if usage.completion_tokens is not None:
-        found.append(f"{counted(usage.completion_tokens, 'token')} out")
-    return ", ".join(found)
+        parts.append(f"{counted(usage.completion_tokens, 'token')} out")
+    return ", ".join(parts)
 
 
-def failure(error: BaseException, request: Request) -> str:
-    """The kind of ``error`` and, of one of ours, its message, without anything secret and without what was said.
+def describe_error(error: BaseException, request: Request) -> str:
+    """The type of ``error`` and its message, without secrets, prompts and replies.
 
-    Of an error that nobody mapped only the kind is told: its message may hold anything.
+    Only the type if it is not one of our errors: the message of a foreign one may contain anything.
     """
     kind = type(error).__name__
     if not isinstance(error, FlowGptError):
         return kind
     text = str(error)
-    if isinstance(error, (ProtocolError, MismatchError)):  # they go on with what came, and that may be the reply
+    if isinstance(error, (ProtocolError, MismatchError)):  # after the colon, they may quote the reply
         text = sentences(text.partition(": ")[0])
-    for hidden in sorted(_secrets(request) | _said(request), key=len, reverse=True):
+    for hidden in sorted(_secrets(request) | _prompts(request), key=len, reverse=True):
         text = text.replace(hidden, "***")
     return f"{kind}: {cut(redact_environment(text), MAX_MESSAGE)}"
 
@@ -92,18 +92,18 @@ def _name(request: Request) -> str:
 
 def _secrets(request: Request) -> set[str]:
     """The keys, tokens and passwords of this request."""
-    given = request.parameters
-    secret = {name: value for name, value in given.items() if name not in without_secrets(given)}
-    secret |= {name: getattr(request.settings, name) for name in TABLE if TABLE[name].metadata["secret"]}
-    found = {str(value) for value in secret.values() if value}
-    for value in list(found):
-        with suppress(ValueError):  # no URL
+    parameters = request.parameters
+    settings = {name: value for name, value in parameters.items() if name not in without_secrets(parameters)}
+    settings |= {name: getattr(request.settings, name) for name in TABLE if TABLE[name].metadata["secret"]}
+    secrets = {str(value) for value in settings.values() if value}
+    for value in list(secrets):
+        with suppress(ValueError):  # not a URL
             password = urlsplit(value).password or ""
-            found |= {password, unquote(password)}
-    return {value for value in found if len(value) >= LEAST_SECRET}
+            secrets |= {password, unquote(password)}
+    return {value for value in secrets if len(value) >= MIN_SECRET}
 
 
-def _said(request: Request) -> set[str]:
-    """What was sent, which a server may quote."""
+def _prompts(request: Request) -> set[str]:
+    """The messages sent, which a server may quote in an error."""
     contents = (str(message["content"]) for message in request.messages)
-    return {content for content in contents if len(content) >= LEAST_TEXT}
+    return {content for content in contents if len(content) >= MIN_PROMPT}

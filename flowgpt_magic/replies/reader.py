@@ -1,4 +1,4 @@
-"""One reader's place in a reply that grows, for synchronous code and for coroutines."""
+"""Read a growing reply, from synchronous code and from coroutines."""
 
 from __future__ import annotations
 
@@ -14,51 +14,52 @@ from flowgpt_magic.messages import Attempt
 
 
 class ChunkSource(Protocol):
-    """What a reader has to know of a reply."""
+    """What a reader needs from a reply."""
 
     @property
     def ended(self) -> bool:
-        """Will nothing more arrive?"""
+        """Is the reply complete, cancelled or failed?"""
 
     @property
     def attempts(self) -> Sequence[Attempt]:
-        """What has come and will not do, the oldest first."""
+        """The discarded attempts, oldest first."""
 
     def chunks_from(self, place: int) -> list[str]:
-        """The chunks that have arrived, without the first ``place`` ones."""
+        """The chunks received so far, from index ``place`` on."""
 
 
 class Reader:
-    """One reader's place in a reply: it takes what is new, and waits for more.
+    """One reader's position in a reply.
 
-    ``take`` is for synchronous code and ``take_async`` for coroutines on any loop; both return the chunks that came
-    since the last call, and an empty list only after a timeout or at the end. A reply that is asked again begins anew:
-    one who looks on is told so among the chunks, while one who ``waits`` gets nothing before it is known to stay.
+    ``take`` is for synchronous code, ``take_async`` for coroutines on any loop. Both return the chunks received since
+    the last call, and an empty list only after a timeout or at the end. When a new attempt begins, the reader gets the
+    reason in brackets, then the chunks of the new attempt. With ``waits``, it gets nothing before the reply has ended,
+    and only the last attempt.
     """
 
     def __init__(self, reply: ChunkSource, *, waits: bool = False) -> None:
         self._reply = reply
         self._waits = waits
         self._place = self._attempt = 0
-        # A queue and no threading.Event: an interrupt's handler cancels, and so wakes, in the middle of any line here.
+        # Not a threading.Event, which is not reentrant: the handler of an interrupt may call ``wake`` at any line here.
         self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._async_awake: asyncio.Event | None = None
 
     def wake(self) -> None:
-        """Called by the reply, on the worker's thread or the canceller's, when there is something new."""
+        """Signal that there is something new. Called by the reply, from any thread."""
         if not self._awake.empty():
             return
         self._awake.put(None)
         if self._loop and self._async_awake:
-            with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
+            with suppress(RuntimeError):  # the loop is closed, so nothing waits there
                 self._loop.call_soon_threadsafe(self._async_awake.set)
 
-    def _look(self) -> tuple[list[str], bool]:
+    def _poll(self) -> tuple[list[str], bool]:
         """The new chunks, and whether the reply has ended.
 
-        The order matters. Wake-ups are forgotten before anything is looked at, so that no later one is lost, and the
-        end is looked at before the chunks, so that none of those is missed.
+        The order matters. The wake-up is cleared first, so that a later one is not lost. ``ended`` is read before the
+        chunks, so that none is missed.
         """
         with suppress(queue.Empty):
             self._awake.get_nowait()
@@ -66,24 +67,24 @@ class Reader:
         if self._waits and not ended:
             return [], False
         attempts = self._reply.attempts
-        said = [] if self._waits else [f"\n\n[{each.why}]\n\n" for each in attempts[self._attempt :]]
+        reasons = [] if self._waits else [f"\n\n[{attempt.why}]\n\n" for attempt in attempts[self._attempt :]]
         if len(attempts) > self._attempt:
             self._attempt, self._place = len(attempts), 0
         chunks = self._reply.chunks_from(self._place)
         self._place += len(chunks)
-        return said + chunks, ended
+        return reasons + chunks, ended
 
     @property
     def done(self) -> bool:
-        """Has the reply ended, and all of it been taken?"""
-        taken = self._attempt == len(self._reply.attempts) and not self._reply.chunks_from(self._place)
-        return self._reply.ended and taken
+        """Has the reply ended, and have all its chunks been taken?"""
+        all_taken = self._attempt == len(self._reply.attempts) and not self._reply.chunks_from(self._place)
+        return self._reply.ended and all_taken
 
     def take(self, timeout: float | None = None) -> list[str]:
-        """The new chunks; waits at most ``timeout`` seconds for one, or as long as it takes."""
+        """The new chunks. Waits for one up to ``timeout`` seconds; None: no limit."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            chunks, ended = self._look()
+            chunks, ended = self._poll()
             if chunks or ended:
                 return chunks
             left = bridge.TICK if deadline is None else min(bridge.TICK, deadline - time.monotonic())
@@ -93,12 +94,12 @@ class Reader:
                 self._awake.get(timeout=left)
 
     async def take_async(self) -> list[str]:
-        """The new chunks; waits for one as long as it takes."""
+        """The new chunks. Waits for one without a limit."""
         if self._async_awake is None:
             self._loop, self._async_awake = asyncio.get_running_loop(), asyncio.Event()
         while True:
             self._async_awake.clear()
-            chunks, ended = self._look()
+            chunks, ended = self._poll()
             if chunks or ended:
                 return chunks
             await self._async_awake.wait()

@@ -1,19 +1,23 @@
-"""What has arrived of a reply: of one to a single prompt, and of one to a row of a batch."""
+"""The part of a reply received so far, and the interface by which replies are recorded, logged and traced."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.messages import Message, Usage
+from flowgpt_magic.messages import Message, NewAttempt, Usage, Waiting
 from flowgpt_magic.messages.extras import Extras
+
+Chunks = AsyncGenerator[str | Usage | Extras, None]  # of one attempt
+RetriedChunks = AsyncGenerator[str | Usage | Extras | Waiting, None]  # after failures before the first chunk
+CheckedChunks = AsyncGenerator[str | Usage | Extras | NewAttempt | Waiting, None]  # and after replies that do not fit
 
 
 class RecordedReply(Protocol):
-    """What is recorded, logged and traced of a reply."""
+    """What is recorded, logged and traced of a reply: one to a single prompt, or to one item of a batch."""
 
     @property
     def turn_id(self) -> str:
@@ -21,11 +25,11 @@ class RecordedReply(Protocol):
 
     @property
     def messages(self) -> Sequence[Message]:
-        """What was sent."""
+        """The messages sent."""
 
     @property
     def text_so_far(self) -> str:
-        """The text that has arrived."""
+        """The text received so far."""
 
     @property
     def usage(self) -> Usage:
@@ -33,19 +37,19 @@ class RecordedReply(Protocol):
 
     @property
     def extras(self) -> Extras:
-        """What the provider sent beside the text."""
+        """What the provider sent in addition to the text."""
 
     @property
     def notices(self) -> Sequence[str]:
-        """What the person is told about it."""
+        """Notices for the user."""
 
     @property
     def error(self) -> BaseException | None:
-        """What it failed with."""
+        """The error of a failed reply."""
 
     @property
     def left_out(self) -> int:
-        """How many messages were not sent."""
+        """The number of messages that were not sent."""
 
     @property
     def replayed(self) -> bool:
@@ -53,47 +57,47 @@ class RecordedReply(Protocol):
 
 
 class ReceivedContent:
-    """The chunks of a reply, and what the provider sent beside them.
+    """The chunks of a reply, and what the provider sent in addition.
 
-    ``begun`` is when the request was made, in monotonic time, from which ``usage`` counts.
+    ``begun`` is the monotonic time at which the request was sent. The seconds in ``usage`` count from there.
     """
 
-    __slots__ = ("_final", "_first", "_told", "begun", "chunks", "extras")
+    __slots__ = ("_final", "_first", "_reported", "begun", "chunks", "extras")
 
     def __init__(self) -> None:
         self.begun = 0.0
         self.clear()
 
     def clear(self) -> None:
-        """Begin again with nothing."""
+        """Discard everything, for a new attempt."""
         self.chunks: list[str] = []
         self.extras = Extras()
-        self._told = Usage()  # by the provider
+        self._reported = Usage()  # by the provider
         self._first: float | None = None  # seconds until the first chunk
         self._final: Usage | None = None
 
     @property
     def text(self) -> str:
-        """All chunks together."""
+        """All chunks, joined."""
         return "".join(self.chunks)
 
     @property
     def usage(self) -> Usage:
-        """What the provider told, with the times measured here; the seconds of the whole reply after ``finish``."""
-        return self._final or replace(self._told, first_chunk_seconds=self._first, chunks=len(self.chunks))
+        """The counts from the provider and the times measured here. The total time is set by ``finish``."""
+        return self._final or replace(self._reported, first_chunk_seconds=self._first, chunks=len(self.chunks))
 
     def finish(self) -> None:
-        """It has ended now."""
+        """Set the total time: the reply has ended."""
         self._final = replace(self.usage, seconds=time.monotonic() - self.begun)
 
     def restore(self, text: str, usage: Usage, extras: Extras) -> None:
-        """Be the same as an earlier reply."""
+        """Take over the content of a stored reply."""
         self.chunks, self._final, self.extras = [text], usage, extras
 
-    def add(self, chunk: object, provider: str, tell: Callable[[str], object]) -> bool:
-        """Add what ``provider`` has sent; is it text? ``tell`` gets the notices that came with it.
+    def add(self, chunk: object, provider: str, add_notice: Callable[[str], object]) -> bool:
+        """Add a ``chunk`` from ``provider``. Returns whether it is text that is not empty.
 
-        Raises ``FlowGptError`` for what is no chunk.
+        ``add_notice`` is called with each notice in it. Raises ``FlowGptError`` for an object of another type.
         """
         if isinstance(chunk, str):
             if not chunk:
@@ -103,11 +107,11 @@ class ReceivedContent:
             self.chunks.append(chunk)
             return True
         if isinstance(chunk, Usage):
-            self._told = chunk
+            self._reported = chunk
         elif isinstance(chunk, Extras):
             self.extras = chunk
             for text in chunk.notices:
-                tell(text)
+                add_notice(text)
         else:
-            raise FlowGptError(f"{provider} sent {type(chunk).__name__} where text was due")
+            raise FlowGptError(f"{provider} sent {type(chunk).__name__} where text was expected")
         return False

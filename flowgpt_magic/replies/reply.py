@@ -1,8 +1,8 @@
-"""One answer, while it arrives and after.
+"""One reply, while it arrives and afterwards.
 
-A reply does nothing until somebody reads it. It then runs once, on the worker's loop, however many readers it has; a
-reader that comes late gets what has arrived and then follows. When the last reader leaves before the end, the reply is
-cancelled and keeps its text.
+A reply sends nothing until it is read. It then runs once, on the worker's loop, with any number of readers. A late
+reader gets the text received so far, then follows. When the last reader leaves before the end, the reply is cancelled
+and keeps its text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
 from contextlib import aclosing, suppress
@@ -38,7 +38,7 @@ from flowgpt_magic.messages.extras import Extras, HasExtras
 from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.replies.code_blocks import CodeBlock, code_blocks_of
 from flowgpt_magic.replies.reader import Reader
-from flowgpt_magic.replies.received import ReceivedContent
+from flowgpt_magic.replies.received import CheckedChunks, ReceivedContent
 from flowgpt_magic.replies.task import ReusableCoroutine
 from flowgpt_magic.text import escaped
 
@@ -53,82 +53,81 @@ else:
 
     T = TypeVar("T", covariant=True)
 
-Source = Callable[[], AsyncGenerator[str | Usage | Extras | NewAttempt | Waiting, None]]
-CANCEL_PATIENCE = 0.5  # seconds that whoever cancels waits for its end
-# What a pickle or a copy of a reply leaves behind.
-LIVING = (*("schema", "_source", "_observer", "_recorder", "_readers", "_lock", "_task", "_running"),)
+CANCEL_TIMEOUT = 0.5  # seconds to wait for a cancelled reply to end
+# Attributes that are not part of a pickle or a copy.
+TRANSIENT = (*("schema", "_source", "_observer", "_recorder", "_readers", "_lock", "_task", "_running"),)
 
 
 class Observer(Protocol):
-    """Is told of a reply's begin and end."""
+    """Is notified of the start and the end of a reply."""
 
     def begin(self, reply: Reply) -> None:
-        """The reply is about to be asked for."""
+        """The request is about to be sent."""
 
     def end(self, reply: Reply, status: Status) -> None:
         """The reply has ended."""
 
 
 class Recorder(Observer, Protocol):
-    """Keeps the turn of a reply."""
+    """Records the turn of a reply."""
 
     def grow(self, reply: Reply) -> None:
-        """A chunk has come."""
+        """A chunk has arrived."""
 
     def again(self, reply: Reply, why: str) -> None:
-        """What has come will not do, and the reply begins anew."""
+        """The text so far is discarded because of ``why``, and a new attempt begins."""
 
     async def until_saved(self, reply: Reply) -> None:
-        """Wait until the turn is saved, or the person is told why it is not."""
+        """Wait until the turn is saved, or a notice says why it is not."""
 
 
 class ChunkIterator:
-    """What ``async for`` walks along.
+    """The iterator of ``async for``.
 
-    An async generator that is left by ``break`` is closed by its loop, some turns later; this leaves at once, so that
-    the next line finds the reply cancelled.
+    After a ``break``, an async generator is closed by its loop, some iterations later. This one detaches at once, so
+    that the reply is already cancelled in the next line.
     """
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
-        self._taken: deque[str] = deque()
-        self._reader: Reader | None = reply.open(waits=True)
+        self._buffer: deque[str] = deque()
+        self._dataer: Reader | None = reply.open(waits=True)
 
     def __aiter__(self) -> ChunkIterator:
         return self
 
     async def __anext__(self) -> str:
-        if not self._taken and self._reader:
+        if not self._buffer and self._dataer:
             try:
-                self._taken.extend(await self._reader.take_async())
+                self._buffer.extend(await self._dataer.take_async())
             finally:
-                if not self._taken:  # at its end, or because the reading task was cancelled
+                if not self._buffer:  # at the end, or if the reading task was cancelled
                     self.leave()
-        if self._taken:
-            return self._taken.popleft()
+        if self._buffer:
+            return self._buffer.popleft()
         self._reply.raise_error()
         raise StopAsyncIteration
 
     def leave(self) -> None:
-        """Read no more."""
-        if self._reader:
-            reader, self._reader = self._reader, None
-            self._taken.clear()
+        """Stop reading."""
+        if self._dataer:
+            reader, self._dataer = self._dataer, None
+            self._buffer.clear()
             self._reply.detach(reader)
 
     async def aclose(self) -> None:
-        """The same, as ``contextlib.aclosing`` wants it."""
+        """Stop reading, for ``contextlib.aclosing``."""
         self.leave()
 
     def __del__(self) -> None:
-        """The garbage collector may come in the middle of anything, also of what waits for the reply's lock."""
-        if self._reader:
+        """The garbage collector may run at any time, even while this thread waits for the lock of the reply."""
+        if self._dataer:
             self._reply.detach_soon(self.leave)
 
 
 @dataclass(frozen=True)
 class MarkdownText:
-    """Markdown for a host that asks what to display in the place of a reply."""
+    """Markdown that a host displays in place of a reply."""
 
     text: str
 
@@ -137,18 +136,30 @@ class MarkdownText:
 
 
 class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
-    """The answer of ``model`` of ``provider`` to ``messages``.
+    """The reply of a model to ``messages``.
 
-    Read it with ``reply.text`` or ``await reply`` (the whole text), ``for chunk in reply``, ``async for chunk in
-    reply``, or leave it as the last line of a cell. Each of these asks; looking at it (``repr``, ``str``, copying) does
-    not. Whoever waits for its end gets the error it ended with; a reply that has ended is a value, and ``text`` is what
-    arrived.
+    Read it with ``reply.text`` or ``await reply`` (the whole text), with ``for chunk in reply`` or ``async for chunk in
+    reply``, or make it the last line of a cell. Each of these sends the request; ``repr``, ``str`` and copying do not.
+    Reading raises the error of a failed reply. After the end, ``text`` is the text received.
 
-    One that was asked with a schema is checked at its end, and may be asked again: its chunks come when it is known
-    that they stay, ``data`` is the value, and ``attempts`` are the replies that did not fit.
+    With a schema, the reply is checked at its end, and may be retried. Its chunks are returned only after that.
 
-    What a provider sends beside the text is in ``citations``, ``reasoning``, ``logprobs``, ``images``, ``audio`` and
-    ``tool_calls``, which read to the end first; ``extras`` has what arrived by now.
+    ``citations``, ``reasoning``, ``logprobs``, ``images``, ``audio`` and ``tool_calls`` are sent by some providers in
+    addition to the text. They read to the end first; ``extras`` has what has arrived so far.
+
+    Attributes:
+        turn_id: the id of its turn.
+        provider: the name of the provider.
+        model: the name of the model.
+        messages: the messages sent.
+        error: why it failed; None if it has not.
+        notices: texts to show to the user, such as warnings.
+        attempts: the earlier replies that did not fit the schema, oldest first.
+        schema: what the reply has to fit, or None.
+        turn: the turn as recorded last; None if it is not recorded.
+        replayed: is the text from the history?
+        left_out: the number of messages not sent because they did not fit into ``history_tokens`` or the model.
+        shown_in: the run of the cell that has displayed it.
     """
 
     _waiting: Waiting | None = None
@@ -156,7 +167,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
 
     def __init__(
         self,
-        source: Source,
+        source: Callable[[], CheckedChunks],
         *,
         provider: str,
         model: str,
@@ -165,30 +176,41 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         observer: Observer | None = None,
         recorder: Recorder | None = None,
     ) -> None:
+        """Create a reply that sends nothing yet.
+
+        Args:
+            source: sends the request; returns the chunks.
+            provider: the name of the provider.
+            model: the name of the model.
+            messages: the messages of the request.
+            schema: what the reply has to fit.
+            observer: is notified of the start and the end, for the log and for traces.
+            recorder: records the turn.
+        """
         self.turn_id = uuid4().hex
         self.provider = provider
         self.model = model
         self.messages = list(messages)
         self.error: BaseException | None = None
         self.notices: list[str] = []
-        self.attempts: list[Attempt] = []  # what did not fit the schema, the oldest first
+        self.attempts: list[Attempt] = []
         self.schema = schema
-        self.turn: Turn | None = None  # as it was kept when it began, and when it had ended; None if it is not kept
-        self.replayed = False  # did the text come from the history?
-        self.left_out = 0  # messages that were not sent, because they did not fit
-        self.shown_in = ""  # the run of the cell that has shown it
+        self.turn: Turn | None = None
+        self.replayed = False
+        self.left_out = 0
+        self.shown_in = ""
         self._source = source
         self._observer = observer
         self._recorder = recorder
         self._status: Status | None = None
         self._closed = self._saving = False
         self._received = ReceivedContent()
-        self._read: list[Any] = []  # the value in the text, once somebody has asked for it
+        self._data: list[Any] = []  # the value in the text, once it has been read
         self._readers: list[Reader] = []
         self._lock = threading.RLock()
         self._task: asyncio.Task[None] | None = None
 
-    # What it is now
+    # State
 
     @property
     def status(self) -> Status | None:
@@ -197,40 +219,40 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Will nothing more arrive?"""
+        """Is it complete, cancelled or failed?"""
         return self._status not in (None, "streaming")
 
     @property
     def waiting(self) -> Waiting | None:
-        """The pause before the next try, while it lasts: why it is made, and how long it still is; else None."""
+        """The pause before the next attempt, with its reason and the seconds left; None if there is no pause."""
         waiting = self._waiting
         return waiting if waiting is not None and waiting.left and not self.ended else None
 
     @property
     def progress(self) -> str:
-        """What the provider says it does before the first text, such as ``waits for another reply``; else empty."""
+        """What the provider does before the first chunk, such as ``waits for another reply``; afterwards empty."""
         return "" if self.ended or self._received.chunks else self._progress
 
     @property
     def usage(self) -> Usage:
-        """Token counts and times, as far as they are known."""
+        """Token counts, and times in seconds, as far as known."""
         return self._received.usage
 
     @property
     def extras(self) -> Extras:
-        """What has arrived beside the text."""
+        """What the provider has sent in addition to the text so far."""
         return self._received.extras
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it was asked, until now or until its end; 0 before."""
+        """Seconds from sending the request until now, or until the end; 0 before."""
         if self.usage.seconds is not None:
             return self.usage.seconds
         return time.monotonic() - self._received.begun if self._status is not None else 0.0
 
     @property
     def text(self) -> str:
-        """The whole text; before the end, reads to the end first. Raises what the reply failed with while reading."""
+        """The whole text. Reads to the end first if necessary, and then raises the error of a failed reply."""
         if not self.ended:
             for _chunk in self:
                 pass
@@ -238,21 +260,21 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
 
     @property
     def text_so_far(self) -> str:
-        """What has arrived by now; starts nothing and waits for nothing."""
+        """The text received so far. Sends nothing and does not wait."""
         with self._lock:
             return self._received.text
 
     @property
     def code_blocks(self) -> list[CodeBlock]:
-        """What of the text is shown as code, in order; what a model thought at its start is left out."""
+        """The code blocks in the text, in order, without those in reasoning at its start. Reads to the end first."""
         return code_blocks_of(self.text)
 
     @property
     def data(self) -> T:
-        """The value that the schema was asked for; without one, the last JSON object or list that stands alone.
+        """The value that fits the schema. Without a schema: the JSON value of the text, or its last object or list.
 
-        What a model thought at the start of the text is left out. Reads to the end first. Raises ``MismatchError``
-        where there is no such value.
+        Reasoning at the start of the text is ignored. Reads to the end first. Raises ``MismatchError`` if there is no
+        such value.
         """
         from flowgpt_magic.replies.schema import json_of
 
@@ -260,9 +282,9 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         self.raise_error()
         if self.status == "cancelled":
             raise MismatchError("the reply was stopped before its end, so it has no value; its text is kept")
-        if not self._read:
-            self._read.append(json_of(text) if self.schema is None else self.schema.read(text))
-        value: T = self._read[0]
+        if not self._data:
+            self._data.append(json_of(text) if self.schema is None else self.schema.read(text))
+        value: T = self._data[0]
         return value
 
     def _whole_extras(self) -> Extras:
@@ -270,14 +292,14 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         return self.extras
 
     def chunks_from(self, place: int) -> list[str]:
-        """The chunks that have arrived, without the first ``place`` ones."""
+        """The chunks received so far, from index ``place`` on."""
         with self._lock:
             return self._received.chunks[place:]
 
     # Reading
 
     def start(self) -> None:
-        """Ask the provider, unless that has been done; an interrupt leaves nothing that has begun by half."""
+        """Send the request, unless it was sent before. An interrupt does not leave it half started."""
         if self._status is None:
             bridge.whole(self._start)
 
@@ -287,18 +309,18 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
                 return
             self._status, self._received.begun = "streaming", time.monotonic()
             try:
-                for each in (self._observer, self._recorder):
-                    if each is not None:
-                        each.begin(self)
-            except BaseException as error:  # nothing will run that could end it
+                for observer in (self._observer, self._recorder):
+                    if observer is not None:
+                        observer.begin(self)
+            except BaseException as error:  # no task will end it
                 self._end("failed" if isinstance(error, Exception) else "cancelled", error)
                 raise
         bridge.worker().submit(self._run()).add_done_callback(self._finish)
 
     def open(self, *, waits: bool = False) -> Reader:
-        """A new reader, from the first chunk on; the reply is started. Give it back with ``leave``.
+        """A new reader at the first chunk. Sends the request if necessary. Release it with ``detach``.
 
-        One that ``waits`` gets the chunks of a reply with a schema when it is known that they stay.
+        With ``waits``, it gets the chunks of a reply with a schema only after the check.
         """
         reader = Reader(self, waits=waits and self.schema is not None)
         try:
@@ -311,7 +333,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         return reader
 
     def detach_soon(self, leave: Callable[[], None]) -> None:
-        """Have a reader leave: now, or where that would have to wait for another thread, on the worker's."""
+        """Call ``leave`` without blocking: now, or on the worker if another thread holds the lock."""
         if not self._lock.acquire(blocking=False):
             bridge.worker().loop.call_soon_threadsafe(leave)
             return
@@ -319,7 +341,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         leave()
 
     def detach(self, reader: Reader) -> None:
-        """``reader`` reads no more; with nobody left to read it, the reply is cancelled."""
+        """Release ``reader``. The reply is cancelled if it was the last one."""
         with self._lock:
             if reader in self._readers:
                 self._readers.remove(reader)
@@ -342,7 +364,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
 
     @property
     def interrupt_summary(self) -> str:
-        """What an interrupt leaves of it, in words."""
+        """How much text remains after an interrupt, in words."""
         count = len(self.text_so_far)
         return f"the {count:,} characters received so far are kept" if count else "nothing had arrived yet"
 
@@ -363,11 +385,11 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         return self.text_so_far
 
     def __str__(self) -> str:
-        """The text received so far. It asks nothing and waits for nothing: debuggers and hovers call it."""
+        """The text received so far. Sends nothing and does not wait, because debuggers call it."""
         return repr(self) if self._status is None else self.text_so_far
 
     def _repr_llm_(self) -> str:
-        """What a prompt gets that names this reply in braces: the answer, or what there is before one comes."""
+        """The text for a reference in a prompt: the answer, or the text so far if there is no answer yet."""
         text = self.text_so_far
         return answer_of(text).strip() or text
 
@@ -380,7 +402,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         return f"<Reply of {self.provider}:{self.model}, {self._status}, {len(self.text_so_far)} characters>"
 
     def _repr_markdown_(self) -> str:
-        """What hosts that are not IPython show of it: what has come by now. It asks nothing."""
+        """The text received so far, for hosts other than IPython. Sends nothing."""
         from flowgpt_magic.markdown.growing import harmless
         from flowgpt_magic.transcripts.caption import caption
 
@@ -388,64 +410,63 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         return f"{harmless(self.text_so_far)}\n\n*{below}*".lstrip("\n")
 
     def _display_(self) -> MarkdownText:
-        """As the last line of a cell of marimo: the whole reply, which is asked for by this and waited for.
+        """The whole reply, for marimo. Sends the request and waits.
 
-        marimo calls this where it displays something, and nowhere else.
+        marimo calls this only to display a value.
         """
-        with suppress(FlowGptError):  # it stands below the text
+        with suppress(FlowGptError):  # it is shown below the text
             _text = self.text
         return MarkdownText(self._repr_markdown_())
 
     def _ipython_display_(self) -> None:
-        # Imported when IPython asks, never before: the display knows the reply, not the other way round.
         from flowgpt_magic.display.show import show_result
 
         show_result(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Its values, for a pickle or a copy; the value a schema made of the text goes along, the schema does not."""
+        """The state for a pickle or a copy: with ``data``, but without the schema."""
         if not self.ended:
             raise TypeError("this reply has not ended: read it first (reply.text), then it can be pickled and copied")
         if self.schema is not None and self.status == "complete":
             _value = self.data
-        return {name: value for name, value in vars(self).items() if name not in LIVING}
+        return {name: value for name, value in vars(self).items() if name not in TRANSIENT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(dict.fromkeys(LIVING), **state)
+        vars(self).update(dict.fromkeys(TRANSIENT), **state)
         self._readers, self._lock, self._running = [], threading.RLock(), WeakKeyDictionary()
 
     def raise_error(self) -> None:
-        """Raise what the reply failed with, if it did."""
+        """Raise the error of a failed reply."""
         if self.error is not None:
             raise self.error
 
     # Running and ending
 
     def cancel(self) -> None:
-        """Stop it, from any thread. What has arrived stays, what comes after this does not; no effect after the end."""
+        """Stop the reply, from any thread. It keeps the text received so far. No effect after the end."""
         if not self.ended:
             self._cancel_whole()
 
     def _cancel_whole(self, *, if_unread: bool = False) -> None:
-        """Cancel it; an interrupt does not leave it half ended.
+        """Cancel it without being interrupted halfway.
 
-        The garbage collector, or a signal's handler, may call this while this thread holds a lock that it needs: then
-        it is cancelled when that is released.
+        The garbage collector or a signal handler may call this while this thread holds a lock that it needs. Then the
+        reply is cancelled when the lock is released.
         """
         with suppress(FutureTimeoutError):
-            bridge.whole(lambda: self._cancel(if_unread=if_unread), CANCEL_PATIENCE)
+            bridge.whole(lambda: self._cancel(if_unread=if_unread), CANCEL_TIMEOUT)
 
     def _cancel(self, *, if_unread: bool) -> None:
         with self._lock:
             if if_unread and self._readers:
                 return
-            if self._closed and not self._saving:  # its task may be closing a connection, which this would cut short
+            if self._closed and not self._saving:  # its task may still be closing a connection
                 return
             if self._status is None:
                 self._received.begun = time.monotonic()
-            self._end("cancelled")  # no effect on one that is only being saved
+            self._end("cancelled")  # no effect if it is only being saved
         if (task := self._task) is not None:
-            with suppress(RuntimeError):  # the loop is closed, and its tasks with it
+            with suppress(RuntimeError):  # the loop is closed
                 task.get_loop().call_soon_threadsafe(task.cancel)
 
     async def _run(self) -> None:
@@ -456,11 +477,11 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             with notices_to(self._add_notice), progress_to(self._set_progress):
                 async with aclosing(self._source()) as chunks:
                     async for chunk in chunks:
-                        if self.ended:  # cancelled, and the provider did not listen
+                        if self.ended:  # cancelled, and the provider ignored it
                             return
                         self._add(chunk)
             await self._save()
-        except SystemExit as error:  # it would end the worker's thread, and every other reply with it
+        except SystemExit as error:  # it would end the worker and all other replies
             raise ProviderError(f"{self.provider} tried to end the process") from error
 
     def _add(self, chunk: str | Usage | Extras | NewAttempt | Waiting) -> None:
@@ -479,7 +500,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
                     self._recorder.grow(self)
 
     def _begin_again(self, why: str) -> None:
-        """What has come is kept as an attempt; the next chunk is the first of another one."""
+        """Keep the text so far as an attempt, and begin the next one."""
         self._received.finish()
         if self._recorder is not None:
             self._recorder.again(self, why)
@@ -492,7 +513,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         self._progress = text
 
     def _add_notice(self, text: str) -> None:
-        if self.attempts and text in self.notices:  # said of an earlier attempt too
+        if self.attempts and text in self.notices:  # repeated from an earlier attempt
             return
         self.notices.append(text)
         if isinstance(text, LeftOut):
@@ -507,7 +528,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             self._end("complete")
 
     async def _save(self) -> None:
-        """End as complete once the turn is in the history's file: a process that ends right then loses nothing."""
+        """End as complete after the turn is in the history file, so that nothing is lost if the process ends then."""
         with self._lock:
             recorder = self._recorder
             if self._closed or recorder is None:
@@ -520,14 +541,14 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             self._settle("complete")
 
     def _end(self, status: Status, error: BaseException | None = None, *, wait: bool = False) -> None:
-        """Record how it ended. With ``wait``, ``_settle`` tells its readers later."""
+        """Record how it ended. With ``wait``, the readers are woken later, by ``_settle``."""
         with self._lock:
             if self._closed:
                 return
             self._closed, self.error = True, error
             self._received.finish()
-            # Recorded before anybody is told: whoever has read to the end finds the turn in its conversation. Nobody
-            # waits for ever where that fails.
+            # Recorded before readers are woken, so that they find the turn in its conversation. They are woken even if
+            # recording fails.
             try:
                 if self._recorder is not None:
                     self._recorder.end(self, status)
@@ -542,7 +563,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
     def _settle(self, status: Status) -> None:
         with self._lock:
             self._status, self._saving = status, False
-            # They hold on to all that was said before, and a notebook keeps its replies.
+            # Notebooks keep replies; do not keep all earlier messages alive through them.
             self._observer = self._recorder = None
             self._wake()
 

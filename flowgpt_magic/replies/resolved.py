@@ -1,4 +1,4 @@
-"""The settings of one prompt, whom it is asked and with which parameters: found out once, then handed on."""
+"""The settings, target and parameters of one prompt, resolved once and passed on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from flowgpt_magic.settings.parameters import EXTRA_BODY, origins, without
 
 @dataclass(frozen=True)
 class Resolved:
-    """The settings in force for a prompt, an alias's included, and who is asked.
+    """The settings in force for a prompt, including those of its alias, and its target.
 
-    ``typed`` are the fields of the request that were given for this very prompt.
+    ``typed`` are the names of the request fields that the user gave for this prompt.
     """
 
     settings: Settings
@@ -26,44 +26,44 @@ class Resolved:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """What the provider is called with besides model and messages."""
+        """The arguments for the provider, besides model and messages."""
         return parameters(self.target, self.settings)
 
     @property
     def takes_images(self) -> bool:
-        """Does the provider look at images?"""
+        """Does the provider accept images?"""
         return self.target.provider_class.supports_images
 
 
 def resolve(chosen: Settings, typed: frozenset[str] = frozenset()) -> Resolved:
-    """What a prompt with the settings ``chosen`` is asked with.
+    """Follow the alias in the settings ``chosen``, and find the target.
 
-    Raises what ``aliases.apply`` and ``models.find_model`` do.
+    Raises the same errors as ``aliases.apply`` and ``models.find_model``.
     """
     settings = aliases.apply(chosen)
     return Resolved(settings, find_target(settings.model.strip(), aliases.load), typed)
 
 
 def parameters(target: Target, chosen: Settings) -> dict[str, Any]:
-    """What a provider is called with besides model and messages: what is set, of what it takes."""
-    found: dict[str, Any] = {name: getattr(chosen, name) for name in target.provider_class.settings}
+    """The arguments for a provider, besides model and messages: the settings and parameters that it supports."""
+    arguments: dict[str, Any] = {name: getattr(chosen, name) for name in target.provider_class.settings}
     if chosen.proxy:
-        found["proxy"] = chosen.proxy
+        arguments["proxy"] = chosen.proxy
     if chosen.temperature is not None:
-        found["temperature"] = chosen.temperature
+        arguments["temperature"] = chosen.temperature
     if not chosen.params and "max_tokens" not in chosen.sources:
-        return found
-    taken = parameter_names(target)
-    if "max_tokens" in chosen.sources and "max_tokens" in taken:
-        found["max_tokens"] = chosen.max_tokens
-    found |= {name: value for name, value in (chosen.params or {}).items() if name in taken}
-    return _nearest(found, chosen)
+        return arguments
+    supported = parameter_names(target)
+    if "max_tokens" in chosen.sources and "max_tokens" in supported:
+        arguments["max_tokens"] = chosen.max_tokens
+    arguments |= {name: value for name, value in (chosen.params or {}).items() if name in supported}
+    return _without_duplicates(arguments, chosen)
 
 
-def _nearest(found: Mapping[str, Any], chosen: Settings) -> dict[str, Any]:
-    """``found`` with each field once, where one is a setting and stands in ``extra_body`` too."""
-    body, places = found.get(EXTRA_BODY) or {}, origins(chosen.layers.get("params", ()))
-    twice = [name for name in body if name in found and name in TABLE]
-    nearer = {name for name in twice if chosen.ranks.get(name, -1) > places[f"{EXTRA_BODY}.{name}"].rank}
-    lower = {name: value for name, value in found.items() if name not in twice or name in nearer}
-    return {**lower, EXTRA_BODY: without(body, nearer)} if twice else dict(found)
+def _without_duplicates(arguments: Mapping[str, Any], chosen: Settings) -> dict[str, Any]:
+    """``arguments`` without the fields that are both a setting and in ``extra_body``: the higher rank wins."""
+    body, places = arguments.get(EXTRA_BODY) or {}, origins(chosen.layers.get("params", ()))
+    duplicates = [name for name in body if name in arguments and name in TABLE]
+    as_settings = {name for name in duplicates if chosen.ranks.get(name, -1) > places[f"{EXTRA_BODY}.{name}"].rank}
+    others = {name: value for name, value in arguments.items() if name not in duplicates or name in as_settings}
+    return {**others, EXTRA_BODY: without(body, as_settings)} if duplicates else dict(arguments)

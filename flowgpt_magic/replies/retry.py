@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
 from flowgpt_magic.errors import (
     AuthenticationError,
@@ -22,30 +22,25 @@ from flowgpt_magic.errors import (
     SchemaNotSupportedError,
     StreamInterruptedError,
 )
-from flowgpt_magic.messages import Usage, Waiting, notice
-from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.messages import Waiting, notice
 from flowgpt_magic.providers.inner_generator import InnerGenerator
+from flowgpt_magic.replies.received import Chunks, RetriedChunks
 
-Chunks = AsyncGenerator[str | Usage | Extras, None]
-
-# Seconds. Each pause is twice the one before it. OpenAI's and Anthropic's own clients have the same two numbers.
+# Seconds. Each pause is twice the previous one. The Python clients of OpenAI and Anthropic use the same two values.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
-LONGEST_WAIT = 120.0  # seconds; a server that asks for a longer wait is not asked again
-PASSING = (408, 409, 425, 429)  # statuses below 500 that another try may not get
-LASTING = (AuthenticationError, ModelNotFoundError, ParameterRefusedError, QuotaError, SchemaNotSupportedError)
+LONGEST_WAIT = 120.0  # seconds; if the server asks for a longer wait, there is no retry
+TEMPORARY_STATUSES = (408, 409, 425, 429)  # and all from 500 on
+PERMANENT_ERRORS = (AuthenticationError, ModelNotFoundError, ParameterRefusedError, QuotaError, SchemaNotSupportedError)
 
 
-async def with_retries(
-    ask: Callable[[], Chunks], *, who: str, retries: int
-) -> AsyncGenerator[str | Usage | Extras | Waiting, None]:
-    """The chunks of ``ask``, which is called again while it fails before its first chunk.
+async def with_retries(ask: Callable[[], Chunks], *, who: str, retries: int) -> RetriedChunks:
+    """The chunks of ``ask``. If it fails before its first chunk, it is called again, up to ``retries`` times.
 
-    ``who`` names the provider to the person who waits. ``retries`` is the number of further calls at most.
-
-    Before each pause comes a ``Waiting``. Each failure is told once as a notice. Raises the last failure where no try
-    is left, or where another one would not help.
+    ``who`` is the name of the provider, for the line that is shown during a pause. Each pause is announced by a
+    ``Waiting``, and each kind of failure by one notice. Raises the last ``ProviderError`` if no retry is left, or if a
+    retry would not help.
     """
-    told: set[str] = set()
+    noticed: set[str] = set()
     for attempt in range(retries + 1):
         begun = False
         try:
@@ -58,52 +53,51 @@ async def with_retries(
             pause = pause_before(error, attempt)
             if begun or attempt == retries or pause is None:
                 raise
-            why, failure = f"{who} {failure_phrase(error)}", retry_notice(error)
-        if failure not in told:
-            told.add(failure)
+            why, failure = f"{who} {_what_happened(error)}", retry_notice(error)
+        if failure not in noticed:
+            noticed.add(failure)
             notice(failure)
         yield Waiting(why, time.monotonic() + pause)
         await asyncio.sleep(pause)
 
 
 def is_temporary(error: ProviderError) -> bool:
-    """Might the same request be answered a moment later?
+    """Might the same request succeed a moment later?
 
-    The statuses 408, 409, 425, 429 and those from 500 on may pass, and so may any other with which the server asks to
-    wait, a failure to connect, and a connection that was closed without an answer. A quota that is used up, a key that
-    is refused and a model that is not there do not pass. A request that was sent and met nothing
-    but silence is not made again: the server may still work on it, and would do so, and charge for it, twice.
+    Temporary are: the statuses 408, 409, 425, 429 and from 500 on, any status with ``Retry-After``, a failure to
+    connect, and a connection closed without an answer. Permanent are: a used-up quota, a refused key, an unknown model.
+    A timeout counts as permanent: the server may still be working on the request, and would charge for both.
     """
-    if isinstance(error, LASTING):
+    if isinstance(error, PERMANENT_ERRORS):
         return False
     if isinstance(error, ProviderStatusError):
-        return error.status >= 500 or error.status in PASSING or bool(error.retry_after)
+        return error.status >= 500 or error.status in TEMPORARY_STATUSES or bool(error.retry_after)
     if isinstance(error, ProviderConnectionError):
         return not error.lasting
     return isinstance(error, StreamInterruptedError)
 
 
 def pause_before(error: ProviderError, attempt: int) -> float | None:
-    """Seconds to wait before another try after ``attempt`` earlier ones; None where another try would not help.
+    """Seconds to wait before the next attempt, or None if a retry would not help.
 
-    The pause grows with every attempt. A longer wait that the server asks for replaces it; a shorter one, such as 0,
-    does not. A server that asks for more than ``LONGEST_WAIT`` is not asked again.
+    ``attempt`` counts from 0. The pause doubles with each attempt. ``Retry-After`` replaces it if it is longer; if it
+    is longer than ``LONGEST_WAIT``, the result is None.
     """
-    asked = (error.retry_after or 0.0) if isinstance(error, ProviderStatusError) else 0.0
-    if asked > LONGEST_WAIT or not is_temporary(error):
+    requested = (error.retry_after or 0.0) if isinstance(error, ProviderStatusError) else 0.0
+    if requested > LONGEST_WAIT or not is_temporary(error):
         return None
-    # Not all at the same moment: whoever failed together would fail together again.
-    growing: float = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.75, 1.0)  # noqa: S311
-    return max(asked, growing)
+    # Random, so that requests that failed together are not all retried at the same moment.
+    pause: float = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.75, 1.0)  # noqa: S311
+    return max(requested, pause)
 
 
 def retry_notice(error: BaseException | None) -> str:
-    """The notice that says why a prompt is asked once more."""
+    """The notice that says why a request is sent again."""
     return f"asked again after {type(error).__name__}: {error}"
 
 
-def failure_phrase(error: ProviderError) -> str:
-    """How a provider failed, in a few words that stand behind its name."""
+def _what_happened(error: ProviderError) -> str:
+    """The failure as a short predicate, for use after the name of the provider."""
     if isinstance(error, ProviderStatusError):
         return f"answered {error.status}"
     if isinstance(error, ProviderConnectionError):
@@ -113,15 +107,15 @@ def failure_phrase(error: ProviderError) -> str:
     return "failed"
 
 
-async def listening(chunks: Chunks, silence: float) -> Chunks:
-    """``chunks``; none for ``silence`` seconds is a ``ProviderTimeoutError``."""
-    async with InnerGenerator(chunks) as heard:
+async def with_silence_limit(chunks: Chunks, seconds: float) -> Chunks:
+    """``chunks``. Raises ``ProviderTimeoutError`` if the next one does not arrive within ``seconds``."""
+    async with InnerGenerator(chunks) as inner:
         while True:
             try:
-                chunk = await asyncio.wait_for(anext(heard), silence)
+                chunk = await asyncio.wait_for(anext(inner), seconds)
             except StopAsyncIteration:
                 return
             except asyncio.TimeoutError:
-                longer = "allow more seconds with --timeout (setting read_timeout)"
-                raise ProviderTimeoutError(f"no word for {silence:g} s: {longer}.") from None
+                advice = "allow more seconds with --timeout (setting read_timeout)"
+                raise ProviderTimeoutError(f"no word for {seconds:g} s: {advice}.") from None
             yield chunk

@@ -1,6 +1,6 @@
-"""What an answer has to look like: a schema, given as a type or as JSON Schema, and the value found in a reply.
+"""Schemas, given as a type or as JSON Schema, and the value in a reply that fits one.
 
-pydantic makes a schema of a type, jsonschema checks a value by JSON Schema; both are the extra ``schema`` and are
+Types are converted and checked with pydantic, JSON Schema with jsonschema. Both belong to the extra ``schema`` and are
 imported when a schema is used.
 """
 
@@ -22,19 +22,19 @@ from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.regular_files import read_file
 
 SCHEMA_KINDS = "a pydantic model, a dataclass, a TypedDict or a JSON Schema"
-# One of these stands in every JSON Schema that says anything.
+# Every JSON Schema that is not trivial contains one of these.
 KEYWORDS = ("$ref", "allOf", "anyOf", "const", "enum", "items", "not", "oneOf", "prefixItems", "properties", "type")
-LONGEST_WORD = 200  # characters of a text that may be meant as a string
+LONGEST_WORD = 200  # characters of a reply that is tried as a JSON string without quotes
 LARGEST_FILE = 16 * 2**20  # bytes of a file with a schema
-MOST_ERRORS = 5  # that are told about one value
+MOST_ERRORS = 5  # reported for one value
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What a reply is checked by.
+    """What a reply has to fit.
 
-    ``json_schema`` is what a model is told. ``accept`` returns a JSON value as the type that was asked for, or raises
-    ``MismatchError`` that says what does not fit.
+    ``json_schema`` is sent to the model. ``accept`` converts a JSON value to the requested type, or raises
+    ``MismatchError``.
     """
 
     name: str
@@ -43,31 +43,32 @@ class Schema:
 
     @property
     def composite(self) -> bool:
-        """Is what fits it an object or a list, rather than a word or a number?"""
+        """Are its values objects or lists?"""
         if "type" in self.json_schema:
             return self.json_schema["type"] in ("object", "array")
-        const = self.json_schema.get("const", {})  # older pydantic gives it no type
+        const = self.json_schema.get("const", {})  # older releases of pydantic add no type to it
         return isinstance(const, (dict, list))
 
     def read(self, text: str) -> Any:
-        """The value in the reply ``text``: all of it, a block that stands alone, or what stands in a sentence.
+        """The value in the reply ``text``: the whole text, a block of its own, or a part of a sentence.
 
-        Where several stand there, the last that fits; reasoning at the start is left out. Raises ``MismatchError``.
+        Reasoning at the start is ignored. If there are several values, the last one that fits. Raises
+        ``MismatchError`` if none does.
         """
-        wrong: MismatchError | None = None
+        first_error: MismatchError | None = None
         for value in values_in(text):
             try:
                 return self.accept(value)
             except MismatchError as error:
-                wrong = wrong or error
+                first_error = first_error or error
         for word in _words(answer_of(text)):
             with suppress(MismatchError):
                 return self.accept(word)
-        raise wrong or MismatchError("there is no JSON in it")
+        raise first_error or MismatchError("there is no JSON in it")
 
 
 def _words(text: str) -> list[str]:
-    """A short text itself: one word of a list of words is seldom written in quotes."""
+    """A short reply as a string, with and without quotes: models often omit those of an enum value."""
     whole = text.strip()
     return [whole, whole.strip("\"'`*").rstrip(".")] if len(whole) < LONGEST_WORD else []
 
@@ -76,73 +77,73 @@ ANYTHING = Schema("JSON", {}, lambda value: value)
 
 
 def json_of(text: str) -> Any:
-    """The JSON value of a reply that was asked without a schema.
+    """The JSON value in the reply ``text``, without a schema.
 
-    That is all of the reply, or the last object or list that stands alone, or else the last in a sentence. Raises
-    ``MismatchError`` where there is none; a footnote such as ``[1]`` is none.
+    That is the whole reply, or else its last object or list: one in a block of its own, or else one in a sentence. A
+    footnote such as ``[1]`` does not count. Raises ``MismatchError`` if there is none.
     """
     with suppress(ValueError, RecursionError):
         return json.loads(answer_of(text).strip())
-    if (found := container_in(text)) is None:
+    if (value := container_in(text)) is None:
         raise MismatchError("there is no JSON in the reply; schema= asks for some")
-    return found
+    return value
 
 
-def schema_of(given: Any) -> Schema:
-    """The schema that ``given`` is: a ``Schema``, JSON Schema as a mapping, or a type.
+def schema_of(definition: Any) -> Schema:
+    """``definition`` as a schema. It may be a ``Schema``, JSON Schema as a mapping, or a type.
 
-    A type is a pydantic model, a dataclass, a TypedDict, or what else pydantic knows, such as ``list[Person]``. Raises
-    ``SchemaError`` for anything else, and ``NotInstalledError``.
+    A type is a pydantic model, a dataclass, a TypedDict, or another type that pydantic supports, such as
+    ``list[Person]``. Raises ``SchemaError`` for anything else, and ``NotInstalledError``.
     """
-    if isinstance(given, Schema):
-        return given
-    if isinstance(given, Mapping):
-        return _by_json_schema(given)
-    if isinstance(given, type) or get_origin(given) is not None:
-        return _by_type(given)
-    hint = f"; give the class {type(given).__name__} itself" if _is_instance(given) else ""
-    raise SchemaError(f"a schema is {SCHEMA_KINDS}, not {type(given).__name__}{hint}")
+    if isinstance(definition, Schema):
+        return definition
+    if isinstance(definition, Mapping):
+        return _by_json_schema(definition)
+    if isinstance(definition, type) or get_origin(definition) is not None:
+        return _by_type(definition)
+    hint = f"; give the class {type(definition).__name__} itself" if _is_instance(definition) else ""
+    raise SchemaError(f"a schema is {SCHEMA_KINDS}, not {type(definition).__name__}{hint}")
 
 
 def read_schema_file(name: str) -> Schema:
-    """The JSON Schema in a file. Raises ``SchemaError``."""
+    """The JSON Schema in the file ``name``. Raises ``SchemaError``."""
     try:
         content = json.loads(read_file(Path(name).expanduser(), LARGEST_FILE).decode("utf-8-sig"))
     except FileError as error:
         raise SchemaError(str(error)) from None
     except (ValueError, RecursionError) as error:
-        raise SchemaError(f"{name} is no JSON: {error}") from None
+        raise SchemaError(f"{name} is not JSON: {error}") from None
     return schema_of(content)
 
 
-def _is_instance(given: Any) -> bool:
-    return is_dataclass(given) or hasattr(type(given), "model_json_schema")
+def _is_instance(definition: Any) -> bool:
+    return is_dataclass(definition) or hasattr(type(definition), "model_json_schema")
 
 
 # JSON Schema
 
 
-def _by_json_schema(given: Mapping[str, Any]) -> Schema:
+def _by_json_schema(definition: Mapping[str, Any]) -> Schema:
     try:
         import jsonschema
         from jsonschema.validators import validator_for
         from referencing import Registry
     except ImportError:
         raise NotInstalledError(
-            f"answers are checked with jsonschema: {installing.command('schema')} installs it"
+            f"replies are checked with jsonschema: {installing.command('schema')} installs it"
         ) from None
-    if given and not any(word in given for word in KEYWORDS):
-        raise SchemaError(f"this is no JSON Schema: it has none of {', '.join(KEYWORDS)}")
+    if definition and not any(word in definition for word in KEYWORDS):
+        raise SchemaError(f"this is not a JSON Schema: it has none of {', '.join(KEYWORDS)}")
     try:
-        schema = json.loads(json.dumps(given, allow_nan=False))
+        schema = json.loads(json.dumps(definition, allow_nan=False))
         kind = validator_for(schema, default=jsonschema.Draft202012Validator)
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
-        raise SchemaError(f"this is no JSON Schema: at {_path(error.path)}: {_short(error.message)}") from None
+        raise SchemaError(f"this is not a JSON Schema: at {_path(error.path)}: {_short(error.message)}") from None
     except (TypeError, ValueError, RecursionError) as error:
-        raise SchemaError(f"this is no JSON Schema: {error}") from None
+        raise SchemaError(f"this is not a JSON Schema: {error}") from None
     _check_references(schema)
-    # With a registry of its own it looks for nothing elsewhere.
+    # An empty registry of its own, so that no reference is fetched.
     validator = kind(schema, registry=Registry())
     return Schema(str(schema.get("title") or "the schema"), schema, lambda value: _accepted(validator, value))
 
@@ -154,12 +155,14 @@ def _check_references(schema: Any) -> None:
 
     itself = Resource.from_contents(schema, default_specification=DRAFT202012)
     resolver = Registry().with_resource("", itself).resolver()
-    for each in _references(schema):
+    for reference in _references(schema):
         try:
-            resolver.lookup(each)
+            resolver.lookup(reference)
         except Unresolvable:
-            told = "which is not in it" if each.startswith("#") else "which is not fetched: put that into its $defs"
-            raise SchemaError(f"the schema points to {each}, {told}") from None
+            reason = (
+                "which it does not contain" if reference.startswith("#") else "which is not fetched: put it in $defs"
+            )
+            raise SchemaError(f"the schema refers to {reference}, {reason}") from None
 
 
 def _references(schema: Any) -> Iterator[str]:
@@ -167,8 +170,8 @@ def _references(schema: Any) -> Iterator[str]:
         reference = schema.get("$ref")
         if isinstance(reference, str):
             yield reference
-    for each in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
-        yield from _references(each)
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _references(part)
 
 
 def _accepted(validator: Any, value: Any) -> Any:
@@ -192,37 +195,37 @@ def _short(message: str) -> str:
 # Types
 
 
-def _by_type(given: Any) -> Schema:
+def _by_type(definition: Any) -> Schema:
     try:
         import pydantic
     except ImportError:
         raise NotInstalledError(
-            f"a type is made a schema by pydantic: {installing.command('schema')} installs it"
+            f"types are converted to schemas by pydantic: {installing.command('schema')} installs it"
         ) from None
     try:
-        adapter = pydantic.TypeAdapter(_modern(given))
+        adapter = pydantic.TypeAdapter(_modern(definition))
         schema = adapter.json_schema()
     except (pydantic.PydanticUserError, NameError, TypeError, RecursionError) as error:
         first = str(error).strip().partition("\n")[0]
-        raise SchemaError(f"{_name(given)} cannot be a schema ({first}): it is {SCHEMA_KINDS}") from None
+        raise SchemaError(f"{_name(definition)} cannot be a schema ({first}): it is {SCHEMA_KINDS}") from None
 
     def accept(value: Any) -> Any:
         try:
             return adapter.validate_json(json.dumps(value))
         except pydantic.ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)[:MOST_ERRORS]
-            told = "; ".join(f"at {_path(each['loc'])}: {_short(each['msg'])}" for each in found)
-            raise MismatchError(told) from None
+            errors = error.errors(include_url=False, include_input=False)[:MOST_ERRORS]
+            text = "; ".join(f"at {_path(each['loc'])}: {_short(each['msg'])}" for each in errors)
+            raise MismatchError(text) from None
 
-    return Schema(_name(given), schema, accept)
+    return Schema(_name(definition), schema, accept)
 
 
-def _name(given: Any) -> str:
-    return getattr(given, "__name__", None) or str(given)
+def _name(definition: Any) -> str:
+    return getattr(definition, "__name__", None) or str(definition)
 
 
 def _modern(hint: Any) -> Any:
-    """``hint`` with each TypedDict as typing_extensions has it, which is what pydantic asks for before Python 3.12."""
+    """``hint`` with each TypedDict replaced by one of typing_extensions, which pydantic requires before Python 3.12."""
     if sys.version_info >= (3, 12):
         return hint
     if is_typeddict(hint):
@@ -247,4 +250,4 @@ def _modern_typeddict(kind: Any) -> Any:
         name: (typing_extensions.Required if name in required else typing_extensions.NotRequired)[_modern(hint)]
         for name, hint in get_type_hints(kind, include_extras=False).items()
     }
-    return typing_extensions.TypedDict(kind.__name__, fields)  # type: ignore[operator]  # a class made while running
+    return typing_extensions.TypedDict(kind.__name__, fields)  # type: ignore[operator]  # a class created at run time

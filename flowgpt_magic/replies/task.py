@@ -1,4 +1,4 @@
-"""Let an awaitable object be run as a task: ``asyncio.create_task`` and ``asyncio.run`` take coroutines only."""
+"""Let an awaitable object be run as a task: ``asyncio.create_task`` and ``asyncio.run`` accept coroutines only."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class ReusableCoroutine(Coroutine[Any, Any, T_co]):
-    """A coroutine whose steps are those of a fresh ``_steps()`` for every task that runs it.
+    """A coroutine that several tasks may run, at the same time or one after the other.
 
-    Several tasks may run one object, at the same time or one after the other, as several may await it.
+    Each task runs a new coroutine from ``_steps``.
     """
 
     _running: WeakKeyDictionary[asyncio.Task[Any], Coroutine[Any, Any, T_co]]
 
     @abstractmethod
     def _steps(self) -> Coroutine[Any, Any, T_co]:
-        """The coroutine that awaits this object."""
+        """A new coroutine that awaits this object."""
 
     def send(self, value: Any, /) -> Any:
         """Run the next step of the current task."""
@@ -42,7 +42,7 @@ class ReusableCoroutine(Coroutine[Any, Any, T_co]):
             raise
 
     def close(self) -> None:
-        """Leave early: what the current task has begun is closed."""
+        """Close the coroutine of the current task, if it has one."""
         task = _current_task()
         running = vars(self).get("_running", {}).pop(task, None) if task is not None else None
         if running is not None:
@@ -51,7 +51,7 @@ class ReusableCoroutine(Coroutine[Any, Any, T_co]):
     def _current(self) -> tuple[asyncio.Task[Any], Coroutine[Any, Any, T_co]]:
         task = _current_task()
         if task is None:
-            raise RuntimeError("this is run as a task by an event loop: use asyncio.run, or await it")
+            raise RuntimeError("an event loop must run this as a task: use asyncio.run, or await it")
         if "_running" not in vars(self):
             self._running = WeakKeyDictionary()
         if task not in self._running:

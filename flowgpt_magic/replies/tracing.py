@@ -1,9 +1,9 @@
-"""What others can watch of a reply: its lines in the log, and its span where OpenTelemetry is used.
+"""Log each reply, and create an OpenTelemetry span for it if OpenTelemetry is in use.
 
 The span follows the semantic conventions for generative AI of OpenTelemetry, in their own repository since 2026:
 https://github.com/open-telemetry/semantic-conventions-genai, ``docs/gen-ai/gen-ai-spans.md``. It is the current span
-only while the provider is being waited for, so that what an instrumented HTTP library does stands below it; it never
-is while a chunk is handed on, and nobody who reads a reply ever sees it.
+only while we wait for the provider, so that spans of an instrumented HTTP library become its children. It is never the
+current span of the code that reads the reply.
 """
 
 from __future__ import annotations
@@ -13,30 +13,27 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flowgpt_magic.messages import Status, Usage
-from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.messages import Status
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies import log
-from flowgpt_magic.replies.received import RecordedReply
+from flowgpt_magic.replies.received import Chunks, RecordedReply
 from flowgpt_magic.replies.request import Request
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
-Chunks = AsyncGenerator[str | Usage | Extras, None]
-
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-ON_SPANS = ("true", "1", "yes", "span_only", "span_and_event")  # values that put prompts and replies onto spans
+CONTENT_ON_SPANS = ("true", "1", "yes", "span_only", "span_and_event")  # values that put prompts and replies onto spans
 COMPATIBLE = "openai_compatible"
-HOSTS = {  # whose servers speak OpenAI's protocol, by the names of the conventions
+PROVIDER_NAMES = {  # names from the conventions, by the host of an OpenAI-compatible server
     "openai.azure.com": "azure.ai.openai",
     "api.anthropic.com": "anthropic",
     "api.cohere.ai": "cohere",
@@ -49,7 +46,7 @@ HOSTS = {  # whose servers speak OpenAI's protocol, by the names of the conventi
     "aiplatform.googleapis.com": "gcp.vertex_ai",
     "generativelanguage.googleapis.com": "gcp.gemini",
 }
-NUMBERS: dict[str, type[float] | type[int]] = {
+NUMERIC_PARAMETERS: dict[str, type[float] | type[int]] = {
     "temperature": float,
     "top_p": float,
     "top_k": float,
@@ -58,16 +55,16 @@ NUMBERS: dict[str, type[float] | type[int]] = {
     "max_tokens": int,
     "seed": int,
 }
-PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Telemetry:
-    """Watches one reply to ``request``, whose turn is kept in the conversation of ``conversation_id``, if any."""
+    """The log lines and the span of one reply. ``conversation_id`` is the conversation of its turn, or ""."""
 
     def __init__(self, request: Request, conversation_id: str = "") -> None:
         self._request = request
         self._conversation_id = conversation_id
-        self._tries = 0
+        self._attempts = 0
         self._begun = 0
         self._context: Context | None = None
         self._span: Span | None = None
@@ -75,67 +72,67 @@ class Telemetry:
         self._lock = threading.RLock()  # a reply may be cancelled from any thread, and by an interrupt anywhere
 
     def begin(self, reply: RecordedReply) -> None:
-        """The reply is about to be asked for, by whoever's context this is."""
+        """The request is about to be sent. The span's parent is the current context."""
         self._begun = time.time_ns()
         self._context = _current_context()
-        log.begun(reply, self._request)
+        log.log_start(reply, self._request)
 
     def end(self, reply: RecordedReply, status: Status) -> None:
-        """The reply has ended; one that was cancelled before it was asked for is none of our business."""
+        """The reply has ended. One that was cancelled before ``begin`` is not logged."""
         with self._lock:
             self._ended = True
         if self._begun:
-            log.ended(reply, status, self._request)
+            log.log_end(reply, status, self._request)
         if self._span is not None:
-            with _foreign():
+            with _contained():
                 _finish(self._span, reply, status, self._request)
 
-    def asking(self, chunks: Chunks) -> Chunks:
-        """The ``chunks`` of one try to ask the provider, which begins now.
+    def attempt(self, chunks: Chunks) -> Chunks:
+        """The ``chunks`` of an attempt that begins now, logged and traced.
 
-        The span begins here, with the time and the context of ``begin``: a reply that comes from the history asks
-        nobody, and has no span.
+        The span is created here, with the start time and context of ``begin``, so that a reply from the history has
+        none.
         """
-        self._tries += 1
-        return self._watched(chunks) if self._context is not None or log.logs_attempts() else chunks
+        self._attempts += 1
+        return self._logged(chunks) if self._context is not None or log.logs_attempts() else chunks
 
-    async def _watched(self, chunks: Chunks) -> Chunks:
-        if self._tries > 1:
-            log.asked_again(self._tries, self._request)
+    async def _logged(self, chunks: Chunks) -> Chunks:
+        if self._attempts > 1:
+            log.log_retry(self._attempts, self._request)
         self._start_span()
         try:
-            async with InnerGenerator(self._below_span(chunks)) as asked:
-                async for chunk in asked:
+            async with InnerGenerator(self._in_span(chunks)) as inner:
+                async for chunk in inner:
                     yield chunk
         except Exception as error:
-            log.try_failed(self._tries, error, self._request)
+            log.log_failed_attempt(self._attempts, error, self._request)
             raise
 
-    def _below_span(self, chunks: Chunks) -> Chunks:
+    def _in_span(self, chunks: Chunks) -> Chunks:
         if self._span is None or self._context is None:
             return chunks
         from opentelemetry import trace
 
-        return _stepwise(chunks, trace.set_span_in_context(self._span, self._context))
+        return _in_context(chunks, trace.set_span_in_context(self._span, self._context))
 
     def _start_span(self) -> None:
         with self._lock:
             if self._context is None or self._span is not None or self._ended:
                 return
-            with _foreign():
-                attributes = _asked(self._request, self._conversation_id)
+            with _contained():
+                attributes = _request_attributes(self._request, self._conversation_id)
                 self._span = _start(self._request, self._context, self._begun, attributes)
 
 
-async def _stepwise(chunks: Chunks, below: Context) -> Chunks:
-    """The ``chunks``, each waited for with ``below`` as the context of this task, and handed on without."""
+async def _in_context(chunks: Chunks, inside: Context) -> Chunks:
+    """``chunks``. ``inside`` is the current context while each one is awaited, but not while it is yielded."""
     from opentelemetry import context
 
-    async with InnerGenerator(chunks) as asked:
+    async with InnerGenerator(chunks) as inner:
         while True:
-            token = context.attach(below)
+            token = context.attach(inside)
             try:
-                chunk = await anext(asked)
+                chunk = await anext(inner)
             except StopAsyncIteration:
                 return
             finally:
@@ -144,18 +141,18 @@ async def _stepwise(chunks: Chunks, below: Context) -> Chunks:
 
 
 @contextmanager
-def _foreign() -> Iterator[None]:
-    """Nothing that an exporter or a processor of the user's does wrong costs a reply."""
+def _contained() -> Iterator[None]:
+    """Log an error of the user's exporter or span processor instead of raising it."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises, it is named in the log
-        log.logger.warning("the span of a reply is lost: %s", type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+        log.logger.warning("the span of a reply was lost: %s", type(error).__name__)
 
 
 def _current_context() -> Context | None:
-    """The context of OpenTelemetry here, or None where nobody in this process uses it.
+    """The current OpenTelemetry context, or None if this process does not use OpenTelemetry.
 
-    Whoever wants spans has set up a provider of them, and so has loaded it; or names one in the environment.
+    It is in use if it is loaded already, or if the environment names a tracer provider.
     """
     if "opentelemetry.trace" not in sys.modules and "OTEL_PYTHON_TRACER_PROVIDER" not in os.environ:
         return None
@@ -181,11 +178,10 @@ def _start(request: Request, parent: Context, begun: int, attributes: Mapping[st
     return tracer.start_span(name, context=parent, kind=kind, attributes=attributes, start_time=begun)
 
 
-def _asked(request: Request, conversation_id: str) -> dict[str, Any]:
-    """What is known when the provider is asked."""
-    given = request.parameters
-    server = _server(given.get(request.target.provider_class.address_setting))
-    found: dict[str, Any] = {
+def _request_attributes(request: Request, conversation_id: str) -> dict[str, Any]:
+    parameters = request.parameters
+    server = _server(parameters.get(request.target.provider_class.address_setting))
+    attributes: dict[str, Any] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": _provider_name(request.target.provider, server.get("server.address", "")),
         "gen_ai.request.model": redact(request.target.model),
@@ -193,76 +189,76 @@ def _asked(request: Request, conversation_id: str) -> dict[str, Any]:
         **server,
     }
     if request.schema is not None:
-        found["gen_ai.output.type"] = "json"
+        attributes["gen_ai.output.type"] = "json"
     if conversation_id:
-        found["gen_ai.conversation.id"] = conversation_id
-    for name, kind in NUMBERS.items():
-        if isinstance(given.get(name), (int, float)):
-            found[f"gen_ai.request.{name}"] = kind(given[name])
-    if stop := given.get("stop"):
-        found["gen_ai.request.stop_sequences"] = [stop] if isinstance(stop, str) else [str(each) for each in stop]
-    return found
+        attributes["gen_ai.conversation.id"] = conversation_id
+    for name, kind in NUMERIC_PARAMETERS.items():
+        if isinstance(parameters.get(name), (int, float)):
+            attributes[f"gen_ai.request.{name}"] = kind(parameters[name])
+    if stop := parameters.get("stop"):
+        attributes["gen_ai.request.stop_sequences"] = [stop] if isinstance(stop, str) else list(map(str, stop))
+    return attributes
 
 
 def _provider_name(provider: str, host: str) -> str:
-    """Whose service it is, as far as the address tells; ``openai`` where only the protocol is known."""
+    """The name of the service at ``host``; ``openai`` if only the protocol is known."""
     if provider != COMPATIBLE:
         return provider
-    known = (name for suffix, name in HOSTS.items() if host == suffix or host.endswith(("." + suffix, "-" + suffix)))
-    return next(known, "openai")
+    names = PROVIDER_NAMES.items()
+    return next((name for end, name in names if host == end or host.endswith(("." + end, "-" + end))), "openai")
 
 
 def _server(base_url: object) -> dict[str, Any]:
-    """Host and port of the server, and nothing else of its URL."""
+    """Host and port of the server. Other parts of the URL may be secret."""
     try:
         url = urlsplit(str(base_url or ""))
-        port = url.port or PORTS.get(url.scheme)
+        port = url.port or DEFAULT_PORTS.get(url.scheme)
     except ValueError:
         return {}
     return {"server.address": url.hostname, "server.port": port} if url.hostname and port else {}
 
 
 def _finish(span: Span, reply: RecordedReply, status: Status, request: Request) -> None:
-    """Put onto ``span`` what is known at the end, and end it."""
+    """Set the attributes known at the end of the reply, and end ``span``."""
     from opentelemetry.trace import Status as Outcome
     from opentelemetry.trace import StatusCode
 
     try:
         if span.is_recording():
-            span.set_attributes(_answered(reply, status))
+            span.set_attributes(_reply_attributes(reply, status))
             if status == "failed" and reply.error is not None:
                 span.set_attribute("error.type", type(reply.error).__qualname__)
-                span.set_status(Outcome(StatusCode.ERROR, log.failure(reply.error, request)))
-            if os.environ.get(CONTENT, "").strip().lower() in ON_SPANS:
+                span.set_status(Outcome(StatusCode.ERROR, log.describe_error(reply.error, request)))
+            if os.environ.get(CONTENT, "").strip().lower() in CONTENT_ON_SPANS:
                 span.set_attributes(_content(reply, status))
     finally:
         span.end()
 
 
-def _answered(reply: RecordedReply, status: Status) -> dict[str, Any]:
+def _reply_attributes(reply: RecordedReply, status: Status) -> dict[str, Any]:
     usage = reply.usage
-    found = {
+    attributes = {
         "flowgpt_magic.reply.status": status,
         "gen_ai.response.time_to_first_chunk": usage.first_chunk_seconds,
         "gen_ai.response.finish_reasons": [usage.finish_reason] if usage.finish_reason else None,
         "gen_ai.usage.input_tokens": usage.prompt_tokens,
         "gen_ai.usage.output_tokens": usage.completion_tokens,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _content(reply: RecordedReply, status: Status) -> dict[str, str]:
-    """What was said, as JSON: attributes with a structure are new, and few exporters know them."""
-    asked = [{"role": each["role"], "parts": _parts(each)} for each in reply.messages]
+    """The messages and the reply, as JSON: few exporters support structured attributes."""
+    messages = [{"role": message["role"], "parts": _parts(message)} for message in reply.messages]
     ending = {"complete": "stop", "failed": "error"}
     reason = reply.usage.finish_reason or ending.get(status, status)
     answer = {"role": "assistant", "parts": [_text(reply.text_so_far)], "finish_reason": reason}
-    return {"gen_ai.input.messages": json.dumps(asked), "gen_ai.output.messages": json.dumps([answer])}
+    return {"gen_ai.input.messages": json.dumps(messages), "gen_ai.output.messages": json.dumps([answer])}
 
 
 def _parts(message: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The text of a message, and of its images that they were there, and of which kind."""
-    urls = [url for url in message.get("images", ()) if url.startswith("data:")]  # of others nobody knows the kind
+    """The text of a message and the MIME types of its images, without their data."""
+    urls = [url for url in message.get("images", ()) if url.startswith("data:")]  # the type of others is unknown
     images = [{"type": "image", "mime_type": url[5:].partition(";")[0]} for url in urls]
     return [_text(message["content"]), *images]
 

@@ -314,7 +314,7 @@ def test_a_chunk_that_is_no_text_is_the_failure_of_its_item():
     async def answer(prompt):
         yield 42 if prompt == "bad" else prompt
 
-    assert str(batch_of(["bad", "good"], answer).failed[0].error) == "told sent int where text was due."
+    assert str(batch_of(["bad", "good"], answer).failed[0].error) == "told sent int where text was expected."
 
 
 def test_what_a_generator_brings_that_cannot_be_asked_is_a_result_with_its_error():

@@ -592,4 +592,4 @@ def test_a_temperature_of_the_settings_that_is_refused_is_left_out_and_a_typed_o
     assert kernel.good("print(second.notices)").printed == "[]\n"
     typed = kernel.run("%flowgpt openai_compatible:m -t 0.5 hi")
     assert typed.error.startswith("ParameterRefusedError: ")
-    assert "take -t (-P temperature, or temperature= in Python) away" in typed.error
+    assert "remove -t (-P temperature, or temperature= in Python)" in typed.error

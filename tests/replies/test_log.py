@@ -260,7 +260,7 @@ def test_it_is_where_somebody_has():
 def test_where_nobody_listens_no_line_is_made(chat, monkeypatch):
     monkeypatch.setattr(log.logger, "level", logging.CRITICAL)
     log.logger.manager._clear_cache()
-    monkeypatch.setattr(log, "figures", lambda _usage: pytest.fail("a line was made"))
+    monkeypatch.setattr(log, "usage_text", lambda _usage: pytest.fail("a line was made"))
     try:
         assert chat.ask("one").text == "one"
     finally:
@@ -269,7 +269,7 @@ def test_where_nobody_listens_no_line_is_made(chat, monkeypatch):
 
 
 def test_the_figures_say_what_is_known_and_no_more():
-    assert log.figures(Usage()) == "0 chunks in 0.00 s"
-    assert log.figures(Usage(None, 5, "stop", 0.5, 1.234, 2)) == (
+    assert log.usage_text(Usage()) == "0 chunks in 0.00 s"
+    assert log.usage_text(Usage(None, 5, "stop", 0.5, 1.234, 2)) == (
         "2 chunks in 1.23 s, the first after 0.50 s, 5 tokens out"
     )

@@ -576,7 +576,7 @@ def test_a_provider_that_is_no_async_generator_fails_the_reply():
 def test_a_provider_that_sends_no_text_is_told_apart(thing):
     reply = ask(script := Script("one ", thing))
 
-    with pytest.raises(FlowGptError, match=f"test sent {type(thing).__name__} where text was due"):
+    with pytest.raises(FlowGptError, match=f"test sent {type(thing).__name__} where text was expected"):
         list(reply)
     assert (reply.status, reply.text) == ("failed", "one ")
     assert script.closed.wait(LIMIT)

@@ -27,7 +27,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.messages import Waiting, notices_to
 from flowgpt_magic.replies import retry as attempts
-from flowgpt_magic.replies.retry import listening, with_retries
+from flowgpt_magic.replies.retry import with_retries, with_silence_limit
 
 
 class Failing:
@@ -62,7 +62,7 @@ def pauses(monkeypatch) -> list[float]:
 
 def quiet(asked: Any, silence: float | None) -> Any:
     """``asked``, which is given up after so many seconds of silence."""
-    return asked if silence is None else lambda: listening(asked(), silence)
+    return asked if silence is None else lambda: with_silence_limit(asked(), silence)
 
 
 async def read(

@@ -11,7 +11,7 @@ import pytest
 from flowgpt_magic.errors import MismatchError, ProviderError, SchemaNotSupportedError
 from flowgpt_magic.messages import NewAttempt, Usage, notices_to
 from flowgpt_magic.replies.schema import schema_of
-from flowgpt_magic.replies.structured_output import INSTRUCTION, checked
+from flowgpt_magic.replies.structured_output import INSTRUCTION, with_schema_check
 
 SCHEMA = schema_of({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "title": "Count"})
 PROMPT = [{"role": "user", "content": "How many?"}]
@@ -38,8 +38,8 @@ class Answers:
             self.closed += 1
 
 
-async def all_of(answers: Answers, *, native: bool = False, further_tries: int = 2) -> list[Any]:
-    return [each async for each in checked(answers, SCHEMA, PROMPT, native=native, further_tries=further_tries)]
+async def all_of(answers: Answers, *, native: bool = False, retries: int = 2) -> list[Any]:
+    return [each async for each in with_schema_check(answers, SCHEMA, PROMPT, native=native, retries=retries)]
 
 
 async def test_a_reply_that_fits_comes_through_as_it_is():
@@ -80,7 +80,7 @@ async def test_a_server_that_refuses_the_schema_is_asked_in_words():
     assert [further for _messages, further in answers.asked] == [{"schema": SCHEMA.json_schema}, {}, {}]
     assert INSTRUCTION in answers.asked[1][0][0]["content"]
     assert "".join(each for each in found if isinstance(each, str)) == '{}{"n": 3}'
-    assert notices == ["the schema was asked for in words: no response_format here."]
+    assert notices == ["the schema was added to the prompt: no response_format here."]
 
 
 async def test_what_does_not_fit_is_asked_again_with_what_is_wrong():
@@ -108,7 +108,7 @@ async def test_after_the_last_try_it_is_given_up():
 
 async def test_with_no_further_try_it_is_asked_once():
     with pytest.raises(MismatchError, match="after 1 try: "):
-        await all_of(Answers("a"), further_tries=0)
+        await all_of(Answers("a"), retries=0)
 
 
 async def test_a_failure_that_is_none_of_the_schemas_is_not_asked_again():
@@ -122,7 +122,7 @@ async def test_a_failure_that_is_none_of_the_schemas_is_not_asked_again():
 
 async def test_whoever_leaves_early_closes_what_was_asked():
     answers = Answers('{"n": 3}')
-    chunks = checked(answers, SCHEMA, PROMPT, native=False, further_tries=2)
+    chunks = with_schema_check(answers, SCHEMA, PROMPT, native=False, retries=2)
 
     first = await anext(chunks)
     await chunks.aclose()

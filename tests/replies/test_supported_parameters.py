@@ -99,7 +99,7 @@ def test_one_that_was_typed_fails_and_says_what_to_do(typed):
             with pytest.raises(ParameterRefusedError, match=re.escape(SAID.format("temperature"))) as caught:
                 list(reply)
             said = str(caught.value)
-            assert said.endswith("take -t (-P temperature, or temperature= in Python) away, or ask another model.")
+            assert said.endswith("remove -t (-P temperature, or temperature= in Python), or ask another model.")
             assert ".." not in said
             assert caught.value.parameter == "temperature"
         assert len(server.requests) == 2
@@ -260,7 +260,7 @@ def test_a_batch_with_a_typed_one_fails_with_what_to_do():
         results = list(batch.results)
 
         assert {result.status for result in results} == {"failed"}
-        assert all("take -t" in str(result.error) for result in results)
+        assert all("remove -t" in str(result.error) for result in results)
 
 
 def test_a_schema_is_asked_for_without_what_is_refused():

@@ -265,7 +265,7 @@ async def test_it_is_not_current_while_a_chunk_is_handed_on():
 
     before = context.get_current()
     watch = watching()
-    async with aclosing(watch.asking(chunks())) as asked:
+    async with aclosing(watch.attempt(chunks())) as asked:
         assert [await anext(asked), context.get_current()] == ["one", before]
         assert [await anext(asked), context.get_current()] == ["two", before]
         with pytest.raises(StopAsyncIteration):
@@ -488,7 +488,7 @@ def test_a_broken_span_processor_costs_no_reply(chat, caplog, at):
 
     assert chat.ask("one two").text == "one two"
     assert [turn.status for turn in chat.turns] == ["complete"]
-    assert "the span of a reply is lost: RuntimeError" in caplog.text
+    assert "the span of a reply was lost: RuntimeError" in caplog.text
 
 
 def test_a_history_that_fails_at_the_end_loses_no_span(chat):
