@@ -1,3 +1,3 @@
-"""Markdown of a growing reply: one scanner of blocks, and harmless Markdown, HTML and terminal text from it."""
+"""Markdown from a model: one scanner of its blocks, and writers for cells, pages and terminals."""
 
 __all__ = ["growing", "html", "json_text", "terminal"]

@@ -1,7 +1,8 @@
-"""Where the blocks of a Markdown text begin and end: the one scanner for cells, pages and terminals.
+"""Find where the blocks of a Markdown text begin and end: one scanner for cells, pages and terminals.
 
-It reads line by line, keeps the quotes and list items that are open, and lets markdown-it's rules say what a line
-begins. A line costs its own length, however long the text is. What a block looks like is up to the writers.
+It reads line by line, keeps track of open quotes and list items, and asks markdown-it's rules what a line begins. The
+result is that of markdown-it for the whole text, but a line costs only its own length. The writers decide what a block
+looks like.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, blockquote, fence, heading, hr, list_block, table
 
 from flowgpt_magic.markdown.formula_bars import hide_bars
-from flowgpt_magic.markdown.formulas import HalfFormula
+from flowgpt_magic.markdown.formulas import OpenFormula
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEEPEST = 24  # quotes and list items around a text; more marks are text
+MAX_NESTING = 24  # levels of quotes and list items; deeper marks are text
 LONGEST_LOOK = 10_000  # characters of a line that decide what it is
 LONGEST_HEAD = 1_000  # characters of a table's head; a longer one is text
 MOST_COLUMNS = 40  # of a table; a head with more is text
@@ -42,7 +43,7 @@ _RULES: dict[str, tuple[str, Callable[[StateBlock, int, int, bool], bool]]] = {
 
 
 def _leaf_in(text: str) -> str:
-    """The kind of the fence, the heading or the rule that a text begins."""
+    """The kind of fence, heading or rule that the text begins, or an empty string."""
     kind, rule = _RULES.get(text[0], ("", None))
     if rule is None or (kind == "rule" and text.strip(f"{text[0]} \t")) or not _begins(rule, text):
         return ""
@@ -50,7 +51,7 @@ def _leaf_in(text: str) -> str:
 
 
 def _begins(rule: Callable[[StateBlock, int, int, bool], bool], *lines: str) -> bool:
-    """Whether a rule of markdown-it finds its block at the beginning of these lines."""
+    """Whether a rule of markdown-it matches at the beginning of these lines."""
     return rule(StateBlock("\n".join(lines) + "\n", _PARSER, {}, []), 0, len(lines), True)
 
 
@@ -60,12 +61,12 @@ def is_table(head: str, rule: str) -> bool:
 
 
 def _may_be_head(line: str) -> bool:
-    """Whether this can be the head of a table whose every row costs little: not of one of a thousand columns."""
+    """Whether this can be the head of a table. One with a thousand columns cannot, since each row would cost much."""
     return "|" in line and len(line) <= LONGEST_HEAD and line.count("|") <= MOST_COLUMNS
 
 
 def read_tables(parser: MarkdownIt) -> None:
-    """Teach a parser to find the tables that the scanner finds: a line that begins another block heads none."""
+    """Make a parser find the same tables as the scanner: a line that begins another block is not a head."""
     parser.block.ruler.at("table", _read_table, {"alt": ["paragraph", "reference"]})
 
 
@@ -81,10 +82,10 @@ def _read_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 @dataclass
 class Block:
-    """A block at the top of the text; lines are counted from the first line of the text.
+    """A top-level block; lines are counted from the first line of the text.
 
     ``kind`` is one of paragraph, heading, rule, fence, code, quote, bullet_list, ordered_list, table, formula, and
-    definition for link definitions that nothing has followed yet.
+    definition for link definitions that no other block has followed yet.
     """
 
     kind: str
@@ -93,21 +94,21 @@ class Block:
     end: int = 0  # the line after its last one; 0 while lines to come may belong to it
     items: list[int] = field(default_factory=list)  # where the items of a list, or the rows of a table, begin
     numbers: list[int] = field(default_factory=list)  # of these items, in an ordered list
-    formula: HalfFormula | None = None
+    formula: OpenFormula | None = None
 
 
 @dataclass
-class Line:
-    """A line by itself, as far as it and those before it tell.
+class ScannedLine:
+    """What a line is, as far as it and the lines before it tell.
 
-    ``kind`` is that of the innermost block it belongs to, empty for a blank line, and ``underline`` where it makes a
-    heading of the line before it. A line that makes a table of the line before it begins one.
+    ``kind`` is the kind of the innermost block, empty for a blank line. It is ``underline`` if the line makes a heading
+    of the paragraph before it. A line that makes a table of the line before it begins the table.
     """
 
     marks: list[str] = field(default_factory=list)  # ``>`` of each quote, and the marks of items that begin
     kind: str = ""
-    begins: bool = False  # is it the first of this block?
-    ends: bool = False  # is it the closing line of a fence, or the last of a formula?
+    begins: bool = False  # whether it is the first line of that block
+    ends: bool = False  # whether it is the closing line of a fence or a formula
 
 
 @dataclass
@@ -121,7 +122,7 @@ class _Container:
 
 
 class _Rest:
-    """What is left of a line behind the marks that have been read: its indent in columns, and the text after that."""
+    """The rest of a line after the marks read so far: its indent in columns, and the text."""
 
     def __init__(self, text: str) -> None:
         self.column, self.indent, self.text = 0, 0, text
@@ -147,11 +148,11 @@ class _Rest:
 
 @dataclass
 class _State:
-    """What is open; a copy of it is what was open before a line."""
+    """The open blocks; copied to return to an earlier line."""
 
     containers: list[_Container] = field(default_factory=list)
-    leaf: str = ""  # the kind of the innermost block, if it may go on
-    head: str = ""  # the last line of an open paragraph, where it can be the head of a table
+    leaf: str = ""  # kind of the innermost block, if it may continue
+    head: str = ""  # the last line of an open paragraph, if it can be the head of a table
     fence: str = ""
 
 
@@ -163,9 +164,9 @@ class BlockScanner:
 
     def __init__(self) -> None:
         self.line_count = 0
-        self.line = Line()  # the last one
+        self.line = ScannedLine()  # the last line
         self.blocks: list[Block] = []  # begun and not yet taken
-        self.formula: HalfFormula | None = None  # displayed, and open; it may turn out to be none
+        self.formula: OpenFormula | None = None  # an open displayed formula; it may turn out not to be one
         self.formula_line = 0
         self._formula_lines: list[str] = []
         self._state = _State()
@@ -187,34 +188,34 @@ class BlockScanner:
         """Is a formula, or what may become one, open at the top of the text?"""
         return self.formula is not None and not self._state.containers
 
-    def formula_in(self, line: str) -> HalfFormula | None:
-        """What may become a formula at the top of the text, if ``line`` came next."""
+    def formula_in(self, line: str) -> OpenFormula | None:
+        """The top-level formula that ``line`` would begin as the next line, if any."""
         rest = _Rest(line)
         return None if self.in_fence or self._continued(rest) else self._formula_in(rest)
 
     def take_finished(self) -> list[Block]:
-        """The blocks that no line to come can change; none while a formula is open, which may give lines back."""
+        """Remove and return the finished blocks; none while a formula is open, whose lines may become other blocks."""
         count = 0 if self.formula else sum(block.end > 0 for block in self.blocks)
         finished = self.blocks[:count]
         del self.blocks[:count]
         return finished
 
-    def look(self, line: str) -> Line:
-        """What a line that begins so would be; the scanner stays as it is."""
+    def look(self, line: str) -> ScannedLine:
+        """What the next line would be if it began with ``line``; does not change the scanner."""
         other = copy.copy(self)
         other._state, _, last = self._snapshot()
         other.blocks, other._waiting = [replace(last, items=[], numbers=[])] if last else [], deque()
         return other.add(line)
 
-    def add(self, line: str) -> Line:
-        """Take a line, without its end."""
+    def add(self, line: str) -> ScannedLine:
+        """Read the next line, given without its end."""
         self._waiting.append((self.line_count, line))
         self.line_count += 1
         self._take_waiting()
         return self.line
 
     def finish(self) -> None:
-        """No more lines come: everything is finished."""
+        """Finish all blocks: the text has ended."""
         while self.formula is not None:
             self.formula.is_open = False
             self._end_formula(self.formula)
@@ -232,7 +233,7 @@ class BlockScanner:
     # -- lines
 
     def _take(self, line: str, number: int, *, formulas: bool = True) -> None:
-        self.line = Line()
+        self.line = ScannedLine()
         rest = _Rest(line[:LONGEST_LOOK])
         before = self._snapshot() if "$$" in line or "\\" in line else None
         depth = self._continued(rest)
@@ -245,7 +246,7 @@ class BlockScanner:
             self._take_text(line, rest, depth, number, before if formulas else None)
 
     def _continued(self, rest: _Rest) -> int:
-        """How many of the open quotes and items this line is in; their marks and indents are skipped."""
+        """The number of open quotes and items that this line is in; skips their marks and indents."""
         for count, container in enumerate(self._state.containers):
             if container.mark == ">":
                 if rest.text[:1] != ">":
@@ -278,7 +279,7 @@ class BlockScanner:
             self._close(len(state.containers) - 1)
 
     def _goes_below_paragraph(self, rest: _Rest, depth: int, number: int) -> bool:
-        """Whether this line makes a table or a heading of the end of an open paragraph."""
+        """Whether this line makes a table of the line before it, or a heading of the open paragraph."""
         state = self._state
         if state.leaf != "paragraph" or depth < len(state.containers) or rest.indent >= 4:
             return False
@@ -309,7 +310,7 @@ class BlockScanner:
             if before and formula:
                 self._begin_formula(formula, line, number, depth, before)
                 return
-            container = None if depth >= DEEPEST else self._container_in(rest, continues, number)
+            container = None if depth >= MAX_NESTING else self._container_in(rest, continues, number)
             if container is None:
                 break
             self._open(container, depth, number)
@@ -318,7 +319,7 @@ class BlockScanner:
             self._take_plain(rest, depth, number, opened)
 
     def _take_plain(self, rest: _Rest, depth: int, number: int, opened: bool) -> None:
-        """Take a line that begins with nothing but text."""
+        """Read a line that begins with text: it continues a block, or begins a paragraph or indented code."""
         state = self._state
         within = depth == len(state.containers)
         self.line.kind = state.leaf
@@ -336,17 +337,17 @@ class BlockScanner:
             self._begin_leaf("paragraph", rest.text, depth, number)
 
     def _ends_lazily(self, rest: _Rest, depth: int) -> bool:
-        """Whether an indented line ends the paragraph of a deeper quote or item, as it does for markdown-it."""
+        """Whether an indented line ends the paragraph of a deeper quote or item, as in markdown-it."""
         deeper = [container.mark for container in self._state.containers[depth:]]
         if rest.indent < 4 or not deeper or (deeper[0] == ">" and ">" not in deeper[1:]):
             return False
         is_item = (deeper[0] == ">" or len(deeper) > 1) and _ITEM.match(rest.text) is not None
-        return rest.text[0] == ">" or is_item or bool(_leaf_in(rest.text)) or HalfFormula(rest.text).is_formula
+        return rest.text[0] == ">" or is_item or bool(_leaf_in(rest.text)) or OpenFormula(rest.text).is_formula
 
     # -- quotes and items
 
     def _container_in(self, rest: _Rest, continues: bool, number: int) -> _Container | None:
-        """The quote or the item that begins here, whose mark then is skipped; ``continues`` says in a paragraph."""
+        """The quote or item that begins here; skips its mark. ``continues``: whether it would interrupt a paragraph."""
         if rest.text[0] == ">":
             rest.skip_mark(1)
             rest.skip_indent(min(1, rest.indent))
@@ -377,7 +378,7 @@ class BlockScanner:
             self.blocks[-1].numbers.append(container.number)
 
     def _close(self, depth: int) -> None:
-        """Close the innermost block, and all quotes and items but this many."""
+        """Close the innermost block, and the quotes and items below this depth."""
         del self._state.containers[depth:]
         self._state.leaf = self._state.head = ""
 
@@ -397,7 +398,7 @@ class BlockScanner:
             if kind in ("heading", "rule"):
                 self._end(number + 1)
 
-    def _begin_block(self, kind: str, line: int, formula: HalfFormula | None = None) -> None:
+    def _begin_block(self, kind: str, line: int, formula: OpenFormula | None = None) -> None:
         last = self.blocks[-1] if self.blocks else None
         if last is not None and not last.end and last.kind == "definition":
             last.kind, last.line, last.formula = kind, line, formula
@@ -411,25 +412,25 @@ class BlockScanner:
 
     # -- formulas
 
-    def _formula_in(self, rest: _Rest) -> HalfFormula | None:
+    def _formula_in(self, rest: _Rest) -> OpenFormula | None:
         if rest.indent >= 4 or rest.text[:1] not in ("$", "\\"):
             return None
-        formula = HalfFormula(rest.text)
+        formula = OpenFormula(rest.text)
         return formula if formula.is_open or formula.is_formula else None
 
     def _snapshot(self) -> _Snapshot:
         last = replace(self.blocks[-1]) if self.blocks else None
         return replace(self._state, containers=self._state.containers[:]), len(self.blocks), last
 
-    def _begin_formula(self, formula: HalfFormula, line: str, number: int, depth: int, before: _Snapshot) -> None:
+    def _begin_formula(self, formula: OpenFormula, line: str, number: int, depth: int, before: _Snapshot) -> None:
         self._close(depth)
         self.line.begins = True
         self.formula, self.formula_line, self._before_formula = formula, number, before
         self._formula_lines = [line]
         self._end_formula(formula)
 
-    def _take_formula_line(self, line: str, formula: HalfFormula) -> None:
-        self.line = Line()
+    def _take_formula_line(self, line: str, formula: OpenFormula) -> None:
+        self.line = ScannedLine()
         rest = _Rest(line)
         self._formula_lines.append(line)
         if self._continued(rest) == len(self._state.containers):
@@ -438,8 +439,8 @@ class BlockScanner:
             formula.is_open = False
         self._end_formula(formula)
 
-    def _end_formula(self, formula: HalfFormula) -> None:
-        """See whether the formula has ended; the lines of what turned out to be none are taken as what they are."""
+    def _end_formula(self, formula: OpenFormula) -> None:
+        """If the formula has ended, begin its block; if it is no formula, read its lines again as Markdown."""
         self.line.kind, self.line.ends = "formula", not formula.is_open
         if formula.is_open:
             return

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-LONGEST_COLOURED = 1_000  # characters of a line of code; some expressions of pygments cost the square of it
+MAX_COLOURED_LINE = 1_000  # characters of a line of code; some expressions of pygments cost the square of it
 
 # Of the five hundred languages pygments knows some take forever over a line made for that; these were tried.
 _LANGUAGES = """
@@ -75,7 +75,7 @@ class CodeLexer:
         whole = line + "\n"
         if self._lexer is None:
             return []
-        if len(line) > LONGEST_COLOURED:
+        if len(line) > MAX_COLOURED_LINE:
             return [((), whole)]
         # Most lexers take a comment of several lines in one piece, and so do not know one that has no end yet.
         if self._in_comment or (self._c_like and line.lstrip().startswith("/*")):

@@ -1,8 +1,8 @@
-"""Where an emphasis may begin and end, also beside Chinese, Japanese and Korean.
+"""Where emphasis may begin and end, also in Chinese, Japanese and Korean text.
 
-CommonMark decides by white space and punctuation around ``**``. Where no spaces separate words, that leaves the marks
-of ``**「重点」**内容`` as they are. So beside a CJK character punctuation counts as what it is there: no reason
-against an emphasis. It is the amendment that is proposed for CommonMark (commonmark-spec issue 650).
+CommonMark decides by white space and punctuation around ``**``. Without spaces between words, this fails for
+``**「重点」**内容``. So punctuation beside a CJK character does not prevent emphasis here, as proposed for CommonMark
+(commonmark-spec issue 650).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def _is_pointed(character: str, kinds: str) -> bool:
 
 
 def flanking(before: str, after: str, mark: str) -> tuple[bool, bool]:
-    """Whether marks between these characters may open, and whether they may close, an emphasis.
+    """Whether marks between these characters may open emphasis, and whether they may close it.
 
-    The beginning and the end of a text count as a space.
+    An empty string is the beginning or end of the text and counts as a space.
     """
     return _flanking(before or " ", after or " ", mark, _is_cjk(before), _is_cjk(after), "P")
 
@@ -52,9 +52,9 @@ def _is_cjk(character: str) -> bool:
 
 
 def is_seen_by_all(before: str, after: str, mark: str, opens: bool) -> bool:
-    """Whether parsers without the amendment, of whatever release of CommonMark, see this end of an emphasis.
+    """Whether parsers without the CJK rule, of any CommonMark release, accept this mark of an emphasis.
 
-    Since its release 0.31 symbols count as punctuation.
+    Since CommonMark 0.31 symbols count as punctuation.
     """
     place = 0 if opens else 1
     return all(_flanking(before or " ", after or " ", mark, False, False, kinds)[place] for kinds in ("P", "PS"))
@@ -71,11 +71,11 @@ def _rule(marks: str) -> Callable[[StateInline, bool], bool]:
     run = re.compile("|".join(f"{re.escape(mark)}+" for mark in marks))
 
     def read(state: StateInline, silent: bool) -> bool:
-        found = None if silent or state.src[state.pos] not in marks else run.match(state.src, state.pos, state.posMax)
-        if found is None:
+        match = None if silent or state.src[state.pos] not in marks else run.match(state.src, state.pos, state.posMax)
+        if match is None:
             return False
-        mark, size = found[0][0], len(found[0])
-        before, after = state.pos - 1, found.end()
+        mark, size = match[0][0], len(match[0])
+        before, after = state.pos - 1, match.end()
         opens, closes = flanking(
             state.src[before] if before >= 0 else "", state.src[after] if after < state.posMax else "", mark
         )
@@ -89,13 +89,13 @@ def _rule(marks: str) -> Callable[[StateInline, bool], bool]:
         else:
             for _ in range(size):
                 _delimit(state, mark, 1, opens, closes, size)
-        state.pos = found.end()
+        state.pos = match.end()
         return True
 
     return read
 
 
 def read_emphasis(parser: MarkdownIt) -> None:
-    """Teach a parser to find emphasis and deleted text by these rules."""
+    """Make a parser find emphasis and strikethrough by these rules."""
     parser.inline.ruler.at("emphasis", _rule("*_"))
     parser.inline.ruler.at("strikethrough", _rule("~"))

@@ -1,10 +1,10 @@
-r"""Bars of formulas, which do not end the cells of a table.
+r"""Hide the bars of formulas from the table parser, so that they do not end cells.
 
-``| $|x|$ | absolute value |`` has two cells where mathematics is found before tables are, as in JupyterLab. Here tables
-are found first: so before that these bars become characters that no text has, and bars again afterwards.
+``| $|x|$ | absolute value |`` has two cells in JupyterLab, which looks for formulas before tables. Here tables are
+found first. So the bars in formulas are replaced by characters that clean text does not have, and restored later.
 
-In a table ``\|`` can also stand for a bar that ends no cell. An even number of them in a formula are the norms they
-are in TeX; a single one is a bar.
+In a table ``\|`` can also be a bar that does not end a cell. An even number of them in a formula are norms, as in TeX;
+a single one is a bar.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_core import StateCore
 
-_HIDDEN = "\x04"  # control characters are taken out of a text before it is read
+_HIDDEN = "\x04"  # clean text has no control characters
 _ROW = re.compile(r"^(?=[^\n]*\|)(?=[^\n]*(?:\$|\\[(\[]|\\begin\{))(?![^\n]*\]:)[^\n]+", re.MULTILINE)
 _TICKS = re.compile("`+")
 _STOP = re.compile(r"`+|\$\$?|\\[\s\S]?")
@@ -28,21 +28,21 @@ _GROUPED = re.compile(r"\((?:[^()]|\([^()]*\))*\)|\[[^\[\]]*\]|\{(?:[^{}]|\{[^{}
 
 
 def hide_bars(text: str) -> str:
-    """The text with other characters, of the same length, for the bars in formulas of lines that may be rows."""
+    """The text with placeholders of the same length for the bars in formulas, in lines that may be table rows."""
     if "|" not in text or ("$" not in text and "\\" not in text):
         return text
     return _ROW.sub(lambda row: _hidden(row[0]), text)
 
 
 def show_bars(text: str) -> str:
-    """The text with its bars again."""
+    """The text with its bars restored."""
     return text.replace("\x05", "\\").replace(_HIDDEN, "|") if _HIDDEN in text or "\x05" in text else text
 
 
 def _hidden(line: str) -> str:
     ticks: dict[int, list[int]] = {}
-    for found in _TICKS.finditer(line):
-        ticks.setdefault(len(found[0]), []).append(found.start())
+    for run in _TICKS.finditer(line):
+        ticks.setdefault(len(run[0]), []).append(run.start())
     parts: list[str] = []
     at = written = 0
     while stop := _STOP.search(line, at):
@@ -52,10 +52,10 @@ def _hidden(line: str) -> str:
             after = bisect.bisect_left(places, at)
             at = places[after] + len(stop[0]) if after < len(places) else at
             continue
-        found_formula = find_formula(line, stop.start(), len(line))
-        if found_formula is None:
+        match = find_formula(line, stop.start(), len(line))
+        if match is None:
             continue
-        at = found_formula[2]
+        at = match[2]
         formula = line[stop.start() : at]
         if "|" in formula and not _is_two_cells(formula):
             parts += [line[written : stop.start()], _without_bars(formula)]
@@ -64,7 +64,7 @@ def _hidden(line: str) -> str:
 
 
 def _is_two_cells(formula: str) -> bool:
-    """Whether a bar in it is more likely the end of a cell: it stands free, and the formula is written like a price."""
+    """Whether a bar more likely ends a cell: it has spaces around it, and the formula looks like prices."""
     free = _GROUPED.sub("", formula.replace("\\|", "  "))
     return _SEPARATOR.search(free) is not None and (
         formula[1:2].isspace() or formula[-2:-1].isspace() or formula[1:2].isdigit() or formula[-2:-1].isdigit()
@@ -92,6 +92,6 @@ def _show(state: StateCore) -> None:
 
 
 def keep_bars(parser: MarkdownIt) -> None:
-    """Teach a parser that the bars in formulas end no cell."""
+    """Make a parser ignore the bars in formulas when it looks for table cells."""
     parser.core.ruler.after("normalize", "hide_bars", _hide)
     parser.core.ruler.after("block", "show_bars", _show)

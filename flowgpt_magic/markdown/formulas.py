@@ -1,8 +1,8 @@
-r"""Mathematics in a text from a stranger: where it stands, and whether it may be typeset.
+r"""Find TeX formulas in untrusted text, and decide whether they may be typeset.
 
-MathJax and KaTeX know commands that make links, set styles and classes, load extensions or define further commands.
-Which ones depends on the release and its settings, so there is no list of bad commands but one of good ones, in
-`tex_names`: a formula with any other command is not typeset.
+MathJax and KaTeX have commands that make links, set styles and classes, load extensions or define further commands.
+These depend on the release and its settings. So `tex_names` lists the allowed commands, and a formula with any other
+command is not typeset.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from flowgpt_magic.markdown.tex_names import COMMANDS, ENVIRONMENTS
+from flowgpt_magic.markdown.tex_names import TEX_COMMANDS, TEX_ENVIRONMENTS
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -24,7 +24,7 @@ _COMMAND = re.compile(r"\\([A-Za-z]+|[\s\S]|$)")
 _SINGLE = frozenset(" \n,;:!>{}|%$&#_\\/'.-^~=")  # what may follow a backslash and is no letter
 _ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{([^{}]*)\}")
 
-# Commands with an argument that MathJax puts into a style, an attribute or the page as it is: harmless with these.
+# Commands whose argument MathJax copies into a style, an attribute or the page. These arguments are harmless.
 _HUE = r"(?:[A-Za-z]{1,20}|#[0-9A-Fa-f]{3,6}|[0-9A-Fa-f]{6}|[\d., ]{1,40})"
 _PADDED = r" ?(?:[A-Za-z]{1,20}|#[0-9A-Fa-f]{3,6}|\d{0,3}\.?\d{1,3}(?:pt|em|ex|mu|px|in|cm|mm)) ?"
 _HARMLESS_USES = (
@@ -37,20 +37,20 @@ _HARMLESS_USES = (
     r"verb([|!+/])[\w .,:;=()-]{0,100}\1",
 )
 _HARMLESS_USE = re.compile(rf"\\(?:{'|'.join(_HARMLESS_USES)})")
-# A length that no formula needs would move its parts out of the output, over what others wrote.
+# Excessive lengths would move parts of a formula out of the output, over other content.
 _FAR = re.compile(r"\d{3,}(?:\.\d*)?\s*(?:em|ex|mu|cm|mm|in|pc)(?![a-z])|\d{4,}(?:\.\d*)?\s*(?:px|pt)(?![a-z])")
-_NEVER = re.compile(r"@@|://|www\.", re.IGNORECASE)  # JupyterLab's own placeholders, and what becomes a link by itself
+_NEVER = re.compile(r"@@|://|www\.", re.IGNORECASE)  # JupyterLab's placeholders, and bare links
 _UNESCAPED = re.compile(r"(\\[\s\S])|([%$`#])")
 
 
 def harmless_formula(tex: str) -> str | None:
-    r"""The formula on one line, free of ``<``, comments and anything a Markdown parser could see in it.
+    r"""The formula on one line, without ``<``, comments and Markdown marks.
 
-    None when it may not be typeset: a command or an environment that is not known to be harmless, braces that do not
-    match, a backtick or a dollar sign. The parser of JupyterLab waits for matching braces before it ends a formula.
+    None if it may not be typeset: it has a command or environment that is not allowed, unbalanced braces, a backtick or
+    a dollar sign. JupyterLab's parser ends a formula only at balanced braces.
     """
     tex = _with_arrow_signs(_CHEMISTRY.sub(_chemistry, " ".join(tex.split())))
-    while tex.endswith("\\\\"):  # a line break at the end; the last backslash would escape the dollar sign after it
+    while tex.endswith("\\\\"):  # a line break at the end would escape the dollar sign after it
         tex = tex[:-2].rstrip()
     if not tex or len(tex) > LONGEST_FORMULA or _NEVER.search(tex) or _FAR.search(tex):
         return None
@@ -58,7 +58,7 @@ def harmless_formula(tex: str) -> str | None:
         return None
     tex = _UNESCAPED.sub(lambda match: match[1] or ("\\%" if match[2] == "%" else match[2]), tex)
     tex = tex.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    # JupyterLab puts formulas back without encoding quotes; one that had got into an attribute would end it.
+    # JupyterLab does not encode quotes in formulas; inside an attribute one would end it.
     tex = tex.replace('"', "\u201d")
     tex = tex.replace("<", r"\lt ").replace(">", r"\gt ").replace("](", "] (").replace("![", "! [").replace("]:", "] :")
     tex = re.sub(r"&(?=#|\w+;)", "& ", tex)
@@ -70,11 +70,12 @@ def _known(tex: str) -> bool:
     if any(match[2] in ("$", "`", "#") for match in _UNESCAPED.finditer(rest) if match[2]):
         return False
     return all(
-        name in COMMANDS if name[:1].isalpha() else name in _SINGLE and name != "" for name in _COMMAND.findall(rest)
+        name in TEX_COMMANDS if name[:1].isalpha() else name in _SINGLE and name != ""
+        for name in _COMMAND.findall(rest)
     )
 
 
-# Chemistry draws arrows of these signs; they have another spelling, without ``<`` and ``>``.
+# Chemical arrows, spelled without ``<`` and ``>``.
 _CHEMISTRY = re.compile(r"\\ce\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}")
 _REACTION = re.compile(r"<-->|<->|<=>>|<<=>|<=>|->|<-|(?<=[A-Za-z0-9)])#(?=[A-Za-z])")
 _REACTIONS = {
@@ -87,9 +88,9 @@ _REACTIONS = {
     "<<=>": r"\longLeftrightharpoons ",
     "#": r"\bond{3}",
 }
-# The arrows of a diagram, ``@>f>>``, have no other spelling; a ``>`` alone means nothing to an HTML parser.
+# The arrows of a diagram, ``@>f>>``, have no other spelling. A ``>`` alone is harmless in HTML.
 _DIAGRAM_ARROW = re.compile(r"@>([^<>@]*)>([^<>@]*)>")
-_ARROW_SIGN = "\x06"  # stands for such a ``>`` until all others are commands; no text has it
+_ARROW_SIGN = "\x06"  # placeholder for such a ``>`` until all others are replaced; clean text does not have it
 
 
 def _chemistry(match: re.Match[str]) -> str:
@@ -113,11 +114,11 @@ def _balanced(tex: str) -> bool:
 
 def _environments_close(tex: str) -> bool:
     opened: list[str] = []
-    found = _ENVIRONMENT.findall(tex)
-    if len(found) != len(re.findall(r"\\(?:begin|end)(?![A-Za-z])", tex)):
+    ends = _ENVIRONMENT.findall(tex)
+    if len(ends) != len(re.findall(r"\\(?:begin|end)(?![A-Za-z])", tex)):
         return False
-    for what, name in found:
-        if name not in ENVIRONMENTS:
+    for what, name in ends:
+        if name not in TEX_ENVIRONMENTS:
             return False
         if what == "begin":
             opened.append(name)
@@ -126,8 +127,8 @@ def _environments_close(tex: str) -> bool:
     return not opened
 
 
-# A formula cannot hold a backtick or a dollar sign, nor its own opening delimiter; so every search ends at the next
-# delimiter, and looking for formulas costs no more than reading the text once.
+# A formula cannot contain a backtick, a dollar sign or its own opening delimiter. So each search ends at the next
+# delimiter, and all searches together cost no more than reading the text once.
 _INLINE = {
     "$": re.compile(r"\$(?!\$)((?:[^$`\\]|\\[^`]){1,2000})\$(?![\d$])"),
     "$$": re.compile(r"\$\$((?:[^$`\\]|\\[^`]){1,10000})\$\$"),
@@ -142,7 +143,7 @@ _CLOSERS = {"$$": "$$", r"\[": r"\]"}
 
 
 def _is_money(tex: str, before: str, after: str) -> bool:
-    """Whether a text between two dollar signs is more likely prose with prices or shell variables in it."""
+    """Whether a text between two dollar signs is more likely prose with prices or shell variables."""
     if before.isalnum() or before == "$" or "](" in tex:
         return True
     spaced = tex[0].isspace() + tex[-1].isspace()
@@ -158,7 +159,7 @@ def _is_money(tex: str, before: str, after: str) -> bool:
 
 
 def _is_spaced_formula(tex: str, after: str, both: bool) -> bool:
-    """Whether ``$ x $`` with white space inside may be a formula; ``both`` says that there is some at both ends."""
+    """Whether ``$ x $`` with inner white space may be a formula; ``both`` means white space at both ends."""
     edges = tex[: len(tex) - len(tex.lstrip())] + tex[len(tex.rstrip()) :]
     if "\n" in edges or after[:1].isalnum() or after[:1] in ("{", "(", "_"):
         return False
@@ -170,7 +171,7 @@ def _is_spaced_formula(tex: str, after: str, both: bool) -> bool:
 
 
 def find_formula(src: str, pos: int, end: int) -> tuple[str, bool, int] | None:
-    """The formula that begins at `pos` and ends before `end`: its TeX, whether it is displayed, and where it ends."""
+    """The formula that begins at `pos` and ends by `end`: its TeX, whether it is displayed, and its end; or None."""
     opener = src[pos : pos + 2]
     if opener[:1] == "$" and opener != "$$":
         opener = "$"
@@ -186,26 +187,26 @@ def find_formula(src: str, pos: int, end: int) -> tuple[str, bool, int] | None:
 
 def _find_environment(src: str, pos: int, end: int) -> tuple[str, bool, int] | None:
     match = _BEGIN.match(src, pos, end)
-    if match is None or match[1] not in ENVIRONMENTS:
+    if match is None or match[1] not in TEX_ENVIRONMENTS:
         return None
     closer = f"\\end{{{match[1]}}}"
-    found = src.find(closer, match.end(), min(end, pos + LONGEST_FORMULA))
-    if found < 0 or src.find("`", pos, found) >= 0:
+    place = src.find(closer, match.end(), min(end, pos + LONGEST_FORMULA))
+    if place < 0 or src.find("`", pos, place) >= 0:
         return None
-    return src[pos : found + len(closer)], True, found + len(closer)
+    return src[pos : place + len(closer)], True, place + len(closer)
 
 
 def _inline_rule(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] not in "$\\":
         return False
-    found = find_formula(state.src, state.pos, state.posMax)
-    if found is None:
+    formula = find_formula(state.src, state.pos, state.posMax)
+    if formula is None:
         return False
-    tex, displayed, state_end = found
+    tex, displayed, end = formula
     if not silent:
         token = state.push("formula", "", 0)
-        token.content, token.meta = tex, {"displayed": displayed, "source": state.src[state.pos : state_end]}
-    state.pos = state_end
+        token.content, token.meta = tex, {"displayed": displayed, "source": state.src[state.pos : end]}
+    state.pos = end
     return True
 
 
@@ -217,24 +218,25 @@ _DOLLAR = re.compile(r"(?<!\\)\$")
 
 
 def reads_as_text(line: str) -> bool:
-    """Whether a line is more likely one of a text than one of a formula with blank lines in it."""
+    """Whether a line after a blank line is more likely text than part of a formula."""
     if line.startswith(("#", "|")) or _DOLLAR.search(line):
         return True
     words = _PLAIN_WORD.findall(_WORDED.sub(" ", line))
     return len(words) > (2 if _SIGNS.isdisjoint(line) else 5)
 
 
-class HalfFormula:
-    """A displayed formula, line by line, until it is certain that it is one, or that it is none.
+class OpenFormula:
+    """A displayed formula that is read line by line until it is certain whether it is one.
 
-    TeX allows no blank line in one, but models write them; so one ends it only where a line reads as text.
+    TeX allows no blank lines in a formula, but models write them. So a blank line ends it only if the lines after it
+    read as text.
     """
 
     def __init__(self, line: str) -> None:
-        """Begin with the first line; ``is_open`` is false where that begins no formula."""
+        """Read the first line; if it begins no formula, ``is_open`` is false."""
         line = line.strip()
         opens = _OPENS.match(line)
-        self.is_open = opens is not None and (not opens[3] or opens[3] in ENVIRONMENTS)
+        self.is_open = opens is not None and (not opens[3] or opens[3] in TEX_ENVIRONMENTS)
         self.is_formula = False
         self.lines: list[str] = []
         self._opener = opens[0] if opens else ""
@@ -244,7 +246,7 @@ class HalfFormula:
             self._add(line, line[len(self._opener) :])
 
     def add(self, line: str) -> None:
-        """Take the next line."""
+        """Read the next line."""
         line = line.strip()
         self._has_gap = self._has_gap or not line
         self._add(line, line)
@@ -262,12 +264,12 @@ class HalfFormula:
 
     @property
     def source(self) -> str:
-        """What has been typed."""
+        """The lines as typed."""
         return "\n".join(self.lines)
 
     @property
     def tex(self) -> str:
-        """The formula: an environment with its name, else what is between the marks."""
+        """The TeX: an environment with its name, otherwise the text between the delimiters."""
         if self._opener.startswith(r"\begin"):
             return self.source
         return self.source[len(self._opener) :].removesuffix(self._closer if self.is_formula else "")
@@ -276,7 +278,7 @@ class HalfFormula:
 def _block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if state.is_code_block(start):
         return False
-    formula = HalfFormula(state.getLines(start, start + 1, state.blkIndent, False))
+    formula = OpenFormula(state.getLines(start, start + 1, state.blkIndent, False))
     number, indent = start + 1, min(state.blkIndent, state.sCount[start])
     while formula.is_open and number < end and (state.isEmpty(number) or state.sCount[number] >= indent):
         formula.add(state.getLines(number, number + 1, state.blkIndent, False))
@@ -294,7 +296,7 @@ def _block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def find_formulas(parser: MarkdownIt) -> None:
-    """Teach a Markdown parser to make tokens of formulas, before it takes what is in them for Markdown."""
+    """Make a Markdown parser recognize formulas before it looks for Markdown inside them."""
     parser.inline.ruler.before("escape", "formula", _inline_rule)
     parser.block.ruler.before(
         "fence", "formula_block", _block_rule, {"alt": ["paragraph", "reference", "blockquote", "list"]}

@@ -1,7 +1,7 @@
-"""A Markdown text that grows: what of it is finished, what is still open, and how both can be shown in a cell.
+"""Write a growing reply as Markdown for a cell: its finished blocks, and the open end.
 
-The scanner finds the ends of top-level blocks, so that each new chunk costs only its own length. What a part looks like
-is made by `harmless`, for each part by itself: whatever the scanner takes for a block, what is shown is harmless.
+A chunk costs only its own length. `harmless` rewrites each block separately, so what is shown is safe wherever the
+scanner finds the blocks.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _LINE_END = re.compile(r"(\r\n|\n|\r(?!\Z))")
 class FinishedBlock:
     """A part of the text that no longer changes.
 
-    `source` is the text as it came: the sources of all blocks and the open rest, joined, are the whole text. `shown` is
-    harmless Markdown that can be displayed on its own; of a code block cut in two, each half has its own fences.
+    `source` is the text as received: all sources and the open rest, joined, are the whole text. `shown` is safe
+    Markdown that can be displayed on its own; if a code block is cut in two, each half has its own fences.
     """
 
     source: str
@@ -32,7 +32,7 @@ class FinishedBlock:
 
 
 class GrowingMarkdown:
-    """Cuts a text that arrives in chunks into top-level blocks."""
+    """Cuts a streaming text into top-level blocks."""
 
     def __init__(self, *, images: bool = False) -> None:
         self._images = images
@@ -40,11 +40,11 @@ class GrowingMarkdown:
         self._finished: list[FinishedBlock] = []
         self._lines: list[str] = []  # of the open block, with their ends
         self._size = 0  # characters in these lines
-        self._line: list[str] = []  # pieces of the line that has no end yet
-        self._resumed = ""  # what must stand before the open part when it is shown: a fence, or a table's head
+        self._line: list[str] = []  # pieces of the incomplete line
+        self._resumed = ""  # shown before the open text after a cut: the fence, or the table's head
 
     def add(self, chunk: str) -> None:
-        """Take in the next piece of text; costs its own length, however long the text is by now."""
+        """Add the next chunk."""
         if self._line and self._line[-1].endswith("\r"):
             chunk = self._line.pop() + chunk
         *pieces, rest = _LINE_END.split(chunk)
@@ -57,12 +57,12 @@ class GrowingMarkdown:
             self._line.append(rest)
 
     def take_finished(self) -> list[FinishedBlock]:
-        """The blocks that were finished since the last call: no chunk to come can change them."""
+        """The blocks finished since the last call."""
         finished, self._finished = self._finished, []
         return finished
 
     def finish(self) -> list[FinishedBlock]:
-        """The blocks not yet taken, the open one as the last of them: call it when the text has ended."""
+        """End the text and return the blocks not taken yet, the open one as the last."""
         if self._line:
             line = "".join(self._line)
             self._line.clear()
@@ -77,20 +77,20 @@ class GrowingMarkdown:
 
     @property
     def open(self) -> str:
-        """The text after the last finished block, as it came."""
+        """The text after the last finished block, as received."""
         return "".join(self._lines) + "".join(self._line)
 
     @property
     def open_shown(self) -> str:
-        """The open text as harmless Markdown; made anew at each call, in time proportional to its length."""
+        """The open text as safe Markdown; each call costs time in proportion to its length."""
         text = self.open
         return harmless(self._resumed + text, images=self._images) if text.strip() else ""
 
     def cut_open(self, limit: int) -> list[FinishedBlock]:
-        """Cut an open block of more than `limit` characters where that shows least, and take what is finished.
+        """Cut an open block longer than `limit` characters where it shows least; returns the finished blocks.
 
-        Code is cut between two lines, a table between two rows, a list between two items; where that cannot be done, a
-        text of more than four times `limit` is cut between two words.
+        Code is cut between lines, a table between rows, a list between items. Any other block is cut between two words
+        when it is longer than four times `limit`.
         """
         kind = self._scanner.blocks[-1].kind if self._scanner.blocks else ""
         if self._size > limit and self._scanner.formula is None:
@@ -106,7 +106,7 @@ class GrowingMarkdown:
 
     @property
     def _first(self) -> int:
-        """The line of the text that the first of the open lines is."""
+        """The number, in the whole text, of the first open line."""
         return self._scanner.line_count - len(self._lines)
 
     def _take_line(self, line: str) -> None:
@@ -116,14 +116,14 @@ class GrowingMarkdown:
         self._cut_blocks()
 
     def _cut_blocks(self) -> None:
-        """Finish the blocks that have ended; code and headings at once, others when the next one begins."""
+        """Finish the blocks that have ended: code and headings at once, others when the next block begins."""
         for block in [*self._scanner.take_finished(), *self._scanner.blocks[-1:]]:
             self._cut(block.start)
             if block.kind in ("fence", "heading"):
                 self._cut(block.end)
 
     def _cut(self, end: int) -> None:
-        """Finish the open text up to this line of the whole; blank lines stay with what comes after them."""
+        """Finish the open text before line ``end`` of the whole text; blank lines go with the block after them."""
         count = max(0, end - self._first)
         source = "".join(self._lines[:count])
         if not source.strip():
@@ -134,7 +134,7 @@ class GrowingMarkdown:
         self._resumed = ""
 
     def _cut_lines(self, head_size: int) -> None:
-        """Cut after the last whole line, and repeat what the rest needs before it: the fence, or the table's head."""
+        """Cut after the last complete line; the rest is shown with the fence or the table's head repeated."""
         place = self._scanner.blocks[-1].line - self._first
         head = [line.rstrip("\r\n") + "\n" for line in self._lines[max(0, place) :][:head_size]]
         resumed = self._resumed or "".join(head)
@@ -142,7 +142,7 @@ class GrowingMarkdown:
         self._resumed = resumed
 
     def _cut_list(self) -> None:
-        """Cut before the last item that begins a list which goes on with the right number."""
+        """Cut before the last item at which a new list would continue with the right number."""
         block = self._scanner.blocks[-1]
         for place in range(len(block.items) - 1, 0, -1):
             if block.items[place] <= self._first:
@@ -161,8 +161,8 @@ class GrowingMarkdown:
 
 
 def code_blocks(text: str) -> list[tuple[str, str]]:
-    """What of the reply ``text`` is shown as code, in order: the word after the fence, if there is one, and the code.
+    """The code blocks of the reply ``text`` in order: the first word after the fence (or nothing), and the code.
 
-    Fenced and indented blocks count, also those in lists, in quotes and between tags; reasoning at the start does not.
+    Fenced and indented blocks count, also in lists and quotes and between HTML tags. Reasoning at the start does not.
     """
     return [((token.info.split() or [""])[0], token.content) for token in code_tokens(answer_of(text))]

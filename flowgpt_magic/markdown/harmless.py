@@ -1,8 +1,8 @@
-"""Markdown from a stranger, written again so that every renderer sees the same harmless thing in it.
+"""Rewrite untrusted Markdown so that every renderer shows the same harmless content.
 
-The front ends render Markdown with different parsers, and they disagree at the edges: about what is code, where a list
-item ends, what a dollar sign does. So the text is parsed once, and written again from what was found in it in the
-plainest form there is. Outside code blocks, what is written has no ``<`` but those of a few tags without attributes.
+Front ends use different Markdown parsers, which disagree at the edges: what is code, where a list item ends, what a
+dollar sign does. So the text is parsed once and written again in the plainest form. Outside code blocks the result has
+no ``<`` except in a few tags without attributes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_inline import entity
 
 from flowgpt_magic.control_characters import clean, visible
-from flowgpt_magic.markdown.addresses import BODY, is_image, is_link, trimmed
-from flowgpt_magic.markdown.blocks import DEEPEST, read_tables
+from flowgpt_magic.markdown.addresses import ADDRESS_CHARACTER, is_image, is_link, trimmed
+from flowgpt_magic.markdown.blocks import MAX_NESTING, read_tables
 from flowgpt_magic.markdown.emphasis import is_seen_by_all, read_emphasis
 from flowgpt_magic.markdown.formula_bars import hide_bars, keep_bars, show_bars
 from flowgpt_magic.markdown.formulas import find_formulas, harmless_formula
@@ -34,14 +34,14 @@ _SIMPLE_ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-.:/?#&+,;=%]|(?<=[A-Za-
 
 
 def _address(address: str) -> str:
-    """The address as it stands in a link: what means something to Markdown is percent-encoded."""
+    """The address for a link, with Markdown's special characters percent-encoded."""
     return _UNSAFE_IN_ADDRESS.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), address)
 
 
 # -- text ------------------------------------------------------------------------------------------------------------
 
 _SPECIAL = re.compile(
-    rf"https?://{BODY}+|(?:www(?=\.)|:(?=//))|[\\`*_~|$<&\[\]!@\r\n]",
+    rf"https?://{ADDRESS_CHARACTER}+|(?:www(?=\.)|:(?=//))|[\\`*_~|$<&\[\]!@\r\n]",
     re.IGNORECASE,
 )
 _TEX_WORD = re.compile(r"\\(?:begin|end|ref|eqref)(?![A-Za-z])")
@@ -49,28 +49,28 @@ _TEX_WORD = re.compile(r"\\(?:begin|end|ref|eqref)(?![A-Za-z])")
 _LINE_START = re.compile(r"^(?:([#>+=:-])|(\[)(?![ xX]\] )|([0-9]{1,9})([.)])(?=\s|$))", re.MULTILINE)
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _ENTITY = re.compile(r"&#?\w+;")
-# These stand for a link's bracket and a line break's backslash until all others are encoded; no text has them any more.
+# Placeholders for a link's bracket and a line break's backslash until all others are encoded. Clean text has neither.
 _OPENS_LINK, _BREAKS_LINE = "\x02", "\x03"
 _AS_IT_IS = {"*": r"\*", "~": r"\~", "|": r"\|", "`": "&#96;", "<": "&lt;", "\n": " ", "\r": " "}
 
 
 def _entities(text: str) -> str:
-    """The text with all punctuation as character references: no parser can find anything else in it."""
+    """The text with all punctuation as character references, so that no parser finds a mark in it."""
     return _PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text)
 
 
 def _alone(character: str) -> str:
-    """A character that MathJax cannot join with others: it reads each element's text for itself."""
+    """A character in an element of its own: MathJax reads each element's text separately."""
     return f"<span>&#{ord(character)};</span>"
 
 
 def _inert(text: str) -> str:
-    """The text with all punctuation encoded, and nothing MathJax could make a formula of either."""
+    """The text with all punctuation encoded, and without anything MathJax takes for a formula."""
     return "".join(_alone(part) if part in ("$", "\\") else _entities(part) for part in re.split(r"([$\\])", text))
 
 
 class _Text:
-    """Escapes text; `many_dollars` and `in_link` say where it stands."""
+    """Escapes text. It depends on whether a paragraph has several dollar signs, and on `in_link`."""
 
     def __init__(self, many_dollars: bool) -> None:
         self.dollar = _alone("$") if many_dollars else r"\$"
@@ -82,46 +82,46 @@ class _Text:
         return _SPECIAL.sub(self._special, text)
 
     def _special(self, match: re.Match[str]) -> str:
-        found, text, start = match[0], match.string, match.start()
-        if found in _AS_IT_IS:
-            return _AS_IT_IS[found]
+        mark, text, start = match[0], match.string, match.start()
+        if mark in _AS_IT_IS:
+            return _AS_IT_IS[mark]
         after = text[start + 1 : start + 2]
-        if found == "$":
+        if mark == "$":
             return self.dollar
-        if found == "\\":
+        if mark == "\\":
             return _backslash(text, start, after)
-        if found == "_":
+        if mark == "_":
             before = text[start - 1 : start] if start else ""
             return "_" if before.isalnum() and after.isalnum() else r"\_"
-        if found == "&":
+        if mark == "&":
             return "&amp;" if _ENTITY.match(text, start) else "&"
-        if found == ":" or found.lower() == "www":
-            return f"&#{ord(found[0])};{found[1:]}"
-        if len(found) > 1:
-            return self._bare_address(found, text[match.end() : match.end() + 1])
-        return self._bracket(found, after, start > 0 and text[start - 1] == "@")
+        if mark == ":" or mark.lower() == "www":
+            return f"&#{ord(mark[0])};{mark[1:]}"
+        if len(mark) > 1:
+            return self._bare_address(mark, text[match.end() : match.end() + 1])
+        return self._bracket(mark, after, start > 0 and text[start - 1] == "@")
 
-    def _bracket(self, found: str, after: str, doubled: bool) -> str:
-        if found == "@":
+    def _bracket(self, mark: str, after: str, doubled: bool) -> str:
+        if mark == "@":
             return "&#64;" if doubled else "@"
-        if found == "!":
+        if mark == "!":
             return "&#33;" if after == "[" else "!"
-        special = after in "([:" if found == "]" else after == "^"
-        return f"&#{ord(found)};" if special or self.in_link else found
+        special = after in "([:" if mark == "]" else after == "^"
+        return f"&#{ord(mark)};" if special or self.in_link else mark
 
-    def _bare_address(self, found: str, after: str) -> str:
-        """An address that renderers make a link of by themselves, if they agree about where it ends.
+    def _bare_address(self, mark: str, after: str) -> str:
+        """A bare address: as it is if all renderers link it the same way, else as an explicit link.
 
-        JupyterLab's would take a formula that follows it at once for a part of it.
+        JupyterLab would take a formula right after it for a part of it.
         """
         if self.in_link:
-            return _inert(found)
-        if after.isspace() and _SIMPLE_ADDRESS.fullmatch(found) and not _ENTITY.search(found):
-            return found
-        address = trimmed(found)
+            return _inert(mark)
+        if after.isspace() and _SIMPLE_ADDRESS.fullmatch(mark) and not _ENTITY.search(mark):
+            return mark
+        address = trimmed(mark)
         if not is_link(address, anchors=True):
-            return _inert(found)
-        return f"{_OPENS_LINK}{_inert(address)}]({_address(address)})" + _inert(found[len(address) :])
+            return _inert(mark)
+        return f"{_OPENS_LINK}{_inert(address)}]({_address(address)})" + _inert(mark[len(address) :])
 
 
 def _backslash(text: str, start: int, after: str) -> str:
@@ -141,7 +141,7 @@ _NOT_IN_TICKS = re.compile(r"[<`]|\\(?:begin|end|\\[()\[\]])|@@|^ | $|^$")
 
 
 def _code(content: str, unwanted: str) -> str:
-    """A code span; as an element with all punctuation encoded where a parser could see something else in it."""
+    """A code span, written as an encoded element if a parser could see something else in it."""
     content = content.replace("\n", " ")
     if _NOT_IN_TICKS.search(content) or any(character in content for character in unwanted):
         return f"<code>{_entities(content)}</code>"
@@ -155,7 +155,7 @@ class _Inline:
         self.images, self.budget = images, budget
 
     def write(self, children: Sequence[Token], *, in_table: bool = False) -> str:
-        """The text; lines of a paragraph begin with nothing that would be the beginning of another block."""
+        """The text; no line of it begins another block."""
         dollars = sum(token.content.count("$") for token in children if token.type in ("text", "image"))
         formulas = any(token.type == "formula" for token in children)
         self.text = _Text(many_dollars=formulas or dollars > 1)
@@ -184,7 +184,7 @@ class _Inline:
         self.parts.append(token.markup if token.type in _MARKUP else self.text.escape(token.content))
 
     def _is_seen_by_all(self) -> bool:
-        """Whether every parser finds each emphasis by its asterisks, with what has been written around them."""
+        """Whether every parser finds each emphasis by its marks, given the text around them."""
         for place, token in self.marks.items():
             first, after = place, place + 1
             while first - 1 in self.marks and self.marks[first - 1].markup[0] == token.markup[0]:
@@ -235,7 +235,7 @@ class _Inline:
         self.parts.append(self._described(_inert(alt), address))
 
     def _described(self, alt: str, address: str) -> str:
-        """What stands in the place of an image: its description, and its address to click."""
+        """An image's replacement: its description, and its address to click."""
         short = _inert(address if len(address) <= 200 else address[:60] + "…")
         if self.text.in_link or not is_link(address, anchors=True) or self.budget[0] <= 0:
             return f"{alt} ({short})" if alt else short
@@ -265,20 +265,20 @@ def _formula(token: Token, in_table: bool = False, in_link: bool = False) -> str
 # -- blocks ----------------------------------------------------------------------------------------------------------
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,40}")
-# Front ends draw Mermaid diagrams, and nbconvert puts their source into the page as it is. Diagrams can have links,
-# style sheets and images from elsewhere.
+# Front ends draw Mermaid diagrams, and nbconvert puts their source into the page unchanged. Diagrams can contain
+# external links, style sheets and images.
 _RISKY_IN_DIAGRAM = re.compile(
     r"[<&@#\\]|%%|//|url|import|click|call|href|style|class|link|img|image|icon|theme|config", re.IGNORECASE
 )
-# JupyterLab looks for formulas before it reads Markdown. It finds them in code that does not begin at the margin too,
-# and spoils what it finds; `@@1` before an environment it takes for a mark of its own, and then shows nothing at all.
+# JupyterLab looks for formulas before it parses Markdown. It also finds them in indented code and spoils it. `@@1`
+# before an environment looks like its own placeholder, and then it shows nothing at all.
 _LAB_STUMBLES = re.compile(r"@@\d+\\(?:begin|end)")
 _LAB_TAKES_OUT = re.compile(r"[$]|\\(?:begin|end)\{|\\\\[()\[\]]|@@\d")
 _TICKS = re.compile(r"`{3,}")
 
 
 class _Blocks:
-    """Writes tokens as lines; each method takes the position of a token and returns that after its last one."""
+    """Writes tokens as lines. Each method takes the position of a token and returns the position after the block."""
 
     def __init__(self, tokens: Sequence[Token], images: bool, size: int) -> None:
         self.tokens = tokens
@@ -286,7 +286,7 @@ class _Blocks:
         self.codes: list[str] = []
 
     def write(self, at: int, until: str, *, nested: bool = False, tight: bool = False) -> tuple[list[str], int]:
-        """The lines of all blocks up to the token of type `until`, and the position after that."""
+        """The lines of all blocks before the token of type `until`, and the position after that token."""
         lines: list[str] = []
         previous = ""
         while at < len(self.tokens) and self.tokens[at].type != until:
@@ -358,7 +358,7 @@ class _Blocks:
         return lines, at + 1
 
     def _is_tight(self, at: int, until: str) -> bool:
-        """Whether the paragraphs of a list stand without space between them; the parser marks them as hidden."""
+        """Whether a list is tight: the parser marks its paragraphs as hidden."""
         level = self.tokens[at].level
         for number in range(at, len(self.tokens)):
             token = self.tokens[number]
@@ -402,7 +402,7 @@ def _is_link_or_image(address: str) -> bool:
 
 
 def _reader() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST})
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING})
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     parser.validateLink = _is_link_or_image  # type: ignore[method-assign,assignment]
     parser.inline.ruler.before("autolink", "line_break", line_break)
@@ -418,7 +418,7 @@ _LINE_BREAK = re.compile(r"<br {0,2}/?>", re.IGNORECASE)
 
 
 def line_break(state: StateInline, silent: bool) -> bool:
-    """The one tag that is read as what it means: tables have no other way to break a line."""
+    """Read ``<br>`` as a line break: tables have no other way to break a line."""
     match = _LINE_BREAK.match(state.src, state.pos) if state.src[state.pos] == "<" else None
     if match is None:
         return False
@@ -432,12 +432,12 @@ _REFERENCE = re.compile(r"&(?:#(?:x[a-f0-9]{1,6}|[0-9]{1,7})|[a-z][a-z0-9]{1,31}
 
 
 def character_reference(state: StateInline, silent: bool) -> bool:
-    """The parser's own rule, asked only where a reference is: some releases copy the rest of the text to see that."""
+    """The parser's rule for references, called only at one: some releases copy the rest of the text each time."""
     return _REFERENCE.match(state.src, state.pos) is not None and entity(state, silent)
 
 
 def _checker() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": 2 * DEEPEST}).enable("table")
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": 2 * MAX_NESTING}).enable("table")
     parser.core.ruler.enableOnly(["normalize", "block"])
     return parser
 
@@ -448,11 +448,11 @@ _OWN_BLOCK = re.compile(r"<pre><code>[^<>]*</code></pre>\s*")
 
 
 def harmless(text: str, *, images: bool = False) -> str:
-    """The Markdown `text` as Markdown that looks the same, runs nothing and fetches nothing, in any renderer.
+    """Rewrite the Markdown `text` so that it looks the same but runs and fetches nothing in any renderer.
 
-    Raw HTML, links to other than http, https, mailto and anchors, and unusual formulas show as what was typed. An image
-    shows as its description and its address, unless `images` lets http and data images through. Holds for every
-    beginning of a text, so also while it streams.
+    Raw HTML, unusual formulas, and links other than http, https, mailto and anchors are shown as typed. An image is
+    shown as its description and address; `images` allows http and data images. This also holds for every beginning of
+    a text, so for a streaming one.
     """
     text = clean(text)
     tokens = _READER.parse(text)
@@ -464,14 +464,14 @@ def harmless(text: str, *, images: bool = False) -> str:
     return written if _holds(written, blocks.codes) else _as_plain_text(text)
 
 
-_MAY_BE_CODE = re.compile("`{3}|~{3}| {4}|\t")  # most texts without code are known to be so without being parsed
+_MAY_BE_CODE = re.compile("`{3}|~{3}| {4}|\t")  # most texts without code need not be parsed
 
 
 def code_tokens(text: str, *, cleaned: bool = True) -> list[Token]:
-    """The tokens of the blocks of ``text`` that ``harmless`` shows as code: fenced ones and indented ones, in order.
+    """The tokens of the fenced and indented code blocks that ``harmless`` shows, in order.
 
-    Each has its code in ``content``, the words after its fence in ``info``, and in ``map`` the lines it takes. The code
-    is as it is shown, or where it is not ``cleaned``, as it came, with nothing but its line ends changed.
+    ``content`` is the code, ``info`` the words after the fence, ``map`` the lines. With ``cleaned`` the code is as
+    shown, without control characters; otherwise only its line ends are changed.
     """
     tokens: list[Token] = []
     text = clean(text) if cleaned else text.replace("\r\n", "\n").replace("\r", "\n")
@@ -484,25 +484,25 @@ def code_tokens(text: str, *, cleaned: bool = True) -> list[Token]:
 
 
 def _is_too_deep(tokens: Sequence[Token]) -> bool:
-    return any(token.level >= DEEPEST - 1 for token in tokens)
+    return any(token.level >= MAX_NESTING - 1 for token in tokens)
 
 
 def _holds(written: str, codes: list[str]) -> bool:
-    """Whether a parser that knows HTML finds in the result the code that was put there, and no HTML but ours."""
-    found: list[str] = []
+    """Whether a parser that knows HTML finds in the result the same code blocks, and only our own HTML."""
+    blocks: list[str] = []
     for token in _CHECKER.parse(written):
         if token.type in ("fence", "code_block"):
-            found.append(token.content)
+            blocks.append(token.content)
         elif token.type == "inline":
             if "<" in _OWN_TAGS.sub("", token.content):
                 return False
         elif token.type == "html_block" and not _OWN_BLOCK.fullmatch(token.content):
             return False
-    return [code.split() for code in found] == [code.split() for code in codes]
+    return [code.split() for code in blocks] == [code.split() for code in codes]
 
 
 def _as_plain_text(text: str) -> str:
-    """The text with all punctuation encoded and its lines kept."""
+    """The text with all punctuation encoded and its line breaks kept."""
     paragraphs = [part.strip("\n") for part in re.split(r"\n[ \t]*\n", text)]
     return "\n\n".join(
         "\\\n".join(_inert(line.strip()) or "&#32;" for line in part.split("\n")) for part in paragraphs if part

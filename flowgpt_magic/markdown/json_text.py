@@ -1,8 +1,7 @@
-"""The JSON in the text of a reply: all of it, a block that stands alone, or something in a sentence.
+"""Find JSON in the text of a reply: the whole text, a value that stands alone, or one in a sentence.
 
-A block stands alone where it fills a block of code, or lines of its own. Of several the last one is the likeliest to be
-meant: what comes before it are drafts and examples. A list of nothing but whole numbers outside code may be a footnote,
-such as ``[1]``, and is the last resort.
+A value stands alone if it fills a code block or lines of its own. The last of several is most likely the answer; those
+before it are drafts and examples. A list of integers outside code may be a footnote such as ``[1]`` and comes last.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any, NamedTuple
 
 from flowgpt_magic.messages.reasoning import answer_of
 
-MOST_STARTS = 50  # places in a sentence at which a value is looked for and not found
-MOST_JSON_LINES = 1_000  # lines that begin like a value and hold none
+MOST_STARTS = 50  # failed attempts to find a value in sentences
+MOST_JSON_LINES = 1_000  # lines that begin like a value and contain none
 JSON_LANGUAGES = ("", "json", "jsonc", "json5", "jsonl", "javascript", "js")  # words after the fence of a block of JSON
 CERTAIN, IN_OTHER_CODE, IN_A_SENTENCE, FOOTNOTE = range(4)
 
@@ -26,8 +25,8 @@ _ANY_START = re.compile(f"(?={_START})")
 _decode = json.JSONDecoder().raw_decode
 
 
-class Found(NamedTuple):
-    """A JSON value in a text. ``rank`` says how it stands there, the surest first; ``place`` is its line."""
+class JsonValue(NamedTuple):
+    """A JSON value in a text. ``rank`` says where it stands, the most certain first; ``place`` is its line."""
 
     rank: int
     place: int
@@ -35,50 +34,50 @@ class Found(NamedTuple):
 
 
 def values_in(text: str) -> Iterator[Any]:
-    """The JSON in the reply ``text``, the likeliest to be meant first; reasoning at its start is left out."""
+    """The JSON values in the reply ``text``, the most likely one first; reasoning at the start is ignored."""
     answer = answer_of(text)
     with suppress(ValueError, RecursionError):
         yield json.loads(answer.strip().removeprefix("\ufeff"))
-    for found in _found(answer):
-        yield found.value
+    for candidate in _values(answer):
+        yield candidate.value
 
 
 def container_in(text: str) -> Any:
-    """The object or list that stands in the reply ``text``; None where there is none but perhaps a footnote."""
-    for found in _found(answer_of(text)):
-        if isinstance(found.value, (dict, list)) and not (found.rank == FOOTNOTE and found.place < 0):
-            return found.value
+    """The object or list in the reply ``text``; None if there is none, or only a footnote."""
+    for candidate in _values(answer_of(text)):
+        if isinstance(candidate.value, (dict, list)) and not (candidate.rank == FOOTNOTE and candidate.place < 0):
+            return candidate.value
     return None
 
 
-def block_in(text: str) -> Found | None:
-    """The last value in the reply ``text`` that stands alone: in a block of code it may be of any kind."""
-    standing = [found for found in _standing(_lines_ended(answer_of(text))) if found.rank < IN_A_SENTENCE]
+def block_in(text: str) -> JsonValue | None:
+    """The last value in the reply ``text`` that stands alone; in a code block it may be of any type."""
+    standing = [value for value in _standing(_lines_ended(answer_of(text))) if value.rank < IN_A_SENTENCE]
     return _in_order(standing)[0] if standing else None
 
 
-def _found(answer: str) -> Iterator[Found]:
+def _values(answer: str) -> Iterator[JsonValue]:
     answer = _lines_ended(answer)
     standing = _standing(answer)
-    yield from _in_order([found for found in standing if found.rank < IN_A_SENTENCE])
-    yield from _in_order([*(found for found in standing if found.rank == FOOTNOTE), *_in_sentences(answer)])
+    yield from _in_order([value for value in standing if value.rank < IN_A_SENTENCE])
+    yield from _in_order([*(value for value in standing if value.rank == FOOTNOTE), *_in_sentences(answer)])
 
 
-def _in_order(found: list[Found]) -> list[Found]:
-    return sorted(found, key=lambda each: (each.rank, -each.place))
+def _in_order(values: list[JsonValue]) -> list[JsonValue]:
+    return sorted(values, key=lambda value: (value.rank, -value.place))
 
 
 def _lines_ended(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _standing(answer: str) -> list[Found]:
-    """The values that fill a block of code, or lines of their own."""
+def _standing(answer: str) -> list[JsonValue]:
+    """The values that fill a code block or lines of their own."""
     from flowgpt_magic.markdown.harmless import code_tokens  # its parser takes a while to load
 
-    found: list[Found] = []
-    code: set[int] = set()  # lines in blocks of code
-    whole: set[int] = set()  # those of a block that is one value
+    values: list[JsonValue] = []
+    code: set[int] = set()  # lines in code blocks
+    whole: set[int] = set()  # lines of code blocks that are one value
     for token in code_tokens(answer, cleaned=False):
         first, end = token.map or (0, 0)
         code.update(range(first, end))
@@ -88,21 +87,21 @@ def _standing(answer: str) -> list[Found]:
             continue
         whole.update(range(first, end))
         language = (token.info.split() or [""])[0].lower()
-        found.append(Found(CERTAIN if language in JSON_LANGUAGES else IN_OTHER_CODE, first, value))
+        values.append(JsonValue(CERTAIN if language in JSON_LANGUAGES else IN_OTHER_CODE, first, value))
     for line, value in _own_lines(answer):
         if line not in whole:
             rank = IN_OTHER_CODE if line in code else FOOTNOTE if _may_be_footnote(value) else CERTAIN
-            found.append(Found(rank, line, value))
-    return found
+            values.append(JsonValue(rank, line, value))
+    return values
 
 
 def _own_lines(answer: str) -> Iterator[tuple[int, Any]]:
-    """The values that begin a line and end one, with the number of the first.
+    """The values that begin and end at line boundaries, with their first line.
 
-    Where one cannot be read, what is indented below it is a part of it, and no value of its own.
+    If a value cannot be parsed, the lines indented below it count as part of it.
     """
     line = counted = end = failures = cost = 0
-    hidden: int | None = None  # the indentation of a value that cannot be read
+    hidden: int | None = None  # the indentation of a value that cannot be parsed
     for start in _LINE_START.finditer(answer):
         if start.start() < end:
             continue
@@ -129,8 +128,8 @@ def _line_end(text: str, place: int) -> int:
     return len(text) if end < 0 else end
 
 
-def _in_sentences(answer: str) -> Iterator[Found]:
-    """The values that stand anywhere, outermost ones only. Their places are negative, the later the nearer to 0."""
+def _in_sentences(answer: str) -> Iterator[JsonValue]:
+    """The outermost values anywhere in the text. Their places are negative, the later ones nearer to 0."""
     end = failures = 0
     for start in _ANY_START.finditer(answer):
         if start.start() < end:
@@ -142,9 +141,9 @@ def _in_sentences(answer: str) -> Iterator[Found]:
             if failures == MOST_STARTS:
                 return
             continue
-        yield Found(FOOTNOTE if _may_be_footnote(value) else IN_A_SENTENCE, start.start() - len(answer) - 1, value)
+        yield JsonValue(FOOTNOTE if _may_be_footnote(value) else IN_A_SENTENCE, start.start() - len(answer) - 1, value)
 
 
 def _may_be_footnote(value: Any) -> bool:
-    """Is this a list of whole numbers, or of nothing?"""
-    return isinstance(value, list) and all(type(each) is int for each in value)
+    """Whether this is a list of integers or an empty list."""
+    return isinstance(value, list) and all(type(item) is int for item in value)

@@ -1,15 +1,14 @@
-r"""The names of TeX that may be typeset.
+r"""The TeX commands and environments that may be typeset.
 
-They are the commands and environments of MathJax 3.2.2 with all its packages, as JupyterLab 4.6 ships and loads it
-(``AllPackages``). These of its commands are left out:
+They are those of MathJax 3.2.2 with all its packages, as JupyterLab 4.6 loads it (``AllPackages``), except commands
 
-- those that link, style or name an element: ``\href \class \style \cssId \mmlToken \unicode``,
-- those that define, load or set: ``\def \let \newcommand \newenvironment \DeclareMathOperator \DeclarePairedDelimiter
-  \Newextarrow \newtagform \usetagform \definecolor \require \setOptions \mathtoolsset`` and their like,
-- those that listen to the mouse: ``\toggle \mathtip \texttip``.
+- that link, style or name an element: ``\href \class \style \cssId \mmlToken \unicode``,
+- that define, load or set: ``\def \let \newcommand \newenvironment \DeclareMathOperator \DeclarePairedDelimiter
+  \Newextarrow \newtagform \usetagform \definecolor \require \setOptions \mathtoolsset`` and the like,
+- that react to the mouse: ``\toggle \mathtip \texttip``.
 
-Those that take a colour, a label or a text as it is (``\color \bbox \enclose \ref \verb``) may be typeset with a
-harmless argument; `formulas` reads that.
+Commands whose colour, label or text is copied unchanged (``\color \bbox \enclose \ref \verb``) may be typeset with a
+harmless argument, which `formulas` checks.
 """
 
 # ruff: noqa: RUF001 - these characters are what the commands mean
@@ -140,8 +139,8 @@ _ENVIRONMENTS = """
     multlined spreadlines lgathered rgathered array equation eqnarray
 """
 
-COMMANDS = frozenset((_BASE + _AMS + _MATHTOOLS + _OTHERS + _TEXT + _ELSEWHERE).split())
-ENVIRONMENTS = frozenset(_ENVIRONMENTS.split())
+TEX_COMMANDS = frozenset((_BASE + _AMS + _MATHTOOLS + _OTHERS + _TEXT + _ELSEWHERE).split())
+TEX_ENVIRONMENTS = frozenset(_ENVIRONMENTS.split())
 
 # Symbols that latex2mathml does not know, and the characters MathJax has for them.
 _SYMBOLS = """

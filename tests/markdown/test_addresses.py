@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.markdown.addresses import BODY, LONGEST_ADDRESS, is_image, is_link, trimmed
+from flowgpt_magic.markdown.addresses import ADDRESS_CHARACTER, LONGEST_ADDRESS, is_image, is_link, trimmed
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from flowgpt_magic.markdown.addresses import BODY, LONGEST_ADDRESS, is_image, is
     ],
 )
 def test_an_address_ends_before_what_belongs_to_the_sentence(text, address):
-    found = re.match(f"https://{BODY}+", text)
+    found = re.match(f"https://{ADDRESS_CHARACTER}+", text)
 
     assert found
     assert trimmed(found[0]) == address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowgpt_magic.markdown.code_lexer import LANGUAGES, LONGEST_COLOURED, CodeLexer, longest_match
+from flowgpt_magic.markdown.code_lexer import LANGUAGES, MAX_COLOURED_LINE, CodeLexer, longest_match
 
 
 def test_the_tokens_of_a_line_are_the_line_with_its_end():
@@ -39,7 +39,7 @@ def test_a_lexer_that_is_stopped_reads_no_more():
 
 
 def test_a_very_long_line_is_one_plain_token():
-    line = "x = 1;" * LONGEST_COLOURED
+    line = "x = 1;" * MAX_COLOURED_LINE
 
     assert CodeLexer("python").tokens(line) == [((), line + "\n")]
 

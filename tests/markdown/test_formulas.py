@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowgpt_magic.markdown.formulas import HalfFormula, find_formula, harmless_formula, reads_as_text
+from flowgpt_magic.markdown.formulas import OpenFormula, find_formula, harmless_formula, reads_as_text
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from flowgpt_magic.markdown.formulas import HalfFormula, find_formula, harmless_
     ],
 )
 def test_a_formula_ends_where_its_mark_does(lines, tex):
-    formula = HalfFormula(lines[0])
+    formula = OpenFormula(lines[0])
     for line in lines[1:]:
         assert formula.is_open
         formula.add(f"{line}\n")
@@ -45,7 +45,7 @@ def test_a_formula_ends_where_its_mark_does(lines, tex):
     ],
 )
 def test_what_cannot_be_a_formula_any_more_is_none(lines):
-    formula = HalfFormula(lines[0])
+    formula = OpenFormula(lines[0])
     for line in lines[1:]:
         formula.add(line)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flowgpt_magic.markdown.tex_names import COMMANDS, ENVIRONMENTS, SYMBOLS
+from flowgpt_magic.markdown.tex_names import SYMBOLS, TEX_COMMANDS, TEX_ENVIRONMENTS
 
 STATIC = Path(sys.prefix) / "share" / "jupyter" / "lab" / "static"
 LOADED = re.compile(r'(?:Command|Character|Delimiter|Environment)Map\("([^"]*)",')
@@ -70,9 +70,9 @@ def test_every_command_of_the_mathjax_in_jupyterlab_may_be_typeset_but_what_link
     left_out = set((LINKING + DEFINING + LISTENING + WITH_AN_ARGUMENT).split())
 
     assert len(names) > 1000
-    assert names - COMMANDS - ENVIRONMENTS == left_out
+    assert names - TEX_COMMANDS - TEX_ENVIRONMENTS == left_out
 
 
 def test_a_symbol_is_one_character_of_a_command():
-    assert set(SYMBOLS) <= COMMANDS
+    assert set(SYMBOLS) <= TEX_COMMANDS
     assert all(len(character) == 1 and ord(character) > 127 for character in SYMBOLS.values())

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from flowgpt_magic.markdown.html.sanitize import WORDS
+from flowgpt_magic.markdown.html.sanitize import CODE_WORDS
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.transcripts.files import read, write
 from flowgpt_magic.transcripts.html_page import STYLE, to_page, transcript_html, turns_html
@@ -108,7 +108,7 @@ def test_a_page_fetches_nothing_and_says_so():
 def test_colours_follow_jupyter_or_the_system():
     assert "prefers-color-scheme: dark" in STYLE
     assert "var(--jp-content-font-color1, #" in STYLE
-    for word in WORDS.split():
+    for word in CODE_WORDS.split():
         assert STYLE.count(f"--fg-{word}: ") == 2
         assert f".fg-{word} {{ color: var(--fg-{word}); }}" in STYLE
 

@@ -1,9 +1,9 @@
-"""A reply as HTML for a page: harmless, and sent once while it streams.
+"""A reply as safe HTML for a page, of which each part is sent once while it streams.
 
-A reply is text from a stranger. Its Markdown is read here, raw HTML in it is text, and what goes to the page consists
-of the few elements, attributes and addresses in `allowed_html`. Nothing in it runs; nothing is fetched before a click.
+A reply is untrusted text. Raw HTML in it is shown as text, and the result contains only the elements, attributes and
+addresses that `sanitize` allows. Nothing in it runs; nothing is fetched before a click.
 
-``blocks_of`` makes a whole reply, ``GrowingMarkup`` one that arrives: the page holds a list of blocks, and each
+``blocks_of`` renders a whole reply, ``GrowingMarkup`` one that arrives: the page holds a list of blocks, and each
 ``Change`` says what is new in it. Each block is one element:
 
 =========================================== ===========================================================================
@@ -15,7 +15,7 @@ of the few elements, attributes and addresses in `allowed_html`. Nothing in it r
                                             have ``data-part="2"`` … , and their texts joined are the code
 ``<pre class="fg-tex">``, ``<code           TeX that is not a formula yet, or cannot be typeset
 class="fg-tex">``
-``<pre class="fg-plain">``                  text as it was typed, where it is too long or too deep to be read
+``<pre class="fg-plain">``                  text as typed, where it is too long or too deeply nested for Markdown
 ``<div class="fg-scroll">``                 a table or a displayed formula, which may be wider than the page
 =========================================== ===========================================================================
 
@@ -29,13 +29,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flowgpt_magic.markdown.html.elements import Looks
+from flowgpt_magic.markdown.html.elements import PageOptions
 from flowgpt_magic.markdown.html.growing import GrowingBlocks
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is new in a page's list of blocks.
+    """What changes in a page's list of blocks.
 
     The first ``keep`` blocks stay. Of the block after them the first ``cut`` UTF-16 code units (as JavaScript counts)
     of its HTML stay, and it goes on with ``add``; where ``cut`` is 0 and ``add`` empty, there is no such block. Then
@@ -52,50 +52,50 @@ class Change:
 
 
 def blocks_of(text: str, *, images: bool = False) -> list[str]:
-    """The blocks of a whole reply; ``images`` lets pictures from the web in, which are fetched then."""
-    return _blocks_of(text, Looks(images))
+    """The blocks of a whole reply; with ``images`` the page fetches images from the web."""
+    return _blocks_of(text, PageOptions(images))
 
 
 def static_blocks_of(text: str) -> list[str]:
-    """The blocks of a whole reply for a page without a script: code is coloured, an image is a link to it."""
-    return _blocks_of(text, Looks(static=True))
+    """The blocks of a whole reply for a page without JavaScript: code is coloured, images are links."""
+    return _blocks_of(text, PageOptions(static=True))
 
 
-def _blocks_of(text: str, looks: Looks) -> list[str]:
-    blocks = GrowingBlocks(looks)
+def _blocks_of(text: str, options: PageOptions) -> list[str]:
+    blocks = GrowingBlocks(options)
     blocks.add(text)
     blocks.finish()
     return blocks.finished
 
 
 class GrowingMarkup:
-    """A reply while it streams, as the blocks of a page and how they change."""
+    """A streaming reply as the blocks of a page and their changes."""
 
     def __init__(self, *, images: bool = False) -> None:
-        self._growing = GrowingBlocks(Looks(images))
+        self._growing = GrowingBlocks(PageOptions(images))
         self._pieces: list[str] = []
         self._ended = self._finished = False
-        self._kept = 0  # blocks of the page that do not change
-        self._open: list[str] = []  # and those after them
+        self._kept = 0  # blocks of the page that no longer change
+        self._open: list[str] = []  # the blocks of the page after them
 
     def feed(self, text: str) -> None:
-        """Take more text; it is read when somebody asks for the change."""
+        """Add a chunk; it is rendered by the next `change`."""
         self._pieces.append(text)
 
     def finish(self) -> None:
-        """No more text comes. One change may still be left."""
+        """Say that the text has ended; one more change may follow."""
         self._ended = True
 
     @property
     def blocks(self) -> list[str]:
-        """The blocks of a page that has seen every change up to the last one."""
+        """The blocks of a page that has applied every change."""
         return self._growing.finished[: self._kept] + self._open
 
     def change(self) -> Change | None:
-        """What is new since the last call, or None if nothing is.
+        """What changed since the last call, or None.
 
-        It costs about a millisecond for each thousand characters that are new, and as much for those of the block that
-        is open: of a list or a table, only for those of its last item or row.
+        It costs about 1 ms per 1,000 characters that are new or belong to the open block; of a list or table only the
+        last item or row counts as open.
         """
         if not self._pieces and self._ended == self._finished:
             return None
@@ -126,7 +126,7 @@ class GrowingMarkup:
 
 
 def _same(one: str, other: str) -> int:
-    """How many characters at the beginning of both are the same."""
+    """The length of the common beginning of two texts."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

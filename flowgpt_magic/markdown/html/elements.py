@@ -1,4 +1,4 @@
-"""What a reply is in HTML: the elements that its Markdown becomes."""
+"""The HTML elements that Markdown tokens become."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from flowgpt_magic.markdown.html.highlight import runs_of, spans_of
 from flowgpt_magic.markdown.html.mathml import mathml
 from flowgpt_magic.markdown.html.sanitize import escaped
 
-FILLED = 9  # characters of a cell that is empty
+EMPTY_CELL_SIZE = 9  # characters of a cell that is empty
 TABLE_BODY = "<tbody>"
 
-Env = MutableMapping[str, Any]  # what the parser hands to its rules: see `block_markup.markup_of`
+Env = MutableMapping[str, Any]  # state shared by the parser's rules: see `render.markup_of`
 
 
 @dataclass
-class Looks:
+class PageOptions:
     """How a reply is shown.
 
-    ``images`` lets pictures from the web in; ``static`` is for pages without a script: what that would do is there
-    already.
+    ``images`` shows images from the web, which fetches them. ``static`` is for pages without JavaScript: code is
+    coloured in the HTML, and images become links.
     """
 
     images: bool = False
@@ -36,20 +36,20 @@ class Looks:
 
 
 def language_of(info: str) -> str:
-    """The word after a fence, where it can be the name of a language."""
+    """The language of a code block: the first word after the fence, or an empty string."""
     words = info.split()
     word = words[0].strip("{.}") if words else ""
     return word.lower() if re.fullmatch(r"[\w+#.-]{1,40}", word, re.ASCII) else ""
 
 
 def code_head(language: str, part: int = 1) -> str:
-    """The beginning of a block of code, up to the code."""
+    """The opening tags of a code block."""
     more = f' data-part="{part}"' if part > 1 else ""
     return f'<pre dir="ltr" data-language="{language}"{more}><code>'
 
 
 def code_tail(runs: str) -> str:
-    """The end of a block of code, with what its characters are where that is known."""
+    """The closing tags of a code block, with the kinds of its characters if they are known."""
     return f'</code><span data-runs="{runs}"></span></pre>' if runs else "</code></pre>"
 
 
@@ -86,7 +86,7 @@ class Writer(RendererHTML):
         token = tokens[idx]
         language, code = language_of(token.info), token.content.removesuffix("\n")
         runs = runs_of(code, language) if not env["shown"] or _is_closed(token, env["text"]) else ""
-        return code_html(code, language, runs, env["looks"])
+        return code_html(code, language, runs, env["options"])
 
     def link_open(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, env: Env) -> str:
         href = str(tokens[idx].attrGet("href") or "")
@@ -105,8 +105,8 @@ class Writer(RendererHTML):
 
     def formula(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, env: Env) -> str:
         token = tokens[idx]
-        made = _typeset(token.content, token.meta["displayed"], env)
-        return made or f'<code class="fg-tex">{escaped(" ".join(token.meta["source"].split()))}</code>'
+        math = _typeset(token.content, token.meta["displayed"], env)
+        return math or f'<code class="fg-tex">{escaped(" ".join(token.meta["source"].split()))}</code>'
 
     def formula_half(self, tokens: Sequence[Token], idx: int, *_args: Any) -> str:
         return f'<code class="fg-tex">{escaped(" ".join(tokens[idx].content.split()))}</code>'
@@ -139,7 +139,7 @@ def _typeset(tex: str, displayed: bool, env: Env) -> str | None:
 
 
 def _drop_cells(tokens: Sequence[Token], place: int, env: Env) -> None:
-    """Leave out empty cells at the end of a row, where they would make a page of a line."""
+    """Leave out empty cells at the end of a row when they exceed the limit."""
     row = _until_closed(tokens, place)
     empty = 0
     while 3 * empty < len(row) and not row[-2 - 3 * empty].content:
@@ -150,30 +150,30 @@ def _drop_cells(tokens: Sequence[Token], place: int, env: Env) -> None:
 
 
 def affordable(empty: int, env: Env) -> int:
-    """How many of so many empty cells may be written."""
-    afforded = min(empty, max(0, env["spare"]) // FILLED)
-    env["spare"] -= FILLED * afforded
+    """How many of these empty cells the limit allows."""
+    afforded = min(empty, max(0, env["spare"]) // EMPTY_CELL_SIZE)
+    env["spare"] -= EMPTY_CELL_SIZE * afforded
     return int(afforded)
 
 
 def displayed(tex: str, source: str, typeset: bool) -> str:
-    """A formula on lines of its own, or its source where it is not, or cannot be, typeset."""
-    made = mathml(tex, True) if typeset else None
-    if made is None:
+    """A displayed formula, or its source if it cannot be typeset."""
+    math = mathml(tex, True) if typeset else None
+    if math is None:
         return f'<pre class="fg-tex" dir="ltr"><code>{escaped(source)}</code></pre>'
-    return f'<div class="fg-scroll">{made}</div>'
+    return f'<div class="fg-scroll">{math}</div>'
 
 
 def _is_closed(token: Token, text: str) -> bool:
-    """Has the closing line of a fence in a list or a quote come?"""
+    """Whether a code block in a list or quote has its closing fence."""
     first, end = token.map or (0, 0)
     last = text.split("\n")[end - 1].strip(" \t>") if end - first > 1 else ""
     return len(last) >= len(token.markup) and not last.strip(token.markup[0])
 
 
-def code_html(code: str, language: str, runs: str, looks: Looks) -> str:
-    """A block of code; without a script to come, its words are coloured here."""
-    if not (runs and looks.static):
+def code_html(code: str, language: str, runs: str, options: PageOptions) -> str:
+    """The HTML of a code block; in a static page with its words coloured."""
+    if not (runs and options.static):
         return code_head(language) + escaped(code) + code_tail(runs)
     words = (
         f'<span class="fg-{kind}">{escaped(word)}</span>' if kind else escaped(word)
@@ -183,20 +183,20 @@ def code_html(code: str, language: str, runs: str, looks: Looks) -> str:
 
 
 def _image(address: str, words: str, env: Env) -> str:
-    """An image, or what stands in its place: its description, and its address to click."""
-    if env["looks"].images:
+    """An image, or its description with its address to click."""
+    if env["options"].images:
         return f'<img src={_quoted(address)} alt={_quoted(words)} loading="lazy" referrerpolicy="no-referrer">'
     short = address if len(address) <= 200 else address[:60] + "…"
-    shown = escaped(f"{words} ({short})" if words.strip() else short)
+    label = escaped(f"{words} ({short})" if words.strip() else short)
     if env["links"]:  # a button, or a link, in a link cannot be clicked alone
-        return shown
-    if env["looks"].static:
-        return f'<a href={_quoted(address)} target="_blank">{shown}</a>'
-    return f'<button type="button" class="fg-image" data-src={_quoted(address)}>{shown}</button>'
+        return label
+    if env["options"].static:
+        return f'<a href={_quoted(address)} target="_blank">{label}</a>'
+    return f'<button type="button" class="fg-image" data-src={_quoted(address)}>{label}</button>'
 
 
 def arrange(tokens: Sequence[Token]) -> None:
-    """Make of the tokens what a chat shows: smaller headings, tasks with boxes, lists without gaps."""
+    """Adapt the tokens to a chat: smaller headings, boxes for tasks, compact lists."""
     for place, token in enumerate(tokens):
         if token.tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
@@ -210,7 +210,7 @@ def arrange(tokens: Sequence[Token]) -> None:
 
 
 def _arrange_item(tokens: Sequence[Token], place: int) -> None:
-    """An item with one paragraph has no gap around it, whatever other items are like: they are made for themselves."""
+    """Make an item with one paragraph compact. Items are rendered one by one, so others do not count."""
     level = tokens[place].level
     within = _until_closed(tokens, place)
     marks = [

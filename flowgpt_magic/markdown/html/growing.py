@@ -1,17 +1,16 @@
-"""A reply's Markdown as blocks of HTML, while it arrives: those that no longer change, and the open end.
+"""Write a growing reply as blocks of HTML: the finished blocks, and the open end.
 
-Where a block ends depends on the text alone, never on when somebody looked: so a reply that is read at once has the
-same blocks as one that came word by word. markdown-it says where blocks end. Of an open list or table all items but the
-last are settled, so that a step costs one item; a block that has no such places ends when it is too long.
+Where a block ends depends only on the text, not on how it was cut into chunks. All items of an open list or table but
+the last are settled, so that an update costs one item. Other blocks are cut when they are too long.
 """
 
 from __future__ import annotations
 
 from flowgpt_magic.control_characters import ArrivingText
 from flowgpt_magic.markdown.blocks import Block, BlockScanner
-from flowgpt_magic.markdown.html.elements import TABLE_BODY, Looks
+from flowgpt_magic.markdown.html.elements import TABLE_BODY, PageOptions
 from flowgpt_magic.markdown.html.render import (
-    Known,
+    RenderContext,
     formula_of,
     half_formula_of,
     markup_of,
@@ -21,19 +20,17 @@ from flowgpt_magic.markdown.html.render import (
 from flowgpt_magic.markdown.html.unfinished import shown_line
 from flowgpt_magic.markdown.html.verbatim import OpenCode, OpenText
 
-LONGEST_MARKDOWN = (
-    400_000  # characters of a reply that are read as Markdown; what comes after them is shown as it was typed
-)
-MOST_LINES = 30_000  # of a reply that are read as Markdown; those of code blocks are not
+LONGEST_MARKDOWN = 400_000  # characters of a reply read as Markdown; the text after them is shown as typed
+MOST_MARKDOWN_LINES = 30_000  # lines of a reply read as Markdown, not counting code blocks
 LONGEST_LINE = 8_192  # characters; a longer line is cut between two words
-LONGEST_BLOCK = 8_192  # characters of a block that cannot be settled
-LONGEST_ITEM = 16_384  # characters of an item, or a quote
-LONGEST_LIST = 16_384  # characters of a list or a table after which another one goes on
-STEP = 10  # an open end of many characters is shown again when it has grown by one in so many
-SMALL = 2_048  # characters of an open end that is always shown again
+LONGEST_BLOCK = 8_192  # characters of a block without items; a longer one is cut
+LONGEST_ITEM = 16_384  # characters of a list item or a quote
+LONGEST_LIST = 16_384  # characters of a list or table; a longer one continues in another block
+REDRAW_STEP = 10  # a long open end is redrawn when it has grown by a tenth
+ALWAYS_DRAWN = 2_048  # characters; a shorter open end is redrawn at every update
 
 
-# What the HTML of a block begins with, the end of that, and what it ends with.
+# The beginning of a block's HTML, the end of its opening tags, and its closing tags.
 _FRAMES = {
     "bullet_list": ("<ul", ">", "</ul>"),
     "ordered_list": ("<ol", ">", "</ol>"),
@@ -41,80 +38,83 @@ _FRAMES = {
 }
 
 
-class ItemHtml:
-    """A block of some kind, made of the Markdown of its items, of its rows (the first with the head), or of all of it.
+class BlockHtml:
+    """The HTML of a list or table that grows item by item, or of any other block as a whole.
 
-    ``number`` is that of the first item of an ordered list, ``rule`` the line below the head of a table.
+    ``number`` is the number of the first item of an ordered list, ``rule`` the line below the head of a table.
     """
 
     def __init__(self, kind: str = "", number: int | None = None, rule: str = "") -> None:
         self.kind, self.number, self.rule = kind, number, rule
-        self.html = ""  # without its end
+        self.html = ""  # without the closing tags
         self.sources: list[str] = []
         self.size = 0  # characters
-        self.defined = 0  # references that were known when it began
+        self.defined = 0  # link references defined before it
         self._begin, self._inside, self.end = _FRAMES.get(kind, ("", "", ""))
 
-    def add(self, source: str, looks: Looks, known: Known) -> str:
-        """Take an item or a row, or all of the block; what came out as something else is not taken, but returned."""
+    def add(self, source: str, options: PageOptions, context: RenderContext) -> str:
+        """Add an item, a row (the first with the table's head) or the whole block.
+
+        Markdown that turns out not to be a part of such a block is not added; its HTML is returned.
+        """
         if self.html and self.kind == "table":
-            self.html += row_of(source, self.rule, looks, known)
+            self.html += row_of(source, self.rule, options, context)
         else:
-            html = markup_of(source, looks, known, number=None if self.html else self.number)
+            html = markup_of(source, options, context, number=None if self.html else self.number)
             if not html.startswith(self._begin) or not html.endswith(self.end):
                 return html
             start = html.find(self._inside) + len(self._inside) if self.html else 0
             self.html += html[start : len(html) - len(self.end)]
         if not self.sources:
-            self.defined = len(known.references)
+            self.defined = len(context.references)
         self.sources.append(source)
         self.size += len(source)
         return ""
 
     def with_open(self, html: str) -> str:
-        """The block with its open end, which may begin with the next item and have other blocks after that."""
+        """The block followed by the HTML of the open text, which may begin with the block's next item."""
         if not self.html:
             return html
         start = html.find(self._inside) if html.startswith(self._begin) else -1
         return self.html + (self.end + html if start < 0 else html[start + len(self._inside) :])
 
-    def again(self, looks: Looks, known: Known) -> str:
-        """The HTML of the whole block with what is known now."""
-        block = ItemHtml(self.kind, self.number, self.rule)
+    def again(self, options: PageOptions, context: RenderContext) -> str:
+        """The HTML of the whole block, rendered again with the link references that are defined now."""
+        block = BlockHtml(self.kind, self.number, self.rule)
         for source in self.sources:
-            known.spare += 4 * len(source)
-            block.add(source, looks, known)
+            context.spare += 4 * len(source)
+            block.add(source, options, context)
         return block.html + block.end
 
 
 class GrowingBlocks:
-    """The blocks of a text that arrives in pieces."""
+    """The HTML blocks of a reply that arrives in chunks."""
 
-    def __init__(self, looks: Looks) -> None:
-        self.finished: list[str] = []  # the HTML of blocks that no longer change
-        self.open: list[str] = []  # and of those at the open end
-        self.revised: dict[int, str] = {}  # finished blocks that changed when all was there, as they were before
-        self._looks, self._known = looks, Known()
+    def __init__(self, options: PageOptions) -> None:
+        self.finished: list[str] = []  # the HTML of the blocks that no longer change
+        self.open: list[str] = []  # the HTML of the open end
+        self.revised: dict[int, str] = {}  # the earlier HTML of finished blocks that `finish` changed, by place
+        self._options, self._context = options, RenderContext()
         self._arriving = ArrivingText()
-        self._rest = ""  # of the text: the line that has no end yet
-        self._read, self._line_count = 0, 0  # characters of the whole text, and lines outside of code
+        self._rest = ""  # the line that has no end yet
+        self._read, self._line_count = 0, 0  # characters of the whole text, and lines outside code
         self._scanner = BlockScanner()
         self._lines: list[str] = []  # after the last finished block or settled item, with their ends
         self._size = 0  # characters in these lines
-        self._shown: list[str] = []  # the open end, but for a formula or code
-        self._drawn = 0  # characters of it when it was last made into HTML
-        self._settled: ItemHtml | None = None  # those items of the open list or table that no longer change
-        self._settled_count = 0  # of the items of the open block
+        self._shown: list[str] = []  # the HTML of the open end without an open formula
+        self._drawn = 0  # characters of the open end when that HTML was made
+        self._settled: BlockHtml | None = None  # the items of the open list or table that no longer change
+        self._settled_count = 0  # items of the open block that no longer change
         self._head: list[str] = []  # the first two lines of an open table that has a settled row
         self._verbatim: OpenText | None = None
-        self._linked: dict[int, ItemHtml] = {}  # blocks in which brackets may be references to what comes later
+        self._linked: dict[int, BlockHtml] = {}  # finished blocks with brackets, which may be links defined later
 
     def add(self, text: str) -> None:
-        """Read what has come, and finish what is finished by it."""
+        """Read a chunk and finish the blocks that end in it."""
         self._take_text(self._arriving.add(text))
 
     def draw(self) -> None:
-        """Make the open end into HTML, unless it is long and has hardly grown."""
+        """Render the open end, unless it is long and has hardly grown."""
         if self._verbatim is not None:
             self.open = [self._verbatim.shown(self._rest)]
             return
@@ -124,7 +124,7 @@ class GrowingBlocks:
         text = "".join([*self._head, *self._lines[: len(self._lines) - held]])
         line = "" if formula else self._rest
         size = len(text) + len(line)
-        if size < SMALL or not 0 <= size - self._drawn <= self._drawn // STEP:
+        if size < ALWAYS_DRAWN or not 0 <= size - self._drawn <= self._drawn // REDRAW_STEP:
             self._drawn = size
             self._draw_markdown(text, line)
         self.open = self._shown
@@ -133,14 +133,14 @@ class GrowingBlocks:
             self.open = [*self._shown, half_formula_of(formula, more.rstrip("\\$"))]
 
     def _draw_markdown(self, text: str, line: str) -> None:
-        settled, line = self._settled or ItemHtml(), shown_line(line)
+        settled, line = self._settled or BlockHtml(), shown_line(line)
         first, *others = open_markup_of(
-            text + line, self._looks, self._known, in_line=bool(line), number=settled.number
+            text + line, self._options, self._context, in_line=bool(line), number=settled.number
         ) or [""]
         self._shown = [block for block in (settled.with_open(first), *others) if block]
 
     def finish(self) -> None:
-        """No more text comes: everything is finished."""
+        """Finish all blocks: the text has ended."""
         self._take_text(self._arriving.finish())
         if self._rest:
             line, self._rest = self._rest + "\n", ""
@@ -163,7 +163,7 @@ class GrowingBlocks:
                 break
             else:
                 end = place + LONGEST_LINE
-                if self._verbatim is None:  # between two words, where the end of a line changes nothing
+                if self._verbatim is None:  # between two words a line break changes nothing
                     end = text.rfind(" ", place + LONGEST_LINE // 2, end) + 1 or end
                 self._take_line(text[place:end] + ("\n" if self._verbatim is None else ""))
             place = end
@@ -172,7 +172,7 @@ class GrowingBlocks:
     def _take_line(self, line: str) -> None:
         self._read += len(line)
         self._line_count += self._verbatim is None
-        is_far_down = self._read > LONGEST_MARKDOWN or self._line_count > MOST_LINES
+        is_far_down = self._read > LONGEST_MARKDOWN or self._line_count > MOST_MARKDOWN_LINES
         if is_far_down and self._verbatim is None and not self._scanner.in_formula:
             self._end_all()
             self._verbatim = OpenText()
@@ -219,7 +219,7 @@ class GrowingBlocks:
     # -- blocks
 
     def _end_all(self) -> None:
-        """Finish what is there, as if no more came."""
+        """Finish all blocks, as if the text ended here."""
         self._scanner.finish()
         for block in self._scanner.take_finished():
             self._end_block(block)
@@ -227,7 +227,7 @@ class GrowingBlocks:
         self._lines, self._size, self._drawn = [], 0, 0
 
     def _taken(self, end: int) -> list[str]:
-        """Take the lines up to this one, counted from the beginning of the text."""
+        """Take the open lines before line ``end`` of the whole text."""
         count = end - (self._scanner.line_count - len(self._lines))
         lines = self._lines[:count]
         del self._lines[:count]
@@ -236,11 +236,10 @@ class GrowingBlocks:
         return lines
 
     def _end_block(self, block: Block) -> None:
-        """Finish a block that has ended."""
         if block.formula is not None:
             self._end_source("".join(self._taken(block.line)))
             self._taken(block.end)
-            self._finish_html(formula_of(block.formula, self._known))
+            self._finish_html(formula_of(block.formula, self._context))
         elif block.items:
             self._settle_items(block, [block.end])
             self._end_settled()
@@ -251,50 +250,50 @@ class GrowingBlocks:
     def _begin_code(self, block: Block) -> None:
         self._end_source("".join(self._taken(block.line)))
         opening, *lines = self._taken(self._scanner.line_count)
-        code = self._verbatim = OpenCode(opening, self._looks)
-        for line in lines:  # they looked like a formula
+        code = self._verbatim = OpenCode(opening, self._options)
+        for line in lines:  # until now they could have been a formula
             self._take_verbatim(line, code)
 
     def _end_source(self, source: str) -> None:
-        """Finish a block that is not made of items, whatever it is."""
+        """Finish a block that has no items."""
         if not source:
             return
-        html = ItemHtml()
-        self._known.spare += 4 * len(source)
-        html.add(source, self._looks, self._known)
+        html = BlockHtml()
+        self._context.spare += 4 * len(source)
+        html.add(source, self._options, self._context)
         self._finish_block(html)
 
     def _settle_items(self, block: Block, end: list[int]) -> None:
-        """Settle the items of a list or a table, or without an ``end`` all but the last."""
+        """Settle all items of a list or table but the last; given its end line, the last one too."""
         for stop in [*block.items[self._settled_count + 1 :], *end]:
             first = self._scanner.line_count - len(self._lines)
             lines = self._taken(stop)
             number = block.numbers[self._settled_count] if block.kind == "ordered_list" else None
             if block.kind == "table" and not self._settled_count:
                 self._head = lines[block.line - first :][:2]
-            html = self._settled or ItemHtml(block.kind, number, "".join(self._head[1:]))
+            html = self._settled or BlockHtml(block.kind, number, "".join(self._head[1:]))
             head = self._head if self._settled_count and not html.html else []
             self._settled_count += 1
             self._settle_item(html, "".join([*head, *lines]))
 
-    def _settle_item(self, block: ItemHtml, source: str) -> None:
+    def _settle_item(self, block: BlockHtml, source: str) -> None:
         self._settled = block
-        self._known.spare += 4 * len(source)
-        other = block.add(source, self._looks, self._known)
+        self._context.spare += 4 * len(source)
+        other = block.add(source, self._options, self._context)
         if other:
             self._end_settled()
             self._finish_html(other)
         elif block.size >= LONGEST_LIST:
             self._end_settled()
             number = None if block.number is None else block.number + len(block.sources)
-            self._settled = ItemHtml(block.kind, number, block.rule)
+            self._settled = BlockHtml(block.kind, number, block.rule)
 
     def _end_settled(self) -> None:
         if self._settled is not None:
             self._finish_block(self._settled)
         self._settled = None
 
-    def _finish_block(self, block: ItemHtml) -> None:
+    def _finish_block(self, block: BlockHtml) -> None:
         if block.html and any("[" in source for source in block.sources):
             self._linked[len(self.finished)] = block
         self._finish_html(block.html + block.end if block.html else "")
@@ -304,12 +303,12 @@ class GrowingBlocks:
             self.finished.append(html)
 
     def _revise(self) -> None:
-        """Make those blocks again in which there may be references that have been defined after them."""
-        known = Known(self._known.references)
+        """Render blocks again that may contain links defined after them."""
+        context = RenderContext(self._context.references)
         for place, block in self._linked.items():
-            if block.defined == len(known.references):
+            if block.defined == len(context.references):
                 continue
-            html = block.again(self._looks, known)
+            html = block.again(self._options, context)
             if html and html != self.finished[place]:
                 self.revised[place] = self.finished[place]
                 self.finished[place] = html

@@ -1,8 +1,7 @@
-r"""A formula in TeX as MathML, which pages show by themselves.
+r"""Convert TeX formulas to MathML, which browsers show without a script.
 
-latex2mathml reads the formula. What it makes is not taken as it is, since it writes the text of a formula into its
-result unescaped: the elements it builds are written again here, only those that are known and with text escaped. What
-it does not know is not shown half: then there is no MathML, and the formula is shown as code.
+latex2mathml parses the formula. It does not escape text, so its elements are written again here: only known elements,
+with their text escaped. A formula it does not understand completely is shown as code.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 LONGEST_TYPESET = 2_000  # characters of a formula that is typeset
 DEEPEST_FORMULA = 60  # nested braces and environments
 
-# What latex2mathml does not know, as what it knows.
+# Replacements for what latex2mathml does not know.
 _NUMBERED = re.compile(
     r"\\(begin|end)\s*\{(?:aligned|align|eqnarray|flalign|split|multlined|multline|[lr]?gathered|gather)\*?\}"
 )
@@ -137,7 +136,7 @@ _LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
 
 
 def _known(tex: str) -> str:
-    """The formula in the words that latex2mathml knows."""
+    """The formula in commands that latex2mathml knows."""
     tex = _LABEL.sub("", tex)
     tex = _TAG.sub(lambda match: rf"\qquad\text{{({match[1]})}}", tex)
     tex = _EQUATION.sub(" ", tex)
@@ -159,7 +158,7 @@ def _meaning(name: str, match: re.Match[str]) -> str:
 
 @functools.lru_cache(1024)
 def mathml(tex: str, displayed: bool) -> str | None:
-    """The formula as a ``math`` element; None where it may not be typeset, or nobody here knows how."""
+    """The formula as a ``math`` element; None if it may not or cannot be typeset."""
     one_line = harmless_formula(tex) if len(tex) <= LONGEST_TYPESET else None
     if one_line is None or _depth(one_line) > DEEPEST_FORMULA:
         return None
@@ -193,7 +192,7 @@ _PARTS = {
 
 
 def _stumbled(text: str, tex: str) -> bool:
-    """Whether what was made shows TeX where it should show what that means."""
+    """Whether the result still contains TeX source."""
     shown = html.unescape(re.sub(r"&#x0*26;|&amp;", "", text)) if r"\&" in tex else html.unescape(text)
     if "\\" in shown and not re.search(r"\\(?:backslash|setminus)", tex):
         return True
@@ -247,7 +246,7 @@ def _attributes(element: Element) -> str:
 
 
 def _alphabet(capital: int, small: int, digit: int = 0, others: str = "") -> dict[str, str]:
-    """Letters of a style, which Unicode has as characters; those it had before the others have their own places."""
+    """The Unicode characters of a styled alphabet; some of them are outside its main range."""
     letters = {chr(0x41 + n): chr(capital + n) for n in range(26)} | {chr(0x61 + n): chr(small + n) for n in range(26)}
     digits = {chr(0x30 + n): chr(digit + n) for n in range(10)} if digit else {}
     return letters | digits | {other[0]: chr(int(other[1:], 16)) for other in others.split()}

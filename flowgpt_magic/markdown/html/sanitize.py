@@ -1,8 +1,8 @@
-"""The one list of what HTML of a reply may have: these elements, these attributes, these values.
+"""The elements, attributes and values that the HTML of a reply may contain.
 
-It stands last on the way to a page, whatever came before it. Elements whose content a parser reads as raw text (style,
-title, noscript …), forms, and the corners of MathML where HTML comes back (annotation-xml, mglyph) are not on it: it is
-these that let harmless HTML turn into other HTML when a page reads it again.
+This filter runs last, whatever produced the HTML. Elements whose content is parsed as raw text (style, title, noscript
+…), forms, and the MathML elements that return to HTML (annotation-xml, mglyph) are not allowed: through these, harmless
+HTML can become other HTML when it is parsed again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MATH_TAGS = """
 """
 TAGS = frozenset(_TAGS.split())
 MATH_TAGS = frozenset(_MATH_TAGS.split())
-WORDS = "keyword string comment number function builtin operator meta tag attribute variable atom error"  # of code
+CODE_WORDS = "keyword string comment number function builtin operator meta tag attribute variable atom error"  # of code
 
 _LENGTH = re.compile(r"-?\d{0,4}(?:\.\d{0,6})?(?:em|ex|px|pt|%)?")
 _BOOLEAN = re.compile(r"true|false")
@@ -54,7 +54,7 @@ _ATTRIBUTES: dict[str, dict[str, re.Pattern[str]]] = {
         "data-language": re.compile(r"[\w+#.-]{0,40}"),
         "data-part": re.compile(r"\d{1,6}"),
     },
-    "span": {"data-runs": re.compile(r"[A-Za-z0-9]*"), "class": re.compile(f"fg-(?:{WORDS.replace(' ', '|')})")},
+    "span": {"data-runs": re.compile(r"[A-Za-z0-9]*"), "class": re.compile(f"fg-(?:{CODE_WORDS.replace(' ', '|')})")},
     "code": {"class": re.compile("fg-tex")},
     "div": {"class": re.compile("fg-scroll")},
     "li": {"class": re.compile("fg-task")},
@@ -88,25 +88,22 @@ def _cleaner(images: bool) -> _Cleaner:
 
 
 def _kept(tag: str, name: str, value: str) -> str | None:
-    """The value of an attribute, or None where it may not stay."""
+    """The value of an attribute, or None if it is not allowed."""
     allowed = _ATTRIBUTES.get(tag, {}).get(name)
     return value if allowed is not None and len(value) <= LONGEST_VALUE and allowed.fullmatch(value) else None
 
 
-# Its address was none that a browser can make something of.
+# A link whose address was removed.
 _LEADS_NOWHERE = re.compile(r'<a target="_blank" rel="noopener noreferrer">(.*?)</a>', re.DOTALL)
 
 
 def cleaned(fragment: str, *, images: bool = False) -> str:
-    """The fragment of HTML with nothing in it that is not on the list; every link opens with ``noopener``.
-
-    An image, which a page would fetch, stays only with ``images``.
-    """
-    shown = _cleaner(images).clean(fragment)
-    shown = visible(shown)  # a character reference may have brought a control character
-    return _LEADS_NOWHERE.sub(r"\1", shown) if "<a target" in shown else shown
+    """The HTML with only what is allowed; every link opens with ``noopener``, images remain only with ``images``."""
+    # A character reference may stand for a control character.
+    result = visible(_cleaner(images).clean(fragment))
+    return _LEADS_NOWHERE.sub(r"\1", result) if "<a target" in result else result
 
 
 def escaped(text: str) -> str:
-    """Text as it stands in HTML, also between double quotes."""
+    """Text escaped for HTML and for attributes in double quotes."""
     return html.escape(text)

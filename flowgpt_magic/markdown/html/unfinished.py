@@ -1,7 +1,7 @@
-r"""How the end of a text looks that goes on: half an emphasis, half a link, half a table.
+r"""How incomplete Markdown at the end of a streaming text looks: half an emphasis, a link, a table.
 
-``**bo`` is bold already, a half link is its text, the head of a table is one before its rule is there, and marks that
-say nothing yet wait for more. All of this is about the open end only: what is finished is read by the rules.
+``**bo`` is bold already, an incomplete link shows its text, a table head shows as a table before its rule is there, and
+marks without meaning yet are hidden. This concerns the open end only; finished text is rendered by the usual rules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.markdown.blocks import MOST_COLUMNS
-from flowgpt_magic.markdown.formulas import HalfFormula
+from flowgpt_magic.markdown.formulas import OpenFormula
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -27,17 +27,17 @@ _BARE_MARK = re.compile(
 
 
 def shown_line(line: str) -> str:
-    """A line that has no end yet, as far as it says something: nothing of a mark that anything may follow."""
+    """An incomplete line, or nothing if it is only a mark so far."""
     return "" if _BARE_MARK.fullmatch(line) else line
 
 
-# -- what is inside of a line ----------------------------------------------------------------------------------------
+# -- inside a line ---------------------------------------------------------------------------------------------------
 
-MOST_OPEN = 8  # emphases that are open at once; more are no emphases
-MOST_BRACKETS = 500  # in one paragraph; where there are more, none begins a link
+MOST_OPEN = 8  # emphases open at once; with more, none is shown as emphasis
+MOST_BRACKETS = 500  # in one paragraph; with more, none begins a link
 
 _HIDDEN_END = re.compile(r"(?:\\?[*_~`]+|\\[(\[]?|!?\[|&#?\w{0,31}|(?<!\w)<|\\?\$\$)\Z")
-# White space is read by one part of a pattern only: two that stand side by side would share it out in every way.
+# Only one part of a pattern matches white space; two in a row would try every way to share it.
 _HALF_TITLE = r"(?:\"[^\"]*(?:\"\s*)?|'[^']*(?:'\s*)?)"
 _BEHIND = rf"(?:\s+{_HALF_TITLE}?)?"
 _HALF_TARGET = re.compile(rf"\((?:\s*(?:<[^<>\n]*(?:>{_BEHIND})?|[^\s<>]+{_BEHIND})|\s+{_HALF_TITLE}|\s*)")
@@ -47,12 +47,12 @@ _HALF_FORMULA = re.compile(r"(?:\\[(\[]|\$\$)([^$`]{1,2000})\Z")
 
 
 def shown_end(text: str) -> str:
-    """The text of an open paragraph without marks at its end that may be half of something."""
+    """The text of an open paragraph without incomplete marks at its end."""
     return _HIDDEN_END.sub("", text)
 
 
 def last_inline(tokens: list[Token], goes_on: bool) -> Token | None:
-    """The token whose text the next characters will be added to; ``goes_on`` says that its line has no end yet."""
+    """The token that the next characters will extend; ``goes_on`` says that the last line is incomplete."""
     for place in range(len(tokens) - 1, -1, -1):
         token = tokens[place]
         if token.type == "inline" and token.content:  # a row that has not all its cells yet is filled with empty ones
@@ -63,12 +63,12 @@ def last_inline(tokens: list[Token], goes_on: bool) -> Token | None:
 
 
 def _is_open(state: StateInline) -> bool:
-    """Does this text go on? Not inside of a link's text, which has an end."""
+    """Whether this text is incomplete; the text of a link is not."""
     return bool(state.env.get("half")) and state.posMax == len(state.src)
 
 
 def _half_code(state: StateInline, silent: bool) -> bool:
-    """Code whose closing backticks have not come."""
+    """Code without its closing backticks."""
     if state.src[state.pos] != "`" or not _is_open(state):
         return False
     ticks = re.compile("`+").match(state.src, state.pos)
@@ -82,7 +82,7 @@ def _half_code(state: StateInline, silent: bool) -> bool:
 
 
 def _half_formula(state: StateInline, silent: bool) -> bool:
-    r"""A formula whose ``\)`` has not come, as code. A single dollar sign may be money: it stays as it is."""
+    r"""A formula without its ``\)``, as code. A single dollar sign may be a price and stays text."""
     if state.src[state.pos] not in "\\$" or not _is_open(state):
         return False
     match = _HALF_FORMULA.match(state.src, state.pos)
@@ -96,7 +96,7 @@ def _half_formula(state: StateInline, silent: bool) -> bool:
 
 
 def _half_link(state: StateInline, silent: bool) -> bool:
-    """A link or an image whose address has not come, as its text."""
+    """A link or image without its complete address, as its text."""
     src, pos = state.src, state.pos
     image = src.startswith("![", pos)
     if not (image or src[pos] == "[") or state.env["crowded"] or not _is_open(state):
@@ -117,7 +117,7 @@ def _half_link(state: StateInline, silent: bool) -> bool:
 
 
 def _is_half_target(src: str, begin: int, end: int) -> bool:
-    """Is what comes after a label nothing, or an address without its end?"""
+    """Whether a label is followed by nothing or by an incomplete address."""
     if end + 1 == len(src):
         return _SHORT_LABEL.fullmatch(src, begin, end) is None
     target = _HALF_TARGET.fullmatch(src, end + 1)
@@ -134,7 +134,7 @@ def _push_label(state: StateInline, begin: int, end: int, image: bool) -> None:
 
 
 def _half_address(state: StateInline, silent: bool) -> bool:
-    """``<https://…`` without its end, as text."""
+    """``<https://…`` without its ``>``, as text."""
     if state.src[state.pos] != "<" or not _is_open(state) or not _HALF_ADDRESS.match(state.src, state.pos):
         return False
     if not silent:
@@ -144,7 +144,7 @@ def _half_address(state: StateInline, silent: bool) -> bool:
 
 
 def _close_emphasis(state: StateInline) -> None:
-    """End every emphasis that has begun and not ended."""
+    """Close every open emphasis."""
     if not state.env.get("half"):
         return
     covered, opened = -1, []
@@ -172,10 +172,10 @@ def _in_word(state: StateInline, place: int) -> bool:
 
 
 def _open_formula(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A displayed formula in a list or a quote whose end has not come."""
+    """A displayed formula in a list or quote that has not ended."""
     if not state.env.get("shown") or not state.level or state.is_code_block(start):
         return False
-    formula = HalfFormula(state.getLines(start, start + 1, state.blkIndent, False))
+    formula = OpenFormula(state.getLines(start, start + 1, state.blkIndent, False))
     for number in range(start + 1, end):
         if not formula.is_open or (state.sCount[number] < state.blkIndent and not state.isEmpty(number)):
             return False
@@ -198,7 +198,7 @@ def _line(state: StateBlock, number: int) -> str:
 
 
 def _open_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A line between pipes at the end of the text, as the head of a table: more often than not, its rule comes next."""
+    """A line in bars at the end of the text, as the head of a table: usually its rule comes next."""
     if not state.env.get("shown") or end - start > 2 or state.is_code_block(start):
         return False
     head, rule = _line(state, start), _line(state, start + 1) if end - start == 2 else ""
@@ -228,10 +228,11 @@ def _push_head(state: StateBlock, start: int, cells: list[str]) -> None:
 
 
 def show_half_open(parser: MarkdownIt) -> None:
-    """Teach a parser these rules.
+    """Add these rules to a parser.
 
-    ``env["shown"]`` says that the text goes on, and that what may still change is shown as what it will most likely
-    be; ``env["in_line"]`` that its last line has no end yet. ``env["half"]`` and ``env["crowded"]`` are theirs.
+    ``env["shown"]`` says that the text is incomplete, so that its end is shown as what it will most likely become;
+    ``env["in_line"]`` says that its last line is incomplete. The rules use ``env["half"]`` and ``env["crowded"]``
+    among themselves.
     """
     inline, block = parser.inline.ruler, parser.block.ruler
     inline.before("formula", "half_formula", _half_formula)
@@ -246,7 +247,7 @@ def show_half_open(parser: MarkdownIt) -> None:
 
 
 def parse_inline(state: StateCore) -> None:
-    """Read what is inside of the lines; the last of them may go on."""
+    """Parse the inline content of all tokens; the last may be incomplete."""
     last = last_inline(state.tokens, bool(state.env.get("in_line"))) if state.env.get("shown") else None
     for token in state.tokens:
         if token.type == "inline" and token.children is not None and token.content:

@@ -1,4 +1,4 @@
-"""Code and tables of a Markdown text, shown in a terminal."""
+"""Code and tables of a Markdown text for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowgpt_magic.markdown.code_lexer import CodeLexer, longest_match
 from flowgpt_magic.markdown.formula_bars import hide_bars, show_bars
 from flowgpt_magic.markdown.terminal.inline import BOLD, FAINT, Inline, Span, columns, prefix_spans, wrapped
 
-ROWS, TABLE_SIZE = 200, 65_536  # rows and characters of a table; after that many it goes out as it stands
+MAX_TABLE_ROWS, MAX_TABLE_SIZE = 200, 65_536  # rows and characters of a table; a longer one is written before its end
 NARROWEST = 6  # columns of a table's cell whose text is wrapped
 
 # -- code ------------------------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ class Colours:
         self._lexer = CodeLexer(language)
 
     def spans(self, line: str) -> list[Span]:
-        """The line, coloured where its language is known."""
+        """The line, coloured if the language is known."""
         tokens = self._lexer.tokens(line)
         return [(value.rstrip("\n"), _code_look(token)) for token, value in tokens] or [(line, "")]
 
@@ -57,8 +57,8 @@ def cells_of(line: str) -> list[str]:
     return [show_bars(cell.strip().replace("\\|", "|")) for cell in inner]
 
 
-class Table:
-    """The rows of a table until their widths are known."""
+class TerminalTable:
+    """Collects the rows of a table until the widths of its columns are known."""
 
     def __init__(self, head: str, rule: str, prefix: str, width: int) -> None:
         self.size, self.prefix, self._rows = 0, prefix, [cells_of(head)]
@@ -66,17 +66,17 @@ class Table:
         self._room, self._widths = width - columns(prefix), [0]
 
     def add(self, line: str) -> None:
-        """Take a row."""
+        """Add a row."""
         self.size += len(line)
         self._rows.append(cells_of(line))
 
     @property
     def full(self) -> bool:
-        """Should it wait no longer?"""
-        return self._widths != [0] or len(self._rows) > ROWS or self.size > TABLE_SIZE
+        """Whether it should be written now."""
+        return self._widths != [0] or len(self._rows) > MAX_TABLE_ROWS or self.size > MAX_TABLE_SIZE
 
     def take(self) -> list[Span]:
-        """The rows that have not gone out; those that come after the first time keep its widths."""
+        """The rows not written yet; the first call fixes the widths."""
         rows = [[Inline(cell).spans() for cell in row] for row in self._rows]
         self._rows = []
         first = self._widths == [0]
@@ -91,7 +91,7 @@ class Table:
         return spans
 
     def _fit(self, rows: list[list[list[Span]]]) -> None:
-        """Find the widths: those of the longest cells, the widest made narrower until the row has room."""
+        """Set the widths to those of the longest cells, with the widest reduced until a row fits."""
         count = max(map(len, rows))
         sizes = [[sum(columns(text) for text, _ in cell) for cell in row] for row in rows]
         wide = [max([1, *(row[n] for row in sizes if n < len(row))]) for n in range(count)]

@@ -1,4 +1,4 @@
-"""Words with their looks, laid in the rows of a terminal: the inside of a paragraph of Markdown."""
+"""The inline content of Markdown paragraphs for a terminal: styled words, wrapped into rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import unicodedata
 from dataclasses import dataclass
 
 from flowgpt_magic import control_characters
-from flowgpt_magic.markdown.addresses import BODY, trimmed
+from flowgpt_magic.markdown.addresses import ADDRESS_CHARACTER, trimmed
 from flowgpt_magic.markdown.emphasis import flanking
 from flowgpt_magic.markdown.formulas import find_formula
 
-Span = tuple[str, str]  # a text and its look: the numbers of an SGR sequence, "" for the terminal's own
+Span = tuple[str, str]  # a text and its style: the numbers of an SGR sequence, "" for the terminal's default
 BOLD, FAINT, ITALIC, UNDERLINED, STRUCK, CODE = "1", "2", "3", "4", "9", "36"
 
-# These would order characters otherwise than they are read, or end a line where no line ends.
+# These characters change the reading order, or end a line where no line ends.
 _DISORDER = re.compile("[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]")
 _SGR = "\x1b[{}m"
 
@@ -28,7 +28,7 @@ def clean(text: str) -> str:
 
 
 def ordered(text: str) -> str:
-    """The text without marks that order its characters otherwise than they are read."""
+    """The text without characters that change the reading order."""
     return text if text.isascii() else _ORDERS.sub("\ufffd", text)
 
 
@@ -36,7 +36,7 @@ _ORDERS = re.compile("[\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]")
 
 
 def ordered_code(text: str) -> str:
-    """Code with the names of such marks in their places: there they hide what it does, and a reader must see them."""
+    """Code with such characters shown by name: in code they can hide what it does."""
     return text if text.isascii() else _DISORDER.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", text)
 
 
@@ -52,7 +52,7 @@ def painted(spans: list[Span], colours: bool) -> str:
 
 # -- rows ------------------------------------------------------------------------------------------------------------
 
-# Chinese and Japanese have no spaces: their lines break at any character, but not before what closes.
+# Chinese and Japanese have no spaces: their lines break at any character, but not before closing punctuation.
 _WORDS = re.compile(
     r" +|\n|[（［｛「『【《〈]*[\u2e80-\u2fff\u3005-\u3007\u3040-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"  # noqa: RUF001
     r"[、。，．：；？！）］｝」』】》〉”’…ー%,.:;?!)\]}]*|[^ \n\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+|."  # noqa: RUF001
@@ -71,8 +71,8 @@ def columns(text: str) -> int:
 
 
 def wrapped(spans: list[Span], width: int) -> list[list[Span]]:
-    """A cell's rows."""
-    row = Row([], width, cut=True)
+    """The text of a cell wrapped into rows."""
+    row = WordWrap([], width, cut=True)
     row.feed(spans)
     row.end()
     rows: list[list[Span]] = [[]]
@@ -88,10 +88,15 @@ def prefix_spans(text: str) -> list[Span]:
     return [(text, FAINT if "│" in text else "")] if text else []
 
 
-class Row:
-    """Lays words in rows and puts them at the end of ``spans``; a row after the first begins with ``hang``.
+class WordWrap:
+    """Wraps words into rows and appends them to ``spans``.
 
-    A word that is longer than a row stays whole, so that an address can be copied; with ``cut`` it does not.
+    Args:
+        spans: the list to append to.
+        width: columns of a row.
+        first: the prefix of the first row.
+        hang: the prefix of the other rows.
+        cut: whether a word longer than a row is cut; otherwise it stays whole, so that an address can be copied.
     """
 
     def __init__(self, spans: list[Span], width: int, first: str = "", hang: str = "", *, cut: bool = False) -> None:
@@ -102,7 +107,7 @@ class Row:
         self._gap: list[Span] = []
 
     def feed(self, spans: list[Span]) -> None:
-        """Write all words but the last, which may go on."""
+        """Write all words but the last, which may be incomplete."""
         for text, look in spans:
             for part in _WORDS.findall(text):
                 if part == "\n":
@@ -149,7 +154,7 @@ class Row:
 
 # -- inside a paragraph ----------------------------------------------------------------------------------------------
 
-# No alternative reads the same text twice from different starts, so that reading costs the length of the text.
+# No alternative reads the same text from different starts, so that the cost is proportional to the length.
 _MARK = re.compile(
     r"""(?P<maths>\$\$?|\\[(\[])|(?P<bare>https?://BODY+)
     |(?P<escape>\\[!-/:-@\[-`{-~])
@@ -160,18 +165,18 @@ _MARK = re.compile(
     |(?P<run>\*+|_+|~~+)
     |<(?P<auto>(?:https?://|mailto:)[^\s<>]+)>
     |(?P<break><br\s?/?>)
-    |(?P<entity>&(?:\#\d{1,7}|\#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z\d]{1,30});)""".replace("BODY", BODY),
+    |(?P<entity>&(?:\#\d{1,7}|\#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z\d]{1,30});)""".replace("BODY", ADDRESS_CHARACTER),
     re.VERBOSE,
 )
 _CLOSED = re.compile(r"\[[^\[\]]*\](?!\()")
 _TICKS = re.compile(r"`+")
 _LOOKS = {("*", 1): ITALIC, ("_", 1): ITALIC, ("*", 2): BOLD, ("_", 2): BOLD, ("~", 2): STRUCK}
-CLOSED, OPEN_IN_LINE, OPEN = 0, 1, 2  # whether text that comes can change the look of this: never, in this line, too
+CLOSED, OPEN_IN_LINE, OPEN = 0, 1, 2  # whether further text can change the style: never, on this line, on any line
 
 
 @dataclass
 class _Run:
-    """Asterisks, underscores or tildes; ``left`` of them have found no partner yet."""
+    """A run of asterisks, underscores or tildes; ``left`` of them have no partner yet."""
 
     piece: int
     mark: str
@@ -188,11 +193,11 @@ class Inline:
         self.open = CLOSED
         self._text = text
         self._pieces: list[Span] = []
-        self._changes: list[tuple[int, str, int]] = []  # at a piece, a look begins (1) or ends (-1)
-        self._waiting: list[_Run] = []  # that may open an emphasis
-        self._ticks: dict[int, list[int]] = {}  # where runs of so many backticks stand
-        for found in _TICKS.finditer(text):
-            self._ticks.setdefault(len(found[0]), []).append(found.start())
+        self._changes: list[tuple[int, str, int]] = []  # the piece at which a style begins (1) or ends (-1)
+        self._waiting: list[_Run] = []  # runs that may open an emphasis
+        self._ticks: dict[int, list[int]] = {}  # the places of the runs of backticks, by their length
+        for run in _TICKS.finditer(text):
+            self._ticks.setdefault(len(run[0]), []).append(run.start())
         at = 0
         while mark := _MARK.search(text, at):
             self._pieces.append((text[at : mark.start()], ""))
@@ -204,7 +209,7 @@ class Inline:
             self.open = max(self.open, OPEN_IN_LINE)
 
     def spans(self) -> list[Span]:
-        """The pieces, each with all the looks that hold there."""
+        """The pieces, each with all styles that apply to it."""
         changes = sorted(self._changes)
         spans, depth, at = [], dict.fromkeys((BOLD, ITALIC, STRUCK), 0), 0
         for number, (text, own) in enumerate(self._pieces):
@@ -218,13 +223,13 @@ class Inline:
         return spans
 
     def _read(self, mark: re.Match[str]) -> int:
-        kind, found = mark.lastgroup, mark[0]
+        kind, text = mark.lastgroup, mark[0]
         if kind == "ticks":
             return self._read_code(mark)
         if kind == "maths":
             return self._read_formula(mark)
         if kind == "bare":
-            address = trimmed(found)
+            address = trimmed(text)
             self._pieces.append((address, ""))
             return mark.start() + len(address)
         if kind == "run":
@@ -234,25 +239,25 @@ class Inline:
         elif kind == "auto":
             self._pieces.append((mark["auto"], UNDERLINED))
         elif kind == "entity":
-            character = html.unescape(found)
+            character = html.unescape(text)
             harmless = character == "\xa0" or (character and character.isprintable())
-            self._pieces.append((character if harmless else found, ""))
+            self._pieces.append((character if harmless else text, ""))
         else:
-            self._pieces.append(({"escape": found[1:], "break": "\n"}.get(str(kind), found), ""))
+            self._pieces.append(({"escape": text[1:], "break": "\n"}.get(str(kind), text), ""))
             if kind == "bracket" and not _CLOSED.match(self._text, mark.start()):
                 self.open = OPEN
         return mark.end()
 
     def _read_formula(self, mark: re.Match[str]) -> int:
-        """A formula as it was typed; it ends in its line, since that may leave before the next comes."""
+        """A formula as typed; it ends on its line, which may be written before the next one arrives."""
         end = self._text.find("\n", mark.start())
-        found = find_formula(self._text, mark.start(), end if end >= 0 else len(self._text))
-        if found is None:
+        formula = find_formula(self._text, mark.start(), end if end >= 0 else len(self._text))
+        if formula is None:
             self._pieces.append((mark[0].lstrip("\\"), ""))
             self.open = max(self.open, OPEN_IN_LINE)
             return mark.end()
-        self._pieces.append((self._text[mark.start() : found[2]], ""))
-        return found[2]
+        self._pieces.append((self._text[mark.start() : formula[2]], ""))
+        return formula[2]
 
     def _read_code(self, mark: re.Match[str]) -> int:
         start, places = mark.end(), self._ticks.get(len(mark[0]), [])
@@ -270,9 +275,9 @@ class Inline:
     def _read_link(self, mark: re.Match[str]) -> None:
         address, inner = mark["address"].strip("<>"), Inline(mark["text"])
         words = inner.spans()
-        shown = "".join(text for text, _ in words)
-        if address and address not in (shown, f"mailto:{shown}"):
-            words += [(" (", ""), (address, UNDERLINED), (")", "")] if shown else [(address, UNDERLINED)]
+        label = "".join(text for text, _ in words)
+        if address and address not in (label, f"mailto:{label}"):
+            words += [(" (", ""), (address, UNDERLINED), (")", "")] if label else [(address, UNDERLINED)]
         self._pieces += words
 
     def _read_run(self, mark: re.Match[str]) -> None:
@@ -287,9 +292,9 @@ class Inline:
             self._waiting.append(run)
 
     def _close(self, run: _Run) -> bool:
-        """Find the partner of some of these marks; what waits between the two has none."""
+        """Match some of these marks with an opening run; runs in between stay unmatched."""
         waiting = self._waiting
-        while waiting and waiting[-1].mark != run.mark and any(each.mark == run.mark for each in waiting[-9:]):
+        while waiting and waiting[-1].mark != run.mark and any(opener.mark == run.mark for opener in waiting[-9:]):
             waiting.pop()
         if not waiting or waiting[-1].mark != run.mark:
             return False

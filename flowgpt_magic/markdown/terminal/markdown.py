@@ -1,9 +1,9 @@
-r"""Markdown as text for a terminal, written while it arrives and never written again.
+r"""Write Markdown as text for a terminal while it arrives; nothing is written twice.
 
-What has left cannot be taken back, so a line leaves when no text to come can change its look, and a long paragraph word
-by word. This is why the lines of a paragraph stay the lines of the text, and why what only a later line would decide is
-shown as it was typed: link definitions, underlined headings. A reply is text from a stranger: the only escape sequences
-that leave are ours, and each is closed before its line ends.
+Output cannot be taken back. So a line is written when further text can no longer change its style, and a long paragraph
+word by word. Therefore paragraphs keep their line breaks, and what only a later line decides is shown as typed: link
+definitions, underlined headings, a formula that turns out not to be one. A reply is untrusted text: the only escape
+sequences written are ours, and each is closed before its line ends.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from flowgpt_magic.markdown.blocks import BlockScanner
-from flowgpt_magic.markdown.blocks import Line as ScannedLine
-from flowgpt_magic.markdown.terminal.blocks import Colours, Table
+from flowgpt_magic.markdown.blocks import BlockScanner, ScannedLine
+from flowgpt_magic.markdown.terminal.blocks import Colours, TerminalTable
 from flowgpt_magic.markdown.terminal.inline import (
     BOLD,
     CLOSED,
@@ -21,8 +20,8 @@ from flowgpt_magic.markdown.terminal.inline import (
     FAINT,
     OPEN,
     Inline,
-    Row,
     Span,
+    WordWrap,
     clean,
     columns,
     ordered,
@@ -31,9 +30,9 @@ from flowgpt_magic.markdown.terminal.inline import (
     prefix_spans,
 )
 
-STREAMED = 200  # characters from which a line of text is written before its end; a shorter one may head a table
-HELD = 8  # lines that wait for the end of an emphasis, a link or inline code which began in the first of them
-COLOURED = 200_000  # characters of code in one reply that are coloured: pygments reads less than a megabyte a second
+MIN_STREAMED = 200  # characters; a longer line of text is written before its end, a shorter one may be a table's head
+MAX_HELD_LINES = 8  # lines that wait for the end of an emphasis, a link or inline code
+MAX_COLOURED = 200_000  # characters of code coloured in one reply: pygments reads less than 1 MB/s
 
 _QUOTE = re.compile(r"( *)> ?")
 _ITEM = re.compile(r"( *)([-+*]|\d{1,9}[.)])( +|$)(?:\[([ xX])\]( +))?")
@@ -43,49 +42,49 @@ _ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}")
 
 @dataclass
 class _Line:
-    """A line of a block of some kind; ``text`` is what is left when the marks have gone."""
+    """A line of a block; ``text`` is the rest after its marks."""
 
     kind: str
     begins: bool
-    depth: int  # of quotes
-    first: str  # what stands before it
-    hang: str  # what stands before its further rows
+    depth: int  # levels of quotes
+    first: str  # prefix of its first row
+    hang: str  # prefix of its other rows
     text: str
     item: bool
     indent: int  # columns before the text
-    ends: bool  # is it the last of its block?
+    ends: bool  # whether it is the closing line of its block
 
 
 @dataclass
 class _Verbatim:
-    """An open code block, or a formula on lines of its own, whose lines are written as they come."""
+    """An open code block or displayed formula, whose lines are written as they arrive."""
 
     line: _Line
-    end: str = ""  # what ends an environment that is not known, and so is a paragraph
+    end: str = ""  # the end of an unknown TeX environment, which is a paragraph
     colours: Colours | None = None
-    has_gap: bool = False  # does a blank line wait to be written?
+    has_gap: bool = False  # whether a blank line waits to be written
 
     @property
     def is_code(self) -> bool:
-        """Is it code, so that its last line is only a mark?"""
+        """Whether it is code, whose last line is only a mark."""
         return self.line.kind == "fence"
 
 
 def _read(scanned: ScannedLine, source: str, width: int) -> _Line:
-    """A line with its marks as they are shown."""
+    """A line with its marks as the terminal shows them."""
     depth, first, hang, inside, rest, item = 0, "", "", source, source, False
     for mark in scanned.marks:
-        found = (_QUOTE if mark == ">" else _ITEM).match(rest)
-        if found is None:
+        match = (_QUOTE if mark == ">" else _ITEM).match(rest)
+        if match is None:
             break
-        rest = rest[found.end() :]
+        rest = rest[match.end() :]
         if mark == ">":
-            first, hang, depth = f"{first}{found[1]}│ ", f"{hang}{found[1]}│ ", depth + (not item)
+            first, hang, depth = f"{first}{match[1]}│ ", f"{hang}{match[1]}│ ", depth + (not item)
             inside = inside if item else rest
         else:
-            box = {None: "", " ": "☐"}.get(found[4], "☑") + (found[5] or "")
-            shown = f"{found[1]}{'•' if found[2] in '-+*' else found[2]}{found[3]}{box}"
-            first, hang, item = first + shown, hang + " " * len(shown), True
+            box = {None: "", " ": "☐"}.get(match[4], "☑") + (match[5] or "")
+            bullet = f"{match[1]}{'•' if match[2] in '-+*' else match[2]}{match[3]}{box}"
+            first, hang, item = first + bullet, hang + " " * len(bullet), True
     text = rest.lstrip(" ")
     kind = _kind(scanned, text, item)
     if kind == "code":
@@ -107,18 +106,18 @@ def _kind(scanned: ScannedLine, text: str, item: bool) -> str:
 
 
 class TerminalMarkdown:
-    """Markdown that arrives in chunks, as text for a terminal of ``width`` columns, with or without ``colours``."""
+    """Writes streaming Markdown for a terminal of ``width`` columns, with or without ``colours``."""
 
     def __init__(self, width: int, colours: bool) -> None:
         self._width, self._colours = max(width, 10), colours
-        self._line: list[str] = []  # pieces of the line that has no end yet, or of its part that is not written
-        self._size, self._try_at = 0, STREAMED
-        self._in_line = False  # is the beginning of this line written?
-        self._spans: list[Span] = []  # written, not yet taken
-        self._row: Row | None = None  # an open paragraph
-        self._held: list[str] = []  # its lines that are not written
-        self._head: _Line | None = None  # a line that heads a table if a rule comes next
-        self._table: Table | None = None
+        self._line: list[str] = []  # pieces of the incomplete line that are not written yet
+        self._size, self._try_at = 0, MIN_STREAMED
+        self._in_line = False  # whether the beginning of this line is written
+        self._spans: list[Span] = []  # the output not returned yet
+        self._row: WordWrap | None = None  # an open paragraph
+        self._held: list[str] = []  # its lines that are not written yet
+        self._head: _Line | None = None  # a line that may be the head of a table
+        self._table: TerminalTable | None = None
         self._verbatim: _Verbatim | None = None
         self._scanner = BlockScanner()
         self._depth = 0
@@ -126,7 +125,7 @@ class TerminalMarkdown:
         self._coloured = 0  # characters
 
     def add(self, text: str) -> str:
-        """What to write now that ``text`` has come: whole lines, and words of a long one."""
+        """Add a chunk; returns what to write: complete lines, and words of a long one."""
         *lines, rest = text.split("\n")
         for line in lines:
             self._line.append(line)
@@ -139,7 +138,7 @@ class TerminalMarkdown:
         return self._taken()
 
     def finish(self) -> str:
-        """What is left to write when the text has ended; all that was written ends with a line's end."""
+        """End the text; returns the rest to write. The whole output ends with a newline."""
         if self._line or self._in_line:
             self._take_line()
         self._flush()
@@ -148,15 +147,15 @@ class TerminalMarkdown:
     def _taken(self) -> str:
         if not self._spans:
             return ""
-        shown = painted(self._spans, self._colours)
+        output = painted(self._spans, self._colours)
         self._spans.clear()
-        return shown
+        return output
 
     # -- lines
 
     def _take_line(self) -> None:
         line = "".join(self._line).removesuffix("\r")
-        self._line, self._size, self._try_at = [], 0, STREAMED
+        self._line, self._size, self._try_at = [], 0, MIN_STREAMED
         for part in clean(line).split("\n"):  # a carriage return ends a line too
             if self._in_line:
                 self._in_line = False
@@ -168,7 +167,7 @@ class TerminalMarkdown:
                 self._take_block(_read(scanned, part.replace("\t", "    "), self._width))
 
     def _stream(self) -> None:
-        """Write the words of a long line that are sure to look so, whatever comes."""
+        """Write the words of a long line whose style is certain."""
         text = "".join(self._line)
         self._line, self._try_at = [text], 24 + len(text) * 3 // 2
         if "\t" in text or clean(text) != text:
@@ -177,8 +176,8 @@ class TerminalMarkdown:
             if self._verbatim or self._table or self._head or self._row or self._scanner.formula:
                 return
             line = _read(self._scanner.look(text), text, self._width)
-            # What begins so, or has hardly begun, can still turn out to be something else than a paragraph.
-            if line.kind != "paragraph" or line.text[:1] in "|\\[" or len(line.text) < STREAMED // 4:
+            # A line that begins with such a mark, or is still short, may turn out not to be a paragraph.
+            if line.kind != "paragraph" or line.text[:1] in "|\\[" or len(line.text) < MIN_STREAMED // 4:
                 return
             self._scanner.add(text)
             self._scanner.take_finished()
@@ -215,27 +214,27 @@ class TerminalMarkdown:
             self._write(line)
 
     def _may_head(self, line: _Line) -> bool:
-        return "|" in line.text and not line.item and (line.text[0] == "|" or len(line.text) < STREAMED)
+        return "|" in line.text and not line.item and (line.text[0] == "|" or len(line.text) < MIN_STREAMED)
 
     def _heads_table(self, head: _Line, line: _Line) -> bool:
-        """Does this line make a table's head of the one before it? If not, that was a paragraph's."""
+        """Whether this line makes the held line a table's head; otherwise that is written as a paragraph."""
         self._head = None
         if line.kind == "table" and line.begins and line.depth == head.depth:
             head.kind = "table"
             self._begin(head)
-            self._table = Table(head.text, line.text, head.hang, self._width)
+            self._table = TerminalTable(head.text, line.text, head.hang, self._width)
             return True
         self._begin(head)
         self._add_text(head.text)
         return False
 
     def _begin(self, line: _Line) -> None:
-        """Write the blank line before this one, if there was one, and what stands before its text."""
+        """Write the blank line before this line, if there was one, and its prefix."""
         if self._blank and self._begun:
             self._spans += [*prefix_spans(("│ " * min(self._depth, line.depth)).rstrip()), ("\n", "")]
         self._blank, self._begun, self._depth = False, True, line.depth
         if line.kind in ("paragraph", "heading"):
-            self._row = Row(self._spans, self._width, line.first, line.hang)
+            self._row = WordWrap(self._spans, self._width, line.first, line.hang)
 
     def _write(self, line: _Line) -> None:
         if line.kind == "paragraph":
@@ -266,11 +265,11 @@ class TerminalMarkdown:
         colours = Colours(words[0].strip("{.}").lower()) if words and self._colours else None
         block = _Verbatim(line, colours=colours)
         self._verbatim = None if line.ends else block
-        if not (line.begins or line.ends):  # its first line looked like one of a formula
+        if not (line.begins or line.ends):  # until now its first line could have been part of a formula
             self._write_verbatim(block, line.text)
 
     def _goes_on(self, block: _Verbatim, scanned: ScannedLine, source: str) -> bool:
-        """Write a line of this block; if it is none, the block has ended."""
+        """Write a line of the block; False if the line does not belong to it, which ends the block."""
         is_formula = block.line.kind == "formula"
         if scanned.begins or scanned.kind != ("paragraph" if block.end else block.line.kind):
             self._verbatim = None
@@ -295,7 +294,7 @@ class TerminalMarkdown:
         text = text[min(block.line.indent, len(text) - len(text.lstrip(" "))) :]
         text = ordered_code(text) if block.is_code else ordered(text)
         spans = [(text, "")]
-        if block.colours and self._coloured + len(text) <= COLOURED:
+        if block.colours and self._coloured + len(text) <= MAX_COLOURED:
             self._coloured += len(text)
             spans = block.colours.spans(text)
         self._write_line(block.line.hang + "    " * block.is_code, spans if text.strip() else [])
@@ -304,10 +303,10 @@ class TerminalMarkdown:
         self._spans += [*prefix_spans(prefix if spans else prefix.rstrip(" ")), *spans, ("\n", "")]
 
     def _add_text(self, text: str) -> None:
-        """Write the open paragraph up to here, unless lines to come can change it."""
+        """Write the open paragraph so far, unless further lines can change it."""
         self._held.append(text)
         inline = Inline("\n".join(self._held))
-        if inline.open < OPEN or len(self._held) == HELD:
+        if inline.open < OPEN or len(self._held) == MAX_HELD_LINES:
             self._end_text(inline.spans())
 
     def _end_text(self, spans: list[Span]) -> None:
@@ -318,7 +317,7 @@ class TerminalMarkdown:
         self._row, self._held = None, []
 
     def _flush(self) -> None:
-        """Write what waits."""
+        """Write everything that waits."""
         if self._head:
             self._begin(self._head)
             self._add_text(self._head.text)

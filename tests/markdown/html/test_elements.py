@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowgpt_magic.markdown.html.elements import Looks, code_head, code_html, code_tail, displayed, language_of
+from flowgpt_magic.markdown.html.elements import PageOptions, code_head, code_html, code_tail, displayed, language_of
 from tests.shown import text_of
 
 
@@ -20,7 +20,7 @@ def test_a_language_is_a_word_without_anything_odd(info, language):
 
 
 def test_a_block_of_code_has_its_language_and_its_runs():
-    html = code_html("x = 1 < 2", "python", "X2O2NX", Looks())
+    html = code_html("x = 1 < 2", "python", "X2O2NX", PageOptions())
 
     assert (
         html == '<pre dir="ltr" data-language="python"><code>x = 1 &lt; 2</code><span data-runs="X2O2NX"></span></pre>'
@@ -28,7 +28,7 @@ def test_a_block_of_code_has_its_language_and_its_runs():
 
 
 def test_a_block_of_code_on_a_static_page_has_its_colours():
-    html = code_html("x = 1", "python", "X2O2N", Looks(static=True))
+    html = code_html("x = 1", "python", "X2O2N", PageOptions(static=True))
 
     assert html == (
         '<pre dir="ltr" data-language="python"><code>x <span class="fg-operator">= </span>'

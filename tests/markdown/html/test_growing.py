@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from flowgpt_magic.control_characters import clean
 from flowgpt_magic.markdown.html import growing as growing_blocks
 from flowgpt_magic.markdown.html import verbatim as open_text
-from flowgpt_magic.markdown.html.elements import Looks
+from flowgpt_magic.markdown.html.elements import PageOptions
 from flowgpt_magic.markdown.html.growing import (
     LONGEST_BLOCK,
     LONGEST_LINE,
     LONGEST_MARKDOWN,
-    MOST_LINES,
+    MOST_MARKDOWN_LINES,
+    BlockHtml,
     GrowingBlocks,
-    ItemHtml,
 )
-from flowgpt_magic.markdown.html.render import Known, markup_of
+from flowgpt_magic.markdown.html.render import RenderContext, markup_of
 from tests.shown import bad_in, text_of
 
 _WORDS = """
@@ -48,8 +48,8 @@ SMALL = {
     "LONGEST_LIST": 60,
     "LONGEST_LINE": 30,
     "LONGEST_MARKDOWN": 600,
-    "MOST_LINES": 40,
-    "SMALL": 20,
+    "MOST_MARKDOWN_LINES": 40,
+    "ALWAYS_DRAWN": 20,
 }
 
 
@@ -58,7 +58,7 @@ def without_spaces(text: str, others: str = "") -> str:
 
 
 def whole(text: str) -> list[str]:
-    blocks = GrowingBlocks(Looks())
+    blocks = GrowingBlocks(PageOptions())
     blocks.add(text)
     blocks.finish()
     return blocks.finished
@@ -66,7 +66,7 @@ def whole(text: str) -> list[str]:
 
 def grown(text: str, size: int) -> list[str]:
     """The blocks of a text that comes in pieces and is looked at after each; on the way they are harmless."""
-    blocks = GrowingBlocks(Looks())
+    blocks = GrowingBlocks(PageOptions())
     for start in range(0, len(text), size):
         blocks.add(text[start : start + size])
         blocks.draw()
@@ -84,7 +84,7 @@ def test_it_makes_no_difference_where_a_text_is_cut(text, size):
 @settings(max_examples=500)
 @given(TEXTS, st.integers(1, 20))
 def test_it_makes_no_difference_where_blocks_are_too_long(text, size):
-    with patch.multiple(growing_blocks, **SMALL), patch.object(open_text, "PART", 50):
+    with patch.multiple(growing_blocks, **SMALL), patch.object(open_text, "CODE_PART", 50):
         assert grown(text, size) == whole(text)
 
 
@@ -93,10 +93,10 @@ def test_it_makes_no_difference_where_blocks_are_too_long(text, size):
 def test_the_blocks_are_those_of_the_whole_text(text):
     # markdown-it takes a fence for the head of a table, if it looks like one; CommonMark does not.
     assume(not re.search(r"^ {0,3}(?:```|~~~)[^\n]*\|", text, re.MULTILINE))
-    text, known = clean(text).rstrip() + "\n", Known()
-    markup_of(text, Looks(), known)
+    text, context = clean(text).rstrip() + "\n", RenderContext()
+    markup_of(text, PageOptions(), context)
 
-    assert "".join(whole(text)) == markup_of(text, Looks(), Known(known.references, spare=10_000))
+    assert "".join(whole(text)) == markup_of(text, PageOptions(), RenderContext(context.references, spare=10_000))
 
 
 REPLY = """\
@@ -132,7 +132,7 @@ $$
 
 
 def test_a_block_is_finished_when_the_next_one_begins():
-    blocks, told = GrowingBlocks(Looks()), []
+    blocks, told = GrowingBlocks(PageOptions()), []
     for number, line in enumerate(REPLY.splitlines(keepends=True)):
         before = len(blocks.finished)
         blocks.add(line)
@@ -165,7 +165,7 @@ def test_a_table_that_is_cut_has_its_head_again():
 
 
 def test_references_that_are_defined_at_the_end_are_links_everywhere():
-    blocks = GrowingBlocks(Looks())
+    blocks = GrowingBlocks(PageOptions())
     blocks.add("See [this][1].\n\n- and [2]\n- b\n\ntext\n\n[1]: https://a.b\n[2]: https://c.d\n")
     assert "<a " not in "".join(blocks.finished)
 
@@ -185,7 +185,8 @@ def test_a_long_line_is_cut_between_words_and_nothing_of_it_is_lost(line):
 
 
 @pytest.mark.parametrize(
-    "text", ["word word\n" * (LONGEST_MARKDOWN // 8), "- a\n" * (MOST_LINES + 1000), "# a\n\n" * MOST_LINES]
+    "text",
+    ["word word\n" * (LONGEST_MARKDOWN // 8), "- a\n" * (MOST_MARKDOWN_LINES + 1000), "# a\n\n" * MOST_MARKDOWN_LINES],
 )
 def test_what_is_very_far_down_is_shown_as_it_was_typed(text):
     blocks = whole(text)
@@ -239,7 +240,7 @@ def test_a_text_is_parsed_a_few_times_and_not_once_for_each_piece(name):
 
     counted = {each: counting(getattr(growing_blocks, each)) for each in ("open_markup_of", "markup_of")}
     with patch.multiple(growing_blocks, **counted):
-        grown_blocks = GrowingBlocks(Looks())
+        grown_blocks = GrowingBlocks(PageOptions())
         for place in range(0, len(text), len(text) // 500):
             grown_blocks.add(text[place : place + len(text) // 500])
             grown_blocks.draw()
@@ -257,10 +258,10 @@ LISTS = {
 }
 
 
-def html_of_items(kind: str, items: list[str]) -> ItemHtml:
-    block = ItemHtml(kind, 3 if kind.startswith("ordered") else None, "|---|--:|")
+def html_of_items(kind: str, items: list[str]) -> BlockHtml:
+    block = BlockHtml(kind, 3 if kind.startswith("ordered") else None, "|---|--:|")
     for item in items:
-        assert block.add(item, Looks(), Known()) == ""
+        assert block.add(item, PageOptions(), RenderContext()) == ""
     return block
 
 
@@ -268,7 +269,7 @@ def html_of_items(kind: str, items: list[str]) -> ItemHtml:
 def test_items_that_come_one_by_one_make_the_whole(kind):
     block = html_of_items(kind, LISTS[kind])
 
-    assert block.html + block.end == markup_of("".join(LISTS[kind]), Looks(), Known())
+    assert block.html + block.end == markup_of("".join(LISTS[kind]), PageOptions(), RenderContext())
     assert block.size == sum(map(len, LISTS[kind]))
 
 
@@ -277,33 +278,33 @@ def test_the_open_end_goes_on_where_the_block_is(kind):
     *items, last = LISTS[kind]
     head = "| a | b |\n|---|--:|\n" if kind == "table" else ""
 
-    shown = html_of_items(kind, items).with_open(markup_of(head + last + "\n", Looks(), Known()))
+    shown = html_of_items(kind, items).with_open(markup_of(head + last + "\n", PageOptions(), RenderContext()))
 
-    assert shown == markup_of("".join(LISTS[kind]), Looks(), Known())
+    assert shown == markup_of("".join(LISTS[kind]), PageOptions(), RenderContext())
 
 
 def test_another_block_after_the_open_end_is_beside_it():
     block = html_of_items("bullet_list", ["- a\n"])
 
     assert block.with_open('<p dir="auto">b</p>') == '<ul dir="auto"><li>a</li></ul><p dir="auto">b</p>'
-    assert ItemHtml().with_open("<hr>") == "<hr>"
+    assert BlockHtml().with_open("<hr>") == "<hr>"
 
 
 def test_what_came_out_as_something_else_is_not_taken():
     block = html_of_items("bullet_list", ["- a\n"])
 
-    other = block.add("- " * 60 + "x\n", Looks(), Known())
+    other = block.add("- " * 60 + "x\n", PageOptions(), RenderContext())
 
     assert other.startswith('<pre class="fg-plain"')
     assert block.sources == ["- a\n"]
 
 
 def test_a_block_can_be_made_again_with_what_is_known_later():
-    block = ItemHtml("bullet_list")
+    block = BlockHtml("bullet_list")
     for item in ("- [a]\n", "- b\n"):
-        block.add(item, Looks(), Known())
-    known = Known()
-    markup_of("[a]: https://b.c\n", Looks(), known)
+        block.add(item, PageOptions(), RenderContext())
+    context = RenderContext()
+    markup_of("[a]: https://b.c\n", PageOptions(), context)
 
     assert "<a " not in block.html
-    assert '<a href="https://b.c"' in block.again(Looks(), known)
+    assert '<a href="https://b.c"' in block.again(PageOptions(), context)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgpt_magic.markdown.code_lexer import LANGUAGES, LONGEST_COLOURED
+from flowgpt_magic.markdown.code_lexer import LANGUAGES, MAX_COLOURED_LINE
 from flowgpt_magic.markdown.html import highlight
-from flowgpt_magic.markdown.html.highlight import KINDS, LONGEST_CODE, PLAIN, Runs, runs_of, spans_of
-from flowgpt_magic.markdown.html.sanitize import WORDS
+from flowgpt_magic.markdown.html.highlight import CODE_KINDS, LONGEST_CODE, PLAIN, CodeRuns, runs_of, spans_of
+from flowgpt_magic.markdown.html.sanitize import CODE_WORDS
 from tests.panel_page import CASES, cases
 
 PYTHON = '''\
@@ -52,12 +52,12 @@ def test_runs_are_written_as_the_script_of_the_panel_is_tested_with(case):
     runs = runs_of(case["code"], case["language"])
 
     assert runs == case["runs"]
-    pieces = [(piece, KINDS[kind].name if kind else "") for kind, piece in case["pieces"]]
+    pieces = [(piece, CODE_KINDS[kind].name if kind else "") for kind, piece in case["pieces"]]
     assert list(spans_of(case["code"], runs)) == pieces
 
 
 def test_the_script_of_the_panel_is_tested_with_all_kinds():
-    assert CASES["kinds"] == {letter: kind.variable for letter, kind in KINDS.items()}
+    assert CASES["kinds"] == {letter: kind.variable for letter, kind in CODE_KINDS.items()}
 
 
 def test_the_example_of_the_format_is_true():
@@ -102,11 +102,11 @@ def test_a_code_in_an_unknown_language_has_no_runs(language):
 
 def test_a_long_code_and_a_long_line_are_plain():
     assert runs_of("x = 1\n" * LONGEST_CODE, "python") == ""
-    assert "N" not in runs_of("x = 1;" * LONGEST_COLOURED + "\nx", "python")
+    assert "N" not in runs_of("x = 1;" * MAX_COLOURED_LINE + "\nx", "python")
 
 
 def test_a_code_read_line_by_line_has_the_runs_of_the_whole():
-    runs = Runs("python")
+    runs = CodeRuns("python")
     for line in PYTHON.splitlines(keepends=True):
         runs.add(line)
 
@@ -114,8 +114,8 @@ def test_a_code_read_line_by_line_has_the_runs_of_the_whole():
 
 
 def test_every_kind_has_a_letter_and_a_class_that_may_be_shown():
-    assert all(re.fullmatch("[A-Z]", letter) and letter != PLAIN for letter in KINDS)
-    assert {kind.name for kind in KINDS.values()} == set(WORDS.split())
+    assert all(re.fullmatch("[A-Z]", letter) and letter != PLAIN for letter in CODE_KINDS)
+    assert {kind.name for kind in CODE_KINDS.values()} == set(CODE_WORDS.split())
 
 
 def test_no_language_is_told_wrongly_by_a_line_made_for_that():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flowgpt_magic.markdown.html.changes import blocks_of
 from flowgpt_magic.markdown.html.mathml import DEEPEST_FORMULA, LONGEST_TYPESET, mathml
 from flowgpt_magic.markdown.html.sanitize import cleaned
-from flowgpt_magic.markdown.tex_names import COMMANDS, ENVIRONMENTS
+from flowgpt_magic.markdown.tex_names import TEX_COMMANDS, TEX_ENVIRONMENTS
 from tests.shown import bad_in, text_of
 
 ORDINARY = [
@@ -43,7 +43,7 @@ UNMADE = """
 """
 
 
-@pytest.mark.parametrize("name", sorted(ENVIRONMENTS - set(UNMADE.split())))
+@pytest.mark.parametrize("name", sorted(TEX_ENVIRONMENTS - set(UNMADE.split())))
 def test_an_environment_is_a_table_of_its_cells(name):
     arguments = "{2}" if "alignat" in name or name == "alignedat" else "{c}" if "subarray" in name else ""
     shown = mathml(rf"\begin{{{name}}}{arguments} a & b \\ c & d \end{{{name}}}", True)
@@ -68,7 +68,7 @@ _NEEDS_OTHERS = """
     textcompwordmark textdollar textunderscore
 """
 NEEDS_OTHERS = frozenset(
-    [*_NEEDS_OTHERS.split(), *(name for name in COMMANDS if name.startswith("empheq") or name.endswith("oldstyle"))]
+    [*_NEEDS_OTHERS.split(), *(name for name in TEX_COMMANDS if name.startswith("empheq") or name.endswith("oldstyle"))]
 )
 
 
@@ -77,9 +77,9 @@ def test_nearly_every_command_that_may_be_typeset_is():
         tries = (rf"\{command}", rf"\{command}{{x}}", rf"\{command}{{x}}{{y}}", rf"x \{command} y", rf"\{command}( x")
         return any(mathml(tex, False) for tex in tries)
 
-    missing = {command for command in COMMANDS - NEEDS_OTHERS if not works(command)}
+    missing = {command for command in TEX_COMMANDS - NEEDS_OTHERS if not works(command)}
 
-    assert len(missing) < 0.03 * len(COMMANDS), missing
+    assert len(missing) < 0.03 * len(TEX_COMMANDS), missing
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it.rules_block.table import escapedSplit
 
-from flowgpt_magic.markdown.blocks import DEEPEST, MOST_COLUMNS
+from flowgpt_magic.markdown.blocks import MAX_NESTING, MOST_COLUMNS
 from flowgpt_magic.markdown.html.changes import blocks_of
-from flowgpt_magic.markdown.html.elements import Looks
-from flowgpt_magic.markdown.html.render import Known, markup_of, plain_html, row_of
+from flowgpt_magic.markdown.html.elements import PageOptions
+from flowgpt_magic.markdown.html.render import RenderContext, markup_of, plain_html, row_of
 from tests.shown import bad_in, text_of
 
 
-def shown(text: str, **looks: bool) -> str:
-    return markup_of(text, Looks(**looks), Known()).replace(' dir="auto"', "")
+def shown(text: str, **options: bool) -> str:
+    return markup_of(text, PageOptions(**options), RenderContext()).replace(' dir="auto"', "")
 
 
 LINK = 'target="_blank" rel="noopener noreferrer"'
@@ -63,7 +63,7 @@ LINK = 'target="_blank" rel="noopener noreferrer"'
 )  # fmt: skip
 def test_markdown_is_shown_as_what_it_means(text, html):
     assert shown(text) == html
-    assert bad_in(markup_of(text, Looks(), Known())) == []
+    assert bad_in(markup_of(text, PageOptions(), RenderContext())) == []
 
 
 TABLE = "| a | b | c |\n|:--|:-:|--:|\n| 1 | `x|y` | d \\| e |\n| 2<br>3 |\n"
@@ -100,7 +100,7 @@ def test_a_link_has_an_address(scheme, address):
         f"<{scheme}{address}>",
         f"![x](<{scheme}{address}>)",
     ):
-        html = markup_of(text, Looks(), Known())
+        html = markup_of(text, PageOptions(), RenderContext())
         assert html.count("<a ") == html.count("<a href=")
         assert html.count("<button") == html.count(" data-src=")
 
@@ -139,14 +139,14 @@ def test_code_is_coloured_on_a_page_without_a_script():
 
 
 def test_what_is_nested_too_deep_is_plain_text():
-    assert shown("> " * (DEEPEST + 1) + "x").startswith('<pre class="fg-plain">')
+    assert shown("> " * (MAX_NESTING + 1) + "x").startswith('<pre class="fg-plain">')
 
 
 def test_references_do_not_multiply_a_long_address_without_end():
-    known = Known()
-    markup_of(f"[a]: https://b.c/{'d' * 1900}", Looks(), known)
+    context = RenderContext()
+    markup_of(f"[a]: https://b.c/{'d' * 1900}", PageOptions(), context)
 
-    html = markup_of("[a] " * 200, Looks(), known)
+    html = markup_of("[a] " * 200, PageOptions(), context)
 
     assert len(html) < 5000
     assert text_of(html).split() == ["[a]"] * 200 or "[a]" not in text_of(html)
@@ -175,11 +175,11 @@ CELLS = st.lists(
 @given(CELLS.map("".join).filter(str.strip), st.sampled_from(["|---|:-:|", "---|--:", "|:--|", "| - | :- | -: |"]))
 def test_a_row_alone_is_what_it_is_in_its_table(row, rule):
     text, head = f"x{row.strip()}", "|" + "h|" * len([cell for cell in escapedSplit(rule) if cell.strip()])
-    known = Known(spare=1_000)
+    context = RenderContext(spare=1_000)
 
-    whole = markup_of(f"{head}\n{rule}\n{text}\n", Looks(), Known(spare=1_000))
+    whole = markup_of(f"{head}\n{rule}\n{text}\n", PageOptions(), RenderContext(spare=1_000))
 
-    assert f"<tbody>{row_of(text, rule, Looks(), known)}</tbody>" in whole
+    assert f"<tbody>{row_of(text, rule, PageOptions(), context)}</tbody>" in whole
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"])))

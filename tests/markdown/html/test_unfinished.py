@@ -9,15 +9,15 @@ import pytest
 
 from flowgpt_magic.markdown.blocks import MOST_COLUMNS
 from flowgpt_magic.markdown.html.changes import GrowingMarkup
-from flowgpt_magic.markdown.html.elements import Looks
-from flowgpt_magic.markdown.html.render import Known, open_markup_of
+from flowgpt_magic.markdown.html.elements import PageOptions
+from flowgpt_magic.markdown.html.render import RenderContext, open_markup_of
 from flowgpt_magic.markdown.html.unfinished import _HALF_TARGET, MOST_OPEN, shown_end, shown_line
 from tests.shown import text_of
 
 
 def half(text: str) -> str:
     """The HTML of a text that goes on, without what each block has around it."""
-    html = "".join(open_markup_of(text, Looks(), Known(), in_line=not text.endswith("\n")))
+    html = "".join(open_markup_of(text, PageOptions(), RenderContext(), in_line=not text.endswith("\n")))
     html = re.sub(' dir="(?:auto|ltr)"| data-language=""', "", html)
     return re.sub('</?p>|</?div>|<div class="fg-scroll">', "", html)
 

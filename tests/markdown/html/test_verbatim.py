@@ -7,13 +7,13 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.markdown.html.elements import Looks
-from flowgpt_magic.markdown.html.verbatim import PART, OpenCode, OpenText
+from flowgpt_magic.markdown.html.elements import PageOptions
+from flowgpt_magic.markdown.html.verbatim import CODE_PART, OpenCode, OpenText
 from tests.shown import bad_in, text_of
 
 
 def code_after(fence: str) -> OpenCode:
-    return OpenCode(f"{fence}\n", Looks())
+    return OpenCode(f"{fence}\n", PageOptions())
 
 
 def code_of(block: str) -> str:
@@ -66,11 +66,11 @@ def test_the_texts_of_the_parts_are_the_code(lines, factor):
 
 def test_a_line_in_pieces_is_one_line():
     code = code_after("```js")
-    for piece in ("a" * PART, "b", "c\n", "```", "d\n"):
+    for piece in ("a" * CODE_PART, "b", "c\n", "```", "d\n"):
         code.add(piece)
     blocks = code.take_full() + code.finish()
 
-    assert "".join(map(code_of, blocks)) == "a" * PART + "bc\n```d"
+    assert "".join(map(code_of, blocks)) == "a" * CODE_PART + "bc\n```d"
 
 
 def test_plain_text_is_shown_in_its_lines():

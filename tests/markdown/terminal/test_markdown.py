@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.markdown.code_lexer import LANGUAGES
 from flowgpt_magic.markdown.terminal import markdown as terminal_markdown
-from flowgpt_magic.markdown.terminal.blocks import ROWS
+from flowgpt_magic.markdown.terminal.blocks import MAX_TABLE_ROWS
 from flowgpt_magic.markdown.terminal.inline import clean
-from flowgpt_magic.markdown.terminal.markdown import COLOURED, HELD, STREAMED, TerminalMarkdown
+from flowgpt_magic.markdown.terminal.markdown import MAX_COLOURED, MAX_HELD_LINES, MIN_STREAMED, TerminalMarkdown
 
 SGR = re.compile(r"\x1b\[[0-9;]+m")
 STYLED = re.compile(r"\x1b\[[1-9][0-9;]*m([^\x1b\n]+)\x1b\[0m")  # a style begins, is used and ends in one line
@@ -374,7 +374,7 @@ def test_code_in_a_language_that_is_not_known_is_plain():
 
 def test_no_more_code_is_coloured_than_there_is_time_for():
     line = "x = 'some text' + 1\n"
-    written = looks_of_code("python", line * (2 * COLOURED // len(line)))
+    written = looks_of_code("python", line * (2 * MAX_COLOURED // len(line)))
 
     assert "\x1b" in written[:1000]
     assert "\x1b" not in written[-1000:]
@@ -403,27 +403,27 @@ def test_a_finished_line_goes_out_at_once():
 
 def test_a_long_paragraph_goes_out_word_by_word():
     terminal = TerminalMarkdown(60, False)
-    written = [terminal.add("word ") for _ in range(STREAMED)]
+    written = [terminal.add("word ") for _ in range(MIN_STREAMED)]
 
-    assert not any(written[: STREAMED // 5 - 1])
-    assert all("".join(written[at : at + 8]) for at in range(STREAMED // 5, STREAMED - 8))
+    assert not any(written[: MIN_STREAMED // 5 - 1])
+    assert all("".join(written[at : at + 8]) for at in range(MIN_STREAMED // 5, MIN_STREAMED - 8))
 
 
 def test_a_line_whose_emphasis_is_open_waits_but_not_forever():
     terminal = TerminalMarkdown(60, False)
 
-    written = [terminal.add("*a\n") for _ in range(HELD)]
+    written = [terminal.add("*a\n") for _ in range(MAX_HELD_LINES)]
 
-    assert written == [""] * (HELD - 1) + ["*a\n" * HELD]
+    assert written == [""] * (MAX_HELD_LINES - 1) + ["*a\n" * MAX_HELD_LINES]
 
 
 def test_a_table_waits_for_its_end_but_not_forever():
     terminal = TerminalMarkdown(60, False)
     assert terminal.add("|a|b|\n|-|-|\n") == ""
 
-    written = [terminal.add("|one|two|\n") for _ in range(ROWS + 5)]
+    written = [terminal.add("|one|two|\n") for _ in range(MAX_TABLE_ROWS + 5)]
 
-    assert not any(written[: ROWS - 1])
+    assert not any(written[: MAX_TABLE_ROWS - 1])
     assert written[-1] == "one │ two\n"
     assert terminal.finish() == ""
 
