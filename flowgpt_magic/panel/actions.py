@@ -1,6 +1,6 @@
-"""What a page can ask a panel for: each action takes the panel's state and the request, and returns what is answered.
+"""The actions that a page can request: each takes the panel's state and the request, and returns the response.
 
-A request has a ``kind``, which names the action, and an ``id``, which the answer repeats.
+A request has a ``kind``, which names the action, and an ``id``, which the response repeats.
 """
 
 from __future__ import annotations
@@ -26,127 +26,126 @@ from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies.request import TypedPrompt
 from flowgpt_magic.transcripts import files
 
-AROUND = 40  # characters of a find before and behind it
-FOUND = 100  # finds that are shown
+HIT_MARGIN = 40  # characters shown before and after the words of a hit
+MAX_HITS = 100  # hits in this conversation that are shown
+OTHER_VERSION = "the page and the kernel run different versions: reload the page, and run the cell again"
 T = TypeVar("T")
 
 
 def value(request: Facts, name: str, kind: type[T], default: T | None = None) -> T:
-    """A value of the request. Raises ``PanelError`` for one of another kind: the page is of another version."""
-    found = request.get(name, default)
-    if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
-        raise PanelError("the page and the kernel do not understand each other: reload it, and run the cell again")
-    return found
+    """A value of the request. Raises ``PanelError`` if its type is not ``kind``: the page is from another version."""
+    argument = request.get(name, default)
+    if not isinstance(argument, kind) or (isinstance(argument, bool) and kind is not bool):
+        raise PanelError(OTHER_VERSION)
+    return argument
 
 
 # Asking
 
 
 def ask(panel: PanelState, request: Facts) -> Facts:
-    """Ask a prompt, or do what a command says."""
+    """Send a prompt, or run a slash command."""
     text = value(request, "text", str)
     command = command_in(text)
     if command is not None:
         return ACTIONS[command[0]](panel, command[1]) | {"command": command[0]}
     typed = TypedPrompt(prompt_in(text), _attached(request))
     prepared = panel.conversation.prepare(typed, {}, context=prompt_context(with_running_cell=True))
-    return {"turn": panel.follow(panel.conversation.ask_prepared(prepared, cell=NO_CELL), prepared, typed)}
+    return {"turn": panel.read_reply(panel.conversation.ask_prepared(prepared, cell=NO_CELL), prepared, typed)}
 
 
 def edit(panel: PanelState, request: Facts) -> Facts:
-    """Ask something else in the place of a turn, with what was attached to it."""
-    number = panel.number(value(request, "place", int))
+    """Send another prompt in the place of a turn, with the same attachments."""
+    number = panel.turn_number(value(request, "place", int))
     turn, text = panel.conversation.turn(number), value(request, "text", str)
-    known = panel.typed.get(turn.turn_id)
-    if known is None:  # its text is what was sent: braces in it are no references any more
-        return _again(panel, "edit", turn, text)
-    typed = TypedPrompt(text, known.attached)
-    return _again(panel, "edit", turn, typed, typed)
+    original = panel.typed_prompts.get(turn.turn_id)
+    if original is None:  # the stored prompt has its references replaced: braces in it are plain text
+        return _send(panel, "edit", turn, text)
+    typed = TypedPrompt(text, original.attached)
+    return _send(panel, "edit", turn, typed, typed)
 
 
 def retry(panel: PanelState, request: Facts) -> Facts:
-    """Ask a prompt again; without a place the last one."""
+    """Send a prompt again; without a ``place``, the last one."""
     place = value(request, "place", int, -1)
-    number = -1 if place < 0 else panel.number(place)
+    number = -1 if place < 0 else panel.turn_number(place)
     turn = panel.conversation.turn(number)
-    return _again(panel, "retry", turn, None, panel.typed.get(turn.turn_id))
+    return _send(panel, "retry", turn, None, panel.typed_prompts.get(turn.turn_id))
 
 
-def continue_(panel: PanelState, _request: Facts) -> Facts:
-    """Let the last reply go on."""
+def continue_reply(panel: PanelState, _request: Facts) -> Facts:
+    """Continue the last reply."""
     turn = panel.conversation.turn(-1)
-    return _again(panel, "continue", turn, None, panel.typed.get(turn.turn_id))
+    return _send(panel, "continue", turn, None, panel.typed_prompts.get(turn.turn_id))
 
 
-def _again(
+def _send(
     panel: PanelState, kind: Kind, turn: Turn, prompt: str | TypedPrompt | None, typed: TypedPrompt | None = None
 ) -> Facts:
     prepared = panel.conversation.prepare(prompt, {}, turn, kind, context=prompt_context(with_running_cell=True))
-    return {"turn": panel.follow(panel.conversation.send(prepared), prepared, typed)}
+    return {"turn": panel.read_reply(panel.conversation.send(prepared), prepared, typed)}
 
 
 def stop(panel: PanelState, _request: Facts) -> Facts:
-    """Stop what arrives in this conversation."""
+    """Stop the replies that arrive in this conversation."""
     return {"stopped": panel.stop()}
 
 
 def _attached(request: Facts) -> tuple[str, ...]:
-    return tuple(str(each) for each in value(request, "attached", list, []))
+    return tuple(str(attachment) for attachment in value(request, "attached", list, []))
 
 
 # Changing the conversation
 
 
 def choose(panel: PanelState, request: Facts) -> Facts:
-    """Let another version of a turn be the one that counts."""
-    panel.conversation.choose(panel.number(value(request, "place", int)), value(request, "version", int))
+    """Choose the version of a turn that is live."""
+    panel.conversation.choose(panel.turn_number(value(request, "place", int)), value(request, "version", int))
     return {}
 
 
 def branch(panel: PanelState, request: Facts) -> Facts:
-    """Another conversation that begins with the turns up to this one."""
-    number = panel.number(value(request, "place", int))
+    """Create a conversation with the turns up to this one, and show it."""
+    number = panel.turn_number(value(request, "place", int))
     name = panel.notebook_history.free_name(f"{panel.conversation.name} branch")
     panel.conversation.branch(name, number)
     panel.use(name)
-    too = ", and cells ask in it too" if panel.follows else ""
-    return {"said": f"{name} begins with the turns up to here{too}"}
+    cells = "; cells use it now, too" if panel.follows_notebook else ""
+    return {"said": f"{name} starts with the turns up to here{cells}"}
 
 
 def undo(panel: PanelState, _request: Facts) -> Facts:
-    """Take the last change back."""
+    """Undo the last change."""
     return {"said": f"undone: {panel.conversation.undo()}"}
 
 
 def redo(panel: PanelState, _request: Facts) -> Facts:
-    """Make the change again that was undone last."""
-    return {"said": f"done again: {panel.conversation.redo()}"}
+    """Redo the change that was undone last."""
+    return {"said": f"redone: {panel.conversation.redo()}"}
 
 
 def clear(panel: PanelState, _request: Facts) -> Facts:
-    """Set the turns aside."""
+    """Clear the conversation; ``undo`` restores the turns."""
     panel.conversation.clear()
     return {"said": "the turns are set aside; Undo brings them back"}
 
 
 def use(panel: PanelState, request: Facts) -> Facts:
-    """Go on with another conversation."""
-    name = value(request, "name", str)
-    if name not in [
-        *panel.notebook_history.names(),
-        panel.notebook_history.current,
-    ] and not panel.notebook_history.restore(name):
-        raise PanelError(f"there is no conversation {name!r}: /new begins one")
+    """Switch to another conversation; one that was removed is restored."""
+    name, history = value(request, "name", str), panel.notebook_history
+    if name not in [*history.names(), history.current] and not history.restore(name):
+        raise PanelError(f"there is no conversation {name!r}: /new starts one")
     panel.use(name)
     return {}
 
 
 def new(panel: PanelState, request: Facts) -> Facts:
-    """Begin another conversation."""
-    known = {*panel.notebook_history.names(), panel.notebook_history.current}
-    free = next(name for number in count(len(known) + 1) if (name := f"chat {number}") not in known)
+    """Start a new conversation, by default with a name that is free."""
+    history = panel.notebook_history
+    names = {*history.names(), history.current}
+    free = next(name for number in count(len(names) + 1) if (name := f"chat {number}") not in names)
     name = value(request, "name", str, "").strip() or free
-    panel.notebook_history.check_new_name(name)
+    history.check_new_name(name)
     panel.use(name)
     panel.conversation.begin_anew()
     panel.refresh()
@@ -154,7 +153,7 @@ def new(panel: PanelState, request: Facts) -> Facts:
 
 
 def rename(panel: PanelState, request: Facts) -> Facts:
-    """Call the conversation something else."""
+    """Rename the conversation."""
     name = value(request, "name", str).strip()
     if name != panel.conversation.name:
         panel.conversation.rename(name)
@@ -162,61 +161,62 @@ def rename(panel: PanelState, request: Facts) -> Facts:
     return {}
 
 
-def set_(panel: PanelState, request: Facts) -> Facts:
-    """Set the model, the system prompt or the temperature of this conversation; none takes one back."""
-    name, chosen = value(request, "setting", str), str(request.get("value", "")).strip()
+def change_setting(panel: PanelState, request: Facts) -> Facts:
+    """Set the model, the system prompt or the temperature of this conversation; ``none`` removes the setting."""
+    name, text = value(request, "setting", str), str(request.get("value", "")).strip()
     if name not in ("model", "system", "temperature"):
-        raise PanelError("a panel sets the model, the system prompt and the temperature; %flowgpt set sets the rest")
-    none = not chosen or chosen.lower() == "none"
-    if name == "model" and not none:
-        chosen = models.canonical_name(chosen)
-    panel.conversation.set(**{name: None if none else chosen})
+        raise PanelError("a panel can set model, system and temperature; use %flowgpt set for other settings")
+    removed = not text or text.lower() == "none"
+    if name == "model" and not removed:
+        text = models.canonical_name(text)
+    panel.conversation.set(**{name: None if removed else text})
     panel.refresh()
-    left = getattr(panel.conversation.settings(), name) if none else None
-    if left in ("", None) or name == "model":
+    default = getattr(panel.conversation.settings(), name) if removed else None
+    if default in ("", None) or name == "model":
         return {}
-    what = "system prompt is" if name == "system" else f"temperature is {left:g},"
-    return {"said": f"the {what} that of the settings again: %flowgpt config says where it comes from"}
+    what = "system prompt" if name == "system" else f"temperature ({default:g})"
+    return {"said": f"the {what} now comes from the settings; %flowgpt config shows where it is set"}
 
 
-# Looking
+# Reading
 
 
 def recall(panel: PanelState, request: Facts) -> Facts:
-    """The prompt that was asked so many turns ago, as it was typed where that is known."""
+    """The prompt of the turn ``back`` turns from the end, as it was typed if that is known."""
     turns, back = panel.conversation.turns, value(request, "back", int)
     if not 1 <= back <= len(turns):
         return {}
     turn = turns[-back]
-    return {"text": join_surrogates(panel.typed[turn.turn_id].text if turn.turn_id in panel.typed else turn.prompt)}
+    typed = panel.typed_prompts.get(turn.turn_id)
+    return {"text": join_surrogates(turn.prompt if typed is None else typed.text)}
 
 
-def whole(panel: PanelState, request: Facts) -> Facts:
-    """The whole prompt and reply of a turn, as they are."""
+def full_turn(panel: PanelState, request: Facts) -> Facts:
+    """The full text of a turn's prompt and reply."""
     turn = panel.turn(value(request, "turn", str))
-    reply = panel.arriving(turn.turn_id)
+    reply = panel.arriving_reply(turn.turn_id)
     return {
         "prompt": join_surrogates(turn.prompt),
         "text": join_surrogates(turn.text if reply is None else reply.text_so_far),
     }
 
 
-def choices(panel: PanelState, request: Facts) -> Facts:
-    """Whom this conversation can ask: names with what they would do, by provider."""
-    found = [
+def list_models(panel: PanelState, request: Facts) -> Facts:
+    """The models that this conversation can use, by provider. ``anew`` asks servers again."""
+    rows = [
         {"name": join_surrogates(name), "group": join_surrogates(group), "note": join_surrogates(note), "able": able}
         for group, name, note, able in panel.choices(anew=value(request, "anew", bool, False))
     ]
-    return {"models": found, "chosen": join_surrogates(panel.conversation.record.model)}
+    return {"models": rows, "chosen": join_surrogates(panel.conversation.record.model)}
 
 
 def search(panel: PanelState, request: Facts) -> Facts:
-    """Where words stand: in this conversation, and after that in the others of all notebooks."""
+    """Search this conversation, then the other conversations of all notebooks."""
     words = value(request, "words", str).strip()
     turns = list(enumerate(panel.conversation.turns, 1)) if words else []
-    found = [{**hit, "number": number} for number, turn in reversed(turns) if (hit := _find(turn, words))]
+    hits = [{**hit, "number": number} for number, turn in reversed(turns) if (hit := _find(turn, words))]
     own = panel.conversation.record.conversation_id
-    others = [] if len(found) >= FOUND or not words else list(panel.notebook_history.search(words))
+    others = [] if len(hits) >= MAX_HITS or not words else list(panel.notebook_history.search(words))
     notebook = panel.notebook_history.notebook.notebook_id
     elsewhere = [
         {
@@ -228,56 +228,56 @@ def search(panel: PanelState, request: Facts) -> Facts:
         for hit in others
         if hit.conversation.conversation_id != own and not hit.conversation.removed
     ]
-    return {"found": found[:FOUND], "elsewhere": elsewhere}
+    return {"found": hits[:MAX_HITS], "elsewhere": elsewhere}
 
 
 def _find(turn: Turn, words: str) -> Facts | None:
     for text in (turn.prompt, turn.text):
         place = text.casefold().find(words.casefold())
         if place >= 0:
-            start, end = max(0, place - AROUND), place + len(words) + AROUND
+            start, end = max(0, place - HIT_MARGIN), place + len(words) + HIT_MARGIN
             dots = ("…" if start else "", "…" if end < len(text) else "")
             line = " ".join(text[start:end].split())
             return {"turn": turn.turn_id, "text": join_surrogates(f"{dots[0]}{line}{dots[1]}")}
     return None
 
 
-def export_(panel: PanelState, request: Facts) -> Facts:
-    """The conversation as a file for the page to save: Markdown, JSON or a notebook."""
-    ending = value(request, "format", str)
+def export(panel: PanelState, request: Facts) -> Facts:
+    """The conversation as a file that the page saves."""
+    extension = value(request, "format", str)
     conversation = panel.conversation
     with tempfile.TemporaryDirectory(prefix="flowgpt-") as folder:
         path = files.write(
-            Path(folder) / f"transcript.{ending}", conversation.name, conversation.record.system, conversation.turns
+            Path(folder) / f"transcript.{extension}", conversation.name, conversation.record.system, conversation.turns
         )
         content = path.read_text("utf-8")
     name = "".join(char if char.isalnum() or char in " -_()" else "_" for char in conversation.name).strip() or "chat"
-    return {"file": f"{name}.{ending}", "content": content}
+    return {"file": f"{name}.{extension}", "content": content}
 
 
-def complete_(panel: PanelState, request: Facts) -> Facts:
-    """What could stand at the cursor of the composer, or behind Attach."""
+def complete(panel: PanelState, request: Facts) -> Facts:
+    """Completions at the cursor of the composer, or in its field for attachments."""
     text = value(request, "text", str)
     if request.get("attach"):
         return complete_attached(text, shell()).facts()
-    named = [each.name for each in panel.choices() if each.name] if text.startswith("/model ") else []
-    return complete_input(text, shell(), panel.notebook_history.names(), lambda: named).facts()
+    names = [choice.name for choice in panel.choices() if choice.name] if text.startswith("/model ") else []
+    return complete_input(text, shell(), panel.notebook_history.names(), lambda: names).facts()
 
 
-def kept(panel: PanelState, _request: Facts) -> Facts:
-    """The output that stands in the notebook for what was said by now."""
+def saved_output(panel: PanelState, _request: Facts) -> Facts:
+    """The cell output that the notebook file stores in place of the panel."""
     return marked(transcript(panel.conversation, MAX_OPEN_OUTPUT))
 
 
-def help_(_panel: PanelState, _request: Facts) -> Facts:
-    """What can be typed behind a slash."""
+def list_commands(_panel: PanelState, _request: Facts) -> Facts:
+    """The slash commands."""
     return {
         "said": f"{', '.join(f'/{name}' for name in PANEL_COMMANDS)}, /search; %flowgpt help shows what cells can do"
     }
 
 
-def look(panel: PanelState, _request: Facts) -> Facts:
-    """See what has changed that nobody tells of, such as a setting."""
+def refresh(panel: PanelState, _request: Facts) -> Facts:
+    """Update the pages after changes that no listener reports, such as a setting."""
     panel.refresh()
     return {}
 
@@ -287,7 +287,7 @@ ACTIONS: dict[str, Action] = {
     "ask": ask,
     "edit": edit,
     "retry": retry,
-    "continue": continue_,
+    "continue": continue_reply,
     "stop": stop,
     "choose": choose,
     "branch": branch,
@@ -297,43 +297,43 @@ ACTIONS: dict[str, Action] = {
     "use": use,
     "new": new,
     "rename": rename,
-    "set": set_,
+    "set": change_setting,
     "recall": recall,
-    "whole": whole,
-    "models": choices,
+    "whole": full_turn,
+    "models": list_models,
     "search": search,
-    "export": export_,
-    "help": help_,
-    "complete": complete_,
-    "kept": kept,
-    "look": look,
+    "export": export,
+    "help": list_commands,
+    "complete": complete,
+    "kept": saved_output,
+    "look": refresh,
 }
 
 
 def answer(panel: PanelState, request: Any) -> Facts | None:
-    """Do what a page asks for; what is answered, None where nothing is to be said. Raises nothing."""
+    """Perform a page's request. Returns the response, None if there is none. Errors are responses, never raised."""
     try:
         return _answer(panel, request)
     except FlowGptError as error:
         return {"error": join_surrogates(redact(str(error)))}
-    except Exception as error:  # noqa: BLE001 - a value in a prompt is foreign code; in a handler it would go unseen
+    except Exception as error:  # noqa: BLE001 - a value in a prompt is foreign code; a comm handler would hide its error
         return {"error": join_surrogates(redact(f"{type(error).__name__}: {error}"))}
 
 
 def _answer(panel: PanelState, request: Any) -> Facts | None:
     if not isinstance(request, dict):
-        raise PanelError("the page and the kernel do not understand each other: reload it, and run the cell again")
+        raise PanelError(OTHER_VERSION)
     kind, page = value(request, "kind", str), value(request, "page", str, "")
     if kind == "open":
-        panel.open(page)
+        panel.open_page(page)
     elif kind == "gone":
         panel.close_page(page)
     elif kind == "shown":
-        panel.showed(page, value(request, "number", int))
+        panel.acknowledge(page, value(request, "number", int))
     elif kind == "need":
-        panel.tell_turns(page, [str(each) for each in value(request, "turns", list)])
+        panel.send_turns(page, [str(turn_id) for turn_id in value(request, "turns", list)])
     elif kind in ACTIONS:
         return ACTIONS[kind](panel, request)
     else:
-        raise PanelError("the page and the kernel do not understand each other: reload it, and run the cell again")
+        raise PanelError(OTHER_VERSION)
     return None

@@ -128,7 +128,7 @@ class ChatPanel(anywidget.AnyWidget):
 
     def _cell_has_run(self, _result: Any) -> None:
         """A cell may have changed settings, such as the model."""
-        self._state.look()
+        self._state.schedule_refresh()
 
     def _tell(self, message: Facts) -> None:
         self.send(message)

@@ -1,8 +1,8 @@
-"""What a panel knows and tells its pages, without a widget: one conversation, shown live wherever it is changed from.
+"""The state of a panel, without its widget: one conversation, kept up to date on the pages that show it.
 
-Pages are told what is true (the names, the model, whether a reply arrives) by ``show``, and what happened (turns came
-and went, text was added) by ``send``. Both may be called on any thread, one at a time. Turns are told of in an outline,
-and what is in them when a page asks; a page that misses a message asks for everything again.
+``show`` gets the state (the names, the model, whether a reply arrives), ``send`` the events (turns were added or
+removed, text arrived). Both may be called on any thread, one call at a time. Pages get an outline of the turns, and the
+contents of a turn on request; a page that missed a message requests everything again.
 """
 
 from __future__ import annotations
@@ -36,23 +36,26 @@ from flowgpt_magic.replies.request import Request, TypedPrompt
 from flowgpt_magic.settings import Settings
 from flowgpt_magic.text import cut
 
-RENDERED = 64  # turns whose HTML is kept, if none is longer than LONG characters
-LONG = 100_000
-KNOWN = ("prompt", "prompt_more", "typed", "attached")  # what a page knows already when a reply ends
-REFRESH_INTERVAL = 0.02  # seconds between two looks at the replies that arrive
-AGAIN = 1.0  # seconds until the next look, where one has failed
-WAITING = 30.0  # seconds at most without a look, while none does
+MAX_CACHED_TURNS = 64  # turns whose HTML is cached
+MAX_CACHED_LENGTH = 100_000  # characters of a reply; the HTML of a longer one is not cached
+PROMPT_FACTS = ("prompt", "prompt_more", "typed", "attached")  # do not change when the reply ends
+REFRESH_INTERVAL = 0.02  # seconds between two checks of arriving replies
+FAILURE_PAUSE = 1.0  # seconds until the next update after one that failed
+MAX_IDLE = 30.0  # seconds between two updates while nothing arrives
 
 
 class PanelError(FlowGptError):
-    """What a page asks for cannot be done; the message says why, and what can be done."""
+    """A page's request cannot be fulfilled; the message says why, and what can be done."""
 
 
 class PanelState:
     """One panel's state.
 
-    ``conversation`` is the one it shows; without one it is whichever the notebook's cells ask in, also after that was
-    changed. ``settled`` is called when a turn has ended or the turns have changed otherwise.
+    Args:
+        conversation: what the panel shows; None follows the conversation that the notebook's cells use.
+        send: sends a message to the pages.
+        show: sets the widget's traits.
+        settled: called when the turns have changed and no reply arrives.
     """
 
     def __init__(
@@ -63,26 +66,26 @@ class PanelState:
         show: Callable[[Facts], None],
         settled: Callable[[], None] = lambda: None,
     ) -> None:
-        self.typed: dict[str, TypedPrompt] = {}  # by the turn's id
+        self.typed_prompts: dict[str, TypedPrompt] = {}  # by turn id
         self.pages = Pages()
         self.choices = Choices(lambda: self.conversation, lambda: self._send({"kind": "models"}))
-        self._own = conversation
-        self._send_out, self._show, self._settled = send, show, settled
+        self._pinned = conversation
+        self._send_message, self._show, self._settled = send, show, settled
         self._lock = threading.RLock()
-        self._sending = threading.Lock()
+        self._send_lock = threading.Lock()
         self._rows: list[Row] = []
-        self._of_rows: list[Turn] = []  # the turns whose rows they are
+        self._row_turns: list[Turn] = []  # the turn of each row
         self._revision = 0
         self._streams: dict[str, Stream] = {}
-        self._rendered: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
-        self._told = True  # that something has changed
+        self._html: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
+        self._stale = True  # has anything changed since the last refresh?
         self._closed = False
-        self._awake: asyncio.Event | None = None
+        self._wake_event: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shows_images = False
-        outside = self._outside()
+        outside = self._read_outside()
         self._notebook_history = self._history_in_use(outside)
-        self._notebook_history.listeners.append(self._listen)
+        self._notebook_history.listeners.append(self._on_change)
         self._bind(outside)
         self._refresh(outside)
         self._running: Future[None] = bridge.worker().submit(self._run())
@@ -95,137 +98,138 @@ class PanelState:
         return self._conversation
 
     @property
-    def follows(self) -> bool:
-        """Is it the one that the notebook's cells ask in?"""
-        return self._own is None
+    def follows_notebook(self) -> bool:
+        """Does the panel show the conversation that the notebook's cells use?"""
+        return self._pinned is None
 
     @property
     def notebook_history(self) -> NotebookHistory:
-        """Where the conversation is kept."""
+        """The history that stores the conversation."""
         return self._notebook_history
 
     def use(self, name: str) -> None:
-        """Show another conversation; where the panel follows the notebook, its cells ask in that one too."""
-        if self._own is None:
+        """Show another conversation. If the panel follows the notebook, its cells use that conversation too."""
+        pinned = self._pinned
+        if pinned is None:
             self.notebook_history.current = name
         else:
-            self._own = Conversation(name, configured=self._own._configured, notebook_history=self.notebook_history)
+            self._pinned = Conversation(name, configured=pinned._configured, notebook_history=self.notebook_history)
         self.refresh()
 
-    def _outside(self) -> Settings:
-        """The settings outside of the conversation, read now."""
-        return settings.load(configured=configured_in_shell()) if self._own is None else self._own.outside()
+    def _read_outside(self) -> Settings:
+        """Read the settings outside of the conversation."""
+        return settings.load(configured=configured_in_shell()) if self._pinned is None else self._pinned.outside()
 
     def _bind(self, outside: Settings) -> None:
-        """Look for the conversation again: the notebook may use another one now, or another history."""
+        """Update the conversation: the notebook may use another one now, or another history."""
         notebook_history = self._history_in_use(outside)
         if notebook_history is not self._notebook_history:
-            self._notebook_history.listeners.remove(self._listen)
+            self._notebook_history.listeners.remove(self._on_change)
             self._notebook_history = notebook_history
-            notebook_history.listeners.append(self._listen)
-        self._conversation = self._own or Conversation(notebook_history.current, notebook_history=notebook_history)
+            notebook_history.listeners.append(self._on_change)
+        self._conversation = self._pinned or Conversation(notebook_history.current, notebook_history=notebook_history)
         self._conversation.follow_setting(outside)
         self._conversation_state = self._conversation._state
 
     def _history_in_use(self, outside: Settings) -> NotebookHistory:
-        fixed = None if self._own is None else self._own._fixed
+        fixed = None if self._pinned is None else self._pinned._fixed
         return current_history(location_of(outside.history)) if fixed is None else fixed
 
-    def _listen(self, _state: ConversationState | None) -> None:
-        """Something has changed: take note, on whichever thread this is."""
-        self._told = True
+    def _on_change(self, _state: ConversationState | None) -> None:
+        """Listen to the history. Safe from any thread."""
+        self._stale = True
         self._wake()
 
-    def look(self) -> None:
-        """See a moment later, on the worker, what has changed that nobody tells of."""
-        self._listen(None)
+    def schedule_refresh(self) -> None:
+        """Refresh on the worker, for changes that no listener reports. Safe from any thread."""
+        self._on_change(None)
 
     # Asking
 
-    def follow(self, reply: Reply, request: Request, typed: TypedPrompt | None = None) -> str:
-        """Read the reply to ``request`` to its end on the worker; returns the id of its turn."""
+    def read_reply(self, reply: Reply, request: Request, typed: TypedPrompt | None = None) -> str:
+        """Read the reply to ``request`` to its end, on the worker. Returns the id of its turn."""
         if typed is not None:
-            self.typed[reply.turn_id] = typed
+            self.typed_prompts[reply.turn_id] = typed
         reader = reply.open()
         bridge.worker().submit(self._read(reply, reader))
         self.refresh(request)
         return reply.turn_id
 
     def stop(self) -> int:
-        """Cancel the replies that arrive in this conversation; returns how many there were."""
+        """Cancel the replies that arrive in this conversation. Returns their number."""
         arriving = [reply for reply in list(self._conversation_state.replies.values()) if not reply.ended]
         for reply in arriving:
             reply.cancel()
         self.refresh()
         return len(arriving)
 
-    def arriving(self, turn_id: str) -> Reply | None:
-        """The reply of a turn, while it arrives."""
+    def arriving_reply(self, turn_id: str) -> Reply | None:
+        """The reply of a turn while it arrives, otherwise None."""
         return self._conversation_state.replies.get(turn_id)
 
-    def number(self, place: int) -> int:
-        """The number of the turn at a place. Raises ``PanelError`` where none is live there any more."""
+    def turn_number(self, place: int) -> int:
+        """The number of the live turn at ``place``. Raises ``PanelError`` if there is none."""
         for number, turn in enumerate(self._conversation.turns, 1):
             if turn.place == place:
                 return number
-        raise PanelError("this turn was taken out of the conversation in the meantime; Undo brings it back")
+        raise PanelError("this turn has been removed from the conversation; Undo brings it back")
 
     def turn(self, turn_id: str) -> Turn:
-        """The live turn of this id. Raises ``PanelError``."""
+        """The live turn with this id. Raises ``PanelError`` if there is none."""
         for turn in self._conversation.turns:
             if turn.turn_id == turn_id:
                 return turn
-        raise PanelError("this turn was changed in the meantime: it has another version now")
+        raise PanelError("this turn has been replaced by another version")
 
-    # Telling the pages
+    # Messages to the pages
 
-    def open(self, page: str) -> None:
-        """A page shows the panel, or has missed something: tell it everything."""
+    def open_page(self, page: str) -> None:
+        """Send the outline to a page that shows the panel or has missed a message."""
         with self._lock:
             self._refresh()
             self.pages.opened(page)
             self._follow_streams()
-            told = {"kind": "outline", "page": page, "revision": self._revision, "sent": self.pages.sent}
-            self._send({**told, "rows": list(self._rows)})
+            outline = {"kind": "outline", "page": page, "revision": self._revision, "sent": self.pages.sent}
+            self._send({**outline, "rows": list(self._rows)})
         self._wake()
 
     def close_page(self, page: str) -> None:
-        """A page does not show the panel any more."""
+        """A page no longer shows the panel."""
         with self._lock:
             self.pages.closed(page)
 
-    def showed(self, page: str, number: int) -> None:
-        """A page has shown a message."""
+    def acknowledge(self, page: str, number: int) -> None:
+        """A page has shown all messages up to ``number``."""
         with self._lock:
             self.pages.showed(page, number)
         self._wake()
 
-    def tell_turns(self, page: str, turn_ids: list[str]) -> None:
-        """Tell a page what is in these turns, in messages that are not too long."""
-        live = {turn.turn_id: turn for turn in self._turns()}
+    def send_turns(self, page: str, turn_ids: list[str]) -> None:
+        """Send the contents of these turns to a page. A long turn takes several messages."""
+        live = {turn.turn_id: turn for turn in self._live_turns()}
         for turn in (live[turn_id] for turn_id in turn_ids if turn_id in live):
-            with self._lock:  # nothing of its stream goes out in between
+            with self._lock:  # so that no change of its stream is sent between the parts
                 stream = self._streams.get(turn.turn_id)
                 blocks = stream.blocks if stream else self._blocks(turn)
-                about = self._facts(turn) | {"n": stream.number if stream else -1, "total": len(blocks)}
+                about = self._turn_facts(turn) | {"n": stream.number if stream else -1, "total": len(blocks)}
                 for start, portion in parts(blocks):
-                    told = about if not start else {"id": turn.turn_id}
-                    self._send({"kind": "turn", "page": page, "from": start, "blocks": portion, "turn": told})
+                    header = about if not start else {"id": turn.turn_id}
+                    self._send({"kind": "turn", "page": page, "from": start, "blocks": portion, "turn": header})
 
-    def _facts(self, turn: Turn) -> Facts:
-        typed = self.typed.get(turn.turn_id)
-        told = facts(turn, self._versions(turn), self._status(turn))
+    def _turn_facts(self, turn: Turn) -> Facts:
+        typed = self.typed_prompts.get(turn.turn_id)
+        values = facts(turn, self._versions(turn), self._status_of(turn))
         reply = self._conversation_state.replies.get(turn.turn_id)
         if reply is not None and turn.status == "streaming":
             pause = reply.waiting
-            told |= {"elapsed": round(reply.elapsed, 2), "doing": join_surrogates(reply.progress)}
-            told |= {"pause": pause_facts(pause) if pause else None}
-        return told | ({"typed": typed.text, "attached": list(typed.attached)} if typed else {})
+            values |= {"elapsed": round(reply.elapsed, 2), "doing": join_surrogates(reply.progress)}
+            values |= {"pause": pause_facts(pause) if pause else None}
+        return values | ({"typed": typed.text, "attached": list(typed.attached)} if typed else {})
 
-    def _status(self, turn: Turn) -> str:
-        """The turn's status; of one that arrives in another kernel nothing more is heard here."""
-        known = turn.turn_id in self._conversation_state.replies or turn.turn_id in self._streams
-        return "elsewhere" if turn.status == "streaming" and not known else turn.status
+    def _status_of(self, turn: Turn) -> str:
+        """The turn's status; ``elsewhere`` if its reply arrives in another kernel."""
+        here = turn.turn_id in self._conversation_state.replies or turn.turn_id in self._streams
+        return "elsewhere" if turn.status == "streaming" and not here else turn.status
 
     def _versions(self, turn: Turn) -> int:
         return self._conversation_state.timeline.next_version(turn.place) - 1
@@ -234,63 +238,63 @@ class PanelState:
         from flowgpt_magic.markdown.html.changes import blocks_of
 
         key = (turn.turn_id, turn.status)
-        blocks = self._rendered.pop(key, None)
+        blocks = self._html.pop(key, None)
         if blocks is None:
             blocks = list(blocks_of(turn.text, images=self._shows_images))
-        self._keep(turn, blocks)
+        self._cache(turn, blocks)
         return blocks
 
-    def _keep(self, turn: Turn, blocks: list[str]) -> None:
-        """Remember the HTML of a turn that has ended, for the next page that asks."""
-        if len(turn.text) <= LONG:
-            self._rendered[turn.turn_id, turn.status] = blocks
-            while len(self._rendered) > RENDERED:
-                self._rendered.popitem(last=False)
+    def _cache(self, turn: Turn, blocks: list[str]) -> None:
+        """Keep the HTML of a turn for the next page that requests it."""
+        if len(turn.text) <= MAX_CACHED_LENGTH:
+            self._html[turn.turn_id, turn.status] = blocks
+            while len(self._html) > MAX_CACHED_TURNS:
+                self._html.popitem(last=False)
 
     def _send(self, message: Facts) -> None:
-        with self._sending:
-            self._send_out(message)
+        with self._send_lock:
+            self._send_message(message)
 
     def refresh(self, request: Request | None = None) -> None:
-        """Tell the pages now what has changed; ``request`` is what was just asked, with the settings in force."""
+        """Send all changes to the pages now. ``request`` is the prompt that was just sent, with its settings."""
         with self._lock:
             if not self._closed:
                 self._refresh(None if request is None else settings.within(request.settings), request)
 
     def _refresh(self, outside: Settings | None = None, request: Request | None = None) -> None:
-        self._told = False
-        with suppress(FlowGptError):  # the settings do not say any more which history it is: it stays the one it was
-            outside = outside or self._outside()
+        self._stale = False
+        with suppress(FlowGptError):  # wrong settings name no history: the panel keeps the present one
+            outside = outside or self._read_outside()
             self._bind(outside)
-        self._show(self._truth(outside, request))
-        turns = self._turns()
-        same = self._unchanged(turns)
-        rows = [row(turn, self._versions(turn), self._status(turn)) for turn in turns[same:]]
-        found = splice(self._rows[same:], rows)
-        self._rows[same:], self._of_rows = rows, turns
-        if found is not None:
+        self._show(self._traits(outside, request))
+        turns = self._live_turns()
+        unchanged = self._count_unchanged(turns)
+        rows = [row(turn, self._versions(turn), self._status_of(turn)) for turn in turns[unchanged:]]
+        change = splice(self._rows[unchanged:], rows)
+        self._rows[unchanged:], self._row_turns = rows, turns
+        if change is not None:
             self._revision += 1
             if len(self.pages):
-                about = {"kind": "splice", "revision": self._revision, "at": same + found.at, "gone": found.gone}
-                self._send({**about, "rows": list(found.rows)})
-        if not self._follow_streams() and found is not None:
+                position = {"at": unchanged + change.at, "gone": change.gone}
+                self._send({"kind": "splice", "revision": self._revision, **position, "rows": list(change.rows)})
+        if not self._follow_streams() and change is not None:
             self._settled()
 
-    def _unchanged(self, turns: list[Turn]) -> int:
-        """How many of the first turns have their rows already: a turn that ended is another object when it changes."""
-        pairs = zip(self._of_rows, turns, strict=False)
+    def _count_unchanged(self, turns: list[Turn]) -> int:
+        """The number of leading turns whose rows are current. An ended turn that changes becomes another object."""
+        pairs = zip(self._row_turns, turns, strict=False)
         changed = (n for n, (before, turn) in enumerate(pairs) if turn is not before or turn.status == "streaming")
-        return next(changed, min(len(self._of_rows), len(turns)))
+        return next(changed, min(len(self._row_turns), len(turns)))
 
-    def _turns(self) -> list[Turn]:
-        """The turns that count; also where the settings are wrong, and nobody knows where they are kept."""
+    def _live_turns(self) -> list[Turn]:
+        """The live turns, also while the settings are wrong."""
         return self._conversation_state.live()
 
     def _follow_streams(self) -> set[str]:
-        """Begin to tell of the replies that arrive, and end with those that have ended; the ids of the former."""
-        turns, pages = self._turns(), len(self.pages)
+        """Open the streams of new replies, close those of ended ones. Returns the turn ids of the arriving replies."""
+        turns, pages = self._live_turns(), len(self.pages)
         open_turns = [turn for turn in turns if turn.status == "streaming"]
-        arriving = {turn.turn_id for turn in open_turns if self._status(turn) == "streaming"}
+        arriving = {turn.turn_id for turn in open_turns if self._status_of(turn) == "streaming"}
         for turn_id in arriving - self._streams.keys():
             reply = self._conversation_state.replies.get(turn_id)
             if reply is not None and pages:
@@ -300,77 +304,76 @@ class PanelState:
             ended = next((turn for turn in turns if turn.turn_id == turn_id), None)
             if ended is not None and pages:
                 change = stream.finish(ended.text)
-                self._keep(ended, stream.blocks)
-                told = {name: value for name, value in self._facts(ended).items() if name not in KNOWN}
-                self._grow([change] if change else [], end=told)
+                self._cache(ended, stream.blocks)
+                end = {name: value for name, value in self._turn_facts(ended).items() if name not in PROMPT_FACTS}
+                self._send_growth([change] if change else [], end=end)
         return arriving
 
-    def _truth(self, outside: Settings | None, request: Request | None) -> Facts:
-        """What is true of the conversation, for the widget's traits."""
+    def _traits(self, outside: Settings | None, request: Request | None) -> Facts:
+        """The values of the widget's traits."""
         replies = list(self._conversation_state.replies.values())
         arriving = any(isinstance(reply, Reply) and not reply.ended for reply in replies)
         record, notebook_history = self._conversation.record, self.notebook_history
         names = [join_surrogates(name) for name in dict.fromkeys([*notebook_history.names(), record.name])]
-        told: Facts = {"name": join_surrogates(record.name), "names": names, "chosen": join_surrogates(record.model)}
-        told |= {"conversation_id": record.conversation_id}
-        told |= {"status": "streaming" if arriving else ""}
+        traits: Facts = {"name": join_surrogates(record.name), "names": names, "chosen": join_surrogates(record.model)}
+        traits |= {"conversation_id": record.conversation_id, "status": "streaming" if arriving else ""}
         try:
             if request is not None and request.spot.kind == "ask":
-                chosen, target = request.settings, request.target
+                options, target = request.settings, request.target
             else:
-                chosen, target = self._conversation.settings(outside), None
-            self._shows_images = chosen.images
-            told |= {"system": join_surrogates(chosen.system), "temperature": chosen.temperature}
-            name = str(target or models.find_model(chosen.model))
-            return told | {"model": join_surrogates(redact(name)), "trouble": ""}
+                options, target = self._conversation.settings(outside), None
+            self._shows_images = options.images
+            traits |= {"system": join_surrogates(options.system), "temperature": options.temperature}
+            name = str(target or models.find_model(options.model))
+            return traits | {"model": join_surrogates(redact(name)), "trouble": ""}
         except FlowGptError as error:
-            return told | {"model": "", "trouble": cut(redact(str(error)), 500)}
+            return traits | {"model": "", "trouble": cut(redact(str(error)), 500)}
 
-    def _grow(self, changes: list[Update], **more: Any) -> None:
+    def _send_growth(self, changes: list[Update], **more: Any) -> None:
         if not len(self.pages):
             return
-        told = {"kind": "grow", "number": self.pages.count(time.monotonic()), "revision": self._revision}
-        self._send({**told, "turns": changes, **more})
+        number = self.pages.count(time.monotonic())
+        self._send({"kind": "grow", "number": number, "revision": self._revision, "turns": changes, **more})
 
     # On the worker
 
     def _wake(self) -> None:
-        if self._awake is not None and self._loop is not None:
+        if self._wake_event is not None and self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: the process ends
-                self._loop.call_soon_threadsafe(self._awake.set)
+                self._loop.call_soon_threadsafe(self._wake_event.set)
 
     async def _run(self) -> None:
-        self._loop, self._awake = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._wake_event = asyncio.get_running_loop(), asyncio.Event()
         while not self._closed:
             try:
-                pause = await asyncio.to_thread(self._step)  # not here: it would hold up the replies that arrive
-            except Exception:  # noqa: BLE001 - whatever it was, the panel goes on; logged, as nobody waits for this
-                logger.exception("a chat panel could not be brought up to date")
-                self._told, pause = True, AGAIN
+                pause = await asyncio.to_thread(self._step)  # in a thread: the loop reads replies meanwhile
+            except Exception:  # noqa: BLE001 - logged, because nobody waits for this task; the panel goes on
+                logger.exception("a chat panel could not be updated")
+                self._stale, pause = True, FAILURE_PAUSE
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), pause)
-            self._awake.clear()
+                await asyncio.wait_for(self._wake_event.wait(), pause)
+            self._wake_event.clear()
 
     def _step(self) -> float:
-        """Tell the pages what is new; returns the seconds until there may be more to tell."""
+        """Send what is new to the pages. Returns the seconds until the next step."""
         with self._lock:
             if self._closed:
                 return 0.0
-            if self._told:
+            if self._stale:
                 self._refresh()
             if not (self._streams and len(self.pages)):
-                return WAITING
-            self._tell_waits()
+                return MAX_IDLE
+            self._send_waits()
             pause = self.pages.wait(time.monotonic())
             if pause > 0:
                 return pause
             changes = [change for stream in self._streams.values() if (change := stream.step())]
             if changes:
-                self._grow(changes)
+                self._send_growth(changes)
             return max(self.pages.wait(time.monotonic()), REFRESH_INTERVAL)
 
-    def _tell_waits(self) -> None:
-        """What of the replies is waited for: a pause before the next try, or what the provider does first."""
+    def _send_waits(self) -> None:
+        """Send the pauses before retries and the providers' progress before the first text."""
         for stream in self._streams.values():
             if (doing := stream.new_progress()) is not None:
                 self._send({"kind": "doing", "turn": stream.turn_id, "doing": join_surrogates(doing)})
@@ -378,9 +381,9 @@ class PanelState:
                 self._send({"kind": "pause", "turn": stream.turn_id, "pause": pause_facts(pause)})
 
     async def _read(self, reply: Reply, reader: Reader) -> None:
-        """Read a reply to its end: one that nobody reads is not asked for.
+        """Read a reply to its end; without a reader, a reply is not requested from its provider.
 
-        The end is told to whoever asked, also where no turn is left of it, because an earlier version came back.
+        Pages get the end even if the reply's turn no longer exists, because an earlier version replaced it.
         """
         try:
             while await reader.take_async():
@@ -388,15 +391,15 @@ class PanelState:
         finally:
             reply.detach(reader)
         error = "" if reply.error is None else join_surrogates(redact(f"{type(reply.error).__name__}: {reply.error}"))
-        gone = all(turn.turn_id != reply.turn_id for turn in self._turns())
-        told = {"id": reply.turn_id, "status": reply.status, "error": error, "gone": gone}
+        gone = all(turn.turn_id != reply.turn_id for turn in self._live_turns())
         if not self._closed:
-            self._send({"kind": "ended", "turn": told})
+            end = {"id": reply.turn_id, "status": reply.status, "error": error, "gone": gone}
+            self._send({"kind": "ended", "turn": end})
 
     def close(self) -> None:
-        """Tell nobody anything any more. What was asked is read to its end all the same."""
+        """Send nothing more to the pages. Replies in flight are still read to their end."""
         with self._lock:
             self._closed = True
-            if self._listen in self._notebook_history.listeners:
-                self._notebook_history.listeners.remove(self._listen)
+            if self._on_change in self._notebook_history.listeners:
+                self._notebook_history.listeners.remove(self._on_change)
         self._wake()

@@ -210,8 +210,8 @@ def test_what_was_set_elsewhere_cannot_be_taken_back_here_and_that_is_said(monke
     told = [page.tell("set", setting=name, value="")["said"] for name in ("system", "temperature")]
     page.tell("set", setting="system", value="Be long.")
 
-    assert told[0].startswith("the system prompt is that of the settings again: %flowgpt config")
-    assert told[1].startswith("the temperature is 0.3, that of the settings again")
+    assert told[0].startswith("the system prompt now comes from the settings; %flowgpt config")
+    assert told[1].startswith("the temperature (0.3) now comes from the settings")
     assert page.truth["system"] == "Be long."
     page.close()
 
@@ -240,7 +240,7 @@ def test_a_command_is_done_and_named(page):
      {"kind": "shown", "number": True}, {"kind": "need", "turns": "x"}, {"kind": "edit", "place": "1", "text": ""}],
 )  # fmt: skip
 def test_a_page_of_another_version_is_told_to_reload(page, request_):
-    assert "reload it" in answer(page.state, request_)["error"]
+    assert "reload the page" in answer(page.state, request_)["error"]
 
 
 def test_what_goes_wrong_inside_a_value_is_an_answer(page, monkeypatch):

@@ -160,7 +160,7 @@ class TestWhileNothingHasCome:
 
     def test_one_that_opens_later_knows_of_it_too_and_can_stop_it(self, open_page, busy):
         first = open_page(name="a")
-        reply = first.state.arriving(first.tell("ask", text="hi")["turn"])
+        reply = first.state.arriving_reply(first.tell("ask", text="hi")["turn"])
         first.wait(lambda: any(each["kind"] == "pause" for each in first.messages))
 
         second = open_page(name="b")
@@ -277,7 +277,7 @@ def test_a_panel_of_one_conversation_stays_with_it(open_page):
     page.state.refresh()
 
     assert page.truth["name"] == "other"
-    assert not page.state.follows
+    assert not page.state.follows_notebook
 
 
 def test_a_name_that_is_given_elsewhere_shows(open_page):
@@ -324,10 +324,10 @@ def test_a_turn_that_was_changed_meanwhile_is_named(open_page):
 
     with pytest.raises(PanelError, match="another version"):
         page.state.turn(old.turn_id)
-    assert page.state.number(old.place) == 1
+    assert page.state.turn_number(old.place) == 1
     Conversation().clear()
-    with pytest.raises(PanelError, match="taken out"):
-        page.state.number(old.place)
+    with pytest.raises(PanelError, match="removed"):
+        page.state.turn_number(old.place)
 
 
 def test_a_model_that_there_is_not_is_said_and_the_rest_is_shown(open_page, monkeypatch):
@@ -461,12 +461,12 @@ def test_whatever_goes_wrong_at_one_look_the_panel_goes_on_and_it_is_logged(open
         show(values)
 
     monkeypatch.setattr(page.state, "_show", learn)
-    monkeypatch.setattr(panel_state, "AGAIN", 0.01)
+    monkeypatch.setattr(panel_state, "FAILURE_PAUSE", 0.01)
     list(Conversation().ask("what happens at the look that fails", cell=NO_CELL))
 
     page.wait(lambda: page.statuses == ["complete 1/1"])
     assert not failing
-    assert "a chat panel could not be brought up to date" in caplog.text
+    assert "a chat panel could not be updated" in caplog.text
 
 
 @pytest.mark.parametrize("own", [False, True])
