@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from flowgpt_magic.batch.batch import Batch
 from flowgpt_magic.batch.items import Items
-from flowgpt_magic.batch.server_state import Limits
+from flowgpt_magic.batch.server_state import BatchLimits
 from flowgpt_magic.batch.turns import Turns, record_for
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.notebook_history import NotebookHistory
@@ -94,7 +94,9 @@ def batch_of(
     told = Target("told", provider_of(answer, asked or Asked()), "words")
     request = replace(request, resolved=replace(request.resolved, target=told))
     turns = Turns(request, sent, own, record_for(own, chat.name), **how)
-    return Batch(Items(prompts, template), turns, Limits(concurrency, per_minute, retries, patience), progress=False)
+    return Batch(
+        Items(prompts, template), turns, BatchLimits(concurrency, per_minute, retries, patience), progress=False
+    )
 
 
 def kernel(folder: Any, name: str = "a.ipynb") -> NotebookHistory:

@@ -1,4 +1,4 @@
-"""Make the requests for one prompt of a batch, and read the whole reply."""
+"""Send one prompt of a batch, and read the whole reply."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
-from flowgpt_magic.batch.server_state import Server
-from flowgpt_magic.batch.turns import Flight, Turns
+from flowgpt_magic.batch.server_state import ServerState
+from flowgpt_magic.batch.turns import PromptInFlight, Turns
 from flowgpt_magic.messages import Message, NewAttempt, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.inner_generator import InnerGenerator
@@ -16,21 +16,23 @@ from flowgpt_magic.replies.send import attempt_chunks, checked_chunks
 Chunks = AsyncGenerator[str | Usage | Extras, None]
 
 
-class Asking:
-    """Asks ``server``; a reply that does not fit its schema is asked again up to ``retries`` times.
+class PromptSender:
+    """Sends prompts within the limits of ``server``; a reply that does not fit its schema is retried ``retries`` times.
 
-    ``on_trial`` is called with the flight whose request shows why the server refused others.
+    ``on_trial`` is called with the prompt whose request tests why the server refused others.
     """
 
-    def __init__(self, turns: Turns, server: Server, retries: int, *, on_trial: Callable[[Flight], None]) -> None:
+    def __init__(
+        self, turns: Turns, server: ServerState, retries: int, *, on_trial: Callable[[PromptInFlight], None]
+    ) -> None:
         self._turns, self._server, self._retries, self._on_trial = turns, server, retries, on_trial
 
-    async def read(self, flight: Flight) -> None:
-        """Ask, and put what comes into ``flight``."""
+    async def read(self, flight: PromptInFlight) -> None:
+        """Send the prompt, and collect its reply in ``flight``."""
         request, received, tell = flight.request, flight.received, flight.notices.append
 
         def ask(messages: Sequence[Message], given: Mapping[str, Any]) -> Chunks:
-            """One request: now, or when it is its turn."""
+            """One request, now or when its turn comes."""
             self._server.sent.discard(flight.item.index)
             return (self._now if self._server.pace.is_free else self._in_turn)(flight, messages, given)
 
@@ -45,13 +47,13 @@ class Asking:
             self._server.sent.discard(flight.item.index)
         received.finish()
 
-    async def _in_turn(self, flight: Flight, messages: Sequence[Message], given: Mapping[str, Any]) -> Chunks:
+    async def _in_turn(self, flight: PromptInFlight, messages: Sequence[Message], given: Mapping[str, Any]) -> Chunks:
         await self._server.pace.turn()
         async with InnerGenerator(self._now(flight, messages, given)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    def _now(self, flight: Flight, messages: Sequence[Message], given: Mapping[str, Any]) -> Chunks:
+    def _now(self, flight: PromptInFlight, messages: Sequence[Message], given: Mapping[str, Any]) -> Chunks:
         flight.started, flight.begun = time.time(), time.monotonic()
         self._server.sent.add(flight.item.index)
         if self._server.concurrency.sent(flight.begun):

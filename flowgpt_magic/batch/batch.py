@@ -1,7 +1,7 @@
-"""Ask many prompts at once: a list, a column, a table, a generator of them.
+"""Many prompts at once: a list, a column, a table, or a generator of them.
 
-A batch asks nothing until it is read. What was answered before is taken from the history: after an interrupt, an error
-or a restart the same batch goes on where it was.
+A batch sends nothing until it is read. Stored replies come from the history: after an interrupt, an error or a restart
+the same batch resumes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from flowgpt_magic.batch.items import Items
-from flowgpt_magic.batch.progress import Bar, NoBar, text_bar
-from flowgpt_magic.batch.rate_limit import Pace
-from flowgpt_magic.batch.reading import Reading
+from flowgpt_magic.batch.progress import HiddenBar, ProgressBar, terminal_bar
+from flowgpt_magic.batch.rate_limit import RateLimiter
+from flowgpt_magic.batch.reading import BatchReader
 from flowgpt_magic.batch.results import Result, table, to_frame
-from flowgpt_magic.batch.run import Order, Run, unasked
-from flowgpt_magic.batch.server_state import Limits
-from flowgpt_magic.batch.turns import Answers, Turns, record_for
+from flowgpt_magic.batch.run import Order, Run, result_without_request
+from flowgpt_magic.batch.server_state import BatchLimits
+from flowgpt_magic.batch.turns import StoredReplies, Turns, record_for
 from flowgpt_magic.errors import BatchError, SettingError
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Status, Turn
@@ -34,45 +34,44 @@ from flowgpt_magic.tables import Table
 if TYPE_CHECKING:
     import pandas
 
-RETRIES = 2  # further tries after a failure, where nobody has set them
+RETRIES = 2  # retries of a failed prompt by default
 
 
-class Asker(Protocol):
-    """The conversation that a batch is asked in."""
+class BatchConversation(Protocol):
+    """The conversation that a batch belongs to."""
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """The conversation's name."""
 
     @property
     def arriving(self) -> dict[str, Any]:
-        """What can be stopped just now, by its name."""
+        """The replies and batches that can be stopped now, by name."""
 
     def without_prompt(
         self, options: Mapping[str, Any], *, earlier: bool
     ) -> tuple[Request, list[Turn], NotebookHistory]:
-        """A request that only lacks its prompt, the turns that go before it, and where it would be kept."""
+        """A request without a prompt, the turns before it, and the history that stores it."""
 
 
 class Batch(ReusableCoroutine[list[Result]]):
-    """Many prompts, and what has become of them; nothing is asked before it is read.
+    """Many prompts with their results. Nothing is sent before the batch is read.
 
-    Read it with ``for result in batch`` or ``async for`` (in the order of the prompts, each as soon as it may come),
-    with ``batch.as_completed()`` (whichever comes first), with ``batch.results`` or ``await batch`` (all of them), or
-    leave it as the last line of a cell, which shows how far it is and then a table. It runs once; leaving early stops
-    it, and what is done is kept.
+    Read it with ``for result in batch`` or ``async for`` (in the order of the prompts), with ``batch.as_completed()``
+    (as they finish), with ``batch.results`` or ``await batch`` (all of them), or leave it as the last line of a cell,
+    which shows a progress bar and then a table. A batch runs once. Leaving early stops it, and finished results stay.
     """
 
     def __init__(
         self,
         items: Items,
         turns: Turns,
-        limits: Limits,
+        limits: BatchLimits,
         *,
         progress: bool = True,
         arriving: dict[str, Any] | None = None,
     ) -> None:
-        """``arriving`` is where whatever can be stopped is put while it runs."""
+        """``arriving`` lists the batch while it runs, so that it can be stopped."""
         target = turns.request.target
         self.model = str(target)
         self.total = items.total
@@ -86,40 +85,40 @@ class Batch(ReusableCoroutine[list[Result]]):
 
     def __repr__(self) -> str:
         of = "prompts" if self.total is None else f"{self.total:,} prompts"
-        done = "not asked yet" if self._run is None else f"{self._run.tally.ended:,} done, {self.status}"
+        done = "not sent yet" if self._run is None else f"{self._run.counts.ended:,} done, {self.status}"
         return f"<Batch of {of} for {self.model}, {done}>"
 
     # What it is now
 
     @property
     def status(self) -> Status | None:
-        """``streaming`` while it runs, ``complete``, ``cancelled`` or ``failed``; None before it is read.
+        """``streaming`` while it runs, then ``complete``, ``cancelled`` or ``failed``; None before it is read.
 
-        A batch is complete when every prompt was asked, also where some of them failed.
+        A batch is complete when every prompt was sent, even if some of them failed.
         """
         return None if self._run is None else self._run.status
 
     @property
     def ended(self) -> bool:
-        """Will nothing more be asked?"""
+        """Has the batch ended?"""
         return self._run is not None and self._run.ended
 
     @property
     def error(self) -> BaseException | None:
-        """Why it stopped before its end, if it did."""
+        """Why it stopped early, if it did."""
         return None if self._run is None else self._run.error
 
     def table(self) -> Table:
-        """How many prompts are complete, failed and from the history, and what they cost."""
+        """The numbers of complete, failed and stored prompts, and their tokens."""
         run = self._run
         if run is None:
-            return Table((self.model, "prompts"), (("not asked yet", "" if self.total is None else f"{self.total:,}"),))
+            return Table((self.model, "prompts"), (("not sent yet", "" if self.total is None else f"{self.total:,}"),))
         notes = self._turns.notebook_history.take_notices()
-        if run.tally.failed:
-            notes.append("batch.failed lists what failed; run again, only that is asked")
-        if run.tally.replayed:
-            notes.append("refresh=True asks anew what comes from the history")
-        return table(run.tally, model=self.model, total=self.total, seconds=run.seconds, notes=notes)
+        if run.counts.failed:
+            notes.append("batch.failed lists the failures; run again to send only those")
+        if run.counts.replayed:
+            notes.append("refresh=True sends everything again")
+        return table(run.counts, model=self.model, total=self.total, seconds=run.seconds, notes=notes)
 
     # Reading
 
@@ -130,7 +129,7 @@ class Batch(ReusableCoroutine[list[Result]]):
         return self._walk_async("in order")
 
     def as_completed(self) -> AsCompleted:
-        """The results in the order in which they come: for a ``for`` or an ``async for``."""
+        """The results as they finish, for ``for`` or ``async for``."""
         return AsCompleted(self)
 
     def __await__(self) -> Generator[Any, None, list[Result]]:
@@ -142,10 +141,10 @@ class Batch(ReusableCoroutine[list[Result]]):
         return self.results
 
     def read(self) -> None:
-        """Ask everything, unless that has been done, and return at the end.
+        """Run the batch to its end, if it has not run yet.
 
-        Raises ``ReplyInterrupted`` after an interrupt, ``BatchError`` where all prompts failed in the same way and it
-        was stopped, and what the generator of the prompts raises.
+        Raises ``ReplyInterrupted`` after an interrupt, ``BatchError`` if the batch stopped because the server
+        failed for all prompts, and any error of the prompts' generator.
         """
         if self.ended:
             self._raise_error()
@@ -155,10 +154,10 @@ class Batch(ReusableCoroutine[list[Result]]):
 
     @property
     def results(self) -> list[Result]:
-        """A result for each prompt, in order; asks first what was not asked yet.
+        """A result for each prompt, in order; runs the batch first if needed.
 
-        After an interrupt those that were not asked have the status None. Raises ``BatchError`` where the results of a
-        generator were handed out one by one.
+        After an interrupt, prompts that were not sent have the status None. Raises ``BatchError`` if the results of a
+        generator were iterated over before.
         """
         if self._run is None:
             self.read()
@@ -166,30 +165,30 @@ class Batch(ReusableCoroutine[list[Result]]):
 
     @property
     def texts(self) -> list[str | None]:
-        """The text of each reply, None where there is no complete one."""
+        """The text of each reply; None for an incomplete one."""
         return [result.text if result.status == "complete" else None for result in self.results]
 
     @property
     def failed(self) -> list[Result]:
-        """The results that are failures."""
+        """The failed results."""
         return [result for result in self.results if result.status == "failed"]
 
     def raise_failed(self) -> None:
-        """Raise the first failure, if there is one."""
+        """Raise the first error, if there is one."""
         for result in self.failed:
             if result.error is not None:
                 raise result.error
 
     def to_frame(self) -> pandas.DataFrame:
-        """The results as a table of pandas, behind the columns of the table that was asked, if it was one.
+        """The results as a pandas DataFrame, after the columns of the given table, if one was given.
 
-        A column whose name that table has already begins with ``reply_``. Raises ``NotInstalledError``.
+        A column whose name that table already has gets the prefix ``reply_``. Raises ``NotInstalledError``.
         """
         with_data = self._turns.request.schema is not None
         return to_frame(self._items.given, self.results, self.model, with_data=with_data)
 
     def cancel(self) -> None:
-        """Stop it, from any thread; what is done is kept. No effect after its end."""
+        """Stop the batch, from any thread. Finished results stay. No effect after its end."""
         run = self._run or self._new_run("at the end")
         if run is not None:
             run.stop()
@@ -198,24 +197,24 @@ class Batch(ReusableCoroutine[list[Result]]):
         run = self._run
         if run is None or not self._keeps:
             raise BatchError(
-                "the results of this generator were handed out one by one and are not kept: run it again with "
-                "batch.results, or keep them with list(batch)"
+                "this generator's results were iterated over and are not stored: run it again with batch.results, or "
+                "collect them with list(batch)"
             )
-        found = dict(run.results)
-        if self._items.at_hand and len(found) < (self.total or 0):
-            return [found.get(item.index) or unasked(item) for item in self._items]
-        return [found[index] for index in sorted(found)]
+        results = dict(run.results)
+        if self._items.at_hand and len(results) < (self.total or 0):
+            return [results.get(item.index) or result_without_request(item) for item in self._items]
+        return [results[index] for index in sorted(results)]
 
     def _ipython_display_(self) -> None:
         if (display := _display()) is not None:
             display.show(self)
 
     def _mime_(self) -> tuple[str, str]:
-        """As the last line of a cell of marimo, which calls this to display: all are asked, and what became of them."""
+        """For marimo, which calls this to display the last line of a cell: runs the batch and shows its summary."""
         self.read()
         return "text/html", self.table().html()
 
-    # How reading goes: the same steps for both kinds of code
+    # The steps of reading, for synchronous and async code
 
     def _walk(self, order: Order) -> Iterator[Result]:
         if (run := self._new_run(order)) is None:
@@ -238,7 +237,7 @@ class Batch(ReusableCoroutine[list[Result]]):
         self._raise_error()
 
     def _new_run(self, order: Order) -> Run | None:
-        """The run that is to be read; None where it has ended, and its results are there."""
+        """The run to read; None if it has ended already."""
         with self._lock:
             if self._run is None:
                 self._keeps = self._items.at_hand or order == "at the end"
@@ -247,24 +246,26 @@ class Batch(ReusableCoroutine[list[Result]]):
                 self._arriving[self._name] = self
                 return self._run
         if not self._run.ended:
-            raise BatchError("this batch is being read already: wait for its end, then its results are there")
+            raise BatchError("this batch is already being read: wait for its end, then read its results")
         return None
 
-    def _reading(self, run: Run, *, in_loop: bool) -> Reading:
-        return Reading(run, self._items, self._bar(), in_loop=in_loop, told=self._told, ending=self.table)
+    def _reading(self, run: Run, *, in_loop: bool) -> BatchReader:
+        return BatchReader(
+            run, self._items, self._bar(), in_loop=in_loop, message=self._interrupt_message, ending=self.table
+        )
 
-    def _bar(self) -> Bar:
+    def _bar(self) -> ProgressBar:
         if not self.has_progress:
-            return NoBar()
+            return HiddenBar()
         display = _display()
-        bar: Bar = text_bar(self.total) if display is None else display.bar(self.total)
+        bar: ProgressBar = terminal_bar(self.total) if display is None else display.bar(self.total)
         return bar
 
-    def _told(self) -> str:
-        """What an interrupt leaves, in words."""
-        done = 0 if self._run is None else self._run.tally.complete
+    def _interrupt_message(self) -> str:
+        """The error text after an interrupt."""
+        done = 0 if self._run is None else self._run.counts.complete
         of = "" if self.total is None else f" of {self.total:,}"
-        return f"Interrupted: {done:,}{of} prompts are done and kept; {self._turns.asked_next_time}"
+        return f"Interrupted: {done:,}{of} prompts are done and stored; {self._turns.asked_next_time}"
 
     def _raise_error(self) -> None:
         if self.error is not None:
@@ -273,7 +274,7 @@ class Batch(ReusableCoroutine[list[Result]]):
 
 @dataclass(frozen=True)
 class AsCompleted:
-    """The results of a batch in the order in which they come."""
+    """The results of a batch as they finish."""
 
     batch: Batch
 
@@ -285,16 +286,16 @@ class AsCompleted:
 
 
 def _display() -> ModuleType | None:
-    """What shows a batch in a shell; imported now, and only where a shell can be."""
+    """The module that shows a batch in a shell; imported on demand, and only if IPython is loaded."""
     if "IPython" not in sys.modules:
         return None
-    from flowgpt_magic.batch import notebook_bar as display_batch
+    from flowgpt_magic.batch import notebook_bar
 
-    return display_batch
+    return notebook_bar
 
 
 def batch_of(
-    conversation: Asker,
+    conversation: BatchConversation,
     prompts: Any,
     template: str | None = None,
     *,
@@ -308,17 +309,21 @@ def batch_of(
     history: bool = True,
     earlier: bool = True,
     sample: str = "",
-    others: Answers | None = None,
-    pace: Pace | None = None,
+    others: StoredReplies | None = None,
+    pace: RateLimiter | None = None,
     **options: Any,
 ) -> Batch:
-    """A batch of ``conversation``, see ``Conversation.map``; without ``earlier`` its turns are not sent along.
+    """A batch of ``conversation``; see ``Conversation.map`` for the other parameters.
 
-    ``others`` ask parts of the same batch, and ``pace`` is kept together with other batches of this process.
+    Args:
+        conversation: the conversation that the batch belongs to.
+        earlier: send the conversation's turns with each prompt.
+        others: the stored replies of other processes that work on the same batch.
+        pace: a rate limiter shared with other batches of this process.
     """
     if options.pop("cache", True) is not True:
-        raise SettingError("a batch takes what was answered before from the history: refresh=True asks everything anew")
-    limit = None if requests_per_minute is None else checked("requests_per_minute", requests_per_minute, above_zero)
+        raise SettingError("a batch always uses stored replies: refresh=True sends everything again")
+    limit = None if requests_per_minute is None else checked("requests_per_minute", requests_per_minute, positive)
     at_once = checked("concurrency", concurrency, whole_number(1))
     request, sent, notebook_history = conversation.without_prompt(
         {**options, "retries": retries}, earlier=history and earlier
@@ -329,21 +334,21 @@ def batch_of(
     waits = None if patience is None else checked("patience", patience, number(0))
     takes_images = request.resolved.takes_images
     items = Items(prompts, template, values, images=takes_images)
-    limits = Limits(at_once, limit, tries, waits, pace)
+    limits = BatchLimits(at_once, limit, tries, waits, pace)
     return Batch(items, turns, limits, progress=progress, arriving=conversation.arriving)
 
 
 def checked(name: str, value: Any, check: Callable[[Any], Any]) -> Any:
-    """``value`` as ``check`` takes it; raises ``SettingError`` that names it."""
+    """``check(value)``; raises ``SettingError`` with the name."""
     try:
         return check(value)
     except ValueError as error:
         raise SettingError(f"{name} is {value!r}; it {error}") from None
 
 
-def above_zero(value: Any) -> float:
-    """A check that takes a finite number above 0."""
-    found = number(0)(value)
-    if not 0 < found < float("inf"):
+def positive(value: Any) -> float:
+    """A check for a finite number above 0."""
+    checked_value = number(0)(value)
+    if not 0 < checked_value < float("inf"):
         raise ValueError("must be a number above 0")
-    return found
+    return checked_value

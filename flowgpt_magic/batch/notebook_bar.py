@@ -1,6 +1,6 @@
-"""Show a batch in a notebook: a bar while it runs, and in its place what has become of it.
+"""Show a batch in a notebook: a bar while it runs, replaced by a table at the end.
 
-A bar is a widget, and a saved notebook would keep it as it was when it appeared: at nought.
+A saved notebook would keep the bar, which is a widget, in its first state: at zero.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from flowgpt_magic.batch.progress import Bar, NoBar, Pause, advance, text_bar
+from flowgpt_magic.batch.progress import HiddenBar, Pause, ProgressBar, advance, terminal_bar
 from flowgpt_magic.display.show import show_answer, widget_view
 from flowgpt_magic.notebook.ipython import headless, in_console, in_kernel, publish
 from flowgpt_magic.tables import bundle
@@ -17,15 +17,15 @@ from flowgpt_magic.tables import bundle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flowgpt_magic.batch.results import Tally
+    from flowgpt_magic.batch.results import BatchCounts
     from flowgpt_magic.messages import Status
     from flowgpt_magic.tables import Table
 
-INTERVAL = 0.1  # seconds between two looks of a bar
+INTERVAL = 0.1  # seconds between two updates of a bar
 
 
 class WidgetBar:
-    """The bar of a notebook, in an output of its own that becomes a table at the end."""
+    """The bar of a notebook, in its own output, which becomes a table at the end."""
 
     def __init__(self, total: int | None) -> None:
         from tqdm.notebook import tqdm
@@ -36,14 +36,14 @@ class WidgetBar:
         container = self._bar.container
         self._publish(widget_view(container.model_id, repr(container)), update=False)
 
-    def show(self, tally: Tally, pause: Pause | None = None) -> None:
-        """So many have ended."""
+    def show(self, counts: BatchCounts, pause: Pause | None = None) -> None:
+        """Show the counts and the current ``pause``."""
         if time.monotonic() - self._shown_at >= INTERVAL:
             self._shown_at = time.monotonic()
-            advance(self._bar, tally, pause)
+            advance(self._bar, counts, pause)
 
     def close(self, ending: Callable[[], Table]) -> None:
-        """A table takes its place, and the widgets go."""
+        """Replace the bar by a table, and close the widgets."""
         container, shown = self._bar.container, ending()
         self._bar.close()
         self._publish(bundle(shown), update=True)
@@ -55,7 +55,7 @@ class WidgetBar:
 
 
 class ShownBatch(Protocol):
-    """A batch, as far as it is looked at to show it."""
+    """What is needed of a batch to show it."""
 
     @property
     def status(self) -> Status | None:
@@ -63,31 +63,31 @@ class ShownBatch(Protocol):
 
     @property
     def has_progress(self) -> bool:
-        """Is a bar shown while it runs?"""
+        """Does it show a bar while it runs?"""
 
     def read(self) -> object:
-        """Ask all of it."""
+        """Read it to its end."""
 
     def table(self) -> Table:
-        """What has become of it."""
+        """Its summary."""
 
 
-def bar(total: int | None) -> Bar:
-    """The bar of this shell."""
+def bar(total: int | None) -> ProgressBar:
+    """The progress bar for this shell."""
     if not in_kernel():
-        return text_bar(total)
-    return WidgetBar(total) if has_widgets() else NoBar()
+        return terminal_bar(total)
+    return WidgetBar(total) if has_widgets() else HiddenBar()
 
 
 def has_widgets() -> bool:
-    """Does a front end look on that shows widgets? A console shows none, and a run without a person saves them."""
+    """Is there a front end that shows widgets? A console shows none, and a headless run would save them."""
     return in_kernel() and not headless() and not in_console()
 
 
 def show(batch: ShownBatch) -> None:
-    """Read a batch that is the value of a cell's last line to its end, and show what has become of it.
+    """Read the batch in a cell's last line to its end, and show its summary.
 
-    Fails the cell where the batch was interrupted, or stopped. One that is read already is shown as it is.
+    Fails the cell if the batch was interrupted or stopped. A batch that was read before is shown as it is.
     """
     if batch.status is not None:
         show_answer(batch.table(), [])

@@ -1,7 +1,4 @@
-"""How far a batch is: a bar of tqdm on the error output of a terminal.
-
-``display_batch`` has the one for a notebook. Where nobody looks on, there is none.
-"""
+"""The progress of a batch: a tqdm bar on a terminal's error output. ``notebook_bar`` has the one for notebooks."""
 
 from __future__ import annotations
 
@@ -11,18 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flowgpt_magic.batch.results import Tally
+from flowgpt_magic.batch.results import BatchCounts
 from flowgpt_magic.tables import Table
 
-PAUSE_SHOWN = 2.0  # seconds; a shorter pause that the server asks for is not worth a word
+PAUSE_SHOWN = 2.0  # seconds; a shorter requested pause is not shown
 
 
 @dataclass(frozen=True)
 class Pause:
-    """No request goes for ``seconds``; 0 while one is under way that shows whether the server answers again.
+    """No request goes out for ``seconds``; 0 while a probe is in flight.
 
-    ``patience`` is for how many seconds more a server is waited for that fails for all; None where the server only asks
-    to wait.
+    ``patience`` is the seconds left to wait for a server that fails for all; None if the server only asks to wait.
     """
 
     seconds: float
@@ -36,58 +32,58 @@ class Pause:
 
     @property
     def shown(self) -> bool:
-        """Is it worth a word?"""
+        """Is it long enough to be shown?"""
         return self.patience is not None or self.seconds > PAUSE_SHOWN
 
 
-class Bar(Protocol):
-    """Shows how far a batch is."""
+class ProgressBar(Protocol):
+    """Shows the progress of a batch."""
 
-    def show(self, tally: Tally, pause: Pause | None = None) -> None:
-        """So many have ended; at the moment there is this ``pause``."""
+    def show(self, counts: BatchCounts, pause: Pause | None = None) -> None:
+        """Show the counts and the current ``pause``."""
 
     def close(self, ending: Callable[[], Table]) -> None:
-        """It is over; ``ending`` tells what has become of it."""
+        """The batch has ended; ``ending`` returns its summary."""
 
 
-class NoBar:
+class HiddenBar:
     """Shows nothing."""
 
-    def show(self, tally: Tally, pause: Pause | None = None) -> None:
-        """Nothing."""
+    def show(self, counts: BatchCounts, pause: Pause | None = None) -> None:
+        """Show nothing."""
 
     def close(self, ending: Callable[[], Table]) -> None:
-        """Nothing."""
+        """Show nothing."""
 
 
-class TextBar:
-    """A line that is written again and again."""
+class TerminalBar:
+    """A line that is rewritten."""
 
     def __init__(self, total: int | None) -> None:
         from tqdm import tqdm
 
         self._bar = tqdm(total=total, unit=" prompts", file=sys.stderr, dynamic_ncols=True)
 
-    def show(self, tally: Tally, pause: Pause | None = None) -> None:
-        advance(self._bar, tally, pause)
+    def show(self, counts: BatchCounts, pause: Pause | None = None) -> None:
+        advance(self._bar, counts, pause)
 
-    def close(self, ending: Callable[[], Table]) -> None:  # noqa: ARG002 # a terminal shows it where it is asked for
+    def close(self, ending: Callable[[], Table]) -> None:  # noqa: ARG002 # a terminal shows the summary on request
         self._bar.close()
 
 
-def advance(bar: Any, tally: Tally, pause: Pause | None) -> None:
-    """Let a bar of tqdm show ``tally``; it draws itself anew ten times a second at most."""
-    parts = [f"{tally.failed:,} failed"] if tally.failed else []
-    if tally.replayed:
-        parts.append(f"{tally.replayed:,} from the history")
+def advance(bar: Any, counts: BatchCounts, pause: Pause | None) -> None:
+    """Update a tqdm bar with ``counts``; it draws itself anew ten times a second at most."""
+    parts = [f"{counts.failed:,} failed"] if counts.failed else []
+    if counts.replayed:
+        parts.append(f"{counts.replayed:,} from the history")
     if pause is not None and pause.shown:
         parts.append(str(pause))
     before, words = bar.postfix or "", ", ".join(parts)
     bar.set_postfix_str(words, refresh=False)
-    if not bar.update(tally.ended - bar.n) and words != before:
+    if not bar.update(counts.ended - bar.n) and words != before:
         bar.refresh()
 
 
-def text_bar(total: int | None) -> Bar:
-    """The bar of a terminal; none where the error output is no terminal, such as a log."""
-    return TextBar(total) if sys.stderr is not None and sys.stderr.isatty() else NoBar()
+def terminal_bar(total: int | None) -> ProgressBar:
+    """The bar of a terminal; a hidden one if the error output is not a terminal, such as a log."""
+    return TerminalBar(total) if sys.stderr is not None and sys.stderr.isatty() else HiddenBar()

@@ -1,4 +1,4 @@
-"""The prompts that a batch has to ask: new ones in order, and those that are asked again, each when it is due."""
+"""The waiting prompts of a batch: new ones in order, and retries, each when it is due."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from flowgpt_magic.batch.turns import Flight
+from flowgpt_magic.batch.turns import PromptInFlight
 
 
-class Line:
-    """``clock`` tells the seconds."""
+class PromptQueue:
+    """The waiting prompts. ``clock`` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.new: deque[Flight] = deque()
-        self.again: dict[int, Flight] = {}
+        self.new: deque[PromptInFlight] = deque()
+        self.again: dict[int, PromptInFlight] = {}
         self._clock = clock
 
     def __len__(self) -> int:
         return len(self.new) + len(self.again)
 
-    def put_back(self, flight: Flight, pause: float) -> None:
-        """It is asked again, after ``pause`` seconds."""
+    def put_back(self, flight: PromptInFlight, pause: float) -> None:
+        """Retry ``flight`` after ``pause`` seconds."""
         flight.due, flight.begun = self._clock() + pause, 0.0
         self.again[flight.item.index] = flight
 
     def hurry(self) -> None:
-        """Nobody has to wait any more."""
+        """Make all retries due now."""
         for flight in self.again.values():
             flight.due = 0.0
 
-    def next(self, *, with_new: bool) -> Flight | None:
-        """The first of those that are due, or else, ``with_new``, the next new one; it leaves the line."""
+    def next(self, *, with_new: bool) -> PromptInFlight | None:
+        """Remove and return the first due retry, or else, if ``with_new``, the next new prompt."""
         if self.again:
             now = self._clock()
             due = [index for index, flight in self.again.items() if flight.due <= now]
@@ -39,10 +39,10 @@ class Line:
                 return self.again.pop(min(due))
         return self.new.popleft() if with_new and self.new else None
 
-    def probe(self) -> Flight | None:
-        """One to ask the server with, due or not: the one that has failed least. It leaves the line.
+    def probe(self) -> PromptInFlight | None:
+        """Remove and return the prompt that tests the server, due or not: the one with the fewest failures.
 
-        A prompt that brings the server down would else be asked again and again.
+        Otherwise a prompt that crashes the server would be sent again and again.
         """
         if not self.again:
             return self.new.popleft() if self.new else None
@@ -53,7 +53,7 @@ class Line:
 
     @property
     def due_in(self) -> float | None:
-        """Seconds until the next one of those that are asked again is due; None where there is none."""
+        """Seconds until the next retry is due; None without retries."""
         if not self.again:
             return None
         return max(0.0, min(flight.due for flight in self.again.values()) - self._clock())

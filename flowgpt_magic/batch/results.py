@@ -1,4 +1,4 @@
-"""What has become of the items of a batch: a result for each, the sums of all, and both as a table."""
+"""The results of a batch: one for each item, the sums of all, and both as tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flowgpt_magic.text import counted, cut
 if TYPE_CHECKING:
     import pandas
 
-SHOWN_REASONS = 3  # reasons for failures that a table names
+SHOWN_REASONS = 3  # failure reasons in a table
 COLUMNS = (
     *("prompt", "text", "data", "status", "error", "model", "prompt_tokens", "completion_tokens", "seconds"),
     "replayed",
@@ -28,12 +28,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Result(HasExtras):
-    """What has become of one item.
+    """The result of one item.
 
-    ``index`` is its place in the batch, from 0, ``label`` its key or its index in a table. ``status`` is ``complete``,
-    ``failed``, ``cancelled``, or None where it was not asked; ``error`` is what it failed with. ``text`` is what has
-    come, and ``data`` the value of a schema. A ``replayed`` one comes from the history. What came beside the text is in
-    ``citations``, ``reasoning``, ``logprobs``, ``images``, ``audio`` and ``tool_calls``.
+    ``index`` is its number in the batch, from 0; ``label`` its key, or its index in a table. ``status`` is
+    ``complete``, ``failed``, ``cancelled``, or None if it was not sent; ``error`` is its error. ``text`` is the text
+    received, and ``data`` the value of a schema. A ``replayed`` result comes from the history. Extra data of the
+    reply is in ``citations``, ``reasoning``, ``logprobs``, ``images``, ``audio`` and ``tool_calls``.
     """
 
     index: int
@@ -61,13 +61,13 @@ class Result(HasExtras):
 
     @property
     def code_blocks(self) -> list[CodeBlock]:
-        """What of the text is shown as code, in order; what a model thought at its start is left out."""
+        """The code blocks of the text, without leading reasoning."""
         return code_blocks_of(self.text)
 
 
 @dataclass
-class Tally:
-    """How many items have ended, and how; what they have cost, those from the history left out."""
+class BatchCounts:
+    """How many items have ended, by status, and the tokens of those that were sent."""
 
     complete: int = 0
     failed: int = 0
@@ -75,15 +75,15 @@ class Tally:
     replayed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    reasons: dict[str, tuple[int, Any]] = field(default_factory=dict)  # how often each came, and where first
+    reasons: dict[str, tuple[int, Any]] = field(default_factory=dict)  # by reason: how often, and the first label
 
     @property
     def ended(self) -> int:
-        """All that are over."""
+        """How many items have ended."""
         return self.complete + self.failed + self.cancelled
 
     def add(self, result: Result) -> None:
-        """One more has ended."""
+        """Count a result."""
         if result.status == "complete":
             self.complete += 1
             self.replayed += result.replayed
@@ -100,44 +100,44 @@ class Tally:
             self.completion_tokens += result.usage.completion_tokens or 0
 
 
-def table(tally: Tally, *, model: str, total: int | None, seconds: float | None, notes: Sequence[str]) -> Table:
-    """The sums of a batch, and below them the first reasons for failures, and ``notes``."""
-    rows = [("complete", f"{tally.complete:,}")]
-    if tally.replayed:
-        rows.append(("of these from the history", f"{tally.replayed:,}"))
-    rows.append(("failed", f"{tally.failed:,}"))
-    if tally.cancelled:
-        rows.append(("stopped", f"{tally.cancelled:,}"))
-    if total is not None and (left := total - tally.ended):
-        rows.append(("not asked", f"{left:,}"))
-    if tally.prompt_tokens or tally.completion_tokens:
-        rows.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
+def table(counts: BatchCounts, *, model: str, total: int | None, seconds: float | None, notes: Sequence[str]) -> Table:
+    """The sums of a batch; the caption has the first failure reasons and ``notes``."""
+    rows = [("complete", f"{counts.complete:,}")]
+    if counts.replayed:
+        rows.append(("of these from the history", f"{counts.replayed:,}"))
+    rows.append(("failed", f"{counts.failed:,}"))
+    if counts.cancelled:
+        rows.append(("stopped", f"{counts.cancelled:,}"))
+    if total is not None and (left := total - counts.ended):
+        rows.append(("not sent", f"{left:,}"))
+    if counts.prompt_tokens or counts.completion_tokens:
+        rows.append(("tokens", f"{counts.prompt_tokens:,} in, {counts.completion_tokens:,} out"))
     if seconds is not None:
         rows.append(("time", f"{seconds:,.1f} s"))
-    return Table((model, "prompts"), tuple(rows), ". ".join([*_reasons(tally), *notes]))
+    return Table((model, "prompts"), tuple(rows), ". ".join([*_reasons(counts), *notes]))
 
 
-def _reasons(tally: Tally) -> list[str]:
-    told = []
-    for reason, (count, label) in tally.reasons.items():
+def _reasons(counts: BatchCounts) -> list[str]:
+    parts = []
+    for reason, (count, label) in counts.reasons.items():
         where = f"{label!r}" if count == 1 else f"{count:,} times, first {label!r}"
-        told.append(f"{where}: {cut(reason, 200).rstrip('.')}")
-    if others := tally.failed - sum(count for count, _label in tally.reasons.values()):
-        told.append(f"and {counted(others, 'other')}")
-    return ["; ".join(told)] if told else []
+        parts.append(f"{where}: {cut(reason, 200).rstrip('.')}")
+    if others := counts.failed - sum(count for count, _label in counts.reasons.values()):
+        parts.append(f"and {counted(others, 'other')}")
+    return ["; ".join(parts)] if parts else []
 
 
 def to_frame(given: Any, results: Sequence[Result], model: str, *, with_data: bool) -> pandas.DataFrame:
-    """A row for each of ``results``, which are those of ``given`` in order.
+    """A DataFrame with a row for each result of the prompts ``given``.
 
-    A table's own columns come first, under its own index; a column of ours that has the name of one of them begins with
-    ``reply_``. Raises ``NotInstalledError`` where pandas is missing.
+    The columns and the index of a given table come first; a new column whose name it already has gets the prefix
+    ``reply_``. Raises ``NotInstalledError`` without pandas.
     """
     try:
         import pandas
     except ImportError:
         hint = installing.packages("pandas")
-        raise NotInstalledError(f"a DataFrame is made with pandas: {hint} installs it") from None
+        raise NotInstalledError(f"a DataFrame needs pandas: {hint} installs it") from None
     rows = [_row(result, model) for result in results]
     columns = [name for name in COLUMNS if with_data or name != "data"]
     frame = pandas.DataFrame({name: pandas.Series([row[name] for row in rows], dtype=_kind(name)) for name in columns})
@@ -160,18 +160,18 @@ def _row(result: Result, model: str) -> dict[str, Any]:
 
 
 def _kind(name: str) -> str:
-    """The type of a column, the same whatever is in it."""
+    """The dtype of a column, independent of its values."""
     if name == "replayed":
         return "bool"
     return {"seconds": "float64"}.get(name, "Int64" if name.endswith("tokens") else "object")
 
 
 def _own_columns(given: Any, pandas: Any, rows: int) -> pandas.DataFrame | None:
-    """The table that was given, as far as there are results of it."""
+    """The given table, cut to the rows with results."""
     if not is_frame(given):
         return None
     if isinstance(given, pandas.DataFrame):
         own: pandas.DataFrame = given.iloc[:rows]
         return own
-    made: pandas.DataFrame = pandas.DataFrame(given.to_dict(as_series=False)).iloc[:rows]
-    return made
+    converted: pandas.DataFrame = pandas.DataFrame(given.to_dict(as_series=False)).iloc[:rows]
+    return converted

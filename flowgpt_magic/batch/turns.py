@@ -1,7 +1,7 @@
-"""What is asked for each item of a batch, what is known of it already, and how its turn is kept.
+"""The requests and turns of a batch: what is sent for each item, what is stored already, and how turns are recorded.
 
-The turns of a batch are no part of the conversation they are asked in: they would be sent with every later prompt, and
-read whenever the notebook is opened. They are kept in a conversation of their own, which is on no list.
+The turns of a batch are not part of their conversation: they would be sent with every later prompt, and loaded whenever
+the notebook is opened. They are stored in a separate, unlisted conversation.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from flowgpt_magic.replies.tracing import Telemetry
 if TYPE_CHECKING:
     from asyncio import Task
 
-TOGETHER = 500  # turns that wait at most to be saved
-DIGEST = 16  # hexadecimal digits of a request's key that tell it from the others of a batch
+MAX_UNSAVED = 500  # finished turns
+DIGEST = 16  # hexadecimal digits of a request's key: enough within a batch
 
 
 class RequestCounts:
-    """How often each request of a batch has come."""
+    """Counts equal requests of a batch."""
 
     def __init__(self) -> None:
         self._once: set[int] = set()
-        self._more: dict[int, int] = {}  # those that came more than once
+        self._more: dict[int, int] = {}  # repeated requests
 
     def number(self, key: str) -> int:
         """1 for the first request with this key, 2 for the second."""
@@ -51,15 +51,15 @@ class RequestCounts:
         return number
 
 
-class Answers(Protocol):
-    """What others keep who ask parts of the same batch: workers, each in a process of its own."""
+class StoredReplies(Protocol):
+    """The stored replies of other processes that work on the same batch."""
 
     def find(self, request_keys: Collection[str]) -> Mapping[str, Turn]:
         """The complete turns for these requests, by their keys. Raises ``HistoryError``."""
 
 
-class Flight:
-    """One item while it is asked."""
+class PromptInFlight:
+    """One item, from the queue to its result."""
 
     __slots__ = (
         *("item", "request", "turn_id", "received", "notices", "error", "version"),
@@ -75,18 +75,18 @@ class Flight:
         self.notices: list[str] = []
         self.error: BaseException | None = None
         self.version = 1
-        self.started = time.time()  # the try that counts
-        self.saved = False  # does the history know of it?
+        self.started = time.time()  # of the current try
+        self.saved = False  # is it in the history?
         self.task: Task[None] | None = None
-        self.failures = 0  # how often it was asked in vain
-        self.tries = 0  # the same, without those that the server is to blame for
-        self.since: float | None = None  # the first failure, in monotonic time
-        self.due = 0.0  # when it is asked again, in monotonic time
+        self.failures = 0  # failed tries
+        self.tries = 0  # failed tries that were not the server's fault
+        self.since: float | None = None  # monotonic time of the first failure
+        self.due = 0.0  # monotonic time of the retry
         self.watch = Telemetry(request)
 
     @property
     def begun(self) -> float:
-        """When the try that counts was made, in monotonic time; 0 before anything was sent."""
+        """Monotonic time of the current try; 0 before anything was sent."""
         return self.received.begun
 
     @begun.setter
@@ -95,12 +95,12 @@ class Flight:
 
     @property
     def messages(self) -> list[Message]:
-        """What is sent."""
+        """The messages to send."""
         return self.request.messages
 
     @property
     def text_so_far(self) -> str:
-        """The text that has arrived."""
+        """The text received so far."""
         return self.received.text
 
     @property
@@ -110,16 +110,16 @@ class Flight:
 
     @property
     def extras(self) -> Extras:
-        """What the provider sent beside the text."""
+        """The extra data of the reply."""
         return self.received.extras
 
     @property
     def left_out(self) -> int:
-        """How many messages were not sent."""
+        """How many earlier messages were left out."""
         return self.request.left_out
 
     def result(self, status: Status, data: Any = None) -> Result:
-        """What has become of it."""
+        """Its result."""
         item = self.item
         return Result(
             *(item.index, item.label, item.value, item.prompt, self.text_so_far, data, status, self.error, self.usage),
@@ -129,12 +129,17 @@ class Flight:
 
 
 class Turns:
-    """Makes the requests of a batch, and keeps their turns in ``notebook_history``, or nowhere without ``state``.
+    """Makes the requests of a batch, and records their turns.
 
-    ``request`` is one without a prompt, and ``sent`` are the turns before it. Another ``sample`` of the same prompts
-    is asked anew. With ``refresh`` nothing is taken from the history. ``others`` have parts of the same batch: what
-    they keep counts as answered, each turn is saved as soon as it ends, and equal prompts may share one answer, since
-    nobody knows how many of them another one has.
+    Args:
+        request: a request without a prompt.
+        sent: the turns that go before each prompt.
+        notebook_history: where stored replies are found.
+        state: the conversation that stores the turns; None stores nothing.
+        sample: a name; each sample of the same prompts has its own replies.
+        refresh: ignore stored replies.
+        others: the stored replies of other processes that work on the same batch. With them, each turn is saved at
+            once, and equal prompts may share one reply, since no process knows how many of them another one has.
     """
 
     def __init__(
@@ -146,7 +151,7 @@ class Turns:
         *,
         sample: str = "",
         refresh: bool = False,
-        others: Answers | None = None,
+        others: StoredReplies | None = None,
     ) -> None:
         self.request, self._sent, self._others = request, sent, others
         self.notebook_history, self.state = notebook_history, state
@@ -154,57 +159,57 @@ class Turns:
         self.asks_all = refresh
         self._sample, self._counts = sample, RequestCounts()
         self._shaping = request.recorded_parameters
-        self._ended: list[Turn] = []  # that are not saved yet
+        self._ended: list[Turn] = []  # not saved yet
 
-    def flight(self, item: Item) -> Flight:
-        """``item``, ready to be asked."""
+    def flight(self, item: Item) -> PromptInFlight:
+        """``item`` with its request."""
         images = [*getattr(item.prompt, "images", ()), *self.request.images]
         request = replace(self.request, prompt=item.prompt, earlier=item.earlier, images=images)
         key = request_key(request, self._sent, self._shaping if item.earlier is None else None)
         if self._sample:
             key = f"{key} {self._sample}"
-        # As many replies as there are such prompts, again and again.
+        # Equal prompts get separate replies, the same ones in each run.
         if self._others is None and (number := self._counts.number(key)) > 1:
             key = f"{key} #{number}"
-        return Flight(item, replace(request, key=key, messages=build_messages(request, self._sent)))
+        return PromptInFlight(item, replace(request, key=key, messages=build_messages(request, self._sent)))
 
-    def known(self, flights: Sequence[Flight]) -> dict[int, Result]:
-        """What the history has for these, by the indexes of their items; takes a while.
+    def known(self, flights: Sequence[PromptInFlight]) -> dict[int, Result]:
+        """The stored results, by the indexes of their items. Blocks while it reads the history.
 
-        Raises ``HistoryError`` where that cannot be found out: nothing is paid for twice without being told.
+        Raises ``HistoryError`` if the history cannot be read: nothing is silently paid for twice.
         """
         keys = [flight.request.key for flight in flights]
-        found = self.notebook_history.read(lambda history: history.find_replays(keys), None)
-        if found is None:
+        stored = self.notebook_history.read(lambda history: history.find_replays(keys), None)
+        if stored is None:
             raise HistoryError(
-                "the history cannot be read, so nobody knows what was asked before: run the cell again; "
-                "with refresh=True it asks everything anew"
+                "the history cannot be read, so stored replies are unknown: run the cell again; "
+                "refresh=True sends everything again"
             )
-        if self._others is not None and (missing := [key for key in keys if key not in found]):
-            found = {**self._others.find(missing), **found}
-        known = {}
+        if self._others is not None and (missing := [key for key in keys if key not in stored]):
+            stored = {**self._others.find(missing), **stored}
+        results = {}
         for flight in flights:
-            if (turn := found.get(flight.request.key)) is not None:
+            if (turn := stored.get(flight.request.key)) is not None:
                 try:
-                    known[flight.item.index] = self._replay(flight, turn)
-                except MismatchError:  # kept by somebody who checked in another way
+                    results[flight.item.index] = self._replay(flight, turn)
+                except MismatchError:  # stored with another check
                     continue
-        return known
+        return results
 
-    def _replay(self, flight: Flight, turn: Turn) -> Result:
+    def _replay(self, flight: PromptInFlight, turn: Turn) -> Result:
         flight.received.restore(turn.text, turn.usage, turn.extras)
         flight.turn_id, flight.notices = turn.turn_id, list(turn.extras.notices)
         return replace(flight.result("complete", self.value_of(flight)), replayed=True)
 
-    def value_of(self, flight: Flight) -> Any:
-        """The value of a reply with a schema; raises ``MismatchError``."""
+    def value_of(self, flight: PromptInFlight) -> Any:
+        """The value of a reply with a schema. Raises ``MismatchError``."""
         schema = flight.request.schema
         return None if schema is None else schema.read(flight.text_so_far)
 
     # Keeping
 
-    def grow(self, flight: Flight) -> None:
-        """It has been under way for a while: what has come is saved, and will be again."""
+    def grow(self, flight: PromptInFlight) -> None:
+        """Save the text so far of a slow reply."""
         if self.state is None:
             return
         if not flight.saved:
@@ -212,39 +217,39 @@ class Turns:
             self.notebook_history.begin(self.state, self._turn(flight, "streaming"), [])
         self.notebook_history.grow(flight.turn_id, lambda: flight.text_so_far)
 
-    def again(self, flight: Flight, why: str) -> None:
-        """What has come will not do; it is kept as an earlier version."""
+    def again(self, flight: PromptInFlight, why: str) -> None:
+        """Discard the text so far; it is stored as an earlier version."""
         if self.state is not None and flight.received.chunks:
             self._save(replace(self._turn(flight, "failed"), turn_id=uuid4().hex, error=why))
             flight.version += 1
         flight.received.clear()
 
-    def end(self, flight: Flight, status: Status) -> None:
-        """It is over. One that was stopped before anything came, and that the history knows nothing of, is not kept."""
+    def end(self, flight: PromptInFlight, status: Status) -> None:
+        """Record the end, unless the prompt was cancelled before any text arrived and is not in the history."""
         if self.state is not None and (flight.saved or flight.received.chunks or status != "cancelled"):
             self._save(self._turn(flight, status))
 
-    def leave(self, flight: Flight) -> None:
-        """It failed, and is not asked again in this run: the history shows it as failed, where it shows it at all."""
+    def leave(self, flight: PromptInFlight) -> None:
+        """The run ends before a retry: if the prompt is in the history, it is stored as failed."""
         if self.state is not None and flight.saved:
             self._save(self._turn(flight, "failed"))
 
     @property
     def asked_next_time(self) -> str:
-        """What another run asks, in words."""
+        """What another run sends, as text."""
         if self.state is None:
-            return "run again, all are asked: they are in no history"
+            return "run again, all prompts are sent: they are not in a history"
         if self.asks_all:
-            return "run again without refresh=True, only the others are asked"
-        return "run again, only the others are asked"
+            return "run again without refresh=True, only the others are sent"
+        return "run again, only the others are sent"
 
     def _save(self, turn: Turn) -> None:
         self._ended.append(turn)
-        if len(self._ended) >= TOGETHER or self._others is not None:
+        if len(self._ended) >= MAX_UNSAVED or self._others is not None:
             self.flush()
 
     def flush(self) -> None:
-        """Save the turns that have ended: to wake who saves them for each of them would cost more than the saving."""
+        """Save the finished turns together: waking the writer for each costs more than the writing."""
         if self.state is not None and self._ended:
             if not self.state.handed_over:
                 self.notebook_history.save(self.state)
@@ -252,7 +257,7 @@ class Turns:
                 self.notebook_history.end(self.state, turn, [])
             self._ended.clear()
 
-    def _turn(self, flight: Flight, status: Status) -> Turn:
+    def _turn(self, flight: PromptInFlight, status: Status) -> Turn:
         return turn_of(
             flight.request,
             flight,
@@ -267,9 +272,9 @@ class Turns:
 
 
 def record_for(notebook_history: NotebookHistory, name: str) -> ConversationState | None:
-    """Where the turns of the batches of conversation ``name`` are kept; None where nothing is.
+    """The conversation that stores the batches of conversation ``name``; None without a history.
 
-    It is always the same one, without anybody having to look for it.
+    Its id is derived from the notebook and the name.
     """
     if notebook_history.location == OFF:
         return None

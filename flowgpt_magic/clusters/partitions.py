@@ -16,9 +16,9 @@ from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from flowgpt_magic import bridge
-from flowgpt_magic.batch.batch import Batch, above_zero, batch_of, checked
+from flowgpt_magic.batch.batch import Batch, batch_of, checked, positive
 from flowgpt_magic.batch.items import Template
-from flowgpt_magic.batch.rate_limit import Pace
+from flowgpt_magic.batch.rate_limit import RateLimiter
 from flowgpt_magic.batch.results import Result
 from flowgpt_magic.clusters.shared_answers import SharedAnswers
 from flowgpt_magic.clusters.tables import PartitionTable, partition_table
@@ -31,7 +31,7 @@ from flowgpt_magic.history.records import OFF
 from flowgpt_magic.notebook.place import Place
 from flowgpt_magic.settings import whole_number
 
-_paces: WeakKeyDictionary[bridge.Worker, dict[float, Pace]] = WeakKeyDictionary()  # by the loop they wait on
+_paces: WeakKeyDictionary[bridge.Worker, dict[float, RateLimiter]] = WeakKeyDictionary()  # by the loop they wait on
 
 
 class MapPartition:
@@ -117,19 +117,19 @@ class MapPartition:
         reason = _error_text(batch.error)
         return table.with_columns(_columns(table, results, reason, with_data=options.get("schema") is not None))
 
-    def _pace(self, requests_per_minute: float | None, workers: int | None) -> Pace | None:
+    def _pace(self, requests_per_minute: float | None, workers: int | None) -> RateLimiter | None:
         """The rate limit shared by all partitions of this process; None for no limit."""
         if workers is not None:
             workers = checked("workers", workers, whole_number(1))
         if requests_per_minute is None:
             return None
-        limit = checked("requests_per_minute", requests_per_minute, above_zero)
+        limit = checked("requests_per_minute", requests_per_minute, positive)
         if workers is None and self._settings is not None:
             raise SettingError(
                 "requests_per_minute is the limit for all workers together: give workers= too, so each gets a share"
             )
         share = limit / (workers or 1)
-        return _paces.setdefault(bridge.worker(), {}).setdefault(share, Pace(share))
+        return _paces.setdefault(bridge.worker(), {}).setdefault(share, RateLimiter(share))
 
 
 map_partition = MapPartition()

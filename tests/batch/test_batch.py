@@ -77,7 +77,7 @@ def test_nothing_is_asked_before_it_is_read():
     batch = batch_of(["one"], asked=asked)
 
     assert (batch.status, asked.prompts) == (None, [])
-    assert repr(batch) == "<Batch of 1 prompts for told:words, not asked yet>"
+    assert repr(batch) == "<Batch of 1 prompts for told:words, not sent yet>"
 
 
 def test_results_come_in_order_though_the_first_is_the_last_to_end():
@@ -183,7 +183,7 @@ def test_who_reads_slowly_has_few_asked_in_advance():
 
 
 def test_a_slow_first_reply_does_not_let_the_others_pile_up(monkeypatch):
-    monkeypatch.setattr("flowgpt_magic.batch.run.BLOCKED", 20)
+    monkeypatch.setattr("flowgpt_magic.batch.run.MAX_BLOCKED", 20)
     asked, first = Asked(), asyncio.Event()
 
     async def answer(prompt):
@@ -212,7 +212,7 @@ async def test_a_batch_is_read_by_one_reader_at_a_time():
     reading = asyncio.create_task(batch._steps())
     await asyncio.sleep(0)
 
-    with pytest.raises(BatchError, match="is being read already"):
+    with pytest.raises(BatchError, match="is already being read"):
         batch.read()
     reading.cancel()
 
@@ -222,7 +222,7 @@ def test_results_of_a_generator_that_were_handed_out_are_not_kept():
     for _result in batch:
         pass
 
-    with pytest.raises(BatchError, match="handed out one by one and are not kept"):
+    with pytest.raises(BatchError, match="iterated over and are not stored"):
         _ = batch.results
     assert batch_of(iter(["one", "two"])).texts == ["one", "two"]
 
@@ -384,7 +384,7 @@ async def test_so_is_an_async_one():
         ({"retries": -1}, SettingError, "retries"),
         ({"temperature": 3}, SettingError, "temperature"),
         ({"concurency": 3}, SettingError, "there is no setting 'concurency'"),
-        ({"cache": False}, SettingError, "refresh=True asks everything anew"),
+        ({"cache": False}, SettingError, "refresh=True sends everything again"),
         ({"params": {"seed": 1}}, OptionError, "echo takes no parameter seed"),
         ({"template": "no field"}, PromptError, "the template has no field"),
     ],
@@ -476,7 +476,7 @@ def test_an_interrupt_ends_it_with_one_line_and_keeps_what_is_done():
     with pytest.raises(ReplyInterrupted) as caught:
         batch.read()
 
-    assert str(caught.value) == "Interrupted: 2 of 5 prompts are done and kept; run again, only the others are asked."
+    assert str(caught.value) == "Interrupted: 2 of 5 prompts are done and stored; run again, only the others are sent."
     assert [result.status for result in batch.results] == ["complete", "complete", "cancelled", None, None]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -488,7 +488,7 @@ def test_an_interrupt_in_the_generator_of_the_prompts_ends_it_too():
         yield "two"
 
     batch = batch_of(words())
-    with pytest.raises(ReplyInterrupted, match="are done and kept"):
+    with pytest.raises(ReplyInterrupted, match="are done and stored"):
         batch.read()
 
     assert batch.status == "cancelled"
@@ -547,7 +547,7 @@ def test_run_again_only_what_is_missing_is_asked(tmp_path):
     assert set(again.prompts) == set(prompts[4:])
     assert [(each.replayed, each.text) for each in batch.results[3:5]] == [(True, "begun 3"), (False, "4")]
     assert batch.results[0].turn_id
-    assert batch._run.tally.replayed == 4
+    assert batch._run.counts.replayed == 4
     end(notebook_history)
 
 
@@ -694,7 +694,7 @@ def test_with_the_history_off_it_says_that_nothing_is_kept(monkeypatch):
         await asyncio.Event().wait()
         yield prompt
 
-    with pytest.raises(ReplyInterrupted, match="run again, all are asked: they are in no history"):
+    with pytest.raises(ReplyInterrupted, match="run again, all prompts are sent: they are not in a history"):
         batch_of(["one"], answer).read()
 
 
@@ -703,7 +703,7 @@ def test_where_the_history_cannot_be_read_nothing_is_paid_for_twice(tmp_path, mo
     batch = batch_of(["one"], asked=asked, notebook_history=notebook_history)
     monkeypatch.setattr(notebook_history, "read", lambda _ask, otherwise: otherwise)
 
-    with pytest.raises(Exception, match="the history cannot be read, so nobody knows what was asked before"):
+    with pytest.raises(Exception, match="the history cannot be read, so stored replies are unknown"):
         batch.read()
 
     assert (asked.prompts, batch.results[0].status) == ([], None)
@@ -756,14 +756,14 @@ def test_the_table_counts_what_has_become_of_it():
 
     text = batch.table().text()
 
-    assert "not asked yet  3" in before
+    assert "not sent yet  3" in before
     assert [line.split() for line in text.splitlines()[:4]] == [
         ["told:words", "prompts"],
         ["----------", "-------"],
         ["complete", "2"],
         ["failed", "1"],
     ]
-    assert "1: ProviderError: no bad. batch.failed lists what failed; run again, only that is asked" in text
+    assert "1: ProviderError: no bad. batch.failed lists the failures; run again to send only those" in text
 
 
 def test_a_batch_says_what_it_is():
@@ -771,7 +771,7 @@ def test_a_batch_says_what_it_is():
     batch.read()
 
     assert repr(batch) == "<Batch of 2 prompts for told:words, 2 done, complete>"
-    assert repr(batch_of(iter(["one"]))) == "<Batch of prompts for told:words, not asked yet>"
+    assert repr(batch_of(iter(["one"]))) == "<Batch of prompts for told:words, not sent yet>"
     assert isinstance(batch, Batch)
 
 
@@ -781,8 +781,8 @@ def test_usage_counts_what_was_asked_and_not_what_comes_from_the_history(tmp_pat
     first.read()
     again.read()
 
-    assert (first._run.tally.prompt_tokens, first._run.tally.completion_tokens) == (2, 4)
-    assert (again._run.tally.prompt_tokens, again._run.tally.completion_tokens) == (0, 0)
+    assert (first._run.counts.prompt_tokens, first._run.counts.completion_tokens) == (2, 4)
+    assert (again._run.counts.prompt_tokens, again._run.counts.completion_tokens) == (0, 0)
     assert again.results[0].usage.completion_tokens == 2
     end(notebook_history)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowgpt_magic.batch.breaker import (
-    IN_A_ROW,
+    FAILURES_TO_OPEN,
     LONGEST_PROBE,
     MAX_OUTAGE,
     NOBODY_LISTENS,
@@ -13,8 +13,8 @@ from flowgpt_magic.batch.breaker import (
     REFUSED_PROBES,
     Breaker,
     asked_wait,
-    kind_of,
-    not_begun,
+    failure_kind,
+    not_started,
 )
 from flowgpt_magic.errors import (
     AuthenticationError,
@@ -49,8 +49,8 @@ class Clock:
 def opened(error: Exception, patience: float | None = None) -> tuple[Breaker, Clock]:
     clock = Clock()
     breaker = Breaker(patience, clock=clock)
-    for prompt in range(IN_A_ROW):
-        breaker.failed(prompt, error, kind_of(error, 120))
+    for prompt in range(FAILURES_TO_OPEN):
+        breaker.failed(prompt, error, failure_kind(error, 120))
     return breaker, clock
 
 
@@ -94,14 +94,14 @@ def opened(error: Exception, patience: float | None = None) -> tuple[Breaker, Cl
     ids=lambda value: f"{type(value).__name__} {value}",
 )
 def test_each_failure_says_something_about_the_server(error, kind):
-    assert kind_of(error, 120) == kind
+    assert failure_kind(error, 120) == kind
 
 
 def test_what_certainly_was_not_worked_on_is_known():
-    assert not_begun(ProviderConnectionError("refused"))
-    assert not_begun(ProviderStatusError("queue full", 503))
-    assert not not_begun(ProviderStatusError("error", 500))
-    assert not not_begun(StreamInterruptedError("cut"))
+    assert not_started(ProviderConnectionError("refused"))
+    assert not_started(ProviderStatusError("queue full", 503))
+    assert not not_started(ProviderStatusError("error", 500))
+    assert not not_started(StreamInterruptedError("cut"))
 
 
 def test_only_a_status_asks_to_wait():
@@ -116,17 +116,17 @@ def test_five_different_prompts_in_a_row_open_it_and_one_prompt_alone_never_does
     breaker = Breaker(clock=Clock())
     assert not any(breaker.failed(7, DOWN, "down") for _ in range(50))
 
-    assert [breaker.failed(prompt, DOWN, "down") for prompt in range(IN_A_ROW - 1)] == [False] * 3 + [True]
+    assert [breaker.failed(prompt, DOWN, "down") for prompt in range(FAILURES_TO_OPEN - 1)] == [False] * 3 + [True]
     assert breaker.row == {0, 1, 2, 3, 7}
 
 
 def test_an_answer_in_between_begins_the_count_anew():
     breaker = Breaker(clock=Clock())
-    for prompt in range(IN_A_ROW - 1):
+    for prompt in range(FAILURES_TO_OPEN - 1):
         breaker.failed(prompt, DOWN, "down")
     breaker.answered()
 
-    assert not breaker.failed(IN_A_ROW, DOWN, "down")
+    assert not breaker.failed(FAILURES_TO_OPEN, DOWN, "down")
     assert not breaker.open
 
 
@@ -176,7 +176,7 @@ def test_what_waiting_does_not_mend_is_probed_twice_and_a_quota_never():
         breaker.failed(0, AuthenticationError("no", 401), "refused", probe=True)
 
     assert breaker.hopeless
-    assert not breaker.mends
+    assert not breaker.may_recover
     assert opened(QuotaError("no credit", 429))[0].hopeless
 
 

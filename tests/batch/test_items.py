@@ -117,7 +117,7 @@ def test_any_text_is_a_template_or_a_clear_error(text):
 
 @pytest.mark.parametrize("name", ["secret", "__class__", "title.__class__", "title[0]", "title!r", "title:>9"])
 def test_a_template_reads_no_attributes_and_runs_no_formats(name):
-    with pytest.raises(PromptError, match="There are: title, year"):
+    with pytest.raises(PromptError, match="Available: title, year"):
         Template(f"{{{name}}}").fill(Book("1984"))
 
 
@@ -133,11 +133,11 @@ def test_a_lookup_makes_no_key():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("no field", "the template has no field, so all prompts would be the same"),
+        ("no field", "the template has no field, so all prompts would be equal"),
         ("", "the template has no field"),
         ("{{}}", "the template has no field"),
-        ("a { b {}", "the template has a lone {: write {{ for a brace that is meant"),
-        ("a } b {}", "the template has a lone }: write }}"),
+        ("a { b {}", "the template has a single {: write {{ for a literal brace"),
+        ("a } b {}", "the template has a single }: write }}"),
         (42, "a template is text, not int"),
     ],
 )
@@ -149,11 +149,11 @@ def test_what_is_no_template_is_refused(text, said):
 
 
 def test_an_unknown_name_is_told_with_the_nearest_one():
-    with pytest.raises(PromptError, match=r"asks for {titel}; did you mean title\? There are: title, year\.$"):
+    with pytest.raises(PromptError, match=r"uses {titel}; did you mean title\? Available: title, year\.$"):
         Template("{titel}").fill(Row("a", 1))
-    with pytest.raises(PromptError, match=r"the items have no names: \{\} stands"):
+    with pytest.raises(PromptError, match=r"the items have no names: write \{\}"):
         Template("{title}").fill("1984")
-    with pytest.raises(PromptError, match="A brace that is meant is written twice"):
+    with pytest.raises(PromptError, match="A literal brace is doubled"):
         Template('{"title": 1}').fill(Row("a", 1))
 
 
@@ -162,7 +162,7 @@ def test_a_value_that_cannot_be_made_text_is_that_items_error():
         def __str__(self) -> str:
             raise RuntimeError("no")
 
-    with pytest.raises(PromptError, match="cannot be made text: RuntimeError"):
+    with pytest.raises(PromptError, match="cannot become text: RuntimeError"):
         Template("{}").fill(Broken())
 
 
@@ -172,7 +172,7 @@ MISSING = [None, float("nan"), numpy.nan, pandas.NA, pandas.NaT, numpy.datetime6
 @pytest.mark.parametrize("value", MISSING, ids=repr)
 def test_what_tables_hold_where_nothing_is_known_is_missing(value):
     assert is_missing(value)
-    with pytest.raises(PromptError, match=r"it has no value for \{name\}"):
+    with pytest.raises(PromptError, match=r"the value for \{name\} is missing"):
         Template("{name}").fill({"name": value})
     with pytest.raises(PromptError, match="it is missing"):
         Template("<{}>").fill(value)
@@ -260,21 +260,21 @@ async def test_items_of_an_async_generator_come_one_after_the_other_and_it_is_cl
         ({}, None, "there are no prompts"),
         (pandas.Series([], dtype=object), None, "there are no prompts"),
         (pandas.DataFrame({"a": []}), "{a}", "there are no prompts"),
-        ("hello", None, "a batch takes several prompts: put a single one into a list"),
+        ("hello", None, "a batch needs several prompts: put a single one into a list"),
         (b"hello", None, "put a single one into a list"),
-        (None, None, "NoneType holds no prompts"),
-        (42, None, "int holds no prompts: give a list, a column, a generator"),
-        (["one", 2, 3], None, "prompt 1: it is no text but int; with template='{}' it becomes one, and 1 other "),
-        (["one", math.nan], None, r"prompt 1: it is missing \(nan\); leave it out, with dropna\(\) for instance\.$"),
+        (None, None, "NoneType is not iterable"),
+        (42, None, "int is not iterable: pass a list, a column or a generator"),
+        (["one", 2, 3], None, "prompt 1: it is int, not text; template='{}' converts it, and 1 other "),
+        (["one", math.nan], None, r"prompt 1: it is missing \(nan\); remove it, for instance with dropna\(\)\.$"),
         (pandas.Series(["a", None], index=["x", "y"]), None, "prompt 'y': it is missing"),
         (["one", "  "], None, r"prompt 1: it is empty\.$"),
-        ([{"a": 1}, {"b": 1}], "{a}", r"prompt 1: the template asks for {a}; did you mean b\?|There are: b"),
-        (pandas.DataFrame({"title": ["x"]}), None, r"a row of a table is no text: give a template"),
-        (pandas.DataFrame({"title": ["x"]}), "{titel}", r"asks for {titel}; did you mean title\?"),
+        ([{"a": 1}, {"b": 1}], "{a}", r"prompt 1: the template uses {a}; did you mean b\?|Available: b"),
+        (pandas.DataFrame({"title": ["x"]}), None, r"a row of a table is not a text: pass a template"),
+        (pandas.DataFrame({"title": ["x"]}), "{titel}", r"uses {titel}; did you mean title\?"),
         (
             pandas.DataFrame({"title": ["x", None]}),
             "{title}",
-            "prompt 1: it has no value for {title}: it is (None|nan)",
+            r"prompt 1: the value for {title} is missing \((None|nan)\)",
         ),
         ([[{"role": "robot", "content": "x"}]], None, "prompt 0: a message must have a role"),
     ],
@@ -285,7 +285,7 @@ def test_what_is_at_hand_and_cannot_be_asked_is_said_at_once(given, template, sa
 
 
 def test_values_without_a_template_are_a_mistake():
-    with pytest.raises(PromptError, match="values are for the fields of a template"):
+    with pytest.raises(PromptError, match="values= needs a template="):
         Items(["a"], None, {"a": 1})
 
 
@@ -294,8 +294,8 @@ def test_what_a_generator_brings_that_cannot_be_asked_is_that_items_error():
 
     assert [item.prompt for item in items] == ["one", "", "", "", "two"]
     assert [str(item.error) for item in items[1:4]] == [
-        "it is no text but int; with template='{}' it becomes one.",
-        "it is missing (None); leave it out, with dropna() for instance.",
+        "it is int, not text; template='{}' converts it.",
+        "it is missing (None); remove it, for instance with dropna().",
         "it is empty.",
     ]
 
@@ -340,7 +340,7 @@ DOUBLED = {
 @pytest.mark.parametrize("frame", DOUBLED.values(), ids=DOUBLED)
 @pytest.mark.parametrize("template", ["{}", "{text}"])
 def test_two_columns_of_one_name_are_refused_with_that_name(frame, template):
-    with pytest.raises(PromptError, match="the table has several columns of one name: ") as refused:
+    with pytest.raises(PromptError, match="the table has duplicate column names: ") as refused:
         Items(frame, template)
 
     assert str(frame.columns[0]) in str(refused.value)
@@ -358,7 +358,7 @@ def test_a_row_of_a_query_with_two_columns_of_one_name_is_refused():
     (item,) = Items(iter(connection.execute("SELECT 'left' AS text, 'right' AS text")), "{text}")
     connection.close()
 
-    assert "the item has several columns of one name: text" in str(item.error)
+    assert "the item has duplicate column names: text" in str(item.error)
 
 
 @pytest.mark.parametrize("name", ["api_key", "API key", "password", "github_token", "clientSecret"])
@@ -381,7 +381,7 @@ def test_a_mark_behind_another_name_is_a_part_of_it():
 
 
 def test_a_field_of_a_secret_that_is_not_there_is_an_error_too():
-    with pytest.warns(FlowGptWarning), pytest.raises(PromptError, match=r"asks for \{api_key\}"):
+    with pytest.warns(FlowGptWarning), pytest.raises(PromptError, match=r"uses \{api_key\}"):
         prompts(pandas.DataFrame({"user": ["ada"]}), "{user} {api_key}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from flowgpt_magic.batch.queue import Line
+from flowgpt_magic.batch.queue import PromptQueue
 
 
 class Clock:
@@ -20,7 +20,7 @@ def flight(index: int, failures: int = 0) -> Any:
 
 
 def test_those_that_are_due_come_first_in_their_order_and_then_new_ones():
-    line = Line(Clock())
+    line = PromptQueue(Clock())
     line.new.extend([flight(7), flight(8)])
     for index, pause in ((3, 0.0), (1, 0.0), (2, 9.0)):
         line.put_back(flight(index), pause)
@@ -32,7 +32,7 @@ def test_those_that_are_due_come_first_in_their_order_and_then_new_ones():
 
 
 def test_new_ones_can_be_held_up_and_those_that_are_due_cannot():
-    line = Line(Clock())
+    line = PromptQueue(Clock())
     line.new.append(flight(7))
     line.put_back(flight(1), 0.0)
 
@@ -40,14 +40,14 @@ def test_new_ones_can_be_held_up_and_those_that_are_due_cannot():
 
 
 def test_one_that_is_put_back_counts_as_not_sent():
-    line = Line(Clock())
+    line = PromptQueue(Clock())
     line.put_back(flight(1), 0.0)
 
     assert line.again[1].begun == 0
 
 
 def test_nobody_waits_any_more():
-    line = Line(Clock())
+    line = PromptQueue(Clock())
     line.put_back(flight(1), 60.0)
     line.hurry()
 
@@ -56,7 +56,7 @@ def test_nobody_waits_any_more():
 
 
 def test_the_server_is_probed_with_the_prompt_that_failed_least():
-    line = Line(Clock())
+    line = PromptQueue(Clock())
     line.put_back(flight(1, failures=3), 60.0)
     line.put_back(flight(2, failures=1), 60.0)
     line.new.append(flight(9))

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.batch import rate_limit as pacing
-from flowgpt_magic.batch.rate_limit import LATE, SLACK, Pace
+from flowgpt_magic.batch.rate_limit import MAX_CATCH_UP, SLACK, RateLimiter
 from tests import virtual_time
 
 
-def pace_of(per_minute: float | None) -> Pace:
-    return Pace(per_minute, clock=asyncio.get_running_loop().time)
+def pace_of(per_minute: float | None) -> RateLimiter:
+    return RateLimiter(per_minute, clock=asyncio.get_running_loop().time)
 
 
-async def moments(pace: Pace, count: int, at_once: int = 8) -> list[float]:
+async def moments(pace: RateLimiter, count: int, at_once: int = 8) -> list[float]:
     """When each of ``count`` requests went, of which ``at_once`` wait at a time."""
     went: list[float] = []
     left = iter(range(count))
@@ -78,7 +78,7 @@ def test_after_a_long_delay_no_crowd_goes_at_once():
     went = paced(600, 100, lambda: next(late, 0.0))
 
     after = [each for each in went if each > 1025]
-    assert after[10] - after[0] >= 10 * 0.1 - LATE
+    assert after[10] - after[0] >= 10 * 0.1 - MAX_CATCH_UP
 
 
 def test_one_that_comes_late_is_not_made_up_for():

@@ -8,7 +8,7 @@ import pandas
 import polars
 import pytest
 
-from flowgpt_magic.batch.results import Result, Tally, table
+from flowgpt_magic.batch.results import BatchCounts, Result, table
 from flowgpt_magic.errors import NotInstalledError, ProviderError
 from flowgpt_magic.messages import Usage
 from tests.batch.test_batch import failing_at
@@ -121,29 +121,29 @@ def result(index: int, **values) -> Result:
 
 
 def test_sums_leave_out_what_came_from_the_history():
-    tally = Tally()
-    tally.add(result(0, status="complete", usage=Usage(10, 20)))
-    tally.add(result(1, status="complete", usage=Usage(10, 20), replayed=True))
-    tally.add(result(2, status="complete"))
+    counts = BatchCounts()
+    counts.add(result(0, status="complete", usage=Usage(10, 20)))
+    counts.add(result(1, status="complete", usage=Usage(10, 20), replayed=True))
+    counts.add(result(2, status="complete"))
 
-    assert (tally.complete, tally.replayed, tally.prompt_tokens, tally.completion_tokens) == (3, 1, 10, 20)
+    assert (counts.complete, counts.replayed, counts.prompt_tokens, counts.completion_tokens) == (3, 1, 10, 20)
 
 
 def test_a_table_tells_how_many_and_the_first_failures():
-    tally = Tally()
+    counts = BatchCounts()
     for number, why in enumerate(["one\n<b>", "two.", "one\n<b>", "three", "four"]):
-        tally.add(result(number, status="failed", error=ProviderError(why)))
-    tally.add(result(5, status="complete", replayed=True))
-    tally.add(result(6, status="cancelled"))
+        counts.add(result(number, status="failed", error=ProviderError(why)))
+    counts.add(result(5, status="complete", replayed=True))
+    counts.add(result(6, status="cancelled"))
 
-    shown = table(tally, model="echo:words", total=1200, seconds=61.25, notes=["run it again"])
+    shown = table(counts, model="echo:words", total=1200, seconds=61.25, notes=["run it again"])
 
     assert shown.rows == (
         ("complete", "1"),
         ("of these from the history", "1"),
         ("failed", "5"),
         ("stopped", "1"),
-        ("not asked", "1,193"),
+        ("not sent", "1,193"),
         ("time", "61.2 s"),
     )
     assert shown.note == (

@@ -133,7 +133,7 @@ def test_what_had_come_before_a_failure_is_kept_as_an_earlier_version(tmp_path, 
 
 def test_when_the_server_asks_to_wait_nobody_goes_on(monkeypatch, pauses):
     paused: list[float] = []
-    monkeypatch.setattr(pacing.Pace, "pause", lambda _self, seconds: paused.append(seconds))
+    monkeypatch.setattr(pacing.RateLimiter, "pause", lambda _self, seconds: paused.append(seconds))
 
     batch = batch_of(["one"], Failing(RateLimitError("slow down", 429, 0.05)), retries=0)
 
@@ -146,8 +146,8 @@ def test_every_try_takes_its_turn(monkeypatch, pauses):
     async def turn(_self) -> None:
         turns.append(None)
 
-    monkeypatch.setattr(pacing.Pace, "turn", turn)
-    monkeypatch.setattr(pacing.Pace, "is_free", False)
+    monkeypatch.setattr(pacing.RateLimiter, "turn", turn)
+    monkeypatch.setattr(pacing.RateLimiter, "is_free", False)
 
     batch_of(["one", "two"], Failing(StreamInterruptedError("cut")), retries=1).read()
 
@@ -361,14 +361,14 @@ def test_waiting_for_a_turn_is_not_the_providers_silence(monkeypatch):
     async def turn(_self) -> None:
         await asyncio.sleep(0.8)
 
-    monkeypatch.setattr(pacing.Pace, "turn", turn)
+    monkeypatch.setattr(pacing.RateLimiter, "turn", turn)
 
     assert batch_of(["one"], options={"read_timeout": 0.5}).texts == ["one"]
 
 
 def test_a_reply_that_takes_long_is_saved_while_it_grows(tmp_path, monkeypatch):
-    monkeypatch.setattr(batch_run, "GROWTH", 0.01)
-    monkeypatch.setattr(batch_run, "SAVING", 0.01)
+    monkeypatch.setattr(batch_run, "GROW_INTERVAL", 0.01)
+    monkeypatch.setattr(batch_run, "SAVE_INTERVAL", 0.01)
     notebook_history, go_on = kernel(tmp_path), threading.Event()
 
     async def answer(prompt):

@@ -351,7 +351,7 @@ def test_an_interrupt_ends_a_pause_at_once(monkeypatch):
         assert main is not None
         stopper = threading.Thread(target=lambda: paused.wait(30) and signal.pthread_kill(main, signal.SIGINT))
         stopper.start()
-        with pytest.raises(ReplyInterrupted, match="run again, only the others are asked"):
+        with pytest.raises(ReplyInterrupted, match="run again, only the others are sent"):
             batch.read()
         stopper.join()
 

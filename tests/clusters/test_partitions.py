@@ -114,7 +114,7 @@ def test_a_row_that_cannot_be_asked_costs_no_other_its_answer():
     whole = map_partition(frame, "{word}", model="echo")
 
     assert whole["status"].tolist() == ["complete", "failed", "failed", "complete"]
-    assert whole["error"][1].startswith("PromptError: it has no value for {word}")
+    assert whole["error"][1].startswith("PromptError: the value for {word} is missing")
     assert whole["error"][2] == "PromptError: it is empty."
 
 
@@ -172,8 +172,8 @@ def test_values_fill_the_template_too():
     ("frame", "template", "options", "kind", "said"),
     [
         (pandas.DataFrame([[1, 2]], columns=["a", "a"]), "{a}", {}, PromptError, "several columns called 'a'"),
-        (FRAME, "{txt}", {}, PromptError, "asks for {txt}"),
-        (FRAME.iloc[:0], "{txt}", {}, PromptError, "asks for {txt}"),
+        (FRAME, "{txt}", {}, PromptError, "uses {txt}"),
+        (FRAME.iloc[:0], "{txt}", {}, PromptError, "uses {txt}"),
         (FRAME, "no field", {}, PromptError, "the template has no field"),
         (["a"], "{}", {}, PromptError, "a partition is a table"),
         (FRAME, "{text}", {"workers": 0}, SettingError, "workers is 0"),

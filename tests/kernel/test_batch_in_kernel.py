@@ -107,7 +107,7 @@ def test_after_an_interrupt_the_same_cell_asks_only_what_is_missing(notebook, se
 
     assert run.status == "error"
     assert (
-        f"Interrupted: {DONE} of {COUNT} prompts are done and kept; run again, only the others are asked" in run.error
+        f"Interrupted: {DONE} of {COUNT} prompts are done and stored; run again, only the others are sent" in run.error
     )
     assert "Traceback" not in run.error
     assert done.printed == f"{DONE} {COUNT}\n"
@@ -148,7 +148,7 @@ def test_a_loop_is_interrupted_in_the_middle_and_goes_on_where_it_was(notebook, 
 
     again = kernel.good(loop, cell_id="a")
 
-    assert f"Interrupted: {DONE} of {COUNT} prompts are done and kept; run again, only the others" in run.error
+    assert f"Interrupted: {DONE} of {COUNT} prompts are done and stored; run again, only the others" in run.error
     assert read.printed == "True\n"
     assert again.printed == f"True {DONE}\n"
     assert len(missing(server)) == COUNT - DONE
@@ -163,7 +163,7 @@ def test_as_the_last_line_it_is_interrupted_with_one_line_and_a_table(notebook, 
     run = kernel.collect(request)
 
     assert run.status == "error"
-    assert f"Interrupted: {DONE} of {COUNT} prompts are done and kept" in run.error
+    assert f"Interrupted: {DONE} of {COUNT} prompts are done and stored" in run.error
     assert "Traceback" not in run.error
     (output,) = run.outputs
     assert [line.split() for line in output["data"]["text/plain"].splitlines()[2:6]] == [
