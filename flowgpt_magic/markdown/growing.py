@@ -117,7 +117,7 @@ class GrowingMarkdown:
 
     def _cut_blocks(self) -> None:
         """Finish the blocks that have ended: code and headings at once, others when the next block begins."""
-        for block in [*self._scanner.take_finished(), *self._scanner.blocks[-1:]]:
+        for block in [*self._scanner.take_finished(), *self._scanner.blocks]:
             self._cut(block.start)
             if block.kind in ("fence", "heading"):
                 self._cut(block.end)
