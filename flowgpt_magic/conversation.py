@@ -76,6 +76,7 @@ class Conversation:
         params: Mapping[str, Any] | None = None,
         configured: Callable[[], Mapping[str, Any]] | None = None,
         notebook_history: NotebookHistory | None = None,
+        outside: Settings | None = None,
         **settings: Any,
     ) -> None:
         """Open the conversation, or begin it.
@@ -86,11 +87,12 @@ class Conversation:
             configured: Returns the settings that rank between the environment and the conversation's own; by default
                 those of ``%config``.
             notebook_history: Where the turns are kept; by default where the setting ``history`` says.
+            outside: The settings outside of this conversation; by default they are read now.
             settings: Settings of the conversation, such as ``model``, ``system`` and ``temperature``; see ``set``.
         """
         self._fixed = notebook_history
         self._configured = configured or (notebook_history.configured if notebook_history else configured_in_shell)
-        self._bind(notebook_history or current_history(location_of(self.outside().history)), name)
+        self._bind(notebook_history or current_history(location_of((outside or self.outside()).history)), name)
         self._params = dict(params or {})
         if settings:
             self.set(**settings)
@@ -225,6 +227,7 @@ class Conversation:
         append: bool = False,
         history: bool = True,
         refresh: bool = False,
+        outside: Settings | None = None,
         **options: Any,
     ) -> Reply[Any]:
         """The reply to ``prompt``. Nothing is sent before the reply is read.
@@ -243,12 +246,13 @@ class Conversation:
             append: Add a turn. By default a cell that is run again replaces the turns of its last run.
             history: Send the earlier turns, and keep this one.
             refresh: Ask even where the history has an answer.
+            outside: The settings outside of this conversation; by default they are read now.
             options: Settings for this turn alone, such as ``model``, ``temperature`` and ``system``, and ``params``, a
                 mapping of more parameters for the provider.
         """
         if not isinstance(history, bool):
             raise SettingError("history is True or False for one prompt; where it is kept is set with FLOWGPT_HISTORY")
-        request = self.prepare(prompt, {**options, "schema": schema, "images": images})
+        request = self.prepare(prompt, {**options, "schema": schema, "images": images}, outside=outside)
         return self.ask_prepared(request, cell=cell, append=append, history=history, refresh=refresh)
 
     def ask_prepared(
@@ -633,7 +637,8 @@ def ask(prompt: Prompt, *, schema: Any = None, **options: Any) -> Reply: ...
 
 def ask(prompt: Prompt, *, schema: Any = None, **options: Any) -> Reply[Any]:
     """The reply to ``prompt`` in this notebook's main conversation; see ``Conversation.ask``."""
-    return Conversation().ask(prompt, schema=schema, **options)
+    outside = settings.load(configured=configured_in_shell())
+    return Conversation(outside=outside).ask(prompt, schema=schema, outside=outside, **options)
 
 
 def map_prompts(prompts: Any, template: str | None = None, **how: Any) -> Batch:

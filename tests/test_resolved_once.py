@@ -13,7 +13,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from flowgpt_magic import settings
-from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.conversation import Conversation, ask
 from flowgpt_magic.history.current import flush_all
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel import actions
@@ -103,6 +103,14 @@ def test_a_prompt_from_python_is_resolved_once(alias: None):
 
     with counted() as calls:
         reply = conversation.ask("hello", cell=NO_CELL)
+        assert reply.text == "hello"
+
+    assert calls == ONCE
+
+
+def test_a_prompt_to_the_main_conversation_is_resolved_once(alias: None):
+    with counted() as calls:
+        reply = ask("hello", cell=NO_CELL)
         assert reply.text == "hello"
 
     assert calls == ONCE
