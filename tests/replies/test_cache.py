@@ -1,12 +1,16 @@
-"""Requests that are answered from a reply to the same request: what is told of them beside their conversations."""
+"""A request is answered from an equal one: from the history, or while its reply is still arriving."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+import pytest
+
+from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.replies.cache import ReplyCache
 from flowgpt_magic.replies.reply import Reply
+from tests.records import conversation_record, notebook_record, turn_record
 
 
 def reply_of(*chunks: str) -> Reply:
@@ -33,3 +37,32 @@ async def test_one_that_is_complete_is_followed_until_its_connection_is_closed()
 
     assert chunks == ["one ", "two", first.extras]
     assert second.replayed
+
+
+async def test_an_equal_request_in_the_history_is_not_sent_again():
+    turn = turn_record(conversation_record(notebook_record()), text="blue", status="complete")
+    cache, reply = ReplyCache({"key": turn}.get), reply_of()
+
+    chunks = [chunk async for chunk in cache.answer(reply, "key", saying("asked twice"), refresh=False)]
+
+    assert (chunks[0], reply.replayed) == ("blue", True)
+
+
+async def test_refresh_sends_it_again():
+    turn = turn_record(conversation_record(notebook_record()), text="blue", status="complete")
+    cache, reply = ReplyCache({"key": turn}.get), reply_of()
+
+    assert [chunk async for chunk in cache.answer(reply, "key", saying("red"), refresh=True)] == ["red"]
+    assert not reply.replayed
+
+
+async def test_a_request_that_failed_is_sent_again_by_the_next_one():
+    async def failing() -> AsyncGenerator[Any, None]:
+        raise ProviderError("the server failed")
+        yield
+
+    cache = ReplyCache(lambda _key: None)
+    with pytest.raises(ProviderError):
+        await anext(cache.answer(reply_of(), "key", failing, refresh=False))
+
+    assert [chunk async for chunk in cache.answer(reply_of(), "key", saying("red"), refresh=False)] == ["red"]

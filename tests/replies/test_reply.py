@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
-import queue
 import re
-import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -31,47 +29,7 @@ from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.schema import schema_of
-
-LIMIT = 30  # seconds after which a test has failed; none waits as long
-END = object()
-
-
-class Script:
-    """A provider that says what the test tells it to, when it tells it to, and notes what happens to it."""
-
-    def __init__(self, *lines: Any) -> None:
-        self.calls = 0
-        self.begun = threading.Event()
-        self.closed = threading.Event()
-        self._lines: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._more: asyncio.Event | None = None
-        self.say(*lines)
-
-    async def __call__(self) -> AsyncGenerator[Any, None]:
-        self.calls += 1
-        self._more = asyncio.Event()
-        self.begun.set()
-        try:
-            while (line := await self._next()) is not END:
-                if isinstance(line, BaseException):
-                    raise line
-                yield line
-        finally:
-            self.closed.set()
-
-    async def _next(self) -> Any:
-        assert self._more is not None
-        while self._lines.empty():
-            self._more.clear()
-            if self._lines.empty():
-                await self._more.wait()
-        return self._lines.get()
-
-    def say(self, *lines: Any) -> None:
-        for line in lines:
-            self._lines.put(line)
-        if self._more is not None:
-            bridge.worker().loop.call_soon_threadsafe(self._more.set)
+from tests.replies.scripted import END, LIMIT, Script, Thread, ask, take
 
 
 class Recording:
@@ -91,44 +49,6 @@ class Recording:
     async def until_saved(self, reply: Reply) -> None:
         if self._saving is not None:
             await self._saving(reply)
-
-
-def ask(source: Callable[[], AsyncGenerator[Any, None]], **options: Any) -> Reply:
-    return Reply(source, provider="test", model="script", messages=[{"role": "user", "content": "hi"}], **options)
-
-
-def take(reader: Reader, count: int) -> list[str]:
-    """The next ``count`` chunks."""
-    chunks: list[str] = []
-    while len(chunks) < count:
-        new = reader.take(LIMIT)
-        assert new, "nothing came"
-        chunks += new
-    return chunks
-
-
-class Thread(threading.Thread):
-    """A thread whose result, or error, is handed to whoever joins it."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self._work = work
-        self.start()
-
-    def run(self) -> None:
-        self.value: Any = None
-        self.error: BaseException | None = None
-        try:
-            self.value = self._work()
-        except BaseException as error:
-            self.error = error
-
-    def result(self) -> Any:
-        self.join(LIMIT)
-        assert not self.is_alive(), "a reader still waits"
-        if self.error is not None:
-            raise self.error
-        return self.value
 
 
 def read_sync(reply: Reply) -> str:
@@ -398,103 +318,6 @@ def test_a_loop_that_closes_over_its_reader_does_not_harm_the_others():
     assert take(stays, 2) == ["one ", "two"]
     assert stays.take(LIMIT) == []
     assert reply.status == "complete"
-
-
-# One reader's place
-
-
-def test_take_gives_what_is_new_and_nothing_after_a_timeout():
-    reply = ask(script := Script("one "))
-    reader = reply.open()
-    assert take(reader, 1) == ["one "]
-
-    assert reader.take(0) == []
-    assert reader.take(0.01) == []
-    assert not reader.done
-
-    script.say("two", END)
-    assert take(reader, 1) == ["two"]
-    assert reader.take(LIMIT) == []
-    assert reader.done
-
-
-def test_a_reader_has_not_done_before_it_has_taken_everything():
-    reply = ask(Script("one", END))
-    reader = reply.open()
-    list(reply)
-
-    assert not reader.done
-    reader.take()
-    assert reader.done
-
-
-@pytest.mark.parametrize("moment", ["ended", "chunks_from"])
-async def test_an_end_that_comes_while_a_reader_looks_is_not_missed(moment):
-    class Ending(Reply):
-        """A reply that ends at once after a reader's look at its status, or at its chunks."""
-
-        looked_at = ""
-
-        def _end_after(self, look: str) -> None:
-            if look == self.looked_at:
-                self.looked_at = ""
-                self.cancel()
-
-        @property
-        def ended(self) -> bool:
-            seen = super().ended
-            self._end_after("ended")
-            return seen
-
-        def chunks_from(self, place: int) -> list[str]:
-            seen = super().chunks_from(place)
-            self._end_after("chunks_from")
-            return seen
-
-    reply = Ending(Script("one"), provider="test", model="script", messages=[])
-    reader = reply.open()
-    assert await reader.take_async() == ["one"]
-    reader.wake()  # a wake-up for what has been taken already
-    await asyncio.sleep(0.01)
-
-    reply.looked_at = moment
-
-    assert await asyncio.wait_for(reader.take_async(), LIMIT) == []
-    assert reply.status == "cancelled"
-
-
-def test_an_interrupt_may_cancel_in_the_middle_of_any_line_of_a_readers_wait():
-    """What an interrupt's handler does is done here after every single line, without a signal."""
-
-    def cancel_after(lines: int) -> bool:
-        reply = ask(Script("one"))
-        reader = reply.open()
-        left = lines
-
-        def trace(_frame: Any, event: str, _value: Any) -> Any:
-            nonlocal left
-            if event == "line":
-                left -= 1
-                if left == 0:
-                    reply.cancel()
-            return trace
-
-        def read() -> None:
-            sys.settrace(trace)
-            try:
-                for _ in range(3):
-                    reader.take(0.001)
-            finally:
-                sys.settrace(None)
-
-        Thread(read).result()
-        reply.detach(reader)
-        return left <= 0
-
-    lines = 1
-    while cancel_after(lines):
-        lines += 1
-    assert lines > 20
 
 
 # Failing
