@@ -142,7 +142,7 @@ class Conversation:
 
     @property
     def record(self) -> ConversationRecord:
-        """Its name, and what it is asked with."""
+        """Its name and its own settings."""
         return self._state.record
 
     @property
@@ -152,7 +152,7 @@ class Conversation:
 
     @property
     def notebook_history(self) -> NotebookHistory:
-        """Where it is kept."""
+        """The history that its turns are kept in."""
         return self._notebook_history
 
     @property
@@ -189,9 +189,9 @@ class Conversation:
     def as_set(self, outside: Settings, options: Mapping[str, Any]) -> Settings:
         """The settings for a prompt with these options, before an alias is followed."""
         own = {"model": self.record.model, "system": self.record.system, **self.record.parameters}
-        given = {name: value for name, value in own.items() if value != ""}
-        given["params"] = over(given.get("params"), self._params)
-        chosen = settings.within(outside, conversation=given, options=options)
+        values = {name: value for name, value in own.items() if value != ""}
+        values["params"] = over(values.get("params"), self._params)
+        chosen = settings.within(outside, conversation=values, options=options)
         return with_project_model(with_implied_model(chosen))
 
     @wholly
@@ -430,29 +430,29 @@ class Conversation:
         images = options.pop("images", ())
         schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
         typed = given_fields(options.pop(TYPED_OPTIONS, options))
-        known, params = split_options(options)
-        resolved = resolve(self.as_set(outside, {**known, "params": params or None}), typed)
-        if text := project_notice(resolved.settings):
-            self._notebook_history.tell(text)
+        chosen, params = split_options(options)
+        resolved = resolve(self.as_set(outside, {**chosen, "params": params or None}), typed)
+        if notice := project_notice(resolved.settings):
+            self._notebook_history.tell(notice)
         check_params(resolved.target, {**self._params, **params}, by_name=options)
         if prompt is None:
             prompt = "" if turn is None else prompt_of(turn)
         elif isinstance(prompt, TypedPrompt):
             prompt = prompt.composed(context or PromptContext({}), resolved)
-        earlier, asked = read_prompt(prompt)
-        images = read_images(images, resolved.target, prompt=asked, earlier=earlier)
+        earlier, text = read_prompt(prompt)
+        images = read_images(images, resolved.target, prompt=text, earlier=earlier)
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         spot = Position() if turn is None else Position.of(kind, turn)
-        return Request(asked, resolved, spot, earlier, schema, images, turn if kind == "continue" else None)
+        return Request(text, resolved, spot, earlier, schema, images, turn if kind == "continue" else None)
 
     def _repeat_options(self, turn: Turn, options: Mapping[str, Any], outside: Settings) -> dict[str, Any]:
         """``options`` with the model and settings of ``turn``. A key is sent only to the server it is set for."""
         own = repeat_options(turn, options)
         for address, key in settings.KEYS.items():
             if address in own and key not in options:
-                known = "" if address in options else own.get(key, "")
-                own[key] = aliases.key_for(address, own[address], self.settings(outside), known)
+                stored = "" if address in options else own.get(key, "")
+                own[key] = aliases.key_for(address, own[address], self.settings(outside), stored)
         return own
 
     def _placed(self, request: Request, *, history: bool) -> Request:
@@ -514,14 +514,14 @@ class Conversation:
         Raises ``TurnNotFoundError``.
         """
         turn = self.turn(number)
-        found = next((each for each in self.versions(turn) if each.version == version), None)
-        if found is None:
+        chosen = next((other for other in self.versions(turn) if other.version == version), None)
+        if chosen is None:
             raise TurnNotFoundError(f"turn {number} has no version {version}: %flowgpt show {number} lists them")
         with self._state.lock:
-            if not found.live:
-                self._timeline.update(found)
-                self._notebook_history.save(self._state, *self._timeline.change("choose", [found], [turn]))
-        return self._timeline.get(found.turn_id)
+            if not chosen.live:
+                self._timeline.update(chosen)
+                self._notebook_history.save(self._state, *self._timeline.change("choose", [chosen], [turn]))
+        return self._timeline.get(chosen.turn_id)
 
     def _fetch(self, *, redo: bool) -> None:
         """Read the turns that an undo, or redo, is about: only live ones are read when a conversation is opened."""
@@ -533,9 +533,9 @@ class Conversation:
             self._state.reload()
             with self._state.lock:
                 unknown = self._timeline.missing_turns(redo=redo)
-        found = self._notebook_history.turns(unknown)
+        turns = self._notebook_history.turns(unknown)
         with self._state.lock:
-            for turn in found:
+            for turn in turns:
                 self._timeline.update(turn)
 
     @wholly
@@ -616,8 +616,8 @@ class Conversation:
 
 def _continued(request: Request, turn: Turn) -> Request:
     """``request`` followed by the reply of ``turn`` and the instruction to continue it."""
-    begun = turn.answer if turn.answer.strip() else turn.text  # it may have been cut before its answer began
-    more: list[Message] = [{"role": "assistant", "content": begun}, {"role": "user", "content": CONTINUE}]
+    text = turn.answer if turn.answer.strip() else turn.text  # it may have been cut before its answer began
+    more: list[Message] = [{"role": "assistant", "content": text}, {"role": "user", "content": CONTINUE}]
     key = f"{request.key} {turn.digest} continued"
     return replace(request, messages=[*request.messages, *more], key=key, schema=None)
 

@@ -42,16 +42,16 @@ async def with_retries(ask: Callable[[], Chunks], *, who: str, retries: int) -> 
     """
     noticed: set[str] = set()
     for attempt in range(retries + 1):
-        begun = False
+        started = False
         try:
             async with InnerGenerator(ask()) as chunks:
                 async for chunk in chunks:
-                    begun = True
+                    started = True
                     yield chunk
             return
         except ProviderError as error:
             pause = pause_before(error, attempt)
-            if begun or attempt == retries or pause is None:
+            if started or attempt == retries or pause is None:
                 raise
             why, failure = f"{who} {_what_happened(error)}", retry_notice(error)
         if failure not in noticed:

@@ -214,7 +214,7 @@ def _by_type(definition: Any) -> Schema:
             return adapter.validate_json(json.dumps(value))
         except pydantic.ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)[:MOST_ERRORS]
-            text = "; ".join(f"at {_path(each['loc'])}: {_short(each['msg'])}" for each in errors)
+            text = "; ".join(f"at {_path(part['loc'])}: {_short(part['msg'])}" for part in errors)
             raise MismatchError(text) from None
 
     return Schema(_name(definition), schema, accept)

@@ -35,16 +35,16 @@ async def with_supported_parameters(
     refused = refused_parameters.known(model, fields(parameters), request.resolved.typed)
     sent = without(parameters, refused) if refused else parameters
     while True:
-        begun = False
+        started = False
         try:
             async with InnerGenerator(ask(sent)) as chunks:
                 async for chunk in chunks:
-                    begun = begun or not isinstance(chunk, Waiting)
+                    started = started or not isinstance(chunk, Waiting)
                     yield chunk
             return
         except ParameterRefusedError as error:
             name = _parameter_name(error.parameter, sent)
-            if begun or name not in fields(sent) or name in NEVER_DROPPED:
+            if started or name not in fields(sent) or name in NEVER_DROPPED:
                 raise
             if name in request.resolved.typed:
                 raise _with_advice(error, name) from None
