@@ -1,8 +1,7 @@
-"""Headers of one's own for the requests to a server, such as ``HTTP-Referer``.
+"""Extra headers for the requests to a server, such as ``HTTP-Referer``.
 
-A value is written as it is sent, but ``$NAME`` in it stands for the environment variable of that name, which is read
-when the request is made; ``$$`` is a dollar sign. What is secret is given in this way only, so that no settings file,
-no history and no error ever holds it.
+``$NAME`` in a value is replaced with the environment variable of that name when the request is made; ``$$`` is a dollar
+sign. Secrets are accepted only in this form, so that no settings file, no history and no error contains them.
 """
 
 from __future__ import annotations
@@ -18,16 +17,17 @@ from flowgpt_magic.errors import MissingKeyError, SettingError
 EXTRA_HEADERS = "extra_headers"
 HEADERS_EXAMPLE = '{"HTTP-Referer": "https://example.com"}'
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a field name of RFC 9110, section 5.6.2
-OF_THE_CONNECTION = {  # what HTTP itself needs, and the reading of a stream
+CONNECTION_HEADERS = {  # set by the HTTP client
     *("host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive"),
     *("te", "trailer", "upgrade", "expect", "accept", "accept-encoding", "proxy-authorization", "proxy-connection"),
 }
 
 
 def checked(value: Any) -> dict[str, str | None] | None:
-    """``value`` as headers by name, None where none are given; a text is JSON.
+    """The headers in ``value`` by name, or None without any; a string is parsed as JSON.
 
-    A header that is None takes back the one of this name. Raises ``ValueError`` that shows no value.
+    A header with the value None removes the header of that name set at a lower level. Raises ``ValueError``; its text
+    contains no values, as they may be secret.
     """
     if isinstance(value, str):
         try:
@@ -37,25 +37,25 @@ def checked(value: Any) -> dict[str, str | None] | None:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise ValueError(f"must be a table of header names and values, such as {HEADERS_EXAMPLE}")  # noqa: TRY004 - a check's
-    found: dict[str, str | None] = {}
-    for name, each in value.items():
+        raise ValueError(f"must be a table of header names and values, such as {HEADERS_EXAMPLE}")  # noqa: TRY004 - `check` expects ValueError
+    headers: dict[str, str | None] = {}
+    for name, content in value.items():
         _check_name(name)
-        if name.lower() in (other.lower() for other in found):
-            raise ValueError(f"gives the header {name} twice")
-        found[name] = _checked_value(name, each)
-    return found
+        if name.lower() in (other.lower() for other in headers):
+            raise ValueError(f"contains the header {name} twice")
+        headers[name] = _checked_value(name, content)
+    return headers
 
 
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise ValueError("must have names of headers, such as HTTP-Referer")
+        raise ValueError("must use valid header names, such as HTTP-Referer")
     if name.lower() == "authorization":
         raise ValueError(
             "cannot set Authorization: the setting openai_key names the environment variable that holds the key"
         )
-    if name.lower() in OF_THE_CONNECTION:
-        raise ValueError(f"cannot set {name}, which the request needs as it is")
+    if name.lower() in CONNECTION_HEADERS:
+        raise ValueError(f"cannot set {name}, which the HTTP client sets itself")
 
 
 def _checked_value(name: str, value: object) -> str | None:
@@ -64,12 +64,12 @@ def _checked_value(name: str, value: object) -> str | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value.strip() or not _sendable(value):
-        raise ValueError(f"must give {name} a text of printable ASCII characters on one line")
+        raise ValueError(f"must set {name} to one line of printable ASCII characters")
     from flowgpt_magic.redaction import is_secret_header  # its patterns take a while to compile
 
     if is_secret_header(name, value):
         raise ValueError(
-            f"must give {name} the name of the environment variable that holds its value, such as "
+            f"must set {name} to the name of the environment variable that holds its value, such as "
             f'{{"{name}": "$MY_KEY"}}, not the value itself'
         )
     return value.strip()
@@ -80,28 +80,28 @@ def _sendable(value: str) -> bool:
 
 
 def joined(below: Mapping[str, str | None], above: Mapping[str, str | None]) -> dict[str, str | None]:
-    """``above`` over ``below``; the names of headers are the same in small letters and capitals."""
-    nearer = {name.lower() for name in above}
-    return {**{name: each for name, each in below.items() if name.lower() not in nearer}, **above}
+    """Both merged; ``above`` wins. Header names are case-insensitive."""
+    replaced = {name.lower() for name in above}
+    return {**{name: value for name, value in below.items() if name.lower() not in replaced}, **above}
 
 
-def read(given: Mapping[str, str | None] | None) -> tuple[dict[str, str], list[str]]:
-    """The headers as they are sent, and what of them no error may show.
+def read(headers: Mapping[str, str | None] | None) -> tuple[dict[str, str], list[str]]:
+    """The headers as they are sent, and the values of their variables, which no error may show.
 
-    Raises ``MissingKeyError`` where a variable is not set, and ``SettingError`` where no header can hold its value.
+    Raises ``MissingKeyError`` if a variable is not set, and ``SettingError`` if its value is not allowed in a header.
     """
     from flowgpt_magic.redaction import VARIABLE  # its patterns take a while to compile
 
-    found: dict[str, str] = {}
+    sent: dict[str, str] = {}
     secrets: list[str] = []
-    for name, value in (given or {}).items():
+    for name, value in (headers or {}).items():
         if value is not None:
-            found[name] = VARIABLE.sub(lambda each, name=name: _replaced(each, name, secrets), value)  # type: ignore[misc]
-    return found, secrets
+            sent[name] = VARIABLE.sub(lambda match, name=name: _replaced(match, name, secrets), value)  # type: ignore[misc]
+    return sent, secrets
 
 
-def _replaced(found: re.Match[str], header: str, secrets: list[str]) -> str:
-    variable = found[1] or found[2]
+def _replaced(match: re.Match[str], header: str, secrets: list[str]) -> str:
+    variable = match[1] or match[2]
     if not variable:
         return "$"
     value = os.environ.get(variable, "").strip()
@@ -109,7 +109,7 @@ def _replaced(found: re.Match[str], header: str, secrets: list[str]) -> str:
         raise MissingKeyError(f"the header {header} has no value: the environment variable {variable} is not set")
     if not _sendable(value):
         raise SettingError(
-            f"the environment variable {variable} holds a character that the header {header} cannot have"
+            f"the environment variable {variable} contains a character that is not allowed in the header {header}"
         )
     secrets.append(value)
     return value

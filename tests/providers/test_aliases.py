@@ -627,8 +627,8 @@ def test_an_alias_keeps_parameters_and_headers_by_the_names_of_variables():
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"extra_headers": {"api-key": "hunter2"}}, "alias fast: extra_headers must give api-key the name of"),
-        ({"model": "x"}, "alias fast: params cannot give model"),
+        ({"extra_headers": {"api-key": "hunter2"}}, "alias fast: extra_headers must set api-key to the name of"),
+        ({"model": "x"}, "alias fast: params cannot set model"),
         ({"system": "x"}, "alias fast: system is not a parameter of an alias"),
         ({"proxy": "http://a:hunter2@b"}, "alias fast: proxy is not a parameter of an alias"),
         (

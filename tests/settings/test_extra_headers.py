@@ -42,27 +42,27 @@ def test_none_are_none_and_a_text_is_json():
     [
         ({"Authorization": "Bearer hunter2"}, "cannot set Authorization: the setting openai_key names the environment"),
         ({"authorization": "$KEY"}, "cannot set Authorization"),
-        ({"Host": "hunter2"}, "cannot set Host, which the request needs as it is"),
+        ({"Host": "hunter2"}, "cannot set Host, which the HTTP client sets itself"),
         ({"content-length": "5"}, "cannot set content-length"),
         ({"Transfer-Encoding": "chunked"}, "cannot set Transfer-Encoding"),
         ({"Accept-Encoding": "gzip"}, "cannot set Accept-Encoding"),
         ({"Proxy-Authorization": "hunter2"}, "cannot set Proxy-Authorization"),
-        ({"api-key": "hunter2"}, "must give api-key the name of the environment variable that holds its value"),
+        ({"api-key": "hunter2"}, "must set api-key to the name of the environment variable that holds its value"),
         ({"X-Api-Key": "hunter2"}, '{"X-Api-Key": "$MY_KEY"}'),
         ({"X-Secret": "hunter2"}, "not the value itself"),
         ({"Cookie": "a=hunter2"}, "not the value itself"),
         ({"X-Thing": KEY}, "not the value itself"),
         ({"X-Thing": f"Bearer {KEY}"}, "not the value itself"),
         ({"X-Key": "$$hunter2"}, "not the value itself"),
-        ({"bad name": "hunter2"}, "must have names of headers"),
-        ({"X: Y": "hunter2"}, "must have names of headers"),
-        ({1: "hunter2"}, "must have names of headers"),
-        ({"X-A": "hunter2\r\nX-B: c"}, "must give X-A a text of printable ASCII characters on one line"),
+        ({"bad name": "hunter2"}, "must use valid header names"),
+        ({"X: Y": "hunter2"}, "must use valid header names"),
+        ({1: "hunter2"}, "must use valid header names"),
+        ({"X-A": "hunter2\r\nX-B: c"}, "must set X-A to one line of printable ASCII characters"),
         ({"X-A": "hünter2"}, "printable ASCII"),
-        ({"X-A": ""}, "must give X-A a text"),
-        ({"X-A": ["hunter2"]}, "must give X-A a text"),
-        ({"X-A": True}, "must give X-A a text"),
-        ({"X-A": "a", "x-a": "hunter2"}, "gives the header x-a twice"),
+        ({"X-A": ""}, "must set X-A to one line"),
+        ({"X-A": ["hunter2"]}, "must set X-A to one line"),
+        ({"X-A": True}, "must set X-A to one line"),
+        ({"X-A": "a", "x-a": "hunter2"}, "contains the header x-a twice"),
         (["hunter2"], "must be a table of header names and values"),
         ("hunter2", "must be a JSON object"),
     ],
@@ -102,7 +102,7 @@ def test_a_variable_that_is_not_set_or_holds_no_header_is_named(monkeypatch):
     ):
         read({"api-key": "$GATE"})
     monkeypatch.setenv("GATE", "hunter2\nX: y")
-    with pytest.raises(SettingError, match="the environment variable GATE holds a character") as caught:
+    with pytest.raises(SettingError, match="the environment variable GATE contains a character") as caught:
         read({"api-key": "$GATE"})
     assert "hunter2" not in str(caught.value)
 

@@ -224,7 +224,7 @@ def test_headers_are_set_and_shown_with_the_names_of_variables(openai):
     assert rows["extra_headers.api-key"] == ("$GATE", "this conversation")
     assert rows["extra_headers.X-Title"] == ("mine", "this conversation")
     assert "extra_headers" not in rows
-    with pytest.raises(SettingError, match="must give api-key the name of the environment variable") as caught:
+    with pytest.raises(SettingError, match="must set api-key to the name of the environment variable") as caught:
         openai('set extra_headers {"api-key": "hunter2"}')
     assert "hunter2" not in str(caught.value)
 
@@ -244,8 +244,8 @@ def test_config_shows_each_parameter_with_its_source(openai):
         ("set tpo_p 1", "there is no setting tpo_p; did you mean top_p?"),
         ("set zzz 1", "%flowgpt set extra_body {…} adds further fields to the request"),
         ("set -P zzz=1", 'write -P extra_body={"zzz": 1}'),
-        ("set -P model=x", "model is no parameter: -m"),
-        ('set extra_body {"stream": false}', "params cannot give extra_body.stream"),
+        ("set -P model=x", "model is no parameter: use -m"),
+        ('set extra_body {"stream": false}', "params cannot set extra_body.stream"),
         ("set stop [END]", "%flowgpt set stop: is read as [END], which is not JSON"),
         ("set -P top_p=1 more", "%flowgpt set -P takes only NAME=VALUE"),
         ("set -P top_p=1 -t 1", "%flowgpt set -P takes only NAME=VALUE"),
