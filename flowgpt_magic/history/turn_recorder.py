@@ -47,7 +47,7 @@ class TurnRecorder:
         if self._turn is not None:
             self._notebook_history.grow(self._turn.turn_id, lambda: reply.text_so_far)
 
-    def again(self, reply: Reply, why: str) -> None:
+    def restart(self, reply: Reply, why: str) -> None:
         """Save the text so far as an earlier, failed version, and restart the turn. ``why`` is the error."""
         if self._turn is None:
             return

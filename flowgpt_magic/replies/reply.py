@@ -74,7 +74,7 @@ class Recorder(Observer, Protocol):
     def grow(self, reply: Reply) -> None:
         """A chunk has arrived."""
 
-    def again(self, reply: Reply, why: str) -> None:
+    def restart(self, reply: Reply, why: str) -> None:
         """The text so far is discarded because of ``why``, and a new attempt begins."""
 
     async def until_saved(self, reply: Reply) -> None:
@@ -503,7 +503,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         """Keep the text so far as an attempt, and begin the next one."""
         self._received.finish()
         if self._recorder is not None:
-            self._recorder.again(self, why)
+            self._recorder.restart(self, why)
         self.attempts = [*self.attempts, Attempt(self._received.text, why)]
         self._received.clear()
         self._received.begun = time.monotonic()

@@ -43,7 +43,7 @@ class Recording:
 
     grow = begin
 
-    def again(self, reply: Reply, why: str) -> None:
+    def restart(self, reply: Reply, why: str) -> None:
         """Nothing is kept."""
 
     async def until_saved(self, reply: Reply) -> None:
