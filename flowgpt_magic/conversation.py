@@ -27,6 +27,7 @@ from flowgpt_magic.messages import Message, Turn
 from flowgpt_magic.notebook.place import Cell
 from flowgpt_magic.prompt.compose import PromptContext
 from flowgpt_magic.providers import aliases
+from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.models import with_implied_model
 from flowgpt_magic.providers.project_choice import project_notice, with_project_model
 from flowgpt_magic.redaction import without_secrets
@@ -408,6 +409,7 @@ class Conversation:
         *,
         context: PromptContext | None = None,
         outside: Settings | None = None,
+        load_aliases: Callable[[], Mapping[str, Alias]] = aliases.load,
     ) -> Request:
         """Resolve the options and compose the prompt, once for all that is done with it.
 
@@ -421,6 +423,7 @@ class Conversation:
             kind: What is done in the place of ``turn``.
             context: What the references and attachments of a ``TypedPrompt`` prompt can name.
             outside: The settings outside of this conversation; by default they are read now.
+            load_aliases: Returns the user's aliases; by default it reads them from their file.
         """
         if turn is not None and kind == "continue" and not turn.text.strip():
             raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
@@ -431,7 +434,7 @@ class Conversation:
         schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
         typed = given_fields(options.pop(TYPED_OPTIONS, options))
         chosen, params = split_options(options)
-        resolved = resolve(self.as_set(outside, {**chosen, "params": params or None}), typed)
+        resolved = resolve(self.as_set(outside, {**chosen, "params": params or None}), typed, load_aliases)
         if notice := project_notice(resolved.settings):
             self._notebook_history.tell(notice)
         check_params(resolved.target, {**self._params, **params}, by_name=options)

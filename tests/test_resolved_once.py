@@ -77,9 +77,10 @@ def panel(alias: None) -> Iterator[PanelState]:
     [
         lambda shell: shell.run_cell_magic("flowgpt", "", "hello {1}"),
         lambda shell: shell.run_cell_magic("flowgpt", "-m polly -t 1 --attach names --dry-run", "hello"),
+        lambda shell: shell.run_cell_magic("flowgpt", "polly -t 1", "hello"),
         lambda shell: shell.run_line_magic("flowgpt", "explain print"),
     ],
-    ids=["cell", "options", "explain"],
+    ids=["cell", "options", "alias", "explain"],
 )
 def test_a_prompt_in_a_cell_is_resolved_once(shell: InteractiveShell, ask: Callable[[Any], object]):
     shell.user_ns["names"] = ["one", "two"]

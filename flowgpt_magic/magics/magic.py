@@ -8,7 +8,7 @@ import warnings
 from collections import ChainMap
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -203,10 +203,15 @@ class FlowGPT(Magics):
         from flowgpt_magic.magics.commands.table import full_help
         from flowgpt_magic.magics.state import Asked
         from flowgpt_magic.notebook import ipython
-        from flowgpt_magic.providers import models
+        from flowgpt_magic.providers import aliases, models
+
+        load_aliases = cache(aliases.load)
+
+        def is_model(word: str) -> bool:
+            return models.is_model_name(word, load_aliases() if aliases.may_be_alias(word) else ())
 
         request = ipython.request()  # before the reply, after which another cell may run
-        read = magic_line.read_line(line, models.is_model_name)
+        read = magic_line.read_line(line, is_model)
         if read.options.pop("help", False):
             show_answer(full_help(), [])
             return None
@@ -218,7 +223,8 @@ class FlowGPT(Magics):
         if cell:
             _refuse_typo(read.prompt)
         own_cell = cell is not None and is_whole_cell(request)
-        reply = self.state.ask(Asked.read(prompt, read.options), own_cell=own_cell, names=names)
+        asked = Asked.read(prompt, read.options)
+        reply = self.state.ask(asked, own_cell=own_cell, names=names, load_aliases=load_aliases)
         return self._value(reply, is_cell=cell is not None)
 
     def _value(self, reply: Reply | None, *, is_cell: bool = False) -> Reply | None:

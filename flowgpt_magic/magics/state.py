@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # completion imports the subcommands, but not what they work 
     from flowgpt_magic.history.notebook_history import NotebookHistory
     from flowgpt_magic.magics.ai_alias import AiAlias
     from flowgpt_magic.magics.nested_asyncio import Nesting
+    from flowgpt_magic.providers.aliases import Alias
     from flowgpt_magic.replies.reply import Reply
     from flowgpt_magic.replies.request import Request
     from flowgpt_magic.replies.schema import Schema
@@ -125,6 +126,7 @@ class ShellState:
         *,
         own_cell: bool = False,
         names: Mapping[str, object] | None = None,
+        load_aliases: Callable[[], Mapping[str, Alias]] | None = None,
     ) -> Reply | None:
         """Send a prompt and show the reply as it arrives; with ``--dry-run``, show what would be sent.
 
@@ -134,9 +136,11 @@ class ShellState:
             number: the number of that turn.
             own_cell: the cell shows nothing but the reply.
             names: the names that the prompt can refer to, by default the user's variables.
+            load_aliases: returns the user's aliases; by default it reads them from their file.
         """
         from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.notebook import ipython
+        from flowgpt_magic.providers import aliases
         from flowgpt_magic.replies.request import TypedPrompt
 
         outside, switches = self._outside(), asked.switches
@@ -146,7 +150,8 @@ class ShellState:
         typed = TypedPrompt(asked.prompt, asked.attached, "raw" in switches, asked.below)
         prompt = typed if kind in ("ask", "edit") else None
         options, context = asked.options(names or self.names), ipython.prompt_context(names)
-        request = conversation.prepare(prompt, options, turn, kind, context=context, outside=outside)
+        load = load_aliases or aliases.load
+        request = conversation.prepare(prompt, options, turn, kind, context=context, outside=outside, load_aliases=load)
         form, history = form_of(request), "no-history" not in switches
         if "dry-run" in switches:
             from flowgpt_magic.replies.dry_run import DryRun

@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -177,14 +177,16 @@ def _key(name: str, setting: str, *, need_key: bool) -> str:
     return keys.read(name) if need_key else os.environ.get(name, "").strip()
 
 
-def apply(chosen: settings.Settings, *, need_key: bool = True) -> settings.Settings:
+def apply(
+    chosen: settings.Settings, *, need_key: bool = True, load_aliases: Callable[[], Mapping[str, Alias]] = load
+) -> settings.Settings:
     """``chosen`` with the values of the alias that its model names, if it names one.
 
     Values that were set as close to the prompt as the model, or closer, stay. The server and its key are replaced
     together or not at all. Raises the same errors as ``to_options``.
     """
     name = chosen.model.strip()
-    aliases = load() if may_be_alias(name) else {}
+    aliases = load_aliases() if may_be_alias(name) else {}
     if name not in aliases:
         return chosen
     options, rank = to_options(aliases[name], need_key=need_key, aliases=aliases), chosen.ranks.get("model", -1)

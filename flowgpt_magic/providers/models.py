@@ -63,7 +63,7 @@ def canonical_name(name: str) -> str:
     return name if name in _names(name, None) else str(target)
 
 
-def is_model_name(name: str, aliases: Mapping[str, str] | None = None) -> bool:
+def is_model_name(name: str, aliases: Collection[str] | None = None) -> bool:
     """Does the first word of a magic line name a model? Every ``this:that`` and ``this/that`` is taken for one.
 
     ``aliases`` are by default the user's.
@@ -100,7 +100,7 @@ def _all_names(aliases: Mapping[str, str] | None) -> Collection[str]:
     return user_aliases.load() if aliases is None else aliases
 
 
-def _names(name: str, aliases: Mapping[str, str] | None) -> Collection[str]:
+def _names(name: str, aliases: Collection[str] | None) -> Collection[str]:
     """The aliases. The user's are not loaded if ``name`` cannot be one."""
     if aliases is not None:
         return aliases

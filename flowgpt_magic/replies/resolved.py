@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from flowgpt_magic.providers import aliases
+from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.registry import Target, find_target, parameter_names
 from flowgpt_magic.settings import TABLE, Settings
 from flowgpt_magic.settings.parameters import EXTRA_BODY, origins, without
@@ -35,13 +36,17 @@ class Resolved:
         return self.target.provider_class.supports_images
 
 
-def resolve(chosen: Settings, typed: frozenset[str] = frozenset()) -> Resolved:
-    """Follow the alias in the settings ``chosen``, and find the target.
+def resolve(
+    chosen: Settings,
+    typed: frozenset[str] = frozenset(),
+    load_aliases: Callable[[], Mapping[str, Alias]] = aliases.load,
+) -> Resolved:
+    """Follow the alias in the settings ``chosen``, and find the target. ``typed`` is that of the result.
 
     Raises the same errors as ``aliases.apply`` and ``models.find_model``.
     """
-    settings = aliases.apply(chosen)
-    return Resolved(settings, find_target(settings.model.strip(), aliases.load), typed)
+    settings = aliases.apply(chosen, load_aliases=load_aliases)
+    return Resolved(settings, find_target(settings.model.strip(), load_aliases), typed)
 
 
 def parameters(target: Target, chosen: Settings) -> dict[str, Any]:
