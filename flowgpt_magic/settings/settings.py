@@ -1,14 +1,14 @@
-"""Settings: their names, their allowed values, and where their values come from.
+"""Settings: their names, allowed values, and sources.
 
-The places are searched in this order: an option of the call, the conversation's own, ``%config FlowGPT.name``, the
+The first source that sets a value wins: an option of the call, the conversation, ``%config FlowGPT.name``, the
 environment variable ``FLOWGPT_NAME``, the table ``[tool.flowgpt_magic]`` of the nearest pyproject.toml, the user's
-settings file, the default below. The values of an alias count just below the place that names the alias. If no place
-sets ``openai_base_url``, ``OPENAI_BASE_URL`` counts.
+settings file, the default below. An alias ranks just below the source that names it. If no source sets
+``openai_base_url``, ``OPENAI_BASE_URL`` is used.
 
-``params`` and ``extra_headers`` are tables. The places are merged name by name, and the nearest one counts for each. A
-parameter that is a setting too, such as ``temperature``, is that setting.
+``params`` and ``extra_headers`` are tables. All sources are merged, and for each name the first source wins. A
+parameter that is also a setting, such as ``temperature``, sets that setting.
 
-A project may be somebody else's, so it cannot set where a prompt is sent, with which key, or where it is stored.
+A project may come from someone else, so it cannot set where a prompt is sent, with which key, or where it is stored.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from flowgpt_magic.settings.parameters import Layer
 
 APP = "flowgpt_magic"
 PROJECT = 1  # the rank of a project's settings: above the settings file, below the environment
-NOT_A_PROJECTS = ("model", "system")  # a project may ask for them: see `project_choice`
-TOOLS = ("tools", "tool_choice", "functions", "web_search_options")  # parameters a project never sets
-LARGEST_PROJECT = 1_000_000  # bytes; a longer pyproject.toml was not written by hand, and is not read
-CALL = 5  # the rank of what one call is given
-SERVER = "openai_base_url"  # the address of the server that takes headers of one's own
-NOWHERE = Path(os.devnull)  # the home folder of somebody who has none: nothing is in it, and nothing can be made
+PROJECT_CHOICES = ("model", "system")  # a project may only suggest them: see `project_choice`
+TOOLS = ("tools", "tool_choice", "functions", "web_search_options")  # parameters that a project cannot set
+MAX_PROJECT_SIZE = 1_000_000  # bytes; a longer pyproject.toml is ignored
+CALL = 5  # the rank of the options of a call
+SERVER = "openai_base_url"  # the address of the server that receives `extra_headers`
+NOWHERE = Path(os.devnull)  # stands for a missing home folder: it has no files, and none can be created
 SETTLED = 2.0  # seconds; modification times are coarse, so a file changed within this time is not cached
 
-# Settings that no provider is given, so that they stand in no table of parameters.
+# Settings that are not passed to providers, so `params` cannot contain them.
 NO_PARAMETERS = {
     *(
         "model",
@@ -69,30 +69,30 @@ def _history(value: Any) -> str:
 
 
 def number(low: float, high: float | None = None) -> Callable[[Any], float]:
-    """A check that takes a number from ``low`` to ``high``, or its decimal text, and returns it."""
+    """A check that accepts and returns a number from ``low`` to ``high``; a decimal string is converted."""
     limits = f"a number from {low:g} to {high:g}" if high is not None else f"a number of at least {low:g}"
 
     def check(value: Any) -> float:
         try:
-            found = float(value)
+            number = float(value)
         except (TypeError, ValueError, OverflowError):
             raise ValueError(f"must be {limits}") from None
-        if isinstance(value, bool) or not (low <= found <= (high if high is not None else float("inf"))):
+        if isinstance(value, bool) or not (low <= number <= (high if high is not None else float("inf"))):
             raise ValueError(f"must be {limits}")
-        return found
+        return number
 
     return check
 
 
 def whole_number(low: int) -> Callable[[Any], int]:
-    """A check that takes a whole number of at least ``low``, or its decimal text, and returns it."""
+    """A check that accepts and returns a whole number of at least ``low``; a decimal string is converted."""
     check = number(low)
 
     def check_whole(value: Any) -> int:
-        found = check(value)
-        if found == float("inf") or found != int(found):
+        number = check(value)
+        if number == float("inf") or number != int(number):
             raise ValueError(f"must be a whole number of at least {low}")
-        return int(found)
+        return int(number)
 
     return check_whole
 
@@ -116,7 +116,7 @@ def _switch(value: Any) -> bool:
 
 
 def one_of(*choices: str) -> Callable[[Any], str]:
-    """A check that takes one of these words."""
+    """A check that accepts one of the ``choices``."""
 
     def check(value: Any) -> str:
         if value in choices:
@@ -133,7 +133,7 @@ def _or_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 temperature = number(0, 2)
 OPENAI = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
-OPENAI_ADDRESSES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")  # what OpenAI's clients read; the second one is older
+OPENAI_ADDRESSES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")  # read by OpenAI's clients; the second is the older one
 FORMATS = ("markdown", "text", "code", "json", "html", "math", "md", "image")
 
 
@@ -147,11 +147,16 @@ def setting(
     table: bool = False,
     key_for: str = "",
 ) -> Any:
-    """One row of the table below: its default, what values it takes, what it does.
+    """A field of ``Settings``.
 
-    A ``personal`` one is the user's own, and no project sets it; every secret is. A ``table`` is merged over the places
-    that give it. ``key_for`` is the setting with the address of the server that this is the key for: the key itself
-    where it is a secret, else its name.
+    Args:
+        default: the value if no source sets one.
+        check: returns the value to use; raises ``ValueError`` for one that is not allowed.
+        text: the help text.
+        secret: its value is never shown. A secret is always personal.
+        personal: a project cannot set it.
+        table: the values of all sources are merged.
+        key_for: the setting with the server's address, if this is that server's key or the name of its key; else "".
     """
     about = {"check": check, "help": text, "secret": secret, "personal": personal or secret, "key_for": key_for}
     about["table"] = table
@@ -160,10 +165,14 @@ def setting(
 
 @dataclass(frozen=True)
 class Project:
-    """What the pyproject.toml at ``path`` sets.
+    """The settings of a project.
 
-    ``names`` are the settings that are in force unless something nearer to the prompt sets them. ``model`` and whether
-    there is a ``system`` prompt are for `project_choice`. ``rank`` is its place among the others, as in ``ranks``.
+    Args:
+        path: its pyproject.toml.
+        names: the settings it sets.
+        model: the model it suggests; see `project_choice`.
+        system: whether it suggests a system prompt.
+        rank: its rank among the sources, as in ``Settings.ranks``.
     """
 
     path: str = ""
@@ -175,10 +184,10 @@ class Project:
 
 @dataclass(frozen=True)
 class Outside:
-    """What is set outside of conversations and calls, as it was read.
+    """The values set outside conversations and calls.
 
-    ``places`` are the settings file, the project's, the environment and ``%config`` with what they set. ``server`` is
-    the variable that OpenAI's clients are told their server by, with its value, and ``has_key`` says whether
+    ``places`` are the settings file, the project, the environment and ``%config``, with their values. ``server`` is the
+    environment variable with the address for OpenAI's clients, and its value. ``has_key`` says whether
     ``OPENAI_API_KEY`` is set.
     """
 
@@ -190,77 +199,73 @@ class Outside:
 
 @dataclass(frozen=True)
 class Settings:
-    """The values in force.
+    """The values in force; the help text of each setting describes it.
 
-    ``sources`` says for each name where its value came from, and ``ranks`` how far up that is: where two places set a
-    value, the one with the higher number is in force. ``layers`` are what each place gives of a table, by the name of
-    the setting. ``outside`` is what was read, for ``within``.
+    ``sources`` has the source of each value by name, and ``ranks`` the source's rank: the highest one wins. ``layers``
+    has the values of each source for a table, by the name of the setting. ``outside`` has the values that ``within``
+    starts from.
     """
 
-    model: str = setting("", _text, "who answers: provider:model, a provider, a model or an alias")
-    temperature: float | None = setting(None, _or_none(temperature), "0 to 2; empty for the provider's own")
-    system: str = setting("", _text, "system prompt, where a conversation has none of its own")
+    model: str = setting("", _text, "the model to use: provider:model, a provider, a model or an alias")
+    temperature: float | None = setting(None, _or_none(temperature), "0 to 2; empty: the provider's default")
+    system: str = setting("", _text, "system prompt of conversations without their own")
     format: str = setting("markdown", one_of(*FORMATS), "how a reply is shown")
     images: bool = setting(
-        False, _switch, "load the remote images of a reply instead of showing their addresses", personal=True
+        False, _switch, "load the remote images in a reply instead of showing their addresses", personal=True
     )
     base_url: str = setting(
         "https://prod-backend-k8s.flowgpt.com", _text, "scheme and host of the FlowGPT server", personal=True
     )
-    token: str = setting(
-        "", _text, "bearer token for that server; empty for anonymous", secret=True, key_for="base_url"
-    )
+    token: str = setting("", _text, "bearer token for that server; empty: anonymous", secret=True, key_for="base_url")
     openai_base_url: str = setting(
-        OPENAI, _text, "address of the OpenAI-compatible server, its /v1 included", personal=True
+        OPENAI, _text, "address of the OpenAI-compatible server, including /v1", personal=True
     )
     openai_key: str = setting(
         "",
         keys.check_name,
-        "name of the variable, or keyring:SERVICE/USER, that holds its key; empty: OPENAI_API_KEY for OpenAI alone",
+        "environment variable or keyring:SERVICE/USER with its key; empty: OPENAI_API_KEY, for OpenAI only",
         personal=True,
         key_for="openai_base_url",
     )
-    proxy: str = setting("", _text, "URL of an HTTP proxy, user and password included", secret=True)
-    trust_env: bool = setting(
-        False, _switch, "use the environment's proxy variables when no proxy is set", personal=True
-    )
+    proxy: str = setting("", _text, "URL of an HTTP proxy, with user and password if needed", secret=True)
+    trust_env: bool = setting(False, _switch, "use the proxy environment variables if no proxy is set", personal=True)
     ca_bundle: str = setting(
         "",
         _text,
-        "file or folder of the certificate authorities (PEM) to trust over https; empty: SSL_CERT_FILE, "
-        "REQUESTS_CA_BUNDLE or the system's",
+        "PEM file or folder of the certificate authorities to trust; empty: SSL_CERT_FILE, "
+        "REQUESTS_CA_BUNDLE or those of the system",
         personal=True,
     )
-    client_cert: str = setting("", _text, "file of the client certificate (PEM) that servers ask for", personal=True)
+    client_cert: str = setting("", _text, "PEM file of the client certificate", personal=True)
     client_key: str = setting(
-        "", _text, "file of the private key (PEM) of client_cert, where that file does not hold it", personal=True
+        "", _text, "PEM file of the private key, if client_cert does not contain it", personal=True
     )
     connect_timeout: float = setting(10.0, number(0.001), "seconds to wait for a connection")
-    read_timeout: float = setting(600.0, number(0.001), "seconds without a byte after which a reply has failed")
-    line_limit: int = setting(8 * 2**20, whole_number(1024), "bytes; a longer line of a stream is an error")
-    context_size: int = setting(4096, whole_number(256), "tokens the embedded model can see: prompt and reply together")
+    read_timeout: float = setting(600.0, number(0.001), "seconds without data after which a reply fails")
+    line_limit: int = setting(8 * 2**20, whole_number(1024), "bytes; a longer line in a stream is an error")
+    context_size: int = setting(4096, whole_number(256), "context size of the embedded model in tokens")
     max_tokens: int = setting(
-        512, whole_number(1), "tokens at which a reply ends; unless set, the embedded model's alone"
+        512, whole_number(1), "maximum tokens of a reply; the default applies to the embedded model only"
     )
     params: Mapping[str, Any] | None = setting(
-        None, parameters.checked, 'further parameters of the provider, such as {"top_p": 0.9}', table=True
+        None, parameters.checked, 'additional parameters for the provider, such as {"top_p": 0.9}', table=True
     )
     extra_headers: Mapping[str, str | None] | None = setting(
         None,
         extra_headers.checked,
-        "own headers for the OpenAI-compatible server; $NAME in a value stands for an environment variable",
+        "extra headers for the OpenAI-compatible server; $NAME in a value is an environment variable",
         personal=True,
         table=True,
     )
-    threads: int = setting(0, whole_number(0), "threads the embedded model computes on; 0 for half the processors")
+    threads: int = setting(0, whole_number(0), "threads of the embedded model; 0: half the processors")
     history: str = setting(
-        "", _history, "file of the history, :memory:, or off; empty for the data folder's", personal=True
+        "", _history, "file of the history, :memory:, or off; empty: the file in the data folder", personal=True
     )
-    history_tokens: int = setting(0, whole_number(0), "tokens of earlier turns that are sent along, about; 0 for all")
-    attach_tokens: int = setting(2000, whole_number(1), "tokens that a value in a prompt or an attachment may take")
-    retries: int = setting(2, whole_number(0), "further tries after a failure that came before the first chunk")
-    cache: bool = setting(False, _switch, "answer from the history if the same request was answered before")
-    pace: float = setting(0.0, number(0), "seconds the echo provider takes for a word")
+    history_tokens: int = setting(0, whole_number(0), "approximate tokens of earlier turns to send; 0: all")
+    attach_tokens: int = setting(2000, whole_number(1), "maximum tokens of a value in a prompt or of an attachment")
+    retries: int = setting(2, whole_number(0), "retries after a failure before the first chunk")
+    cache: bool = setting(False, _switch, "answer from the history if it has a reply to the same request")
+    pace: float = setting(0.0, number(0), "seconds per word of the echo provider")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
     ranks: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
     layers: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict, compare=False, repr=False)
@@ -274,21 +279,21 @@ class Settings:
 
 
 CONNECTION = ("trust_env", "ca_bundle", "client_cert", "client_key", "connect_timeout", "read_timeout", "line_limit")
-"""How any server is reached; none of these changes an answer."""
-TABLE = {each.name: each for each in fields(Settings) if "check" in each.metadata}
-KEYS = {each.metadata["key_for"]: name for name, each in TABLE.items() if each.metadata["key_for"]}
-"""By the setting of an address the one of its key."""
+"""How servers are reached; none of these affects a reply."""
+TABLE = {row.name: row for row in fields(Settings) if "check" in row.metadata}
+KEYS = {row.metadata["key_for"]: name for name, row in TABLE.items() if row.metadata["key_for"]}
+"""The setting of each server's key, by the setting of its address."""
 
 
 def settings_file() -> Path:
-    """Where the user's settings file is, or would be."""
-    import platformdirs  # not with this module, which the extension is loaded with
+    """The path of the user's settings file, which may not exist."""
+    import platformdirs  # not needed to load the extension
 
     return _own_folder(platformdirs.user_config_path) / "settings.toml"
 
 
 def data_folder() -> Path:
-    """The folder this package keeps its files in; ``FLOWGPT_DATA_DIR`` moves it."""
+    """The folder of this package's files; ``FLOWGPT_DATA_DIR`` overrides it."""
     import platformdirs
 
     moved = os.environ.get("FLOWGPT_DATA_DIR")
@@ -296,12 +301,12 @@ def data_folder() -> Path:
 
 
 def has_data_folder() -> bool:
-    """Is there a place for files of this person's? There is none without ``HOME`` and an entry in ``/etc/passwd``."""
+    """Is there a data folder? Without ``HOME`` and an entry in ``/etc/passwd``, there is none."""
     return not data_folder().is_relative_to(NOWHERE)
 
 
 def _own_folder(find: Callable[[str], Path]) -> Path:
-    """The folder that ``find`` names; one under ``NOWHERE`` where it depends on a home folder that nobody knows."""
+    """The folder that ``find`` returns, or one in ``NOWHERE`` if the home folder is unknown."""
     try:
         folder = find(APP)
     except RuntimeError:
@@ -315,42 +320,42 @@ def variable(name: str) -> str:
 
 
 def check(name: str, value: Any, source: str) -> Any:
-    """``value`` as the setting ``name`` takes it; raises ``SettingError`` that names ``source``."""
+    """The checked and converted ``value``. Raises ``SettingError``, which names the ``source``."""
     if name not in TABLE:
         raise SettingError(f"{source}: there is no setting {name!r}{closest(name, TABLE)}")
     try:
         return TABLE[name].metadata["check"](value)
     except ValueError as error:
-        # What should be a key's name may be the key, and so may what stands in a table.
+        # A key may have been entered in place of its name, or in a table.
         hidden = TABLE[name].metadata["secret"] or TABLE[name].metadata["table"] or name in KEYS.values()
-        shown = "" if hidden else f"is {value!r}; it "
-        raise SettingError(f"{source}: {name} {shown}{error}") from None
+        current = "" if hidden else f"is {value!r}; it "
+        raise SettingError(f"{source}: {name} {current}{error}") from None
 
 
 _parsed: dict[tuple[str, Callable[[bytes], Any]], tuple[tuple[int, ...], Any]] = {}
 
 
 def parsed(path: Path, parse: Callable[[bytes], T]) -> T:
-    """What ``parse`` makes of the bytes in the file, which is read again only after it has changed.
+    """The result of ``parse`` for the content of the file, cached until the file changes.
 
-    Raises what reading it and ``parse`` raise. The value is the same object each time: do not change it.
+    Each call returns the same object: do not modify it. Raises the errors of reading the file and of ``parse``.
     """
     try:
         key, status = (str(path), parse), path.stat()
-    except (PermissionError, NotADirectoryError):  # of its folder: a file in there is not this person's
+    except (PermissionError, NotADirectoryError):  # the folder is not accessible: treat the file as missing
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
     mark = (status.st_mtime_ns, status.st_size, status.st_ino)
-    known = _parsed.get(key)
-    if known is not None and known[0] == mark:
-        return known[1]  # type: ignore[no-any-return]  # the key holds what made it
-    found = parse(path.read_bytes())
+    cached = _parsed.get(key)
+    if cached is not None and cached[0] == mark:
+        return cached[1]  # type: ignore[no-any-return]  # `parse`, a part of the key, returned it
+    value = parse(path.read_bytes())
     if abs(time.time() - status.st_mtime) > SETTLED:
-        _parsed[key] = (mark, found)
-    return found
+        _parsed[key] = (mark, value)
+    return value
 
 
 def _toml(content: bytes) -> dict[str, Any]:
-    """Raises ``ValueError`` for what is no TOML or no UTF-8, and ``RecursionError``."""
+    """Raises ``ValueError`` for invalid TOML or UTF-8, and ``RecursionError``."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -372,17 +377,17 @@ def project_file() -> Path | None:
     """The nearest pyproject.toml, from the working directory upwards."""
     try:
         folder = os.getcwd()
-    except OSError:  # it was removed
+    except OSError:  # the working directory was removed
         return None
     while not os.path.isfile(file := os.path.join(folder, "pyproject.toml")):
-        folder, before = os.path.dirname(folder), folder
-        if folder == before:
+        folder, child = os.path.dirname(folder), folder
+        if folder == child:
             return None
     return Path(file)
 
 
 def _project_table(content: bytes) -> object:
-    """``[tool.flowgpt_magic]``, if it is there; other tools complain about a file that is no TOML."""
+    """The table ``[tool.flowgpt_magic]``, empty if missing. Invalid TOML is left for other tools to report."""
     if APP.encode() not in content:
         return {}
     try:
@@ -394,18 +399,18 @@ def _project_table(content: bytes) -> object:
 
 def _project_values(path: Path) -> dict[str, Any]:
     try:
-        table = parsed(path, _project_table) if path.stat().st_size <= LARGEST_PROJECT else {}
+        table = parsed(path, _project_table) if path.stat().st_size <= MAX_PROJECT_SIZE else {}
     except OSError:
         return {}
     if not isinstance(table, dict):
-        raise SettingError(f"{path}: [tool.{APP}] must be a table, with a line for each setting")
+        raise SettingError(f"{path}: [tool.{APP}] must be a table with one line per setting")
     params = table.get("params")
     params = params if isinstance(params, dict) else {}
     extra = params.get("extra_body")
     for name in (*table, *params, *(extra if isinstance(extra, dict) else ())):
         if name in TOOLS or (name in TABLE and TABLE[name].metadata["personal"]):
-            own = settings_file()
-            raise SettingError(f"{path}: {name} is not a project's to set; put it into your own settings file, {own}")
+            personal = settings_file()
+            raise SettingError(f"{path}: a project cannot set {name}; put it into your own settings file, {personal}")
     return table
 
 
@@ -416,17 +421,22 @@ def load(
     path: Path | None = None,
     conversation: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """The settings in force now.
+    """The settings in force now. In the mappings, None means not set.
 
-    ``options`` are those of one call, ``conversation`` those of its conversation and ``configured`` those of
-    ``%config``; in all of them, None means not set. ``path`` is the user's settings file. Raises ``SettingError`` for a
-    value a setting cannot have, a name there is no setting of, and what is not a project's to set.
+    Raises ``SettingError`` for a value that is not allowed, an unknown name, and a name that a project cannot set.
+
+    Args:
+        options: the options of one call.
+        configured: the values of ``%config``.
+        environ: the environment variables.
+        path: the user's settings file; None for ``settings_file()``.
+        conversation: the settings of the call's conversation.
     """
     file, project = path or settings_file(), project_file()
     table = _project_values(project) if project else {}
     places = (
         (str(file), _file_values(file)),
-        (str(project), {name: value for name, value in table.items() if name not in NOT_A_PROJECTS}),
+        (str(project), {name: value for name, value in table.items() if name not in PROJECT_CHOICES}),
         ("environment", {name: environ[variable(name)] for name in TABLE if variable(name) in environ}),
         ("%config", configured or {}),
     )
@@ -439,9 +449,9 @@ def load(
 def within(
     chosen: Settings, *, conversation: Mapping[str, Any] | None = None, options: Mapping[str, Any] | None = None
 ) -> Settings:
-    """The settings in force for a conversation and a call, where ``chosen`` has been read before.
+    """The settings in force for a conversation and a call, without reading files again.
 
-    Of ``chosen`` only what is set outside of conversations and calls counts; it is not read again. Raises as ``load``.
+    Uses only the values of ``chosen`` that were set outside conversations and calls. Raises the errors of ``load``.
     """
     return _in_force(chosen.outside, conversation or {}, options or {})
 
@@ -467,13 +477,13 @@ def _in_force(outside: Outside, conversation: Mapping[str, Any], options: Mappin
             values[name] = check(name, value, label)
             sources[name], ranks[name] = label, rank
             if TABLE[name].metadata["table"] and values[name] is not None:
-                server = _server([each for _, each in labelled], SERVER, rank)
+                server = _server([other for _, other in labelled], SERVER, rank)
                 tables[name] = (*tables.get(name, ()), Layer(label, rank, values[name], server))
     for key in _keys_of_others([layer for _, layer in labelled], ranks):
         del values[key], ranks[key]
         sources[key] = f"default; {sources[key]} has one for another server"
     if named:
-        del ranks[SERVER]  # the address that an alias has comes before it
+        del ranks[SERVER]  # the address of an alias takes precedence
         if "openai_key" not in values and outside.has_key:
             values["openai_key"], sources["openai_key"] = OPENAI_KEY, sources[SERVER]
     about: dict[str, Any] = {"sources": sources, "ranks": ranks, "layers": tables}
@@ -481,28 +491,27 @@ def _in_force(outside: Outside, conversation: Mapping[str, Any], options: Mappin
 
 
 def _of_project(path: str, table: Mapping[str, Any]) -> Project:
-    checked = {name: check(name, table[name], path) for name in NOT_A_PROJECTS if table.get(name) is not None}
-    names = tuple(name for name in table if name in TABLE and name not in NOT_A_PROJECTS)
+    checked = {name: check(name, table[name], path) for name in PROJECT_CHOICES if table.get(name) is not None}
+    names = tuple(name for name in table if name in TABLE and name not in PROJECT_CHOICES)
     return Project(path, names, checked.get("model", ""), bool(checked.get("system")))
 
 
 def _openai_server(environ: Mapping[str, str]) -> str:
-    """The variable by which OpenAI's clients are told their server; empty where there is none.
+    """The environment variable that sets the server of OpenAI's clients; "" if none is set.
 
-    Whoever has set it means the key in ``OPENAI_API_KEY`` for that server.
+    The key in ``OPENAI_API_KEY`` is for that server.
     """
     return next((name for name in OPENAI_ADDRESSES if environ.get(name, "").strip()), "")
 
 
 def with_tables(chosen: Settings) -> Settings:
-    """``chosen`` with what its layers give together.
+    """``chosen`` with its layers merged into ``params`` and ``extra_headers``.
 
-    A header goes to the server that was in force where it was set, and to no other; one of this very call goes to the
-    server that is asked.
+    A header is sent only to the server in force where it was set; a header of the call is always sent.
     """
     server = chosen.openai_base_url.strip().rstrip("/")
     headers: dict[str, str | None] = {}
-    for layer in sorted(chosen.layers.get(extra_headers.EXTRA_HEADERS, ()), key=lambda each: each.rank):
+    for layer in sorted(chosen.layers.get(extra_headers.EXTRA_HEADERS, ()), key=lambda layer: layer.rank):
         if layer.server == server or layer.rank >= CALL:
             headers = extra_headers.joined(headers, layer.values)
     params = parameters.merged(chosen.layers.get("params", ()))
@@ -510,7 +519,7 @@ def with_tables(chosen: Settings) -> Settings:
 
 
 def _spread(source: str, layer: Mapping[str, Any]) -> dict[str, Any]:
-    """``layer`` with those of its parameters that are settings in their own place."""
+    """``layer`` with parameters that are settings moved out of ``params``."""
     if layer.get("params") is None:
         return dict(layer)
     source = f"environment variable {variable('params')}" if source == "environment" else source
@@ -518,21 +527,20 @@ def _spread(source: str, layer: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: value for name, value in params.items() if name in TABLE and value is not None}
     for name in own:
         if name in NO_PARAMETERS:
-            raise SettingError(f"{source}: {name} is a setting and no parameter; set it beside params, not in it")
+            raise SettingError(f"{source}: {name} is a setting, not a parameter; set it outside params")
         if layer.get(name) is not None:
-            raise SettingError(f"{source}: {name} is there twice, as a setting and as a parameter: which one is meant?")
+            raise SettingError(f"{source}: {name} is set twice, as a setting and as a parameter; remove one")
     body = params.get(parameters.EXTRA_BODY) or {}
     if twice := next((name for name in body if layer.get(name) is not None or name in own), ""):
-        raise SettingError(f"{source}: {twice} is there twice, as a setting and in {parameters.EXTRA_BODY}")
+        raise SettingError(f"{source}: {twice} is set twice, as a setting and in {parameters.EXTRA_BODY}")
     return {**layer, **own, "params": {name: value for name, value in params.items() if name not in own}}
 
 
 def _keys_of_others(layers: Sequence[Mapping[str, Any]], ranks: Mapping[str, float]) -> list[str]:
-    """The settings that name a key for another server than the one that is asked.
+    """The settings that name a key for a server other than the one in use.
 
-    Such a key goes to the server that was in force where it was named, and to no other.
+    A key is sent only to the server in force where the key was named.
     """
-
     named = {address: key for address, key in KEYS.items() if not TABLE[key].metadata["secret"] and key in ranks}
     last = len(layers)
     return [
@@ -541,6 +549,6 @@ def _keys_of_others(layers: Sequence[Mapping[str, Any]], ranks: Mapping[str, flo
 
 
 def _server(layers: Sequence[Mapping[str, Any]], address: str, highest: float) -> str:
-    """The value of the setting ``address`` as the layers up to ``highest`` give it."""
-    found = [layer[address] for rank, layer in enumerate(layers) if rank <= highest and layer.get(address) is not None]
-    return str(found[-1] if found else TABLE[address].default).strip().rstrip("/")
+    """The value of the setting ``address`` in the layers up to the rank ``highest``."""
+    values = [layer[address] for rank, layer in enumerate(layers) if rank <= highest and layer.get(address) is not None]
+    return str(values[-1] if values else TABLE[address].default).strip().rstrip("/")

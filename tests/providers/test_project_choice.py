@@ -113,7 +113,7 @@ def test_a_project_sets_no_system_prompt(own, project):
 def test_a_project_sets_no_tools_and_no_fields_that_are_not_known(own, project, line):
     write(project, line)
 
-    with pytest.raises(SettingError, match="is not a project's to set"):
+    with pytest.raises(SettingError, match="a project cannot set"):
         chosen()
 
 

@@ -540,7 +540,7 @@ class TestImages:
 
         with pytest.raises(OptionError, match="parrot takes no images"):
             chat.ask(messages)
-        with pytest.raises(PromptError, match="prompt 0: it holds an image, and whoever is asked takes none"):
+        with pytest.raises(PromptError, match="prompt 0: it has an image, but the model takes none"):
             chat.map([messages])
 
     def test_those_of_a_batch_go_along_with_their_own_prompt(self, chat, seeing):

@@ -324,7 +324,7 @@ def test_what_is_the_users_own_is_no_projects_to_set(file, project, name):
     with pytest.raises(SettingError) as caught:
         load({name: "mine"}, environ={}, path=file)
 
-    assert str(caught.value).startswith(f"{path}: {name} is not a project's to set")
+    assert str(caught.value).startswith(f"{path}: a project cannot set {name}")
     assert str(settings.settings_file()) in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -371,7 +371,7 @@ def test_a_project_whose_settings_are_no_table_is_named(file, project, content):
         "[tool.flowgpt_magic\nthreads = 2",
         b"\xff\xfe flowgpt_magic",
         "flowgpt_magic = " + "[" * 5000,
-        table("threads = 2") + "# " + "x" * settings.settings.LARGEST_PROJECT,
+        table("threads = 2") + "# " + "x" * settings.settings.MAX_PROJECT_SIZE,
     ],
     ids=["empty", "no table", "no tool", "no TOML", "no text", "too deep", "too large"],
 )
@@ -562,13 +562,13 @@ class TestTables:
         [
             (
                 "temperature = 1\n[params]\ntemperature = 1",
-                "temperature is there twice, as a setting and as",
+                "temperature is set twice, as a setting and as",
             ),
             (
                 "temperature = 1\n[params.extra_body]\ntemperature = 1",
-                "temperature is there twice",
+                "temperature is set twice",
             ),
-            ("[params]\nsystem = 'x'", "system is a setting and no parameter; set it beside params, not in it"),
+            ("[params]\nsystem = 'x'", "system is a setting, not a parameter; set it outside params"),
             ("[params]\nmodel = 'x'", "params cannot set model"),
             ("[params]\ntemperature = 'hot'", "temperature is 'hot'; it must be a number from 0 to 2"),
             ("params = 3", "params must be a table of names and values"),
@@ -606,7 +606,7 @@ class TestTables:
         assert load(environ={}, path=file).params == {"top_p": 0.5}
 
         project(table(f'[tool.flowgpt_magic.params]\n{name} = "hunter2"'), age=50)
-        with pytest.raises(SettingError, match=f"{name} is not a project's to set"):
+        with pytest.raises(SettingError, match=f"a project cannot set {name}"):
             load(environ={}, path=file)
 
     def test_a_header_goes_to_the_server_it_was_set_for(self, file):

@@ -25,7 +25,7 @@ SERVER = "http://127.0.0.1:8765"
     "line", ["temperature 0.5", "temperature=0.5", "temperature = 0.5", "temperature =0.5", 'temperature "0.5"']
 )
 def test_set_sets_it_for_this_conversation(state, run, line):
-    assert run(f"set {line}") == "temperature: 0.5 (this conversation); 0 to 2; empty for the provider's own"
+    assert run(f"set {line}") == "temperature: 0.5 (this conversation); 0 to 2; empty: the provider's default"
     assert state.conversation().settings().temperature == 0.5
     assert state.conversation("other").settings().temperature is None
 

@@ -242,7 +242,7 @@ def test_which_files_tls_reads_is_a_persons_own_to_say(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("ca_bundle", "client_cert", "client_key"):
         (tmp_path / "pyproject.toml").write_text(f'[tool.flowgpt_magic]\n{name} = "theirs.pem"\n')
-        with pytest.raises(SettingError, match=f"{name} is not a project's to set"):
+        with pytest.raises(SettingError, match=f"a project cannot set {name}"):
             Conversation(configured=dict).preview("hi", model="echo")
 
 
