@@ -55,7 +55,7 @@ else:
 
 CANCEL_TIMEOUT = 0.5  # seconds to wait for a cancelled reply to end
 # Attributes that are not part of a pickle or a copy.
-TRANSIENT = (*("schema", "_source", "_observer", "_recorder", "_readers", "_lock", "_task", "_running"),)
+TRANSIENT = ("schema", "_source", "_observer", "_recorder", "_readers", "_lock", "_task", "_running")
 
 
 class Observer(Protocol):
@@ -91,15 +91,15 @@ class ChunkIterator:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self._buffer: deque[str] = deque()
-        self._dataer: Reader | None = reply.open(waits=True)
+        self._reader: Reader | None = reply.open(waits=True)
 
     def __aiter__(self) -> ChunkIterator:
         return self
 
     async def __anext__(self) -> str:
-        if not self._buffer and self._dataer:
+        if not self._buffer and self._reader:
             try:
-                self._buffer.extend(await self._dataer.take_async())
+                self._buffer.extend(await self._reader.take_async())
             finally:
                 if not self._buffer:  # at the end, or if the reading task was cancelled
                     self.leave()
@@ -110,8 +110,8 @@ class ChunkIterator:
 
     def leave(self) -> None:
         """Stop reading."""
-        if self._dataer:
-            reader, self._dataer = self._dataer, None
+        if self._reader:
+            reader, self._reader = self._reader, None
             self._buffer.clear()
             self._reply.detach(reader)
 
@@ -121,7 +121,7 @@ class ChunkIterator:
 
     def __del__(self) -> None:
         """The garbage collector may run at any time, even while this thread waits for the lock of the reply."""
-        if self._dataer:
+        if self._reader:
             self._reply.detach_soon(self.leave)
 
 

@@ -264,8 +264,8 @@ async def test_it_is_not_current_while_a_chunk_is_handed_on():
         yield "two"
 
     before = context.get_current()
-    watch = watching()
-    async with aclosing(watch.attempt(chunks())) as asked:
+    telemetry = started_telemetry()
+    async with aclosing(telemetry.attempt(chunks())) as asked:
         assert [await anext(asked), context.get_current()] == ["one", before]
         assert [await anext(asked), context.get_current()] == ["two", before]
         with pytest.raises(StopAsyncIteration):
@@ -273,12 +273,12 @@ async def test_it_is_not_current_while_a_chunk_is_handed_on():
         assert context.get_current() == before
 
 
-def watching() -> tracing.Telemetry:
-    """A watch that has begun."""
+def started_telemetry() -> tracing.Telemetry:
+    """Telemetry of a reply that has begun."""
     reply = Conversation(configured=lambda: {"model": "echo"}).ask("one")
-    watch: tracing.Telemetry = reply._observer
-    watch.begin(reply)
-    return watch
+    telemetry: tracing.Telemetry = reply._observer
+    telemetry.begin(reply)
+    return telemetry
 
 
 @pytest.mark.parametrize("how", ["end", "failure", "cancel"])
