@@ -385,7 +385,7 @@ def test_where_nothing_is_kept_for_a_page_that_was_cut_off_it_asks_for_everythin
     expect(panel.note).to_contain_text("The connection to the kernel is lost")
     line.mend()
 
-    expect(panel.note).to_contain_text("look whether this was done")
+    expect(panel.note).to_contain_text("check whether this was done")
     expect(panel.reply(1)).to_have_text("the answer is lost")
     expect(panel.prompt).to_have_value("the answer is lost")
     prompt = "goes on: " + "word " * 5000
@@ -495,7 +495,7 @@ def test_where_stop_cannot_get_through_the_cell_can_be_interrupted(page, lab_6):
     notebook.begin(3)
 
     panel.send.click()
-    expect(panel.note).to_contain_text("The kernel runs a cell; Stop gets there when it has ended.")
+    expect(panel.note).to_contain_text("The kernel runs a cell; Stop takes effect when it has ended.")
     before = panel.reply(1).inner_text()
     expect(panel.reply(1)).not_to_have_text(before)  # it goes on
     panel.button("Interrupt the cell").click()

@@ -524,7 +524,7 @@ def test_two_panels_that_edit_at_once_lose_nothing_that_is_typed(open_notebook, 
 
     one.button("Ask", one.turn(1)).click()
     expect(one.reply(1)).to_have_text("from one")
-    expect(other.turn(1)).to_contain_text("This turn was changed meanwhile")
+    expect(other.turn(1)).to_contain_text("This turn has changed since")
     expect(other.turn(1).get_by_label("The prompt of this turn")).to_have_value("from the other")
     other.button("Ask", other.turn(1)).click()
 

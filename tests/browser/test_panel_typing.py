@@ -130,7 +130,7 @@ def test_a_renamed_conversation_keeps_what_is_typed_and_one_that_is_removed_give
 
     panel.choose("Clear the conversation")
     expect(panel.prompt).to_have_value("half typed")
-    expect(panel.note).to_contain_text("what you typed is below")
+    expect(panel.note).to_contain_text("your text is below")
 
 
 def test_each_conversation_has_its_draft(panel):
@@ -207,7 +207,7 @@ def test_what_is_below_the_head_is_set_only_where_it_was_changed_and_where_it_wa
     begin(panel)
 
     panel.button("Save").click()
-    expect(panel.note).to_contain_text("This is another conversation now")
+    expect(panel.note).to_contain_text("The panel shows another conversation now")
     expect(system).to_be_visible()
     panel.button("Save").click()
     expect(system).to_be_hidden()
@@ -292,7 +292,7 @@ def test_the_focus_stays_at_the_button_that_was_pressed(panel):
         ("Ask again", "Ask again"),
         ("Earlier version", "Later version"),
         ("Later version", "Earlier version"),
-        ("Let the reply go on", "Let the reply go on"),
+        ("Continue the reply", "Continue the reply"),
         ("Branch from here", "Branch from here"),
     ]:
         panel.button(name, panel.turn(2)).focus()

@@ -130,7 +130,7 @@ test("why nothing happens is said while it does not happen", async (t) => {
   const { page, model, panel } = await opened(t, { manager: { kernel: { status: "busy", connectionStatus: "connected" } } });
   panel.act("undo", {});
   page.pass(500);
-  assert.equal(panel.banner.textContent, "The kernel runs a cell; this is done when it has ended.");
+  assert.equal(panel.banner.textContent, "The kernel runs a cell; this will be done when it has ended.");
 
   await model.answer("undo");
   assert.deepEqual([panel.banner.textContent, panel.banner.hidden], ["", true]);

@@ -132,7 +132,7 @@ test("what is typed in a turn stays though its turn is changed, and is said to b
 
   assert.equal(field.value, "why? really");
   assert.equal(page.document.activeElement, field);
-  assert.match(page.document.querySelector(".fg-editor").textContent, /was changed meanwhile/);
+  assert.match(page.document.querySelector(".fg-editor").textContent, /has changed since/);
   assert.equal(panel.edits.get(0).text, "why? really");
 });
 
@@ -145,7 +145,7 @@ test("what is typed in a turn that is taken out goes into the composer", async (
   await settled();
 
   assert.equal(panel.composer.field.value, "next\n\nwhy? really");
-  assert.match(panel.banner.textContent, /was taken out/);
+  assert.match(panel.banner.textContent, /was removed/);
 });
 
 test("an edit that is refused after its turn was taken out goes into the composer", async (t) => {

@@ -69,7 +69,7 @@ export class Link {
     for (const [id, { reject }] of [...this.waiting]) {
       if (id >= this.lostBefore) continue;
       this.waiting.delete(id);
-      reject(new Error("The connection to the kernel was lost before it could answer: look whether this was done, or do it again."));
+      reject(new Error("The connection to the kernel was lost before it could answer: check whether this was done before you do it again."));
     }
     this.lostBefore = 0;
   }

@@ -24,7 +24,7 @@ const ARRIVES = "A reply is still arriving: stop it first, or wait for its end."
 const CLOSED = "This panel was closed: run its cell to open it again.";
 const GONE = "The kernel was restarted or has ended: load the extension and run this panel's cell again. What is typed here is kept.";
 const DISCONNECTED = "The connection to the kernel is lost. What is typed here is kept.";
-const TAKEN_OUT = "The turn you were editing was taken out of the conversation; what you typed is below.";
+const TAKEN_OUT = "The turn you were editing was removed from the conversation; your text is below.";
 
 /** The description of the end of a reply, by its status. */
 const ENDS = { complete: "The reply is complete.", cancelled: "The reply was stopped.", failed: "The reply failed." };
@@ -340,7 +340,7 @@ export class Panel {
    */
   explain(kind) {
     const { kernel, busy } = this.kernel;
-    const what = kind === "stop" ? "Stop gets there when it has ended" : "this is done when it has ended";
+    const what = kind === "stop" ? "Stop takes effect when it has ended" : "this will be done when it has ended";
     const text = busy || !kernel ? `The kernel runs a cell; ${what}.` : "The kernel has not answered yet.";
     const interrupt = kind === "stop" && kernel?.interrupt
       && make("button", { type: "button", class: "fg-button", text: "Interrupt the cell", onclick: () => this.kernel.kernel?.interrupt?.() });
@@ -360,7 +360,7 @@ export class Panel {
   async copied(text) {
     try {
       const done = await copy(text);
-      this.composer.hint.textContent = done ? "Copied." : "This page may not copy: select the text, and copy it by hand.";
+      this.composer.hint.textContent = done ? "Copied." : "The browser does not allow this page to copy: select the text and copy it yourself.";
     } catch (error) {
       this.noteError(error);
     }

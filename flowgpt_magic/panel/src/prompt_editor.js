@@ -20,7 +20,7 @@ export class PromptEditor {
     this.field.value = edit.text;
     this.field.addEventListener("input", () => { edit.text = this.field.value; this.turn.panel.edits.remember(); this.fit(); });
     this.field.addEventListener("keydown", (event) => this.key(event));
-    const changed = edit.id !== this.turn.id && make("div", { class: "fg-hint", text: "This turn was changed meanwhile; asking again makes another version of it." });
+    const changed = edit.id !== this.turn.id && make("div", { class: "fg-hint", text: "This turn has changed since you began to edit it; Ask adds another version." });
     this.element = make("div", { class: "fg-editor" }, this.field, changed,
       make("div", { class: "fg-row" },
         make("button", { type: "button", class: "fg-button fg-main", text: "Ask", onclick: () => this.send() }),

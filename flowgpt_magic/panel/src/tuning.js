@@ -13,7 +13,7 @@ export class Tuning {
     this.before = { system: "", temperature: "" }; // the values when it was opened
     this.typed = false; // has unsaved text
     this.system = make("textarea", { class: "fg-field", id: panel.id("system"), rows: "3", dir: "auto" });
-    this.temperature = make("input", { class: "fg-field fg-narrow", id: panel.id("temperature"), type: "number", min: "0", max: "2", step: "0.1", placeholder: "own" });
+    this.temperature = make("input", { class: "fg-field fg-narrow", id: panel.id("temperature"), type: "number", min: "0", max: "2", step: "0.1", placeholder: "default" });
     this.drawer = new Drawer(() => panel.head.tuningButton, [
       make("label", { for: panel.id("system"), text: "System prompt" }), this.system,
       make("div", { class: "fg-row" }, make("label", { for: panel.id("temperature"), text: "Temperature" }), this.temperature,
@@ -41,7 +41,7 @@ export class Tuning {
     const { panel, before } = this;
     const name = panel.model.get("name");
     if (name !== this.name) {
-      panel.note(`This is another conversation now: Save again sets it for ${name}, or Cancel.`);
+      panel.note(`The panel shows another conversation now: Save again changes ${name}, Cancel changes nothing.`);
       this.name = name;
       return;
     }

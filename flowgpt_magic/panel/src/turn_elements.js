@@ -41,7 +41,7 @@ export class TurnElements {
     this.count = make("span", { class: "fg-count" });
     this.versions = make("span", { class: "fg-versions", role: "group", "aria-label": "Versions" }, this.older, this.count, this.newer);
     this.ending = make("span", { class: "fg-who" }); // repeats the status above, which may be far away
-    this.goOn = button("go", "Let the reply go on", () => panel.refuseWhileArriving() || panel.act("continue", {}));
+    this.goOn = button("go", "Continue the reply", () => panel.refuseWhileArriving() || panel.act("continue", {}));
     this.tools = make("div", { class: "fg-tools" }, this.versions,
       button("retry", "Ask again", () => panel.refuseWhileArriving() || panel.act("retry", { place: turn.place })), this.goOn,
       button("copy", "Copy the reply", () => panel.copied(turn.whole("text"))),

@@ -797,7 +797,7 @@ var Link = class {
     for (const [id, { reject }] of [...this.waiting]) {
       if (id >= this.lostBefore) continue;
       this.waiting.delete(id);
-      reject(new Error("The connection to the kernel was lost before it could answer: look whether this was done, or do it again."));
+      reject(new Error("The connection to the kernel was lost before it could answer: check whether this was done before you do it again."));
     }
     this.lostBefore = 0;
   }
@@ -1204,7 +1204,7 @@ var PromptEditor = class {
       this.fit();
     });
     this.field.addEventListener("keydown", (event) => this.key(event));
-    const changed = edit.id !== this.turn.id && make("div", { class: "fg-hint", text: "This turn was changed meanwhile; asking again makes another version of it." });
+    const changed = edit.id !== this.turn.id && make("div", { class: "fg-hint", text: "This turn has changed since you began to edit it; Ask adds another version." });
     this.element = make(
       "div",
       { class: "fg-editor" },
@@ -1300,7 +1300,7 @@ var TurnElements = class {
     this.count = make("span", { class: "fg-count" });
     this.versions = make("span", { class: "fg-versions", role: "group", "aria-label": "Versions" }, this.older, this.count, this.newer);
     this.ending = make("span", { class: "fg-who" });
-    this.goOn = button("go", "Let the reply go on", () => panel.refuseWhileArriving() || panel.act("continue", {}));
+    this.goOn = button("go", "Continue the reply", () => panel.refuseWhileArriving() || panel.act("continue", {}));
     this.tools = make(
       "div",
       { class: "fg-tools" },
@@ -2242,7 +2242,7 @@ var Tuning = class {
     this.before = { system: "", temperature: "" };
     this.typed = false;
     this.system = make("textarea", { class: "fg-field", id: panel.id("system"), rows: "3", dir: "auto" });
-    this.temperature = make("input", { class: "fg-field fg-narrow", id: panel.id("temperature"), type: "number", min: "0", max: "2", step: "0.1", placeholder: "own" });
+    this.temperature = make("input", { class: "fg-field fg-narrow", id: panel.id("temperature"), type: "number", min: "0", max: "2", step: "0.1", placeholder: "default" });
     this.drawer = new Drawer(() => panel.head.tuningButton, [
       make("label", { for: panel.id("system"), text: "System prompt" }),
       this.system,
@@ -2282,7 +2282,7 @@ var Tuning = class {
     const { panel, before } = this;
     const name = panel.model.get("name");
     if (name !== this.name) {
-      panel.note(`This is another conversation now: Save again sets it for ${name}, or Cancel.`);
+      panel.note(`The panel shows another conversation now: Save again changes ${name}, Cancel changes nothing.`);
       this.name = name;
       return;
     }
@@ -2308,7 +2308,7 @@ var ARRIVES = "A reply is still arriving: stop it first, or wait for its end.";
 var CLOSED = "This panel was closed: run its cell to open it again.";
 var GONE2 = "The kernel was restarted or has ended: load the extension and run this panel's cell again. What is typed here is kept.";
 var DISCONNECTED = "The connection to the kernel is lost. What is typed here is kept.";
-var TAKEN_OUT = "The turn you were editing was taken out of the conversation; what you typed is below.";
+var TAKEN_OUT = "The turn you were editing was removed from the conversation; your text is below.";
 var ENDS = { complete: "The reply is complete.", cancelled: "The reply was stopped.", failed: "The reply failed." };
 var panels = 0;
 function messageOf(error) {
@@ -2615,7 +2615,7 @@ var Panel = class {
    */
   explain(kind) {
     const { kernel, busy } = this.kernel;
-    const what = kind === "stop" ? "Stop gets there when it has ended" : "this is done when it has ended";
+    const what = kind === "stop" ? "Stop takes effect when it has ended" : "this will be done when it has ended";
     const text = busy || !kernel ? `The kernel runs a cell; ${what}.` : "The kernel has not answered yet.";
     const interrupt = kind === "stop" && kernel?.interrupt && make("button", { type: "button", class: "fg-button", text: "Interrupt the cell", onclick: () => this.kernel.kernel?.interrupt?.() });
     this.explanation = make("div", { class: "fg-row" }, make("span", { text }), interrupt);
@@ -2632,7 +2632,7 @@ var Panel = class {
   async copied(text) {
     try {
       const done = await copy(text);
-      this.composer.hint.textContent = done ? "Copied." : "This page may not copy: select the text, and copy it by hand.";
+      this.composer.hint.textContent = done ? "Copied." : "The browser does not allow this page to copy: select the text and copy it yourself.";
     } catch (error) {
       this.noteError(error);
     }
