@@ -1,4 +1,4 @@
-"""What a page can ask a panel for."""
+"""The actions that a page can request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     page.close()
 
 
-def asked(page: Page, *prompts: str) -> None:
+def ask(page: Page, *prompts: str) -> None:
     for prompt in prompts:
         list(Conversation(current_history().current).ask(prompt, cell=NO_CELL))
     page.state.refresh()
@@ -33,7 +33,7 @@ def prompts() -> list[str]:
 
 
 def test_a_turn_is_edited_where_it_stands_and_keeps_its_versions(page):
-    asked(page, "one", "two")
+    ask(page, "one", "two")
 
     page.tell("edit", place=1, text="other")
     page.settled()
@@ -43,7 +43,7 @@ def test_a_turn_is_edited_where_it_stands_and_keeps_its_versions(page):
 
 
 def test_an_earlier_version_can_be_the_one_that_counts_again(page):
-    asked(page, "one", "two")
+    ask(page, "one", "two")
     page.tell("edit", place=1, text="other")
     page.settled()
 
@@ -55,13 +55,13 @@ def test_an_earlier_version_can_be_the_one_that_counts_again(page):
 
 
 def test_a_version_that_there_is_not_is_named(page):
-    asked(page, "one")
+    ask(page, "one")
 
     assert "no version 7" in page.tell("choose", place=1, version=7)["error"]
 
 
 def test_a_prompt_is_asked_again_and_gone_on_with(page):
-    asked(page, "one", "two")
+    ask(page, "one", "two")
 
     page.tell("retry", place=1)
     page.settled()
@@ -75,7 +75,7 @@ def test_a_prompt_is_asked_again_and_gone_on_with(page):
 
 
 def test_two_panels_that_edit_one_turn_lose_nothing(page):
-    asked(page, "one")
+    ask(page, "one")
     other = Page(name="b")
 
     page.tell("edit", place=1, text="from a")
@@ -90,7 +90,7 @@ def test_two_panels_that_edit_one_turn_lose_nothing(page):
 
 
 def test_an_edit_of_a_turn_that_is_gone_says_so(page):
-    asked(page, "one")
+    ask(page, "one")
     Conversation().clear()
 
     assert "Undo brings it back" in page.tell("edit", place=1, text="typed")["error"]
@@ -115,14 +115,14 @@ def test_references_and_attachments_are_sent_as_text_and_typed_as_they_were(page
 
 
 def test_what_cannot_be_attached_is_said_and_nothing_is_asked(page):
-    told = page.tell("ask", text="hi", attached=["no such thing"])
+    response = page.tell("ask", text="hi", attached=["no such thing"])
 
-    assert "no such thing" in told["error"]
+    assert "no such thing" in response["error"]
     assert prompts() == []
 
 
 def test_conversations_are_begun_named_and_left(page):
-    asked(page, "one")
+    ask(page, "one")
 
     page.tell("new")
     assert (page.truth["name"], prompts()) == ("chat 2", [])
@@ -137,7 +137,7 @@ def test_conversations_are_begun_named_and_left(page):
 
 @pytest.mark.parametrize("kind", ["new", "rename"])
 def test_a_name_that_is_taken_is_refused(page, kind):
-    asked(page, "one")
+    ask(page, "one")
     Conversation().branch("other")
 
     assert "already" in page.tell(kind, name="other")["error"]
@@ -149,7 +149,7 @@ def test_a_conversation_that_there_is_not_is_not_begun_by_a_slip(page):
 
 
 def test_a_branch_begins_with_the_turns_up_to_one(page):
-    asked(page, "one", "two")
+    ask(page, "one", "two")
 
     page.tell("branch", place=1)
 
@@ -160,13 +160,13 @@ def test_what_is_asked_with_is_set_for_the_conversation(page):
     page.tell("set", setting="model", value="messages")
     page.tell("set", setting="system", value="Be brief.")
     page.tell("set", setting="temperature", value="0.5")
-    told = page.truth
+    truth = page.truth
 
     page.tell("set", setting="temperature", value="")
     page.tell("set", setting="system", value="none")
 
-    assert (told["model"], told["chosen"]) == ("echo:messages", "echo:messages")
-    assert (told["system"], told["temperature"]) == ("Be brief.", 0.5)
+    assert (truth["model"], truth["chosen"]) == ("echo:messages", "echo:messages")
+    assert (truth["system"], truth["temperature"]) == ("Be brief.", 0.5)
     assert (page.truth["system"], page.truth["temperature"]) == ("", None)
 
 
@@ -176,27 +176,27 @@ def test_a_value_that_cannot_be_is_refused(page, setting, value):
 
 
 def test_words_are_found_in_this_conversation_and_in_others(page):
-    asked(page, "the quick fox", "nothing")
+    ask(page, "the quick fox", "nothing")
     page.tell("new", name="second")
-    asked(page, "another fox")
+    ask(page, "another fox")
     assert current_history().flush()
 
-    told = page.tell("search", words="fox")
+    response = page.tell("search", words="fox")
 
-    assert [find["text"] for find in told["found"]] == ["another fox"]
-    assert [(find["name"], find["notebook"]) for find in told["elsewhere"]] == [("main", "")]
+    assert [hit["text"] for hit in response["found"]] == ["another fox"]
+    assert [(hit["name"], hit["notebook"]) for hit in response["elsewhere"]] == [("main", "")]
     assert page.tell("search", words=" ") == {"found": [], "elsewhere": []}
 
 
 @pytest.mark.parametrize("ending", ["md", "json", "ipynb"])
 def test_a_conversation_is_exported_for_the_page_to_save(page, ending):
-    asked(page, "one")
+    ask(page, "one")
     page.tell("rename", name="../a b")
 
-    told = page.tell("export", format=ending)
+    response = page.tell("export", format=ending)
 
-    assert told["file"] == f"___a b.{ending}"
-    assert "one" in told["content"]
+    assert response["file"] == f"___a b.{ending}"
+    assert "one" in response["content"]
 
 
 def test_an_ending_that_is_none_is_refused(page):
@@ -207,24 +207,24 @@ def test_what_was_set_elsewhere_cannot_be_taken_back_here_and_that_is_said(monke
     conversation = Conversation(configured=lambda: {"model": "echo", "system": "Be brief.", "temperature": 0.3})
     page = Page(conversation)
 
-    told = [page.tell("set", setting=name, value="")["said"] for name in ("system", "temperature")]
+    messages = [page.tell("set", setting=name, value="")["said"] for name in ("system", "temperature")]
     page.tell("set", setting="system", value="Be long.")
 
-    assert told[0].startswith("the system prompt now comes from the settings; %flowgpt config")
-    assert told[1].startswith("the temperature (0.3) now comes from the settings")
+    assert messages[0].startswith("the system prompt now comes from the settings; %flowgpt config")
+    assert messages[1].startswith("the temperature (0.3) now comes from the settings")
     assert page.truth["system"] == "Be long."
     page.close()
 
 
 def test_the_models_that_can_be_asked_are_listed(page):
-    told = page.tell("models", anew=True)
+    response = page.tell("models", anew=True)
 
-    assert {"name": "echo:words", "group": "echo", "note": "", "able": True} in told["models"]
-    assert all(set(each) == {"name", "group", "note", "able"} for each in told["models"])
+    assert {"name": "echo:words", "group": "echo", "note": "", "able": True} in response["models"]
+    assert all(set(model) == {"name", "group", "note", "able"} for model in response["models"])
 
 
 def test_a_command_is_done_and_named(page):
-    asked(page, "one")
+    ask(page, "one")
 
     assert page.tell("ask", text="/clear")["command"] == "clear"
     assert prompts() == []

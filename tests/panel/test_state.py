@@ -30,26 +30,26 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def open_page() -> Iterator[Callable[..., Page]]:
-    """Open pages of the test's own; all of them are closed at its end."""
-    opened: list[Page] = []
+    """Opens pages, which are closed at the end of the test."""
+    pages: list[Page] = []
 
-    def open_one(*args, **how) -> Page:
-        opened.append(Page(*args, **how))
-        return opened[-1]
+    def open_one(*args, **options) -> Page:
+        pages.append(Page(*args, **options))
+        return pages[-1]
 
     yield open_one
-    for each in opened:
-        each.close()
+    for page in pages:
+        page.close()
 
 
-class Held:
-    """A provider's source that gives a chunk when the test says so."""
+class ControlledSource:
+    """A provider's source that yields a chunk when the test gives it one."""
 
     def __init__(self) -> None:
         self.chunks: asyncio.Queue[str | None] = asyncio.Queue()
         self.begun = threading.Event()
 
-    async def source(self):
+    async def stream(self):
         self.begun.set()
         while (chunk := await self.chunks.get()) is not None:
             yield chunk
@@ -60,11 +60,11 @@ class Held:
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Held:
-    """A provider that answers when the test lets it."""
-    found = Held()
-    monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_how: found.source())
-    return found
+def source(monkeypatch: pytest.MonkeyPatch) -> ControlledSource:
+    """The source of the echo provider, controlled by the test."""
+    source = ControlledSource()
+    monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_options: source.stream())
+    return source
 
 
 def ask(prompt: str, conversation: Conversation | None = None) -> None:
@@ -74,27 +74,27 @@ def ask(prompt: str, conversation: Conversation | None = None) -> None:
 def test_a_prompt_of_a_page_is_a_turn_like_any_other(open_page):
     page = open_page()
 
-    told = page.tell("ask", text="one two")
+    response = page.tell("ask", text="one two")
     page.settled()
 
     (turn,) = Conversation().turns
-    assert (turn.turn_id, turn.prompt, turn.text, turn.status) == (told["turn"], "one two", "one two", "complete")
-    (shown,) = page.load()
-    assert "one two" in "".join(shown["blocks"])
-    assert (shown["prompt"], shown["model"], shown["status"]) == ("one two", "echo:words", "complete")
+    assert (turn.turn_id, turn.prompt, turn.text, turn.status) == (response["turn"], "one two", "one two", "complete")
+    (loaded,) = page.load()
+    assert "one two" in "".join(loaded["blocks"])
+    assert (loaded["prompt"], loaded["model"], loaded["status"]) == ("one two", "echo:words", "complete")
 
 
-def test_what_a_cell_asks_shows_while_it_arrives(open_page, held):
+def test_what_a_cell_asks_shows_while_it_arrives(open_page, source):
     page = open_page()
     reply = Conversation().ask("hi", cell=Cell("cell", "run"))
     reader = reply.open()
     page.wait(lambda: page.rows)
     page.load()
 
-    held.give("one ")
+    source.give("one ")
     page.wait(lambda: "one" in "".join(page.turns[reply.turn_id]["blocks"]))
-    held.give("two")
-    held.give(None)
+    source.give("two")
+    source.give(None)
     page.settled()
     page.wait(lambda: page.turns[reply.turn_id]["status"] == "complete")
 
@@ -107,21 +107,21 @@ def test_what_a_cell_asks_shows_while_it_arrives(open_page, held):
 class TestWhileNothingHasCome:
     @pytest.fixture
     def busy(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A provider that asks for a minute before the next request."""
+        """A provider that refuses a request and names a pause of a minute."""
 
         async def refuse():
             raise RateLimitError("slow down", 429, 60)
             yield
 
-        monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_how: refuse())
+        monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_options: refuse())
 
-    def test_a_page_knows_for_how_long(self, open_page, held):
+    def test_a_page_knows_for_how_long(self, open_page, source):
         page = open_page()
         page.tell("ask", text="hi")
         page.wait(lambda: page.rows)
 
         (turn,) = page.load()
-        held.give(None)
+        source.give(None)
         page.settled()
 
         assert 0 <= turn["elapsed"] < 60
@@ -136,10 +136,10 @@ class TestWhileNothingHasCome:
             await go_on.wait()
             yield "read"
 
-        monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_how: read_first())
+        monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_options: read_first())
         page = open_page()
         page.tell("ask", text="hi")
-        page.wait(lambda: "reads the prompt, 40 %" in [each.get("doing") for each in page.messages])
+        page.wait(lambda: "reads the prompt, 40 %" in [message.get("doing") for message in page.messages])
         (turn,) = page.load()
         bridge.worker().loop.call_soon_threadsafe(go_on.set)
         page.settled()
@@ -156,12 +156,12 @@ class TestWhileNothingHasCome:
 
         assert page.turns[page.rows[0][0]]["pause"]["why"] == "echo answered 429"
         assert 0 < page.turns[page.rows[0][0]]["pause"]["left"] <= 60
-        assert len([each for each in page.messages if each["kind"] == "pause"]) <= 1
+        assert len([message for message in page.messages if message["kind"] == "pause"]) <= 1
 
     def test_one_that_opens_later_knows_of_it_too_and_can_stop_it(self, open_page, busy):
         first = open_page(name="a")
         reply = first.state.arriving_reply(first.tell("ask", text="hi")["turn"])
-        first.wait(lambda: any(each["kind"] == "pause" for each in first.messages))
+        first.wait(lambda: any(message["kind"] == "pause" for message in first.messages))
 
         second = open_page(name="b")
         (turn,) = second.load()
@@ -209,19 +209,19 @@ def test_a_change_from_elsewhere_shows(open_page, change, left):
     assert [turn["prompt"] for turn in page.load()] == left
 
 
-def test_a_stop_comes_through_though_no_chunk_has(open_page, held):
+def test_a_stop_comes_through_though_no_chunk_has(open_page, source):
     page = open_page()
     page.tell("ask", text="hi")
-    assert held.begun.wait(10)
+    assert source.begun.wait(10)
 
-    told = page.tell("stop")
+    response = page.tell("stop")
     page.settled()
 
-    assert told == {"stopped": 1}
+    assert response == {"stopped": 1}
     assert page.statuses == ["cancelled 1/1"]
 
 
-def test_a_stop_right_behind_the_prompt_stops_it(open_page, held):
+def test_a_stop_right_behind_the_prompt_stops_it(open_page, source):
     page = open_page()
 
     page.tell("ask", text="hi")
@@ -231,10 +231,10 @@ def test_a_stop_right_behind_the_prompt_stops_it(open_page, held):
     assert page.statuses == ["cancelled 1/1"]
 
 
-def test_a_page_that_opens_in_the_middle_has_what_came_before_and_follows(open_page, held):
+def test_a_page_that_opens_in_the_middle_has_what_came_before_and_follows(open_page, source):
     first = open_page(name="a")
     turn = first.tell("ask", text="hi")["turn"]
-    held.give("one ")
+    source.give("one ")
     first.wait(lambda: first.rows)
     first.load()
     first.wait(lambda: "one" in "".join(first.turns[turn]["blocks"]))
@@ -242,8 +242,8 @@ def test_a_page_that_opens_in_the_middle_has_what_came_before_and_follows(open_p
     first.open()  # a reload: the page has nothing any more
     first.load()
     assert "one" in "".join(first.turns[turn]["blocks"])
-    held.give("two")
-    held.give(None)
+    source.give("two")
+    source.give(None)
     first.settled()
     first.wait(lambda: first.turns[turn]["status"] == "complete")
 
@@ -299,20 +299,20 @@ def test_a_conversation_that_another_one_begins_is_in_the_list(open_page):
     page.wait(lambda: "side" in page.truth["names"])
 
 
-def test_a_closed_panel_is_told_nothing_and_what_it_asked_goes_on(open_page, held):
+def test_a_closed_panel_is_told_nothing_and_what_it_asked_goes_on(open_page, source):
     page = open_page()
     page.tell("ask", text="hi")
-    assert held.begun.wait(10)
+    assert source.begun.wait(10)
 
     page.close()
-    heard = len(page.messages)
+    count = len(page.messages)
     reply = next(iter(streaming_replies()))
-    held.give("kept")
-    held.give(None)
+    source.give("kept")
+    source.give(None)
 
     assert reply.text == "kept"
     assert Conversation().turns[0].text == "kept"
-    assert len(page.messages) == heard
+    assert len(page.messages) == count
     assert page.state.notebook_history.listeners == []
 
 
@@ -359,10 +359,10 @@ def test_a_new_turn_of_a_long_conversation_makes_rows_of_the_changed_turns_alone
     ask("prompt", chat)
     chat.begin_anew([chat.turns[0]] * 500)
     page = open_page()
-    made: list[str] = []
+    prompts: list[str] = []
 
     def counted(turn: Turn, versions: int, status: str) -> Row:
-        made.append(turn.prompt)
+        prompts.append(turn.prompt)
         return row(turn, versions, status)
 
     monkeypatch.setattr(panel_state, "row", counted)
@@ -372,7 +372,7 @@ def test_a_new_turn_of_a_long_conversation_makes_rows_of_the_changed_turns_alone
     chat.undo()
     page.wait(lambda: len(page.rows) == 500)
 
-    assert set(made) <= {"another"}
+    assert set(prompts) <= {"another"}
 
 
 def test_a_long_reply_goes_out_in_portions(open_page):
@@ -381,7 +381,7 @@ def test_a_long_reply_goes_out_in_portions(open_page):
 
     (turn,) = page.load()
 
-    assert len([each for each in page.messages if each["kind"] == "turn"]) > 2
+    assert len([message for message in page.messages if message["kind"] == "turn"]) > 2
     assert len(turn["blocks"]) == turn["total"]
     assert all(f"paragraph {number} " in "".join(turn["blocks"]) for number in range(600))
 
@@ -394,7 +394,7 @@ def test_a_reply_that_leaves_no_turn_is_told_of_all_the_same(open_page, monkeypa
         raise ProviderError("http://ada:secret@host is down")
         yield
 
-    monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_how: failing())
+    monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_options: failing())
 
     page.tell("edit", place=1, text="two")
     page.wait(lambda: page.ends)
@@ -405,46 +405,46 @@ def test_a_reply_that_leaves_no_turn_is_told_of_all_the_same(open_page, monkeypa
     assert [turn["prompt"] for turn in page.load()] == ["one"]
 
 
-def test_new_text_comes_with_the_number_of_the_last_change_to_the_list_so_that_a_lost_one_is_missed(open_page, held):
+def test_new_text_comes_with_the_number_of_the_last_change_to_the_list_so_that_a_lost_one_is_missed(open_page, source):
     page = open_page()
     page.tell("ask", text="hi")
-    held.give("one ")
-    page.wait(lambda: [each for each in page.messages if each["kind"] == "grow"])
-    held.give(None)
-    page.wait(lambda: [each for each in page.messages if "end" in each])
+    source.give("one ")
+    page.wait(lambda: [message for message in page.messages if message["kind"] == "grow"])
+    source.give(None)
+    page.wait(lambda: [message for message in page.messages if "end" in message])
 
-    told = [(each["kind"], each["revision"]) for each in page.messages if "revision" in each]
-    assert [kind for kind, _revision in told] == ["outline", "splice", "grow", "splice", "grow"]
-    first, begun, grown, ended, end = [revision for _kind, revision in told]
+    messages = [message for message in page.messages if "revision" in message]
+    assert [message["kind"] for message in messages] == ["outline", "splice", "grow", "splice", "grow"]
+    first, begun, grown, ended, end = [message["revision"] for message in messages]
     assert (begun, grown, ended, end) == (first + 1, first + 1, first + 2, first + 2)
 
 
-def test_a_reply_that_no_page_looks_at_is_not_rendered(open_page, held, monkeypatch):
+def test_a_reply_that_no_page_looks_at_is_not_rendered(open_page, source, monkeypatch):
     page = open_page()
     page.tell("gone")
-    followed = []
+    streams = []
     with monkeypatch.context() as patch:
-        patch.setattr(panel_state, "Stream", lambda *given, **_how: followed.append(given))
+        patch.setattr(panel_state, "Stream", lambda *args, **_options: streams.append(args))
         page.tell("ask", text="hi")
-        held.give("one ")
-        held.give(None)
+        source.give("one ")
+        source.give(None)
         page.wait(lambda: page.ends)
     page.open()
 
-    assert followed == []
+    assert streams == []
     assert page.load()[0]["blocks"] == ['<p dir="auto">one</p>']
 
 
-def test_a_page_that_comes_in_the_middle_of_a_reply_sees_the_rest(open_page, held):
+def test_a_page_that_comes_in_the_middle_of_a_reply_sees_the_rest(open_page, source):
     page = open_page()
     page.tell("gone")
     page.tell("ask", text="hi")
-    held.give("one ")
-    held.begun.wait(20)
+    source.give("one ")
+    source.begun.wait(20)
     page.open()
     assert page.load()[0]["status"] == "streaming"
-    held.give("two")
-    held.give(None)
+    source.give("two")
+    source.give(None)
 
     page.wait(lambda: page.turns and next(iter(page.turns.values()))["status"] == "complete")
     assert next(iter(page.turns.values()))["blocks"] == ['<p dir="auto">one two</p>']
@@ -470,13 +470,13 @@ def test_whatever_goes_wrong_at_one_look_the_panel_goes_on_and_it_is_logged(open
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_where_the_settings_are_wrong_a_reply_is_shown_to_its_end_all_the_same(open_page, held, monkeypatch, own):
+def test_where_the_settings_are_wrong_a_reply_is_shown_to_its_end_all_the_same(open_page, source, monkeypatch, own):
     page = open_page(Conversation("side") if own else None)
     page.tell("ask", text="hi")
-    held.give("one ")
+    source.give("one ")
     monkeypatch.setenv("FLOWGPT_TEMPERATURE", "hot")
-    held.give("two")
-    held.give(None)
+    source.give("two")
+    source.give(None)
 
     page.wait(lambda: page.statuses == ["complete 1/1"])
     page.wait(lambda: "FLOWGPT_TEMPERATURE" in page.truth["trouble"])
@@ -489,19 +489,19 @@ def test_a_conversation_that_is_renamed_is_never_out_of_sight(open_page):
     for number in range(30):
         page.tell("rename", name=f"name {number}")
 
-    assert [told["name"] for told in page.truths if told["name"] != "main"][-1] == "name 29"
-    told = [len(message["rows"]) - message["gone"] for message in page.messages if message["kind"] == "splice"]
-    assert sum(told) == 1
-    assert min(told) >= 0
+    assert [truth["name"] for truth in page.truths if truth["name"] != "main"][-1] == "name 29"
+    added = [len(message["rows"]) - message["gone"] for message in page.messages if message["kind"] == "splice"]
+    assert sum(added) == 1
+    assert min(added) >= 0
 
 
 def test_a_turn_that_another_kernel_asks_keeps_nobody_from_asking(open_page):
     chat = Conversation()
     list(chat.ask("here", cell=NO_CELL))
     page = open_page()
-    kept = chat._state
-    there = replace(kept.timeline.live[0], turn_id="there", place=2, status="streaming", kernel="another")
-    kept.timeline.update(there)
+    timeline = chat._state.timeline
+    there = replace(timeline.live[0], turn_id="there", place=2, status="streaming", kernel="another")
+    timeline.update(there)
     page.state.refresh()
 
     assert page.statuses == ["complete 1/1", "elsewhere 1/1"]
