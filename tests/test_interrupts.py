@@ -1,4 +1,4 @@
-"""An interrupt at every place where a prompt can be interrupted."""
+"""Interrupts at every function that a prompt or a change of a conversation enters."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def prompt(text):
         return flowgpt_magic.Conversation().ask(text, model="echo").text
     if KIND == "batch":
         return list(flowgpt_magic.Conversation().map([text, text + " again"], model="echo", progress=False))[0].text
-    shell.run_cell_magic("flowgpt", "-m echo -o found", text)
-    return shell.user_ns["found"].text
+    shell.run_cell_magic("flowgpt", "-m echo -o reply", text)
+    return shell.user_ns["reply"].text
 
 class Interrupts:
-    '''Raises at the entry of the functions of the package with these numbers, on this thread.'''
+    '''A profiler that raises when this thread enters the functions of the package with these numbers.'''
 
     def __init__(self, *numbers):
         self.numbers, self.count = numbers, 0
@@ -50,8 +50,8 @@ class Interrupts:
                 raise KeyboardInterrupt(frame.f_code.co_name)
 
 def once(number):
-    '''How many functions one prompt enters, of which the one with this number is interrupted.'''
-    flowgpt_magic.Conversation().clear()  # a longer one enters more functions
+    '''Interrupt a prompt at the function with this number. Returns how many functions it entered.'''
+    flowgpt_magic.Conversation().clear()  # a longer conversation enters more functions
     interrupts = Interrupts(number, number + SECOND)
     try:
         sys.setprofile(interrupts)
@@ -114,7 +114,7 @@ def chat():
     return flowgpt_magic.Conversation(current_history().current)
 
 def two_turns(number):
-    '''A conversation of this number, the last turn of which was asked twice.'''
+    '''Start conversation ``number``; its last turn has two versions.'''
     run(f"new c{number}")
     for text in ("one", "two"):
         assert chat().ask(text, model="echo").text
@@ -126,7 +126,7 @@ def removed(number):
     run("new other")
     run(f"rm c{number}")
 
-# What is run, and what before it.
+# By name: the preparation, and the command that is interrupted.
 COMMANDS = {
     "undo": (two_turns, lambda n: run("undo")),
     "redo": (two_turns, lambda n: run("redo")),
@@ -143,7 +143,7 @@ COMMANDS = {
 }
 
 class Interrupt:
-    '''Raises at the entry of the function of the package with this number, on this thread.'''
+    '''A profiler that raises when this thread enters the function of the package with this number.'''
 
     def __init__(self, number):
         self.number, self.count = number, 0
@@ -166,27 +166,27 @@ def once(command, number, at):
         pass
     return interrupt.count
 
-def state(of):
-    '''What a notebook_history has of its conversations.'''
-    found = {}
-    for name in of.names():
-        kept = of.load(name)
-        with kept.lock:
-            record, timeline = kept.record, kept.timeline
+def contents(history):
+    '''The conversations of a notebook history, as comparable values.'''
+    conversations = {}
+    for name in history.names():
+        state = history.load(name)
+        with state.lock:
+            record, timeline = state.record, state.timeline
             turns = [(turn.turn_id, turn.place, turn.version, turn.prompt, turn.status) for turn in timeline.live]
-            changes = [(each.change_id, each.kind, each.undone) for each in timeline._changes]
-        found[name] = (record.model, record.system, record.removed, turns, changes)
-    return found
+            changes = [(change.change_id, change.kind, change.undone) for change in timeline._changes]
+        conversations[name] = (record.model, record.system, record.removed, turns, changes)
+    return conversations
 
 def settled():
-    '''The states in memory and in the file, after what an interrupt left to another thread.'''
+    '''The contents in memory and in the file, once other threads have finished what an interrupt left to them.'''
     here = current_history()
     for _ in range(200):
         here.flush()
         fresh = NotebookHistory(here.place, here.location)
-        memory, file = state(here), state(fresh)
+        memory, file = contents(here), contents(fresh)
         fresh.close()
-        if memory == file and not any(turn[-1] == "streaming" for each in memory.values() for turn in each[3]):
+        if memory == file and not any(turn[-1] == "streaming" for *_, turns, _ in memory.values() for turn in turns):
             break
     return memory, file
 
@@ -201,12 +201,12 @@ for name, (prepare, command) in COMMANDS.items():
         prepare(number)
         once(command, number, at)
         memory, file = settled()
-        wrong = [each for each in memory.keys() | file.keys() if memory.get(each) != file.get(each)]
-        faults += [f"{name} {at}: {each}: {memory.get(each)}, {file.get(each)}" for each in wrong]
+        wrong = [other for other in memory.keys() | file.keys() if memory.get(other) != file.get(other)]
+        faults += [f"{name} {at}: {other}: {memory.get(other)}, {file.get(other)}" for other in wrong]
         if signal.getsignal(signal.SIGINT) is not before:
             faults.append(f"{name} {at}: another handler")
             signal.signal(signal.SIGINT, before)
-        for other in list(current_history().names()):  # few, or each step takes longer than the one before
+        for other in list(current_history().names()):  # each step stays as fast as the first
             flowgpt_magic.Conversation(other).remove()
         current_history().current = "main"
 print("RESULT" + json.dumps([sum(entered.values()), faults]))
@@ -214,20 +214,20 @@ print("RESULT" + json.dumps([sum(entered.values()), faults]))
 
 
 def interrupted(kind: str, folder: Path, *, second: int = 0, step: int = 1) -> tuple[int, list[str]]:
-    """How many places there are, and what is wrong after interrupts there."""
+    """The number of functions that a prompt enters, and the faults after interrupts in them."""
     return run(PROGRAM, [kind, str(second), str(step)], folder)
 
 
 def run(program: str, arguments: list[str], folder: Path) -> tuple[int, list[str]]:
-    """What ``program`` finds: how many places there are, and what is wrong after interrupts there."""
+    """The result of ``program``: the number of functions entered, and the faults after interrupts in them."""
     environment = {**os.environ, "FLOWGPT_HISTORY": str(folder / "history.db"), "IPYTHONDIR": str(folder)}
-    done = processes.run([sys.executable, "-c", program, *arguments], env=environment, cwd=folder)
-    assert "RESULT" in done.stdout, done.stderr[-3000:]
-    entered, faults = json.loads(done.stdout.rpartition("RESULT")[2])
+    process = processes.run([sys.executable, "-c", program, *arguments], env=environment, cwd=folder)
+    assert "RESULT" in process.stdout, process.stderr[-3000:]
+    entered, faults = json.loads(process.stdout.rpartition("RESULT")[2])
     return entered, faults
 
 
-STEPS = {"class": 1, "cell": 3, "batch": 2}  # every so many-th place: all of them would take long
+STEPS = {"class": 1, "cell": 3, "batch": 2}  # every n-th function: all of them would take long
 
 
 @pytest.mark.parametrize("kind", STEPS)
@@ -245,6 +245,6 @@ def test_two_interrupts_in_a_row_leave_nothing_by_half(kind: str, second: int, t
 
 
 def test_an_interrupt_at_any_function_of_a_change_leaves_memory_and_file_alike(tmp_path: Path) -> None:
-    entered, faults = run(CHANGES, ["9"], tmp_path)  # every so many-th place
+    entered, faults = run(CHANGES, ["9"], tmp_path)  # every 9th function
     assert faults == []
     assert entered > 300
