@@ -1,7 +1,7 @@
 """Talk to a language model from a notebook.
 
-``%load_ext flowgpt_magic`` brings ``%%flowgpt``; ``ask``, ``Conversation`` and ``Reply`` are the same in Python.
-Importing this prints nothing, starts nothing and fetches nothing; what needs a library is imported when it is used.
+``%load_ext flowgpt_magic`` adds ``%%flowgpt``; ``ask``, ``Conversation`` and ``Reply`` are the same in Python.
+Importing this package prints nothing and starts nothing; modules are imported on first use.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
     "unload_ipython_extension",
 ]
 
-_HOMES = {
+_MODULES = {
     "AsyncGeneratorProvider": "providers.base",
     "ChatPanel": "panel.panel",
     "Citation": "messages.extras",
@@ -65,8 +65,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("flowgpt_magic")
-    if name in _HOMES:
-        return getattr(import_module(f"flowgpt_magic.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"flowgpt_magic.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'flowgpt_magic' has no attribute {name!r}")
 
 

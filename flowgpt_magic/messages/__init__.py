@@ -19,7 +19,7 @@ from flowgpt_magic.messages.messages import (
     notices_to,
     progress,
     progress_to,
-    said,
+    user_message,
 )
 
 __all__ = [
@@ -42,6 +42,6 @@ __all__ = [
     "progress",
     "progress_to",
     "reasoning",
-    "said",
     "token_estimate",
+    "user_message",
 ]

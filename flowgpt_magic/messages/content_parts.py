@@ -1,7 +1,7 @@
-"""Messages as OpenAI's clients take them: their content is a text, or a list of parts, which are texts and images.
+"""Convert messages in OpenAI's format, whose content is a string or a list of text and image parts.
 
-Here a message has a text, and images beside it. The texts of several parts are joined, a line each. Tools are not
-called, so a message of a tool, or one that calls one, is refused; so is a ``name``, which no provider here sends.
+The package's own messages have a string as content, and a list of images. Text parts are joined with newlines. Tools
+are not supported, so messages from tools and with tool calls are refused, and so is ``name``, which no provider sends.
 """
 
 from __future__ import annotations
@@ -13,73 +13,73 @@ from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.errors import PromptError
 from flowgpt_magic.messages import ComposedPrompt, ImageUrl, Message, Messages, Role
 
-ADDRESSES = ("data:image/", "https://", "http://")  # how the URL of an image begins in a message
+ADDRESSES = ("data:image/", "https://", "http://")  # prefixes of image URLs
 ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-# The parts that are taken, with the field that holds their text; the words of both of OpenAI's protocols.
+# The text parts of both OpenAI protocols, with the field that contains the text.
 TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 IMAGE_PARTS = ("image_url", "input_image")
 REFUSED = ("name", "tool_calls", "function_call", "tool_call_id")
 MESSAGE_FORM = "a message must have a role (system, user or assistant), and a content that is text or a list of parts"
 
 
-def read_messages(given: Messages, *, images: bool, who: str) -> list[Message]:
-    """``given`` as a provider sends them: each read by ``read_message``, well-formed, without those that are blank.
+def read_messages(messages: Messages, *, images: bool, who: str) -> list[Message]:
+    """The messages as a provider sends them, each converted by ``read_message``.
 
-    ``images`` says whether ``who`` takes any; otherwise one is refused. Servers refuse a blank system or assistant
-    message. Two messages of the user that come to stand in a row because one between them was blank become one.
-    Raises ``PromptError``.
+    ``images`` says whether the provider ``who`` takes images; if not, a message with images is refused. Blank system
+    and assistant messages are dropped, as servers refuse them; the user messages around one are joined. Raises
+    ``PromptError``.
     """
-    found: list[Message] = []
+    converted: list[Message] = []
     dropped = False
-    for each in given:
-        message = read_message(each)
+    for entry in messages:
+        message = read_message(entry)
         if not images and message.get("images"):
             raise PromptError(f"{who} takes no images: ask a provider that does, or leave the image out.")
         if message["role"] != "user" and not message["content"].strip() and not message.get("images"):
             dropped = True
-        elif dropped and found and found[-1]["role"] == message["role"] == "user":
-            found[-1], dropped = _joined(found[-1], message), False
+        elif dropped and converted and converted[-1]["role"] == message["role"] == "user":
+            converted[-1], dropped = _joined(converted[-1], message), False
         else:
-            found.append(message)
+            converted.append(message)
             dropped = False
-    if not found:
+    if not converted:
         raise PromptError("there is no message to send.")
-    return found
+    return converted
 
 
-def read_message(given: Any) -> Message:
-    """One message: its role, its text and its images. Raises ``PromptError`` that names what cannot be sent."""
-    if _is_plain(given):
-        plain: Message = given
+def read_message(message: Any) -> Message:
+    """One message with its role, text and images. Raises ``PromptError`` if a part of it is not supported."""
+    if _is_plain(message):
+        plain: Message = message
         return plain
-    if not isinstance(given, Mapping) or "role" not in given:
+    if not isinstance(message, Mapping) or "role" not in message:
         raise PromptError(f"{MESSAGE_FORM}.")
-    role = given["role"]
+    role = message["role"]
     if role in ("tool", "function"):
-        raise PromptError(f"a message of the role {role} cannot be sent: tools are not called here.")
+        raise PromptError(f"a message of the role {role} cannot be sent: tools are not supported.")
     if not isinstance(role, str) or role not in ROLES:
         raise PromptError(f"{MESSAGE_FORM}; its role is not {role!r}.")
     for field in REFUSED:
-        if given.get(field):
-            raise PromptError(f"{field} of a message is not sent: leave it out, or put it into the content.")
-    text, images = _content(given, ROLES[role])
-    images += _addresses(given.get("images"))
-    message: Message = {"role": ROLES[role], "content": join_surrogates(text)}
+        if message.get(field):
+            raise PromptError(f"{field} of a message is not supported: leave it out, or put it into the content.")
+    text, images = _content(message, ROLES[role])
+    images += _addresses(message.get("images"))
+    converted: Message = {"role": ROLES[role], "content": join_surrogates(text)}
     if images:
-        message["images"] = images
-    return message
+        converted["images"] = images
+    return converted
 
 
-def _is_plain(given: Any) -> bool:
-    """Is it a role and a text already? Those of a long conversation are, and are read at every prompt."""
-    if type(given) is not dict or len(given) != 2 or type(given.get("content")) is not str:
+def _is_plain(message: Any) -> bool:
+    """Does it need no conversion? A fast path: all messages of a conversation are read for each prompt."""
+    if type(message) is not dict or len(message) != 2 or type(message.get("content")) is not str:
         return False
-    role = given.get("role")
-    return type(role) is str and ROLES.get(role) == role and join_surrogates(given["content"]) == given["content"]
+    role = message.get("role")
+    return type(role) is str and ROLES.get(role) == role and join_surrogates(message["content"]) == message["content"]
 
 
 def prompt_of_message(message: Message) -> str:
-    """The text of the last message, with the images that go along, if any."""
+    """The text of a message as a prompt, with its images if any."""
     images = message.get("images")
     return ComposedPrompt(message["content"], images) if images else message["content"]
 
@@ -90,12 +90,12 @@ def _joined(one: Message, other: Message) -> Message:
     return {**joined, "images": images} if images else joined
 
 
-def _content(given: Mapping[str, Any], role: Role) -> tuple[str, list[str]]:
-    content = given.get("content")
+def _content(message: Mapping[str, Any], role: Role) -> tuple[str, list[str]]:
+    content = message.get("content")
     if isinstance(content, str):
         return content, []
-    if content is None and role == "assistant":  # as a client gives back a refusal
-        return str(given.get("refusal") or ""), []
+    if content is None and role == "assistant":  # a refusal
+        return str(message.get("refusal") or ""), []
     if not isinstance(content, Sequence) or isinstance(content, (bytes, bytearray)):
         raise PromptError(f"{MESSAGE_FORM}.")
     texts: list[str] = []
@@ -113,7 +113,7 @@ def _part(part: Any) -> tuple[str, str]:
     fields: Mapping[str, Any] = part if isinstance(part, Mapping) else {"type": type(part).__name__}
     kind = fields.get("type")
     if kind not in (*TEXT_PARTS, *IMAGE_PARTS):
-        raise PromptError(f"a message cannot hold a part of the type {kind!r}: its parts are text and image_url.")
+        raise PromptError(f"a message cannot contain a part of the type {kind!r}, only text and image_url.")
     if kind in IMAGE_PARTS:
         return kind, _image(fields.get("image_url"), fields.get("detail"))
     text = fields.get(TEXT_PARTS[kind])
@@ -126,14 +126,14 @@ def _image(value: Any, detail: Any) -> str:
     if isinstance(value, Mapping):
         value, detail = value.get("url"), value.get("detail", detail)
     if not isinstance(value, str) or not value.startswith(ADDRESSES):
-        raise PromptError(f"the url of an image begins with {', '.join(ADDRESSES[:-1])} or {ADDRESSES[-1]}.")
+        raise PromptError(f"the url of an image must begin with {', '.join(ADDRESSES[:-1])} or {ADDRESSES[-1]}.")
     return ImageUrl(value, detail) if isinstance(detail, str) and detail else value
 
 
-def _addresses(given: Any) -> list[str]:
-    """What stands beside a text as its images."""
-    if given is None:
+def _addresses(images: Any) -> list[str]:
+    """The URLs in the ``images`` of a message."""
+    if images is None:
         return []
-    if not isinstance(given, (list, tuple)):
-        raise PromptError("the images of a message are a list of URLs.")
-    return [_image(each, getattr(each, "detail", None)) for each in given]
+    if not isinstance(images, (list, tuple)):
+        raise PromptError("the images of a message must be a list of URLs.")
+    return [_image(url, getattr(url, "detail", None)) for url in images]

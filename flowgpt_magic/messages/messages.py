@@ -24,12 +24,12 @@ Role = Literal["system", "user", "assistant"]
 Status = Literal["streaming", "complete", "cancelled", "failed"]
 
 
-class _Said(TypedDict):
+class _TextMessage(TypedDict):
     role: Role
     content: str
 
 
-class Message(_Said, total=False):
+class Message(_TextMessage, total=False):
     """A message; ``images`` are URLs that begin with ``data:image/``, ``https://`` or ``http://``."""
 
     images: list[str]
@@ -56,9 +56,9 @@ class ImageUrl(str):
     detail: str
 
     def __new__(cls, url: str, detail: str = "auto") -> ImageUrl:
-        found = super().__new__(cls, url)
-        found.detail = detail
-        return found
+        image = super().__new__(cls, url)
+        image.detail = detail
+        return image
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,15 @@ class Usage:
     """What a reply cost.
 
     A provider may yield one of these after its last chunk, with the token counts it knows. The reply adds the times it
-    measured itself, in seconds since the request was made.
+    measured itself, in seconds since the request was made. None means unknown.
+
+    Args:
+        prompt_tokens: tokens of the request.
+        completion_tokens: tokens of the reply.
+        finish_reason: why the model stopped, in the server's words, such as ``stop`` or ``length``.
+        first_chunk_seconds: seconds until the first chunk.
+        seconds: seconds until the end of the reply.
+        chunks: the number of chunks.
     """
 
     prompt_tokens: int | None = None
@@ -123,8 +131,34 @@ class Attempt:
 class Turn:
     """A prompt with its reply, at one place of a conversation.
 
-    A place may have several versions; the conversation continues from the ``live`` one. ``run`` identifies the run of
-    the cell, which may ask several prompts.
+    A place may have several versions; the conversation continues from the live one.
+
+    Args:
+        turn_id: unique in the history.
+        conversation_id: the conversation of the turn.
+        place: its place in the conversation.
+        version: its number among the versions of the place.
+        live: whether the conversation continues from this version.
+        cell_id: the cell with the prompt.
+        run: identifies the run of the cell, which may ask several prompts.
+        prompt: the prompt.
+        text: the reply, or the text received so far.
+        status: whether the reply is still arriving, and otherwise how it ended.
+        error: why the turn failed; "" if it did not.
+        provider: the name of the provider.
+        model: the name of the model.
+        system: the system prompt; "" for none.
+        parameters: the settings and parameters of the request.
+        request_key: equal for equal requests.
+        usage: token counts and times.
+        notices: what the user was told about the reply.
+        left_out: the number of older messages that were not sent.
+        replayed: whether the reply comes from the history.
+        kernel: the kernel that ran the cell.
+        started: when the request was made, in seconds since 1970.
+        ended: when the reply ended, in seconds since 1970; None before.
+        images: URLs of the images in the prompt.
+        extras: additional data of the reply.
     """
 
     turn_id: str
@@ -169,7 +203,7 @@ class Turn:
     @cached_property
     def messages(self) -> tuple[Message, Message]:
         """The turn as later requests contain it. Cached, so that all replies share it."""
-        return said(self.prompt, self.images), {"role": "assistant", "content": self.answer}
+        return user_message(self.prompt, self.images), {"role": "assistant", "content": self.answer}
 
     @cached_property
     def digest(self) -> str:
@@ -177,7 +211,7 @@ class Turn:
         return hashlib.sha256(json.dumps([self.prompt, self.answer, *self.images]).encode()).hexdigest()
 
 
-def said(prompt: str, images: Sequence[str] = ()) -> Message:
+def user_message(prompt: str, images: Sequence[str] = ()) -> Message:
     """The user's message with this prompt and these images."""
     return {"role": "user", "content": prompt, **({"images": list(images)} if images else {})}  # type: ignore[typeddict-item]
 

@@ -1,10 +1,9 @@
-"""What a model thought before its answer, where the text of a reply holds both.
+"""Split the text of a reply into the model's reasoning and its answer.
 
-Reasoning models write their thoughts between tags at the very start of a reply. Some chat templates put the opening tag
-into the prompt, so that only the closing one arrives. The tags are those of DeepSeek, Qwen and others (``<think>``),
+Reasoning models write their reasoning between tags at the start of a reply. Some chat templates put the opening tag
+into the prompt, so that only the closing tag arrives. The tags are those of DeepSeek, Qwen and others (``<think>``),
 Claude prompts (``<thinking>``), Gemini (``<thought>``), Seed-OSS (``<seed:think>``), MiniMax (``<mm:think>``),
-Magistral (``[THINK]``) and Kimi (``◁think▷``). A reply that mentions such a tag in a sentence or in code holds no
-reasoning.
+Magistral (``[THINK]``) and Kimi (``◁think▷``). A tag in a sentence or in code does not count.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _PAIRS = {
     "triangle": ("◁think▷", "◁/think▷"),
 }
 _OPENINGS = ("<think>", "<thinking>", "<thought>", "<seed:think>", "<mm:think>", "[think]", "◁think▷")
-_FENCE = r"^ {0,3}(?P<fence>`{3,}|~{3,})(?=(?P<info>[^\n]*)$)"  # a tag may stand behind it
+_FENCE = r"^ {0,3}(?P<fence>`{3,}|~{3,})(?=(?P<info>[^\n]*)$)"  # a tag may follow
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _OPENING = re.compile(
     r"[\s\ufeff]*(?:" + "|".join(f"(?P<{name}>{opening})" for name, (opening, _) in _PAIRS.items()) + ")", _FLAGS
@@ -33,39 +32,39 @@ _ANY = re.compile(
     _FLAGS,
 )
 _CLOSING_TAG = re.compile("|".join(closing for _, closing in _PAIRS.values()), _FLAGS)
-_GAP = re.compile(r"[^\S\n]*(?:\n(?:[^\S\n]*\n)*)?")  # the rest of the tag's line, and blank lines below it
+_GAP = re.compile(r"[^\S\n]*(?:\n(?:[^\S\n]*\n)*)?")  # whitespace up to the end of the line, and blank lines below
 _QUOTES = {'"': '"', "'": "'", "“": "”", "«": "»", "(": ")"}
-_SENTENCE_ENDS = ".!?…:;)]}\"'”*`。！？：；）」"  # noqa: RUF001 - those of Chinese and Japanese among them
-NEARBY = 200  # characters of a line that are looked at on either side of a tag
-LONGEST_TAG = max(map(len, _OPENINGS)) + 8  # characters, with spaces before the last one
+_SENTENCE_ENDS = ".!?…:;)]}\"'”*`。！？：；）」"  # noqa: RUF001 - including Chinese and Japanese
+NEARBY = 200  # characters that are examined before and after a tag
+LONGEST_TAG = max(map(len, _OPENINGS)) + 8  # characters, with spaces before the closing bracket
 
 
-class Spoken(NamedTuple):
-    """The text of a reply in two parts, which joined are the whole: ``reasoning`` with its tags, and ``rest``."""
+class SplitText(NamedTuple):
+    """The text of a reply in two parts: ``reasoning`` with its tags, and ``rest``."""
 
     reasoning: str
     rest: str
 
 
-def split_reasoning(text: str) -> Spoken:
-    """The reasoning at the start of ``text`` with its tags, and what comes after it.
+def split_reasoning(text: str) -> SplitText:
+    """The reasoning at the start of ``text`` with its tags, and the rest.
 
-    Reasoning whose closing tag has not come, because the reply was cut or still arrives, reaches to the end. Several
-    blocks that follow each other are one. Costs time in proportion to the length.
+    Without a closing tag, because the reply was cut or is still arriving, all of the text is reasoning. Consecutive
+    blocks count as one. Takes linear time.
     """
     end = _end_of_reasoning(text)
-    return Spoken(text[:end], text[end:])
+    return SplitText(text[:end], text[end:])
 
 
 def answer_of(text: str) -> str:
-    """``text`` without the reasoning at its start and the blank lines behind that; without any, ``text`` as it is."""
+    """``text`` without the reasoning at its start and the blank lines after it."""
     return split_reasoning(text).rest
 
 
 def may_open(text: str) -> bool:
     """Can ``text``, the beginning of a reply, still become an opening tag?"""
-    begun = text.lstrip("\ufeff").strip().lower()
-    return any(opening.startswith(begun) for opening in _OPENINGS)
+    prefix = text.lstrip("\ufeff").strip().lower()
+    return any(opening.startswith(prefix) for opening in _OPENINGS)
 
 
 def opens(text: str) -> bool:
@@ -74,9 +73,9 @@ def opens(text: str) -> bool:
 
 
 def ends_reasoning(text: str) -> int | None:
-    """Where the first closing tag in ``text`` ends; None where there is none. It is for text that still arrives."""
-    found = _CLOSING_TAG.search(text)
-    return found.end() if found else None
+    """The end of the first closing tag in ``text``, or None without one. For text that is still arriving."""
+    tag = _CLOSING_TAG.search(text)
+    return tag.end() if tag else None
 
 
 def _end_of_reasoning(text: str) -> int:
@@ -85,46 +84,46 @@ def _end_of_reasoning(text: str) -> int:
         closing, fences = _closing(text, opening, fences)
         if closing is None:
             return len(text)
-        place = _behind_further(text, closing, _CLOSINGS[opening.lastgroup or ""])
+        place = _after_nested(text, closing, _CLOSINGS[opening.lastgroup or ""])
     return place or _end_before_bare_closing(text)
 
 
-def _behind_further(text: str, place: int, closings: re.Pattern[str]) -> int:
-    """The place behind closing tags that follow directly: those of blocks in which another one stood."""
-    while (found := closings.match(text, place)) and found["tag"]:
-        place = _after(text, found)
+def _after_nested(text: str, place: int, closings: re.Pattern[str]) -> int:
+    """The place after further closing tags that follow directly: those of nested blocks."""
+    while (closing := closings.match(text, place)) and closing["tag"]:
+        place = _after(text, closing)
     return place
 
 
 def _closing(text: str, opening: re.Match[str], fences: bool) -> tuple[int | None, bool]:
-    """Where the block ends, and whether ``fences`` in the text are to be believed.
+    """The end of the block, and whether code fences in the text still count.
 
-    A tag between backticks is code. One in quotes or in a fenced block does not count, unless there is no other: then
-    the fence was never closed, or the quotes are not those of the tag.
+    A tag between backticks is code. A tag in quotes or in a fenced block counts only if there is no other: then the
+    fence was never closed, or the quotes do not belong to the tag.
     """
     first: int | None = None
-    for found, fenced in _marks(_CLOSINGS[opening.lastgroup or ""], text, opening.end()):
-        if not found["tag"] or _in_code_span(text, found):
+    for match, fenced in _marks(_CLOSINGS[opening.lastgroup or ""], text, opening.end()):
+        if not match["tag"] or _in_code_span(text, match):
             continue
-        if not (fenced and fences) and not _is_quoted(text, found):
-            return _after(text, found), fences
+        if not (fenced and fences) and not _is_quoted(text, match):
+            return _after(text, match), fences
         if first is None:
-            first = _after(text, found)
+            first = _after(text, match)
     return first, False
 
 
 def _end_before_bare_closing(text: str) -> int:
-    """Where the answer begins after a closing tag that nothing opens; 0 where there is none, or a sentence about it.
+    """The start of the answer after a closing tag without an opening one; 0 without such a tag.
 
-    A tag in a reply that is JSON stands in one of its texts.
+    In a JSON reply, a tag is a part of a string.
     """
     if _CLOSING_TAG.search(text) is None or _is_json(text):
         return 0
-    for found, fenced in _marks(_ANY, text, 0):
-        tag = found["opening"] or found["tag"]
-        if not tag or fenced or _in_code_span(text, found) or _is_quoted(text, found):
+    for match, fenced in _marks(_ANY, text, 0):
+        tag = match["opening"] or match["tag"]
+        if not tag or fenced or _in_code_span(text, match) or _is_quoted(text, match):
             continue
-        return _after(text, found) if found["tag"] and _stands_between(text, found) else 0
+        return _after(text, match) if match["tag"] and _stands_between(text, match) else 0
     return 0
 
 
@@ -139,16 +138,16 @@ def _is_json(text: str) -> bool:
 
 
 def _marks(pattern: re.Pattern[str], text: str, place: int) -> Iterator[tuple[re.Match[str], bool]]:
-    """The tags and fences from ``place`` on, each with whether it stands in a fenced block of code."""
+    """The tags and fences from ``place`` on, each with whether it is in a fenced code block."""
     fence = ""
-    for found in pattern.finditer(text, place):
-        mark = found["fence"]
-        yield found, bool(fence)
+    for match in pattern.finditer(text, place):
+        mark = match["fence"]
+        yield match, bool(fence)
         if not mark:
             continue
         if not fence:
-            fence = "" if mark[0] == "`" and "`" in found["info"] else mark
-        elif mark.startswith(fence) and not found["info"].strip():
+            fence = "" if mark[0] == "`" and "`" in match["info"] else mark
+        elif mark.startswith(fence) and not match["info"].strip():
             fence = ""
 
 
@@ -168,13 +167,13 @@ def _in_code_span(text: str, tag: re.Match[str]) -> bool:
 
 
 def _line_around(text: str, tag: re.Match[str]) -> tuple[str, str]:
-    """What stands before and behind the tag on its line, as far as it is looked at."""
+    """The text before and after the tag on its line, up to ``NEARBY`` characters each."""
     before = text[max(0, tag.start() - NEARBY) : tag.start()].rpartition("\n")[2]
     return before, text[tag.end() : tag.end() + NEARBY].partition("\n")[0]
 
 
 def _stands_between(text: str, tag: re.Match[str]) -> bool:
-    """Does the tag stand between two texts, and not in a sentence about it?"""
+    """Does the tag separate two texts, rather than being mentioned in a sentence?"""
     before, after = _line_around(text, tag)
     if not before.strip() and not after.strip():
         return True

@@ -1,26 +1,26 @@
-"""How many tokens a text has, about: the one place where that is estimated.
+"""Estimate the number of tokens of a text.
 
-Each model has a tokenizer of its own, and none is at hand before the model is asked. The weights below were set by the
-vocabularies of GPT-4 (cl100k_base) and GPT-4o (o200k_base): the estimate lies between what the two count, or within a
-quarter of both, for English, German, Chinese, Japanese, Korean, source code and JSON. Older vocabularies need up to
-twice as many tokens for scripts other than Latin, newer ones fewer. A provider that counts exactly does so itself.
+Each model has its own tokenizer, which is not available here. The weights below are fitted to the vocabularies of GPT-4
+(cl100k_base) and GPT-4o (o200k_base): for English, German, Chinese, Japanese, Korean, source code and JSON, the
+estimate is between the two counts, or within 25% of both. Older vocabularies need up to twice as many tokens for
+non-Latin scripts, newer ones fewer.
 """
 
 from __future__ import annotations
 
 import re
 
-LATIN_WORD = 6  # letters of a Latin word that are one token; what is longer has one more for each LATIN_REST letters
+LATIN_WORD = 6  # letters of a Latin word in one token; each further LATIN_REST letters add one
 LATIN_REST = 4.5
-MOST_REST = 64  # letters of a word that are counted so; a longer run is the same letter again, or encoded data
-DIGITS = 3  # of a number in one token
-PUNCTUATION = 0.6  # tokens of an ASCII sign among words
+MAX_WORD = 64  # letters of a word counted that way; a longer run is one repeated letter, or encoded data
+DIGITS = 3  # digits of a number in one token
+PUNCTUATION = 0.6  # tokens of an ASCII punctuation mark
 ACCENT = 0.7  # tokens that a Latin letter outside ASCII adds to its word
 # Tokens of a character in other scripts.
 HAN, KANA, HANGUL, CYRILLIC, SOUTH_ASIAN, OTHER, EMOJI = 1.0, 0.82, 0.96, 0.45, 0.65, 0.6, 2.0
 
-ENGLISH = 4  # characters of a token
-SAMPLE = 20_000  # characters of a text by which the others are judged
+ENGLISH = 4  # characters per token
+SAMPLE = 20_000  # characters of a text that its ratio is measured on
 
 _PARTS = re.compile(
     r"(?P<latin>[A-Z]?[a-z]+|[A-Z]+)"
@@ -51,12 +51,12 @@ _PER_CHARACTER = {
 
 
 def tokens_in(text: str) -> int:
-    """The number of tokens of ``text``, about; 0 for an empty text only."""
+    """The approximate number of tokens of ``text``; 0 only if it is empty."""
     return -(-round(sum(map(_weight, _PARTS.finditer(text))) * 100) // 100) or min(1, len(text))
 
 
 def characters_for(tokens: int, like: str = "") -> int:
-    """How many characters of a text like ``like`` have so many ``tokens``, about; without one, of English."""
+    """The approximate number of characters in ``tokens`` tokens of a text like ``like``, English by default."""
     sample = like[:SAMPLE]
     return tokens * len(sample) // tokens_in(sample) if sample else tokens * ENGLISH
 
@@ -64,9 +64,9 @@ def characters_for(tokens: int, like: str = "") -> int:
 def _weight(part: re.Match[str]) -> float:
     kind, length = part.lastgroup or "", part.end() - part.start()
     if kind == "latin":
-        return 1 + max(0, min(length, MOST_REST) - LATIN_WORD) / LATIN_REST + max(0, length - MOST_REST) / 8
+        return 1 + max(0, min(length, MAX_WORD) - LATIN_WORD) / LATIN_REST + max(0, length - MAX_WORD) / 8
     if kind == "digits":
         return -(-length // DIGITS)
     if kind in ("lines", "spaces"):
-        return 1 + length / MOST_REST
+        return 1 + length / MAX_WORD
     return _PER_CHARACTER[kind] * length

@@ -10,7 +10,7 @@ from typing import Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptError, OptionError, PromptError, closest
-from flowgpt_magic.messages import ComposedPrompt, Message, Turn, said
+from flowgpt_magic.messages import ComposedPrompt, Message, Turn, user_message
 from flowgpt_magic.messages.content_parts import prompt_of_message, read_messages
 from flowgpt_magic.notebook.place import NO_CELL, Cell
 from flowgpt_magic.prompt.compose import PromptContext, compose
@@ -75,8 +75,8 @@ class EarlierImages(tuple[str, ...]):
 def prompt_of(turn: Turn) -> Prompt:
     """The prompt of ``turn``: a text, or messages if it has images or was given as messages."""
     if EARLIER not in turn.parameters:
-        return turn.prompt if turn.prompt.strip() else [said(turn.prompt, turn.images)]
-    return [*json.loads(turn.parameters[EARLIER]), said(turn.prompt, turn.images)]
+        return turn.prompt if turn.prompt.strip() else [user_message(turn.prompt, turn.images)]
+    return [*json.loads(turn.parameters[EARLIER]), user_message(turn.prompt, turn.images)]
 
 
 def read_prompt(prompt: Prompt) -> tuple[list[Message] | None, str]:
@@ -221,7 +221,7 @@ def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
     system: list[Message] = [{"role": "system", "content": text}] if text.strip() else []
     if not request.resolved.takes_images:
         before = [_without_images(message) for message in before]
-    return [*([] if own_system else system), *before, said(request.prompt, request.images)]
+    return [*([] if own_system else system), *before, user_message(request.prompt, request.images)]
 
 
 def _without_images(message: Message) -> Message:

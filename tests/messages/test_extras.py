@@ -96,9 +96,9 @@ def test_what_is_not_shown_is_told():
     assert reply.text == "blue"
     assert reply.notices == [
         "sources: [1] A <https://a.example/1>, [2] https://b.example",
-        "the model also made images: 1 in reply.images",
-        "the model also made audio: 1 in reply.audio",
-        "the server also sent what is not shown: search_results in reply.extras.others",
+        "the model also generated images: 1 in reply.images",
+        "the model also generated audio: 1 in reply.audio",
+        "the server also sent data that is not shown: search_results in reply.extras.others",
     ]
 
 

@@ -43,7 +43,7 @@ def test_notices_of_the_provider_are_passed_on():
 
     assert not content.add(extras, "test", notices.append)
 
-    assert (content.extras, notices) == (extras, ["the model also made images: 1 in reply.images"])
+    assert (content.extras, notices) == (extras, ["the model also generated images: 1 in reply.images"])
 
 
 def test_an_object_of_another_type_is_an_error_that_names_the_provider():

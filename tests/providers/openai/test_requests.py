@@ -74,8 +74,8 @@ def test_half_a_character_is_sent_as_a_sign_for_one():
         ([{"role": "user", "content": None}], "a content that is text"),
         ([{"role": "user", "content": [{"type": "video", "text": "x"}]}], "a part of the type 'video'"),
         ([{"role": "user", "content": "x", "images": PNG}], "a list of URLs"),
-        ([{"role": "user", "content": "x", "images": ["a.png"]}], "begins with data:image/"),
-        ([{"role": "user", "content": "x", "images": [b"png"]}], "begins with data:image/"),
+        ([{"role": "user", "content": "x", "images": ["a.png"]}], "begin with data:image/"),
+        ([{"role": "user", "content": "x", "images": [b"png"]}], "begin with data:image/"),
     ],
 )
 def test_messages_that_are_none_are_refused(messages, said):
