@@ -17,8 +17,14 @@ MAIN = "main"  # the first conversation of every notebook
 class NotebookRecord:
     """A notebook.
 
-    ``key`` identifies it across kernels, for example its absolute path. ``path`` is where it was last seen, and
-    ``label`` is shown to people.
+    Args:
+        notebook_id: unique in the history.
+        key: identifies the notebook across kernels, for example its absolute path.
+        label: the name that is shown.
+        kind: the kind of its place, such as ``jupyter`` or ``terminal``.
+        path: where its file was last seen; "" if unknown.
+        created: when its record was made.
+        seen: when it was last seen.
     """
 
     notebook_id: str
@@ -32,7 +38,19 @@ class NotebookRecord:
 
 @dataclass(frozen=True)
 class ConversationRecord:
-    """A conversation of a notebook, with its own settings."""
+    """A conversation of a notebook, with its own settings.
+
+    Args:
+        conversation_id: unique in the history.
+        notebook_id: the notebook.
+        name: its name in the notebook.
+        system: the system prompt; "" for that of the settings.
+        model: the model; "" for that of the settings.
+        parameters: further settings and parameters.
+        created: when its record was made.
+        changed: when its record last changed.
+        removed: whether it was removed.
+    """
 
     conversation_id: str
     notebook_id: str
@@ -50,7 +68,18 @@ class ConversationRecord:
 
 @dataclass(frozen=True)
 class ChangeRecord:
-    """A change of a conversation that can be undone: the ids of turns that became live, and that stopped being live."""
+    """A change of a conversation that can be undone.
+
+    Args:
+        change_id: unique in the history.
+        conversation_id: the conversation.
+        number: the order of the changes, from 1; negative if it can no longer be redone.
+        kind: what was done.
+        added: the ids of the turns that became live.
+        removed: the ids of the turns that stopped being live.
+        undone: whether it is undone now.
+        made: when it was made.
+    """
 
     change_id: str
     conversation_id: str
@@ -104,7 +133,15 @@ class SearchHit:
 class UsageRow:
     """The usage of one model on one day.
 
-    ``day`` is ``YYYY-MM-DD`` in local time. The last two are means; None if no turn has the value.
+    Args:
+        day: ``YYYY-MM-DD`` in local time.
+        provider: the name of the provider.
+        model: the name of the model.
+        turns: the number of turns.
+        prompt_tokens: tokens of all requests.
+        completion_tokens: tokens of all replies.
+        first_chunk_seconds: mean seconds until the first chunk; None if no turn has one.
+        chunks_per_second: mean rate after the first chunk; None if no turn has one.
     """
 
     day: str

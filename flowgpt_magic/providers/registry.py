@@ -48,8 +48,12 @@ class Target:
 class KnownModels:
     """A provider with the models that it knows without asking a server.
 
-    ``models`` is empty if only a server knows them. ``aliases`` are the provider's own short names, with their models.
-    ``error`` says why the provider cannot be used; then there is no ``provider_class``.
+    Args:
+        provider: the name of the provider.
+        provider_class: None if the provider cannot be used.
+        models: the names of its models; empty if only a server knows them.
+        aliases: the provider's own short names, with their models.
+        error: why the provider cannot be used; None if it can.
     """
 
     provider: str

@@ -37,7 +37,28 @@ class TranscriptError(FlowGptError):
 
 @dataclass(frozen=True)
 class TranscriptTurn:
-    """A turn without its ties to one history. Times are Unix seconds."""
+    """A turn without its ties to one history. Times are Unix seconds.
+
+    Args:
+        prompt: the prompt.
+        text: the reply.
+        status: how the turn ended.
+        provider: the name of the provider.
+        model: the name of the model.
+        system: the system prompt; "" for none.
+        parameters: the settings and parameters of the request.
+        notices: what the user was told about the reply.
+        error: why the turn failed; "" if it did not.
+        started: when the request was made; 0 if unknown.
+        ended: when the reply ended; None if unknown.
+        usage: token counts and times.
+        cell_id: the cell with the prompt; "" if unknown.
+        turn_id: the turn's id in its history; "" if unknown.
+        left_out: the number of older messages that were not sent.
+        replayed: whether the reply came from the history.
+        images: URLs of the images in the prompt.
+        extras: additional data of the reply, as JSON.
+    """
 
     prompt: str
     text: str = ""

@@ -32,7 +32,15 @@ MIN_ITEM_LENGTH = 24  # characters that each item gets, however many there are
 
 @dataclass(frozen=True)
 class Structure:
-    """The items of a container. ``between`` separates a key from its value; it is empty where there are no keys."""
+    """The items of a container.
+
+    Args:
+        opening: the text before the items.
+        closing: the text after them.
+        length: the number of items.
+        items: pairs of a key and a value; the key is None if there are no keys.
+        between: separates a key from its value; "" if there are no keys.
+    """
 
     opening: str
     closing: str

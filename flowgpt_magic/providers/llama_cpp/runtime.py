@@ -67,7 +67,12 @@ class ModelConfig:
 class GenerationRequest:
     """A request for one reply.
 
-    ``options`` are sampling options by the runtime's names. ``may_repeat`` turns off the detection of repetition.
+    Args:
+        model: the model and how it is loaded.
+        messages: the messages.
+        max_tokens: tokens after which the reply ends.
+        options: sampling options by the runtime's names.
+        may_repeat: turns off the detection of repetition.
     """
 
     model: ModelConfig

