@@ -76,34 +76,36 @@ class Hostile:
         self._worker.close()
 
     async def _listen(self) -> None:
-        # asyncio's own server may lose a connection that comes while it closes, and never close it.
+        # asyncio's server, and its sock_accept, may lose a connection that arrives while they stop, and never close it.
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(("127.0.0.1", self.port))
         self._listener.listen(100)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
-        self._start(self._accept(self._listener))
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     def _start(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        while True:
-            accepted, _address = await asyncio.get_running_loop().sock_accept(listener)
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError):  # the client has gone already
+            accepted, _address = listener.accept()
+            accepted.setblocking(False)
             self._start(self._serve(accepted))
 
     async def _die(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
 
     async def _serve(self, accepted: socket.socket) -> None:
         connection = Connection(*await asyncio.open_connection(sock=accepted, limit=2**24))
