@@ -31,6 +31,7 @@ from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.models import with_implied_model
 from flowgpt_magic.providers.project_choice import project_notice, with_project_model
 from flowgpt_magic.redaction import without_secrets
+from flowgpt_magic.replies.cache import request_key
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import (
     TYPED_OPTIONS,
@@ -45,7 +46,6 @@ from flowgpt_magic.replies.request import (
     read_images,
     read_prompt,
     repeat_options,
-    request_key,
     split_options,
     turns_to_send,
 )

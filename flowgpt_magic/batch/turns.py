@@ -23,8 +23,9 @@ from flowgpt_magic.history.timeline import Timeline
 from flowgpt_magic.history.turn_recorder import turn_of
 from flowgpt_magic.messages import Message, Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.replies.cache import request_key
 from flowgpt_magic.replies.received import ReceivedContent
-from flowgpt_magic.replies.request import Request, build_messages, request_key
+from flowgpt_magic.replies.request import Request, build_messages
 from flowgpt_magic.replies.tracing import Telemetry
 
 if TYPE_CHECKING:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from flowgpt_magic.errors import ProviderError
+from flowgpt_magic import settings
+from flowgpt_magic.errors import FlowGptError, ProviderError
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.received import CheckedChunks
+from flowgpt_magic.replies.request import Request
 
 if TYPE_CHECKING:
     from flowgpt_magic.replies.reply import Reply
@@ -66,3 +70,20 @@ async def _follow(reply: Reply, other: Reply) -> CheckedChunks:
     yield other.extras
     if other.status != "complete":
         raise ProviderError("the same request was running for another cell and was stopped: run this cell again")
+
+
+def request_key(request: Request, turns: Sequence[Turn], parameters: Mapping[str, Any] | None = None) -> str:
+    """A digest that is equal for two requests if and only if provider, model, messages and parameters are equal.
+
+    ``parameters`` are ``request.recorded_parameters``, if already computed. Raises ``FlowGptError`` for a parameter
+    that is not JSON.
+    """
+    system = request.settings.system if request.settings.system.strip() else ""
+    texts = [system, *(turn.digest for turn in turns), request.prompt, *request.images]
+    parameters = request.recorded_parameters if parameters is None else parameters
+    keyless = {name: value for name, value in parameters.items() if name not in settings.KEYS.values()}
+    try:
+        content = json.dumps([request.target.provider, request.target.model, texts, keyless], sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise FlowGptError(f"a parameter cannot be stored: {error}") from None
+    return hashlib.sha256(content.encode()).hexdigest()

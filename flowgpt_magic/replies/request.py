@@ -1,15 +1,14 @@
-"""Build a request: read the prompt and its options, choose the turns sent before it, compute its key."""
+"""Build a request: read the prompt and its options, choose the turns sent before it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flowgpt_magic import settings
-from flowgpt_magic.errors import FlowGptError, OptionError, PromptError, closest
+from flowgpt_magic.errors import OptionError, PromptError, closest
 from flowgpt_magic.messages import ComposedPrompt, Message, Turn, user_message
 from flowgpt_magic.messages.content_parts import prompt_of_message, read_messages
 from flowgpt_magic.notebook.place import NO_CELL, Cell
@@ -308,20 +307,3 @@ def given_fields(options: Mapping[str, Any]) -> frozenset[str]:
     values = {**chosen, **params}
     named = fields(values) if isinstance(values.get(EXTRA_BODY) or {}, Mapping) else values
     return frozenset(name for name, value in named.items() if value is not None)
-
-
-def request_key(request: Request, turns: Sequence[Turn], parameters: Mapping[str, Any] | None = None) -> str:
-    """A digest that is equal for two requests if and only if provider, model, messages and parameters are equal.
-
-    ``parameters`` are ``request.recorded_parameters``, if already computed. Raises ``FlowGptError`` for a parameter
-    that is not JSON.
-    """
-    system = request.settings.system if request.settings.system.strip() else ""
-    texts = [system, *(turn.digest for turn in turns), request.prompt, *request.images]
-    parameters = request.recorded_parameters if parameters is None else parameters
-    keyless = {name: value for name, value in parameters.items() if name not in settings.KEYS.values()}
-    try:
-        content = json.dumps([request.target.provider, request.target.model, texts, keyless], sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise FlowGptError(f"a parameter cannot be stored: {error}") from None
-    return hashlib.sha256(content.encode()).hexdigest()

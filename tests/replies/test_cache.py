@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from flowgpt_magic.errors import ProviderError
-from flowgpt_magic.replies.cache import ReplyCache
+from flowgpt_magic.errors import FlowGptError, ProviderError
+from flowgpt_magic.replies.cache import ReplyCache, request_key
 from flowgpt_magic.replies.reply import Reply
 from tests.records import conversation_record, notebook_record, turn_record
+from tests.replies.test_request import request, turn
 
 
 def reply_of(*chunks: str) -> Reply:
@@ -66,3 +67,17 @@ async def test_a_request_that_failed_is_sent_again_by_the_next_one():
         await anext(cache.answer(reply_of(), "key", failing, refresh=False))
 
     assert [chunk async for chunk in cache.answer(reply_of(), "key", saying("red"), refresh=False)] == ["red"]
+
+
+def test_requests_are_equal_where_nothing_that_changes_the_reply_differs():
+    key = request_key(request(), [])
+
+    assert request_key(request(pace=0.5, proxy="http://127.0.0.1:1"), []) == key
+    for other in (request("ho"), request(temperature=1), request(system="be brief"), request(model="echo:messages")):
+        assert request_key(other, []) != key
+    assert request_key(request(), [turn()]) != key
+
+
+def test_a_parameter_that_is_not_json_cannot_be_stored():
+    with pytest.raises(FlowGptError, match="a parameter cannot be stored"):
+        request_key(request(), [], {"odd": object()})

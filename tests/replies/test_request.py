@@ -1,4 +1,4 @@
-"""What is sent for a prompt, which options are parameters, and which requests are equal."""
+"""What is sent for a prompt, and which options are parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowgpt_magic import settings
-from flowgpt_magic.errors import FlowGptError, OptionError, PromptError, SettingError
+from flowgpt_magic.errors import OptionError, PromptError, SettingError
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.replies.request import (
     EARLIER,
@@ -21,7 +21,6 @@ from flowgpt_magic.replies.request import (
     read_images,
     read_prompt,
     repeat_options,
-    request_key,
     split_options,
     turns_to_send,
 )
@@ -142,17 +141,3 @@ def test_an_unknown_parameter_names_those_that_the_provider_takes():
 def test_a_misspelt_setting_is_a_setting_error():
     with pytest.raises(SettingError, match="did you mean temperature"):
         check_params(request().target, {"temperatur": 1}, by_name=["temperatur"])
-
-
-def test_requests_are_equal_where_nothing_that_changes_the_reply_differs():
-    key = request_key(request(), [])
-
-    assert request_key(request(pace=0.5, proxy="http://127.0.0.1:1"), []) == key
-    for other in (request("ho"), request(temperature=1), request(system="be brief"), request(model="echo:messages")):
-        assert request_key(other, []) != key
-    assert request_key(request(), [turn()]) != key
-
-
-def test_a_parameter_that_is_not_json_cannot_be_stored():
-    with pytest.raises(FlowGptError, match="a parameter cannot be stored"):
-        request_key(request(), [], {"odd": object()})
