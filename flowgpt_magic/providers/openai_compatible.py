@@ -74,7 +74,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the server decides
         """Which server the answer depends on, or which key is missing."""
         try:
-            server = Server.from_settings(chosen)
+            server = Server.chosen_by(chosen)
         except SettingError as error:
             return f"no: {error}"
         if server.key_name and (reason := keys.missing(server.key_name)):
@@ -88,7 +88,7 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         Raises ``SettingError``, ``MissingKeyError`` and subclasses of ``ProviderError``, also if the server lists none.
         """
         chosen = load(settings)
-        server = Server.from_settings(chosen)
+        server = Server.chosen_by(chosen)
         key, extra = await server.read_key(), server.user_headers(chosen.extra_headers)
         endpoint = http.resolve_endpoint(server.url_for("models"), server.route(chosen, key, extra))
         async with http.request("GET", endpoint, headers(key, extra), None, ErrorMapper({}).for_status) as response:
@@ -227,7 +227,7 @@ class _ResolvedServer:
         notices: list[str] = []
         with notices_to(notices.append):
             chosen = load(others)
-            server = Server.from_settings(chosen)
+            server = Server.chosen_by(chosen)
             key = await server.read_key()
             extra = server.user_headers(chosen.extra_headers if extra_headers is None else extra_headers)
         endpoint = http.resolve_endpoint(server.url_for("chat/completions"), server.route(chosen, key, extra))

@@ -170,7 +170,7 @@ def test_as_the_last_line_it_is_interrupted_with_one_line_and_a_table(notebook, 
         ["complete", str(DONE)],
         ["failed", "0"],
         ["stopped", "4"],
-        ["not", "asked", str(COUNT - DONE - 4)],
+        ["not", "sent", str(COUNT - DONE - 4)],
     ]
 
 
@@ -243,7 +243,7 @@ def test_a_batch_that_is_stopped_says_why_and_shows_how_far_it_came(kernel):
     assert any("the server fails: asked again in" in each for each in told)
     assert "no prompt was answered for 1 s, so the others were not asked: no connection to 127.0.0.1:9" in run.error
     assert "Traceback" not in run.error
-    assert "not asked" in run.outputs[0]["data"]["text/plain"]
+    assert "not sent" in run.outputs[0]["data"]["text/plain"]
 
 
 @pytest.mark.parametrize("code", [SMALL, SMALL.replace("map_prompts(['one'", "r = map_prompts(['one'") + "\nlist(r)"])

@@ -51,7 +51,7 @@ def run(console: pexpect.spawn[str], line: str, end: str) -> str:
 def test_a_console_shows_replies_tables_and_what_to_do_instead_of_the_panel(console):
     reply = run(console, "%flowgpt the answer is 42", r"\[echo:words.*\]")
     history = run(console, "%flowgpt history", "complete")
-    panel = run(console, "%flowgpt panel", "shows the conversation")
+    panel = run(console, "%flowgpt panel", "to see the conversation")
 
     assert "the answer is 42" in reply
     assert "prompt" in history

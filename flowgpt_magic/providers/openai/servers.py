@@ -48,7 +48,7 @@ class Server:
     key_name: str
 
     @classmethod
-    def from_settings(cls, chosen: Settings) -> Server:
+    def chosen_by(cls, chosen: Settings) -> Server:
         """The server that the settings select. Raises ``SettingError`` for an invalid address.
 
         OpenAI's own servers get the key in ``OPENAI_API_KEY``, unless ``OPENAI_BASE_URL`` says that this key belongs to

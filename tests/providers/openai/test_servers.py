@@ -15,7 +15,7 @@ KEY = "sk-hunter2"
 
 
 def server(**options: str) -> Server:
-    return Server.from_settings(load(options, environ={}))
+    return Server.chosen_by(load(options, environ={}))
 
 
 def test_by_default_it_is_openais_with_the_key_it_is_known_for():
@@ -167,7 +167,7 @@ CORP = "http://gateway.example/v1"
 
 
 def in_environment(environ: dict[str, str], **options: str) -> Server:
-    return Server.from_settings(load(options, environ=environ))
+    return Server.chosen_by(load(options, environ=environ))
 
 
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "OPENAI_API_BASE"])
@@ -197,7 +197,7 @@ def test_an_address_of_ours_comes_before_that_of_openais_clients_and_gets_no_key
         load({"openai_base_url": "http://mine.example/v1"}, environ=environ),
         load(environ=environ | {"FLOWGPT_OPENAI_BASE_URL": "http://mine.example/v1"}),
     ):
-        assert Server.from_settings(chosen) == Server(URL("http://mine.example/v1"), "")
+        assert Server.chosen_by(chosen) == Server(URL("http://mine.example/v1"), "")
 
 
 def test_a_key_that_is_named_for_openai_does_not_go_to_the_server_of_a_variable(tmp_path):
@@ -205,7 +205,7 @@ def test_a_key_that_is_named_for_openai_does_not_go_to_the_server_of_a_variable(
     file.write_text('openai_key = "MINE"')
     environ = {"OPENAI_BASE_URL": CORP, "OPENAI_API_KEY": KEY}
 
-    assert Server.from_settings(load(environ=environ, path=file)) == Server(URL(CORP), "OPENAI_API_KEY")
+    assert Server.chosen_by(load(environ=environ, path=file)) == Server(URL(CORP), "OPENAI_API_KEY")
     assert in_environment(environ | {"FLOWGPT_OPENAI_KEY": "MINE"}).key_name == "MINE"
     assert in_environment(environ, openai_key="MINE").key_name == "MINE"
 
@@ -225,8 +225,8 @@ def test_openai_gets_no_key_that_is_meant_for_another_server(monkeypatch, addres
         monkeypatch.setenv("OPENAI_BASE_URL", address)
     chosen = load({"openai_base_url": "https://api.openai.com/v1"})
 
-    assert Server.from_settings(chosen).key_name == key_name
-    said = Server.from_settings(chosen).route(chosen, "").unauthorized
+    assert Server.chosen_by(chosen).key_name == key_name
+    said = Server.chosen_by(chosen).route(chosen, "").unauthorized
     assert ("OPENAI_API_KEY is for the server that OPENAI_BASE_URL names." in said) is (key_name == "")
 
 
@@ -235,7 +235,7 @@ def test_an_alias_with_an_address_of_its_own_is_asked_there(monkeypatch):
     aliases.save(aliases.Alias("mine", "openai_compatible:m", base_url="http://mine.example/v1"))
     monkeypatch.setenv("FLOWGPT_MODEL", "mine")
 
-    assert Server.from_settings(aliases.apply(load())).url == URL("http://mine.example/v1")
+    assert Server.chosen_by(aliases.apply(load())).url == URL("http://mine.example/v1")
 
 
 def test_headers_of_ones_own_take_the_place_of_ours(monkeypatch):
