@@ -1,7 +1,7 @@
 """Read the rows of a partition's table and add columns to it.
 
 A table is a DataFrame of pandas or polars, a Table or RecordBatch of pyarrow, or a mapping of columns, as Ray Data
-passes it. None of these libraries is imported here: whoever has such a table has imported its library.
+passes it. None of these libraries is imported here: the library of a given table is loaded already.
 """
 
 from __future__ import annotations

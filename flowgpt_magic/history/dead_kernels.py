@@ -1,7 +1,7 @@
 """Turns that a killed kernel left streaming: when they count as cancelled.
 
-A killed kernel cannot save the end of its turns, so the file still says "streaming". Whoever opens the file ends these
-turns, and whoever reads one before that, or cannot write the file, sees it as cancelled.
+A killed kernel cannot save the end of its turns, so the file still says "streaming". Opening the file for writing marks
+these turns as cancelled. A reader that comes before that, or cannot write, treats them as cancelled.
 """
 
 from __future__ import annotations
@@ -17,6 +17,6 @@ CANCEL_TURN = "UPDATE turns SET status = 'cancelled', ended = grown WHERE turn_i
 
 
 def is_abandoned(kernel: str, grown: float) -> bool:
-    """Will nobody end the streaming turn of ``kernel`` that last got text at ``grown``, in Unix seconds?"""
+    """Is the streaming turn of ``kernel``, which last got text at ``grown`` (Unix seconds), never going to end?"""
     alive = is_alive(kernel)
     return alive is False or (alive is None and time.time() - grown > PRESUMED_DEAD_AFTER)

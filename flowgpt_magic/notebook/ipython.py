@@ -51,7 +51,7 @@ def execution() -> str:
 
 
 def headless() -> bool:
-    """Does nobody see the output as it arrives?
+    """Is the output not seen as it arrives?
 
     ``%%capture`` keeps output for later. nbclient, and so nbconvert and papermill, sends ``allow_stdin: false``.
     """

@@ -84,7 +84,7 @@ def _harmless(text: str) -> tuple[str, JsonObject]:
 
 
 def _original(shown: str, values: Any) -> str:
-    """The text whose harmless form is ``shown``; ``shown`` itself where somebody has edited it."""
+    """The text whose harmless form is ``shown``; ``shown`` itself if it was edited."""
     is_unchanged = isinstance(values, dict) and values.get("shown") == crc32(shown.encode())
     text = values.get("text") if is_unchanged else None
     return text if isinstance(text, str) else shown
