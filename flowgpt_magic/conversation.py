@@ -158,7 +158,7 @@ class Conversation:
 
     @property
     def turns(self) -> list[Turn]:
-        """The turns that count, in order."""
+        """The live turns, in order: not those that were undone or replaced."""
         self.follow_setting()
         return self._state.live()
 

@@ -1,7 +1,7 @@
 """Recognise secrets by their name or form, and keep them out of texts, parameters and files.
 
 This is the only list of secrets in the package. To add a name, add a word to ``SECRET_WORDS`` or ``SECRET_ENDINGS``; to
-add a kind of key, add a line to ``SERVICE_KEYS``. The module imports no other one, so errors can use it.
+add a kind of key, add a line to ``SERVICE_KEYS``. It imports no other module of the package: ``errors`` imports it.
 
 Compiling its patterns takes 50 ms, so modules that are loaded with the extension import it inside functions.
 """
@@ -115,7 +115,7 @@ _SERVICE_KEY = re.compile(
 )
 _AUTHORIZATION = re.compile(r"\b(Bearer\s+|Authorization\W{1,4}Basic\s+)(?=[\w.~+/-]*\d)[\w.~+/-]{16,}=*", re.I)
 _AUTHORIZATION_MARKS = ("earer", "EARER", "asic", "ASIC")
-PRIVATE_KEY_MARK = "PRIVATE KEY-----"  # in every such file, but in those of PGP
+PRIVATE_KEY_MARK = "PRIVATE KEY-----"  # in every such file except PGP's
 _KIND = "[A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 _PRIVATE_KEY = re.compile(rf"(-----BEGIN {_KIND}).*?(?:-----END {_KIND}|\Z)", re.S)
 # Servers quote a wrong key as its first and last characters with dots or asterisks between.
@@ -184,7 +184,7 @@ def is_secret_file(path: Path) -> bool:
 
 
 def is_environment_secret(name: str, value: object, environ: Mapping[str, str] = os.environ) -> bool:
-    """Is it an environment variable whose value looks like a key? Its name may be any."""
+    """Is it an environment variable whose value looks like a key? Its name does not matter."""
     return isinstance(value, str) and environ.get(name) == value and _RANDOM.fullmatch(value) is not None
 
 

@@ -1,7 +1,8 @@
 """A circuit breaker: detects that a server fails for all prompts, and decides when a batch stops.
 
 ``FAILURES_TO_OPEN`` different prompts in a row that fail for a shared reason open the breaker. While it is open, one
-request at a time goes out: a probe. A reply closes it. When the patience runs out, the batch stops.
+request at a time goes out: a probe. A reply closes it. When the patience runs out, the batch stops. A prompt's
+own failure does not count: the batch goes on.
 """
 
 from __future__ import annotations

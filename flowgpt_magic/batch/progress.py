@@ -85,5 +85,5 @@ def advance(bar: Any, counts: BatchCounts, pause: Pause | None) -> None:
 
 
 def terminal_bar(total: int | None) -> ProgressBar:
-    """The bar of a terminal; a hidden one if the error output is not a terminal, such as a log."""
+    """The bar of a terminal; a hidden one if stderr is not a terminal, for example a log."""
     return TerminalBar(total) if sys.stderr is not None and sys.stderr.isatty() else HiddenBar()

@@ -338,7 +338,7 @@ class Run:
         self._go_on()
 
     def _server_answered(self, flight: PromptInFlight) -> None:
-        """The server works: held prompts have failed themselves, unless an outage has just ended."""
+        """The server works: held prompts failed for their own reasons, unless an outage has just ended."""
         was_down = self._server.breaker.open
         self._hurry_after(lambda: self._server.answered(flight.begun))
         if was_down:
@@ -395,7 +395,7 @@ class Run:
         self._end("failed", stopped)
 
     def _look_at_trial(self, flight: PromptInFlight) -> None:
-        """``flight`` is the test request: if it is not refused soon, the server counts places."""
+        """``flight`` is the test request: if it is not refused soon, the server limits concurrent requests."""
         begun = flight.begun
 
         def not_refused() -> None:

@@ -54,7 +54,7 @@ class ConversationState:
     replies: dict[str, Reply] = field(default_factory=dict)  # the arriving ones, by turn id
     stored: StoredConversation | None = None  # None if there is no file
     sent: int = 0  # turns sent with the last prompt
-    _saved: Future[None] | None = None  # done when these turns are in the file:
+    _saved: Future[None] | None = None  # done when the turns in ``_oldest`` are in the file
     _oldest: tuple[Turn, ...] = ()
 
     def live(self) -> list[Turn]:

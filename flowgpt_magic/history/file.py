@@ -134,7 +134,7 @@ def _prepare(database: sqlite3.Connection, location: str, patience: float) -> No
     _use_write_ahead_log(database, patience)
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    database.execute("PRAGMA temp_store = MEMORY")  # what is sorted needs no disk, which may be full
+    database.execute("PRAGMA temp_store = MEMORY")  # sort in memory: the disk may be full
     database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     database.execute("PRAGMA foreign_keys = ON")
     migrations.migrate(database, location)

@@ -1,6 +1,7 @@
 """The caption below a reply: who answered, when, how long it took, and what else a reader should know.
 
 Cells, the panel's saved output, ``%flowgpt show``, other hosts than IPython and every transcript take it from here.
+The live panel builds its own from the same facts, in ``panel/src/turn.js``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Export a conversation as a file, and read one back. ``FILE_FORMATS`` has one line for each kind of file.
 
-What is read is what was written, to the character. The exception are halves of surrogate pairs: UTF-8 cannot hold them,
-and they become U+FFFD.
+A file that is read back gives the exported text, to the character. The only exceptions are lone surrogates, which UTF-8
+cannot encode: they become U+FFFD.
 """
 
 from __future__ import annotations

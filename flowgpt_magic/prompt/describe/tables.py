@@ -34,7 +34,8 @@ UNTYPED_MODULES = {"datetime", "decimal", "numpy", "pandas"}  # a cell shows the
 
 @dataclass(frozen=True)
 class TableReader:
-    """Access to a table of one library. Support for another library is another function that returns this.
+    """Access to a table of one library. Another library needs another function that returns
+    this, and its classes in ``recognize.TABLE_CLASSES``.
 
     Args:
         frame: the table of the library.
