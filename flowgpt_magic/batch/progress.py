@@ -27,8 +27,8 @@ class Pause:
     def __str__(self) -> str:
         if self.patience is None:
             return f"waiting {math.ceil(self.seconds)} s, as the server asks"
-        when = f"asked again in {math.ceil(self.seconds)} s" if self.seconds else "it is being asked again"
-        return f"the server fails: {when}, for {math.ceil(self.patience)} s more"
+        when = f"next try in {math.ceil(self.seconds)} s" if self.seconds else "trying again"
+        return f"the server fails: {when}, giving up in {math.ceil(self.patience)} s"
 
     @property
     def shown(self) -> bool:

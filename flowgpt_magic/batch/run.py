@@ -313,7 +313,7 @@ class Run:
         except asyncio.CancelledError:
             if self.ended:
                 return
-            failure = ProviderError(f"{flight.request.target.provider} stopped by itself")
+            failure = ProviderError(f"{flight.request.target.provider} cancelled its own request")
         except SystemExit:  # it would end the worker's thread
             failure = ProviderError(f"{flight.request.target.provider} tried to end the process")
         except FlowGptError as error:

@@ -217,8 +217,8 @@ class NotebookHistory:
         notebooks = self.read(lambda history: history.notebooks(), nothing)
         adopted = next((it for it in notebooks if it.key != own.key and other.key in (it.key, it.path)), None)
         if adopted is None:
-            subject = "this notebook's own history is all that" if other.path == own.path else "nothing"
-            raise ConversationNotFoundError(f"{subject} is known of a notebook at {other.path or path}")
+            history = "other history" if other.path == own.path else "history"
+            raise ConversationNotFoundError(f"there is no {history} of a notebook at {other.path or path}")
         adopted_id, names = adopted.notebook_id, self.names()
         adopted_names = {summary.conversation.name for summary in self._summaries(adopted_id)}
         for name in adopted_names.intersection(names):

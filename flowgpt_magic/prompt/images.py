@@ -33,7 +33,7 @@ def image_url(value: Any) -> str:
     if not kind:
         raise PromptError(f"{_name(value)} is not an image: use {IMAGE_FORM}")
     if len(content) > MAX_BYTES:
-        raise PromptError(f"{_name(value)} has {len(content):,} bytes; an image may have {MAX_BYTES:,}")
+        raise PromptError(f"{_name(value)} has {len(content):,} bytes; the limit for an image is {MAX_BYTES:,}")
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 

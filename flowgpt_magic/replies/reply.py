@@ -398,7 +398,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
 
     def __repr__(self) -> str:
         if self._status is None:
-            return f"<Reply of {self.provider}:{self.model}, not asked yet: reply.text asks>"
+            return f"<Reply of {self.provider}:{self.model}, not sent yet: reply.text sends it>"
         return f"<Reply of {self.provider}:{self.model}, {self._status}, {len(self.text_so_far)} characters>"
 
     def _repr_markdown_(self) -> str:

@@ -117,5 +117,5 @@ async def with_silence_limit(chunks: Chunks, seconds: float) -> Chunks:
                 return
             except asyncio.TimeoutError:
                 advice = "allow more seconds with --timeout (setting read_timeout)"
-                raise ProviderTimeoutError(f"no word for {seconds:g} s: {advice}.") from None
+                raise ProviderTimeoutError(f"nothing was received for {seconds:g} s: {advice}.") from None
             yield chunk

@@ -15,11 +15,11 @@ from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import one_line
 
 STATUS_WORDS = {
-    None: "not asked yet: reply.text asks",
+    None: "not sent yet: reply.text sends it",
     "complete": "",
     "cancelled": "interrupted",
     "failed": "failed before its end",
-    "streaming": "not at its end",
+    "streaming": "still arriving",
 }
 
 

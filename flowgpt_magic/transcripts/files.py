@@ -98,7 +98,7 @@ def read(path: str | os.PathLike[str]) -> Transcript:
     """
     path, form = _path_and_format(path)
     if form.read is None:
-        raise TranscriptError(f"{path} cannot be read: a page is written only. Export .md, .json or .ipynb instead")
+        raise TranscriptError(f"{path} cannot be read back. Export .md, .json or .ipynb instead")
     try:
         content = read_file(path, LARGEST)
         modified = path.stat().st_mtime

@@ -76,12 +76,12 @@ def test_a_server_that_fails_for_all_is_told_with_the_patience_that_is_left_and_
     bar.show(BatchCounts(), None)
     bar.close(ending)
 
-    assert "the server fails: asked again in 1 s, for 93 s more" in told
+    assert "the server fails: next try in 1 s, giving up in 93 s" in told
     assert "the server fails" not in terminal.getvalue().rpartition("\r")[2]
 
 
 def test_while_the_server_is_asked_again_this_is_told():
-    assert str(Pause(0.0, patience=12.2)) == "the server fails: it is being asked again, for 13 s more"
+    assert str(Pause(0.0, patience=12.2)) == "the server fails: trying again, giving up in 13 s"
 
 
 def test_a_log_gets_no_bar(monkeypatch):

@@ -386,7 +386,7 @@ def test_the_pause_is_told_with_the_patience_that_is_left(monkeypatch):
         batch.cancel()
         reader.join(30)
 
-    assert told.startswith("the server fails: asked again in ")
+    assert told.startswith("the server fails: next try in ")
     assert batch._run.pause is None
 
 

@@ -232,7 +232,7 @@ class TestAdopting:
         assert prompts(kernel(tmp_path / "new.ipynb")) == ["one"]
 
     def test_of_an_unknown_path_nothing_is_known(self, kernel, tmp_path):
-        with pytest.raises(ConversationNotFoundError, match="nothing is known of a notebook at"):
+        with pytest.raises(ConversationNotFoundError, match="there is no history of a notebook at"):
             kernel(tmp_path / "a.ipynb").adopt("/nowhere/b.ipynb")
 
     def test_a_notebook_has_its_own_history_already(self, kernel, tmp_path):
@@ -240,7 +240,7 @@ class TestAdopting:
         ask(mine, "one")
         mine.flush()
 
-        with pytest.raises(ConversationNotFoundError, match="own history is all that is known"):
+        with pytest.raises(ConversationNotFoundError, match="there is no other history of a notebook at"):
             mine.adopt(str(tmp_path / "a.ipynb"))
 
     def test_of_a_notebook_that_is_still_there_it_takes_a_copy(self, kernel, tmp_path):

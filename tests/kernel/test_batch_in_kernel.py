@@ -240,7 +240,7 @@ def test_a_batch_that_is_stopped_says_why_and_shows_how_far_it_came(kernel):
     )
 
     told = [str(content["data"]).replace(r"\u2007", " ") for _when, content in run.of_type("comm_msg")]
-    assert any("the server fails: asked again in" in each for each in told)
+    assert any("the server fails: next try in" in each for each in told)
     assert "no prompt was answered for 1 s, so the others were not asked: no connection to 127.0.0.1:9" in run.error
     assert "Traceback" not in run.error
     assert "not sent" in run.outputs[0]["data"]["text/plain"]

@@ -145,7 +145,9 @@ def test_parameters_go_to_the_provider_that_names_them(kernel):
 def test_silence_ends_a_reply_where_asked(kernel):
     run = kernel.run("%%flowgpt echo -P pace=3600 --timeout 0.2\none two")
 
-    assert run.error.startswith("ProviderTimeoutError: no word for 0.2 s: allow more seconds with --timeout")
+    assert run.error.startswith(
+        "ProviderTimeoutError: nothing was received for 0.2 s: allow more seconds with --timeout"
+    )
 
 
 @pytest.mark.parametrize(

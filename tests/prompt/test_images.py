@@ -98,7 +98,7 @@ def test_one_that_is_too_large_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(images, "MAX_BYTES", 100)
     (tmp_path / "a.png").write_bytes(PNG + bytes(100))
 
-    with pytest.raises(PromptError, match=r"a\.png has 101 bytes; an image may have 100"):
+    with pytest.raises(PromptError, match=r"a\.png has 101 bytes; the limit for an image is 100"):
         image_url(tmp_path / "a.png")
 
 
@@ -111,5 +111,5 @@ def test_one_of_just_the_largest_size_is_sent(monkeypatch):
     monkeypatch.setattr(images, "MAX_BYTES", 8)
 
     assert image_url(b"\x89PNG\r\n\x1a\n").startswith("data:image/png;base64,")
-    with pytest.raises(PromptError, match="has 9 bytes; an image may have 8"):
+    with pytest.raises(PromptError, match="has 9 bytes; the limit for an image is 8"):
         image_url(b"\x89PNG\r\n\x1a\nx")

@@ -81,7 +81,7 @@ def test_nothing_is_asked_before_somebody_reads():
     reply = ask(script)
 
     assert (reply.status, reply.ended, reply.text_so_far, reply.usage) == (None, False, "", Usage())
-    assert repr(reply) == "<Reply of test:script, not asked yet: reply.text asks>"
+    assert repr(reply) == "<Reply of test:script, not sent yet: reply.text sends it>"
     assert script.calls == 0
 
 
@@ -1030,7 +1030,7 @@ def test_looking_at_a_reply_that_was_not_read_asks_nothing_and_says_so(look):
     look(reply)
 
     assert (reply.status, script.calls) == (None, 0)
-    assert str(reply) == repr(reply) == "<Reply of test:script, not asked yet: reply.text asks>"
+    assert str(reply) == repr(reply) == "<Reply of test:script, not sent yet: reply.text sends it>"
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -1082,7 +1082,7 @@ def test_a_host_that_is_not_ipython_shows_what_has_come_and_asks_nothing():
     assert reply.status is None
     list(reply)
 
-    assert before == "*echo:words · not asked yet: reply.text asks*"
+    assert before == "*echo:words · not sent yet: reply.text sends it*"
     assert reply._repr_markdown_().startswith("some **bold** ")
     assert "<b>" not in reply._repr_markdown_().replace("\\<b>", "")
     assert re.search(r"\n\n\*echo:words · \d\.\d s\*$", reply._repr_markdown_())

@@ -229,7 +229,7 @@ async def test_silence_is_a_failure_and_closes_what_was_asked():
     chunks = with_retries(quiet(silent, 0.01), who="fake", retries=3)
 
     assert await anext(chunks) == "first"
-    with pytest.raises(ProviderTimeoutError, match=r"no word for 0\.01 s: .*--timeout"):
+    with pytest.raises(ProviderTimeoutError, match=r"nothing was received for 0\.01 s: .*--timeout"):
         await anext(chunks)
     assert closed.is_set()
 

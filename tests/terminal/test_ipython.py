@@ -180,7 +180,7 @@ def test_a_failure_can_be_asked_about(simple):
 def test_a_reply_in_a_list_is_not_asked_for_its_looks(simple):
     shown = simple.run("from flowgpt_magic import ask; [ask('one'), 2]")
 
-    assert "not asked yet" in shown
+    assert "not sent yet" in shown
     assert "one\n" not in shown
 
 

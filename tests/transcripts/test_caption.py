@@ -37,7 +37,7 @@ def test_what_is_unknown_is_left_out(values, text):
         ("complete", ""),
         ("cancelled", " · interrupted"),
         ("failed", " · failed before its end"),
-        ("streaming", " · not at its end"),
+        ("streaming", " · still arriving"),
     ],
 )
 def test_it_says_how_a_reply_ended_unless_it_is_complete(status, words):

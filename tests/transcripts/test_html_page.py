@@ -151,5 +151,5 @@ def test_it_has_what_was_said_and_nothing_in_it_runs_or_fetches(tmp_path):
 def test_it_is_not_read_back_and_says_what_is(tmp_path):
     path = write(tmp_path / "talk.html", "talk", "", [turn("a", "b")])
 
-    with pytest.raises(TranscriptError, match=r"a page is written only. Export .md, .json or .ipynb instead"):
+    with pytest.raises(TranscriptError, match=r"cannot be read back. Export .md, .json or .ipynb instead"):
         read(path)

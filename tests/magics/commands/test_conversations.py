@@ -200,7 +200,7 @@ def test_model_and_system_prompt_are_shown_set_and_taken_back(state, run):
         ("search", OptionError, "takes the words to look for"),
         ("adopt", OptionError, "takes the path of a notebook"),
         ("retry --append", OptionError, "does not take --append"),
-        ("adopt nowhere.ipynb", ConversationNotFoundError, "nothing is known of a notebook at"),
+        ("adopt nowhere.ipynb", ConversationNotFoundError, "there is no history of a notebook at"),
         ("model eco", ModelNotSupportedError, "did you mean echo?"),
         ("nested maybe", OptionError, "takes on or off"),
         ("help unod", OptionError, "there is no subcommand unod; did you mean undo?"),
