@@ -40,13 +40,23 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 class ComposedPrompt(str):
-    """A prompt as it is sent, with the URLs of its images."""
+    """A prompt as it is sent, with the URLs of its images.
+
+    Attributes:
+        images: the URLs of the images that are sent with it.
+        included: a few words for each thing that was inserted or attached, such as ``frame (60 rows, 2 columns)``.
+        unsent: a clause for each thing that looks meant but was not sent, such as ``{nosuch} sent as typed``.
+    """
 
     images: tuple[str, ...]
+    included: tuple[str, ...]
+    unsent: tuple[str, ...]
 
-    def __new__(cls, text: str, images: Sequence[str] = ()) -> ComposedPrompt:
+    def __new__(
+        cls, text: str, images: Sequence[str] = (), *, included: Sequence[str] = (), unsent: Sequence[str] = ()
+    ) -> ComposedPrompt:
         composed = super().__new__(cls, text)
-        composed.images = tuple(images)
+        composed.images, composed.included, composed.unsent = tuple(images), tuple(included), tuple(unsent)
         return composed
 
 

@@ -50,13 +50,21 @@ MIN_LENGTH = 200  # characters; a shorter text is not described again
 class Attachment:
     """Something attached to a prompt.
 
-    ``is_cut`` says whether ``text`` leaves something out. ``image`` is a ``data:image/`` URL, or empty.
+    Attributes:
+        label: its name, as it stands above ``text``.
+        text: the description that is sent.
+        is_cut: whether ``text`` leaves something out.
+        image: a ``data:image/`` URL, or empty.
+        about: a few words for the line below the reply, such as ``frame (60 rows, 2 columns)``; the label if empty.
+        unsent: a clause for what could not be sent, such as ``picture not sent: local reads text``; or empty.
     """
 
     label: str
     text: str
     is_cut: bool
     image: str = ""
+    about: str = ""
+    unsent: str = ""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,12 @@ def compose(
         with_images=with_images,
     )
     images = [attachment.image for attachment in attachments if attachment.image]
-    return ComposedPrompt("\n\n".join([text, *map(_labelled, attachments)]), images)
+    return ComposedPrompt(
+        "\n\n".join([text, *map(_labelled, attachments)]),
+        images,
+        included=[attachment.about or attachment.label for attachment in attachments],
+        unsent=[attachment.unsent for attachment in attachments if attachment.unsent],
+    )
 
 
 def _labelled(attachment: Attachment) -> str:
