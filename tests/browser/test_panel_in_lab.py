@@ -396,7 +396,12 @@ def test_everything_is_done_with_the_keyboard_alone(open_notebook, page, faults)
     for _ in range(25):
         page.keyboard.press("Shift+Tab")
         reached.add(page.evaluate("() => document.activeElement.getAttribute('aria-label')"))
-    assert {"Conversation", "Model", "Search", "More", "New conversation", "Copy the reply", "Ask again"} <= reached
+    assert {"Conversation", "Model", "Search", "More", "New conversation", "Copy the reply"} <= reached
+    assert not {"Ask again", "Branch from here", "Edit and ask again"} & reached  # a turn is one tab stop
+    panel.button("Copy the reply", panel.turn(1)).focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(panel.button("Ask again", panel.turn(1))).to_be_focused()
     assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == cells
 
 

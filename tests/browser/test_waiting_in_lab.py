@@ -89,7 +89,7 @@ def test_a_panel_counts_the_seconds_until_the_first_text(open_notebook, now):
 
     panel.ask("hello")
 
-    who = panel.turn(1).locator(".fg-answer > .fg-who")
+    who = panel.turn(1).locator(".fg-caption")
     counts(who)
     now.touch()
     panel.ended()
@@ -112,7 +112,7 @@ def test_a_panel_says_when_it_is_asked_again_and_stop_ends_that(open_notebook, r
 
     panel.ended()
     expect(waiting).to_be_hidden()
-    expect(panel.turn(1)).to_contain_text("stopped here")
+    expect(panel.turn(1)).to_contain_text("stopped")
     expect(panel.asked(1)).to_have_text("hello")
 
 
@@ -143,7 +143,7 @@ def test_a_cell_and_a_panel_say_what_the_provider_does_until_the_first_text(open
     panel = in_cell(notebook, 3)
     panel.ask("hello")
 
-    who = panel.turn(2).locator(".fg-answer > .fg-who")
+    who = panel.turn(2).locator(".fg-caption")
     expect(who).to_have_text(re.compile(r"^echo:words · \d+ s · reads the prompt, 40 %$"))
     now.touch()
     panel.ended()

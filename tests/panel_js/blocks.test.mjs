@@ -62,7 +62,7 @@ test("a wide table can be scrolled with the keyboard", () => {
   const { element, become } = place();
   become('<div class="fg-scroll"><table></table></div>');
 
-  assert.deepEqual(["tabindex", "role", "aria-label"].map((name) => element.firstChild.getAttribute(name)), ["0", "region", "table"]);
+  assert.deepEqual(["tabindex", "role", "aria-label"].map((name) => element.firstChild.getAttribute(name)), ["0", "group", "Table"]);
 });
 
 test("an image is fetched when it is clicked, and not again when the text grows", () => {

@@ -23,7 +23,7 @@ test("the caption says who answered, how long it took, and how it ended", async 
 
 test("while nothing has come the caption counts the seconds, and says what the provider does", async (t) => {
   const { page, model, element } = await withTurn(t, { mark: "streaming 1/1", blocks: [], status: "streaming", seconds: null, elapsed: 0 });
-  const caption = () => element.querySelector(".fg-answer .fg-who").textContent;
+  const caption = () => element.querySelector(".fg-caption").textContent;
   assert.equal(caption(), "echo:words");
 
   page.pass(600);
@@ -159,4 +159,20 @@ test("an edit that is refused after its turn was taken out goes into the compose
   await model.answer("edit", { error: "there is no such turn" });
   assert.equal(panel.composer.field.value, "why? really");
   assert.equal(panel.edits.size, 0);
+});
+
+test("the buttons of a turn are one tab stop, and arrow keys move between them", async (t) => {
+  const { page, element, button } = await withTurn(t, {});
+  const stops = () => [...element.querySelectorAll(".fg-tools button")].filter((each) => each.tabIndex === 0);
+  assert.deepEqual(stops(), [button("Edit and ask again")]);
+
+  button("Edit and ask again").focus();
+  page.press(page.document.activeElement, "ArrowRight");
+  page.press(page.document.activeElement, "ArrowRight");
+  assert.equal(page.document.activeElement.getAttribute("aria-label"), "Ask again");
+  assert.deepEqual(stops(), [button("Ask again")]);
+
+  page.press(page.document.activeElement, "End");
+  page.press(page.document.activeElement, "ArrowRight");
+  assert.equal(page.document.activeElement, button("Edit and ask again"));
 });

@@ -22,7 +22,7 @@ export class Code {
       make("div", { class: "fg-codebar" }, this.label,
         button("copy", "Copy the code", () => panel.copied(this.whole)),
         button("insert", "Insert a cell below with the code", () => panel.notebook.insert(this.whole))),
-      make("pre", { dir: "ltr", tabindex: "0", role: "region", "aria-label": "code" }, this.code));
+      make("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": "Code" }, this.code));
     this.element.codeBlock = this;
     this.update(pre);
   }

@@ -75,7 +75,7 @@ function dressed(panel, node) {
  */
 function reachable(node) {
   const more = node.nodeName === "A" ? { target: "_blank", rel: "noopener noreferrer" }
-    : node.classList.contains("fg-scroll") ? { tabindex: "0", role: "region", "aria-label": "table" } : {};
+    : node.classList.contains("fg-scroll") ? { tabindex: "0", role: "group", "aria-label": "Table" } : {};
   for (const [name, value] of Object.entries(more)) node.setAttribute(name, value);
 }
 

@@ -2,6 +2,7 @@
 
 import { button, make } from "./dom.js";
 import { PromptEditor } from "./prompt_editor.js";
+import { Toolbar } from "./toolbar.js";
 
 /** @import { Turn } from "./turn.js" */
 
@@ -23,16 +24,18 @@ export class TurnElements {
     this.timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
     this.editor = /** @type {PromptEditor | null} */ (null);
 
-    this.asker = make("div", { class: "fg-who" });
+    this.asker = make("span", { class: "fg-who" });
     this.prompt = make("div", { class: "fg-prompt", dir: "auto" });
     this.rest = make("button", { type: "button", class: "fg-rest", text: "Show all of it", hidden: true, onclick: () => turn.unfold() });
     this.chips = make("div", { class: "fg-chips" });
     this.editButton = button("pencil", "Edit and ask again", () => this.edit());
-    this.promptTools = make("div", { class: "fg-tools" }, this.editButton,
+    this.promptTools = make("div", { class: "fg-tools", role: "toolbar", "aria-label": "The prompt" }, this.editButton,
       button("copy", "Copy the prompt", () => panel.copied(turn.whole("prompt"))));
-    this.question = make("div", { class: "fg-question" }, this.asker, this.prompt, this.rest, this.chips, this.promptTools);
+    this.bubble = make("div", { class: "fg-bubble" }, this.prompt, this.rest, this.chips);
+    this.question = make("div", { class: "fg-question" }, this.bubble,
+      make("div", { class: "fg-foot" }, this.promptTools, this.asker));
 
-    this.caption = make("div", { class: "fg-who" });
+    this.caption = make("div", { class: "fg-caption fg-who" });
     this.pause = make("span", { class: "fg-who" });
     this.waiting = make("div", { class: "fg-waiting", "aria-hidden": "true" }, make("i"), make("i"), make("i"), this.pause);
     this.error = make("div", { class: "fg-trouble" });
@@ -40,15 +43,16 @@ export class TurnElements {
     this.newer = button("forth", "Later version", () => turn.choose(1));
     this.count = make("span", { class: "fg-count" });
     this.versions = make("span", { class: "fg-versions", role: "group", "aria-label": "Versions" }, this.older, this.count, this.newer);
-    this.ending = make("span", { class: "fg-who" }); // repeats the status above, which may be far away
     this.goOn = button("go", "Continue the reply", () => panel.refuseWhileArriving() || panel.act("continue", {}));
-    this.tools = make("div", { class: "fg-tools" }, this.versions,
+    this.tools = make("div", { class: "fg-tools", role: "toolbar", "aria-label": "The reply" }, this.versions,
       button("retry", "Ask again", () => panel.refuseWhileArriving() || panel.act("retry", { place: turn.place })), this.goOn,
       button("copy", "Copy the reply", () => panel.copied(turn.whole("text"))),
-      button("branch", "Branch from here", () => panel.act("branch", { place: turn.place })), this.ending);
+      button("branch", "Branch from here", () => panel.act("branch", { place: turn.place })));
     this.element = make("article", { class: "fg-turn" }, this.question,
-      make("div", { class: "fg-answer" }, this.caption, turn.body.element, this.waiting, this.error, this.tools));
+      make("div", { class: "fg-answer" }, turn.body.element, this.waiting, this.error,
+        make("div", { class: "fg-foot" }, this.caption, this.tools)));
     this.element.turn = turn;
+    this.toolbar = new Toolbar(this.element);
   }
 
   /** Show the texts around prompt and reply. */
@@ -56,11 +60,10 @@ export class TurnElements {
     const { facts, arriving, last, full } = this.turn;
     this.element.classList.toggle("fg-loading", !facts);
     if (!facts) return;
-    this.asker.textContent = ["You", clock(facts.started), facts.cell ? "in a cell" : ""].filter(Boolean).join(" · ");
+    this.asker.textContent = [clock(facts.started), facts.cell ? "asked in a cell" : ""].filter(Boolean).join(" · ");
     this.prompt.textContent = full ?? facts.typed ?? facts.prompt;
     this.rest.hidden = Boolean(full) || facts.typed !== undefined || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((text) => make("span", { class: "fg-chip", text })));
-    this.ending.textContent = facts.status === "cancelled" ? "stopped here" : "";
     this.error.textContent = facts.status === "failed" ? facts.error : "";
     this.error.hidden = facts.status !== "failed" || !facts.error;
     this.showWhetherFilled();
@@ -72,6 +75,7 @@ export class TurnElements {
     this.newer.disabled = facts.version >= facts.versions || arriving;
     this.tools.classList.toggle("fg-quiet", arriving);
     this.goOn.hidden = !last || facts.empty;
+    this.toolbar.update();
     this.turn.panel.log.refocus(this.turn);
   }
 
@@ -116,6 +120,7 @@ export class TurnElements {
     (this.editor?.element ?? this.prompt).replaceWith(editor.element);
     this.editor = editor;
     this.promptTools.hidden = true;
+    this.toolbar.update();
     editor.begin(fresh);
   }
 
@@ -125,6 +130,7 @@ export class TurnElements {
     this.editor?.element.replaceWith(this.prompt);
     this.editor = null;
     this.promptTools.hidden = false;
+    this.toolbar.update();
     this.editButton.focus();
   }
 

@@ -884,7 +884,7 @@ var Code = class {
         button("copy", "Copy the code", () => panel.copied(this.whole)),
         button("insert", "Insert a cell below with the code", () => panel.notebook.insert(this.whole))
       ),
-      make("pre", { dir: "ltr", tabindex: "0", role: "region", "aria-label": "code" }, this.code)
+      make("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": "Code" }, this.code)
     );
     this.element.codeBlock = this;
     this.update(pre);
@@ -969,7 +969,7 @@ function dressed(panel, node) {
   return node;
 }
 function reachable(node) {
-  const more = node.nodeName === "A" ? { target: "_blank", rel: "noopener noreferrer" } : node.classList.contains("fg-scroll") ? { tabindex: "0", role: "region", "aria-label": "table" } : {};
+  const more = node.nodeName === "A" ? { target: "_blank", rel: "noopener noreferrer" } : node.classList.contains("fg-scroll") ? { tabindex: "0", role: "group", "aria-label": "Table" } : {};
   for (const [name, value] of Object.entries(more)) node.setAttribute(name, value);
 }
 function morph(panel, there, fresh) {
@@ -1264,6 +1264,48 @@ var PromptEditor = class {
   }
 };
 
+// toolbar.js
+var Toolbar = class {
+  /** @param {HTMLElement} element holds the buttons, in elements of the class `fg-tools` */
+  constructor(element) {
+    this.element = element;
+    element.addEventListener("keydown", (event) => this.key(event));
+    element.addEventListener("focusin", ({ target }) => this.select(
+      /** @type {HTMLElement} */
+      target
+    ));
+  }
+  /** The buttons that can be pressed now. */
+  get buttons() {
+    const all = (
+      /** @type {NodeListOf<HTMLButtonElement>} */
+      this.element.querySelectorAll(".fg-tools button")
+    );
+    return [...all].filter((button2) => !button2.disabled && !button2.closest("[hidden], .fg-quiet"));
+  }
+  /** The buttons changed: exactly one of them is a tab stop. */
+  update() {
+    const { buttons } = this;
+    this.select(buttons.find((button2) => button2 === focused()) ?? buttons.find((button2) => button2.tabIndex === 0) ?? buttons[0]);
+  }
+  /** @param {HTMLElement | undefined} target the tab stop, if it is one of the buttons */
+  select(target) {
+    const { buttons } = this;
+    if (!buttons.some((button2) => button2 === target)) return;
+    for (const button2 of this.element.querySelectorAll(".fg-tools button")) button2.setAttribute("tabindex", button2 === target ? "0" : "-1");
+  }
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const { buttons } = this;
+    const at = buttons.findIndex((button2) => button2 === focused());
+    const last = buttons.length - 1;
+    const to = { ArrowRight: at === last ? 0 : at + 1, ArrowLeft: at ? at - 1 : last, Home: 0, End: last }[event.key];
+    if (at < 0 || to === void 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    buttons[to].focus();
+  }
+};
+
 // turn_elements.js
 function clock(seconds) {
   const then = new Date(seconds * 1e3);
@@ -1279,19 +1321,25 @@ var TurnElements = class {
     void 0;
     this.editor = /** @type {PromptEditor | null} */
     null;
-    this.asker = make("div", { class: "fg-who" });
+    this.asker = make("span", { class: "fg-who" });
     this.prompt = make("div", { class: "fg-prompt", dir: "auto" });
     this.rest = make("button", { type: "button", class: "fg-rest", text: "Show all of it", hidden: true, onclick: () => turn.unfold() });
     this.chips = make("div", { class: "fg-chips" });
     this.editButton = button("pencil", "Edit and ask again", () => this.edit());
     this.promptTools = make(
       "div",
-      { class: "fg-tools" },
+      { class: "fg-tools", role: "toolbar", "aria-label": "The prompt" },
       this.editButton,
       button("copy", "Copy the prompt", () => panel.copied(turn.whole("prompt")))
     );
-    this.question = make("div", { class: "fg-question" }, this.asker, this.prompt, this.rest, this.chips, this.promptTools);
-    this.caption = make("div", { class: "fg-who" });
+    this.bubble = make("div", { class: "fg-bubble" }, this.prompt, this.rest, this.chips);
+    this.question = make(
+      "div",
+      { class: "fg-question" },
+      this.bubble,
+      make("div", { class: "fg-foot" }, this.promptTools, this.asker)
+    );
+    this.caption = make("div", { class: "fg-caption fg-who" });
     this.pause = make("span", { class: "fg-who" });
     this.waiting = make("div", { class: "fg-waiting", "aria-hidden": "true" }, make("i"), make("i"), make("i"), this.pause);
     this.error = make("div", { class: "fg-trouble" });
@@ -1299,36 +1347,41 @@ var TurnElements = class {
     this.newer = button("forth", "Later version", () => turn.choose(1));
     this.count = make("span", { class: "fg-count" });
     this.versions = make("span", { class: "fg-versions", role: "group", "aria-label": "Versions" }, this.older, this.count, this.newer);
-    this.ending = make("span", { class: "fg-who" });
     this.goOn = button("go", "Continue the reply", () => panel.refuseWhileArriving() || panel.act("continue", {}));
     this.tools = make(
       "div",
-      { class: "fg-tools" },
+      { class: "fg-tools", role: "toolbar", "aria-label": "The reply" },
       this.versions,
       button("retry", "Ask again", () => panel.refuseWhileArriving() || panel.act("retry", { place: turn.place })),
       this.goOn,
       button("copy", "Copy the reply", () => panel.copied(turn.whole("text"))),
-      button("branch", "Branch from here", () => panel.act("branch", { place: turn.place })),
-      this.ending
+      button("branch", "Branch from here", () => panel.act("branch", { place: turn.place }))
     );
     this.element = make(
       "article",
       { class: "fg-turn" },
       this.question,
-      make("div", { class: "fg-answer" }, this.caption, turn.body.element, this.waiting, this.error, this.tools)
+      make(
+        "div",
+        { class: "fg-answer" },
+        turn.body.element,
+        this.waiting,
+        this.error,
+        make("div", { class: "fg-foot" }, this.caption, this.tools)
+      )
     );
     this.element.turn = turn;
+    this.toolbar = new Toolbar(this.element);
   }
   /** Show the texts around prompt and reply. */
   update() {
     const { facts, arriving, last, full } = this.turn;
     this.element.classList.toggle("fg-loading", !facts);
     if (!facts) return;
-    this.asker.textContent = ["You", clock(facts.started), facts.cell ? "in a cell" : ""].filter(Boolean).join(" · ");
+    this.asker.textContent = [clock(facts.started), facts.cell ? "asked in a cell" : ""].filter(Boolean).join(" · ");
     this.prompt.textContent = full ?? facts.typed ?? facts.prompt;
     this.rest.hidden = Boolean(full) || facts.typed !== void 0 || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((text) => make("span", { class: "fg-chip", text })));
-    this.ending.textContent = facts.status === "cancelled" ? "stopped here" : "";
     this.error.textContent = facts.status === "failed" ? facts.error : "";
     this.error.hidden = facts.status !== "failed" || !facts.error;
     this.showWhetherFilled();
@@ -1340,6 +1393,7 @@ var TurnElements = class {
     this.newer.disabled = facts.version >= facts.versions || arriving;
     this.tools.classList.toggle("fg-quiet", arriving);
     this.goOn.hidden = !last || facts.empty;
+    this.toolbar.update();
     this.turn.panel.log.refocus(this.turn);
   }
   /** The contents have arrived: the element gets its natural height. */
@@ -1385,6 +1439,7 @@ var TurnElements = class {
     (this.editor?.element ?? this.prompt).replaceWith(editor.element);
     this.editor = editor;
     this.promptTools.hidden = true;
+    this.toolbar.update();
     editor.begin(fresh);
   }
   /** Show the original prompt again. */
@@ -1393,6 +1448,7 @@ var TurnElements = class {
     this.editor?.element.replaceWith(this.prompt);
     this.editor = null;
     this.promptTools.hidden = false;
+    this.toolbar.update();
     this.editButton.focus();
   }
   remove() {
