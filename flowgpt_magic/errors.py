@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.printing import fitted
+from flowgpt_magic.spelling import nearest
 from flowgpt_magic.text import sentences
 
 if TYPE_CHECKING:
@@ -263,9 +263,8 @@ class ReplyInterrupted(KeyboardInterrupt):
 
 def closest(word: str, names: Iterable[str]) -> str:
     """The end of a message about an unknown ``word``: a question with the most similar name, or a full stop."""
-    by_lower = {name.lower(): name for name in names}
-    matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower[matches[0]]}?" if matches else "."
+    name = nearest(word, names)
+    return f"; did you mean {name}?" if name else "."
 
 
 def last_error() -> BaseException | None:

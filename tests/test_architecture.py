@@ -28,6 +28,7 @@ ORDER = [
     "printing",
     "redaction",
     "installing",
+    "spelling",
     "errors",
     "regular_files",
     "bridge",
@@ -228,6 +229,7 @@ LOADED = {
     "settings.extra_headers",
     "settings.parameters",
     "settings.settings",
+    "spelling",
     "text",
 }
 # Of the standard library nothing that a plain shell of some release of IPython does without, but for these.

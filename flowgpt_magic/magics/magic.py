@@ -25,10 +25,7 @@ from flowgpt_magic import settings
 from flowgpt_magic.errors import (
     FlowGptError,
     FlowGptWarning,
-    ModelNotSupportedError,
-    OptionError,
     PromptError,
-    ProviderNotFoundError,
     ReplyInterrupted,
     SettingError,
     keep_last_error,
@@ -200,6 +197,7 @@ class FlowGPT(Magics):
 
     def _ask(self, line: str, cell: str | None, names: Mapping[str, Any] | None) -> Reply | None:
         from flowgpt_magic.display.show import show_answer
+        from flowgpt_magic.magics import typos
         from flowgpt_magic.magics.commands.table import full_help
         from flowgpt_magic.magics.state import Asked
         from flowgpt_magic.notebook import ipython
@@ -220,8 +218,7 @@ class FlowGPT(Magics):
             model = read.options.get("model")
             hint = f"; %flowgpt model {model} lets it answer from now on" if model else ""
             raise PromptError(f"the prompt is empty: write it below the %%flowgpt line, or after %flowgpt{hint}")
-        if cell:
-            _refuse_typo(read.prompt)
+        typos.refuse_model(read, above=bool(cell and cell.strip()))
         own_cell = cell is not None and is_whole_cell(request)
         asked = Asked.read(prompt, read.options)
         reply = self.state.ask(asked, own_cell=own_cell, names=names, load_aliases=load_aliases)
@@ -354,29 +351,3 @@ def _show_itself(value: Any, printer: Any, _cycle: bool) -> None:
         printer.text(repr(value))
     else:
         value._ipython_display_()
-
-
-def _refuse_typo(first_line: str) -> None:
-    """Raise ``ModelNotSupportedError`` for a mistyped model above a prompt, alone or with options.
-
-    The line would become part of the prompt, and the prompt would be sent to another model.
-    """
-    from flowgpt_magic.providers.models import find_model
-
-    word, _space, rest = first_line.strip().partition(" ")
-    if not word or (rest and not _only_options(rest)):
-        return
-    try:
-        find_model(word)
-    except (ModelNotSupportedError, ProviderNotFoundError) as error:
-        if rest or "did you mean" in str(error):
-            text = f"{error.clause}; to make it the first line of the prompt, write -- before it"
-            raise ModelNotSupportedError(text) from None
-
-
-def _only_options(rest: str) -> bool:
-    try:
-        read = magic_line.read_line(rest, lambda _word: False)
-    except OptionError:
-        return rest.lstrip().startswith("-")  # an invalid option
-    return bool(read.options) and not read.prompt

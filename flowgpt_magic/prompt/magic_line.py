@@ -111,10 +111,15 @@ BY_FLAG = {flag: option for option in OPTIONS for flag in (f"--{option.name}", f
 
 @dataclass
 class MagicLine:
-    """A parsed magic line: the values of the options by name, and the beginning of the prompt."""
+    """A parsed magic line: the values of the options by name, and the beginning of the prompt.
+
+    ``verbatim`` is true if ``--`` stands before the prompt. ``is_bare_model`` is true if the model is a bare word.
+    """
 
     options: dict[str, Any] = field(default_factory=dict)
     prompt: str = ""
+    verbatim: bool = field(default=False, compare=False)
+    is_bare_model: bool = field(default=False, compare=False)
 
 
 # An opening quotation mark and those that close it, in several languages. Editors insert them for plain quotes.
@@ -226,12 +231,12 @@ def read_line(line: str, is_model: Callable[[str], bool]) -> MagicLine:
     while (place := _skip_spaces(line, place)) < len(line):
         word, end = _word(line, place)
         if line[place:end] == "--":
-            place = _skip_spaces(line, end)
+            place, result.verbatim = _skip_spaces(line, end), True
             break
         if _looks_like_option(line[place:end]):
             place = _read_option(line, result, place)
         elif "model" not in result.options and _is_name(line, place, word) and is_model(word):
-            result.options["model"] = word
+            result.options["model"], result.is_bare_model = word, True
             place = end
         else:
             break

@@ -64,14 +64,20 @@ def canonical_name(name: str) -> str:
 
 
 def is_model_name(name: str, aliases: Collection[str] | None = None) -> bool:
-    """Does the first word of a magic line name a model? Every ``this:that`` and ``this/that`` is taken for one.
+    """Does the first word of a magic line name a model? Every ``this:that`` and ``this/that`` is taken for one,
+    if ``this`` is ASCII: languages without spaces have no first word.
 
     ``aliases`` are by default the user's.
     """
-    has_model_form = re.fullmatch(r"[\w.-]+[:/]\S+", name) and "://" not in name
+    has_model_form = re.fullmatch(r"[A-Za-z0-9_.-]+[:/]\S+", name) and "://" not in name
     if has_model_form or name in provider_names() or name in _names(name, aliases):
         return True
     return bool(providers_with_model(name))
+
+
+def known_names() -> list[str]:
+    """The names that ``find_model`` finds without asking a server, with the user's aliases."""
+    return [*registry.target_names(), *user_aliases.load()]
 
 
 async def list_models(name: str, provider: type[Provider], chosen: Settings) -> list[str]:

@@ -215,6 +215,14 @@ def providers_with_model(model: str) -> list[str]:
     return [name for name, names in _model_names().items() if model in names]
 
 
+def target_names() -> list[str]:
+    """Every name that ``find_target`` finds without asking a server: providers, models, and ``provider:model``."""
+    names = provider_names()
+    for owner, models in _model_names().items():
+        names += [*models, *(f"{owner}:{model}" for model in models)]
+    return names
+
+
 def _by_model(name: str, others: Callable[[], Iterable[str]]) -> Target:
     owners = providers_with_model(name)
     if len(owners) == 1:
@@ -225,8 +233,5 @@ def _by_model(name: str, others: Callable[[], Iterable[str]]) -> Target:
     provider = name.partition(":")[0] if ":" in name else ""
     if provider:
         find_provider(provider)
-    suggestions = [*provider_names(), *others()]
-    for owner, names in _model_names().items():
-        suggestions += [*names, *(f"{owner}:{model}" for model in names)]
-    hint, installed = closest(name, suggestions), ", ".join(provider_names())
+    hint, installed = closest(name, [*target_names(), *others()]), ", ".join(provider_names())
     raise ModelNotSupportedError(f"no model, provider or alias {name!r}{hint} Installed providers: {installed}")

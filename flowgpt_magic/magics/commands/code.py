@@ -17,6 +17,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic.errors import OptionError, closest, last_error
+from flowgpt_magic.magics import typos
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.messages.token_estimate import characters_for
 from flowgpt_magic.prompt import magic_line
@@ -44,6 +45,7 @@ _TIMES = re.compile(r"run_(?:cell|line)_magic\('time'")
 @subcommand("Explain the last error and correct the code: ``fix [MODEL] [options] [WORDS]``.")
 def fix(state: ShellState, rest: str) -> Shown:
     read = magic_line.read_line(rest, models.is_model_name)
+    typos.refuse_model(read, above=False)
     if last_error() is None:
         raise OptionError(
             "there is no error yet: %flowgpt fix explains the last error of a cell; "

@@ -6,10 +6,10 @@ line in ``SUBCOMMANDS`` below.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.errors import OptionError, closest
+from flowgpt_magic.magics import typos
 from flowgpt_magic.magics.commands import (
     aliases,
     code,
@@ -25,13 +25,9 @@ from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.commands.conversations import in_force
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line
-from flowgpt_magic.providers.models import is_model_name
 
 if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
-
-SHORT_WORD = 3  # letters; shorter subcommands are too similar to other words
-SIMILARITY = 0.8  # from 0 to 1; words that are at least so similar are taken for a typing mistake
 
 
 @subcommand("Show this help, or that of one subcommand: ``help [SUBCOMMAND]``.")
@@ -93,29 +89,25 @@ def find_subcommand(line: str, body: str | None) -> tuple[Subcommand, str] | Non
     """The subcommand that a magic calls, and the rest of the line; None if the magic is a prompt.
 
     ``body`` is the body of a cell, None for a line magic. In a cell with a body the line belongs to the prompt, except
-    for ``edit N`` and ``system``. Raises ``OptionError`` for a single word that is similar to a subcommand.
+    for ``edit N`` and ``system``. Raises ``OptionError`` for a mistyped subcommand.
     """
     name, rest = (*line.split(None, 1), "", "")[:2]
     rest = rest.strip()
     if body is not None and body.strip():
         text = f"{rest}\n{body}".strip("\n")
-        return (SUBCOMMANDS[name], text) if magic_line.ABOVE_TEXT.fullmatch(line) else None
-    if body is not None and (rest or not name):
+        if magic_line.ABOVE_TEXT.fullmatch(line):
+            return SUBCOMMANDS[name], text
+        if name:
+            typos.refuse_above_text(name, rest)
+        return None
+    if body is not None and (not name or (rest and name in SUBCOMMANDS)):
         return None
     if not name:
         return in_force, ""
     bare = name.rstrip("?")
     if (rest in ("-h", "--help") or (bare != name and not rest)) and bare in ("", *SUBCOMMANDS):
         return show_help, bare
-    if not rest and name not in SUBCOMMANDS:
-        _refuse_typo(name)
-    return (SUBCOMMANDS[name], rest) if name in SUBCOMMANDS else None
-
-
-def _refuse_typo(word: str) -> None:
-    """Raise ``OptionError`` for a mistyped subcommand, which would be sent as a prompt."""
-    names = [name for name in SUBCOMMANDS if len(name) > SHORT_WORD]
-    similar = get_close_matches(word.lower(), names, n=1, cutoff=SIMILARITY) if word[0] not in "-{" else []
-    if similar and not is_model_name(word):
-        hint = f"did you mean {similar[0]}? %flowgpt -- {word} sends it as a prompt"
-        raise OptionError(f"there is no subcommand {word}; {hint}")
+    if name not in SUBCOMMANDS:
+        typos.refuse_subcommand(name, rest, SUBCOMMANDS)
+        return None
+    return SUBCOMMANDS[name], rest
