@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:  # completion imports the subcommands, but not what they work 
     from flowgpt_magic.history.notebook_history import NotebookHistory
     from flowgpt_magic.magics.ai_alias import AiAlias
     from flowgpt_magic.magics.nested_asyncio import Nesting
+    from flowgpt_magic.magics.next_cells import NextCells
     from flowgpt_magic.providers.aliases import Alias
     from flowgpt_magic.replies.reply import Reply
     from flowgpt_magic.replies.request import Request
@@ -86,6 +86,7 @@ class ShellState:
         self._ai: AiAlias | None = None
         self.panels: dict[str, tuple[str, list[Any]]] = {}  # by cell id: the last run, and its chat panels
         self._below: dict[str, str] = {}  # by cell id: the code that was put below the cell
+        self._next_cells: NextCells | None = None
 
     @property
     def current(self) -> str:
@@ -173,20 +174,35 @@ class ShellState:
         return reply
 
     def _put_below(self, reply: Reply) -> None:
-        """Put the code of the reply into the next cell, once for each cell and code."""
+        """Put the code of the reply into cells below, once for each cell and code."""
         from flowgpt_magic.display.show import show_answer
-        from flowgpt_magic.notebook import ipython
+        from flowgpt_magic.notebook.code_cells import code_cells
 
-        code = "\n\n".join(block.rstrip() for block in reply.code_blocks)
-        cell_id = (self._last or self.notebook_history).running_cell().cell_id
-        if not code:
-            sys.stderr.write("the reply contains no code to put into the next cell\n")
-        elif cell_id and self._below.get(cell_id) == code:
-            sys.stderr.write("this code is in the cell below already\n")
-        elif ipython.put_below(code):
-            self._below[cell_id] = code
+        cells = code_cells((block.language, block) for block in reply.code_blocks)
+        if not cells.sources:
+            show_answer("the reply contains no code to put into a cell", [])
         else:
-            show_answer(f"to copy into a cell:\n\n{code}", [])
+            show_answer(self.put_below(cells.sources), [])
+        show_answer(cells.remark, [])
+
+    def put_below(self, sources: Sequence[str]) -> str:
+        """Put cells with this code below the running cell, unless it has put them there before.
+
+        Returns a line for the user, empty if there is nothing to say. It has the code if no cell can be put below.
+        """
+        if self._next_cells is None:
+            from flowgpt_magic.magics.next_cells import NextCells
+
+            self._next_cells = NextCells()
+        history = self._last or self.notebook_history
+        cell_id, code = history.running_cell().cell_id, "\n\n".join(sources)
+        if cell_id and self._below.get(cell_id) == code:
+            return "this code is below already"
+        said = self._next_cells.put(sources, history.place.kind)
+        if said is None:
+            return f"to copy into {'a cell' if len(sources) == 1 else 'cells'}:\n\n{code}"
+        self._below[cell_id] = code
+        return said
 
     def take_notices(self) -> list[str]:
         """The notices about the history of the last prompt that were not shown yet."""
@@ -247,6 +263,8 @@ class ShellState:
             self._nesting.switch(on=False)
         if self._ai is not None:
             self._ai.switch(on=False)
+        if self._next_cells is not None:
+            self._next_cells.forget()
         from flowgpt_magic.history.current import flush_all
 
         flush_all()

@@ -138,6 +138,13 @@ def put_below(code: str) -> bool:
     return True
 
 
+def as_python(source: str) -> str:
+    """The Python code that IPython makes of a cell, with its magics and shell commands. Raises ``SyntaxError``."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return str(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]
+
+
 def publish(
     data: Mapping[str, Any],
     metadata: Mapping[str, Any] | None = None,

@@ -15,6 +15,7 @@ from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Kind
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.notebook.code_cells import code_cells
 from flowgpt_magic.notebook.ipython import prompt_context, shell
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.composer import PANEL_COMMANDS, command_in, complete_attached, complete_input, prompt_in
@@ -27,6 +28,7 @@ from flowgpt_magic.replies.request import TypedPrompt
 from flowgpt_magic.transcripts import files
 
 HIT_MARGIN = 40  # characters shown before and after the words of a hit
+NO_CODE = "this block holds no code that can be run"
 MAX_HITS = 100  # hits in this conversation that are shown
 OTHER_VERSION = "the page and the kernel run different versions: reload the page, and run the cell again"
 T = TypeVar("T")
@@ -264,6 +266,12 @@ def complete(panel: PanelState, request: Facts) -> Facts:
     return complete_input(text, shell(), panel.notebook_history.names(), lambda: names).facts()
 
 
+def cells_of_block(_panel: PanelState, request: Facts) -> Facts:
+    """The cells that a code block becomes, and why if it becomes none."""
+    cells = code_cells([(value(request, "language", str, ""), value(request, "code", str))])
+    return {"sources": list(cells.sources), "said": cells.remark or ("" if cells.sources else NO_CODE)}
+
+
 def saved_output(panel: PanelState, _request: Facts) -> Facts:
     """The cell output that the notebook file stores in place of the panel."""
     return marked(transcript(panel.conversation, MAX_OPEN_OUTPUT))
@@ -305,6 +313,7 @@ ACTIONS: dict[str, Action] = {
     "export": export,
     "help": list_commands,
     "complete": complete,
+    "cells": cells_of_block,
     "kept": saved_output,
     "look": refresh,
 }

@@ -104,19 +104,39 @@ def test_json_is_pretty(kernel):
     assert '"b": [\n' in output["data"]["text/markdown"]
 
 
+BLOCKS = "Sure!\n\n```bash\necho one\n```\n\n```python\nx = 1\n```\n\n```js\nf()\n```\n\n```sh\npwd\n```"
+
+
 def test_the_code_of_a_reply_goes_into_the_next_cell_once(kernel):
-    cell = "%%flowgpt --next-cell\nSure!\n\n```python\nx = 1\n```\n\n```\ny = 2\n```"
+    cell = "%%flowgpt --next-cell\nSure!\n\n```python\nx = 1\n```"
 
     first, again = kernel.good(cell, cell_id="a"), kernel.good(cell, cell_id="a")
     none = kernel.good("%%flowgpt --next-cell\nno code", cell_id="b")
     headless = kernel.good(cell, allow_stdin=False)
 
-    assert next_input(first) == "x = 1\n\ny = 2"
+    assert next_input(first) == "x = 1"
     assert next_input(again) is None
-    assert "is in the cell below already" in again.complained
-    assert "the reply contains no code" in none.complained
+    assert "this code is below already" in again.printed
+    assert "the reply contains no code" in none.printed
     assert next_input(headless) is None
     assert "to copy into a cell:\n\nx = 1" in headless.printed
+
+
+def test_each_block_becomes_a_cell_and_follows_when_the_one_before_has_run(kernel):
+    first = kernel.good(f"%%flowgpt --next-cell\n{BLOCKS}", cell_id="a")
+    unrelated = kernel.good("print('something else entirely')")
+    second = kernel.good("%%bash\necho one, edited")
+    failed = kernel.run("x = 1 / 0")
+    third = kernel.good("x = 1")
+    end = kernel.good("%%bash\npwd")
+
+    assert next_input(first) == "%%bash\necho one"
+    assert "not put into a cell: js" in first.printed
+    assert next_input(unrelated) is None
+    assert next_input(second) == "x = 1"
+    assert next_input(failed) is None
+    assert next_input(third) == "%%bash\npwd"
+    assert next_input(end) is None
 
 
 def test_only_the_end_or_nothing_is_shown_where_asked(kernel):

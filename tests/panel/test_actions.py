@@ -265,3 +265,13 @@ def test_a_prompt_of_control_characters_and_half_a_surrogate_comes_back(page):
 
     assert json.dumps(turn)
     assert turn["prompt"] == "a\0b \x1b[31mred \ufffd end"
+
+
+def test_a_code_block_is_turned_into_the_cell_that_runs_it(page):
+    assert page.tell("cells", language="sh", code="$ ls\na") == {"sources": ["%%bash\nls"], "said": ""}
+    assert page.tell("cells", language="", code="x = 1")["sources"] == ["x = 1"]
+    assert page.tell("cells", language="js", code="f()") == {
+        "sources": [],
+        "said": "not put into a cell: js; only Python and shell code is",
+    }
+    assert page.tell("cells", language="text", code="1")["said"] == "this block holds no code that can be run"

@@ -13,7 +13,7 @@ function place() {
   const element = document.createElement("div");
   const copied = [];
   const inserted = [];
-  const panel = { copied: (text) => copied.push(text), notebook: { insert: (text) => inserted.push(text) } };
+  const panel = { copied: (text) => copied.push(text), notebook: { insert: (...code) => inserted.push(code) } };
   document.body.append(element);
   return { document, window, element, copied, inserted, become: (html) => morph(panel, element, parsed(html)) };
 }
@@ -137,7 +137,7 @@ test("the buttons of a code block copy and insert the code", () => {
   element.querySelector("[aria-label='Copy the code']").click();
   element.querySelector("[aria-label='Insert a cell below with the code']").click();
 
-  assert.deepEqual([copied, inserted], [["x = 1\n"], ["x = 1\n"]]);
+  assert.deepEqual([copied, inserted], [["x = 1\n"], [["x = 1\n", "python"]]]);
 });
 
 test("a long code that comes in several blocks is copied as one", async (t) => {

@@ -167,18 +167,30 @@ test("a code goes into a cell below the panel's, and the next one below that", a
   const places = [];
   const sharedModel = { cells: ids, insertCell(at, cell) { const made = { id: cell.source }; places.push(at); ids.splice(at, 0, made); return made; } };
   const manager = { context: { model: { cells: { length: cells.length, get: (number) => cells[number] }, sharedModel } } };
-  const { panel } = await opened(t, { manager });
-  panel.notebook.insert("x = 1");
-  panel.notebook.insert("y = 2");
+  const { model, panel } = await opened(t, { manager });
+  panel.notebook.insert("ls", "sh");
+  await model.answer("cells", { sources: ["%%bash\nls"], said: "" });
+  panel.notebook.insert("y = 2", "");
+  await model.answer("cells", { sources: ["y = 2"], said: "" });
 
   assert.deepEqual([places, panel.composer.hint.textContent], [[2, 3], "There is a new cell below."]);
+  assert.deepEqual(ids.map(({ id }) => id), ["1", "2", "%%bash\nls", "y = 2", "3"]);
+});
+
+test("code of a language that no cell runs is not inserted, and the panel says so", async (t) => {
+  const { model, panel } = await opened(t);
+  panel.notebook.insert("f()", "js");
+  await model.answer("cells", { sources: [], said: "not put into a cell: js" });
+
+  assert.equal(panel.composer.hint.textContent, "not put into a cell: js");
 });
 
 test("where no cell can be inserted, the code is copied", async (t) => {
-  const { panel } = await opened(t);
+  const { model, panel } = await opened(t);
   const copied = [];
   Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => { copied.push(text); } } });
-  panel.notebook.insert("x = 1");
+  panel.notebook.insert("x = 1", "python");
+  await model.answer("cells", { sources: ["x = 1"], said: "" });
   await settled();
 
   assert.deepEqual([copied, panel.composer.hint.textContent], [["x = 1"], "No cell can be inserted here: the code was copied."]);

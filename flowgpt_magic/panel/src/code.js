@@ -15,13 +15,14 @@ export class Code {
   constructor(panel, pre) {
     this.runs = /** @type {(Run & {node: Node})[]} */ ([]);
     this.text = /** @type {string | undefined} */ (undefined);
+    this.language = "";
     this.code = make("code");
     this.label = make("span", { class: "fg-language" });
     /** @type {HTMLElement} */
     this.element = make("div", { class: "fg-code" },
       make("div", { class: "fg-codebar" }, this.label,
         button("copy", "Copy the code", () => panel.copied(this.whole)),
-        button("insert", "Insert a cell below with the code", () => panel.notebook.insert(this.whole))),
+        button("insert", "Insert a cell below with the code", () => panel.notebook.insert(this.whole, this.language))),
       make("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": "Code" }, this.code));
     this.element.codeBlock = this;
     this.update(pre);
@@ -34,7 +35,8 @@ export class Code {
   update(pre) {
     const text = pre.querySelector("code")?.textContent ?? pre.textContent ?? "";
     const runs = readRuns(text, pre.querySelector("[data-runs]")?.getAttribute("data-runs") ?? "");
-    this.label.textContent = pre.getAttribute("data-language") || "text";
+    this.language = pre.getAttribute("data-language") || "";
+    this.label.textContent = this.language || "text";
     this.element.classList.toggle("fg-part", pre.hasAttribute("data-part"));
     const same = this.text === undefined || text.startsWith(this.text) ? this.keep(text, runs) : 0;
     for (const run of this.runs.splice(same)) /** @type {ChildNode} */ (run.node).remove();

@@ -4,6 +4,7 @@
  * JupyterLab and Notebook do; in other front ends nothing is found here, and nothing is changed.
  */
 
+import { insertCells } from "./cells.js";
 import { copy } from "./clipboard.js";
 
 /** @import { Panel } from "./panel.js" */
@@ -31,30 +32,35 @@ export class Notebook {
   }
 
   /**
-   * Add a cell below this one, or below the last one added. Without access to the notebook, copy the code instead.
+   * Add the code of a block below this cell, or below the last one added: as the kernel says, which turns shell commands
+   * into a shell cell. Without access to the notebook, copy it instead.
    * @param {string} code
+   * @param {string} language
    */
-  insert(code) {
+  async insert(code, language) {
     const { hint } = this.panel.composer;
+    const cells = await this.panel.request("cells", { code, language });
+    if (!cells) return;
+    const { sources, said } = cells;
+    if (!sources.length) { hint.textContent = said; return; }
     try {
-      this.insertCell(/** @type {Cells} */ (this.panel.kernel.manager?.context?.model), code);
+      this.insertCells(/** @type {Cells} */ (this.panel.kernel.manager?.context?.model), sources);
       hint.textContent = "There is a new cell below.";
     } catch {
-      copy(code).then(() => { hint.textContent = "No cell can be inserted here: the code was copied."; });
+      copy(sources.join("\n\n")).then(() => { hint.textContent = "No cell can be inserted here: the code was copied."; });
     }
   }
 
   /**
    * @param {Cells} notebook
-   * @param {string} code
+   * @param {string[]} sources
    */
-  insertCell(notebook, code) {
+  insertCells(notebook, sources) {
     const { cells } = notebook.sharedModel;
     let at = this.inserted ? cells.findIndex(({ id }) => id === this.inserted) : -1;
     if (at < 0) at = this.cellNumber(notebook);
     if (at < 0) throw new Error("this panel is in no cell of the notebook");
-    const cell = notebook.sharedModel.insertCell(at + 1, { cell_type: "code", source: code, metadata: {} });
-    this.inserted = cell?.id ?? cell?.getId?.();
+    this.inserted = insertCells(notebook.sharedModel, at + 1, sources);
   }
 
   /**

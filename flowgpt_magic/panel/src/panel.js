@@ -309,20 +309,29 @@ export class Panel {
    * @param {object} about
    */
   async act(kind, about) {
+    const answer = await this.request(kind, about);
+    if (answer) this.composer.hint.textContent = this.model.get("trouble") || answer.said || "";
+    return Boolean(answer);
+  }
+
+  /**
+   * Ask the kernel for something, once, and show an error. Returns its answer, or null.
+   * @param {string} kind
+   * @param {object} about
+   */
+  async request(kind, about) {
     const request = kind + JSON.stringify(about);
-    if (this.requests.has(request)) return false;
+    if (this.requests.has(request)) return null;
     this.requests.add(request);
     this.note("");
     const slow = setTimeout(() => this.explain(kind), SLOW);
     try {
       if (!this.kernel.reachable || !this.link.alive) throw new Error(`${this.unreachable()} Nothing was sent.`);
-      const { said } = await this.link.ask(kind, about);
-      this.composer.hint.textContent = this.model.get("trouble") || said || "";
-      return true;
+      return await this.link.ask(kind, about);
     } catch (error) {
       this.noteError(error);
       this.error = this.kernel.reachable && this.link.alive ? messageOf(error) : "";
-      return false;
+      return null;
     } finally {
       this.requests.delete(request);
       clearTimeout(slow);

@@ -38,6 +38,14 @@ export interface Model {
   widget_manager?: Manager;
 }
 
+/** The model of `CellInserter`. */
+export interface Inserter {
+  get(name: "cell" | "first"): string;
+  get(name: "others"): string[];
+  send(message: object): void;
+  widget_manager?: Manager;
+}
+
 /** What JupyterLab's widget manager has; other front ends have less. */
 export interface Manager {
   kernel?: FrontEndKernel;
@@ -68,7 +76,7 @@ export interface Signal {
 export interface Notebook {
   cells: { length: number; get(number: number): Cell };
   sharedModel: {
-    cells: { id: string }[];
+    cells: { id: string; getSource?: () => string }[];
     insertCell(at: number, cell: object): { id?: string; getId?: () => string };
   };
 }

@@ -872,6 +872,7 @@ var Code = class {
     [];
     this.text = /** @type {string | undefined} */
     void 0;
+    this.language = "";
     this.code = make("code");
     this.label = make("span", { class: "fg-language" });
     this.element = make(
@@ -882,7 +883,7 @@ var Code = class {
         { class: "fg-codebar" },
         this.label,
         button("copy", "Copy the code", () => panel.copied(this.whole)),
-        button("insert", "Insert a cell below with the code", () => panel.notebook.insert(this.whole))
+        button("insert", "Insert a cell below with the code", () => panel.notebook.insert(this.whole, this.language))
       ),
       make("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": "Code" }, this.code)
     );
@@ -896,7 +897,8 @@ var Code = class {
   update(pre) {
     const text = pre.querySelector("code")?.textContent ?? pre.textContent ?? "";
     const runs = readRuns(text, pre.querySelector("[data-runs]")?.getAttribute("data-runs") ?? "");
-    this.label.textContent = pre.getAttribute("data-language") || "text";
+    this.language = pre.getAttribute("data-language") || "";
+    this.label.textContent = this.language || "text";
     this.element.classList.toggle("fg-part", pre.hasAttribute("data-part"));
     const same = this.text === void 0 || text.startsWith(this.text) ? this.keep(text, runs) : 0;
     for (const run of this.runs.splice(same)) run.node.remove();
@@ -2060,6 +2062,13 @@ var Log = class {
   }
 };
 
+// cells.js
+function insertCells(notebook, at, sources) {
+  const cells = sources.map((source, number) => notebook.insertCell(at + number, { cell_type: "code", source, metadata: {} }));
+  const last = cells.at(-1);
+  return last?.id ?? last?.getId?.();
+}
+
 // notebook.js
 var VIEW = "application/vnd.jupyter.widget-view+json";
 var Notebook = class {
@@ -2083,35 +2092,43 @@ var Notebook = class {
     }
   }
   /**
-   * Add a cell below this one, or below the last one added. Without access to the notebook, copy the code instead.
+   * Add the code of a block below this cell, or below the last one added: as the kernel says, which turns shell commands
+   * into a shell cell. Without access to the notebook, copy it instead.
    * @param {string} code
+   * @param {string} language
    */
-  insert(code) {
+  async insert(code, language) {
     const { hint } = this.panel.composer;
+    const cells = await this.panel.request("cells", { code, language });
+    if (!cells) return;
+    const { sources, said } = cells;
+    if (!sources.length) {
+      hint.textContent = said;
+      return;
+    }
     try {
-      this.insertCell(
+      this.insertCells(
         /** @type {Cells} */
         this.panel.kernel.manager?.context?.model,
-        code
+        sources
       );
       hint.textContent = "There is a new cell below.";
     } catch {
-      copy(code).then(() => {
+      copy(sources.join("\n\n")).then(() => {
         hint.textContent = "No cell can be inserted here: the code was copied.";
       });
     }
   }
   /**
    * @param {Cells} notebook
-   * @param {string} code
+   * @param {string[]} sources
    */
-  insertCell(notebook, code) {
+  insertCells(notebook, sources) {
     const { cells } = notebook.sharedModel;
     let at = this.inserted ? cells.findIndex(({ id }) => id === this.inserted) : -1;
     if (at < 0) at = this.cellNumber(notebook);
     if (at < 0) throw new Error("this panel is in no cell of the notebook");
-    const cell = notebook.sharedModel.insertCell(at + 1, { cell_type: "code", source: code, metadata: {} });
-    this.inserted = cell?.id ?? cell?.getId?.();
+    this.inserted = insertCells(notebook.sharedModel, at + 1, sources);
   }
   /**
    * The number of the panel's cell; -1 for none.
@@ -2642,20 +2659,28 @@ var Panel = class {
    * @param {object} about
    */
   async act(kind, about) {
+    const answer = await this.request(kind, about);
+    if (answer) this.composer.hint.textContent = this.model.get("trouble") || answer.said || "";
+    return Boolean(answer);
+  }
+  /**
+   * Ask the kernel for something, once, and show an error. Returns its answer, or null.
+   * @param {string} kind
+   * @param {object} about
+   */
+  async request(kind, about) {
     const request = kind + JSON.stringify(about);
-    if (this.requests.has(request)) return false;
+    if (this.requests.has(request)) return null;
     this.requests.add(request);
     this.note("");
     const slow = setTimeout(() => this.explain(kind), SLOW);
     try {
       if (!this.kernel.reachable || !this.link.alive) throw new Error(`${this.unreachable()} Nothing was sent.`);
-      const { said } = await this.link.ask(kind, about);
-      this.composer.hint.textContent = this.model.get("trouble") || said || "";
-      return true;
+      return await this.link.ask(kind, about);
     } catch (error) {
       this.noteError(error);
       this.error = this.kernel.reachable && this.link.alive ? messageOf(error) : "";
-      return false;
+      return null;
     } finally {
       this.requests.delete(request);
       clearTimeout(slow);
