@@ -40,7 +40,7 @@ from flowgpt_magic.panel.output import transcript
 from flowgpt_magic.panel.protocol import facts, pause_facts
 from flowgpt_magic.panel.state import PanelState
 from flowgpt_magic.prompt.compose import PromptContext, compose
-from flowgpt_magic.prompt.describe.files import AttachmentError
+from flowgpt_magic.prompt.describe.problems import AttachmentError
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.echo import Echo

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,7 +12,7 @@ from itertools import islice
 from flowgpt_magic import settings
 from flowgpt_magic.completion.names import ATTRIBUTE, MAX_CANDIDATES, Candidate, attributes, value_of, variables
 from flowgpt_magic.prompt.references import steps
-from flowgpt_magic.text import cut
+from flowgpt_magic.text import counted, cut
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,16 @@ def attachments(sources: CompletionSources, typed: str) -> Iterator[Candidate]:
         Candidate("err", "the last error"),
     )
     yield from (file for file in _files(sources, typed) if "," not in file.text)
+    yield from _patterns(sources, typed)
+
+
+def _patterns(sources: CompletionSources, typed: str) -> Iterator[Candidate]:
+    """After an asterisk, a pattern for each kind of file in the folder."""
+    folder = re.sub(r"[^/]*\Z", "", typed)
+    if typed.startswith("*", len(folder)):
+        files = [item.text for item in sources.files(folder) if item.type == "file"]
+        for suffix, number in sorted(Counter(os.path.splitext(file)[1] for file in files).items()):
+            yield Candidate(f"{folder}*{suffix}", counted(number, "file"))
 
 
 def _environment(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:

@@ -7,23 +7,25 @@ value, unless the user insists.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from re import findall
 from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from flowgpt_magic.errors import FlowGptError, closest
 from flowgpt_magic.messages.token_estimate import characters_for, tokens_in
 from flowgpt_magic.prompt.describe.budget import (
+    HEADLINE_LENGTH,
     CallFailure,
     Description,
     Inspection,
     amount,
     call_with_timeout,
+    fitted,
     omitted_of,
     own_repr,
     type_name,
@@ -31,19 +33,22 @@ from flowgpt_magic.prompt.describe.budget import (
 from flowgpt_magic.prompt.describe.code import code, lines_of
 from flowgpt_magic.prompt.describe.containers import container, short
 from flowgpt_magic.prompt.describe.figures import figure
-from flowgpt_magic.prompt.describe.files import MAX_FILES, AttachmentError, file_or_folder, secret_refusal
-from flowgpt_magic.prompt.describe.recognize import headline, python_number
+from flowgpt_magic.prompt.describe.file_sets import FileSet, file_set, folder_files, is_pattern, matching_files
+from flowgpt_magic.prompt.describe.files import PdfPages, file
+from flowgpt_magic.prompt.describe.problems import AttachmentError, secret_refusal
+from flowgpt_magic.prompt.describe.recognize import headline, python_number, size_of
 from flowgpt_magic.prompt.describe.tables import array, table
 from flowgpt_magic.prompt.describe.tracebacks import exception
 from flowgpt_magic.prompt.images import IMAGE_SUFFIXES, image_url, is_image
 from flowgpt_magic.prompt.references import look_up, names_secret
-from flowgpt_magic.redaction import is_secret_file, redact_environment
-from flowgpt_magic.text import cut, one_line
+from flowgpt_magic.redaction import is_secret_file
+from flowgpt_magic.text import cut
 
-SEARCH_MARGIN = 1_000  # characters after the visible text that are searched for secrets, which may begin inside it
-HEADLINE_LENGTH = 90  # characters of the lines before and after a body, at most
 MAX_ATTEMPTS = 3  # descriptions after the first, if that has too many tokens
 MIN_LENGTH = 200  # characters; a shorter text is not described again
+MAX_SUGGESTED = 2_000  # files of a folder that a wrong name may have meant
+MAX_PICTURES = 8  # pictures of a folder or pattern that are sent
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
@@ -79,23 +84,24 @@ def describe(name: str, value: object, budget: int, *, forced: bool = False) -> 
     Secrets in it are masked, unless ``forced``. Raises ``AttachmentError`` for the path of a file that cannot be sent.
     The code of the user's objects gets two seconds in total.
     """
-    return _described(name, value, budget, forced)[0]
+    return _described(name, value, budget, forced).text
 
 
-def _described(name: str, value: object, budget: int, forced: bool) -> tuple[str, bool]:
+def _described(name: str, value: object, budget: int, forced: bool) -> Attachment:
     limit = characters_for(max(0, budget))
     inspection = Inspection(0, masked=not forced)
-    text, is_cut = _described_within(name, value, limit, inspection)
+    described = _described_within(name, value, limit, inspection)
     for _ in range(MAX_ATTEMPTS):  # Chinese, code and numbers have more tokens
+        text = described.text
         if tokens_in(text) <= budget or len(text) <= MIN_LENGTH:
             break
         limit = min(characters_for(budget, text), limit) * 19 // 20
-        text, is_cut = _described_within(name, value, limit, inspection)
-    return text, is_cut
+        described = _described_within(name, value, limit, inspection)
+    return described
 
 
-def _described_within(name: str, value: object, limit: int, inspection: Inspection) -> tuple[str, bool]:
-    """The description in at most ``limit`` characters, and whether it leaves something out."""
+def _described_within(name: str, value: object, limit: int, inspection: Inspection) -> Attachment:
+    """The description in at most ``limit`` characters."""
     inspection.room, inspection.fair, inspection.shortened = (
         limit - min(HEADLINE_LENGTH + len(cut(name)), limit // 2),
         True,
@@ -109,30 +115,9 @@ def _described_within(name: str, value: object, limit: int, inspection: Inspecti
         description = Description(
             "", own_repr(value, inspection) if headline(value) else f"<{type_name(value)} that cannot be read>"
         )
-    beyond = 0
-    if inspection.masked:
-        searched = 2 * limit + SEARCH_MARGIN  # text after that is never shown
-        beyond = max(0, len(description.body) - searched)
-        body = redact_environment(description.body[:searched])
-        description = replace(description, headline=redact_environment(description.headline), body=body)
-    return _fitted(cut(name), description, limit, beyond)
-
-
-def _fitted(name: str, description: Description, limit: int, beyond: int) -> tuple[str, bool]:
-    """The text of ``description`` in ``limit`` characters; ``beyond`` characters of its body are missing already."""
-    head, foot, omitted = "", "", list(description.omitted)
-    if description.headline:
-        head = f"{name}: {one_line(description.headline)}" + ("\n" if description.body else "")
-    if description.fence is not None and description.body:
-        longest = max(map(len, findall("`{3,}", description.body)), default=2)
-        fence = "`" * (longest + 1) if longest < HEADLINE_LENGTH else "~~~~"
-        head, foot = f"{head}{fence}{description.fence}\n", f"\n{fence}"
-    room = limit - len(head) - len(foot)
-    text = f"{head}{description.body[: max(0, room)]}{foot}"
-    omitted += omitted_of(min(max(0, room), len(description.body)), len(description.body) + beyond, "character")
-    if room < 0:
-        omitted, text = [*omitted, "the rest of this line"], text[:limit]
-    return (f"{text}\n… {', '.join(omitted)} are not shown" if omitted else text), bool(omitted)
+    text, is_cut = fitted(name, description, limit, masked=inspection.masked)
+    about = f"{name}{size_of(value)}" if description.about == "{}" else description.about.replace("{}", name)
+    return Attachment(name, text, is_cut, about=about, unsent=description.unsent.replace("{}", name))
 
 
 def _own_words(value: Any, inspection: Inspection) -> Description | None:
@@ -177,7 +162,7 @@ def _anything(value: object, inspection: Inspection) -> Description:
     )
 
 
-DESCRIBERS = (_own_words, _text, exception, file_or_folder, table, array, figure, code, container, _anything)
+DESCRIBERS = (_own_words, _text, exception, file_set, file, table, array, figure, code, container, _anything)
 
 
 def attach(
@@ -191,14 +176,18 @@ def attach(
     error: BaseException | None = None,
     folder: Path | None = None,
     with_images: bool = False,
+    model: str = "the model",
 ) -> list[Attachment]:
     """Attach what ``specs`` name, each once, in at most ``budget`` tokens in total.
+
+    A folder or a pattern is one attachment, and one more for each picture in it that is sent.
 
     Raises ``AttachmentError``, and ``PromptError`` for an image that cannot be sent.
 
     Args:
-        specs: references such as ``frame`` or ``table["a"][0]``, ``cell:3`` or ``cell:-1``, ``out:3``, ``err``, and
-            paths of text files. A spec that ends in ``!`` is sent although it looks like a secret.
+        specs: references such as ``frame`` or ``table["a"][0]``, ``cell:3`` or ``cell:-1``, ``out:3``, ``err``, paths
+            of files and folders, patterns such as ``src/**/*.py``, and pages such as ``report.pdf#3-5``. A spec that
+            ends in ``!`` is sent although it looks like a secret.
         names: the user's variables.
         budget: tokens.
         forced: send secrets too; not by default.
@@ -207,6 +196,7 @@ def attach(
         error: the last error, for ``err``.
         folder: where relative paths begin; the working directory by default.
         with_images: whether the model takes images: figures and image files. Not by default.
+        model: who takes none, for the clause about a picture that is not sent.
     """
     namespace = _Namespace(names, cells, outputs, error, folder or Path())
     wanted = list(dict.fromkeys(spec.strip() for spec in specs if spec.strip()))
@@ -215,20 +205,55 @@ def attach(
         name = spec.removesuffix("!").rstrip()
         is_meant = forced or name != spec
         value = namespace.find(name, is_meant)
-        image = _image(value) if with_images else ""
-        if image and isinstance(value, Path):
-            attachments.append(Attachment(name, f"{name}: an image", is_cut=False, image=image))
+        taker = "" if with_images else model
+        if isinstance(value, Path) and _is_image_file(value):
+            attachments.append(_image_file(name, value, taker))
             continue
-        text, is_cut = _described(name, value, budget // (len(wanted) - number), is_meant)
-        budget = max(0, budget - tokens_in(text))
-        attachments.append(Attachment(name, text, is_cut, image))
+        attachment = _described(name, value, budget // (len(wanted) - number), is_meant)
+        budget = max(0, budget - tokens_in(attachment.text))
+        if isinstance(value, FileSet):
+            attachments += _with_pictures(attachment, value, taker)
+        elif is_image(value):
+            attachments.append(_figure(attachment, value, taker))
+        else:
+            attachments.append(attachment)
     return attachments
 
 
-def _image(value: object) -> str:
-    """The URL of an image; empty for other values."""
-    is_file = isinstance(value, Path) and value.suffix.lower() in IMAGE_SUFFIXES and value.is_file()
-    return image_url(value) if is_file or is_image(value) else ""
+def _is_image_file(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+
+
+def _unsent_pictures(number: int, model: str) -> str:
+    return f"{'picture' if number == 1 else f'{number} pictures'} not sent: {model} reads text"
+
+
+def _image_file(name: str, path: Path, model: str) -> Attachment:
+    """The attachment for an image file; ``model`` is who takes none, empty if images are sent."""
+    if not model:
+        return Attachment(name, f"{name}: an image", is_cut=False, image=image_url(path), about="1 picture")
+    text = f"{name}: an image, which is not sent, because this model reads text only"
+    return Attachment(name, text, is_cut=True, about=f"the name of {name}", unsent=_unsent_pictures(1, model))
+
+
+def _figure(described: Attachment, value: object, model: str) -> Attachment:
+    """A figure with its picture, or in words only if ``model`` takes no images."""
+    if not model:
+        return replace(described, image=image_url(value), about="1 picture")
+    return replace(described, about=f"{described.label} in words", unsent=_unsent_pictures(1, model))
+
+
+def _with_pictures(described: Attachment, files: FileSet, model: str) -> list[Attachment]:
+    """The files of a set, and each picture among them."""
+    sent, clauses = [], [described.unsent]
+    for path in () if model else files.pictures[:MAX_PICTURES]:
+        name = os.path.relpath(path)
+        sent.append(Attachment(name, f"{name}: an image", is_cut=False, image=image_url(path), about=f"picture {name}"))
+    if model and files.pictures:
+        clauses.append(_unsent_pictures(len(files.pictures), model))
+    elif len(files.pictures) > len(sent):
+        clauses.append(f"{len(files.pictures) - len(sent)} more pictures of {described.label} not sent")
+    return [replace(described, unsent="; ".join(filter(None, clauses))), *sent]
 
 
 @dataclass(frozen=True)
@@ -243,6 +268,11 @@ class _Namespace:
 
     def find(self, name: str, is_meant: bool) -> object:
         """The value of ``name``. Raises ``AttachmentError``, also for a secret unless ``is_meant``."""
+        if _ADDRESS.match(name):
+            raise AttachmentError(
+                f"{name} is an address, and nothing is fetched: download it first, in a notebook with !curl -LO and "
+                "the address, then attach the file by its name"
+            )
         kind, colon, number = name.partition(":")
         if colon and kind in ("cell", "out"):
             return self._numbered(name, kind, number)
@@ -253,11 +283,8 @@ class _Namespace:
         try:
             value = look_up(name, self.names)
         except LookupError:
-            path = self._path(name)
-            if path is not None:
-                if not is_meant and is_secret_file(path):
-                    raise secret_refusal(name) from None
-                return path
+            if (files := self._files(name, is_meant)) is not None:
+                return files
             suggestion = closest(name, self._candidates(name))
             raise AttachmentError(f"{name}: no variable or file has this name{suggestion}") from None
         if not is_meant and names_secret(name) and not isinstance(value, (FunctionType, ModuleType, type)):
@@ -277,6 +304,21 @@ class _Namespace:
             last = f"the last one is {kind}:{order[-1]}" if order else "there is none yet"
             raise AttachmentError(f"{name} does not exist; {last}") from None
 
+    def _files(self, name: str, is_meant: bool) -> object:
+        """The file, folder, pages or matching files that ``name`` means; None if there are none."""
+        path = self._path(name)
+        if path is None and "#" in name:
+            whole, _mark, pages = name.rpartition("#")
+            document = self._path(whole)
+            if document is not None and document.suffix.lower() != ".pdf":
+                raise AttachmentError(f"{name}: pages can be chosen only of a PDF file")
+            return document and PdfPages(document, pages)
+        if path is None:
+            return matching_files(name, self.folder, masked=not is_meant) if is_pattern(name) else None
+        if not is_meant and is_secret_file(path):
+            raise secret_refusal(name) from None
+        return folder_files(path, name, masked=not is_meant) if path.is_dir() else path
+
     def _path(self, name: str) -> Path | None:
         try:
             path = self.folder / Path(name).expanduser()
@@ -293,5 +335,5 @@ class _Namespace:
             names += [f"{base}.{attribute}" for attribute in attributes if not attribute.startswith("_")]
         folder = os.path.dirname(name)
         with suppress(OSError, ValueError, RuntimeError), os.scandir(self.folder / Path(folder).expanduser()) as files:
-            names += [os.path.join(folder, file.name) for file in islice(files, MAX_FILES)]
+            names += [os.path.join(folder, file.name) for file in islice(files, MAX_SUGGESTED)]
         return names

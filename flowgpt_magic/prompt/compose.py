@@ -35,6 +35,7 @@ def compose(
     attached: Sequence[str] = (),
     budget: int,
     with_images: bool = False,
+    model: str = "the model",
 ) -> ComposedPrompt:
     """The prompt as it is sent: with its references replaced, and the attachments below it.
 
@@ -48,6 +49,7 @@ def compose(
         attached: the specs of ``attach``.
         budget: tokens for each value.
         with_images: whether the model takes images; not by default.
+        model: who takes none, for the clause about a picture that is not sent.
     """
     text = prompt
     if not raw and "{" in prompt:
@@ -69,6 +71,7 @@ def compose(
         outputs=context.outputs,
         error=context.error,
         with_images=with_images,
+        model=model,
     )
     images = [attachment.image for attachment in attachments if attachment.image]
     return ComposedPrompt(

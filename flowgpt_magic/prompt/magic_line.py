@@ -6,6 +6,7 @@ Words are split as a shell does it. But an apostrophe in a prompt is no quote, a
 from __future__ import annotations
 
 import keyword
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,11 +56,26 @@ def variable_name(value: str) -> str:
 
 
 def names(value: str) -> list[str]:
-    """Names separated by commas, without the spaces around them. Raises ``ValueError``."""
-    parts = [part.strip() for part in value.split(",")]
-    if not all(parts):
+    """Names separated by commas, without the spaces around them; a comma may be part of the name of a file.
+
+    Raises ``ValueError``.
+    """
+    parts = value.split(",")
+    listed: list[str] = []
+    while parts:
+        count = next((count for count in range(len(parts), 1, -1) if _is_file(",".join(parts[:count]))), 1)
+        listed.append(",".join(parts[:count]).strip())
+        del parts[:count]
+    if not all(listed):
         raise ValueError("must be names separated by commas, such as frame,out:3")
-    return parts
+    return listed
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return os.path.exists(os.path.expanduser(name.strip().removesuffix("!")))
+    except ValueError:  # a NUL
+        return False
 
 
 FORMATS_SHOWN = ", ".join(FORMATS)
@@ -85,7 +101,7 @@ OPTIONS = (
         "a",
         "NAMES",
         names,
-        "attach variables, cell:-1, out:3, err or files, separated by commas",
+        "attach variables, cell:-1, out:3, err, files, folders, src/**/*.py or a.pdf#3-5, separated by commas",
         many=True,
     ),
     Option("raw", "", "", str, "send {…} in the prompt as typed"),

@@ -126,6 +126,7 @@ class TypedPrompt:
             attached=self.attached,
             budget=budget,
             with_images=bool(self.attached) and resolved.takes_images,
+            model=resolved.target.provider,
         )
 
 

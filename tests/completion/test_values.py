@@ -58,6 +58,12 @@ def test_what_can_be_attached_is_offered_behind_each_comma():
     assert tab("%%flowgpt -a no|") == ["notes/"]
     assert tab("%%flowgpt -a a,|")[0] == "d"
     assert tab("%%flowgpt -a api|") == []
+
+
+def test_behind_an_asterisk_patterns_for_the_files_of_the_folder_are_offered():
+    assert tab("%%flowgpt -a notes/*|") == ["notes/*.md"]
+    assert tab("%%flowgpt -a name,notes/*|") == ["notes/*.md"]
+    assert tab("%%flowgpt -a notes/|") == ["notes/one.md"]
     assert tab("%%flowgpt -a thing.la|") == ["thing.label"]
 
 

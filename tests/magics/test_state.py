@@ -18,7 +18,6 @@ from flowgpt_magic.errors import FlowGptError, MismatchError, ProviderError, Sch
 from flowgpt_magic.magics.state import Asked, ShellState
 from flowgpt_magic.notebook import ipython
 from flowgpt_magic.notebook.place import NO_CELL
-from flowgpt_magic.prompt.attachments import AttachmentError
 from flowgpt_magic.prompt.compose import PromptContext
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.replies.reply import Reply
@@ -180,20 +179,19 @@ class TestImages:
         assert drawn["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
         assert base64.b64decode(file["image_url"]["url"].partition(",")[2]) == self.PNG
 
-    def test_elsewhere_a_figure_is_described_and_a_file_of_one_refused(self, state, asked, capsys):
+    def test_elsewhere_a_figure_is_described_and_a_file_named(self, state, asked, capsys):
         state.names["figure"] = Figure(figsize=(1, 1))
 
         state.ask(
             Asked.read("What is it?", {"attach": ["figure"], "no-history": True}), own_cell=False, names=state.names
         )
-        with pytest.raises(AttachmentError, match=r"plot\.png is not a text file: the model takes no images"):
-            state.ask(
-                Asked.read("What is it?", {"attach": ["plot.png"], "no-history": True}),
-                own_cell=False,
-                names=state.names,
-            )
+        state.ask(
+            Asked.read("What is it?", {"attach": ["plot.png"], "no-history": True}), own_cell=False, names=state.names
+        )
 
-        assert "figure: matplotlib figure" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "figure: matplotlib figure" in printed
+        assert "plot.png: an image, which is not sent, because this model reads text only" in printed
 
     def test_a_dry_run_counts_them(self, state, asked, capsys):
         given = {"attach": ["plot.png"], "model": "openai_compatible:m", "dry-run": True}

@@ -17,11 +17,14 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages.token_estimate import tokens_in
 from flowgpt_magic.prompt.attachments import Attachment, AttachmentError, attach, describe
+from flowgpt_magic.prompt.magic_line import read_line
 from tests.described import TIMES, Broken, Color, Leaving, Plain, Point, fits, notice, split
+from tests.prompt.test_images import PNG
 
 
 class TestText:
@@ -207,8 +210,8 @@ class TestAttach:
 
     def test_variables_and_what_is_in_them(self):
         assert attach(['xs[1]["k"]', " xs[0] "], self.NAMES, budget=100) == [
-            Attachment('xs[1]["k"]', "v", False),
-            Attachment("xs[0]", "[1, 2]", False),
+            Attachment('xs[1]["k"]', "v", False, about='xs[1]["k"]'),
+            Attachment("xs[0]", "[1, 2]", False, about="xs[0]"),
         ]
         assert self.texts("frame")[0].startswith(f"frame: pandas DataFrame, 2 rows {TIMES} 1 column")
 
@@ -332,6 +335,77 @@ class TestAttach:
         first, second = (len(split(attachment.text)[0]) for attachment in found)
         assert 600 < first < 1_000
         assert second > 600
+
+
+class TestWhatIsSaidBelowTheReply:
+    def said(self, spec: str, names: dict[str, object], **how: Any) -> tuple[str, str]:
+        (attachment,) = attach([spec], names, budget=200, **how)
+        return attachment.about, attachment.unsent
+
+    @pytest.mark.parametrize(
+        ("value", "about"),
+        [
+            (pd.DataFrame({"a": range(60), "b": range(60)}), f"it (60 {TIMES} 2)"),
+            (pd.Series(range(1_500)), "it (1,500)"),
+            (np.zeros((3, 4)), f"it (3 {TIMES} 4)"),
+            (np.array(1), "it"),
+            ([1, 2], "it"),
+        ],
+    )
+    def test_a_table_is_said_with_its_size(self, value, about):
+        assert self.said("it", {"it": value}) == (about, "")
+
+    def test_a_file_is_said_by_its_name(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "notes.txt").write_text("x")
+
+        assert self.said("notes.txt", {}) == ("notes.txt", "")
+
+    @pytest.mark.parametrize("value", [Figure(figsize=(1, 1)), PNG])
+    def test_a_picture_is_sent_or_said_not_to_be(self, value):
+        assert self.said("plot", {"plot": value}, with_images=True) == ("1 picture", "")
+        assert self.said("plot", {"plot": value}, model="local") == (
+            "plot in words",
+            "picture not sent: local reads text",
+        )
+
+    def test_so_is_a_picture_in_a_file(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "plot.png").write_bytes(PNG)
+
+        assert self.said("plot.png", {}, with_images=True) == ("1 picture", "")
+        assert self.said("plot.png", {}, model="local") == (
+            "the name of plot.png",
+            "picture not sent: local reads text",
+        )
+
+
+class TestNamesOfFiles:
+    @pytest.mark.parametrize("name", ["a,b.txt", "two words.txt", "größe.txt", "#3.txt", "it's.txt", "a=b.txt"])
+    def test_any_name_can_be_attached(self, name, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / name).write_text("its text")
+
+        quoted = f'"{name}"'
+        for line in (f"-a {quoted}", f"--attach={quoted}"):
+            read = read_line(f"{line} prompt", lambda _word: False)
+            assert read.prompt == "prompt"
+            assert "its text" in attach(read.options["attach"], {}, budget=100)[0].text
+
+    def test_a_comma_separates_where_no_file_has_it_in_its_name(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "a,b.txt").touch()
+
+        read = read_line('-a "c, a,b.txt ,d" prompt', lambda _word: False)
+
+        assert read.options["attach"] == ["c", "a,b.txt", "d"]
+
+    @pytest.mark.parametrize("address", ["https://example.org/a.csv", "http://x", "file:///etc/hosts", "s3://b/k"])
+    def test_an_address_says_that_nothing_is_fetched(self, address):
+        with pytest.raises(
+            AttachmentError, match=f"{address} is an address, and nothing is fetched: download it first"
+        ):
+            attach([address], {}, budget=100)
 
 
 def test_no_library_is_loaded_to_look_at_values():

@@ -69,6 +69,19 @@ def test_a_secret_is_not_attached_unless_it_is_meant():
     assert "hidden" in sent("Look.", {"api_key": "hidden"}, attached=("api_key!",))
 
 
+def test_what_was_attached_and_what_was_not_sent_is_handed_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("x")
+    (tmp_path / "src" / "b.bin").write_bytes(bytes(9))
+    (tmp_path / "plot.png").write_bytes(bytes(9))
+
+    composed = sent("Look.", attached=("src", "plot.png"), model="local")
+
+    assert composed.included == ("1 of 2 files of src", "the name of plot.png")
+    assert composed.unsent == ("not sent of src: 1 binary", "picture not sent: local reads text")
+
+
 class TestSystemPrompt:
     def test_a_text_is_that_text(self):
         assert system_prompt("be kind") == "be kind"

@@ -1,3 +1,14 @@
 """Describe values and files as text for a model: one module for each kind of value."""
 
-__all__ = ["budget", "code", "containers", "figures", "files", "recognize", "tables", "tracebacks"]
+__all__ = [
+    "budget",
+    "code",
+    "containers",
+    "figures",
+    "file_sets",
+    "files",
+    "problems",
+    "recognize",
+    "tables",
+    "tracebacks",
+]

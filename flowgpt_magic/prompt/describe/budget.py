@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from re import findall
+from typing import Any
 
-from flowgpt_magic.text import one_line
+from flowgpt_magic.redaction import redact_environment
+from flowgpt_magic.text import cut, one_line
 
 CODE_SECONDS = 2.0  # seconds that the code of the user's objects may take, for one value
 LINE_LENGTH = 100  # characters; a container that fits is shown as Python prints it
 SHORTENED = ("parts marked …",)  # for ``Description.omitted``
 CELL_LENGTH = 40  # characters of a cell of a table
+HEADLINE_LENGTH = 90  # characters of the lines before and after a body, at most
+SEARCH_MARGIN = 1_000  # characters after the visible text that are searched for secrets, which may begin inside it
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,16 @@ class Description:
         body: the value itself.
         fence: the language of the code block around the body; None for no code block.
         omitted: what was left out, in phrases such as ``12 of 40 columns``.
+        about: a few words for the reader of the reply, with ``{}`` for the name: ``{}, pages 3 to 5 of 20``.
+        unsent: a clause for what was not sent, with ``{}`` for the name; or empty.
     """
 
     headline: str
     body: str = ""
     fence: str | None = None
     omitted: tuple[str, ...] = ()
+    about: str = "{}"
+    unsent: str = ""
 
 
 @dataclass
@@ -46,6 +55,7 @@ class Inspection:
         shortened: whether an item was shortened.
         seconds: seconds left for the code of the user's objects.
         reprs: the ``repr`` of each object by its id, with the object, so that the id stays its own.
+        read: what was read from files, by path, if reading takes long and the value is described again.
     """
 
     room: int
@@ -54,6 +64,7 @@ class Inspection:
     shortened: bool = False
     seconds: float = CODE_SECONDS
     reprs: dict[int, tuple[object, str]] = field(default_factory=dict)
+    read: dict[str, Any] = field(default_factory=dict)
 
 
 def type_name(value: object) -> str:
@@ -122,3 +133,30 @@ def own_repr(value: object, inspection: Inspection) -> str:
         )  # a plain str: a subclass may override slicing
         inspection.reprs[id(value)] = value, str(text)
     return inspection.reprs[id(value)][1]
+
+
+def fitted(name: str, description: Description, limit: int, *, masked: bool) -> tuple[str, bool]:
+    """The text of ``description`` in ``limit`` characters, and whether it leaves something out.
+
+    A line for what was left out comes after the ``limit``. Secrets are ``masked`` before the text is cut: half a key
+    cannot be recognised.
+    """
+    beyond = 0
+    if masked:
+        searched = 2 * limit + SEARCH_MARGIN  # text after that is never shown
+        beyond = max(0, len(description.body) - searched)
+        body = redact_environment(description.body[:searched])
+        description = replace(description, headline=redact_environment(description.headline), body=body)
+    head, foot, omitted = "", "", list(description.omitted)
+    if description.headline:
+        head = f"{cut(name)}: {one_line(description.headline)}" + ("\n" if description.body else "")
+    if description.fence is not None and description.body:
+        longest = max(map(len, findall("`{3,}", description.body)), default=2)
+        fence = "`" * (longest + 1) if longest < HEADLINE_LENGTH else "~~~~"
+        head, foot = f"{head}{fence}{description.fence}\n", f"\n{fence}"
+    room = limit - len(head) - len(foot)
+    text = f"{head}{description.body[: max(0, room)]}{foot}"
+    omitted += omitted_of(min(max(0, room), len(description.body)), len(description.body) + beyond, "character")
+    if room < 0:
+        omitted, text = [*omitted, "the rest of this line"], text[:limit]
+    return (f"{text}\n… {', '.join(omitted)} are not shown" if omitted else text), bool(omitted)

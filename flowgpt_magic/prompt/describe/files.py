@@ -1,69 +1,106 @@
-"""Describe text files and folders. What looks like a secret is refused."""
+"""Describe one file: its text, or what a library reads from it. What looks like a secret is refused.
+
+A kind of file that is not text is a line in ``READERS``.
+"""
 
 from __future__ import annotations
 
 import os
-import stat
-from itertools import islice
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from flowgpt_magic.errors import FileError, FlowGptError
-from flowgpt_magic.prompt.describe.budget import Description, Inspection, amount, omitted_of
-from flowgpt_magic.prompt.describe.code import lines_of
+from flowgpt_magic.errors import FileError
+from flowgpt_magic.prompt.describe import documents, notebooks, table_files
+from flowgpt_magic.prompt.describe.budget import SEARCH_MARGIN, Description, Inspection, amount, omitted_of
+from flowgpt_magic.prompt.describe.problems import AttachmentError, secret_refusal
 from flowgpt_magic.prompt.images import IMAGE_SUFFIXES
-from flowgpt_magic.redaction import PRIVATE_KEY_MARK, is_secret_file
+from flowgpt_magic.redaction import PRIVATE_KEY_MARK, is_secret_file, redact_environment
 from flowgpt_magic.regular_files import read_beginning
 
 MAX_CHARACTER_BYTES = 4  # in UTF-8 and UTF-16
-MAX_FILES = 2_000  # of a folder that are read
+ALLOWED_CONTROLS = "\t\n\r\f\x1b"
+ENCODING_NAMES = {"utf-16": "UTF-16", "cp1252": "Windows-1252", "latin-1": "Latin-1"}  # said where a text is not UTF-8
 
 
-class AttachmentError(FlowGptError):
-    """What is to be attached does not exist, is not text, or looks like a secret."""
+@dataclass(frozen=True)
+class PdfPages:
+    """Some pages of a PDF file, such as ``3-5``."""
+
+    path: Path
+    pages: str
 
 
-def secret_refusal(name: str) -> AttachmentError:
-    """The error for something that looks like a secret."""
-    return AttachmentError(f"{name} looks like a secret, so it is not sent; if you mean it: --attach {name}!")
+READERS: dict[str, Callable[[Path, Inspection], Description | None]] = {
+    ".pdf": documents.pdf,
+    ".docx": documents.word_document,
+    ".xlsx": table_files.workbook,
+    ".xlsm": table_files.workbook,
+    ".parquet": table_files.parquet,
+    ".ipynb": notebooks.notebook,
+}
+OLDER_KINDS = {".doc": ".docx", ".xls": ".xlsx"}
 
 
-def file_or_folder(value: object, inspection: Inspection) -> Description | None:
-    """Describe a text file by its text, a folder by the names in it."""
-    if not isinstance(value, Path) or not os.path.lexists(value):
+def file(value: object, inspection: Inspection) -> Description | None:
+    """Describe the file of a path by its text, and a table or a document by what its library reads.
+
+    Raises ``AttachmentError`` for a file that cannot be read, is not text, or looks like a secret.
+    """
+    path, pages = (value.path, value.pages) if isinstance(value, PdfPages) else (value, None)
+    if not isinstance(path, Path) or not os.path.lexists(path):
         return None
-    if inspection.masked and is_secret_file(value):
-        raise secret_refusal(str(value))
+    if inspection.masked and is_secret_file(path):
+        raise secret_refusal(str(path))
+    suffix = path.suffix.lower()
     try:
-        status = value.stat()
-        if stat.S_ISDIR(status.st_mode):
-            names = sorted(entry.name for entry in islice(os.scandir(value), MAX_FILES))
-            return lines_of(f"folder {value.name}", "\n".join(names), "", inspection.room)
-        data, size = read_beginning(value, inspection.room * MAX_CHARACTER_BYTES + 1)
+        if pages is not None:
+            return documents.pdf(path, inspection, pages)
+        description = READERS[suffix](path, inspection) if suffix in READERS else None
+        return description or _text_file(path, inspection)
     except FileError as error:
         raise AttachmentError(str(error)) from None
-    except OSError as error:
-        raise AttachmentError(f"{value} cannot be read: {error.strerror or error}") from None
+
+
+def _text_file(path: Path, inspection: Inspection) -> Description:
+    data, size = read_beginning(path, inspection.room * MAX_CHARACTER_BYTES + SEARCH_MARGIN)
     if inspection.masked and PRIVATE_KEY_MARK.encode() in data:
-        raise secret_refusal(str(value))
-    text, encoding = _decoded(data, value, len(data) < size)
+        raise secret_refusal(str(path))
+    decoded = decoded_text(data, more=len(data) < size)
+    if decoded is None:
+        raise AttachmentError(f"{path} is not a text file: {_advice(path)}")
+    text, encoding = decoded
+    words = f", read as {ENCODING_NAMES[encoding]}" if encoding in ENCODING_NAMES else ""
     beginning = text[: inspection.room]
     whole = len(beginning) == len(text) and len(data) == size
     omitted = () if whole else omitted_of(len(beginning.encode(encoding)), size, "byte")
-    return Description(f"file {value.name}, {amount(size, 'byte')}", beginning.rstrip("\n"), value.suffix[1:], omitted)
+    if inspection.masked:  # before it is cut: half a key cannot be recognised
+        beginning = redact_environment(text[: inspection.room + SEARCH_MARGIN])[: inspection.room]
+    headline = f"file {path.name}, {amount(size, 'byte')}{words}"
+    return Description(headline, beginning.rstrip("\n"), path.suffix[1:], omitted)
 
 
-def _decoded(data: bytes, path: Path, more: bool) -> tuple[str, str]:
-    """The text of ``data``, the beginning of a file, and its encoding; ``more`` says that the file goes on."""
+def _advice(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in OLDER_KINDS:
+        return f"save it as {OLDER_KINDS[suffix]}, which can be attached"
+    return "a picture is attached with -a" if suffix in IMAGE_SUFFIXES else "only text can be attached"
+
+
+def decoded_text(data: bytes, *, more: bool) -> tuple[str, str] | None:
+    """The text of ``data``, the beginning of a file, and its encoding; None if it is not text.
+
+    ``more`` says that the file goes on, so that the last character may be incomplete.
+    """
     from codecs import BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 
-    encodings = ("utf-16",) if data.startswith((BOM_UTF16_BE, BOM_UTF16_LE)) else ("utf-8-sig", "latin-1")
-    for encoding in encodings:
+    windows = ("cp1252",) if any(0x80 <= byte < 0xA0 for byte in data) else ()
+    is_wide = data.startswith((BOM_UTF16_BE, BOM_UTF16_LE))
+    for encoding in ("utf-16",) if is_wide else ("utf-8-sig", *windows, "latin-1"):
         try:
             text = getincrementaldecoder(encoding)().decode(data, not more)
         except UnicodeDecodeError:
             continue
-        if not any(char < " " and char not in "\t\n\r\f\x1b" for char in text):
+        if not any(char < " " and char not in ALLOWED_CONTROLS for char in text):
             return text.replace("\r\n", "\n"), encoding
-    image = path.suffix.lower() in IMAGE_SUFFIXES
-    only = "the model takes no images" if image else "only text can be attached"
-    raise AttachmentError(f"{path} is not a text file: {only}")
+    return None

@@ -55,6 +55,15 @@ def headline(value: object) -> str:
     return f"{kind}, {amount(rows, 'row')}{wide}"
 
 
+def size_of(value: object) -> str:
+    """The rows and columns of a table, or the shape of an array, in brackets; empty for other values."""
+    if not (is_array(value) or table_kind(value)):
+        return ""
+    table: Any = value
+    lengths = " \N{MULTIPLICATION SIGN} ".join(f"{length:,}" for length in table.shape)
+    return f" ({lengths})" if lengths else ""
+
+
 def table_kind(value: object) -> str:
     """The library and class of a table, such as ``pandas DataFrame``; empty for other values."""
     for library, kinds in TABLE_CLASSES.items():

@@ -55,7 +55,7 @@ class TableReader:
 
     def is_secret(self, place: int, value: object, inspection: Inspection) -> bool:
         """Must ``value`` in the column ``place`` be masked? A number is neither a key nor a password."""
-        harmless = value is None or isinstance(python_number(value), (bool, int, float, complex))
+        harmless = value is None or is_plain_number(value)
         return inspection.masked and not harmless and is_secret_name(str(self.frame.columns[place]))
 
 
@@ -124,7 +124,7 @@ def table(value: object, inspection: Inspection) -> Description | None:
     most = min(columns, max(1, inspection.room // MIN_ITEM_LENGTH))
     step = -(-rows // min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, most))) or 1
     note = f"Missing values and summary are of every {step:,}th row.\n" if step > 1 else ""
-    lines = [_row(["column", "type", "missing", "summary"]), _row(["---"] * 4)] if columns else []
+    lines = [table_row(["column", "type", "missing", "summary"]), table_row(["---"] * 4)] if columns else []
     used = sum(map(len, lines)) + len(note) + len(lines)
     for place in range(most):
         lines.append(_column_row(reader, place, step, inspection))
@@ -152,25 +152,27 @@ def _column_row(reader: TableReader, place: int, step: int, inspection: Inspecti
         share = f"{missing:,}" if step == 1 else f"{missing / len(column):.1%}"
     except Exception:  # noqa: BLE001 - columns may have any type; one without a summary still has a name
         share = summary = ""
-    return _row([_cell(reader.frame.columns[place], inspection), _cell(str(column.dtype), inspection), share, summary])
+    return table_row(
+        [table_cell(reader.frame.columns[place], inspection), table_cell(str(column.dtype), inspection), share, summary]
+    )
 
 
 def _first_rows(reader: TableReader, columns: int, room: int, inspection: Inspection) -> tuple[list[str], int]:
     """The lines of the first rows, of all rows if there is room, and the number of their columns."""
     rows = reader.frame.shape[0]
     while columns and rows:
-        titles = _row(
+        titles = table_row(
             [
                 cut(", ".join(reader.levels), CELL_LENGTH),
-                *(_cell(reader.frame.columns[place], inspection) for place in range(columns)),
+                *(table_cell(reader.frame.columns[place], inspection) for place in range(columns)),
             ]
         )
-        lines = [titles, _row(["---"] * (columns + 1))]
+        lines = [titles, table_row(["---"] * (columns + 1))]
         left = room - LINE_LENGTH // 2 - sum(map(len, lines))  # the line above them
         for row in range(rows):
-            line = _row(
+            line = table_row(
                 [
-                    _cell(reader.label(row), inspection),
+                    table_cell(reader.label(row), inspection),
                     *(_shown(reader, row, place, inspection) for place in range(columns)),
                 ]
             )
@@ -186,14 +188,21 @@ def _first_rows(reader: TableReader, columns: int, room: int, inspection: Inspec
 
 def _shown(reader: TableReader, row: int, place: int, inspection: Inspection) -> str:
     value = reader.cell(row, place)
-    return MASK if reader.is_secret(place, value, inspection) else _cell(value, inspection)
+    return MASK if reader.is_secret(place, value, inspection) else table_cell(value, inspection)
 
 
-def _row(cells: list[str]) -> str:
+def is_plain_number(value: object) -> bool:
+    """Is ``value`` a number of Python or numpy? It is neither a key nor a password."""
+    return isinstance(python_number(value), (bool, int, float, complex))
+
+
+def table_row(cells: list[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _cell(value: object, inspection: Inspection) -> str:
+def table_cell(value: object, inspection: Inspection) -> str:
+    """A short text for ``value``, without the secrets in it if they are masked."""
     value = python_number(value)
     if isinstance(value, float):
         return brief(value)

@@ -20,7 +20,7 @@ from tests.described import Broken, Color, Leaving, Slow, notice
 def impatient(monkeypatch):
     """Nobody waits for two seconds here."""
     seconds = budget.Inspection.__init__.__defaults__
-    monkeypatch.setattr(budget.Inspection.__init__, "__defaults__", (*seconds[:-2], 0.2, *seconds[-1:]))
+    monkeypatch.setattr(budget.Inspection.__init__, "__defaults__", (*seconds[:-3], 0.2, *seconds[-2:]))
 
 
 class TestPlainValues:

@@ -1,4 +1,4 @@
-"""Files and folders."""
+"""Files of text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import pytest
 
 from flowgpt_magic.prompt.attachments import describe
-from flowgpt_magic.prompt.describe.files import AttachmentError
+from flowgpt_magic.prompt.describe.problems import AttachmentError
 from tests.described import notice
 
 
@@ -44,11 +44,45 @@ class TestFiles:
         with pytest.raises(AttachmentError, match=r"image\.bin is not a text file: only text can be attached"):
             describe("it", path, 100)
 
-    def test_a_folder_is_the_names_in_it(self, tmp_path):
-        (tmp_path / "b").mkdir()
-        (tmp_path / "a.txt").touch()
+    @pytest.mark.parametrize(
+        ("encoding", "words"),
+        [
+            ("utf-8", ""),
+            ("utf-16", ", read as UTF-16"),
+            ("latin-1", ", read as Latin-1"),
+            ("cp1252", ", read as Latin-1"),
+        ],
+    )
+    def test_an_encoding_other_than_utf_8_is_named(self, tmp_path, encoding, words):
+        path = tmp_path / "a.txt"
+        path.write_text("größer", encoding=encoding)
 
-        assert describe("it", tmp_path, 100).endswith("\n```\na.txt\nb\n```")
+        assert describe("it", path, 100).split("\n")[0].endswith(f" bytes{words}")
+
+    def test_windows_quotation_marks_are_read_as_such(self, tmp_path):
+        path = tmp_path / "a.txt"
+        path.write_bytes("„größer“ für 3 €".encode("cp1252"))
+
+        text = describe("it", path, 100)
+        assert "read as Windows-1252" in text
+        assert "„größer“ für 3 €" in text
+
+    def test_a_key_at_the_end_of_the_shown_part_is_masked_whole(self, tmp_path):
+        path = tmp_path / "a.txt"
+        for length in range(300, 400, 7):
+            path.write_text(f"{'x' * length} ghp_{'aB3' * 12} and more {'y ' * 400}")
+
+            assert "ghp_a" not in describe("it", path, 100)
+
+    def test_an_older_office_file_says_how_to_save_it(self, tmp_path):
+        path = tmp_path / "table.xls"
+        path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100))
+
+        with pytest.raises(AttachmentError, match=r"save it as \.xlsx, which can be attached"):
+            describe("it", path, 100)
+
+    def test_a_variable_with_a_path_that_does_not_exist_is_shown_as_a_value(self, tmp_path):
+        assert "nothing.txt" in describe("it", tmp_path / "nothing.txt", 100)
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
     def test_a_pipe_is_not_waited_for(self, tmp_path):
