@@ -22,7 +22,7 @@ from flowgpt_magic.history.conversation_state import CellRun
 from flowgpt_magic.history.current import configured_in_shell, current_history, location_of
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import ConversationRecord
-from flowgpt_magic.history.turn_recorder import TurnRecorder
+from flowgpt_magic.history.turn_recorder import RequestRecorder, TurnRecorder
 from flowgpt_magic.messages import Message, Turn
 from flowgpt_magic.notebook.place import Cell
 from flowgpt_magic.prompt.compose import PromptContext
@@ -486,7 +486,7 @@ class Conversation:
         request, replays = self._placed(request, history=history), self._notebook_history.replays
         refresh = refresh or request.spot.kind in ("retry", "continue")
         if not history:
-            return create_reply(request, replays, refresh=refresh)
+            return create_reply(request, replays, RequestRecorder(self._notebook_history, request), refresh=refresh)
         recorder = TurnRecorder(self._state, self._notebook_history, request)
         return create_reply(request, replays, recorder, self.record.conversation_id, refresh=refresh)
 

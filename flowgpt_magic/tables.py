@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -11,6 +12,7 @@ from flowgpt_magic.text import cut, one_line
 
 NO_WRAP_LENGTH = 20  # characters; shorter cells are not wrapped
 MIN_COLUMN_WIDTH = 8  # characters, however narrow the table
+_NUMBER = re.compile(r"≈? ?[-+]?\d[\d,]*(?:\.\d+)?(?: ?(?:%|ms|s|min|h|[kMGT]i?B|B))?")
 
 
 @runtime_checkable
@@ -38,7 +40,7 @@ def bundle(content: Showable) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text with column headings; ``note`` is shown below."""
+    """Rows of text with column headings; ``note`` is shown below. Columns of numbers are right-aligned."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -46,8 +48,12 @@ class Table:
 
     def html(self) -> str:
         """The table as HTML; all text is escaped."""
-        head = "".join(f'<th style="text-align: left">{html.escape(name)}</th>' for name in self.columns)
-        body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in self.rows)
+        sides = self._sides
+        head = "".join(
+            f'<th style="text-align: {side}">{html.escape(name)}</th>'
+            for name, side in zip(self.columns, sides, strict=True)
+        )
+        body = "".join("<tr>" + "".join(map(_cell, row, sides)) + "</tr>" for row in self.rows)
         note = f"<small>{html.escape(self.note)}</small>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
@@ -56,12 +62,25 @@ class Table:
         lines = [[one_line(text) for text in row] for row in (self.columns, *self.rows)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(self.columns))]
         widths = _narrowed(widths, width - 2 * (len(widths) - 1)) if width else widths
+        places = [str.rjust if side == "right" else str.ljust for side in self._sides]
         text_rows = [
-            "  ".join(cut(text, wide).ljust(wide) for text, wide in zip(line, widths, strict=True)).rstrip()
+            "  ".join(place(cut(text, wide), wide) for text, wide, place in zip(line, widths, places, strict=True))
             for line in lines
         ]
+        text_rows = [row.rstrip() for row in text_rows]
         rule = "  ".join("-" * wide for wide in widths)
         return "\n".join([text_rows[0], rule, *text_rows[1:], *textwrap.wrap(one_line(self.note), 100)])
+
+    @property
+    def _sides(self) -> list[str]:
+        """The side on which the text of each column stands."""
+        columns = ([row[place] for row in self.rows] for place in range(len(self.columns)))
+        return ["right" if _are_numbers(column) else "left" for column in columns]
+
+
+def _are_numbers(column: list[str]) -> bool:
+    texts = [text for text in column if text]
+    return bool(texts) and all(map(_NUMBER.fullmatch, texts))
 
 
 def _narrowed(widths: list[int], room: int) -> list[int]:
@@ -78,6 +97,6 @@ def _limited(widths: list[int], limit: int, protected: int) -> list[int]:
     return [min(width, limit) if width > protected else width for width in widths]
 
 
-def _cell(text: str) -> str:
-    style = "text-align: left" + ("; white-space: nowrap" if len(text) <= NO_WRAP_LENGTH else "")
+def _cell(text: str, side: str) -> str:
+    style = f"text-align: {side}" + ("; white-space: nowrap" if len(text) <= NO_WRAP_LENGTH else "")
     return f'<td style="{style}">{html.escape(text)}</td>'

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from flowgpt_magic.history.processes import this_kernel
-from flowgpt_magic.history.records import ChangeRecord, ConversationRecord, NotebookRecord
+from flowgpt_magic.history.records import ChangeRecord, ConversationRecord, NotebookRecord, RequestRecord
 from flowgpt_magic.messages import Turn, Usage
 
 
@@ -58,6 +58,13 @@ def turn_record(conversation: ConversationRecord, **values: Any) -> Turn:
         "ended": None,
     }
     return Turn(**known | values)
+
+
+def request_record(notebook: NotebookRecord | ConversationRecord, **values: Any) -> RequestRecord:
+    """A request of ``notebook``, or of that of a conversation."""
+    known: dict[str, Any] = {"request_id": uuid4().hex, "notebook_id": notebook.notebook_id, "provider": "echo"}
+    known |= {"model": "words", "status": "complete", "started": time.time(), "usage": Usage()}
+    return RequestRecord(**known | values)
 
 
 def change_record(conversation: ConversationRecord, **values: Any) -> ChangeRecord:

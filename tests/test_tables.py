@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 from hypothesis import given
@@ -33,7 +34,14 @@ class Reader(HTMLParser):
 def test_text_stands_in_columns_under_a_rule():
     table = Table(("turn", "prompt"), (("1", "a longer one"), ("12", "b")), "a note")
 
-    assert table.text() == "turn  prompt\n----  ------------\n1     a longer one\n12    b\na note"
+    assert table.text() == "turn  prompt\n----  ------------\n   1  a longer one\n  12  b\na note"
+
+
+def test_columns_of_numbers_stand_to_the_right():
+    table = Table(("model", "tokens", "time", "price"), (("1b", "≈1,234", "0.50 s", ""), ("b", "7", "12.5 s", "free")))
+
+    assert table.text().splitlines()[2:] == ["1b     ≈1,234  0.50 s", "b           7  12.5 s  free"]
+    assert re.findall(r"text-align: (\w+)", table.html()) == ["left", "right", "right", "left"] * 3
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=4), st.text())
@@ -63,7 +71,7 @@ def test_the_widest_columns_are_cut_where_there_is_little_room():
     lines = table.text(50).splitlines()
 
     assert max(map(len, lines)) == 50
-    assert lines[2].startswith("1     aaaa")
+    assert lines[2].startswith("   1  aaaa")
     assert lines[2].count("…") == 2
     assert table.text(200) == table.text()
     assert (

@@ -18,7 +18,7 @@ from flowgpt_magic.batch.results import Result
 from flowgpt_magic.errors import HistoryError, MismatchError
 from flowgpt_magic.history.conversation_state import ConversationState
 from flowgpt_magic.history.notebook_history import NotebookHistory
-from flowgpt_magic.history.records import OFF, ConversationRecord
+from flowgpt_magic.history.records import OFF, ConversationRecord, RequestRecord
 from flowgpt_magic.history.timeline import Timeline
 from flowgpt_magic.history.turn_recorder import turn_of
 from flowgpt_magic.messages import Message, Status, Turn, Usage
@@ -161,6 +161,7 @@ class Turns:
         self._sample, self._counts = sample, RequestCounts()
         self._shaping = request.recorded_parameters
         self._ended: list[Turn] = []  # not saved yet
+        self._requests: list[RequestRecord] = []  # not saved yet
 
     def flight(self, item: Item) -> PromptInFlight:
         """``item`` with its request."""
@@ -220,18 +221,24 @@ class Turns:
 
     def again(self, flight: PromptInFlight, why: str) -> None:
         """Discard the text so far; it is stored as an earlier version."""
-        if self.state is not None and flight.received.chunks:
-            self._save(replace(self._turn(flight, "failed"), turn_id=uuid4().hex, error=why))
-            flight.version += 1
+        if flight.received.chunks:
+            attempt_id = uuid4().hex
+            self._count(flight, "failed", attempt_id)
+            if self.state is not None:
+                self._save(replace(self._turn(flight, "failed"), turn_id=attempt_id, error=why))
+                flight.version += 1
         flight.received.clear()
 
     def end(self, flight: PromptInFlight, status: Status) -> None:
         """Record the end, unless the prompt was cancelled before any text arrived and is not in the history."""
+        self._count(flight, status, flight.turn_id)
         if self.state is not None and (flight.saved or flight.received.chunks or status != "cancelled"):
             self._save(self._turn(flight, status))
 
     def leave(self, flight: PromptInFlight) -> None:
         """The run ends before a retry: if the prompt is in the history, it is stored as failed."""
+        if flight.received.chunks:
+            self._count(flight, "failed", flight.turn_id)
         if self.state is not None and flight.saved:
             self._save(self._turn(flight, "failed"))
 
@@ -244,13 +251,27 @@ class Turns:
             return "run again without refresh=True, only the others are sent"
         return "run again, only the others are sent"
 
+    def _count(self, flight: PromptInFlight, status: Status, request_id: str) -> None:
+        """Record the request for the usage."""
+        record = self.notebook_history.request_record(
+            flight.request, flight, status, request_id=request_id, started=flight.started
+        )
+        if record is not None:
+            self._requests.append(record)
+            self._flush_if_many()
+
     def _save(self, turn: Turn) -> None:
         self._ended.append(turn)
-        if len(self._ended) >= MAX_UNSAVED or self._others is not None:
+        self._flush_if_many()
+
+    def _flush_if_many(self) -> None:
+        if max(len(self._ended), len(self._requests)) >= MAX_UNSAVED or self._others is not None:
             self.flush()
 
     def flush(self) -> None:
-        """Save the finished turns together: waking the writer for each costs more than the writing."""
+        """Save the finished turns and requests together: waking the writer for each costs more than the writing."""
+        self.notebook_history.count(*self._requests)
+        self._requests.clear()
         if self.state is not None and self._ended:
             if not self.state.handed_over:
                 self.notebook_history.save(self.state)

@@ -32,6 +32,7 @@ from flowgpt_magic.history.records import (
     NotebookRecord,
     PartialText,
     Record,
+    RequestRecord,
     SearchHit,
     UsageRow,
 )
@@ -39,15 +40,18 @@ from flowgpt_magic.history.rows import (
     CHANGE,
     CONVERSATION,
     NOTEBOOK,
+    REQUEST,
     TURN,
     change_of,
     conversation_of,
     from_sqlite,
+    request_of,
     statement,
     to_sqlite,
     turn_of,
 )
 from flowgpt_magic.history.search import can_be_prefix, match_expression, snippet, words_of
+from flowgpt_magic.history.sent_requests import request_of_dead_turn
 from flowgpt_magic.messages import Turn
 
 BUSY_TIMEOUT = 1.0  # seconds to wait for another process that writes
@@ -135,14 +139,20 @@ class History:
                         self._database.execute("ROLLBACK")
 
     def _cancel_dead_turns(self) -> None:
-        dead = [row["turn_id"] for row in self._streaming() if is_alive(row["kernel"]) is False]
+        columns = ("turn_id", "kernel", "notebook_id")
+        sql = (
+            f"SELECT {', '.join(columns)} FROM turns JOIN conversations USING (conversation_id) "
+            "WHERE status = 'streaming'"
+        )
+        dead = {
+            row["turn_id"]: row["notebook_id"] for row in self._rows(columns, sql) if is_alive(row["kernel"]) is False
+        }
         if dead:
+            turns = self.turns_by_id(dead)
             with self._writing():
-                for turn_id in dead:
-                    self._run(CANCEL_TURN, (turn_id,))
-
-    def _streaming(self) -> list[dict[str, Any]]:
-        return self._rows(("turn_id", "kernel"), "SELECT turn_id, kernel FROM turns WHERE status = 'streaming'")
+                for turn in turns:
+                    self._run(CANCEL_TURN, (turn.turn_id,))
+                    self._run(*statement(request_of_dead_turn(turn, dead[turn.turn_id])))
 
     def index_ended_turns(self) -> bool:
         """Add some ended turns to the full-text index. True if there are more.
@@ -283,6 +293,14 @@ class History:
             last = [row.pop("number") for row in rows][-1]
             yield tuple(map(turn_of, rows))
 
+    def all_requests(self, at_once: int = 2000) -> Iterator[tuple[RequestRecord, ...]]:
+        """All requests in the order of their save, ``at_once`` at a time."""
+        sql = f"SELECT number, {', '.join(REQUEST)} FROM requests WHERE number > ? ORDER BY number LIMIT ?"
+        last = 0
+        while rows := self._rows(("number", *REQUEST), sql, (last, at_once)):
+            last = [row.pop("number") for row in rows][-1]
+            yield tuple(map(request_of, rows))
+
     def all_conversations(self) -> tuple[ConversationRecord, ...]:
         """The conversations of all notebooks, including the removed ones, oldest first."""
         return self._conversations("ORDER BY created, conversation_id", ())
@@ -387,28 +405,25 @@ class History:
     def usage_rows(self, since: float = 0.0, notebook_id: str | None = None) -> tuple[UsageRow, ...]:
         """The usage of each model on each day since ``since`` (Unix seconds), newest first.
 
-        A request counts once: replayed turns, copies in copied notebooks and branches, and imported turns, which have
-        no kernel, do not count. Means are over the turns that have the value.
+        Every request that was sent counts once; copied, imported and replayed turns were not sent. Means are over the
+        requests that have the value.
         """
-        with suppress(HistoryError):  # what is not summed yet is counted from the turns
+        with suppress(HistoryError):  # what is not summed yet is counted from the requests
             while self.sum_usage():
                 pass
         values: dict[str, Any] = {"since": since}
         inside = ""
         if notebook_id is not None:
             values["notebook"] = notebook_id
-            inside = (
-                "AND conversation_id IN (SELECT conversation_id FROM conversations "
-                f"WHERE notebook_id IN {SAME_NOTEBOOK.replace('?', ':notebook')})"
-            )
-        names = ("day", "provider", "model", *history_usage.SUMS[:3], "first_chunk_seconds", "chunks_per_second")
+            inside = f"AND notebook_id IN {SAME_NOTEBOOK.replace('?', ':notebook')}"
+        names = ("day", "provider", "model", *history_usage.SUMS[:4], "first_chunk_seconds", "chunks_per_second")
         rows = self._rows(names, history_usage.usage_of(inside), values)
         return tuple(UsageRow(**row) for row in rows)
 
     def sum_usage(self, before: float | None = None) -> bool:
-        """Sum the usage of some periods whose turns, or whose time zone, have changed. True if there are more.
+        """Sum the usage of some periods whose requests, or whose time zone, have changed. True if there are more.
 
-        With ``before``, in Unix seconds, only periods that had ended by then and whose turns have changed. It can be
+        With ``before``, in Unix seconds, only periods that had ended by then and whose requests have changed. It can be
         interrupted at any time.
         """
         which, values = history_usage.STALE_HERE, [PERIODS_AT_ONCE]

@@ -97,6 +97,9 @@ def _merge_file(notebook_history: NotebookHistory, file: Path) -> tuple[int, int
             notebook_history.take((), new)
             added, existing = added + len(new), existing + present
             _flush(notebook_history)
+        for requests in source.all_requests():
+            notebook_history.take(requests, ())
+            _flush(notebook_history)
         for conversation in conversations:
             changes = source.changes(conversation.conversation_id, last=-1)
             own = _read(

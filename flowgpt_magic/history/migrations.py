@@ -137,12 +137,57 @@ def sums_of_usage(database: Connection) -> None:
         database.execute(f"CREATE TRIGGER {name} AFTER {event} BEGIN {notes} END")
 
 
+def requests_sent(database: Connection) -> None:
+    """Every request that was sent, with or without a turn, and the sums of usage over these.
+
+    Of the turns so far, a copy of a turn differs from it only in ids and place, and was written later, so the lowest
+    number counts.
+    """
+    usage = "prompt_tokens, completion_tokens, first_chunk_seconds, seconds, chunks"
+    database.execute(
+        """CREATE TABLE requests (
+            number INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE,
+            notebook_id TEXT NOT NULL REFERENCES notebooks, provider TEXT NOT NULL, model TEXT NOT NULL,
+            status TEXT NOT NULL, started REAL NOT NULL, estimated INTEGER NOT NULL, prompt_tokens INTEGER,
+            completion_tokens INTEGER, first_chunk_seconds REAL, seconds REAL, chunks INTEGER NOT NULL)"""
+    )
+    database.execute(
+        f"INSERT INTO requests (request_id, notebook_id, provider, model, status, started, estimated, {usage}) "
+        f"SELECT turn_id, notebook_id, provider, turns.model, status, started, 0, {usage} "
+        "FROM turns JOIN conversations USING (conversation_id) WHERE number IN (SELECT min(number) FROM turns "
+        "WHERE NOT replayed AND kernel <> '' GROUP BY started, kernel, provider, model, request_key) ORDER BY number"
+    )
+    for trigger in ("turn_adds_usage", "turn_changes_usage", "turn_takes_usage"):
+        database.execute(f"DROP TRIGGER {trigger}")
+    database.execute("DROP INDEX turns_by_period")
+    database.execute("DROP TABLE usage")
+    database.execute(
+        """CREATE TABLE usage (
+            period INTEGER NOT NULL, day TEXT, zone TEXT, notebook_id TEXT NOT NULL, provider TEXT NOT NULL,
+            model TEXT NOT NULL, requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL, estimated INTEGER NOT NULL, first_seconds REAL NOT NULL,
+            first_requests INTEGER NOT NULL, rates REAL NOT NULL, rate_requests INTEGER NOT NULL)"""
+    )
+    database.execute("CREATE INDEX usage_by_period ON usage (period)")
+    period = "CAST({}started / 14400 AS INTEGER)"
+    database.execute(f"CREATE INDEX requests_by_period ON requests ({period.format('')})")
+    database.execute("DELETE FROM usage_stale")
+    database.execute(f"INSERT INTO usage_stale SELECT DISTINCT {period.format('')} FROM requests")
+    for name, event, row in (("request_adds_usage", "INSERT", "new."), ("request_takes_usage", "DELETE", "old.")):
+        moment = period.format(row)
+        database.execute(
+            f"CREATE TRIGGER {name} AFTER {event} ON requests BEGIN INSERT INTO usage_stale "
+            f"SELECT {moment} WHERE {moment} NOT IN (SELECT period FROM usage_stale); END"
+        )
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     notebooks_conversations_turns,
     words_of_turns,
     images_of_turns,
     extras_of_turns,
     sums_of_usage,
+    requests_sent,
 )
 NEWEST = len(MIGRATIONS)
 

@@ -40,10 +40,12 @@ from flowgpt_magic.history.records import (
     KeyChange,
     NotebookRecord,
     Record,
+    RequestRecord,
     SearchHit,
 )
+from flowgpt_magic.history.sent_requests import sent_request
 from flowgpt_magic.history.timeline import Timeline
-from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages import Status, Turn
 from flowgpt_magic.notebook.place import (
     ELSEWHERE,
     NO_CELL,
@@ -57,6 +59,8 @@ from flowgpt_magic.text import counted, short_path
 
 if TYPE_CHECKING:
     from flowgpt_magic.history.database import History
+    from flowgpt_magic.replies.received import RecordedReply
+    from flowgpt_magic.replies.request import Request
 
 T = TypeVar("T")
 SAVE_TIMEOUT = LOCK_WARNING_AFTER + 0.5  # seconds a reply waits to be saved; the warning comes shortly before that
@@ -459,6 +463,7 @@ class NotebookHistory:
         The flag is set under the lock and after the record is queued: if another thread sees the flag, its turn is
         queued behind the record.
         """
+        _found = self.notebook  # before the lock: looking for it takes another thread, which needs the lock
         with self._lock:
             if not self._notebook_saved:
                 self._writer.save(self.notebook)
@@ -484,6 +489,22 @@ class NotebookHistory:
         self.save(state)
         self._writer.begin(turn)
         self.save(state, *others)
+
+    def request_record(
+        self, request: Request, answer: RecordedReply, status: Status, *, request_id: str, started: float
+    ) -> RequestRecord | None:
+        """The record of a request of this notebook, see ``sent_request``; None if nothing was sent or is stored."""
+        if self.location == OFF:
+            return None
+        notebook_id = self.notebook.notebook_id
+        return sent_request(request, answer, status, request_id=request_id, notebook_id=notebook_id, started=started)
+
+    def count(self, *requests: RequestRecord) -> None:
+        """Save requests for the usage."""
+        if requests:
+            self.save_notebook()
+        for request in requests:
+            self._writer.save(request)
 
     def grow(self, turn_id: str, text: Callable[[], str]) -> None:
         """Note that a turn has more text. ``text`` is called when it is written, at most once per second."""

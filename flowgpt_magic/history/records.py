@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages import Status, Turn, Usage
 from flowgpt_magic.redaction import redacted_repr
 
 OFF, MEMORY = "off", ":memory:"  # locations of a history that is not a file
@@ -92,6 +92,31 @@ class ChangeRecord:
 
 
 @dataclass(frozen=True)
+class RequestRecord:
+    """A request that was sent, for the usage: without its texts, and never changed.
+
+    Args:
+        request_id: unique in the history; the id of its turn, if it has one.
+        notebook_id: the notebook that sent it.
+        provider: the name of the provider.
+        model: the name of the model.
+        status: how it ended.
+        started: when it was sent.
+        usage: token counts and times.
+        estimated: whether a token count is estimated, because the server told none.
+    """
+
+    request_id: str
+    notebook_id: str
+    provider: str
+    model: str
+    status: Status
+    started: float
+    usage: Usage
+    estimated: bool = False
+
+
+@dataclass(frozen=True)
 class PartialText:
     """The text received so far for a streaming turn."""
 
@@ -107,7 +132,7 @@ class KeyChange:
     new: str
 
 
-Record = NotebookRecord | ConversationRecord | Turn | ChangeRecord | KeyChange
+Record = NotebookRecord | ConversationRecord | Turn | ChangeRecord | RequestRecord | KeyChange
 
 
 @dataclass(frozen=True)
@@ -137,18 +162,20 @@ class UsageRow:
         day: ``YYYY-MM-DD`` in local time.
         provider: the name of the provider.
         model: the name of the model.
-        turns: the number of turns.
-        prompt_tokens: tokens of all requests.
+        requests: the number of requests.
+        prompt_tokens: tokens of all prompts.
         completion_tokens: tokens of all replies.
-        first_chunk_seconds: mean seconds until the first chunk; None if no turn has one.
-        chunks_per_second: mean rate after the first chunk; None if no turn has one.
+        first_chunk_seconds: mean seconds until the first chunk; None if no request has one.
+        chunks_per_second: mean rate after the first chunk; None if no request has one.
+        estimated: the number of requests with an estimated token count.
     """
 
     day: str
     provider: str
     model: str
-    turns: int
+    requests: int
     prompt_tokens: int
     completion_tokens: int
     first_chunk_seconds: float | None
     chunks_per_second: float | None
+    estimated: int = 0

@@ -17,6 +17,7 @@ from flowgpt_magic.history.records import (
     NotebookRecord,
     PartialText,
     Record,
+    RequestRecord,
 )
 from flowgpt_magic.messages import Turn, Usage
 from flowgpt_magic.messages.extras import Extras
@@ -32,6 +33,8 @@ TURN = (
     *("provider", "model", "system", "parameters", "request_key", *USAGE, "notices", "left_out", "replayed", "kernel"),
     *("started", "ended", "grown", "images", "extras"),
 )
+SPENT = tuple(name for name in USAGE if name != "finish_reason")
+REQUEST = ("request_id", "notebook_id", "provider", "model", "status", "started", "estimated", *SPENT)
 CHANGE = ("change_id", "conversation_id", "number", "kind", "added", "removed", "undone", "made")
 
 
@@ -50,6 +53,10 @@ SAVE_CONVERSATION = _upsert("conversations", CONVERSATION, where=" WHERE exclude
 # A turn whose text changes leaves the index; the triggers remove the old text.
 SAVE_TURN = _upsert("turns", TURN, also=", indexed = indexed AND prompt IS excluded.prompt AND text IS excluded.text")
 SAVE_CHANGE = _upsert("changes", CHANGE)
+SAVE_REQUEST = (
+    f"INSERT INTO requests ({', '.join(REQUEST)}) VALUES ({', '.join('?' * len(REQUEST))}) "
+    "ON CONFLICT (request_id) DO NOTHING"
+)
 GROW_TURN = "UPDATE turns SET text = ?, grown = ?, indexed = 0 WHERE turn_id = ?"
 
 
@@ -61,6 +68,8 @@ def statement(record: Record | PartialText) -> tuple[str, tuple[Any, ...]]:
         return "UPDATE notebooks SET key = ? WHERE key = ?", (record.new, record.old)
     if isinstance(record, Turn):
         return SAVE_TURN, _turn_values(record)
+    if isinstance(record, RequestRecord):
+        return SAVE_REQUEST, _request_values(record)
     if isinstance(record, ConversationRecord):
         values = _values(record, CONVERSATION) | {"parameters": _json(without_secrets(record.parameters))}
         return SAVE_CONVERSATION, tuple(values.values())
@@ -114,6 +123,17 @@ def _turn_values(turn: Turn) -> tuple[Any, ...]:
         "extras": _json(turn.extras.as_json()),
     }
     return tuple(values.values())
+
+
+def _request_values(request: RequestRecord) -> tuple[Any, ...]:
+    """The row of a request, in the order of ``REQUEST``."""
+    return (*(getattr(request, name) for name in REQUEST[: -len(SPENT)]), *(_values(request.usage, SPENT).values()))
+
+
+def request_of(row: dict[str, Any]) -> RequestRecord:
+    """The request of a row."""
+    usage = Usage(**{name: row.pop(name) for name in SPENT})
+    return RequestRecord(**row | {"estimated": bool(row["estimated"])}, usage=usage)
 
 
 def turn_of(row: dict[str, Any]) -> Turn:

@@ -17,6 +17,41 @@ from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import Request
 
 
+class RequestRecorder:
+    """Records the requests of a reply for the usage, and nothing else."""
+
+    def __init__(self, notebook_history: NotebookHistory, request: Request) -> None:
+        self._notebook_history = notebook_history
+        self._request = request
+        self._sent_at = 0.0
+
+    def begin(self, _reply: Reply) -> None:
+        """Note the time. Called before the request is sent."""
+        self._sent_at = time.time()
+
+    def grow(self, reply: Reply) -> None:
+        """Nothing to do: the text is not recorded."""
+
+    def restart(self, reply: Reply, _why: str, attempt_id: str = "") -> None:
+        """Save the request of a discarded attempt, with the id of its turn if it has one."""
+        self._save(reply, "failed", attempt_id or uuid4().hex)
+        self._sent_at = time.time()
+
+    def end(self, reply: Reply, status: Status) -> None:
+        """Save the last request."""
+        self._save(reply, status, reply.turn_id)
+
+    async def until_saved(self, reply: Reply) -> None:
+        """Nothing to wait for: no text can be lost."""
+
+    def _save(self, reply: Reply, status: Status, request_id: str) -> None:
+        record = self._notebook_history.request_record(
+            self._request, reply, status, request_id=request_id, started=self._sent_at
+        )
+        if record is not None:
+            self._notebook_history.count(record)
+
+
 class TurnRecorder:
     """Records the reply to ``request`` in the conversation ``state`` and in its history."""
 
@@ -24,10 +59,12 @@ class TurnRecorder:
         self._state = state
         self._notebook_history = notebook_history
         self._request = request
+        self._requests = RequestRecorder(notebook_history, request)
         self._turn: Turn | None = None
 
     def begin(self, reply: Reply) -> None:
         """Save the turn. Called before the request is sent."""
+        self._requests.begin(reply)
         turn = turn_of(
             self._request,
             reply,
@@ -53,6 +90,7 @@ class TurnRecorder:
             return
         attempt = replace(self._turn, **_outcome(reply, "failed"), turn_id=uuid4().hex, live=False)
         attempt = replace(attempt, error=why)
+        self._requests.restart(reply, why, attempt.turn_id)
         self._turn = reply.turn = self._begin_again(self._turn, attempt)
 
     def end(self, reply: Reply, status: Status) -> None:
@@ -64,6 +102,7 @@ class TurnRecorder:
         turn = replace(self._turn, **_outcome(reply, status))
         empty = not turn.answer.strip() or turn.text == self._request.begins_with
         reply.turn = self._end(turn, empty=empty)
+        self._requests.end(reply, status)
 
     async def until_saved(self, reply: Reply) -> None:
         """Wait until the turn is in the file, or add a notice saying why it is not."""

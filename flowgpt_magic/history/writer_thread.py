@@ -31,6 +31,7 @@ from flowgpt_magic.history.records import (
     NotebookRecord,
     PartialText,
     Record,
+    RequestRecord,
 )
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.text import counted, sentences
@@ -47,7 +48,7 @@ RETRY_PAUSES = (0.02, 2.0)  # seconds before a locked file is tried again: the f
 READ_BUSY_TIMEOUT = 0.25  # seconds SQLite itself waits for a lock, and so the longest delay of a read
 MAX_FAILURES = 2  # retries in a row of a file that fails: another kernel may be moving it
 MAX_RECOVERIES = 12  # recoveries from damage before the file is given up
-RECOVERY_COUNT = 1000  # turns, and as many changes, that are written again to a file's replacement
+RECOVERY_COUNT = 1000  # turns, and as many changes and requests, that are written again to a file's replacement
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class RecoveryRecords:
         self.conversations: dict[str, ConversationRecord] = {}
         self.turns: RecentRecords[Turn] = RecentRecords(RECOVERY_COUNT)
         self.changes: RecentRecords[ChangeRecord] = RecentRecords(RECOVERY_COUNT)
+        self.requests: RecentRecords[RequestRecord] = RecentRecords(RECOVERY_COUNT)
 
     def add(self, record: Record | PartialText) -> None:
         """Add a record, or replace the one with its id."""
@@ -133,6 +135,8 @@ class RecoveryRecords:
             self.turns.add(record.turn_id, replace(record))  # a copy without cached properties, which are larger
         elif isinstance(record, ChangeRecord):
             self.changes.add(record.change_id, record)
+        elif isinstance(record, RequestRecord):
+            self.requests.add(record.request_id, record)
         elif isinstance(record, KeyChange):
             for notebook_id, notebook in self.notebooks.items():
                 if notebook.key == record.old:
@@ -146,7 +150,7 @@ class RecoveryRecords:
 
     def parents_of(self, record: Record | PartialText) -> list[Record]:
         """The notebook and the conversation that ``record`` belongs to, if they are here."""
-        if isinstance(record, ConversationRecord):
+        if isinstance(record, (ConversationRecord, RequestRecord)):
             parents: list[Record | None] = [self.notebooks.get(record.notebook_id)]
         elif isinstance(record, (Turn, ChangeRecord)):
             conversation = self.conversations.get(record.conversation_id)
@@ -158,7 +162,7 @@ class RecoveryRecords:
 
     def all(self) -> list[Record]:
         """All records, in the order in which to save them."""
-        return [*self.parents(), *self.turns.all(), *self.changes.all()]
+        return [*self.parents(), *self.turns.all(), *self.changes.all(), *self.requests.all()]
 
 
 class WriterThread:

@@ -9,32 +9,38 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from flowgpt_magic.history.records import UsageRow
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import counted, cut, one_line
 
-LEAST_DAYS, MOST_DAYS = 7, 31  # in the chart
+MOST_DAYS = 31  # in the chart
+APPROXIMATE = "\N{ALMOST EQUAL TO}"  # before a number that contains estimates
 USAGE_COLUMNS = (
     "day",
     "model",
-    "turns",
-    "prompt tokens",
-    "completion tokens",
-    "first chunk after",
-    "chunks a second",
+    "requests",
+    "tokens in",
+    "tokens out",
+    "first chunk",
+    "chunks/s",
 )
-LEFT_OUT = "means are over turns with a known value; replayed turns are not counted"
+COUNTED = (
+    "every request that was sent counts, also interrupted ones, discarded attempts, batches and --no-history; "
+    "replies from the history do not"
+)
+ESTIMATED = f"{APPROXIMATE} estimated, because the server told no count"
 
 # Contrast of at least 3:1 with white and with #111 (WCAG 2.2, 1.4.11). The last one is for all other models.
 COLOURS = ("#2779c4", "#c4660a", "#218a5a", "#9c58c2", "#c94350", "#15828f", "#8a7421", "#808080")
 SHADES = "█▓▒░"
-WIDTH, HEIGHT = 640, 190
+WIDTH, HEIGHT = 560, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 24  # around the bars
-BAR = 40  # units; the widest bar
+BAR, SLOT = 40, 60  # units; the widest bar, and the most room for one
 TEXT_BAR = 40  # characters; the longest bar
 NAME_LENGTH = 40  # characters of a model's name that are shown
+PRECISE = 100  # chunks a second; higher rates have no decimals
 DAYS_APART = 50  # units, at least, between the labels of two days
 
 Series = tuple[str, tuple[int, ...]]
@@ -42,7 +48,10 @@ Series = tuple[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Chart:
-    """How much of ``unit``, tokens or turns, each model used on each of ``days``; the largest series first."""
+    """How much of ``unit``, tokens or requests, each model used on each of ``days``; the largest series first.
+
+    ``days`` are those with requests, oldest first.
+    """
 
     unit: str
     days: tuple[date, ...]
@@ -66,7 +75,7 @@ class Chart:
         highest = max(range(len(self.days)), key=self.totals.__getitem__)
         sums = "; ".join(f"{name}: {sum(amounts):,}" for name, amounts in self.stacked(len(COLOURS)))
         return (
-            f"A bar for each day from {self.days[0]} to {self.days[-1]}, stacked by model. "
+            f"A bar for each day with requests from {self.days[0]} to {self.days[-1]}, stacked by model. "
             f"The highest is {self.days[highest]} with {self.totals[highest]:,} {self.unit}. In all, {sums}."
         )
 
@@ -85,7 +94,7 @@ class Chart:
         """The bars and axes."""
         ticks = _ticks(max(self.totals))
         series = self.stacked(len(COLOURS))
-        slot = (WIDTH - LEFT - RIGHT) / len(self.days)
+        slot = min((WIDTH - LEFT - RIGHT) / len(self.days), SLOT)
         parts = [_line(tick, ticks[-1]) for tick in ticks]
         apart = -(-DAYS_APART // int(slot))
         for place, day in enumerate(self.days):
@@ -133,20 +142,20 @@ class Chart:
 
 
 def chart(rows: Sequence[UsageRow]) -> Chart | None:
-    """The chart of tokens, or of turns if no token counts are known; None if there is nothing to draw."""
+    """The chart of the last days with requests: tokens, or requests if no token counts are known.
+
+    None if there is nothing to draw.
+    """
     dated = [(day, row) for row in rows if (day := _day(row))]
     if not dated:
         return None
-    unit = "tokens" if any(_tokens(row) for _day, row in dated) else "turns"
-    newest = max(day for day, _row in dated)
-    count = min(max((newest - min(day for day, _row in dated)).days + 1, LEAST_DAYS), MOST_DAYS)
-    count = min(count, newest.toordinal())  # dates begin at 1
-    days = tuple(newest - timedelta(before) for before in reversed(range(count)))
+    unit = "tokens" if any(_tokens(row) for _day, row in dated) else "requests"
+    drawn = [(day, row, _tokens(row) if unit == "tokens" else max(row.requests, 0)) for day, row in dated]
+    days = tuple(sorted({day for day, _row, amount in drawn if amount})[-MOST_DAYS:])
     amounts: dict[str, list[int]] = {}
-    for day, row in dated:
-        amount = _tokens(row) if unit == "tokens" else max(row.turns, 0)
-        if day >= days[0] and amount:
-            amounts.setdefault(_name(row), [0] * count)[(day - days[0]).days] += amount
+    for day, row, amount in drawn:
+        if amount and day in days:
+            amounts.setdefault(_name(row), [0] * len(days))[days.index(day)] += amount
     series = sorted(((name, tuple(values)) for name, values in amounts.items()), key=lambda series: -sum(series[1]))
     return Chart(unit, days, tuple(series)) if series else None
 
@@ -184,7 +193,9 @@ def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
     if len(rows) > 1:
         lines.append(_cells("total", f"in {counted(days, 'day')}", rows))
     uncounted = [model for model in models if not any(_tokens(row) for row in rows if _name(row) == model)]
-    notes = [LEFT_OUT]
+    notes = [COUNTED]
+    if any(row.estimated for row in rows):
+        notes.insert(0, ESTIMATED)
     if 0 < len(uncounted) < len(models):
         notes.insert(0, f"token counts are unknown for {', '.join(uncounted)}")
     return UsageTable(USAGE_COLUMNS, tuple(lines), "; ".join(notes), title, chart(rows))
@@ -192,21 +203,30 @@ def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
 
 def _cells(day: str, model: str, rows: Sequence[UsageRow]) -> tuple[str, ...]:
     counts = (
-        sum(row.turns for row in rows),
+        sum(row.requests for row in rows),
         sum(row.prompt_tokens for row in rows),
         sum(row.completion_tokens for row in rows),
     )
-    first = _mean([(row.first_chunk_seconds, row.turns) for row in rows])
-    rate = _mean([(row.chunks_per_second, row.turns) for row in rows])
-    times = ("" if first is None else f"{first:.2f} s", "" if rate is None else f"{rate:.1f}")
-    return (day, model, *(f"{count:,}" if count else "" for count in counts), *times)
+    first = _mean([(row.first_chunk_seconds, row.requests) for row in rows])
+    rate = _mean([(row.chunks_per_second, row.requests) for row in rows])
+    times = (
+        "" if first is None else f"{first:.2f} s",
+        "" if rate is None else f"{rate:,.{0 if rate >= PRECISE else 1}f}",
+    )
+    requests, *tokens = (f"{count:,}" if count else "" for count in counts)
+    about = APPROXIMATE if any(row.estimated for row in rows) else ""
+    return (day, model, requests, *(text and f"{about}{text}" for text in tokens), *times)
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= PRECISE else f"{rate:.1f}"
 
 
 def _mean(values: Sequence[tuple[float | None, int]]) -> float | None:
-    """The mean of the known values, weighted by turns."""
-    weighted = [(value, turns) for value, turns in values if value is not None]
-    total = sum(turns for _value, turns in weighted)
-    return sum(value * turns / total for value, turns in weighted) if total else None
+    """The mean of the known values, weighted by requests."""
+    weighted = [(value, requests) for value, requests in values if value is not None]
+    total = sum(requests for _value, requests in weighted)
+    return sum(value * requests / total for value, requests in weighted) if total else None
 
 
 def _tokens(row: UsageRow) -> int:

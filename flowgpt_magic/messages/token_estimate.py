@@ -55,6 +55,13 @@ def tokens_in(text: str) -> int:
     return -(-round(sum(map(_weight, _PARTS.finditer(text))) * 100) // 100) or min(1, len(text))
 
 
+def estimated_tokens(text: str) -> int:
+    """``tokens_in``, measured on the beginning of a long text: a text of any length takes a few milliseconds."""
+    if len(text) <= SAMPLE:
+        return tokens_in(text)
+    return tokens_in(text[:SAMPLE]) * len(text) // SAMPLE
+
+
 def characters_for(tokens: int, like: str = "") -> int:
     """The approximate number of characters in ``tokens`` tokens of a text like ``like``, English by default."""
     sample = like[:SAMPLE]

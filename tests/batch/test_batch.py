@@ -723,7 +723,7 @@ def test_a_batch_is_no_turn_and_on_no_list_and_still_found(chat):
     assert [summary.conversation.name for summary in notebook_history.summaries()] == ["main"]
     (hit,) = notebook_history.search("batched 17")
     assert (hit.turn.prompt, hit.conversation.name) == ("batched 17", "batches of main")
-    assert sum(row.turns for row in notebook_history.read(lambda history: history.usage_rows(), ())) == 51
+    assert sum(row.requests for row in notebook_history.read(lambda history: history.usage_rows(), ())) == 51
 
 
 def test_all_batches_of_a_conversation_are_kept_in_one_place(chat):
@@ -756,7 +756,7 @@ def test_the_table_counts_what_has_become_of_it():
 
     text = batch.table().text()
 
-    assert "not sent yet  3" in before
+    assert "not sent yet        3" in before
     assert [line.split() for line in text.splitlines()[:4]] == [
         ["told:words", "prompts"],
         ["----------", "-------"],

@@ -19,10 +19,10 @@ from flowgpt_magic.history.database import INDEX_AT_ONCE, History
 from flowgpt_magic.history.dead_kernels import PRESUMED_DEAD_AFTER
 from flowgpt_magic.history.migrations import NEWEST
 from flowgpt_magic.history.processes import this_kernel
-from flowgpt_magic.history.records import ConversationRecord, NotebookRecord, PartialText
+from flowgpt_magic.history.records import ConversationRecord, NotebookRecord, PartialText, RequestRecord
 from flowgpt_magic.messages import Turn, Usage
 from tests import processes
-from tests.records import change_record, conversation_record, notebook_record, turn_record
+from tests.records import change_record, conversation_record, notebook_record, request_record, turn_record
 
 ANY_TEXT = st.text(st.characters() | st.characters(categories=["Cs"]) | st.just("\0"), max_size=30)
 TIMES = st.floats(0, 2e9)
@@ -320,7 +320,8 @@ class TestNotebooks:
 
     def test_notebooks_with_the_same_key_count_as_one(self, history, twins):
         for number, twin in enumerate(twins):
-            history.save(ended(twin, text=f"blue {number}", started=NOON + number, usage=Usage(prompt_tokens=1)))
+            history.save(ended(twin, text=f"blue {number}", started=NOON + number))
+            history.save(request_record(twin, started=NOON, usage=Usage(prompt_tokens=1)))
 
         for twin in twins:
             found = history.conversations(twin.notebook_id)
@@ -814,19 +815,17 @@ class TestIndex:
 
 class TestUsage:
     def test_it_is_added_up_by_day_provider_and_model_the_newest_day_first(self, history, conversation):
-        def asked(day: int, model: str, *tokens: int, **usage: Any) -> Turn:
-            started = NOON + day * DAY + len(turns)
-            return ended(conversation, model=model, started=started, usage=Usage(*tokens, **usage))
+        def asked(day: int, model: str, *tokens: int, **usage: Any) -> RequestRecord:
+            return request_record(conversation, model=model, started=NOON + day * DAY, usage=Usage(*tokens, **usage))
 
-        turns: list[Turn] = []
-        turns += [asked(0, "b", 1, 10)]
-        turns += [asked(0, "a", 2, 20, first_chunk_seconds=1.0, seconds=3.0, chunks=5)]
-        turns += [asked(0, "a", 4, first_chunk_seconds=2.0, seconds=3.0, chunks=2), asked(1, "a")]
-        history.save(*turns)
+        requests = [asked(0, "b", 1, 10)]
+        requests += [asked(0, "a", 2, 20, first_chunk_seconds=1.0, seconds=3.0, chunks=5)]
+        requests += [asked(0, "a", 4, first_chunk_seconds=2.0, seconds=3.0, chunks=2), asked(1, "a")]
+        history.save(*requests)
 
         rows = history.usage_rows()
 
-        assert [(row.day, row.model, row.turns) for row in rows] == [
+        assert [(row.day, row.model, row.requests) for row in rows] == [
             ("2026-03-05", "a", 1),
             ("2026-03-04", "a", 2),
             ("2026-03-04", "b", 1),
@@ -838,11 +837,10 @@ class TestUsage:
 
     @settings(deadline=None)
     @given(st.lists(USAGES, min_size=1, max_size=5))
-    def test_the_mean_speed_is_that_of_the_turns(self, usages):
+    def test_the_mean_speed_is_that_of_the_requests(self, usages):
         history = History(":memory:")
         conversation = begun(history)
-        turns = [ended(conversation, started=NOON + number, usage=usage) for number, usage in enumerate(usages)]
-        history.save(*turns)
+        history.save(*(request_record(conversation, started=NOON, usage=usage) for usage in usages))
 
         (row,) = history.usage_rows()
 
@@ -850,64 +848,45 @@ class TestUsage:
         assert row.chunks_per_second == (pytest.approx(sum(told) / len(told)) if told else None)
         history.close()
 
-    def test_it_may_begin_at_some_time_and_replayed_turns_cost_nothing(self, history, conversation):
-        history.save(ended(conversation, started=NOON), ended(conversation, started=NOON - 1))
-        history.save(ended(conversation, started=NOON + 1, replayed=True))
+    def test_it_may_begin_at_some_time(self, history, conversation):
+        history.save(request_record(conversation, started=NOON), request_record(conversation, started=NOON - 1))
 
-        assert [row.turns for row in history.usage_rows(since=NOON)] == [1]
-        assert [row.turns for row in history.usage_rows()] == [2]
+        assert [row.requests for row in history.usage_rows(since=NOON)] == [1]
+        assert [row.requests for row in history.usage_rows()] == [2]
         assert history.usage_rows(since=NOON + DAY) == ()
 
-    def test_every_turn_that_was_asked_counts_however_it_ended_and_whether_it_is_live(self, history, conversation):
-        for number, status in enumerate(("complete", "failed", "cancelled", "streaming")):
-            history.save(ended(conversation, status=status, started=NOON + number, live=number == 3))
+    def test_every_request_counts_however_it_ended_and_once_however_often_it_is_saved(self, history, conversation):
+        for status in ("complete", "failed", "cancelled"):
+            request = request_record(conversation, status=status, started=NOON, estimated=status == "cancelled")
+            history.save(request, request)
 
-        assert [row.turns for row in history.usage_rows()] == [4]
+        assert [(row.requests, row.estimated) for row in history.usage_rows()] == [(3, 1)]
 
-    def test_a_copied_notebook_did_not_ask_again(self, history, notebook, conversation):
+    def test_a_turn_that_is_copied_or_imported_was_not_sent_again(self, history, notebook, conversation):
         copy = notebook_record()
-        usage = Usage(3, 5, "stop", 0.5, 1.5, 3)
-        streaming = turn_record(conversation, started=NOON + 1)
-        history.save(copy, ended(conversation, started=NOON, usage=usage, request_key="k"), streaming)
-        before = history.usage_rows()
+        history.save(copy, ended(conversation), request_record(conversation))
 
         copy_conversations(history, notebook.notebook_id, copy.notebook_id)
-        history.save(replace(streaming, status="complete", ended=NOON + 9, usage=Usage(1, 1)))
 
-        assert len(history.turns(history.conversations(copy.notebook_id)[0].conversation.conversation_id)) == 2
-        assert [(row.turns, row.prompt_tokens, row.completion_tokens) for row in history.usage_rows()] == [(2, 4, 6)]
-        assert [row.first_chunk_seconds for row in history.usage_rows()] == [before[0].first_chunk_seconds]
-        assert history.usage_rows(notebook_id=notebook.notebook_id) == history.usage_rows()
+        assert [row.requests for row in history.usage_rows(notebook_id=notebook.notebook_id)] == [1]
         assert history.usage_rows(notebook_id=copy.notebook_id) == ()
 
-    def test_nor_did_a_branch_whose_turns_stand_at_other_places(self, history, notebook, conversation):
-        turn = ended(conversation, place=4, version=3, started=NOON, usage=Usage(3, 5), request_key="k")
-        branch = conversation_record(notebook, name="branch")
-        copied = replace(turn, turn_id="copied", conversation_id=branch.conversation_id, place=1, version=1)
-        history.save(turn, branch, copied)
+    def test_the_request_of_a_turn_whose_kernel_was_killed_counts_with_an_estimate(self, tmp_path):
+        path = tmp_path / "history.sqlite3"
+        history = History(path)
+        conversation = begun(history)
+        pid, start, place = this_kernel().split()
+        killed = f"{pid} {int(start) - 1} {place}"
+        history.save(turn_record(conversation, kernel=killed, prompt="one two", text="three four five"))
+        history.close()
+        for _time in range(2):
+            history = History(path)
 
-        (row,) = history.usage_rows(notebook_id=notebook.notebook_id)
+            (row,) = history.usage_rows()
 
-        assert (row.turns, row.prompt_tokens, row.completion_tokens) == (1, 3, 5)
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            {"started": NOON + 0.001},
-            {"kernel": "another"},
-            {"model": "another"},
-            {"provider": "another"},
-            {"request_key": "another"},
-        ],
-    )
-    def test_the_same_prompt_asked_once_more_is_another_request(self, other, history, conversation):
-        turn = ended(conversation, started=NOON, usage=Usage(3, 5), request_key="k")
-        history.save(turn, replace(turn, turn_id="other", **other))
-
-        rows = history.usage_rows()
-
-        assert sum(row.turns for row in rows) == 2
-        assert sum(row.prompt_tokens for row in rows) == 6
+            assert (row.requests, row.estimated) == (1, 1)
+            assert 0 < row.prompt_tokens < row.completion_tokens
+            history.close()
 
 
 def test_two_processes_that_write_lose_nothing(tmp_path: Path):

@@ -20,7 +20,7 @@ from flowgpt_magic.magics.commands.files import import_file
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.messages import Turn
 from tests.batches import batch_of, end, kernel
-from tests.records import change_record, conversation_record, notebook_record, turn_record
+from tests.records import change_record, conversation_record, notebook_record, request_record, turn_record
 
 
 def history_with(path: Path, *prompts: str, **values: object) -> list[Turn]:
@@ -62,6 +62,19 @@ def test_a_second_merge_adds_only_what_is_new(tmp_path):
 
     assert merge(mine, path) == MergeResult(files=1, added=1, existing=1)
     assert set(saved(mine)) == {turn.turn_id, "another"}
+    end(mine)
+
+
+def test_the_requests_of_a_file_are_added_once(tmp_path):
+    path, mine = tmp_path / "other.sqlite3", kernel(tmp_path)
+    history_with(path, "one")
+    with closing(History(path)) as history:
+        history.save(*(request_record(history.notebooks()[0], request_id=name) for name in ("one", "two")))
+
+    for _time in range(2):
+        merge(mine, path)
+
+    assert sum(row.requests for row in mine.read(lambda history: history.usage_rows(), ())) == 2
     end(mine)
 
 

@@ -105,7 +105,7 @@ def test_the_turns_of_a_file_without_an_index_are_found_after_it(database, path)
     history.close()
 
 
-def test_the_turns_of_a_file_without_sums_are_counted_after_it(database, path):
+def test_the_turns_of_an_older_file_are_its_requests(database, path):
     run(database, 4)
     notebook = notebook_record()
     conversation = conversation_record(notebook)
@@ -114,9 +114,9 @@ def test_the_turns_of_a_file_without_sums_are_counted_after_it(database, path):
         database.execute(*statement(record))
     history = History(path)
 
-    assert sum(row.turns for row in history.usage_rows()) == 400
+    assert sum(row.requests for row in history.usage_rows()) == 400
     assert history.turns(conversation.conversation_id) != ()
-    assert sum(row.turns for row in history.usage_rows(86_400.0 * 300)) == 100
+    assert sum(row.requests for row in history.usage_rows(86_400.0 * 300)) == 100
     history.close()
 
 

@@ -18,7 +18,7 @@ from flowgpt_magic.history.records import ChangeRecord
 from flowgpt_magic.history.rescue import rescue, take_rescued
 from flowgpt_magic.messages import Turn
 from tests import processes
-from tests.records import conversation_record, notebook_record, turn_record
+from tests.records import conversation_record, notebook_record, request_record, turn_record
 
 LIMIT = 120  # seconds after which a test has failed
 notebook = notebook_record(notebook_id="notebook", key="key")
@@ -52,7 +52,8 @@ def take(path: Path) -> int:
 
 
 def test_what_is_rescued_is_taken_in_once_and_whole(path: Path) -> None:
-    rescued = rescue(str(path), [notebook, conversation, complete("one", "half \ud83d"), complete("two"), change])
+    records = [notebook, conversation, complete("one", "half \ud83d"), complete("two"), change]
+    rescued = rescue(str(path), [*records, request_record(notebook)])
 
     assert stat.S_IMODE(rescued.stat().st_mode) == 0o600
     assert beside(path) == [rescued.name]
@@ -63,6 +64,7 @@ def test_what_is_rescued_is_taken_in_once_and_whole(path: Path) -> None:
         assert [turn.text for turn in history.turns("conversation")] == ["half \ud83d", "said"]
         assert history.changes("conversation") == (change,)
         assert history.all_conversations()[0].system == "Be brief."
+        assert [row.requests for row in history.usage_rows()] == [1]
 
 
 def test_what_was_saved_later_stays(path: Path) -> None:

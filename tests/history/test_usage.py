@@ -1,4 +1,4 @@
-"""The sums of usage: what the turns say, however the turns were changed, and without looking at them again."""
+"""The sums of usage: what the requests say, however many there are, and without looking at them again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import astuple, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -19,22 +18,20 @@ from flowgpt_magic.history.database import PERIODS_AT_ONCE, History
 from flowgpt_magic.history.records import ConversationRecord, KeyChange
 from flowgpt_magic.history.usage import PERIOD
 from flowgpt_magic.messages import Usage
-from tests.records import conversation_record, notebook_record, turn_record
+from tests.records import conversation_record, notebook_record, request_record, turn_record
 
 NOON = datetime(2026, 3, 4, 12).timestamp()  # in local time, as days are counted
 DAY = 86_400
 MOMENTS = [0.0, NOON, NOON + 1, NOON + PERIOD - 0.5, NOON + PERIOD, NOON + DAY / 2, NOON + DAY]
 KEYS = ("/a.ipynb", "/b.ipynb", "/c.ipynb")
-# The statement that counts every turn each time it is asked.
+# The statement that counts every request each time it is asked.
 PLAIN = """
 SELECT date(started, 'unixepoch', 'localtime') AS day, provider, model, count(*),
     coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), avg(first_chunk_seconds),
     avg(CASE WHEN chunks > 1 AND seconds > first_chunk_seconds
-        THEN (chunks - 1) / (seconds - first_chunk_seconds) END)
-FROM turns WHERE number IN (SELECT min(number) FROM turns WHERE NOT replayed AND kernel <> '' AND started >= ?
-    GROUP BY started, kernel, provider, model, request_key)
-AND (? IS NULL OR conversation_id IN (SELECT conversation_id FROM conversations JOIN notebooks USING (notebook_id)
-    WHERE key = (SELECT key FROM notebooks WHERE notebook_id = ?)))
+        THEN (chunks - 1) / (seconds - first_chunk_seconds) END), sum(estimated)
+FROM requests WHERE started >= ? AND (? IS NULL OR notebook_id IN
+    (SELECT notebook_id FROM notebooks WHERE key = (SELECT key FROM notebooks WHERE notebook_id = ?)))
 GROUP BY day, provider, model ORDER BY day DESC, provider, model
 """
 SPENT = st.builds(
@@ -45,18 +42,13 @@ SPENT = st.builds(
     seconds=st.none() | st.floats(0, 100),
     chunks=st.integers(0, 9),
 )
-TURNS = st.fixed_dictionaries(
-    {"usage": SPENT, "started": st.sampled_from(MOMENTS), "replayed": st.booleans()},
-    optional={
-        "kernel": st.sampled_from(["", "another"]),
-        "model": st.sampled_from(["words", "messages", "half\ud83d"]),
-        "request_key": st.sampled_from(["one", "two"]),
-        "live": st.booleans(),
-    },
+REQUESTS = st.fixed_dictionaries(
+    {"usage": SPENT, "started": st.sampled_from(MOMENTS), "estimated": st.booleans()},
+    optional={"model": st.sampled_from(["words", "messages", "half\ud83d"])},
 )
 NUMBERS = st.integers(0, 5)
 STEPS = st.one_of(
-    st.tuples(st.just("save"), NUMBERS, TURNS),
+    st.tuples(st.just("save"), NUMBERS, REQUESTS),
     st.tuples(st.just("delete"), NUMBERS, st.none()),
     st.tuples(st.just("copy"), NUMBERS, st.none()),
     st.tuples(st.just("adopt"), NUMBERS, st.sampled_from(KEYS)),
@@ -80,16 +72,14 @@ def begun(history: History, key: str = "/a.ipynb") -> ConversationRecord:
 
 
 def change(history: History, homes: list[ConversationRecord], step: str, number: int, values: Any) -> None:
-    """One thing that happens to a history: turns begin, end, are superseded, copied, moved or deleted."""
+    """One thing that happens to a history: requests end, are saved twice or deleted, notebooks are copied or moved."""
     home = homes[number % len(homes)]
     if step == "save":
-        history.save(turn_record(home, **{"turn_id": f"turn {number}", "status": "complete"} | values))
+        history.save(request_record(home, **{"request_id": f"request {number}"} | values))
     elif step == "delete":
-        history._run("DELETE FROM turns WHERE turn_id = ?", (f"turn {number}",))
+        history._run("DELETE FROM requests WHERE request_id = ?", (f"request {number}",))
     elif step == "copy":
-        history.save(*history.copies(home.notebook_id, homes[0].notebook_id))
-        for turn in history.turns(home.conversation_id):
-            history.save(replace(turn, turn_id=uuid4().hex, conversation_id=homes[-1].conversation_id))
+        history.save(turn_record(home), *history.copies(home.notebook_id, homes[0].notebook_id))
     elif step == "adopt":
         history.save(KeyChange(KEYS[number % len(KEYS)], values))
     elif step == "remove":
@@ -100,7 +90,7 @@ def change(history: History, homes: list[ConversationRecord], step: str, number:
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(STEPS, max_size=15), st.sampled_from(MOMENTS))
-def test_the_sums_are_what_the_turns_say_however_they_were_changed(steps, since):
+def test_the_sums_are_what_the_requests_say_whatever_happened_to_them(steps, since):
     with closing(History(":memory:")) as history:
         homes = [begun(history, key) for key in KEYS]
         for number, step in enumerate(steps):
@@ -118,36 +108,36 @@ def test_the_sums_are_what_the_turns_say_however_they_were_changed(steps, since)
                     assert row[3:] == tuple(None if each is None else pytest.approx(each) for each in numbers)
 
 
-def test_what_was_summed_up_is_not_counted_from_the_turns_again(history):
+def test_what_was_summed_up_is_not_counted_from_the_requests_again(history):
     home = begun(history)
-    history.save(*(turn_record(home, started=NOON + DAY * number) for number in range(50)))
+    history.save(*(request_record(home, started=NOON + DAY * number) for number in range(50)))
     history.usage_rows()
 
-    history._run("DROP TRIGGER turn_takes_usage")  # so that nobody notices
-    history._run("DELETE FROM turns")
+    history._run("DROP TRIGGER request_takes_usage")  # so that nobody notices
+    history._run("DELETE FROM requests")
 
-    assert sum(row.turns for row in history.usage_rows(1.0)) == 50
+    assert sum(row.requests for row in history.usage_rows(1.0)) == 50
 
 
-def test_a_day_of_any_number_of_turns_is_a_few_rows(history):
+def test_a_day_of_any_number_of_requests_is_a_few_rows(history):
     home = begun(history)
-    history.save(*(turn_record(home, started=NOON + number / 10) for number in range(1000)))
+    history.save(*(request_record(home, started=NOON + number / 10) for number in range(1000)))
 
-    assert [row.turns for row in history.usage_rows(1.0)] == [1000]
+    assert [row.requests for row in history.usage_rows(1.0)] == [1000]
     assert history._run("SELECT count(*) FROM usage").fetchone() == (1,)
 
 
 def test_more_periods_than_are_summed_up_at_once_are_all_summed_up(history):
     home, many = begun(history), 2 * PERIODS_AT_ONCE + 1
-    history.save(*(turn_record(home, started=NOON + PERIOD * number) for number in range(many)))
+    history.save(*(request_record(home, started=NOON + PERIOD * number) for number in range(many)))
 
-    assert sum(row.turns for row in history.usage_rows()) == many
+    assert sum(row.requests for row in history.usage_rows()) == many
     assert history._run("SELECT count(*) FROM usage_stale").fetchone() == (0,)
 
 
 def test_a_period_that_is_not_over_is_left_for_later(history):
     home = begun(history)
-    history.save(turn_record(home, started=NOON), turn_record(home, started=NOON + PERIOD))
+    history.save(request_record(home, started=NOON), request_record(home, started=NOON + PERIOD))
 
     assert not history.sum_usage(NOON + PERIOD + 1)
 
@@ -155,12 +145,12 @@ def test_a_period_that_is_not_over_is_left_for_later(history):
     assert stale == [{"period": NOON // PERIOD + 1}]
 
 
-def test_where_nothing_can_be_written_the_turns_are_counted(tmp_path: Path):
+def test_where_nothing_can_be_written_the_requests_are_counted(tmp_path: Path):
     path = tmp_path / "history.sqlite3"
     with closing(History(path)) as writing:
-        writing.save(turn_record(begun(writing), started=NOON))
+        writing.save(request_record(begun(writing), started=NOON))
         with closing(History.read_only(path)) as reading:
-            assert [row.turns for row in reading.usage_rows()] == [1]
+            assert [row.requests for row in reading.usage_rows()] == [1]
             assert reading._run("SELECT count(*) FROM usage_stale").fetchone() == (1,)
 
 
@@ -171,7 +161,7 @@ def test_in_another_time_zone_the_days_are_those_of_that_zone(history, monkeypat
         time.tzset()
         return [row.day for row in history.usage_rows()]
 
-    history.save(turn_record(begun(history), started=datetime(2026, 3, 4, 18, 20, tzinfo=timezone.utc).timestamp()))
+    history.save(request_record(begun(history), started=datetime(2026, 3, 4, 18, 20, tzinfo=timezone.utc).timestamp()))
     try:
         assert [days(zone) for zone in ("UTC", "Asia/Kathmandu", "Asia/Kolkata")] == [
             ["2026-03-04"],

@@ -88,7 +88,7 @@ def missing(server: Counting) -> list[str]:
 def kept(path: Path) -> int:
     history = History(path)
     try:
-        return sum(row.turns for row in history.usage_rows())
+        return sum(row.requests for row in history.usage_rows())
     finally:
         history.close()
 

@@ -67,17 +67,17 @@ def test_what_nobody_knows_stays_empty():
     assert row == ("2026-03-02", "echo:words", "1,234", "", "", "", "")
 
 
-def test_totals_are_of_each_model_and_of_all_and_means_count_each_turn():
-    earlier = replace(ROW, day="2026-03-01", turns=6, first_chunk_seconds=1.5, chunks_per_second=None)
-    other = replace(ROW, model="other", turns=1)
+def test_totals_are_of_each_model_and_of_all_and_means_count_each_request():
+    earlier = replace(ROW, day="2026-03-01", requests=6, first_chunk_seconds=1.5, chunks_per_second=None)
+    other = replace(ROW, model="other", requests=1)
 
     table = usage_table([ROW, other, earlier], "now")
 
     assert column(table, "day")[3:] == ["total"] * 3
     assert column(table, "model")[3:] == ["echo:words", "echo:other", "in 2 days"]
-    assert column(table, "turns")[3:] == ["8", "1", "9"]
-    assert column(table, "first chunk after")[3:] == ["1.25 s", "0.50 s", "1.17 s"]
-    assert column(table, "chunks a second")[3:] == ["20.0", "20.0", "20.0"]
+    assert column(table, "requests")[3:] == ["8", "1", "9"]
+    assert column(table, "first chunk")[3:] == ["1.25 s", "0.50 s", "1.17 s"]
+    assert column(table, "chunks/s")[3:] == ["20.0", "20.0", "20.0"]
 
 
 def test_one_model_needs_no_totals_of_its_own_and_one_day_none_of_each_model():
@@ -111,27 +111,43 @@ def test_bars_are_tokens_stacked_by_model_with_the_largest_below():
     assert [lower.get("fill"), upper.get("fill")] == list(COLOURS[:2])
 
 
-def test_bars_are_turns_where_no_tokens_are_known():
+def test_bars_are_requests_where_no_tokens_are_known():
     table = usage_table([replace(ROW, prompt_tokens=0, completion_tokens=0)], "now")
 
-    assert names(table) == ["2026-03-02 echo:words: 2 turns"]
-    assert "now: turns a day" in table.html()
-    assert "now: turns a day" in table.text()
+    assert names(table) == ["2026-03-02 echo:words: 2 requests"]
+    assert "now: requests a day" in table.html()
+    assert "now: requests a day" in table.text()
 
 
-def test_there_are_at_least_seven_days_and_at_most_thirty_one():
+def test_there_are_at_most_thirty_one_days():
     today = date(2026, 3, 2)
     many = [replace(ROW, day=str(today - timedelta(before))) for before in range(40)]
 
-    assert len(chart([ROW]).days) == 7
+    assert len(chart([ROW]).days) == 1
     assert len(chart(many[:9]).days) == 9
     assert len(chart(many).days) == len(bars(usage_table(many, "now"))) == 31
     assert chart(many).days[-1] == today
     assert len(usage_table(many, "now").rows) == 41
 
 
-def test_the_calendar_begins_with_the_first_day_of_the_first_year():
-    assert len(chart([replace(ROW, day="0001-01-03")]).days) == 3
+def test_a_day_without_requests_takes_no_room():
+    rows = [replace(ROW, day="2026-03-02"), replace(ROW, day="2026-01-05"), replace(ROW, day="2026-02-07")]
+
+    table = usage_table(rows, "now")
+
+    assert list(map(str, chart(rows).days)) == ["2026-01-05", "2026-02-07", "2026-03-02"]
+    assert [text for text in texts(table) if "-" in text] == ["01-05", "02-07", "03-02"]
+    assert len(table.chart.text().splitlines()) == 4
+
+
+def test_a_sum_with_an_estimate_in_it_is_marked():
+    told, guessed = ROW, replace(ROW, model="guessed", estimated=1)
+
+    table = usage_table([told, guessed], "now")
+
+    assert [row[3:5] for row in table.rows] == [("30", "10"), ("≈30", "≈10"), ("≈60", "≈20")]
+    assert "≈ estimated" in table.note
+    assert "≈" not in usage_table([told], "now").note
 
 
 def test_the_newest_day_is_named_and_others_where_they_have_room():
@@ -170,8 +186,8 @@ def test_a_screen_reader_is_told_what_the_chart_shows():
     assert svg.get("role") == "img"
     assert svg.findtext(f"{SVG}title") == "this notebook: tokens a day"
     assert svg.findtext(f"{SVG}desc") == (
-        "A bar for each day from 2026-02-24 to 2026-03-02, stacked by model. The highest is 2026-03-02 with 40 tokens. "
-        "In all, echo:words: 40; echo:other: 11."
+        "A bar for each day with requests from 2026-03-01 to 2026-03-02, stacked by model. "
+        "The highest is 2026-03-02 with 40 tokens. In all, echo:words: 40; echo:other: 11."
     )
 
 
@@ -229,7 +245,7 @@ def test_a_day_that_is_none_is_in_the_table_alone():
     assert (table.chart, table.rows[0][0]) == (None, "")
     assert table.html().startswith("<div>now</div><table>")
     assert table.text().startswith("now\n\nday ")
-    assert usage_table([replace(ROW, turns=0, prompt_tokens=0, completion_tokens=0)], "now").chart is None
+    assert usage_table([replace(ROW, requests=0, prompt_tokens=0, completion_tokens=0)], "now").chart is None
 
 
 @given(rows, st.text(max_size=20))

@@ -18,7 +18,10 @@ DAYS, MAX_DAYS = 31, 10_000  # default and maximum
 
 
 @subcommand(
-    "Show tokens and times by model and day: ``usage [all] [DAYS]``; ``all`` is all notebooks, DAYS is 31 by default."
+    "Show tokens and times by model and day: ``usage [all] [DAYS]``; ``all`` is all notebooks, DAYS is 31 by default.",
+    "Every request that was sent counts: interrupted ones, attempts that were discarded, batches, and --no-history, of "
+    "which only the counts are stored. Token counts are the server's; those marked \N{ALMOST EQUAL TO} are estimated. "
+    "Replies from the history cost nothing, and requests of other programs to the gateway are not counted.",
 )
 def show_usage(state: ShellState, rest: str) -> Shown:
     words = rest.split()
@@ -37,7 +40,7 @@ def show_usage(state: ShellState, rest: str) -> Shown:
     rows = state.notebook_history.read(lambda history: history.usage_rows(since, notebook_id), nothing)
     title = f"{'all notebooks' if everywhere else 'this notebook'}, {f'last {days} days' if days > 1 else 'today'}"
     if not rows:
-        return f"{title}: no prompts{'' if everywhere else '; %flowgpt usage all shows all notebooks'}"
+        return f"{title}: no requests{'' if everywhere else '; %flowgpt usage all shows all notebooks'}"
     return usage_table(rows, title)
 
 

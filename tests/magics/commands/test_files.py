@@ -27,7 +27,7 @@ def test_what_is_exported_is_imported_as_the_same_conversation(state, tmp_path, 
     assert imported == f"imported main (2) with 2 turns from {path}"
     assert [(turn.prompt, turn.text, turn.status, turn.model) for turn in chat.turns] == before
     assert chat.settings().system == "be kind"
-    assert [row.turns for row in other.notebook_history.read(lambda history: history.usage_rows(), ())] == [2]
+    assert [row.requests for row in other.notebook_history.read(lambda history: history.usage_rows(), ())] == [2]
     assert chat.undo() == "import"
 
 

@@ -10,31 +10,29 @@ from flowgpt_magic.errors import OptionError
 from flowgpt_magic.magics.commands.usage import show_usage
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.notebook.place import NO_CELL
-from tests.records import conversation_record, notebook_record, turn_record
+from tests.records import notebook_record, request_record
 from tests.shell_states import column
 
 
 def test_usage_is_of_this_notebook_and_says_how_to_see_all(state):
-    assert show_usage(state, "") == ("this notebook, last 31 days: no prompts; %flowgpt usage all shows all notebooks")
-    assert show_usage(state, "all 1") == "all notebooks, today: no prompts"
+    assert show_usage(state, "") == ("this notebook, last 31 days: no requests; %flowgpt usage all shows all notebooks")
+    assert show_usage(state, "all 1") == "all notebooks, today: no requests"
 
     list(state.conversation().ask("one two", cell=NO_CELL))
     table = show_usage(state, "7")
 
     assert table.title == "this notebook, last 7 days"
-    assert (column(table, "model"), column(table, "turns")) == (["echo:words"], ["1"])
+    assert (column(table, "model"), column(table, "requests")) == (["echo:words"], ["1"])
     assert column(table, "day") == [str(date.today())]
 
 
 def test_other_notebooks_and_earlier_days_are_shown_when_asked_for(state):
     notebook_history = state.notebook_history
     notebook = notebook_record()
-    conversation = conversation_record(notebook)
-    now = turn_record(conversation, status="complete", model="elsewhere")
-    long_ago = turn_record(notebook_history.load("main").record, status="complete", started=now.started - 40 * 86400)
+    now = request_record(notebook, model="elsewhere")
     notebook_history.save_notebook()
-    for record in (notebook, conversation, now, notebook_history.load("main").record, long_ago):
-        notebook_history._writer.save(record)
+    notebook_history._writer.save(notebook)
+    notebook_history.count(now, request_record(notebook_history.notebook, started=now.started - 40 * 86400))
 
     assert isinstance(show_usage(state, ""), str)
     assert column(show_usage(state, "all"), "model") == ["echo:elsewhere"]
@@ -45,16 +43,14 @@ def test_other_notebooks_and_earlier_days_are_shown_when_asked_for(state):
 
 @pytest.mark.parametrize(("seconds", "days"), [(0, 7), (-1, 8)])
 def test_the_first_of_the_days_begins_at_midnight(state, seconds, days):
-    """A turn at the first second of the seventh day, and one a second before it."""
+    """A request at the first second of the seventh day, and one a second before it."""
     midnight = datetime.combine(date.today() - timedelta(6), time.min)
     notebook_history = state.notebook_history
-    record = notebook_history.load("main").record
-    notebook_history.save_notebook()
-    for row in (record, turn_record(record, status="complete", started=midnight.timestamp() + seconds)):
-        notebook_history._writer.save(row)
+    started = midnight.timestamp() + seconds
+    notebook_history.count(request_record(notebook_history.notebook, started=started))
 
     assert isinstance(show_usage(state, f"{days - 1}"), str)
-    assert column(show_usage(state, f"{days}"), "turns") == ["1"]
+    assert column(show_usage(state, f"{days}"), "requests") == ["1"]
 
 
 @pytest.mark.parametrize("rest", ["0", "-3", "all 1 2", "yesterday", "²", "1.5"])
