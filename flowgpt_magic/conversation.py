@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +31,8 @@ from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.models import with_implied_model
 from flowgpt_magic.providers.project_choice import project_notice, with_project_model
-from flowgpt_magic.redaction import without_secrets
+from flowgpt_magic.providers.registry import parameter_names
+from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.replies.cache import request_key
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import (
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Kind = Literal["ask", "edit", "retry", "continue"]
+LONGEST_NAME = 40  # characters of a name that is made of the first words of a prompt
+_MARKS = re.compile(r"[^\w.,:;?!+%&()/ \u2019\u0300-\u036f-]|_{2,}")  # what a name does without
 CONTINUE = "Continue exactly where you stopped. Do not repeat anything."
 
 
@@ -384,15 +388,22 @@ class Conversation:
         return last_run(live, cell.cell_id)
 
     def retry(self, number: int = -1, **options: Any) -> Reply:
-        """Ask the prompt of a turn again, with the same model. The earlier reply stays as another version."""
+        """Ask the prompt of turn ``number`` again. The earlier reply stays as another version.
+
+        The model is the one that the conversation or the settings name now, or the turn's own if they name none; the
+        turn's system prompt, temperature, parameters and schema stay. ``options`` are those of ``ask``.
+        """
         return self._ask_again("retry", number, None, options)
 
     def edit(self, number: int, prompt: str, **options: Any) -> Reply:
-        """Ask another prompt in the place of turn ``number``, with the same model. The turns after it stay."""
+        """Ask another prompt in the place of turn ``number``, as ``retry`` does. The turns after it stay.
+
+        Those were asked before the edit: ``asked_before_edit`` finds them, and ``retry`` asks one of them again.
+        """
         return self._ask_again("edit", number, prompt, options)
 
     def continue_(self, **options: Any) -> Reply:
-        """Continue the last reply where it stopped. The shorter reply stays as another version."""
+        """Continue the last reply where it stopped, with the same model. The shorter reply stays as another version."""
         return self._ask_again("continue", -1, None, options)
 
     def _ask_again(self, kind: Kind, number: int, prompt: str | None, options: Mapping[str, Any]) -> Reply:
@@ -419,8 +430,8 @@ class Conversation:
         Args:
             prompt: The prompt, which is composed where it is ``TypedPrompt``; None for the prompt of ``turn``.
             options: Options of ``ask``, including ``schema`` and ``images``.
-            turn: The turn whose place it takes, and whose model it is sent to; by default a new one.
-            kind: What is done in the place of ``turn``.
+            turn: The turn whose place it takes, and whose settings it has; by default a new one.
+            kind: What is done in the place of ``turn``; ``continue`` asks that turn's model, see ``retry``.
             context: What the references and attachments of a ``TypedPrompt`` prompt can name.
             outside: The settings outside of this conversation; by default they are read now.
             load_aliases: Returns the user's aliases; by default it reads them from their file.
@@ -429,7 +440,7 @@ class Conversation:
             raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
         outside = outside or self.outside()
         self.follow_setting(outside)
-        options = dict(options) if turn is None else self._repeat_options(turn, options, outside)
+        options = dict(options) if turn is None else self._repeat_options(turn, kind, options, outside)
         images = options.pop("images", ())
         schema = None if (wanted := options.pop("schema", None)) is None else schema_of(wanted)
         typed = given_fields(options.pop(TYPED_OPTIONS, options))
@@ -437,7 +448,10 @@ class Conversation:
         resolved = resolve(self.as_set(outside, {**chosen, "params": params or None}), typed, load_aliases)
         if notice := project_notice(resolved.settings):
             self._notebook_history.tell(notice)
+        if turn is not None and turn.provider != resolved.target.provider:  # another provider gets what it takes
+            params = {n: v for n, v in params.items() if n in typed or n in parameter_names(resolved.target)}
         check_params(resolved.target, {**self._params, **params}, by_name=options)
+        title = prompt.text if isinstance(prompt, TypedPrompt) else ""
         if prompt is None:
             prompt = "" if turn is None else prompt_of(turn)
         elif isinstance(prompt, TypedPrompt):
@@ -447,11 +461,13 @@ class Conversation:
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         spot = Position() if turn is None else Position.of(kind, turn)
-        return Request(text, resolved, spot, earlier, schema, images, turn if kind == "continue" else None)
+        continues = turn if kind == "continue" else None
+        return Request(text, resolved, spot, earlier, schema, images, continues, title=title or text)
 
-    def _repeat_options(self, turn: Turn, options: Mapping[str, Any], outside: Settings) -> dict[str, Any]:
-        """``options`` with the model and settings of ``turn``. A key is sent only to the server it is set for."""
-        own = repeat_options(turn, options)
+    def _repeat_options(self, turn: Turn, kind: Kind, options: Mapping[str, Any], outside: Settings) -> dict[str, Any]:
+        """``options`` with the settings of ``turn``. A key is sent only to the server it is set for."""
+        name = "" if kind == "continue" else self.as_set(outside, {}).model.strip()
+        own = repeat_options(turn, options, own_model=not name)
         for address, key in settings.KEYS.items():
             if address in own and key not in options:
                 stored = "" if address in options else own.get(key, "")
@@ -483,6 +499,8 @@ class Conversation:
 
     def send(self, request: Request, *, history: bool = True, refresh: bool = False) -> Reply[Any]:
         """The reply to ``request``, whose turn stands where ``request.spot`` says."""
+        if history and self._state.unnamed and request.spot.kind == "ask":
+            self._name_after(request.title)
         request, replays = self._placed(request, history=history), self._notebook_history.replays
         refresh = refresh or request.spot.kind in ("retry", "continue")
         if not history:
@@ -602,9 +620,19 @@ class Conversation:
     def rename(self, name: str) -> None:
         """Rename it. Raises ``ConversationNameError`` if the notebook has a conversation of that name."""
         self._notebook_history.check_new_name(name)
-        before = self.name
+        before, self._state.unnamed = self.name, False
         self._change_record(name=name)
         self._notebook_history.name_changed(self._state, before)
+
+    def name_by_first_prompt(self) -> None:
+        """Let the next new prompt name this conversation, because its present name was generated."""
+        self._state.unnamed = True
+
+    def _name_after(self, prompt: str) -> None:
+        """Rename it after the first words of ``prompt``, once."""
+        self._state.unnamed = False
+        if name := first_words(redact(prompt)):
+            self.rename(self._notebook_history.unused_name(name))
 
     @wholly
     def remove(self) -> None:
@@ -615,6 +643,36 @@ class Conversation:
     def _change_record(self, **values: Any) -> None:
         with self._state.lock:
             self._state.record = replace(self.record, changed=time.time(), **values)
+
+
+def first_words(prompt: str) -> str:
+    """A name for a conversation: the first words of its prompt, without quotes, braces and other marks.
+
+    Empty if the prompt has no letters or digits.
+    """
+    line = _MARKS.sub(" ", prompt[: 10 * LONGEST_NAME].replace("'", "\N{RIGHT SINGLE QUOTATION MARK}"))
+    words = line.split()
+    if not any(character.isalnum() for character in line):
+        return ""
+    name = words[0][:LONGEST_NAME]
+    for word in words[1:]:
+        if len(name) + 1 + len(word) > LONGEST_NAME:
+            break
+        name = f"{name} {word}"
+    return name.rstrip(" .,:;?!-\N{RIGHT SINGLE QUOTATION MARK}") or name
+
+
+def asked_before_edit(turns: Sequence[Turn]) -> list[Turn]:
+    """Those of the live ``turns`` that are older than a turn above them, which was edited or asked again since then.
+
+    Their replies follow from a prompt or a reply that is no longer there.
+    """
+    newest, earlier = 0.0, []
+    for turn in turns:
+        if turn.started < newest:
+            earlier.append(turn)
+        newest = max(newest, turn.started)
+    return earlier
 
 
 def _continued(request: Request, turn: Turn) -> Request:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.conversation import LONGEST_NAME, Conversation, asked_before_edit, first_words
 from flowgpt_magic.errors import (
     ConversationNameError,
     ConversationNotFoundError,
@@ -29,7 +29,10 @@ from flowgpt_magic.history.timeline import Timeline
 from flowgpt_magic.history.turn_recorder import TurnRecorder
 from flowgpt_magic.messages import LeftOut, notice
 from flowgpt_magic.messages.token_estimate import tokens_in
-from flowgpt_magic.notebook.place import Cell, Place
+from flowgpt_magic.notebook.place import NO_CELL, Cell, Place
+from flowgpt_magic.prompt.magic_line import words
+from flowgpt_magic.providers import aliases
+from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.models import find_model
 from flowgpt_magic.providers.registry import Target
@@ -37,6 +40,7 @@ from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import Request, build_messages, turns_to_send
 from flowgpt_magic.replies.resolved import Resolved
 from flowgpt_magic.settings import load
+from tests.openai_servers import background, speaking
 from tests.records import conversation_record, notebook_record, turn_record
 
 CONVERSATION = conversation_record(notebook_record())
@@ -516,6 +520,123 @@ class TestGoingOn:
     def test_with_nothing_to_go_on_with_it_says_so(self, conversation):
         with pytest.raises(TurnNotFoundError, match="there are no turns yet"):
             conversation.continue_()
+
+
+class TestAskedAgain:
+    def test_whom_the_conversation_names_now_is_asked_and_not_the_old_model(self, conversation):
+        list(conversation.ask("one", temperature=0.3, system="Be brief."))
+        conversation.set(model="echo:messages", temperature=0.9)
+
+        list(conversation.retry())
+        (turn,) = conversation.turns
+        list(conversation.edit(1, "two"))
+
+        assert (turn.model, turn.parameters["temperature"]) == ("messages", 0.3)
+        assert turn.text == "system: Be brief.\nuser: one"
+        assert (conversation.turns[0].prompt, conversation.turns[0].model) == ("two", "messages")
+
+    def test_where_nobody_is_named_the_turn_keeps_its_model(self):
+        chat = Conversation(configured=dict)
+        list(chat.ask("one", model="echo:messages"))
+
+        list(chat.retry())
+
+        assert chat.turns[0].model == "messages"
+
+    def test_a_reply_is_continued_by_the_model_that_began_it(self, conversation):
+        list(conversation.ask("one", model="echo:messages"))
+
+        list(conversation.continue_())
+
+        assert conversation.turns[0].model == "messages"
+
+    def test_an_alias_is_asked_at_its_own_address(self):
+        with background(speaking("a")) as first, background(speaking("b")) as second:
+            for name, server in (("first", first), ("second", second)):
+                aliases.save(Alias(name, "openai_compatible:m", base_url=f"{server.url}/v1"))
+            chat = Conversation(model="first")
+            list(chat.ask("hello"))
+            chat.set(model="second")
+
+            list(chat.retry())
+
+        assert (len(first.requests), len(second.requests)) == (1, 1)
+
+    def test_another_provider_gets_the_parameters_that_it_takes(self, conversation):
+        list(conversation.ask("one", fail_after=9))
+        with background(speaking("fine")) as server:
+            conversation.set(model="openai_compatible:m", openai_base_url=f"{server.url}/v1")
+
+            assert conversation.retry().text == "fine"
+
+    def test_the_turns_that_were_asked_before_an_edit_are_known_until_they_are_asked_again(self, conversation):
+        for prompt in ("one", "two", "three"):
+            list(conversation.ask(prompt, cell=NO_CELL))
+        assert asked_before_edit(conversation.turns) == []
+
+        list(conversation.edit(1, "another"))
+        assert [turn.prompt for turn in asked_before_edit(conversation.turns)] == ["two", "three"]
+
+        list(conversation.retry(2))
+        list(conversation.retry(3))
+        assert asked_before_edit(conversation.turns) == []
+
+        conversation.undo()
+        assert [turn.prompt for turn in asked_before_edit(conversation.turns)] == ["three"]
+
+
+class TestNamedByItsFirstPrompt:
+    @staticmethod
+    def chat() -> Conversation:
+        chat = Conversation(current_history().generated_name(), configured=lambda: {"model": "echo"})
+        chat.begin_anew()
+        chat.name_by_first_prompt()
+        return chat
+
+    def test_only_the_first_prompt_names_it(self):
+        chat = self.chat()
+        assert chat.name == "chat 2"
+
+        list(chat.ask("Why is the sky blue?"))
+        list(chat.ask("And the sea?"))
+
+        assert chat.name == "Why is the sky blue"
+        assert current_history().names() == ["Why is the sky blue"]
+
+    def test_a_name_is_given_once(self):
+        for _time in range(2):
+            list(self.chat().ask("hello there"))
+
+        assert current_history().names() == ["hello there", "hello there (2)"]
+
+    def test_a_name_that_somebody_gave_stays(self):
+        chat = self.chat()
+        chat.rename("mine")
+
+        list(chat.ask("hello"))
+
+        assert chat.name == "mine"
+
+    @pytest.mark.parametrize(
+        ("prompt", "name"),
+        [
+            ("Describe {frame} and `plot` it, please!", "Describe frame and plot it, please"),
+            ('what\'s "new"?\nsecond line', "what\u2019s new ? second line"),
+            ("???", ""),
+            ("word " * 30, "word word word word word word word word"),
+            ("x" * 90, "x" * 40),
+        ],
+    )
+    def test_it_consists_of_the_first_words(self, prompt, name):
+        assert first_words(prompt) == name
+
+    @given(st.text())
+    def test_a_name_is_short_and_can_be_typed_after_use(self, prompt):
+        name = first_words(prompt)
+
+        assert len(name) <= LONGEST_NAME
+        assert name == name.strip()
+        assert " ".join(words(name)) == name
 
 
 class TestWhatIsLeftOut:

@@ -50,6 +50,7 @@ class ConversationState:
     lock: threading.RLock = field(default_factory=threading.RLock)
     listed: bool = False  # the record is in the history, or queued for it
     handed_over: bool = False  # this process's writer has the record
+    unnamed: bool = False  # its name was generated, and its first prompt names it
     runs: dict[str, CellRun] = field(default_factory=dict)  # by cell id
     replies: dict[str, Reply] = field(default_factory=dict)  # the arriving ones, by turn id
     stored: StoredConversation | None = None  # None if there is no file

@@ -372,6 +372,16 @@ class NotebookHistory:
         """The same without identifying the notebook: empty until something else has."""
         return [] if self._notebook is None else self.names()
 
+    def generated_name(self) -> str:
+        """A name that is free, for a conversation that its first prompt will name: ``chat 2``."""
+        names = {*self.names(), self.current}
+        return next(name for number in count(len(names) + 1) if (name := f"chat {number}") not in names)
+
+    def unused_name(self, name: str) -> str:
+        """``name``, with a number appended if the notebook has a conversation of this name."""
+        names = {*self.names(), self.current}
+        return name if name not in names else _free(name, names)
+
     def free_name(self, name: str) -> str:
         """``name``, with a number appended if a conversation of this name has turns."""
         taken = {summary.conversation.name for summary in self.summaries() if summary.turns}

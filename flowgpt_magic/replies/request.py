@@ -29,6 +29,7 @@ TYPED_OPTIONS = "given for this prompt"  # the key under which ``repeat_options`
 LONGEST_SHOWN = 200  # characters of a value in an error
 # Arguments that do not change the reply. They are not stored and not part of the key.
 UNRECORDED = {"token", "proxy", *settings.CONNECTION, "threads", "pace", extra_headers.EXTRA_HEADERS}
+WHO_ANSWERS = {"model", *settings.KEYS, *settings.KEYS.values()}  # the settings of a turn that name model and server
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,11 @@ class Position:
         return cls(kind, turn.place, (turn.place,), Cell(turn.cell_id, turn.run))
 
 
-def repeat_options(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
-    """``options`` completed with the model, settings and parameters of ``turn``.
+def repeat_options(turn: Turn, options: Mapping[str, Any], *, own_model: bool = True) -> dict[str, Any]:
+    """``options`` completed with settings and parameters of ``turn``.
 
-    If ``options`` name a model, only the system prompt, schema and images of the turn are used.
+    Without ``own_model`` they name no model and no server, so that those of the conversation are asked. If ``options``
+    name a model, only the system prompt, schema and images of the turn are used.
     """
     stored = {name: value for name, value in turn.parameters.items() if name in settings.TABLE}
     others = {n: value for n, value in turn.parameters.items() if n not in (*settings.TABLE, SCHEMA, EARLIER)}
@@ -59,6 +61,9 @@ def repeat_options(turn: Turn, options: Mapping[str, Any]) -> dict[str, Any]:
     own = {"model": f"{turn.provider}:{turn.model}", "system": turn.system, **stored}
     if "model" in options:
         return {**({"system": turn.system} if turn.system else {}), **content, **options, TYPED_OPTIONS: options}
+    if not own_model:  # a default may come from the turn's provider, and another one has its own
+        own = {n: v for n, v in own.items() if n not in WHO_ANSWERS and v != settings.TABLE[n].default}
+        own["system"] = turn.system
     params = {**others, **(options.get("params") or {})}
     own = {name: value for name, value in own.items() if name not in params}
     others = {name: value for name, value in params.items() if name not in options}
@@ -145,6 +150,7 @@ class Request:
         messages: all that is sent; empty until the earlier turns are chosen.
         key: the same for equal requests; empty until then, too.
         left_out: the number of messages that do not fit into ``history_tokens``.
+        title: the prompt as typed, for the name of a conversation that it begins.
     """
 
     prompt: str
@@ -157,6 +163,7 @@ class Request:
     messages: list[Message] = field(default_factory=list)
     key: str = ""
     left_out: int = 0
+    title: str = ""
 
     @property
     def target(self) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
     from flowgpt_magic.messages import Turn
 
+FOLLOWING = "--following"  # an option of retry
 EDIT_OPTIONS = {
     "model",
     "temperature",
@@ -63,24 +65,29 @@ def _model_text(name: str) -> str:
 @subcommand("List the turns of this conversation.")
 def history(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("history", rest)
+    from flowgpt_magic.conversation import asked_before_edit
+
     conversation = state.conversation()
     turns = conversation.turns
     if not turns:
         return f"{conversation.name} has no turns yet"
+    earlier = {turn.turn_id for turn in asked_before_edit(turns)}
     rows = tuple(
         (
             str(number),
             cut(turn.prompt),
             cut(turn.text),
             f"{turn.provider}:{turn.model}",
-            _status(turn),
+            f"{_status(turn)}, asked before the edit above" if turn.turn_id in earlier else _status(turn),
             _when(turn.started),
             turn.cell_id[:8],
         )
         for number, turn in enumerate(turns, 1)
     )
     columns = ("turn", "prompt", "reply", "model", "status", "time", "cell")
-    return Table(columns, rows, f"conversation {conversation.name}; %flowgpt show N shows a whole turn")
+    first = next((number for number, turn in enumerate(turns, 1) if turn.turn_id in earlier), 0)
+    again = f"; %flowgpt retry {first} --following asks again from turn {first} on" if first else ""
+    return Table(columns, rows, f"conversation {conversation.name}; %flowgpt show N shows a whole turn{again}")
 
 
 @subcommand("Show a turn and its earlier versions: ``show [N [VERSION]]``, or a turn of any notebook: ``show #ID``.")
@@ -133,14 +140,23 @@ def redo(state: ShellState, rest: str) -> Shown:
     return f"redone: {kind}; {_state(state)}"
 
 
-@subcommand("Send the last prompt again, perhaps to another model: ``retry [-m MODEL] [-t NUMBER]``.")
+@subcommand(
+    "Send the last prompt, or turn N, again: ``retry [N] [-m MODEL] [-t NUMBER]``; ``--following``: later turns, too."
+)
 def retry(state: ShellState, rest: str) -> Shown:
-    read = magic_line.read_line(rest, models.is_model_name)
-    if read.prompt:
-        raise OptionError(f"%flowgpt retry takes options only; {magic_line.SEND_INSTEAD}")
+    following = FOLLOWING in rest.split()
+    read = magic_line.read_line(" ".join(word for word in rest.split() if word != FOLLOWING), models.is_model_name)
+    if read.prompt and not re.fullmatch(r"-?\d+", read.prompt):
+        raise OptionError(f"%flowgpt retry takes the number of a turn, and options; {magic_line.SEND_INSTEAD}")
     if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format", "out"}):
         raise OptionError(f"%flowgpt retry does not take --{refused[0]}; it takes -m, -t, -s, -f and -o")
-    return state.ask(Asked.read("", read.options), "retry")
+    asked, number = Asked.read("", read.options), int(read.prompt or -1)
+    if not following:
+        return state.ask(asked, "retry", number)
+    turns = state.conversation().turns
+    for later in range(turns.index(state.conversation().turn(number)) + 1, len(turns)):
+        state.ask(asked, "retry", later)
+    return state.ask(asked, "retry", len(turns))
 
 
 @subcommand("Replace the prompt of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``.")
@@ -213,8 +229,11 @@ def _switch_to(state: ShellState, name: str, *, removed: bool) -> bool:
 
 @subcommand("Start a new conversation: ``new [NAME]``.")
 def new(state: ShellState, rest: str) -> Shown:
-    name = " ".join(magic_line.words(rest)) or _free_name(state)
-    count = _start(state, name)
+    name = " ".join(magic_line.words(rest))
+    count = _start(state, name or state.notebook_history.generated_name())
+    if not name:
+        state.conversation().name_by_first_prompt()
+        return f"{_state(state)}; its first prompt names it"
     return f"{_state(state)}; %flowgpt undo restores the {counted(count, 'turn')} it had" if count else _state(state)
 
 
@@ -335,14 +354,6 @@ def check_exists(state: ShellState, name: str) -> None:
     names = list(dict.fromkeys([*state.notebook_history.names(), state.current]))
     if name not in names:
         raise ConversationNotFoundError(f"there is no conversation {name!r}{closest(name, names)}")
-
-
-def _free_name(state: ShellState) -> str:
-    names = state.notebook_history.names()
-    number = len(names) + 1
-    while f"chat {number}" in names:
-        number += 1
-    return f"chat {number}"
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {

@@ -115,13 +115,46 @@ def test_edit_takes_options_and_lines(state, run):
     assert prompts(state) == ["-t is no option here", "  several\nlines"]
 
 
-def test_retry_goes_to_whom_the_turn_was_asked_and_into_a_variable(state, run):
-    list(state.conversation().ask("one", cell=NO_CELL, model="echo:messages", system="be kind"))
+def test_retry_goes_to_whom_the_conversation_names_and_into_a_variable(state, run):
+    list(state.conversation().ask("one", cell=NO_CELL, system="be kind"))
+    run("model echo:messages")
 
     run("retry -o again")
 
     assert state.names["again"].text == "system: be kind\nuser: one"
     assert [turn.model for turn in state.conversation().turns] == ["messages"]
+
+
+def test_the_turns_after_an_edit_are_marked_and_asked_again_in_order(state, run):
+    ask(state, "one", "two", "three")
+    run("edit 1 another")
+    table = run("history")
+    assert column(table, "status") == ["complete", *["complete, asked before the edit above"] * 2]
+    assert "%flowgpt retry 2 --following" in table.note
+
+    run("retry 2 --following")
+
+    assert column(run("history"), "status") == ["complete"] * 3
+    assert [turn.version for turn in state.conversation().turns] == [2, 2, 2]
+    run("undo")
+    assert [turn.version for turn in state.conversation().turns] == [2, 2, 1]
+
+
+def test_retry_with_a_number_asks_that_turn_again(state, run):
+    ask(state, "one", "two")
+
+    run("retry 1")
+
+    assert [turn.version for turn in state.conversation().turns] == [2, 1]
+
+
+def test_the_first_prompt_names_a_conversation_whose_name_was_generated(state, run):
+    run("new")
+    ask(state, "Why is the sky blue?")
+
+    assert column(run("chats"), "conversation")[-1] == "Why is the sky blue (in use)"
+    assert run("use main") == "main has 0 turns"
+    assert run("use Why is the sky blue") == "Why is the sky blue has 1 turn"
 
 
 def test_a_branch_is_used_at_once_and_the_way_back_is_told(state, run):
@@ -135,7 +168,7 @@ def test_a_branch_is_used_at_once_and_the_way_back_is_told(state, run):
 def test_a_new_conversation_has_a_name_of_its_own_and_is_used_at_once(state, run):
     ask(state, "one")
 
-    assert run("new") == "chat 2 has 0 turns"
+    assert run("new") == "chat 2 has 0 turns; its first prompt names it"
     assert run("new my idea") == "my idea has 0 turns"
     assert column(run("chats"), "conversation") == ["main", "chat 2", "my idea (in use)"]
 
@@ -187,7 +220,7 @@ def test_model_and_system_prompt_are_shown_set_and_taken_back(state, run):
         ("edit 1 --modle echo x", OptionError, "there is no option --modle; did you mean --model?"),
         ("edit 1 --append x", OptionError, "%flowgpt edit does not take --append"),
         ("edit 1 -s @nowhere.txt x", PromptError, "No such file"),
-        ("retry it", OptionError, "takes options only"),
+        ("retry it", OptionError, "takes the number of a turn, and options"),
         ("branch", OptionError, "takes a name"),
         ("branch main", ConversationNameError, "give the branch another name"),
         ("branch idea 9", TurnNotFoundError, "no turn 9"),
