@@ -37,6 +37,7 @@ from flowgpt_magic.replies.cache import request_key
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import (
     TYPED_OPTIONS,
+    EarlierImages,
     Position,
     Prompt,
     Request,
@@ -50,6 +51,7 @@ from flowgpt_magic.replies.request import (
     repeat_options,
     split_options,
     turns_to_send,
+    unsent_pictures,
 )
 from flowgpt_magic.replies.resolved import resolve
 from flowgpt_magic.replies.schema import schema_of
@@ -457,12 +459,15 @@ class Conversation:
         elif isinstance(prompt, TypedPrompt):
             prompt = prompt.composed(context or PromptContext({}), resolved)
         earlier, text = read_prompt(prompt)
+        earlier_images = images if isinstance(images, EarlierImages) else ()
         images = read_images(images, resolved.target, prompt=text, earlier=earlier)
+        dropped = len(earlier_images) - len(images)
+        unsent = (unsent_pictures(dropped, resolved.target),) if dropped > 0 else ()
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         spot = Position() if turn is None else Position.of(kind, turn)
         continues = turn if kind == "continue" else None
-        return Request(text, resolved, spot, earlier, schema, images, continues, title=title or text)
+        return Request(text, resolved, spot, earlier, schema, images, continues, title=title or text, unsent=unsent)
 
     def _repeat_options(self, turn: Turn, kind: Kind, options: Mapping[str, Any], outside: Settings) -> dict[str, Any]:
         """``options`` with the settings of ``turn``. A key is sent only to the server it is set for."""
@@ -480,6 +485,8 @@ class Conversation:
         if history and request.earlier is None:
             sent, left_out = self._turns_before(request.settings, place)
         request = replace(request, left_out=2 * left_out)
+        if not request.resolved.takes_images and (count := sum(len(turn.images) for turn in sent)):
+            request = replace(request, unsent=(*request.unsent, unsent_pictures(count, request.target)))
         request = replace(request, key=request_key(request, sent), messages=build_messages(request, sent))
         return request if request.continues is None else _continued(request, request.continues)
 

@@ -103,6 +103,13 @@ def _read(html: str, images: bool) -> _Reader:
     return reader
 
 
+def without_captions(page: str) -> str:
+    """``page`` without the tags around our captions; what stands between them stays."""
+    classes = "flowgpt-caption(?: mathjax_ignore tex2jax_ignore)?"
+    page = re.sub(rf'<(?:div|details) class="{classes}" style="opacity: [0-9.]+">', "", page)
+    return re.sub(r"</?(?:summary|small)>|</details>|(?<=</small>)</div>", "", page)
+
+
 def bad_in(html: str, *, images: bool = False) -> list[str]:
     """Everything in it that a page must not get from a reply, elements without their ends among it."""
     reader = _read(html, images)

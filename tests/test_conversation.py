@@ -647,7 +647,7 @@ class TestWhatIsLeftOut:
         reply = conversation.ask("last", history_tokens=45)
 
         assert sent(reply) == ["b" * 40, "b" * 40, "c" * 40, "c" * 40, "last"]
-        assert (reply.left_out, reply.notices) == (2, ["2 older messages were left out: history_tokens = 45"])
+        assert (reply.left_out, reply.notices) == (2, ["1 older turn left out: history_tokens = 45"])
         assert (reply.text, conversation.turns[-1].left_out) == ("last", 2)
 
     @given(lengths=st.lists(st.integers(1, 200), max_size=12), limit=st.integers(1, 300))

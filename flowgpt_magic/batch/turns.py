@@ -21,7 +21,7 @@ from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import OFF, ConversationRecord, RequestRecord
 from flowgpt_magic.history.timeline import Timeline
 from flowgpt_magic.history.turn_recorder import turn_of
-from flowgpt_magic.messages import Message, Status, Turn, Usage
+from flowgpt_magic.messages import Message, Sent, Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.replies.cache import request_key
 from flowgpt_magic.replies.received import ReceivedContent
@@ -118,6 +118,11 @@ class PromptInFlight:
     def left_out(self) -> int:
         """How many earlier messages were left out."""
         return self.request.left_out
+
+    @property
+    def sent(self) -> Sent:
+        """What is sent with the prompt, and what is not."""
+        return self.request.sent
 
     def result(self, status: Status, data: Any = None) -> Result:
         """Its result."""

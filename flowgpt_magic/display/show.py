@@ -5,7 +5,6 @@ Everything here runs in the thread of the cell. Output from another thread would
 
 from __future__ import annotations
 
-import html
 import os
 import shutil
 import sys
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from flowgpt_magic import bridge, printing
 from flowgpt_magic.errors import ReplyInterrupted
 from flowgpt_magic.notebook.ipython import clear, execution, headless, in_console, in_kernel, publish
-from flowgpt_magic.text import escaped
 
 if TYPE_CHECKING:
     from flowgpt_magic.display.painting import Ending, Sink, TextWriter
@@ -205,20 +203,20 @@ def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
     from flowgpt_magic.control_characters import clean
     from flowgpt_magic.display.formats import MAX_CHARACTERS, format_reply
     from flowgpt_magic.display.painting import Ending
-    from flowgpt_magic.transcripts.caption import caption
+    from flowgpt_magic.transcripts.caption import caption, caption_html
 
     text = clean(reply.text_so_far)
     formatted = format_reply(reply.text_so_far, form, images=images)
     if formatted.notice and formatted.notice not in reply.notices:
         reply.notices.append(formatted.notice)
-    below = clean(caption(reply))
+    below = caption_html(reply)
     data = {**formatted.data, "text/plain": text}
     if "text/html" in data:
-        data["text/html"] += f"<small>{html.escape(below)}</small>"
+        data["text/html"] += below
     else:
-        data["text/markdown"] = f"{data['text/markdown']}\n\n*{escaped(below)}*".lstrip("\n")
+        data["text/markdown"] = f"{data['text/markdown']}\n\n{below}".lstrip("\n")
     whole = form in ("markdown", "md", "text", "html") or len(text) > MAX_CHARACTERS
-    return Ending(data, _metadata(reply), below, text if whole else formatted.data["text/markdown"])
+    return Ending(data, _metadata(reply), clean(caption(reply)), text if whole else formatted.data["text/markdown"])
 
 
 def _metadata(reply: ShownReply) -> dict[str, Any]:
@@ -233,6 +231,7 @@ def _metadata(reply: ShownReply) -> dict[str, Any]:
             "notices": reply.notices,
             "replayed": reply.replayed,
             "left_out": reply.left_out,
+            "sent": reply.sent.as_json(),
             "chunks": usage.chunks,
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,

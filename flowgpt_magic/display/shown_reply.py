@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from flowgpt_magic.messages import Status, Usage, Waiting
+from flowgpt_magic.messages import Sent, Status, Usage, Waiting
 
 
 class ShownReader(Protocol):
@@ -27,6 +27,7 @@ class ShownReply(Protocol):
     notices: list[str]
     replayed: bool
     left_out: int
+    sent: Sent
     shown_in: str
 
     @property

@@ -181,6 +181,11 @@ def requests_sent(database: Connection) -> None:
         )
 
 
+def sent_of_turns(database: Connection) -> None:
+    """What was sent with a prompt and what was not, as a JSON object."""
+    database.execute("ALTER TABLE turns ADD COLUMN sent TEXT NOT NULL DEFAULT '{}'")
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     notebooks_conversations_turns,
     words_of_turns,
@@ -188,6 +193,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     extras_of_turns,
     sums_of_usage,
     requests_sent,
+    sent_of_turns,
 )
 NEWEST = len(MIGRATIONS)
 

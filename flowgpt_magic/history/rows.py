@@ -19,7 +19,7 @@ from flowgpt_magic.history.records import (
     Record,
     RequestRecord,
 )
-from flowgpt_magic.messages import Turn, Usage
+from flowgpt_magic.messages import Sent, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.redaction import redact, without_secrets
 
@@ -31,10 +31,11 @@ USAGE = ("prompt_tokens", "completion_tokens", "finish_reason", "first_chunk_sec
 TURN = (
     *("turn_id", "conversation_id", "place", "version", "live", "cell_id", "run", "prompt", "text", "status", "error"),
     *("provider", "model", "system", "parameters", "request_key", *USAGE, "notices", "left_out", "replayed", "kernel"),
-    *("started", "ended", "grown", "images", "extras"),
+    *("started", "ended", "grown", "images", "extras", "sent"),
 )
 SPENT = tuple(name for name in USAGE if name != "finish_reason")
 REQUEST = ("request_id", "notebook_id", "provider", "model", "status", "started", "estimated", *SPENT)
+NOTHING_KNOWN = Sent()
 CHANGE = ("change_id", "conversation_id", "number", "kind", "added", "removed", "undone", "made")
 
 
@@ -121,6 +122,7 @@ def _turn_values(turn: Turn) -> tuple[Any, ...]:
         "grown": turn.ended or time.time(),
         "images": _json(turn.images),
         "extras": _json(turn.extras.as_json()),
+        "sent": _json(turn.sent.rewritten(redact).as_json()),
     }
     return tuple(values.values())
 
@@ -145,6 +147,7 @@ def turn_of(row: dict[str, Any]) -> Turn:
     row["parameters"] = _mapping(row["parameters"])
     row["notices"], row["images"] = _list(row["notices"]), _list(row["images"])
     row["extras"] = Extras.from_json(extras) if (extras := _mapping(row["extras"])) else Extras()
+    row["sent"] = Sent.from_json(sent) if (sent := _mapping(row["sent"])) else NOTHING_KNOWN
     return Turn(**row | {"live": bool(row["live"]), "replayed": bool(row["replayed"])})
 
 

@@ -203,6 +203,7 @@ def _outcome(answer: RecordedReply, status: Status) -> dict[str, Any]:
         "usage": answer.usage,
         "notices": tuple(map(str, answer.notices)),
         "left_out": answer.left_out,
+        "sent": answer.sent,
         "replayed": answer.replayed,
         "extras": answer.extras,
         "ended": None if status == "streaming" else time.time(),

@@ -21,6 +21,7 @@ from flowgpt_magic.messages.messages import (
     progress_to,
     user_message,
 )
+from flowgpt_magic.messages.sent import Sent
 
 __all__ = [
     "Attempt",
@@ -31,6 +32,7 @@ __all__ = [
     "Messages",
     "NewAttempt",
     "Role",
+    "Sent",
     "Status",
     "Turn",
     "Usage",

@@ -17,8 +17,10 @@ from typing import Any, Literal, TypedDict
 from flowgpt_magic.errors import FlowGptWarning
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.messages.reasoning import answer_of
+from flowgpt_magic.messages.sent import Sent
 from flowgpt_magic.messages.token_estimate import tokens_in
 from flowgpt_magic.redaction import redact, redacted_repr
+from flowgpt_magic.text import counted
 
 Role = Literal["system", "user", "assistant"]
 Status = Literal["streaming", "complete", "cancelled", "failed"]
@@ -169,6 +171,7 @@ class Turn:
         ended: when the reply ended, in seconds since 1970; None before.
         images: URLs of the images in the prompt.
         extras: additional data of the reply.
+        sent: what the request contained, and what it did not.
     """
 
     turn_id: str
@@ -196,9 +199,15 @@ class Turn:
     ended: float | None
     images: tuple[str, ...] = ()
     extras: Extras = field(default=Extras())
+    sent: Sent = field(default=Sent())
 
     def __repr__(self) -> str:
         return redacted_repr(self)
+
+    @property
+    def text_so_far(self) -> str:
+        """The same as ``text``."""
+        return self.text
 
     @cached_property
     def answer(self) -> str:
@@ -231,13 +240,20 @@ _onlooker: ContextVar[Callable[[str], None] | None] = ContextVar("flowgpt_progre
 
 
 class LeftOut(str):
-    """The notice that older messages did not fit and were not sent; ``messages`` is their number."""
+    """The notice that older turns did not fit and were not sent.
+
+    Attributes:
+        messages: the number of their messages.
+        turns: the number of these turns.
+    """
 
     messages: int
+    turns: int
 
     def __new__(cls, count: int, why: str) -> LeftOut:
-        notice = super().__new__(cls, f"{count} older messages were left out: {why}")
-        notice.messages = count
+        turns = -(-count // 2)
+        notice = super().__new__(cls, f"{counted(turns, 'older turn')} left out: {why}")
+        notice.messages, notice.turns = count, turns
         return notice
 
 

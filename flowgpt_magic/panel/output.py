@@ -18,7 +18,7 @@ from flowgpt_magic.display.show import widget_view
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.ipython import headless, in_console, in_kernel, publish
 from flowgpt_magic.text import counted, escaped
-from flowgpt_magic.transcripts.caption import caption
+from flowgpt_magic.transcripts.caption import caption_html, caption_text
 
 if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
@@ -103,13 +103,12 @@ def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
 
 
 def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:
-    from flowgpt_magic.control_characters import clean
     from flowgpt_magic.markdown.growing import harmless
 
     parts = [f"*{line}*" for line in map(escaped, lines)]
     for turn in turns:
         quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
-        parts += [quoted, harmless(turn.text), f"*{escaped(clean(caption(turn, error=turn.error)))}*"]
+        parts += [quoted, harmless(turn.text), caption_html(turn, error=turn.error)]
     return "\n\n".join(filter(None, parts))
 
 
@@ -124,7 +123,7 @@ def _plain(lines: Sequence[str], turns: Sequence[Turn]) -> str:
 
     parts = list(lines)
     for turn in turns:
-        parts += [f"> {turn.prompt}", turn.text, f"[{caption(turn, error=turn.error)}]"]
+        parts += [f"> {turn.prompt}", turn.text, caption_text(turn, error=turn.error)]
     return clean("\n\n".join(filter(None, parts)))
 
 

@@ -42,7 +42,7 @@ class DryRun:
         images = sum(len(message.get("images", ())) for message in self.messages)
         texts = [message["content"] for message in self.messages]
         characters, tokens = sum(map(len, texts)), sum(map(tokens_in, texts))
-        left_out = f"{counted(request.left_out, 'older message')} left out" if request.left_out else "nothing"
+        left_out = f"{counted(request.left_out // 2, 'older turn')} left out" if request.left_out else "nothing"
         return [
             ("provider", request.target.provider),
             ("model", request.target.model),

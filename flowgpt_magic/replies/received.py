@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.messages import Message, NewAttempt, Usage, Waiting
+from flowgpt_magic.messages import Message, NewAttempt, Sent, Usage, Waiting
 from flowgpt_magic.messages.extras import Extras
 
 Chunks = AsyncGenerator[str | Usage | Extras, None]  # of one attempt
@@ -50,6 +50,10 @@ class RecordedReply(Protocol):
     @property
     def left_out(self) -> int:
         """The number of messages that were not sent."""
+
+    @property
+    def sent(self) -> Sent:
+        """What was sent, and what was not."""
 
     @property
     def replayed(self) -> bool:

@@ -27,6 +27,7 @@ from flowgpt_magic.messages import (
     LeftOut,
     Message,
     NewAttempt,
+    Sent,
     Status,
     Turn,
     Usage,
@@ -40,7 +41,6 @@ from flowgpt_magic.replies.code_blocks import CodeBlock, code_blocks_of
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.received import CheckedChunks, ReceivedContent
 from flowgpt_magic.replies.task import ReusableCoroutine
-from flowgpt_magic.text import escaped
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -159,6 +159,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         turn: the turn as recorded last; None if it is not recorded.
         replayed: is the text from the history?
         left_out: the number of messages not sent because they did not fit into ``history_tokens`` or the model.
+        sent: what was sent with the prompt, and what was not.
         shown_in: the run of the cell that has displayed it.
     """
 
@@ -198,6 +199,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         self.turn: Turn | None = None
         self.replayed = False
         self.left_out = 0
+        self.sent = Sent()
         self.shown_in = ""
         self._source = source
         self._observer = observer
@@ -404,10 +406,10 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
     def _repr_markdown_(self) -> str:
         """The text received so far, for hosts other than IPython. Sends nothing."""
         from flowgpt_magic.markdown.growing import harmless
-        from flowgpt_magic.transcripts.caption import caption
+        from flowgpt_magic.transcripts.caption import caption_html
 
-        below = escaped(caption(self, error=str(self.error or "")))
-        return f"{harmless(self.text_so_far)}\n\n*{below}*".lstrip("\n")
+        below = caption_html(self, error=str(self.error or ""))
+        return f"{harmless(self.text_so_far)}\n\n{below}".lstrip("\n")
 
     def _display_(self) -> MarkdownText:
         """The whole reply, for marimo. Sends the request and waits.
@@ -518,6 +520,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         self.notices.append(text)
         if isinstance(text, LeftOut):
             self.left_out += text.messages
+            self.sent = self.sent.without_turns(text.turns)
 
     def _finish(self, future: Future[None]) -> None:
         if future.cancelled():

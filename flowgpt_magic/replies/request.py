@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import OptionError, PromptError, closest
-from flowgpt_magic.messages import ComposedPrompt, Message, Turn, user_message
+from flowgpt_magic.messages import ComposedPrompt, Message, Sent, Turn, user_message
 from flowgpt_magic.messages.content_parts import prompt_of_message, read_messages
+from flowgpt_magic.messages.token_estimate import tokens_in_all
 from flowgpt_magic.notebook.place import NO_CELL, Cell
 from flowgpt_magic.prompt.compose import PromptContext, compose
 from flowgpt_magic.prompt.images import image_url
@@ -151,6 +153,7 @@ class Request:
         key: the same for equal requests; empty until then, too.
         left_out: the number of messages that do not fit into ``history_tokens``.
         title: the prompt as typed, for the name of a conversation that it begins.
+        unsent: a clause for each other thing that is not sent, besides those of the prompt.
     """
 
     prompt: str
@@ -164,6 +167,7 @@ class Request:
     key: str = ""
     left_out: int = 0
     title: str = ""
+    unsent: tuple[str, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -189,6 +193,11 @@ class Request:
     def native(self) -> bool:
         """Is the schema passed to the provider? If not, it is added to the prompt."""
         return self.schema is not None and self.target.provider_class.supports_schema
+
+    @cached_property
+    def sent(self) -> Sent:
+        """What is sent, and what is not, for the line below the reply."""
+        return _sent(self)
 
     @property
     def recorded_parameters(self) -> dict[str, Any]:
@@ -229,6 +238,27 @@ def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
     if not request.resolved.takes_images:
         before = [_without_images(message) for message in before]
     return [*([] if own_system else system), *before, user_message(request.prompt, request.images)]
+
+
+def unsent_pictures(count: int, target: Target) -> str:
+    """The clause for pictures of earlier turns that the provider does not take."""
+    return f"{counted(count, 'earlier picture')} not sent: {target.provider} reads text"
+
+
+def _sent(request: Request) -> Sent:
+    prompt, messages = request.prompt, request.messages
+    before = messages[: -3 if request.continues else -1]
+    included = [
+        "prompt",
+        "its reply so far" if request.continues else "",
+        counted(len(request.images), "picture") if request.images else "",
+        *getattr(prompt, "included", ()),
+        counted(len(request.earlier), "message") if request.earlier else "",
+        "system prompt" if any(message["role"] == "system" for message in before) else "",
+    ]
+    turns = 0 if request.earlier is not None else sum(message["role"] == "user" for message in before)
+    tokens = tokens_in_all(message["content"] for message in messages)
+    return Sent(tuple(filter(None, included)), turns, (*getattr(prompt, "unsent", ()), *request.unsent), tokens)
 
 
 def _without_images(message: Message) -> Message:

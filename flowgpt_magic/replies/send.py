@@ -107,6 +107,7 @@ def create_reply(
         observer=telemetry,
         recorder=recorder,
     )
+    reply.sent = request.sent
     if request.left_out:
         reply.left_out = request.left_out
         reply.notices.append(LeftOut(request.left_out, f"history_tokens = {request.settings.history_tokens}"))

@@ -8,17 +8,17 @@ from flowgpt_magic.control_characters import clean
 from flowgpt_magic.markdown.growing import harmless
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.text import counted, escaped
-from flowgpt_magic.transcripts.caption import caption
+from flowgpt_magic.transcripts.caption import caption_html, caption_text
 
 SHOWN_TURNS = 50  # turns of a conversation that are shown at once
 
 
 def turn_bundle(turn: Turn) -> dict[str, str]:
     """One turn with its caption."""
-    below = clean(caption(turn, error=turn.error))
     quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
-    shown = f"{quoted}\n\n{harmless(turn.text)}\n\n*{escaped(below)}*"
-    return {"text/markdown": shown, "text/plain": clean(f"{turn.prompt}\n\n{turn.text}\n\n[{below}]")}
+    shown = f"{quoted}\n\n{harmless(turn.text)}\n\n{caption_html(turn, error=turn.error)}"
+    plain = f"{turn.prompt}\n\n{turn.text}\n\n{caption_text(turn, error=turn.error)}"
+    return {"text/markdown": shown, "text/plain": clean(plain)}
 
 
 def transcript_bundle(name: str, turns: Sequence[Turn]) -> dict[str, str]:

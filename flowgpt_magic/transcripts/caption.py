@@ -1,26 +1,37 @@
-"""The caption below a reply: who answered, when, how long it took, and what else a reader should know.
+"""The caption below a reply: one line that says who answered, what it cost, and what was not sent.
 
-Cells, the panel's saved output, ``%flowgpt show``, other hosts than IPython and every transcript take it from here.
-The live panel builds its own from the same facts, in ``panel/src/turn.js``.
+Cells, the panel's saved output, ``%flowgpt show``, other hosts than IPython and every transcript take it from here. In
+HTML and Markdown the line opens to what was sent. The live panel builds its own from the same facts, in
+``panel/src/turn.js``.
 """
 
 from __future__ import annotations
 
+import html
+import re
 import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from flowgpt_magic.messages import Status, Usage
+from flowgpt_magic.control_characters import clean
+from flowgpt_magic.messages import Sent, Status, Usage
+from flowgpt_magic.messages.token_estimate import estimated_tokens
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import one_line
 
+STILL_ARRIVING = "still arriving: %flowgpt show has the rest"  # true of what was saved before the end
 STATUS_WORDS = {
     None: "not sent yet: reply.text sends it",
     "complete": "",
     "cancelled": "interrupted",
     "failed": "failed before its end",
-    "streaming": "still arriving",
+    "streaming": STILL_ARRIVING,
 }
+CLASS = "flowgpt-caption"
+NO_FORMULAS = " mathjax_ignore tex2jax_ignore"  # MathJax would take two dollar signs for a formula
+STYLE = "opacity: 0.7"  # grey in light and in dark colours
+# JupyterLab looks for formulas before it looks for tags, and pandoc reads Markdown inside of tags.
+_MARKDOWN_SIGNS = re.compile(r"[$\\`*_\[\]!~^{|}@]")
 
 
 class Captioned(Protocol):
@@ -31,7 +42,11 @@ class Captioned(Protocol):
     @property
     def model(self) -> str: ...
     @property
+    def text_so_far(self) -> str: ...
+    @property
     def usage(self) -> Usage: ...
+    @property
+    def sent(self) -> Sent: ...
     @property
     def replayed(self) -> bool: ...
     @property
@@ -47,9 +62,63 @@ def caption(reply: Captioned, *, started: float | None = None, error: str = "") 
     facts = [
         model,
         time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(started)) if started is not None else "",
+        tokens_of(reply),
         "" if seconds is None else f"{seconds:.1f} s",
         "replayed" if reply.replayed else "",
         STATUS_WORDS[reply.status],
-        *map(redact, [*reply.notices, error]),
+        *map(redact, [*reply.sent.unsent, *reply.notices, error]),
     ]
     return one_line(" · ".join(filter(None, facts)))
+
+
+def tokens_of(reply: Captioned) -> str:
+    """The tokens of the request and of the reply: as the server counted them, or estimated and marked with ``≈``."""
+    usage = reply.usage
+    if reply.status is None:
+        return ""
+    before = _count(usage.prompt_tokens, reply.sent.tokens)
+    if not before:
+        return "" if usage.completion_tokens is None else f"{usage.completion_tokens:,} tokens"
+    after = _count(usage.completion_tokens, estimated_tokens(reply.text_so_far))
+    return f"{before} → {after or 0} tokens"
+
+
+def _count(counted: int | None, estimated: int) -> str:
+    """One count, or an empty string if it is unknown."""
+    if counted is not None:
+        return f"{counted:,}"
+    return f"≈{estimated:,}" if estimated else ""
+
+
+def sent_line(reply: Captioned) -> str:
+    """What was sent with the prompt, on one line; empty if unknown."""
+    if not reply.sent.parts or reply.status is None:
+        return ""
+    tokens = _count(reply.usage.prompt_tokens, reply.sent.tokens)
+    words = f"sent: {', '.join(map(redact, reply.sent.parts))}"
+    return one_line(" · ".join(filter(None, [words, tokens and f"{tokens} tokens"])))
+
+
+def caption_html(reply: Captioned, *, started: float | None = None, error: str = "") -> str:
+    """The caption as one block of HTML, for a page and for Markdown. It opens to what was sent."""
+    return line_html(caption(reply, started=started, error=error), sent_line(reply))
+
+
+def line_html(line: str, more: str = "") -> str:
+    """``line`` as a caption, which opens to ``more``."""
+    shown, hidden = map(_escaped, (line, more))
+    classes = CLASS + (NO_FORMULAS if "&#36;" in shown + hidden else "")
+    start = f'class="{classes}" style="{STYLE}"'
+    if not more:
+        return f"<div {start}><small>{shown}</small></div>"
+    return f"<details {start}><summary><small>{shown}</small></summary><small>{hidden}</small></details>"
+
+
+def _escaped(line: str) -> str:
+    return _MARKDOWN_SIGNS.sub(lambda sign: f"&#{ord(sign[0])};", html.escape(clean(line), quote=False))
+
+
+def caption_text(reply: Captioned, *, started: float | None = None, error: str = "") -> str:
+    """The caption for plain text, with what was sent on a line of its own."""
+    lines = [caption(reply, started=started, error=error), sent_line(reply)]
+    return "\n".join(f"[{clean(line)}]" for line in lines if line)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flowgpt_magic.control_characters import clean
 from flowgpt_magic.text import one_line
-from flowgpt_magic.transcripts.caption import caption
+from flowgpt_magic.transcripts.caption import caption_html
 
 if TYPE_CHECKING:
     from flowgpt_magic.messages import Turn
@@ -67,6 +67,8 @@ _RULES = """
 .fg-transcript .fg-prompt { background: var(--fg-code); border-inline-start: 3px solid var(--fg-link); margin: 0.5em 0;
   padding: 0.5em 0.8em; }
 .fg-transcript .fg-caption { color: var(--fg-faint); font-size: 0.85em; overflow-wrap: anywhere; }
+.fg-transcript .flowgpt-caption { opacity: 1 !important; }
+.fg-transcript .flowgpt-caption small { font-size: 1em; }
 .fg-transcript .fg-reply { overflow-wrap: anywhere; }
 .fg-transcript pre, .fg-transcript .fg-scroll { overflow-x: auto; }
 .fg-transcript .fg-reply pre { background: var(--fg-code); margin: 0.6em 0; padding: 0.6em 0.8em; }
@@ -135,12 +137,12 @@ def turns_html(turns: Iterable[Turn | TranscriptTurn]) -> str:
 def _turn(number: int, turn: Turn | TranscriptTurn) -> str:
     from flowgpt_magic.markdown.html.changes import static_blocks_of
 
-    below = caption(turn, started=turn.started or None, error=turn.error)
+    below = caption_html(turn, started=turn.started or None, error=turn.error)
     blocks = "\n".join(static_blocks_of(turn.text))
     return (
         f'<section>\n<h2>{number}</h2>\n<p class="fg-prompt" dir="auto">{_escaped(turn.prompt)}</p>\n'
         f'<div class="fg-reply">\n{blocks}\n</div>\n'
-        f'<p class="fg-caption" dir="auto">{_escaped(below)}</p>\n</section>\n'
+        f'<div class="fg-caption">{below}</div>\n</section>\n'
     )
 
 

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from flowgpt_magic.control_characters import escaped_in_json
 from flowgpt_magic.text import escaped, one_line
-from flowgpt_magic.transcripts.caption import caption
+from flowgpt_magic.transcripts.caption import caption_html
 from flowgpt_magic.transcripts.transcript import HEADER, JsonObject, Transcript, check_format, from_json
 
 _COMMENT_START = "<!-- flowgpt_magic"
@@ -32,14 +32,14 @@ def to_markdown(transcript: Transcript) -> str:
     for number, turn in enumerate(transcript.turns, 1):
         prompt, original_prompt = _harmless(turn.prompt)
         text, original_text = _harmless(turn.text)
-        below = caption(turn, started=turn.started, error=turn.error)
         parts += [
             _comment("turn", asdict(turn) | {"prompt": original_prompt, "text": original_text}),
             f"## {number}",
             _quoted(prompt),
-            f"*{escaped(below)}*",
             _comment("reply", {}),
             text,
+            _comment("caption", {}),
+            caption_html(turn, started=turn.started, error=turn.error),
         ]
     return "\n\n".join([*parts, _comment("end", {})]) + "\n"
 
@@ -48,7 +48,10 @@ def from_markdown(text: str) -> JsonObject:
     """The JSON object of the transcript in ``text``. Raises ``ValueError``."""
     # An export has no carriage return outside of JSON. Those that are there were added on the way.
     before, *pieces = _COMMENT.split(text.replace("\r\n", "\n"))
-    kinds, objects, bodies = pieces[::3], [from_json(piece) for piece in pieces[1::3]], pieces[2::3]
+    # Captions are for the reader; exports of earlier versions have them between prompt and reply.
+    parts = [part for part in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True) if part[0] != "caption"]
+    kinds, bodies = [kind for kind, _, _ in parts], [body for _, _, body in parts]
+    objects = [from_json(values) for _, values, _ in parts]
     if before.strip() or kinds[:1] != ["transcript"]:
         raise ValueError("it is not an export of flowgpt_magic")
     check_format(objects[0])

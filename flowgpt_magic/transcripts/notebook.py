@@ -17,7 +17,7 @@ from flowgpt_magic.errors import OptionError
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import models
 from flowgpt_magic.text import escaped, one_line
-from flowgpt_magic.transcripts.caption import caption
+from flowgpt_magic.transcripts.caption import caption_html
 from flowgpt_magic.transcripts.transcript import (
     HEADER,
     JsonObject,
@@ -101,7 +101,7 @@ def _output(turn: TranscriptTurn) -> JsonObject:
     from flowgpt_magic.markdown.growing import harmless
 
     text = clean(turn.text)
-    shown = f"{harmless(turn.text).rstrip()}\n\n*{escaped(caption(turn, error=turn.error))}*".lstrip("\n")
+    shown = f"{harmless(turn.text).rstrip()}\n\n{caption_html(turn, error=turn.error)}".lstrip("\n")
     values = {name: value for name, value in asdict(turn).items() if name not in ("prompt", "text", "usage")}
     values |= asdict(turn.usage) | ({} if text == turn.text else {"text": turn.text})
     data = {"text/markdown": shown.splitlines(keepends=True), "text/plain": text.splitlines(keepends=True)}

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from flowgpt_magic.control_characters import escaped_in_json, join_surrogates
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.messages import Status, Turn, Usage
+from flowgpt_magic.messages import Sent, Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.text import cut
@@ -58,6 +58,7 @@ class TranscriptTurn:
         replayed: whether the reply came from the history.
         images: URLs of the images in the prompt.
         extras: additional data of the reply, as JSON.
+        sent: what the request contained, and what it did not.
     """
 
     prompt: str
@@ -78,6 +79,12 @@ class TranscriptTurn:
     replayed: bool = False
     images: tuple[str, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)
+    sent: Sent = field(default=Sent())
+
+    @property
+    def text_so_far(self) -> str:
+        """The same as ``text``."""
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def exported(turn: Turn) -> TranscriptTurn:
     """A turn as it may leave the history: without secrets, in text that UTF-8 can hold."""
     values = encodable({column.name: getattr(turn, column.name) for column in fields(TranscriptTurn)})
     values["usage"] = Usage(**encodable(asdict(turn.usage)))
+    values["sent"] = turn.sent.rewritten(lambda words: redact(encodable(words)))
     values["parameters"] = encodable(without_secrets(turn.parameters))
     values["notices"] = tuple(map(redact, values["notices"]))
     values["images"], values["extras"] = tuple(values["images"]), encodable(turn.extras.as_json())

@@ -11,12 +11,14 @@ from IPython.utils.capture import RichOutput, capture_output
 
 from flowgpt_magic.display.show import raise_ending, show, show_answer, show_result, widget_view
 from flowgpt_magic.errors import ProviderError, ReplyInterrupted
-from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages import Sent, Usage
 from flowgpt_magic.notebook import ipython
 from flowgpt_magic.tables import Table
+from flowgpt_magic.transcripts.caption import line_html
 from tests.kernel_shell import request
 from tests.records import conversation_record, notebook_record, turn_record
 
+CAPTION = line_html("echo:words · 12 → 4 tokens · 1.2 s", "sent: prompt, 1 picture, 3 turns · 12 tokens")
 CELL = "0f1e2d3c-0000-4000-8000-000000000000"
 
 
@@ -43,7 +45,8 @@ class FakeReply:
     def __init__(self, *chunks: str, status: str = "complete", error: Exception | None = None) -> None:
         self.chunks, self.status, self.error = chunks, status, error
         self.turn_id, self.provider, self.model = "0123456789abcdef", "echo", "words"
-        self.usage = Usage(chunks=len(chunks), seconds=1.25, first_chunk_seconds=0.12345)
+        self.usage = Usage(12, 4, chunks=len(chunks), seconds=1.25, first_chunk_seconds=0.12345)
+        self.sent = Sent(("prompt", "1 picture"), 3, (), 11)
         self.notices: list[str] = []
         self.replayed, self.left_out, self.shown_in = False, 0, ""
         self.ended, self.waiting, self.progress, self.elapsed = True, None, "", 0.0
@@ -96,7 +99,7 @@ class TestInACell:
         show(reply)
 
         last = outputs[-1]
-        assert last.data == {"text/markdown": "**a** b\n\n*echo:words · 1.2 s*", "text/plain": "**a** b"}
+        assert last.data == {"text/markdown": f"**a** b\n\n{CAPTION}", "text/plain": "**a** b"}
         facts = last.metadata["flowgpt"]
         assert (facts["turn_id"], facts["status"], facts["chunks"]) == (reply.turn_id, "complete", 2)
         assert (facts["seconds"], facts["first_chunk_seconds"]) == (1.25, 0.123)
@@ -116,7 +119,7 @@ class TestInACell:
         assert [output.data for output in outputs] == [
             {"clear": True},
             {
-                "text/html": '<pre style="white-space: pre-wrap">&lt;b&gt;</pre><small>echo:words · 1.2 s</small>',
+                "text/html": f'<pre style="white-space: pre-wrap">&lt;b&gt;</pre>{CAPTION}',
                 "text/plain": "<b>",
             },
         ]
@@ -125,7 +128,7 @@ class TestInACell:
         show(FakeReply("words"), form="text")
 
         assert outputs == []
-        assert capsys.readouterr().out == "words\n[echo:words · 1.2 s]\n"
+        assert capsys.readouterr().out == "words\n[echo:words · 12 → 4 tokens · 1.2 s]\n"
 
     def test_a_format_that_needs_the_whole_reply_is_shown_at_its_end(self, outputs):
         reply = FakeReply("no code")
@@ -157,7 +160,7 @@ class TestInACell:
         show(FakeReply("a"))
 
         assert outputs == []
-        assert capsys.readouterr().out == "a\n[echo:words · 1.2 s]\n"
+        assert capsys.readouterr().out == "a\n[echo:words · 12 → 4 tokens · 1.2 s]\n"
 
     def test_the_last_line_shows_a_reply_once(self, outputs):
         reply = FakeReply("a")
@@ -184,16 +187,17 @@ class TestInACell:
         with pytest.raises(ProviderError, match="no"):
             show_result(reply)
 
-        assert outputs[-1].data["text/markdown"] == "so f\n\n*echo:words · 1.2 s · failed before its end*"
+        assert "so f\n\n<details" in outputs[-1].data["text/markdown"]
+        assert "1.2 s · failed before its end</small></summary>" in outputs[-1].data["text/markdown"]
 
 
 class TestInATerminal:
     def test_text_is_followed_by_its_caption(self, shell, capsys):
         show(FakeReply("a\n"))
-        assert capsys.readouterr().out == "a\n[echo:words · 1.2 s]\n"
+        assert capsys.readouterr().out == "a\n[echo:words · 12 → 4 tokens · 1.2 s]\n"
 
         show(FakeReply(""))
-        assert capsys.readouterr().out == "[echo:words · 1.2 s]\n"
+        assert capsys.readouterr().out == "[echo:words · 12 → 4 tokens · 1.2 s]\n"
 
     def test_markdown_and_colours_are_for_a_terminal_that_can_show_them(self, shell, monkeypatch):
         terminal = io.StringIO()
@@ -204,7 +208,7 @@ class TestInATerminal:
         show(FakeReply("**a**"))
 
         assert "**" not in terminal.getvalue()
-        assert terminal.getvalue().endswith("\x1b[2m[echo:words · 1.2 s]\x1b[0m\n")
+        assert terminal.getvalue().endswith("\x1b[2m[echo:words · 12 → 4 tokens · 1.2 s]\x1b[0m\n")
 
     def test_json_is_printed_at_the_end(self, shell, capsys):
         show(FakeReply('{"a":1}'), form="json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from flowgpt_magic.history.migrations import (
     version_of,
 )
 from flowgpt_magic.history.rows import TURN, statement
+from flowgpt_magic.messages import Turn
 from tests import processes
 from tests.records import conversation_record, notebook_record, turn_record
 
@@ -60,6 +61,14 @@ def run(database: sqlite3.Connection, number: int) -> None:
     database.execute(f"PRAGMA user_version = {number}")
 
 
+def insert(database: sqlite3.Connection, turns: Iterable[Turn], without: Collection[str]) -> None:
+    """Insert turns as a release did that had no columns ``without`` yet."""
+    for turn in turns:
+        row = {name: value for name, value in zip(TURN, statement(turn)[1], strict=True) if name not in without}
+        marks = ", ".join("?" * len(row))
+        database.execute(f"INSERT INTO turns ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+
+
 def content(database: sqlite3.Connection) -> list[tuple[object, ...]]:
     """Everything there is: tables, indexes, triggers, version and owner."""
     schema = database.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
@@ -93,10 +102,7 @@ def test_the_turns_of_a_file_without_an_index_are_found_after_it(database, path)
     turn = turn_record(conversation, status="complete", text="the sky is blue", ended=2.0)
     for record in (notebook, conversation):
         database.execute(*statement(record))
-    row = dict(zip(TURN, statement(turn)[1], strict=True))
-    for later in ("images", "extras"):  # of later migrations
-        del row[later]
-    database.execute(f"INSERT INTO turns ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
+    insert(database, [turn], without=("images", "extras", "sent"))
     history = History(path)
 
     found = history.search("blue")
@@ -110,8 +116,9 @@ def test_the_turns_of_an_older_file_are_its_requests(database, path):
     notebook = notebook_record()
     conversation = conversation_record(notebook)
     turns = [turn_record(conversation, status="complete", started=86_400.0 * day, ended=1.0) for day in range(400)]
-    for record in (notebook, conversation, *turns):
+    for record in (notebook, conversation):
         database.execute(*statement(record))
+    insert(database, turns, without=("sent",))
     history = History(path)
 
     assert sum(row.requests for row in history.usage_rows()) == 400

@@ -409,7 +409,7 @@ async def test_a_model_that_reads_the_last_message_only_says_so(model):
     told: list[str] = []
     with notices_to(told.append):
         whole = await heard(model)
-        assert told == [f"2 older messages were left out: {model} reads the last message only"]
+        assert told == [f"1 older turn left out: {model} reads the last message only"]
         await heard(model, [TALK[0], TALK[-1]])
 
     assert (

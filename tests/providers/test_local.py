@@ -320,7 +320,7 @@ async def test_old_turns_that_do_not_fit_are_left_out_and_counted(embedded: None
     left_out = int(told[0].split()[0])
     assert left_out % 2 == 0
     assert 0 < left_out < 40
-    assert told[0].endswith("older messages were left out: the model sees 512 tokens")
+    assert told[0].endswith("older turns left out: the model sees 512 tokens")
 
 
 async def test_a_prompt_that_is_too_long_alone_names_both_numbers(embedded: None) -> None:

@@ -28,7 +28,7 @@ def test_it_shows_who_how_and_each_message_exactly():
 
 
 def test_it_says_what_was_trimmed():
-    assert dict(preview(history_tokens=1).facts())["trimmed"] == "2 older messages left out"
+    assert dict(preview(history_tokens=1).facts())["trimmed"] == "1 older turn left out"
 
 
 def test_it_says_how_many_tokens_that_is_about():

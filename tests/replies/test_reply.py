@@ -29,6 +29,7 @@ from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.schema import schema_of
+from flowgpt_magic.transcripts.caption import line_html
 from tests.replies.scripted import END, LIMIT, Script, Thread, ask, take
 
 
@@ -1082,10 +1083,10 @@ def test_a_host_that_is_not_ipython_shows_what_has_come_and_asks_nothing():
     assert reply.status is None
     list(reply)
 
-    assert before == "*echo:words · not sent yet: reply.text sends it*"
+    assert before == line_html("echo:words · not sent yet: reply.text sends it")
     assert reply._repr_markdown_().startswith("some **bold** ")
     assert "<b>" not in reply._repr_markdown_().replace("\\<b>", "")
-    assert re.search(r"\n\n\*echo:words · \d\.\d s\*$", reply._repr_markdown_())
+    assert re.search(r"\n\n<details [^>]+><summary><small>echo:words · .* s</small>", reply._repr_markdown_())
 
 
 def test_as_the_last_line_of_a_cell_of_marimo_a_reply_is_asked_and_shown_whole():
@@ -1094,7 +1095,7 @@ def test_as_the_last_line_of_a_cell_of_marimo_a_reply_is_asked_and_shown_whole()
     shown = reply._display_()._repr_markdown_()
 
     assert reply.status == "complete"
-    assert re.fullmatch(r"some words\n\n\*echo:words · \d\.\d s\*", shown)
+    assert re.match(r"some words\n\n<details [^>]+><summary><small>echo:words · [^\n]* s</small>", shown)
 
 
 def test_what_a_reply_failed_with_stands_below_its_text_in_marimo():
@@ -1104,4 +1105,4 @@ def test_what_a_reply_failed_with_stands_below_its_text_in_marimo():
     shown = reply._display_()._repr_markdown_()
 
     ending = r"failed before its end · echo was told to fail after 1 chunks\."
-    assert re.fullmatch(rf"some\n\n\*echo:words · \d\.\d s · {ending}\*", shown)
+    assert re.match(rf"some\n\n<details [^>]+><summary><small>echo:words · [^\n]* s · {ending}</small>", shown)

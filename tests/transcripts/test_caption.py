@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+import html
+import re
 
-from flowgpt_magic.messages import Usage
-from flowgpt_magic.transcripts.caption import caption
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from flowgpt_magic.control_characters import clean
+from flowgpt_magic.messages import LeftOut, Sent, Usage
+from flowgpt_magic.text import one_line
+from flowgpt_magic.transcripts.caption import caption, caption_html, caption_text, line_html, sent_line, tokens_of
 from flowgpt_magic.transcripts.transcript import TranscriptTurn
 
 
 def turn(**values) -> TranscriptTurn:
-    return TranscriptTurn("a", "b", **{"provider": "echo", "model": "words"} | values)
+    return TranscriptTurn(**{"prompt": "a", "text": "b", "provider": "echo", "model": "words"} | values)
 
 
 def test_it_names_the_model_and_the_seconds():
@@ -37,7 +45,7 @@ def test_what_is_unknown_is_left_out(values, text):
         ("complete", ""),
         ("cancelled", " · interrupted"),
         ("failed", " · failed before its end"),
-        ("streaming", " · still arriving"),
+        ("streaming", " · still arriving: %flowgpt show has the rest"),
     ],
 )
 def test_it_says_how_a_reply_ended_unless_it_is_complete(status, words):
@@ -56,3 +64,56 @@ def test_it_is_one_line_without_passwords():
     assert "secret" not in shown
     assert shown.isprintable()
     assert "by way of http://" in shown
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens", "shown"),
+    [
+        (Usage(12, 1_034), 40, "12 → 1,034 tokens"),
+        (Usage(12), 40, "12 → ≈2 tokens"),
+        (Usage(), 40, "≈40 → ≈2 tokens"),
+        (Usage(None, 3), 40, "≈40 → 3 tokens"),
+        (Usage(None, 3), 0, "3 tokens"),
+        (Usage(), 0, ""),
+    ],
+)
+def test_tokens_are_those_of_the_server_or_an_estimate_that_is_marked(usage, tokens, shown):
+    asked = turn(text="two words", usage=usage, sent=Sent(tokens=tokens))
+
+    assert caption(asked) == " · ".join(filter(None, ["echo:words", shown]))
+
+
+def test_a_reply_that_was_not_sent_has_cost_nothing():
+    assert tokens_of(turn(status=None, sent=Sent(("prompt",), tokens=5))) == ""
+    assert sent_line(turn(status=None, sent=Sent(("prompt",), tokens=5))) == ""
+
+
+def test_what_was_not_sent_is_on_the_line_and_what_was_sent_is_behind_it():
+    sent = Sent(("prompt", "1 picture", "frame (60 rows)"), 3, ("{nosuch} sent as typed",), 412)
+    asked = turn(sent=sent, notices=(LeftOut(4, "history_tokens = 9"),), usage=Usage(None, 0))
+
+    assert caption(asked).endswith(" · {nosuch} sent as typed · 2 older turns left out: history_tokens = 9")
+    assert sent_line(asked) == "sent: prompt, 1 picture, frame (60 rows), 3 turns · ≈412 tokens"
+    before, behind = caption_html(asked).split("</summary>")
+    assert "&#123;nosuch&#125; sent as typed" in before
+    assert "nosuch" not in behind
+    assert "frame (60 rows)" in behind
+    assert caption_text(asked) == f"[{caption(asked)}]\n[{sent_line(asked)}]"
+
+
+def test_nothing_opens_where_nothing_is_known():
+    assert "<details" not in caption_html(turn())
+    assert caption_text(turn()) == "[echo:words]"
+
+
+@given(st.text(), st.text(min_size=1))
+def test_a_caption_is_one_block_whatever_it_says(line, more):
+    page = line_html(one_line(line), one_line(more))
+
+    tokens = MarkdownIt("commonmark", {"html": True}).parse(f"text\n\n{page}\n\ntext")
+
+    assert [token.type for token in tokens if token.level == 0] == [
+        *("paragraph_open", "paragraph_close", "html_block", "paragraph_open", "paragraph_close")
+    ]
+    assert html.unescape(re.sub(r"<[^>]+>", "", page)) == clean(one_line(line) + one_line(more))
+    assert not set(re.sub(r"<[^>]+>", "", page)) & set("$`*[]<>")

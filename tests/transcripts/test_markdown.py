@@ -7,19 +7,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages import Sent, Usage
 from flowgpt_magic.transcripts.files import read, write
 from flowgpt_magic.transcripts.transcript import (
     TranscriptError,
 )
 from tests.markdown.test_harmless import active_in
 from tests.payloads import PAYLOADS
+from tests.shown import without_captions
 from tests.transcripts.turns import AWKWARD, ENDINGS, TEXT, TURNS, turn_of
 
 
 def test_it_is_pleasant_to_read(tmp_path):
     turns = [
-        turn_of("What is a list?", "A **list** is:\n\n```python\n[1, 2]\n```", started=0.0, usage=Usage(seconds=1.234)),
+        turn_of(
+            "What is a list?",
+            "A **list** is:\n\n```python\n[1, 2]\n```",
+            started=0.0,
+            usage=Usage(seconds=1.234),
+            sent=Sent(("prompt",), 2, (), 40),
+        ),
         turn_of("And\n\na tuple?", "", started=60.0, status="failed", error="TypeError: <oh>\nno"),
     ]
 
@@ -30,16 +37,18 @@ def test_it_is_pleasant_to_read(tmp_path):
         "> Be brief.",
         "## 1",
         "> What is a list?",
-        "*echo:words · 1970-01-01 00:00:00 UTC · 1.2 s*",
         "A **list** is:",
         "```python",
         "[1, 2]",
         "```",
+        '<details class="flowgpt-caption" style="opacity: 0.7"><summary><small>echo:words · 1970-01-01 00:00:00 UTC · '
+        "≈40 → ≈18 tokens · 1.2 s</small></summary><small>sent: prompt, 2 turns · ≈40 tokens</small></details>",
         "## 2",
         "> And",
         ">",
         "> a tuple?",
-        r"*echo:words · 1970-01-01 00:01:00 UTC · failed before its end · TypeError: \<oh\> no*",
+        '<div class="flowgpt-caption" style="opacity: 0.7"><small>echo:words · 1970-01-01 00:01:00 UTC · '
+        "failed before its end · TypeError: &lt;oh&gt; no</small></div>",
     ]
 
 
@@ -54,7 +63,7 @@ def test_every_turn_is_seen_whatever_the_one_before_it_says(folder, name, system
     assert str(len(turns) + 1) in top
     assert top[-1] == "THE END"
     comments = [token.content for token in tokens if token.type == "html_block" and token.level == 0]
-    assert len(comments) == 2 * len(turns) + 4
+    assert len(comments) == 4 * len(turns) + 6  # a caption is two of them
 
 
 @pytest.mark.parametrize("payload", PAYLOADS[::4], ids=str)
@@ -64,7 +73,7 @@ def test_nothing_in_it_is_active(folder, payload):
 
     lines = [line for line in path.read_text("utf-8").split("\n") if not line.startswith("<!-- flowgpt_magic")]
 
-    assert active_in("\n".join(lines)) == []
+    assert active_in(without_captions("\n".join(lines))) == []
 
 
 def test_a_reply_that_was_edited_by_hand_is_read_as_it_is_now(tmp_path):

@@ -23,6 +23,7 @@ from flowgpt_magic.messages import Usage
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.prompt.compose import PromptContext, compose
 from flowgpt_magic.transcripts import notebook
+from flowgpt_magic.transcripts.caption import line_html
 from flowgpt_magic.transcripts.files import read, write
 from flowgpt_magic.transcripts.transcript import (
     TranscriptTurn,
@@ -84,7 +85,7 @@ def test_it_has_a_title_the_extension_and_a_cell_for_each_turn(tmp_path):
     ]
     (output,) = book.cells[2].outputs
     assert output.data["text/plain"] == "A <b>list</b>"
-    assert output.data["text/markdown"] == "A &lt;b>list&lt;/b>\n\n*echo:words · 1.2 s*"
+    assert output.data["text/markdown"] == f"A &lt;b>list&lt;/b>\n\n{line_html('echo:words · 3 → 4 tokens · 1.2 s')}"
     facts = output.metadata["flowgpt"]
     assert (facts["turn_id"], facts["status"], facts["seconds"], facts["chunks"]) == ("t", "complete", 1.25, 2)
 

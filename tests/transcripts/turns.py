@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from flowgpt_magic.messages import Turn, Usage
+from flowgpt_magic.messages import Sent, Turn, Usage
 from flowgpt_magic.messages.extras import Citation, Extras
 from flowgpt_magic.transcripts.transcript import TranscriptTurn
 from tests.records import conversation_record, notebook_record, turn_record
@@ -98,6 +98,7 @@ TURNS = st.builds(
     usage=st.builds(Usage, st.none() | st.integers(0, 9**9), finish_reason=st.none() | TEXT, seconds=st.none() | WHEN),
     cell_id=st.text("abc-", max_size=5),
     left_out=st.integers(0, 10),
+    sent=st.builds(Sent, st.lists(TEXT, max_size=2).map(tuple), st.integers(0, 9), st.just(()), st.integers(0, 999)),
     replayed=st.booleans(),
     images=st.lists(st.sampled_from(["data:image/png;base64,AA==", "data:image/gif;base64,AB=="])).map(tuple),
     extras=st.builds(
