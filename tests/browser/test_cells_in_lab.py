@@ -59,7 +59,7 @@ def test_markdown_mathematics_money_and_code_look_right(open_notebook, page):
         assert output.locator("mjx-container").count() == 1
         assert output.locator("table td").count() == 2
         assert output.locator("pre").inner_text().startswith("def reverse_string")
-        assert "echo:words" in output.locator("em").inner_text()
+        assert "echo:words" in output.locator("summary small").inner_text()
 
 
 @pytest.mark.own_page

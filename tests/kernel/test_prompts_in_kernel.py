@@ -79,7 +79,7 @@ def test_a_dry_run_shows_the_messages_and_sends_and_keeps_nothing(kernel):
 @pytest.mark.parametrize(
     ("line", "kind", "part"),
     [
-        ("-f code", "text/markdown", "```python\nx = 1\n```\n\n*echo"),
+        ("-f code", "text/markdown", "```python\nx = 1\n```\n\n<details"),
         ("-f md", "text/markdown", "Sure!"),
         ("-f text", "text/html", "<pre"),
         ("-f html", "text/html", "Sure!"),
