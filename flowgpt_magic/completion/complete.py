@@ -45,6 +45,7 @@ _OPEN = re.compile(r""""[^"]*\Z|'[^']*\Z""")
 _CLAIM = re.compile(r"[\w.-]+[:/]\S+")
 _TO_ESCAPE = re.compile(r"""[\s"']|\\(?=[\\"' ])""")
 _PROBE = "flowgpt_probe"
+ABOVE_TEXT = ("template",)  # subcommands with arguments that a cell may begin with
 PARAM = magic_line.BY_FLAG["-P"]
 
 
@@ -78,6 +79,7 @@ def complete(text: str, cursor: int, sources: CompletionSources) -> Completion |
 
 def _on_line(text: str, place: int, cursor: int, sources: CompletionSources, *, first: bool = True) -> Completion:
     """Complete a magic line that begins at ``place``; ``first`` says whether a subcommand may stand there."""
+    begin = place
     if assigned := _ASSIGNED.match(text, place, cursor):
         place, first = assigned.end(), False
     used: set[str] = set()
@@ -89,7 +91,7 @@ def _on_line(text: str, place: int, cursor: int, sources: CompletionSources, *, 
         name, equals, _value = word.partition("=")
         if option:
             option = None
-        elif first and word in sources.commands():
+        elif word in sources.commands() and (first or (word in ABOVE_TEXT and text[begin:place].isspace())):
             return _argument(word, text, end, cursor, sources)
         elif re.match(r"--?[A-Za-z]", word):
             flagged = magic_line.BY_FLAG.get(name)

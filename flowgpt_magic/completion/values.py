@@ -123,6 +123,15 @@ def _settings(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
     return [Candidate(name, cut(row.metadata["help"], 60)) for name, row in settings.TABLE.items()]
 
 
+def _templates(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    from flowgpt_magic.prompt import templates
+
+    return [
+        Candidate(name, "template of the project" if is_project else "template")
+        for name, (_path, is_project) in templates.find_files().items()
+    ]
+
+
 def _parameters(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
     return sources.parameters()
 
@@ -183,6 +192,7 @@ SUBCOMMAND_ARGUMENTS: dict[str, Arguments] = {
     **dict.fromkeys(("retry", "edit"), Arguments((no_candidates,), asks=True)),
     **dict.fromkeys(("fix", "error"), Arguments(asks=True)),
     "explain": Arguments((_variables,), asks=True),
+    "template": Arguments((_templates,), asks=True),
     "set": Arguments((_settings,), dict.fromkeys(("-P", "--param"), _parameters)),
     "help": Arguments((_commands,)),
 }

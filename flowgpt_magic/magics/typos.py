@@ -50,6 +50,7 @@ ORDINARY = frozenset(
     retro entry
     arch each earth march peach perch reach research scorch searched searches searching starch teach beach leach
     chow how shot shop shown shows shoe slow snow stow
+    templates templated template's temple
     atop slop step steps stops stoop top
     item stem sister systems esteem systemic symptom
     undone under unto

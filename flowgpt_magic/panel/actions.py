@@ -22,7 +22,9 @@ from flowgpt_magic.panel.composer import PANEL_COMMANDS, command_in, complete_at
 from flowgpt_magic.panel.output import MAX_OPEN_OUTPUT, marked, transcript
 from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError, PanelState
+from flowgpt_magic.prompt import templates
 from flowgpt_magic.providers import models
+from flowgpt_magic.providers.project_choice import template_options
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies.request import TypedPrompt
 from flowgpt_magic.transcripts import files
@@ -50,10 +52,29 @@ def ask(panel: PanelState, request: Facts) -> Facts:
     text = value(request, "text", str)
     command = command_in(text)
     if command is not None:
-        return ACTIONS[command[0]](panel, command[1]) | {"command": command[0]}
+        request = {"attached": request.get("attached", []), **command[1]}
+        return ACTIONS[command[0]](panel, request) | {"command": command[0]}
     typed = TypedPrompt(prompt_in(text), _attached(request))
     prepared = panel.conversation.prepare(typed, {}, context=prompt_context(with_running_cell=True))
     return {"turn": panel.read_reply(panel.conversation.ask_prepared(prepared, cell=NO_CELL), prepared, typed)}
+
+
+def ask_with_template(panel: PanelState, request: Facts) -> Facts:
+    """Send a prompt template with its slots filled; without a name, list the templates."""
+    text = value(request, "call", str, "").strip()
+    if not text:
+        names = ", ".join(templates.find_files()) or f"there are none yet in {templates.folders()[0][0]}"
+        return {"said": f"/template NAME asks with one of these: {names}"}
+    call = templates.read_call(text)
+    if call.options:
+        raise PanelError("/template takes no options here; the head of the panel has the model and the temperature")
+    template, context = templates.find(call.name), prompt_context(with_running_cell=True)
+    typed = TypedPrompt(templates.fill(template, call, context.names), _attached(request))
+    conversation = panel.conversation
+    options, notice = template_options(template, conversation.as_set(conversation.outside(), {}))
+    prepared = conversation.prepare(typed, options, context=context)
+    turn = panel.read_reply(conversation.ask_prepared(prepared, cell=NO_CELL), prepared, typed)
+    return {"turn": turn, **({"said": notice} if notice else {})}
 
 
 def edit(panel: PanelState, request: Facts) -> Facts:
@@ -293,6 +314,7 @@ def refresh(panel: PanelState, _request: Facts) -> Facts:
 Action = Callable[[PanelState, Facts], Facts]
 ACTIONS: dict[str, Action] = {
     "ask": ask,
+    "template": ask_with_template,
     "edit": edit,
     "retry": retry,
     "continue": continue_reply,

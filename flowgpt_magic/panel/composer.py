@@ -12,6 +12,7 @@ from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.errors import closest
 from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError
+from flowgpt_magic.prompt import templates
 
 MOST_OFFERED = 40  # completions
 
@@ -42,6 +43,7 @@ PANEL_COMMANDS: dict[str, Command] = {
     "model": Command("set", "choose the model that answers", "value", needed=True, fixed=(("setting", "model"),)),
     "system": Command("set", "set the system prompt; none removes it", "value", True, (("setting", "system"),)),
     "temperature": Command("set", "0 to 2, or none", "value", needed=True, fixed=(("setting", "temperature"),)),
+    "template": Command("template", "ask with a prompt template: its name, slot=value, text", "call"),
     "retry": Command("retry", "ask the last prompt again"),
     "continue": Command("continue", "continue the last reply"),
     "undo": Command("undo", "undo the last change"),
@@ -105,7 +107,11 @@ def _command(text: str, names: Sequence[str], models: Callable[[], Sequence[str]
     word, space, rest = text[1:].partition(" ")
     if not space:
         return _fitting(1, word, [(name, command.about) for name, command in PANEL_COMMANDS.items()])
-    values = {"use": names, "model": models() if word == "model" else ()}
+    values = {
+        "use": names,
+        "model": models() if word == "model" else (),
+        "template": [*templates.find_files()] if word == "template" else (),
+    }
     return _fitting(len(text) - len(rest), rest, [(value, "") for value in values.get(word, ())])
 
 

@@ -17,7 +17,7 @@ from flowgpt_magic.prompt import parameter_syntax
 from flowgpt_magic.settings import FORMATS, number, one_of, temperature, whole_number
 
 # The first line of a cell that is a subcommand and takes the lines below it.
-ABOVE_TEXT = re.compile(r"\s*(?:edit\s+-?\d+(?:\s+-.*)?|system)\s*")
+ABOVE_TEXT = re.compile(r"\s*(?:edit\s+-?\d+(?:\s+-.*)?|system|template\s+\w[\w.-]*(?:\s+(?:[^\W\d]\w*=|-).*)?)\s*")
 SEND_INSTEAD = "to send it as a prompt, write %flowgpt -- before it"
 
 

@@ -72,6 +72,11 @@ def resolve(text: str, names: Mapping[str, object], render: Callable[[str, objec
     return ResolvedPrompt("".join(pieces), used)
 
 
+def references(text: str) -> list[str]:
+    """The references in ``text`` without their braces, each once, whether or not they lead to something."""
+    return list(dict.fromkeys(match[1] for match in _references(text)))
+
+
 def _rendered(reference: str, names: Mapping[str, object], render: Callable[[str, object], str]) -> str | None:
     try:
         value = look_up(reference, names)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.models import find_model
 from flowgpt_magic.providers.registry import Target, provider_names
 from flowgpt_magic.settings import Settings
+
+if TYPE_CHECKING:
+    from flowgpt_magic.prompt.templates import Template
 
 
 def with_project_model(chosen: Settings) -> Settings:
@@ -23,7 +27,7 @@ def with_project_model(chosen: Settings) -> Settings:
     """
     if not chosen.project.model or chosen.ranks.get("model", -1) > chosen.project.rank:
         return chosen
-    model = _accepted_model(chosen)
+    model = _accepted_model(chosen, chosen.project.model)
     if model is None:
         return chosen
     return replace(
@@ -56,9 +60,27 @@ def project_notice(chosen: Settings) -> str:
     return "; ".join(lines)
 
 
-def _accepted_model(chosen: Settings) -> str | None:
-    """The project's model as a model of the user's provider; None if it is not one."""
-    name, own = chosen.project.model.strip(), chosen.model.strip()
+def template_options(template: Template, chosen: Settings) -> tuple[dict[str, Any], str]:
+    """The options that a template chooses, and a notice about a model that is not used, or an empty text.
+
+    A project's template may choose another model of the provider in the settings ``chosen``, as a project may.
+    """
+    options = dict(template.options)
+    if not template.is_project or "model" not in options:
+        return options, ""
+    name = options.pop("model")
+    model = _accepted_model(chosen, name)
+    if model is None:
+        return options, (
+            f"{template.path}: model = {name} is not used: a project's template cannot choose a provider or a model "
+            "file; to use it, write it with -m"
+        )
+    return {**options, "model": model}, ""
+
+
+def _accepted_model(chosen: Settings, name: str) -> str | None:
+    """The model ``name`` of a project as a model of the user's provider; None if it is not one."""
+    name, own = name.strip(), chosen.model.strip()
     if aliases.may_be_alias(own) and own in aliases.load():  # its address and key belong to its own model
         return None
     try:

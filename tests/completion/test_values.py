@@ -9,6 +9,7 @@ from flowgpt_magic.magics.commands.aliases import ALIAS_FLAGS
 from flowgpt_magic.magics.commands.files import OVERWRITE
 from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 from tests.tabs import tab
+from tests.templates_on_disk import write
 
 
 def test_aliases_are_offered_to_be_changed_and_models_to_be_called_so():
@@ -58,6 +59,16 @@ def test_what_can_be_attached_is_offered_behind_each_comma():
     assert tab("%%flowgpt -a no|") == ["notes/"]
     assert tab("%%flowgpt -a a,|")[0] == "d"
     assert tab("%%flowgpt -a api|") == []
+
+
+def test_templates_are_offered_on_a_line_and_at_the_head_of_a_cell():
+    write("review", "x")
+    write("rewrite", "x")
+
+    assert tab("%flowgpt template |") == ["review", "rewrite"]
+    assert tab("%flowgpt template rev|") == ["review"]
+    assert tab("%%flowgpt template rew|") == ["rewrite"]
+    assert tab("%%flowgpt template review -t|") == tab("%%flowgpt -t|")
 
 
 def test_behind_an_asterisk_patterns_for_the_files_of_the_folder_are_offered():

@@ -12,6 +12,7 @@ from flowgpt_magic.history.current import current_history
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.actions import ACTIONS, answer
 from tests.panel_page import Page
+from tests.templates_on_disk import write
 
 
 @pytest.fixture
@@ -40,6 +41,26 @@ def test_a_turn_is_edited_where_it_stands_and_keeps_its_versions(page):
 
     assert prompts() == ["other", "two"]
     assert page.load()[0]["version"] == page.load()[0]["versions"] == 2
+
+
+def test_a_template_is_asked_with_its_slots_filled(page):
+    write("review", "---\ntemperature: 0.5\n---\nReview for {who}.")
+
+    page.tell("ask", text="/template review who=all\nx = 1")
+    page.settled()
+
+    assert prompts() == ["Review for all.\n\nx = 1"]
+    assert Conversation(current_history().current).turns[-1].parameters["temperature"] == 0.5
+
+
+def test_templates_are_listed_and_mistakes_are_answers(page):
+    write("review", "Review {nothing}.")
+
+    assert "review" in page.tell("ask", text="/template")["said"]
+    assert "needs nothing" in page.tell("ask", text="/template review")["error"]
+    assert "did you mean review?" in page.tell("ask", text="/template reviw")["error"]
+    assert "takes no options here" in page.tell("ask", text="/template review -t 1")["error"]
+    assert prompts() == []
 
 
 def test_an_earlier_version_can_be_the_one_that_counts_again(page):

@@ -8,6 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from flowgpt_magic.panel.actions import ACTIONS
 from flowgpt_magic.panel.composer import PANEL_COMMANDS, command_in, complete_attached, complete_input, prompt_in
 from flowgpt_magic.panel.state import PanelError
+from tests.templates_on_disk import write
 
 
 @pytest.fixture
@@ -69,6 +70,8 @@ def test_commands_and_their_arguments_are_completed():
     assert offered(complete_input("/re", None, [], list)) == ["rename", "retry", "redo"]
     found = complete_input("/use Ma", None, ["main", "other"], list)
     assert (found.start, offered(found)) == (5, ["main"])
+    write("review", "x")
+    assert offered(complete_input("/template re", None, [], list)) == ["review"]
     assert offered(complete_input("/model ec", None, [], lambda: ["echo:words", "local:a"])) == ["echo:words"]
 
 

@@ -19,6 +19,7 @@ from flowgpt_magic.magics.commands import (
     panel,
     settings,
     shell,
+    templates,
     usage,
 )
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
@@ -49,8 +50,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     **aliases.SUBCOMMANDS,
     **files.SUBCOMMANDS,
     **code.SUBCOMMANDS,
+    **templates.SUBCOMMANDS,
     **usage.SUBCOMMANDS,
 }
+TEMPLATE = "template"  # a cell may call it with a text below, or without
 HELP = """\
 %%flowgpt [MODEL] [options]        ask; the lines below are the prompt
 %flowgpt [MODEL] [options] WORDS   ask in one line
@@ -89,13 +92,13 @@ def find_subcommand(line: str, body: str | None) -> tuple[Subcommand, str] | Non
     """The subcommand that a magic calls, and the rest of the line; None if the magic is a prompt.
 
     ``body`` is the body of a cell, None for a line magic. In a cell with a body the line belongs to the prompt, except
-    for ``edit N`` and ``system``. Raises ``OptionError`` for a mistyped subcommand.
+    for ``edit N``, ``system`` and ``template NAME``. Raises ``OptionError`` for a mistyped subcommand.
     """
     name, rest = (*line.split(None, 1), "", "")[:2]
     rest = rest.strip()
-    if body is not None and body.strip():
+    if body is not None and (body.strip() or (name == TEMPLATE and rest)):
         text = f"{rest}\n{body}".strip("\n")
-        if magic_line.ABOVE_TEXT.fullmatch(line):
+        if magic_line.ABOVE_TEXT.fullmatch(line) or (name == TEMPLATE and templates.begins_with_name(rest)):
             return SUBCOMMANDS[name], text
         if name:
             typos.refuse_above_text(name, rest)

@@ -86,7 +86,7 @@ def is_pattern(name: str) -> bool:
 def folder_files(root: Path, label: str, *, masked: bool) -> FileSet:
     """The files in ``root`` and its folders. ``masked`` leaves out those that look like secrets."""
     search = _Search(os.path.realpath(root), ["**", "*"])
-    complete = search.run(label.rstrip("/\\"))
+    complete = search.run("" if label in (".", "./") else label.rstrip("/\\"))
     return _sorted_out(label, search, complete=complete, masked=masked)
 
 
@@ -245,18 +245,21 @@ def file_set(value: object, inspection: Inspection) -> Description | None:
 
 
 def _texts(files: FileSet, inspection: Inspection) -> tuple[dict[str, str], Counter[str]]:
-    """The text of each file that is shown, by name, and why others are not: the smallest first, in equal shares."""
+    """The text of each file that is shown, by name, and why others are not: the smallest first, in equal shares.
+
+    If not all of them fit, those of the nearest folders are chosen.
+    """
     room = inspection.room - inspection.room // NAMES_SHARE
     candidates: list[FoundFile] = []
     least = 0
-    for candidate in sorted(files.files, key=lambda found: (found.size, found.name)):
+    for candidate in sorted(files.files, key=lambda found: (found.name.count("/"), found.size, found.name)):
         least += min(candidate.size, MIN_SHARE) + FILE_OVERHEAD + len(candidate.name)
         if least > room and candidates:
             break
         candidates.append(candidate)
     texts: dict[str, str] = {}
     skipped = Counter(files.skipped)
-    for number, candidate in enumerate(candidates):
+    for number, candidate in enumerate(sorted(candidates, key=lambda found: found.size)):
         share = room // (len(candidates) - number)
         try:
             texts[candidate.name] = _text(candidate, share, inspection)
@@ -271,7 +274,7 @@ def _text(candidate: FoundFile, share: int, inspection: Inspection) -> str:
     """The description of one file under its name, in about ``share`` characters."""
     inner = Inspection(max(0, share - FILE_OVERHEAD - len(candidate.name)), inspection.masked, read=inspection.read)
     description = file(candidate.path, inner)
-    if description is None or not candidate.size:
+    if description is None or not description.body:
         return f"{candidate.name}: empty"
     text = fitted("", replace(description, headline=""), share - len(candidate.name) - 2, masked=inspection.masked)[0]
     return f"{candidate.name}:\n{text}"

@@ -115,6 +115,15 @@ class TestFolders:
         assert f"Not shown: src/file{count:02}.txt" in attachment.text
         assert attachment.unsent == f"not sent of src: {40 - count} beyond attach_tokens"
 
+    def test_those_of_the_nearest_folders_are_chosen_first(self):
+        write(**{f"src__in__file{number:02}_dot_txt": "x" for number in range(200)})
+        write(src__main_dot_py="words " * 1_000)
+
+        text = one(".").text
+
+        assert "src/main.py:\n```py\nwords words" in text
+        assert "src/in/file00.txt:" in text
+
     def test_what_is_no_text_a_secret_or_huge_is_skipped_and_counted(self, monkeypatch):
         monkeypatch.setattr(file_sets, "LARGEST_FILE", 5_000)
         write(src__a_dot_txt="A", src__big="x" * 6_000, src__server_dot_pem="s3cr3t")
