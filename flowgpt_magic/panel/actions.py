@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from flowgpt_magic.notebook.code_cells import code_cells
 from flowgpt_magic.notebook.ipython import prompt_context, shell
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.composer import PANEL_COMMANDS, command_in, complete_attached, complete_input, prompt_in
+from flowgpt_magic.panel.examples import examples
 from flowgpt_magic.panel.output import MAX_OPEN_OUTPUT, marked, transcript
 from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError, PanelState
@@ -27,6 +27,7 @@ from flowgpt_magic.providers import models
 from flowgpt_magic.providers.project_choice import template_options
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies.request import TypedPrompt
+from flowgpt_magic.text import sentences
 from flowgpt_magic.transcripts import files
 
 HIT_MARGIN = 40  # characters shown before and after the words of a hit
@@ -96,6 +97,11 @@ def retry(panel: PanelState, request: Facts) -> Facts:
     return _send(panel, "retry", turn, None, panel.typed_prompts.get(turn.turn_id))
 
 
+def retry_following(panel: PanelState, request: Facts) -> Facts:
+    """Send the prompt of a turn again, and then those of the turns after it, one after the other."""
+    return {"turn": panel.retry_from(panel.turn_number(value(request, "place", int)))}
+
+
 def continue_reply(panel: PanelState, _request: Facts) -> Facts:
     """Continue the last reply."""
     turn = panel.conversation.turn(-1)
@@ -163,14 +169,14 @@ def use(panel: PanelState, request: Facts) -> Facts:
 
 
 def new(panel: PanelState, request: Facts) -> Facts:
-    """Start a new conversation, by default with a name that is free."""
+    """Start a new conversation; without a name, its first prompt names it."""
     history = panel.notebook_history
-    names = {*history.names(), history.current}
-    free = next(name for number in count(len(names) + 1) if (name := f"chat {number}") not in names)
-    name = value(request, "name", str, "").strip() or free
-    history.check_new_name(name)
-    panel.use(name)
+    name = value(request, "name", str, "").strip()
+    history.check_new_name(name or history.generated_name())
+    panel.use(name or history.generated_name())
     panel.conversation.begin_anew()
+    if not name:
+        panel.conversation.name_by_first_prompt()
     panel.refresh()
     return {}
 
@@ -246,7 +252,7 @@ def search(panel: PanelState, request: Facts) -> Facts:
             "name": join_surrogates(hit.conversation.name),
             "notebook": "" if hit.notebook.notebook_id == notebook else join_surrogates(hit.notebook.label),
             "text": join_surrogates(hit.snippet),
-            "short": hit.turn.turn_id[:8],
+            "turn": hit.turn.turn_id,
         }
         for hit in others
         if hit.conversation.conversation_id != own and not hit.conversation.removed
@@ -263,6 +269,16 @@ def _find(turn: Turn, words: str) -> Facts | None:
             line = " ".join(text[start:end].split())
             return {"turn": turn.turn_id, "text": join_surrogates(f"{dots[0]}{line}{dots[1]}")}
     return None
+
+
+def read_elsewhere(panel: PanelState, request: Facts) -> Facts:
+    """The conversation of any notebook that has this turn, as far as it fits a message around the turn."""
+    return {"turns": panel.turns_around(value(request, "turn", str))}
+
+
+def list_examples(_panel: PanelState, _request: Facts) -> Facts:
+    """Prompts for an empty conversation."""
+    return {"examples": [join_surrogates(text) for text in examples(shell())]}
 
 
 def export(panel: PanelState, request: Facts) -> Facts:
@@ -283,7 +299,8 @@ def complete(panel: PanelState, request: Facts) -> Facts:
     text = value(request, "text", str)
     if request.get("attach"):
         return complete_attached(text, shell()).facts()
-    names = [choice.name for choice in panel.choices() if choice.name] if text.startswith("/model ") else []
+    choices = panel.choices() if text.startswith("/model ") else ()
+    names = [(choice.name, choice.note) for choice in choices if choice.name and choice.able]
     return complete_input(text, shell(), panel.notebook_history.names(), lambda: names).facts()
 
 
@@ -317,6 +334,7 @@ ACTIONS: dict[str, Action] = {
     "template": ask_with_template,
     "edit": edit,
     "retry": retry,
+    "following": retry_following,
     "continue": continue_reply,
     "stop": stop,
     "choose": choose,
@@ -332,6 +350,8 @@ ACTIONS: dict[str, Action] = {
     "whole": full_turn,
     "models": list_models,
     "search": search,
+    "elsewhere": read_elsewhere,
+    "examples": list_examples,
     "export": export,
     "help": list_commands,
     "complete": complete,
@@ -348,7 +368,7 @@ def answer(panel: PanelState, request: Any) -> Facts | None:
     except FlowGptError as error:
         return {"error": join_surrogates(redact(str(error)))}
     except Exception as error:  # noqa: BLE001 - a value in a prompt is foreign code; a comm handler would hide its error
-        return {"error": join_surrogates(redact(f"{type(error).__name__}: {error}"))}
+        return {"error": join_surrogates(redact(sentences(f"{type(error).__name__}: {error}")))}
 
 
 def _answer(panel: PanelState, request: Any) -> Facts | None:

@@ -91,7 +91,10 @@ class Offered:
         }
 
 
-def complete_input(text: str, shell: Any, names: Sequence[str], models: Callable[[], Sequence[str]]) -> Offered:
+Described = tuple[str, str]  # a name, and what it is
+
+
+def complete_input(text: str, shell: Any, names: Sequence[str], models: Callable[[], Sequence[Described]]) -> Offered:
     """Completions at the end of a text in the composer; ``names`` are the conversations' names."""
     if text.startswith("/") and not text.startswith("//") and "\n" not in text:
         return _command(text, names, models)
@@ -103,19 +106,19 @@ def complete_attached(text: str, shell: Any) -> Offered:
     return _from_cell("%%flowgpt --attach ", text, shell)
 
 
-def _command(text: str, names: Sequence[str], models: Callable[[], Sequence[str]]) -> Offered:
+def _command(text: str, names: Sequence[str], models: Callable[[], Sequence[Described]]) -> Offered:
     word, space, rest = text[1:].partition(" ")
     if not space:
         return _fitting(1, word, [(name, command.about) for name, command in PANEL_COMMANDS.items()])
-    values = {
-        "use": names,
+    values: dict[str, Sequence[Described]] = {
+        "use": [(name, "") for name in names],
         "model": models() if word == "model" else (),
-        "template": [*templates.find_files()] if word == "template" else (),
+        "template": [(name, "") for name in templates.find_files()] if word == "template" else (),
     }
-    return _fitting(len(text) - len(rest), rest, [(value, "") for value in values.get(word, ())])
+    return _fitting(len(text) - len(rest), rest, values.get(word, ()))
 
 
-def _fitting(start: int, typed: str, items: Sequence[tuple[str, str]]) -> Offered:
+def _fitting(start: int, typed: str, items: Sequence[Described]) -> Offered:
     folded = typed.casefold()
     return Offered(start, tuple(item for item in items if item[0].casefold().startswith(folded))[:MOST_OFFERED])
 

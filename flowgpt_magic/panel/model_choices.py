@@ -14,9 +14,10 @@ from flowgpt_magic.redaction import redact
 from flowgpt_magic.settings import Settings
 from flowgpt_magic.text import cut
 
-UNABLE = ("no:", "not installed")  # prefixes of the reasons why a model cannot be chosen
+UNABLE = ("no:", "not ")  # prefixes of the reasons why a model cannot be chosen
 MAX_REASON = 80  # characters of a reason
 LISTING = "its models are being listed"
+NO_MODELS = "it lists no models"
 
 
 class Choice(NamedTuple):
@@ -45,7 +46,7 @@ class Choices:
         """All choices known so far; ``anew`` asks servers again."""
         try:
             for alias in aliases.load().values():
-                yield Choice("aliases", alias.name, redact(alias.target))
+                yield self._of_alias(alias)
         except FlowGptError as error:
             yield Choice("aliases", "", _reason(error), able=False)
         for known in registry.known_models():
@@ -57,6 +58,18 @@ class Choices:
             except Exception as error:  # noqa: BLE001 - a plug-in is foreign code, and the others are listed all the same
                 found = [Choice(name, "", f"cannot be asked: {type(error).__name__}", able=False)]
             yield from found
+
+    def _of_alias(self, alias: aliases.Alias) -> Choice:
+        """An alias with the model it names; it can be chosen if that model would answer at the alias's server."""
+        conversation, target = self._conversation(), redact(alias.target)
+        try:
+            chosen = aliases.apply(conversation.as_set(conversation.outside(), {"model": alias.name}))
+            model = models.find_model(alias.name)
+            reason = model.provider_class.would_answer(chosen, model.model)
+        except FlowGptError as error:
+            reason = f"no: {error}"
+        choice = _choice("aliases", alias.name, reason)
+        return choice._replace(note=target if choice.able else f"{target}: {choice.note}")
 
     def _of(self, known: registry.KnownModels, *, anew: bool) -> Iterator[Choice]:
         name, provider, conversation = known.provider, known.require_class(), self._conversation()
@@ -77,7 +90,7 @@ class Choices:
         key = f"{name} {server}"
         if anew or key not in self._listed:
             self._ask(key, name, provider, chosen)
-        found = self._listed.get(key, LISTING)
+        found = self._listed.get(key, LISTING) or NO_MODELS
         if isinstance(found, str):
             yield Choice(name, "", found, able=False)
         else:

@@ -43,8 +43,8 @@ HIDDEN = (
     ".jp-OutputArea-child:has(.flowgpt-transcript) + "
     ".jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.flowgpt-panel)) {display: none}"
 )
-# As high as the panel was, so that closing it moves nothing; in print, everything.
-SCROLL_STYLE = "@media screen {.flowgpt-transcript {max-height: 560px; overflow: auto}}"
+# In an open notebook as high as the panel was, so that closing it moves nothing; in an exported page, all of it.
+SCROLL_STYLE = "@media screen {.jp-NotebookPanel .flowgpt-transcript {max-height: 600px; overflow: auto}}"
 _HEADING = re.compile(r"<(/?)h[1-6]\b[^>]*>")
 
 

@@ -44,6 +44,7 @@ class ChatPanel(anywidget.AnyWidget):
     conversation_id = traitlets.Unicode(help="the conversation's id, which a rename does not change").tag(sync=True)
     names = traitlets.List(traitlets.Unicode(), help="the names of the notebook's conversations").tag(sync=True)
     model = traitlets.Unicode(help="the model that answers: provider:model").tag(sync=True)
+    alias = traitlets.Unicode(help="the alias that names that model; empty for none").tag(sync=True)
     chosen = traitlets.Unicode(help="the model set for this conversation").tag(sync=True)
     system = traitlets.Unicode(help="the system prompt in force").tag(sync=True)
     temperature = traitlets.Float(None, allow_none=True, help="None for the provider's default").tag(sync=True)

@@ -16,9 +16,10 @@ LONGEST_PROMPT = 4000  # characters of a prompt that are sent until the page req
 MAX_PART = 200_000  # characters of HTML in one message: a longer message would block the page
 
 
-def row(turn: Turn, versions: int, status: str) -> Row:
-    """A turn in the page's outline."""
-    return turn.turn_id, turn.place, len(turn.prompt) + len(turn.text), f"{status} {turn.version}/{versions}"
+def row(turn: Turn, versions: int, status: str, *, before_edit: bool = False) -> Row:
+    """A turn in the page's outline. ``before_edit`` says that it was asked before a turn above it was edited."""
+    mark = f"{status} {turn.version}/{versions}{' before an edit' if before_edit else ''}"
+    return turn.turn_id, turn.place, len(turn.prompt) + len(turn.text), mark
 
 
 @dataclass(frozen=True)

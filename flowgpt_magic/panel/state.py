@@ -18,14 +18,14 @@ from typing import Any
 
 from flowgpt_magic import bridge, settings
 from flowgpt_magic.control_characters import join_surrogates
-from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.conversation import Conversation, asked_before_edit
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.history.conversation_state import ConversationState
 from flowgpt_magic.history.current import configured_in_shell, current_history, location_of
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.panel.model_choices import Choices
-from flowgpt_magic.panel.protocol import Facts, Row, facts, parts, pause_facts, row, splice
+from flowgpt_magic.panel.protocol import MAX_PART, Facts, Row, facts, parts, pause_facts, row, splice
 from flowgpt_magic.panel.stream import Pages, Stream, Update
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import redact
@@ -42,6 +42,9 @@ PROMPT_FACTS = ("prompt", "prompt_more", "typed", "attached")  # do not change w
 REFRESH_INTERVAL = 0.02  # seconds between two checks of arriving replies
 FAILURE_PAUSE = 1.0  # seconds until the next update after one that failed
 MAX_IDLE = 30.0  # seconds between two updates while nothing arrives
+
+
+MAX_TURNS_AROUND = 40  # turns of another notebook that are shown around the one that was found
 
 
 class PanelError(FlowGptError):
@@ -75,6 +78,9 @@ class PanelState:
         self._send_lock = threading.Lock()
         self._rows: list[Row] = []
         self._row_turns: list[Turn] = []  # the turn of each row
+        self._before_edit: set[str] = set()  # ids of turns that were asked before a turn above them was edited
+        self._waiting_turns: list[str] = []  # ids of the turns that are asked again after the arriving one
+        self._was_open = False
         self._revision = 0
         self._streams: dict[str, Stream] = {}
         self._html: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
@@ -155,8 +161,19 @@ class PanelState:
         self.refresh(request)
         return reply.turn_id
 
+    def retry_from(self, number: int) -> str:
+        """Ask turn ``number`` again, then those after it, in order, until one is not complete. Returns its new id."""
+        turn, *following = self._conversation.turns[number - 1 :]
+        prepared = self._conversation.prepare(None, {}, turn, "retry")
+        reply = self._conversation.send(prepared)
+        self._waiting_turns = [later.turn_id for later in following]
+        turn_id = self.read_reply(reply, prepared, self.typed_prompts.get(turn.turn_id))
+        bridge.worker().submit(self._retry_in_order(reply))
+        return turn_id
+
     def stop(self) -> int:
-        """Cancel the replies that arrive in this conversation. Returns their number."""
+        """Cancel the replies that arrive in this conversation, and what would follow them. Returns their number."""
+        self._waiting_turns = []
         arriving = [reply for reply in list(self._conversation_state.replies.values()) if not reply.ended]
         for reply in arriving:
             reply.cancel()
@@ -190,7 +207,8 @@ class PanelState:
             self.pages.opened(page)
             self._follow_streams()
             outline = {"kind": "outline", "page": page, "revision": self._revision, "sent": self.pages.sent}
-            self._send({**outline, "rows": list(self._rows)})
+            self._send({**outline, "rows": list(self._rows), "first": not self._was_open})
+            self._was_open = True
         self._wake()
 
     def close_page(self, page: str) -> None:
@@ -216,6 +234,28 @@ class PanelState:
                     header = about if not start else {"id": turn.turn_id}
                     self._send({"kind": "turn", "page": page, "from": start, "blocks": portion, "turn": header})
 
+    def turns_around(self, turn_id: str) -> list[Facts]:
+        """The turns of the conversation of any notebook that has this turn, with their HTML.
+
+        A long conversation is cut to the turns around this one. Raises ``TurnNotFoundError``.
+        """
+        turn = self._notebook_history.turn(turn_id)
+        nothing: tuple[Turn, ...] = ()
+        live = self._notebook_history.read(lambda history: history.turns(turn.conversation_id), nothing)
+        turns = sorted({it.turn_id: it for it in (*live, turn)}.values(), key=lambda it: (it.place, it.version))
+        at = turns.index(turn)
+        nearest = sorted(turns, key=lambda it: abs(turns.index(it) - at))[:MAX_TURNS_AROUND]
+        room, shown = MAX_PART, list[Turn]()
+        for near in nearest:
+            room -= len(near.prompt) + len(near.text)
+            if room >= 0 or near is turn:
+                shown.append(near)
+        return [
+            facts(it, it.version, "elsewhere" if it.status == "streaming" else it.status)
+            | {"blocks": [join_surrogates(block) for block in self._blocks(it)]}
+            for it in sorted(shown, key=turns.index)
+        ]
+
     def _turn_facts(self, turn: Turn) -> Facts:
         typed = self.typed_prompts.get(turn.turn_id)
         values = facts(turn, self._versions(turn), self._status_of(turn))
@@ -224,6 +264,7 @@ class PanelState:
             pause = reply.waiting
             values |= {"elapsed": round(reply.elapsed, 2), "doing": join_surrogates(reply.progress)}
             values |= {"pause": pause_facts(pause) if pause else None}
+        values["before_edit"] = turn.turn_id in self._before_edit
         return values | ({"typed": typed.text, "attached": list(typed.attached)} if typed else {})
 
     def _status_of(self, turn: Turn) -> str:
@@ -269,7 +310,11 @@ class PanelState:
         self._show(self._traits(outside, request))
         turns = self._live_turns()
         unchanged = self._count_unchanged(turns)
-        rows = [row(turn, self._versions(turn), self._status_of(turn)) for turn in turns[unchanged:]]
+        self._before_edit = {turn.turn_id for turn in asked_before_edit(turns)}
+        rows = [
+            row(turn, self._versions(turn), self._status_of(turn), before_edit=turn.turn_id in self._before_edit)
+            for turn in turns[unchanged:]
+        ]
         change = splice(self._rows[unchanged:], rows)
         self._rows[unchanged:], self._row_turns = rows, turns
         if change is not None:
@@ -312,7 +357,7 @@ class PanelState:
     def _traits(self, outside: Settings | None, request: Request | None) -> Facts:
         """The values of the widget's traits."""
         replies = list(self._conversation_state.replies.values())
-        arriving = any(isinstance(reply, Reply) and not reply.ended for reply in replies)
+        arriving = bool(self._waiting_turns) or any(isinstance(it, Reply) and not it.ended for it in replies)
         record, notebook_history = self._conversation.record, self.notebook_history
         names = [join_surrogates(name) for name in dict.fromkeys([*notebook_history.names(), record.name])]
         traits: Facts = {"name": join_surrogates(record.name), "names": names, "chosen": join_surrogates(record.model)}
@@ -325,9 +370,9 @@ class PanelState:
             self._shows_images = options.images
             traits |= {"system": join_surrogates(options.system), "temperature": options.temperature}
             name = str(target or models.find_model(options.model))
-            return traits | {"model": join_surrogates(redact(name)), "trouble": ""}
+            return traits | {"model": join_surrogates(redact(name)), "alias": _alias_in(options), "trouble": ""}
         except FlowGptError as error:
-            return traits | {"model": "", "trouble": cut(redact(str(error)), 500)}
+            return traits | {"model": "", "alias": "", "trouble": cut(redact(str(error)), 500)}
 
     def _send_growth(self, changes: list[Update], **more: Any) -> None:
         if not len(self.pages):
@@ -380,6 +425,30 @@ class PanelState:
             if (pause := stream.new_pause()) is not None:
                 self._send({"kind": "pause", "turn": stream.turn_id, "pause": pause_facts(pause)})
 
+    async def _retry_in_order(self, reply: Reply) -> None:
+        """Ask the waiting turns again, each after the end of the one before. One that is not complete is the last."""
+        last: Reply | None = reply
+        try:
+            while last is not None and await _ended(last) and self._waiting_turns:
+                last = await asyncio.to_thread(self._retry_next)
+        except FlowGptError as error:
+            self._send({"kind": "note", "text": join_surrogates(redact(str(error)))})
+        finally:
+            self._waiting_turns = []
+            self.schedule_refresh()
+
+    def _retry_next(self) -> Reply | None:
+        """Send the next waiting turn again; None if all others were removed meanwhile."""
+        live = {turn.turn_id: turn for turn in self._live_turns()}
+        while self._waiting_turns:
+            turn = live.get(self._waiting_turns.pop(0))
+            if turn is not None:
+                prepared = self._conversation.prepare(None, {}, turn, "retry")
+                reply = self._conversation.send(prepared)
+                self.read_reply(reply, prepared, self.typed_prompts.get(turn.turn_id))
+                return reply
+        return None
+
     async def _read(self, reply: Reply, reader: Reader) -> None:
         """Read a reply to its end; without a reader, a reply is not requested from its provider.
 
@@ -403,3 +472,20 @@ class PanelState:
             if self._on_change in self._notebook_history.listeners:
                 self._notebook_history.listeners.remove(self._on_change)
         self._wake()
+
+
+def _alias_in(options: Settings) -> str:
+    """The alias that named the model of ``options``; empty if none did."""
+    source = options.sources.get("model", "")
+    return join_surrogates(source.removeprefix("alias ").partition(",")[0]) if source.startswith("alias ") else ""
+
+
+async def _ended(reply: Reply) -> bool:
+    """Wait for the end of a reply that is being read; is it complete?"""
+    reader = reply.open()
+    try:
+        while await reader.take_async():
+            pass
+    finally:
+        reply.detach(reader)
+    return reply.status == "complete"

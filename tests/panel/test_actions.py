@@ -33,6 +33,77 @@ def prompts() -> list[str]:
     return [turn.prompt for turn in Conversation(current_history().current).turns]
 
 
+def test_the_turns_after_an_edit_are_marked_and_asked_again_one_after_the_other(page):
+    ask(page, "one", "two", "three")
+    page.tell("edit", place=1, text="other")
+    page.settled()
+    assert [turn["before_edit"] for turn in page.load()] == [False, True, True]
+    assert page.statuses == ["complete 2/2", *["complete 1/1 before an edit"] * 2]
+
+    page.tell("following", place=2)
+    page.wait(lambda: page.statuses == ["complete 2/2"] * 3 and not page.truth["status"])
+
+    assert [turn["before_edit"] for turn in page.load()] == [False] * 3
+    page.tell("undo")
+    page.wait(lambda: page.statuses[2] == "complete 1/2 before an edit")  # each can be taken back
+
+
+def test_stop_ends_what_would_be_asked_again_afterwards(page, monkeypatch):
+    ask(page, "one two three", "two", "three")
+    monkeypatch.setenv("FLOWGPT_PACE", "60")
+
+    page.tell("following", place=1)
+    page.wait(lambda: page.truth["status"] == "streaming")
+    page.tell("stop")
+    page.wait(lambda: not page.truth["status"])
+
+    assert [row[3].split()[1] for row in page.rows] == ["1/2", "1/1", "1/1"]  # nothing came: the earlier reply is back
+
+
+def test_ask_again_asks_whom_the_head_names_now(page):
+    ask(page, "one")
+    page.tell("set", setting="model", value="echo:messages")
+
+    page.tell("retry", place=1)
+    page.settled()
+
+    (turn,) = page.load()
+    assert turn["model"] == "echo:messages"
+
+
+def test_the_first_prompt_names_a_new_conversation(page):
+    page.tell("new")
+    page.tell("ask", text="Why is the sky blue?")
+    page.settled()
+
+    assert page.truth["name"] == "Why is the sky blue"
+    assert page.truth["names"] == ["Why is the sky blue"]
+
+
+def test_the_conversation_of_another_notebook_can_be_read(page):
+    other = Conversation("elsewhere")
+    for prompt in ("before", "the *fox*", "after"):
+        list(other.ask(prompt, cell=NO_CELL))
+    found = other.turns[1].turn_id
+
+    turns = page.tell("elsewhere", turn=found)["turns"]
+
+    assert [turn["prompt"] for turn in turns] == ["before", "the *fox*", "after"]
+    assert "<em>fox</em>" in turns[1]["blocks"][0]
+    assert "no turn has" in page.tell("elsewhere", turn="nosuch")["error"]
+
+
+def test_of_a_long_conversation_elsewhere_the_turns_around_the_one_that_was_found_are_read(page):
+    other = Conversation("elsewhere")
+    for number in range(60):
+        list(other.ask(f"prompt {number}", cell=NO_CELL))
+
+    turns = page.tell("elsewhere", turn=other.turns[50].turn_id)["turns"]
+
+    assert len(turns) == 40
+    assert (turns[0]["prompt"], turns[-1]["prompt"]) == ("prompt 20", "prompt 59")
+
+
 def test_a_turn_is_edited_where_it_stands_and_keeps_its_versions(page):
     ask(page, "one", "two")
 
@@ -270,7 +341,7 @@ def test_what_goes_wrong_inside_a_value_is_an_answer(page, monkeypatch):
 
     monkeypatch.setitem(ACTIONS, "look", fail)
 
-    assert page.tell("look") == {"error": "ValueError: http://***@host broke"}
+    assert page.tell("look") == {"error": "ValueError: http://***@host broke."}
 
 
 def test_an_empty_prompt_is_refused_and_nothing_is_asked(page):

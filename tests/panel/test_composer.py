@@ -72,7 +72,8 @@ def test_commands_and_their_arguments_are_completed():
     assert (found.start, offered(found)) == (5, ["main"])
     write("review", "x")
     assert offered(complete_input("/template re", None, [], list)) == ["review"]
-    assert offered(complete_input("/model ec", None, [], lambda: ["echo:words", "local:a"])) == ["echo:words"]
+    models = [("echo:words", ""), ("local:a", "")]
+    assert offered(complete_input("/model ec", None, [], lambda: models)) == ["echo:words"]
 
 
 def test_variables_are_completed_behind_a_brace_and_secrets_are_not(shell):

@@ -60,7 +60,7 @@ def test_what_providers_know_is_listed_with_what_is_missing(chosen, monkeypatch)
     (compatible,) = [each for each in listed if each.group == GROUP]
     assert (compatible.name, compatible.able) == ("", False)
     assert "OPENAI_API_KEY" in compatible.note
-    assert all(each.able for each in listed if each.group == "flowgpt")
+    assert not any(each.able for each in listed if each.group == "flowgpt")  # no server is known to answer
 
 
 def test_a_server_is_asked_for_its_models_and_they_come_later_and_again_when_they_are_wanted_anew(chosen, changes):
@@ -95,6 +95,17 @@ def test_an_alias_is_listed_with_whom_it_asks(chosen):
     aliases.save(Alias("fast", "echo:words"))
 
     assert of(chosen(), "aliases") == [Choice("aliases", "fast", "echo:words")]
+
+
+def test_an_alias_without_its_key_cannot_be_chosen(chosen, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    aliases.save(Alias("gate", "openai_compatible:m", base_url="http://127.0.0.1:9/v1", key_variable="NO_SUCH_KEY"))
+
+    (choice,) = of(chosen(), "aliases")
+
+    assert not choice.able
+    assert choice.note.startswith("openai_compatible:m: ")
+    assert "NO_SUCH_KEY" in choice.note
 
 
 def test_a_provider_that_cannot_be_asked_costs_no_other_its_place(chosen, monkeypatch):

@@ -361,9 +361,9 @@ def test_a_new_turn_of_a_long_conversation_makes_rows_of_the_changed_turns_alone
     page = open_page()
     prompts: list[str] = []
 
-    def counted(turn: Turn, versions: int, status: str) -> Row:
+    def counted(turn: Turn, versions: int, status: str, *, before_edit: bool) -> Row:
         prompts.append(turn.prompt)
-        return row(turn, versions, status)
+        return row(turn, versions, status, before_edit=before_edit)
 
     monkeypatch.setattr(panel_state, "row", counted)
 
