@@ -29,6 +29,7 @@ from flowgpt_magic.completion.values import (
     attachments,
     no_candidates,
     setting_values,
+    template_slots,
 )
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.prompt.references import resolve, steps
@@ -137,6 +138,10 @@ def _argument(command: str, text: str, place: int, cursor: int, sources: Complet
     if arguments.asks:
         named = bool(arguments.values) and not text.startswith("-", place)
         end = _end(text, place, cursor, value=True) if named else place
+        line = text[end:cursor]
+        if command in ABOVE_TEXT and end < cursor and not re.search(r"\s-|[{=]\S*\Z", line):
+            start = cursor if line[-1].isspace() else cursor - len(line.split()[-1])
+            return _best(text, start, cursor, template_slots(text[place:end], line))
         if end < cursor or not named:
             return _on_line(text, end, cursor, sources, first=False)
     bare, unused = [], dict(arguments.flags)

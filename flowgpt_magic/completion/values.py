@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -130,6 +131,16 @@ def _templates(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
         Candidate(name, "template of the project" if is_project else "template")
         for name, (_path, is_project) in templates.find_files().items()
     ]
+
+
+def template_slots(name: str, line: str) -> Iterator[Candidate]:
+    """The slots of the template ``name`` that have no value in ``line`` yet; none of a template with a mistake."""
+    from flowgpt_magic.prompt import templates
+
+    with suppress(templates.TemplateError):
+        for slot in templates.find(name).slots:
+            if slot != templates.BODY and f" {slot}=" not in line:
+                yield Candidate(f"{slot}=", f"slot of {name}")
 
 
 def _parameters(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:

@@ -62,12 +62,17 @@ def test_what_can_be_attached_is_offered_behind_each_comma():
 
 
 def test_templates_are_offered_on_a_line_and_at_the_head_of_a_cell():
-    write("review", "x")
+    write("review", "For {who}: {code} {body}")
     write("rewrite", "x")
 
     assert tab("%flowgpt template |") == ["review", "rewrite"]
     assert tab("%flowgpt template rev|") == ["review"]
     assert tab("%%flowgpt template rew|") == ["rewrite"]
+    assert tab("%flowgpt template review |") == ["who=", "code="]
+    assert tab("%%flowgpt template review who=all c|") == ["code="]
+    assert tab("%flowgpt template review who=|") == []
+    assert tab("%flowgpt template review who={na|") == ["name", "Name"]
+    assert tab("%%flowgpt template review -m ec|") == ["echo", "echo:words"]
     assert tab("%%flowgpt template review -t|") == tab("%%flowgpt -t|")
 
 

@@ -16,10 +16,11 @@ from itertools import islice
 from pathlib import Path
 
 from flowgpt_magic.errors import FileError
+from flowgpt_magic.installing import PACKAGE
 from flowgpt_magic.prompt.describe.budget import Description, Inspection, amount, fitted
 from flowgpt_magic.prompt.describe.files import READERS, decoded_text, file
 from flowgpt_magic.prompt.describe.ignored import Rules, rules_at
-from flowgpt_magic.prompt.describe.problems import AttachmentError
+from flowgpt_magic.prompt.describe.problems import AttachmentError, MissingLibraryError
 from flowgpt_magic.prompt.images import IMAGE_SUFFIXES
 from flowgpt_magic.redaction import PRIVATE_KEY_MARK, is_secret_file
 from flowgpt_magic.regular_files import read_beginning
@@ -38,7 +39,8 @@ REASONS = {
     "binary": "binary",
     "secret": "that may hold secrets",
     "large": f"longer than {LARGEST_FILE >> 20} MB",
-    "unread": "that cannot be read as documents",
+    "library": f"that need {PACKAGE}[files]",
+    "unread": "broken or without text",
     "unreadable": "unreadable",
     "link": "linked from elsewhere",
     "special": "that are no regular files",
@@ -263,8 +265,8 @@ def _texts(files: FileSet, inspection: Inspection) -> tuple[dict[str, str], Coun
         share = room // (len(candidates) - number)
         try:
             texts[candidate.name] = _text(candidate, share, inspection)
-        except AttachmentError:
-            skipped["unread"] += 1
+        except AttachmentError as error:
+            skipped["library" if isinstance(error, MissingLibraryError) else "unread"] += 1
             continue
         room -= len(texts[candidate.name]) + 2
     return texts, skipped
@@ -304,4 +306,7 @@ def _unsent(skipped: Mapping[str, int], beyond: int, is_complete: bool) -> str:
     numbers = {**skipped, "beyond": beyond}
     parts = [f"{numbers[reason]:,} {words}" for reason, words in REASONS.items() if numbers.get(reason)]
     parts += [] if is_complete else ["it has more files than are searched"]
-    return f"not sent of {{}}: {', '.join(parts)}" if parts else ""
+    if not parts:
+        return ""
+    number = sum(numbers[reason] for reason in REASONS if reason in numbers)
+    return f"{amount(number, 'file') if number else 'others'} of {{}} not sent: {', '.join(parts)}"

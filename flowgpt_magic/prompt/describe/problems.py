@@ -24,6 +24,10 @@ class AttachmentError(FlowGptError):
     """What is to be attached does not exist, is not text, or looks like a secret."""
 
 
+class MissingLibraryError(AttachmentError):
+    """The library that reads this kind of file is not installed."""
+
+
 def secret_refusal(name: str) -> AttachmentError:
     """The error for something that looks like a secret."""
     return AttachmentError(f"{name} looks like a secret, so it is not sent; if you mean it: --attach {name}!")
@@ -35,10 +39,10 @@ def has_library(*modules: str) -> bool:
 
 
 def need_library(path: Path, module: str, package: str) -> None:
-    """Raise ``AttachmentError`` with the command that installs the extra ``files`` if ``module`` is missing."""
+    """Raise ``MissingLibraryError`` with the command that installs the extra ``files`` if ``module`` is missing."""
     if not has_library(module):
         command = installing.command("files")
-        raise AttachmentError(f"{path} is not text, and {package} is needed to read it: {command} installs it")
+        raise MissingLibraryError(f"{path} is not text, and {package} is needed to read it: {command} installs it")
 
 
 @contextmanager

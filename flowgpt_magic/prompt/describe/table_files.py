@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import installing
 from flowgpt_magic.prompt.describe.budget import Description, Inspection, amount, omitted_of, type_name
-from flowgpt_magic.prompt.describe.problems import AttachmentError, has_library, need_library, reading
+from flowgpt_magic.prompt.describe.problems import (
+    AttachmentError,
+    MissingLibraryError,
+    has_library,
+    need_library,
+    reading,
+)
 from flowgpt_magic.prompt.describe.tables import FIRST_ROWS, is_plain_number, table_cell, table_row
 from flowgpt_magic.redaction import MASK, is_secret_name
 from flowgpt_magic.regular_files import read_beginning
@@ -50,7 +56,7 @@ class Beginning:
 
 
 def parquet(path: Path, inspection: Inspection) -> Description:
-    """Describe a Parquet file. Raises ``AttachmentError`` if neither polars nor pyarrow is installed."""
+    """Describe a Parquet file. Raises ``MissingLibraryError`` if neither polars nor pyarrow is installed."""
     if str(path) not in inspection.read:
         inspection.read[str(path)] = _parquet(path)
     beginning: Beginning = inspection.read[str(path)]
@@ -67,7 +73,9 @@ def _parquet(path: Path) -> Beginning:
     use_polars = "polars" in sys.modules or not has_library("pyarrow")
     if use_polars and not has_library("polars"):
         command = installing.packages("pyarrow")
-        raise AttachmentError(f"{path} is not text, and pyarrow or polars is needed to read it: {command} installs one")
+        raise MissingLibraryError(
+            f"{path} is not text, and pyarrow or polars is needed to read it: {command} installs one"
+        )
     if read_beginning(path, 4)[0] != b"PAR1":
         raise AttachmentError(f"{path} cannot be read as a Parquet file: it has another format")
     try:

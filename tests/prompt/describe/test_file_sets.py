@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flowgpt_magic.prompt.attachments import Attachment, attach, describe
 from flowgpt_magic.prompt.describe import file_sets
 from flowgpt_magic.prompt.describe.problems import AttachmentError
+from tests.described import split
 from tests.prompt.test_images import PNG
 
 
@@ -113,7 +120,7 @@ class TestFolders:
         count = int(attachment.about.split()[0])
         assert 5 < count < 15
         assert f"Not shown: src/file{count:02}.txt" in attachment.text
-        assert attachment.unsent == f"not sent of src: {40 - count} beyond attach_tokens"
+        assert attachment.unsent == f"{40 - count} files of src not sent: {40 - count} beyond attach_tokens"
 
     def test_those_of_the_nearest_folders_are_chosen_first(self):
         write(**{f"src__in__file{number:02}_dot_txt": "x" for number in range(200)})
@@ -134,7 +141,7 @@ class TestFolders:
 
         assert "s3cr3t" not in attachment.text
         assert attachment.about == "1 of 5 files of src"
-        assert attachment.unsent == "not sent of src: 1 binary, 2 that may hold secrets, 1 longer than 2 MB"
+        assert attachment.unsent == "4 files of src not sent: 1 binary, 2 that may hold secrets, 1 longer than 2 MB"
         assert "s3cr3t" in one("src!").text
 
     def test_secrets_in_the_files_are_masked(self):
@@ -171,7 +178,7 @@ class TestFolders:
 
         assert attachment.about == "2 of 6 files of src"
         assert attachment.unsent == (
-            "not sent of src: 1 unreadable, 1 linked from elsewhere, 2 that are no regular files"
+            "4 files of src not sent: 1 unreadable, 1 linked from elsewhere, 2 that are no regular files"
         )
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user can read everything")
@@ -181,7 +188,7 @@ class TestFolders:
         Path("src/locked").chmod(0)
 
         try:
-            assert one("src").unsent == "not sent of src: 2 unreadable"
+            assert one("src").unsent == "2 files of src not sent: 2 unreadable"
         finally:
             Path("src/locked").chmod(0o700)
 
@@ -243,6 +250,67 @@ class TestGitignore:
         write(src___dot_gitignore="!\n[z-a]\n\\\n*.log\n", src__a_dot_log="L", src__b="B")
 
         assert one("src").about == "1 file of src"
+
+    @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(
+        st.dictionaries(
+            st.sampled_from([".gitignore", "a/.gitignore", "a/b/.gitignore"]),
+            st.lists(st.sampled_from(["*", "*.x", "!*.x", "b", "/b", "b/", "!b/", "a/**", "a/*", "!/a/b", "**/c.y"])),
+        )
+    )
+    def test_git_says_the_same(self, rules):
+        with tempfile.TemporaryDirectory() as place:
+            for name in ("c.x", "c.y", "b", "a/c.x", "a/c.y", "a/b/c.x", "a/b/c.y", "a/b/b"):
+                Path(place, name).parent.mkdir(parents=True, exist_ok=True)
+                Path(place, name).write_text("text")
+            for name, lines in rules.items():
+                Path(place, name).write_text("\n".join(lines) + "\n")
+            git = ["git", "-C", place, "-c", "core.excludesFile="]
+            subprocess.run([*git, "init", "-q"], check=True)
+            listed = subprocess.run(
+                [*git, "ls-files", "--others", "--exclude-standard"], check=True, capture_output=True, text=True
+            )
+
+            found = file_sets.folder_files(Path(place), ".", masked=True)
+
+        names = {name for name in listed.stdout.split("\n") if name and not name.endswith(".gitignore")}
+        assert {file.name for file in found.files} == names
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sets(st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=4).map("/".join), max_size=8),
+    st.lists(st.sampled_from(["*", "**", "a", "?", "a*", "[ab]"]), min_size=1, max_size=4).filter(
+        lambda segments: segments != ["a"] * len(segments)
+    ),
+)
+def test_a_pattern_finds_what_pathlib_finds(names, segments):
+    pattern = "/".join(segments)
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            with suppress(OSError):  # a name may be that of a folder already
+                Path(place, name).parent.mkdir(parents=True, exist_ok=True)
+                Path(place, name).write_text("text")
+        last = "/*" if segments[-1] == "**" else ""
+        expected = {path.relative_to(place).as_posix() for path in Path(place).glob(pattern + last) if path.is_file()}
+        files: object = ()
+        with suppress(AttachmentError):  # none matches
+            files = file_sets.matching_files(pattern, Path(place), masked=True).files
+
+    assert {file.name for file in files} == expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 5_000), max_size=30), st.integers(50, 1_500))
+def test_a_folder_keeps_to_its_budget(lengths, budget):
+    with tempfile.TemporaryDirectory() as place:
+        for number, length in enumerate(lengths):
+            Path(place, f"file{number}.txt").write_text("words " * (length // 6))
+
+        text = describe("it", Path(place), budget)
+
+    assert len(split(text)[0]) <= 4 * budget
 
 
 class TestPictures:
