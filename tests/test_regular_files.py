@@ -11,7 +11,7 @@ import pytest
 from flowgpt_magic.errors import FileError, FlowGptError
 from flowgpt_magic.prompt import images
 from flowgpt_magic.prompt.compose import system_prompt
-from flowgpt_magic.providers.llama_cpp.weights import check_gguf
+from flowgpt_magic.providers.llama_cpp.gguf import check_gguf
 from flowgpt_magic.regular_files import read_beginning, read_file
 from flowgpt_magic.replies import schema as schemas
 from flowgpt_magic.transcripts import files

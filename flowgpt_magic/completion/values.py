@@ -187,6 +187,21 @@ _ALIAS: dict[str, Source | None] = {
     "--key-variable": _environment,
     **dict.fromkeys(("-P", "--param"), _parameters),
 }
+
+
+def _catalogue(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    """The models that ``install-model`` knows by name."""
+    from flowgpt_magic.providers.llama_cpp import catalogue
+
+    return [Candidate(model.name, f"{model.parameters} parameters") for model in catalogue.CATALOGUE.values()]
+
+
+def _installed_models(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    from flowgpt_magic.providers.llama_cpp import installed
+
+    return [Candidate(model.name, "model") for model in installed.all_models()]
+
+
 SUBCOMMAND_ARGUMENTS: dict[str, Arguments] = {
     **dict.fromkeys(("use", "rm", "panel"), Arguments((_conversations,), whole=True)),
     "adopt": Arguments((_files,), whole=True),
@@ -199,6 +214,9 @@ SUBCOMMAND_ARGUMENTS: dict[str, Arguments] = {
     "update": Arguments((_aliases, models), _ALIAS),
     "model": Arguments((models,)),
     **dict.fromkeys(("models", "list"), Arguments((_providers_and_aliases,))),
+    "install-model": Arguments(
+        (_catalogue,), {"--list": None, "--remove": _installed_models, "--any-memory": None, "--from": _files}
+    ),
     "usage": Arguments((_words("all"),)),
     **dict.fromkeys(("retry", "edit"), Arguments((no_candidates,), asks=True)),
     **dict.fromkeys(("fix", "error"), Arguments(asks=True)),

@@ -10,6 +10,7 @@ __all__ = [
     "llama_cpp",
     "llm_models",
     "local",
+    "local_servers",
     "models",
     "openai_compatible",
     "project_choice",

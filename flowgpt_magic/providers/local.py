@@ -1,4 +1,4 @@
-"""The embedded model: a small language model that runs in this process, without a key or a network."""
+"""Models that run in this process, without a key or a network: the embedded one, installed ones, any GGUF file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import installing, settings
-from flowgpt_magic.errors import FlowGptError, NotInstalledError
+from flowgpt_magic.errors import FlowGptError, ModelNotSupportedError, NotInstalledError, closest
 from flowgpt_magic.messages import Messages, Usage, notice, progress
 from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_number, check_schema, check_stop
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
-from flowgpt_magic.providers.llama_cpp import runtime, weights
+from flowgpt_magic.providers.llama_cpp import installed, runtime, weights
+from flowgpt_magic.providers.llama_cpp.catalogue import CATALOGUE, LIST_HINT
+from flowgpt_magic.providers.llama_cpp.gguf import check_gguf
 
 if TYPE_CHECKING:
     from flowgpt_magic.settings import Settings
@@ -28,6 +30,7 @@ DEFAULT_SAMPLING = {  # by the runtime's names; an integer default means that on
     "repeat_penalty": 1.0,
     "repeat_last_n": 64,
 }
+OTHER_SAMPLING = DEFAULT_SAMPLING | {"temperature": 0.3, "min_p": 0.05, "dry_multiplier": 0.0}  # of larger models
 # Without a system prompt the embedded model falls into loops. Without the second sentence some replies to questions
 # about France, Italy or Spain contain scraps of their languages.
 DEFAULT_SYSTEM = "You are a helpful assistant. You write clear and simple English."
@@ -48,6 +51,8 @@ def _missing(model: str) -> list[str]:
     parts = [(installing.command("local"), runtime.is_installed())]
     if model == Local.default_model:
         parts.append((installing.module("install-model"), weights.is_installed()))
+    elif not _is_path(model):
+        parts.append((installing.module(f"install-model {model}"), installed.find(model) is not None))
     return [command for command, is_installed in parts if not is_installed]
 
 
@@ -58,9 +63,12 @@ def _is_path(name: str) -> bool:
 def _find_weights(model: str) -> Path:
     """The file of ``model``. Raises ``NotInstalledError`` and ``ModelNotSupportedError``."""
     if missing := _missing(model):
-        commands = installing.one_by_one(missing)
-        raise NotInstalledError(f"the embedded model is not installed: {commands} installs it")
-    return weights.path() if model == Local.default_model else weights.check_gguf(Path(model))
+        what = "the embedded model" if _is_path(model) or model == Local.default_model else f"the model {model}"
+        raise NotInstalledError(f"{what} is not installed: {installing.one_by_one(missing)} installs it")
+    if model == Local.default_model:
+        return weights.path()
+    named = installed.find(model)
+    return check_gguf(Path(model) if named is None else named.path)
 
 
 def _prompt(messages: Messages, embedded: bool) -> runtime.ChatMessages:
@@ -71,10 +79,15 @@ def _prompt(messages: Messages, embedded: bool) -> runtime.ChatMessages:
     return chat
 
 
-def _sampling(**options: float | None) -> dict[str, float]:
-    """The sampling options; those that are None have the defaults."""
-    checked = {name: check_number(name, value, DEFAULT_SAMPLING[name]) for name, value in options.items()}
-    return DEFAULT_SAMPLING | {name: value for name, value in checked.items() if value is not None}
+def _sampling(defaults: Mapping[str, float], **options: float | None) -> dict[str, float]:
+    """The sampling options; those that are None have the ``defaults``."""
+    checked = {name: check_number(name, value, defaults[name]) for name, value in options.items()}
+    return {**defaults, **{name: value for name, value in checked.items() if value is not None}}
+
+
+def _max_tokens(chosen: Settings, embedded: bool) -> int:
+    """The longest reply: the setting, or for a larger model without one, what fits into the context."""
+    return chosen.max_tokens if embedded or "max_tokens" in chosen.sources else chosen.context_size
 
 
 def _schema_option(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,14 +95,14 @@ def _schema_option(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Local(AsyncGeneratorProvider, ProviderModelMixin):
-    """SmolLM2-135M-Instruct in this process, or any other model in a GGUF file, named by its path.
+    """SmolLM2-135M-Instruct in this process, a model that ``install-model`` has installed, or a GGUF file by its path.
 
     The embedded model is for trying things offline, not for work: it knows the capital of France and writes a correct
     ``reverse_string``; it fails at arithmetic, at French, and at recalling a name one turn later.
     """
 
     default_model = "smollm2-135m-instruct"
-    about = "SmolLM2-135M-Instruct in this process, or any other model in a GGUF file, named by its path."
+    about = "SmolLM2-135M-Instruct in this process, a larger model from install-model, or a GGUF file by its path."
     models = ["smollm2-135m-instruct"]  # noqa: RUF012 - declared ClassVar in the mixin
     model_aliases = {"smollm2": "smollm2-135m-instruct"}  # noqa: RUF012
     settings = ("context_size", "max_tokens", "threads")
@@ -97,13 +110,30 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
     own_temperature = True
 
     @classmethod
+    def get_models(cls) -> list[str]:
+        """The embedded model, and the names of those that are installed."""
+        return [*cls.models, *(model.name for model in installed.all_models())]
+
+    @classmethod
     def get_model(cls, name: str | None) -> str:
         """The model for ``name``, or the absolute path of a GGUF file; ``~`` is the home folder.
 
-        Whether the file exists is checked when the first chunk is requested.
+        A name of the list of ``install-model`` need not be installed. Whether the file exists is checked when the first
+        chunk is requested.
         """
         name = check_model(name, cls.__name__)
-        return str(Path(name).expanduser().absolute()) if name and _is_path(name) else super().get_model(name)
+        if name and _is_path(name):
+            return str(Path(name).expanduser().absolute())
+        if name.lower() in (*CATALOGUE, *cls.get_models()):
+            return name.lower()
+        try:
+            return super().get_model(name)
+        except ModelNotSupportedError:
+            hint = closest(name, [*cls.get_models(), *cls.model_aliases, *CATALOGUE])
+            known = ", ".join(cls.get_models())
+            raise ModelNotSupportedError(
+                f"{cls.__name__} has no model {name!r}{hint} Installed: {known}. {LIST_HINT}"
+            ) from None
 
     @classmethod
     def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - no setting matters
@@ -111,7 +141,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         name = model or cls.default_model
         if missing := _missing(name):
             return f"not installed: {installing.one_by_one(missing)}"
-        return "" if name == cls.default_model or os.path.isfile(name) else "no: there is no such file"
+        return "no: there is no such file" if _is_path(name) and not os.path.isfile(name) else ""
 
     @classmethod
     async def create_async_generator(
@@ -150,16 +180,18 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         ``ContextLengthError``, ``SchemaNotSupportedError`` and ``ProviderError``.
 
         Args:
-            model: a name or the path of a GGUF file; empty for the embedded model.
+            model: the name of an installed model or the path of a GGUF file; empty for the embedded model.
             messages: the conversation. The embedded model gets ``DEFAULT_SYSTEM`` if there is no system message.
             proxy: ignored.
-            temperature: None for 0.05.
-            max_tokens: tokens after which the reply ends; None for the setting, 512 by default.
+            temperature: None for 0.05; for another model than the embedded one for 0.3.
+            max_tokens: tokens after which the reply ends; None for the setting, by default 512 for the embedded model
+                and the context size for another.
             top_p: sample from the likeliest tokens with this total probability; None for 0.9.
             top_k: sample from this many of the likeliest tokens, 0 for all; None for 40.
-            min_p: leave out tokens less likely than this share of the likeliest one; None for 0.1.
+            min_p: leave out tokens less likely than this share of the likeliest one; None for 0.1, for another
+                model for 0.05.
             dry_multiplier: penalty for repeating a sequence of the last 64 tokens, 0 for none; None for 0.8, with a
-                schema for 0.
+                schema or for another model for 0.
             repeat_penalty: penalty for any recent token, 1 for none; None for 1.
             repeat_last_n: how many tokens count as recent; None for 64.
             may_repeat: do not stop a reply that repeats itself; by default it is stopped with a notice.
@@ -172,7 +204,10 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         """
         check_messages(messages)
         stops = check_stop(stop)
+        name = cls.get_model(model)
+        embedded = name == cls.default_model
         sampling = _sampling(
+            DEFAULT_SAMPLING if embedded else OTHER_SAMPLING,
             temperature=temperature,
             top_p=top_p,
             top_k=top_k,
@@ -183,7 +218,6 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         )
         schema_option = None if schema is None else _schema_option(check_schema(schema))
         chosen = settings.load({"max_tokens": max_tokens, "context_size": context_size, "threads": threads})
-        name = cls.get_model(model)
         config = runtime.ModelConfig(
             _find_weights(name), chosen.context_size, chosen.threads or runtime.threads_for(runtime.processors())
         )
@@ -194,7 +228,7 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
             **({} if schema_option is None else {runtime.SCHEMA_OPTION: schema_option}),
         }
         request = runtime.GenerationRequest(
-            config, _prompt(messages, name == cls.default_model), chosen.max_tokens, options, bool(may_repeat)
+            config, _prompt(messages, embedded), _max_tokens(chosen, embedded), options, bool(may_repeat)
         )
         job = runtime.ReplyJob(request, asyncio.get_running_loop())
         runtime.runner().submit(job)

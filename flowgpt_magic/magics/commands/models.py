@@ -1,29 +1,34 @@
 """``%flowgpt providers`` and ``%flowgpt models``: what can be asked, and whether it would answer.
 
-Whether a provider would answer is derived from what is installed and set. No model is loaded. Only ``models`` with the
-name of a provider or alias contacts a server, to list its models.
+Whether a provider would answer is derived from what is installed and set. No model is loaded. ``models`` with the name
+of a provider or alias contacts its server; without one it asks the usual ports of this machine who is there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
-from flowgpt_magic import bridge
+from flowgpt_magic import bridge, installing
 from flowgpt_magic.errors import FlowGptError, OptionError, ProviderNotFoundError
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.commands.settings import effective_settings
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line
-from flowgpt_magic.providers import aliases, models, registry
+from flowgpt_magic.providers import aliases, local_servers, models, registry
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.tables import Table
-from flowgpt_magic.text import cut, short_path
+from flowgpt_magic.text import counted, cut, short_path
 
 if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
+    from flowgpt_magic.providers.local_servers import LocalServer
     from flowgpt_magic.providers.registry import Provider
     from flowgpt_magic.settings import Settings
+
+NO_CHAT = re.compile("embed|rerank|whisper", re.IGNORECASE)  # in the names of models that do not answer prompts
 
 
 @subcommand("List the providers: what each is, and whether it would answer.")
@@ -49,11 +54,12 @@ def list_models(state: ShellState, rest: str) -> Shown:
     targets = _aliases_by_target()
     rows = _rows_of_one(state, words[0], targets, current) if words else _rows_of_all(state, targets, current)
     columns = ("provider", "model", "alias", "would it answer?")
-    return Table(
-        columns,
-        tuple(tuple(map(redact, row)) for row in rows),
-        f"{redact(note)}; %flowgpt model NAME changes that",
-    )
+    notes = [f"{redact(note)}; %flowgpt model NAME changes that"]
+    if not words:
+        servers = bridge.run(local_servers.find_servers(local_servers.PORTS, local_servers.TIMEOUT))
+        notes += [redact(_how_to_ask(server)) for server in servers]
+        notes.append("%flowgpt install-model --list shows models that can run in this process")
+    return Table(columns, tuple(tuple(map(redact, row)) for row in rows), ". ".join(notes))
 
 
 def _rows_of_all(state: ShellState, targets: Mapping[str, list[str]], current: str) -> Iterator[tuple[str, ...]]:
@@ -152,6 +158,25 @@ def _first_line(provider: type[Provider]) -> str:
     own = vars(provider).get("about") or provider.__doc__  # not inherited: a derived class describes itself
     lines = (own or provider.about or provider.url or "").strip().splitlines()
     return cut(lines[0], 120) if lines else ""
+
+
+def _how_to_ask(server: LocalServer) -> str:
+    """That a server of this machine answers, and the line that makes it usable, or the name that asks it already."""
+    here = f"{server.program} answers at {server.url.removesuffix('/v1').removeprefix('http://')}"
+    chat = [model for model in server.models if not NO_CHAT.search(model)]
+    if not chat:
+        return f"{here} and has no model yet"
+    known = aliases.load()
+    own = next((name for name, alias in known.items() if alias.base_url.rstrip("/") == server.url), "")
+    if own:
+        return f"{here}: %%flowgpt {own} asks it"
+    base = server.program.lower().replace(" ", "-")
+    names = chain([base], (f"{base}{number}" for number in count(2)))
+    name = next(name for name in names if name not in known)
+    target = f"openai_compatible:{chat[0]}"
+    line = f"%flowgpt alias {name} {installing.quoted(target)} --endpoint {server.url}"
+    has = f"{counted(len(chat), 'model')} ({cut(', '.join(chat))})"
+    return f"{here} with {has}; to use it: {line} and then %%flowgpt {name}"
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {"providers": list_providers, "models": list_models, "list": list_models}

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import takewhile
 from types import TracebackType
@@ -230,13 +230,16 @@ class ItemStream(Generic[T]):
 class Response:
     """A successful response.
 
-    ``content_type`` is without parameters. ``limit`` is the longest line in bytes.
+    ``content_type`` is without parameters. ``limit`` is the longest line in bytes. ``headers`` are those of the
+    response; their names are case-insensitive.
     """
 
     content_type: str
     body: BodyReader
     endpoint: Endpoint
     limit: int
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def lines(self) -> ItemStream[bytes]:
         """The body as lines."""
@@ -320,7 +323,8 @@ class _Request:
         body = BodyReader(response, self._endpoint)
         if response.status >= 300:
             raise self._make_error(response.status, response.headers, await _error_body(body), self._endpoint)
-        return Response(response.content_type, body, self._endpoint, self._endpoint.route.line_limit)
+        limit = self._endpoint.route.line_limit
+        return Response(response.content_type, body, self._endpoint, limit, response.status, response.headers)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

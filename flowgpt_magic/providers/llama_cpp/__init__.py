@@ -1,3 +1,3 @@
-"""The embedded model: its weights, its runtime, and the detection of repeated text."""
+"""Local models: their weights and where they come from, their runtime, and the detection of repeated text."""
 
-__all__ = ["runtime", "weights"]
+__all__ = ["catalogue", "downloads", "gguf", "install", "installed", "machine", "runtime", "weights"]

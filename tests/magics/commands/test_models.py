@@ -14,7 +14,7 @@ from flowgpt_magic.errors import (
     ProviderNotFoundError,
     ProviderTimeoutError,
 )
-from flowgpt_magic.providers import aliases, models, registry
+from flowgpt_magic.providers import aliases, local_servers, models, registry
 from flowgpt_magic.providers.aliases import Alias, save
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.llama_cpp import runtime, weights
@@ -280,11 +280,56 @@ def test_plug_ins_are_listed_with_what_they_say_and_broken_ones_with_their_fault
 
 
 def test_telling_who_would_answer_goes_to_no_network_and_loads_nothing(run, monkeypatch):
-    monkeypatch.setattr(socket.socket, "connect", lambda *_args: pytest.fail("it went to a network"))
+    asked = []
+
+    def connect(_socket, address):
+        asked.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(Echo, "create_async_generator", lambda *_args, **_more: pytest.fail("it asked"))
     before = "xllamacpp" in sys.modules
 
-    for line in ("models", "list", "providers", "aliases", "config"):
+    for line in ("list echo", "models echo", "providers", "aliases", "config", "install-model --list"):
         run(line)
+    assert asked == []
+    run("models")
 
+    assert sorted(asked) == [("127.0.0.1", port) for port in sorted(local_servers.PORTS.values())]
     assert ("xllamacpp" in sys.modules) is before
+
+
+# Servers of this machine
+
+
+def test_a_server_of_this_machine_is_told_with_a_line_that_works(run, monkeypatch):
+    monkeypatch.setattr(local_servers, "TIMEOUT", 30.0)
+    with background(speaking("Hello", models=["nomic-embed-text", "llama3.2:3b", "qwen2.5:7b"])) as server:
+        monkeypatch.setattr(local_servers, "PORTS", {"Ollama": server.port})
+
+        note = run("models").note
+        line = f"%flowgpt alias ollama openai_compatible:llama3.2:3b --endpoint {server.url}/v1"
+        here = f"Ollama answers at 127.0.0.1:{server.port}"
+        assert f"{here} with 2 models (llama3.2:3b, qwen2.5:7b); to use it: {line} and then %%flowgpt ollama" in note
+
+        run(line.removeprefix("%flowgpt "))
+        assert f"{here}: %%flowgpt ollama asks it" in run("models").note
+        run("set model ollama")
+        assert by_model(run("models ollama"))["openai_compatible:llama3.2:3b (in use)"]["would it answer?"] == "yes"
+
+
+def test_an_alias_that_asks_something_else_keeps_its_name(run, monkeypatch):
+    monkeypatch.setattr(local_servers, "TIMEOUT", 30.0)
+    save(Alias("lm-studio", "echo"))
+    with background(speaking(models=["m"])) as server:
+        monkeypatch.setattr(local_servers, "PORTS", {"LM Studio": server.port})
+
+        assert "%flowgpt alias lm-studio2 openai_compatible:m" in run("models").note
+
+
+def test_a_server_without_a_model_says_so(run, monkeypatch):
+    monkeypatch.setattr(local_servers, "TIMEOUT", 30.0)
+    with background(speaking(models=[])) as server:
+        monkeypatch.setattr(local_servers, "PORTS", {"Ollama": server.port})
+
+        assert f"Ollama answers at 127.0.0.1:{server.port} and has no model yet" in run("models").note
