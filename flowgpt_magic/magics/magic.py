@@ -56,7 +56,7 @@ AFTER_CELL = "post_run_cell"  # an event of IPython
 def _docstring() -> str:
     from flowgpt_magic.magics.commands.table import full_help
 
-    return full_help()
+    return full_help().text()
 
 
 class MaskedText(str):

@@ -123,18 +123,20 @@ def test_a_proxy_is_used_and_its_password_shown_nowhere(kernel):
     "code", ["%flowgpt -h", "%%flowgpt --help\nhi", "%flowgpt help", "%%flowgpt help", "%flowgpt ?"]
 )
 def test_the_help_has_every_subcommand_and_option_with_examples(kernel, code):
-    text = kernel.good(code).printed
+    (output,) = kernel.good(code).outputs
+    text = output["data"]["text/plain"]
 
     assert all(f"  {name} " in text for name in ("undo", "ai-alias", "export", "usage"))
     assert all(f"--{name} " in text for name in ("attach", "next-cell", "no-history"))
-    assert '%%flowgpt -s "Be brief." -f text' in text
+    assert '%flowgpt -s "Be brief." Say hello.' in text
+    assert "<td" in output["data"]["text/html"]
 
 
 @pytest.mark.parametrize("code", ["%flowgpt?", "%%flowgpt?", "?%flowgpt"])
 def test_a_question_mark_behind_the_magic_shows_the_help(kernel, code):
     (page,) = kernel.good(code).reply["payload"]
 
-    assert "ask; the lines below are the prompt" in page["data"]["text/plain"]
+    assert "the lines below are the prompt" in page["data"]["text/plain"]
     assert "--no-history" in page["data"]["text/plain"]
 
 
@@ -305,8 +307,9 @@ def test_ai_is_answered_while_the_alias_is_on(kernel):
 
 @newest
 def test_help_tells_of_one_subcommand_and_version_which_this_is(kernel):
-    assert kernel.good("%flowgpt help undo").printed == "%flowgpt undo: Undo the last change.\n"
-    assert kernel.good("%flowgpt undo -h").printed == kernel.good("%flowgpt undo?").printed
+    pages = [kernel.good(f"%flowgpt {line}").outputs for line in ("help undo", "undo -h", "undo?")]
+    assert pages[0][0]["data"]["text/plain"].startswith("%flowgpt undo\n\nUndo the last change.")
+    assert pages[0] == pages[1] == pages[2]
     assert kernel.good("%flowgpt version").printed.startswith("flowgpt_magic 0.")
     assert kernel.good("%flowgpt reset").printed == "0 turns set aside; %flowgpt undo brings them back\n"
 

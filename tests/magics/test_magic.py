@@ -103,7 +103,7 @@ def test_what_ipython_shows_of_the_magic_is_its_help(shell):
 
     shown = shell.object_inspect_text("%flowgpt")
 
-    assert "ask; the lines below are the prompt" in shown
+    assert "the lines below are the prompt" in shown
 
 
 @pytest.mark.parametrize(

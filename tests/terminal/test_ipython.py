@@ -115,7 +115,7 @@ def test_tab_completes_a_name_in_a_prompt_and_offers_nothing_of_pythons(real):
 
 
 def test_the_help_is_what_a_question_mark_shows(real):
-    assert "ask; the lines below are the prompt" in real.run("%flowgpt?")
+    assert "the lines below are the prompt" in real.run("%flowgpt?")
 
 
 @pytest.mark.parametrize(

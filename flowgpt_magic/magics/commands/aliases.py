@@ -35,7 +35,14 @@ ALIAS_FLAGS = {
 ALIAS_USAGE = "NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME] [-P NAME=VALUE …]"
 
 
-@subcommand("Define an alias: ``alias NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME]``.")
+@subcommand(
+    "Define an alias: ``alias NAME TARGET [--endpoint URL] [-s SYSTEM] [-t NUMBER] [--key-variable NAME]``.",
+    group="models",
+    examples=(
+        '%flowgpt alias brief echo -s "Be brief."',
+        "%flowgpt alias gpu openai_compatible:qwen --endpoint http://127.0.0.1:8000/v1 --key-variable GPU_KEY",
+    ),
+)
 def add_alias(_state: ShellState, rest: str) -> Shown:
     words, fields = _read_line("alias", rest)
     if not words and not fields:
@@ -49,7 +56,14 @@ def add_alias(_state: ShellState, rest: str) -> Shown:
     return _summary(alias) + changed
 
 
-@subcommand("Change an alias: ``update NAME [TARGET]`` with options of ``alias``; ``none`` removes one.")
+@subcommand(
+    "Change an alias: ``update NAME [TARGET]`` with options of ``alias``; ``none`` removes one.",
+    group="models",
+    examples=(
+        "%flowgpt alias brief echo\n%flowgpt update brief -t 0.2",
+        "%flowgpt alias brief echo\n%flowgpt update brief echo:words",
+    ),
+)
 def update_alias(_state: ShellState, rest: str) -> Shown:
     words, fields = _read_line("update", rest)
     if len(words) not in (1, 2) or (len(words) == 1 and not fields):
@@ -66,7 +80,11 @@ def update_alias(_state: ShellState, rest: str) -> Shown:
     return _summary(alias)
 
 
-@subcommand("Delete an alias: ``dealias NAME``.")
+@subcommand(
+    "Delete an alias: ``dealias NAME``.",
+    group="models",
+    examples=("%flowgpt alias brief echo\n%flowgpt dealias brief", "%flowgpt alias brief echo\n%flowgpt delete brief"),
+)
 def remove_alias(_state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if len(words) != 1:
@@ -79,7 +97,11 @@ def remove_alias(_state: ShellState, rest: str) -> Shown:
     )
 
 
-@subcommand("List the aliases and what each stands for.")
+@subcommand(
+    "List the aliases and what each stands for.",
+    group="models",
+    examples=("%flowgpt aliases", "%flowgpt alias brief echo\n%flowgpt aliases"),
+)
 def list_aliases(_state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("aliases", rest)
     return _table()

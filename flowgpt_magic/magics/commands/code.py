@@ -42,7 +42,11 @@ _TIMED = ("<timed eval>", "<timed exec>")
 _TIMES = re.compile(r"run_(?:cell|line)_magic\('time'")
 
 
-@subcommand("Explain the last error and correct the code: ``fix [MODEL] [options] [WORDS]``.")
+@subcommand(
+    "Explain the last error and correct the code: ``fix [MODEL] [options] [WORDS]``.",
+    group="ask",
+    examples=("%flowgpt fix", "%flowgpt fix -t 0 Keep the column names."),
+)
 def fix(state: ShellState, rest: str) -> Shown:
     read = magic_line.read_line(rest, models.is_model_name)
     typos.refuse_model(read, above=False)
@@ -170,7 +174,11 @@ def block(words: str, cell: CellCode, room: int) -> str:
     return f"{words}{cell.label}:\n\n{fence}python\n{excerpt(cell.source, cell.line, room)}\n{fence}"
 
 
-@subcommand("Explain a function, class, module or variable, or the cell before this one: ``explain [NAME [WORDS]]``.")
+@subcommand(
+    "Explain a function, class, module or variable, or the cell before this one: ``explain [NAME [WORDS]]``.",
+    group="ask",
+    examples=("%flowgpt explain", "%flowgpt explain frame In two sentences."),
+)
 def explain(state: ShellState, rest: str) -> Shown:
     read = magic_line.read_line(rest, lambda _word: False)  # a variable may have the name of a provider
     name, words = _name_and_words(read.prompt)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -24,16 +24,25 @@ if TYPE_CHECKING:
 NONE = "none"  # the value that unsets a setting or removes an option
 
 
+Group = Literal["ask", "conversation", "models", "files", "settings"]
+
+
 @dataclass(frozen=True)
 class Subcommand:
     """A subcommand.
 
-    ``run`` takes the state and the rest of the line, and returns what is shown. ``about`` is one sentence, with the
-    words to type in double backticks. ``more`` is added by ``%flowgpt help NAME``.
+    Attributes:
+        run: takes the state and the rest of the line, and returns what is shown.
+        about: one sentence, with the words to type in double backticks.
+        group: where the help lists it.
+        examples: two cells that run as they stand; the help's overview shows the first line of the first.
+        more: text that ``%flowgpt help NAME`` adds.
     """
 
     run: Run
     about: str
+    group: Group
+    examples: tuple[str, str]
     more: str = ""
 
     def __call__(self, state: ShellState, rest: str = "") -> Shown:
@@ -44,12 +53,7 @@ class Subcommand:
         """``about`` without the words to type, for a menu."""
         return self.about.partition(": ``")[0].replace("``", "").rstrip(".")
 
-    @property
-    def help(self) -> str:
-        """``about`` and ``more``."""
-        return "\n\n".join(filter(None, [self.about, self.more]))
 
-
-def subcommand(about: str, more: str = "") -> Callable[[Run], Subcommand]:
+def subcommand(about: str, more: str = "", *, group: Group, examples: tuple[str, str]) -> Callable[[Run], Subcommand]:
     """Turn a function into a ``Subcommand``."""
-    return lambda run: Subcommand(run, about, more)
+    return lambda run: Subcommand(run, about, group, examples, more)

@@ -36,7 +36,11 @@ EDIT_OPTIONS = {
 ID_LENGTH = 8  # characters of a turn's id that are shown
 
 
-@subcommand("Show the settings of the next prompt.")
+@subcommand(
+    "Show the settings of the next prompt.",
+    group="settings",
+    examples=("%flowgpt", "%flowgpt config"),
+)
 def in_force(state: ShellState, _rest: str = "") -> Shown:
     state.notebook_history.follow_file()
     conversation = state.conversation()
@@ -62,7 +66,11 @@ def _model_text(name: str) -> str:
         return f"nobody: {error}"
 
 
-@subcommand("List the turns of this conversation.")
+@subcommand(
+    "List the turns of this conversation.",
+    group="conversation",
+    examples=("%flowgpt history", "%flowgpt show 1"),
+)
 def history(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("history", rest)
     from flowgpt_magic.conversation import asked_before_edit
@@ -90,7 +98,11 @@ def history(state: ShellState, rest: str) -> Shown:
     return Table(columns, rows, f"conversation {conversation.name}; %flowgpt show N shows a whole turn{again}")
 
 
-@subcommand("Show a turn and its earlier versions: ``show [N [VERSION]]``, or a turn of any notebook: ``show #ID``.")
+@subcommand(
+    "Show a turn and its earlier versions: ``show [N [VERSION]]``, or a turn of any notebook: ``show #ID``.",
+    group="conversation",
+    examples=("%flowgpt show", "%flowgpt show 1"),
+)
 def show(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if words and words[0].startswith("#"):
@@ -126,14 +138,22 @@ def _versions(versions: list[Turn], number: int) -> Shown:
     return Table(columns, rows, f"%flowgpt show {number} VERSION shows one of them whole")
 
 
-@subcommand("Undo the last change.")
+@subcommand(
+    "Undo the last change.",
+    group="conversation",
+    examples=("%flowgpt undo", "%flowgpt undo\n%flowgpt redo"),
+)
 def undo(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("undo", rest)
     kind = state.conversation().undo()
     return f"undone: {kind}; {_state(state)}"
 
 
-@subcommand("Redo the change that was undone last.")
+@subcommand(
+    "Redo the change that was undone last.",
+    group="conversation",
+    examples=("%flowgpt undo\n%flowgpt redo", "%flowgpt undo\n%flowgpt undo\n%flowgpt redo"),
+)
 def redo(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("redo", rest)
     kind = state.conversation().redo()
@@ -141,7 +161,9 @@ def redo(state: ShellState, rest: str) -> Shown:
 
 
 @subcommand(
-    "Send the last prompt, or turn N, again: ``retry [N] [-m MODEL] [-t NUMBER]``; ``--following``: later turns, too."
+    "Send the last prompt, or turn N, again: ``retry [N] [-m MODEL] [-t NUMBER]``; ``--following``: later turns, too.",
+    group="ask",
+    examples=("%flowgpt retry", "%flowgpt retry -m echo:words -t 0.9"),
 )
 def retry(state: ShellState, rest: str) -> Shown:
     following = FOLLOWING in rest.split()
@@ -159,7 +181,14 @@ def retry(state: ShellState, rest: str) -> Shown:
     return state.ask(asked, "retry", len(turns))
 
 
-@subcommand("Replace the prompt of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``.")
+@subcommand(
+    "Replace the prompt of a turn: ``edit N [options] TEXT``, or TEXT below ``%%flowgpt edit N``.",
+    group="ask",
+    examples=(
+        "%flowgpt edit 1 Why is the sea blue?",
+        "%%flowgpt edit 1 -t 0\nWhy is the sea blue?\nAnswer in one line.",
+    ),
+)
 def edit(state: ShellState, rest: str) -> Shown:
     line, _newline, body = rest.partition("\n")
     number, _space, typed = line.partition(" ")
@@ -170,13 +199,21 @@ def edit(state: ShellState, rest: str) -> Shown:
     return state.ask(Asked.read(prompt, read.options), "edit", place)
 
 
-@subcommand("Continue the last reply.")
+@subcommand(
+    "Continue the last reply.",
+    group="ask",
+    examples=("%flowgpt continue", "%flowgpt Tell me a story.\n%flowgpt continue"),
+)
 def continue_(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("continue", rest)
     return state.ask(Asked.read("", {}), "continue")
 
 
-@subcommand("Start a new conversation with the turns so far, or with the first N: ``branch NAME [N]``.")
+@subcommand(
+    "Start a new conversation with the turns so far, or with the first N: ``branch NAME [N]``.",
+    group="conversation",
+    examples=("%flowgpt branch idea", "%flowgpt branch idea 1"),
+)
 def branch(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if len(words) not in (1, 2):
@@ -191,7 +228,11 @@ def _switch_to_branch(state: ShellState, name: str, number: int | None) -> None:
     state.current = state.conversation().branch(name, number).name
 
 
-@subcommand("List the conversations of this notebook.")
+@subcommand(
+    "List the conversations of this notebook.",
+    group="conversation",
+    examples=("%flowgpt chats", "%flowgpt new idea\n%flowgpt chats"),
+)
 def chats(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("chats", rest)
     state.conversation()  # the current one is listed even before its first turn
@@ -208,7 +249,11 @@ def chats(state: ShellState, rest: str) -> Shown:
     return Table(("conversation", "turns", "last used"), rows, f"notebook {state.notebook_history.place.label}")
 
 
-@subcommand("Switch to another conversation, or restore a removed one: ``use NAME``.")
+@subcommand(
+    "Switch to another conversation, or restore a removed one: ``use NAME``.",
+    group="conversation",
+    examples=("%flowgpt use main", "%flowgpt new idea\n%flowgpt use main"),
+)
 def use(state: ShellState, rest: str) -> Shown:
     name = _name("use", rest)
     names = [*state.notebook_history.names(), MAIN, state.current]
@@ -227,7 +272,11 @@ def _switch_to(state: ShellState, name: str, *, removed: bool) -> bool:
     return True
 
 
-@subcommand("Start a new conversation: ``new [NAME]``.")
+@subcommand(
+    "Start a new conversation: ``new [NAME]``.",
+    group="conversation",
+    examples=("%flowgpt new", "%flowgpt new idea"),
+)
 def new(state: ShellState, rest: str) -> Shown:
     name = " ".join(magic_line.words(rest))
     count = _start(state, name or state.notebook_history.generated_name())
@@ -246,7 +295,11 @@ def _start(state: ShellState, name: str) -> int:
     return count
 
 
-@subcommand("Rename this conversation: ``rename NAME``, or another one: ``rename OLD NEW``.")
+@subcommand(
+    "Rename this conversation: ``rename NAME``, or another one: ``rename OLD NEW``.",
+    group="conversation",
+    examples=("%flowgpt rename weather", "%flowgpt rename main weather"),
+)
 def rename(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if len(words) not in (1, 2):
@@ -258,7 +311,11 @@ def rename(state: ShellState, rest: str) -> Shown:
     return f"renamed {before} to {words[-1]}{hint}"
 
 
-@subcommand("Remove a conversation from the list: ``rm NAME``; ``use NAME`` restores it.")
+@subcommand(
+    "Remove a conversation from the list: ``rm NAME``; ``use NAME`` restores it.",
+    group="conversation",
+    examples=("%flowgpt rm main", "%flowgpt rm main\n%flowgpt use main"),
+)
 def remove(state: ShellState, rest: str) -> Shown:
     name = _name("rm", rest)
     check_exists(state, name)
@@ -266,14 +323,22 @@ def remove(state: ShellState, rest: str) -> Shown:
     return f"removed {name}; %flowgpt use restores it; {_state(state)}"
 
 
-@subcommand("Clear this conversation; ``undo`` restores its turns.")
+@subcommand(
+    "Clear this conversation; ``undo`` restores its turns.",
+    group="conversation",
+    examples=("%flowgpt clear", "%flowgpt clear\n%flowgpt undo"),
+)
 def clear(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("clear", rest)
     count = state.conversation().clear()
     return f"{counted(count, 'turn')} set aside; %flowgpt undo brings them back"
 
 
-@subcommand("Search the turns of all notebooks: ``search WORDS``.")
+@subcommand(
+    "Search the turns of all notebooks: ``search WORDS``.",
+    group="conversation",
+    examples=("%flowgpt search sky", "%flowgpt search why blue"),
+)
 def search(state: ShellState, rest: str) -> Shown:
     if not rest:
         raise OptionError("%flowgpt search takes the words to look for")
@@ -295,7 +360,11 @@ def search(state: ShellState, rest: str) -> Shown:
     return Table(columns, rows, f"%flowgpt show {rows[0][0]} shows the whole turn")
 
 
-@subcommand("Take over the history of a notebook that was moved or renamed: ``adopt PATH``.")
+@subcommand(
+    "Take over the history of a notebook that was moved or renamed: ``adopt PATH``.",
+    group="conversation",
+    examples=("%flowgpt adopt old.ipynb", "%flowgpt adopt ../old/analysis.ipynb"),
+)
 def adopt(state: ShellState, rest: str) -> Shown:
     if not rest:
         raise OptionError("%flowgpt adopt takes the path of a notebook")
@@ -304,7 +373,14 @@ def adopt(state: ShellState, rest: str) -> Shown:
     return f"the history of {label} is this notebook's now; {_state(state)}"
 
 
-@subcommand("Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` removes it.")
+@subcommand(
+    "Show or set the system prompt of this conversation: ``system [TEXT]``; ``system none`` removes it.",
+    group="conversation",
+    examples=(
+        "%flowgpt system Answer in one sentence.",
+        "%%flowgpt system\nYou are a patient teacher.\nYou give short examples.",
+    ),
+)
 def system(state: ShellState, rest: str) -> Shown:
     conversation = state.conversation()
     if rest:
@@ -312,7 +388,11 @@ def system(state: ShellState, rest: str) -> Shown:
     return conversation.settings().system or "no system prompt"
 
 
-@subcommand("Show or set the model of this conversation: ``model [NAME]``; ``model none`` unsets it.")
+@subcommand(
+    "Show or set the model of this conversation: ``model [NAME]``; ``model none`` unsets it.",
+    group="models",
+    examples=("%flowgpt model echo", "%flowgpt model none"),
+)
 def model(state: ShellState, rest: str) -> Shown:
     conversation = state.conversation()
     if rest:

@@ -11,7 +11,11 @@ from flowgpt_magic.text import counted, short_path
 OVERWRITE = "--overwrite"
 
 
-@subcommand("Export this conversation: ``export FILE [--overwrite]``, as ``.md``, ``.json``, ``.ipynb`` or ``.html``.")
+@subcommand(
+    "Export this conversation: ``export FILE [--overwrite]``, as ``.md``, ``.json``, ``.ipynb`` or ``.html``.",
+    group="files",
+    examples=("%flowgpt export talk.md --overwrite", "%flowgpt export talk.html --overwrite"),
+)
 def export_file(state: ShellState, rest: str) -> str:
     words = magic_line.words(rest)
     names = [word for word in words if word != OVERWRITE]
@@ -28,6 +32,8 @@ def export_file(state: ShellState, rest: str) -> str:
 @subcommand(
     "Import a conversation, under its own name or the next free one, and use it: ``import FILE``.",
     "A history file or a folder of them is merged into the history instead.",
+    group="files",
+    examples=("%flowgpt import old.md", "%flowgpt import old.json"),
 )
 def import_file(state: ShellState, rest: str) -> str:
     names = magic_line.words(rest)

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 NO_CHAT = re.compile("embed|rerank|whisper", re.IGNORECASE)  # in the names of models that do not answer prompts
 
 
-@subcommand("List the providers: what each is, and whether it would answer.")
+@subcommand(
+    "List the providers: what each is, and whether it would answer.",
+    group="models",
+    examples=("%flowgpt providers", "%flowgpt providers\n%flowgpt models"),
+)
 def list_providers(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("providers", rest)
     rows = []
@@ -45,7 +49,11 @@ def list_providers(state: ShellState, rest: str) -> Shown:
     return Table(("provider", "what it is", "would it answer?"), tuple(rows), "%flowgpt models shows their models")
 
 
-@subcommand("List the models, and whether they would answer: ``models [PROVIDER or ALIAS]``.")
+@subcommand(
+    "List the models, and whether they would answer: ``models [PROVIDER or ALIAS]``.",
+    group="models",
+    examples=("%flowgpt models", "%flowgpt models echo"),
+)
 def list_models(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
     if len(words) > 1:

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.state import ShellState
 
 
-@subcommand("Open the chat panel, on this conversation or another one: ``panel [NAME]``.")
+@subcommand(
+    "Open the chat panel, on this conversation or another one: ``panel [NAME]``.",
+    group="ask",
+    examples=("%flowgpt panel", "%flowgpt panel main"),
+)
 def open_panel(state: ShellState, rest: str) -> Shown:
     from flowgpt_magic.notebook.ipython import headless
     from flowgpt_magic.panel.output import can_open

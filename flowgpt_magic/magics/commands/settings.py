@@ -27,6 +27,8 @@ PARAM_FLAGS = ("-P", "--param")
 @subcommand(
     "Show or set a setting of this conversation: ``set NAME [VALUE]``, ``set -P NAME=VALUE``; ``none`` unsets it.",
     "Parameters of the provider are set like settings, each without changing the others.",
+    group="settings",
+    examples=("%flowgpt set temperature 0.2", "%flowgpt set temperature none"),
 )
 def set_setting(state: ShellState, rest: str) -> Shown:
     if rest.startswith(PARAM_FLAGS):
@@ -48,7 +50,11 @@ def set_setting(state: ShellState, rest: str) -> Shown:
     return _described(state, name) + hint
 
 
-@subcommand("Show every setting: its value, where the value comes from, and what it does.")
+@subcommand(
+    "Show every setting: its value, where the value comes from, and what it does.",
+    group="settings",
+    examples=("%flowgpt config", "%config FlowGPT.temperature = 0.2\n%flowgpt config"),
+)
 def show_config(state: ShellState, rest: str) -> Shown:
     magic_line.nothing_more("config", rest)
     chosen = effective_settings(state)

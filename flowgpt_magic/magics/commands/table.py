@@ -23,8 +23,11 @@ from flowgpt_magic.magics.commands import (
     templates,
     usage,
 )
+from flowgpt_magic.magics.commands import help as help_pages
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.commands.conversations import in_force
+from flowgpt_magic.magics.commands.help import HelpPage
+from flowgpt_magic.magics.commands.topics import TOPICS
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line
 
@@ -32,13 +35,19 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
 
 
-@subcommand("Show this help, or that of one subcommand: ``help [SUBCOMMAND]``.")
+@subcommand(
+    "Show this help, or that of one subcommand, option or topic: ``help [TOPIC]``.",
+    group="settings",
+    examples=("%flowgpt help", "%flowgpt help attach"),
+)
 def show_help(_state: ShellState, rest: str) -> Shown:
     if not rest:
         return full_help()
-    if rest not in SUBCOMMANDS:
-        raise OptionError(f"there is no subcommand {rest}{closest(rest, SUBCOMMANDS)} %flowgpt help lists them")
-    return f"%flowgpt {rest}: {SUBCOMMANDS[rest].help}"
+    page = help_pages.page(rest, SUBCOMMANDS)
+    if page is None:
+        hint = closest(rest, [*SUBCOMMANDS, *TOPICS, *magic_line.BY_FLAG])
+        raise OptionError(f"there is no help for {rest}{hint} %flowgpt help lists all topics")
+    return page
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {
@@ -56,38 +65,11 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     **usage.SUBCOMMANDS,
 }
 TEMPLATE = "template"  # a cell may call it with a text below, or without
-HELP = """\
-%%flowgpt [MODEL] [options]        ask; the lines below are the prompt
-%flowgpt [MODEL] [options] WORDS   ask in one line
-%flowgpt SUBCOMMAND                run a subcommand; %flowgpt alone shows the settings in force
-
-{subcommands}
-
-options:
-
-{options}
-
-  %%flowgpt                        %%flowgpt local -t 0.2 -o answer
-  What is a list?                  Write a haiku about rain.
-
-  %%flowgpt -s "Be brief." -f text %%flowgpt -a frame,err --next-cell
-  Why is the sky blue?             Correct {{name}}, which made this error.
-
-  %%flowgpt -P stop=["END"]        %%flowgpt -P extra_body={{"repetition_penalty": 1.1}}
-  Count to ten, then say END.      Name ten rivers.
-
-  %flowgpt fix                     %flowgpt explain my_function
-  %flowgpt edit 2 another prompt   %flowgpt export talk.ipynb
-
-The interrupt button stops a reply and keeps its text. %config FlowGPT.temperature = 0.5 sets a value for all cells;
-%config FlowGPT lists the settings.
-"""
 
 
-def full_help() -> str:
-    """The help of the magics: usage, subcommands, options and examples."""
-    lines = [f"  {name:<12}{subcommand.about}" for name, subcommand in SUBCOMMANDS.items()]
-    return HELP.format(subcommands="\n".join(lines), options=magic_line.usage())
+def full_help() -> HelpPage:
+    """The help of the magics: subcommands, options and topics."""
+    return help_pages.overview(SUBCOMMANDS)
 
 
 def find_subcommand(line: str, body: str | None) -> tuple[Subcommand, str] | None:

@@ -32,6 +32,8 @@ description, model, temperature and format; options on the line win over them. A
 
 your variable code fills {code}, as in any prompt. Text after the values, or below %%flowgpt template review, fills
 {body}; without that slot it comes last.""",
+    group="ask",
+    examples=("%flowgpt template review audience=beginners", "%%flowgpt template review audience=beginners\nBe brief."),
 )
 def template(state: ShellState, rest: str) -> Shown:
     from flowgpt_magic.magics.state import Asked

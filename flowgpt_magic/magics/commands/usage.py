@@ -22,6 +22,8 @@ DAYS, MAX_DAYS = 31, 10_000  # default and maximum
     "Every request that was sent counts: interrupted ones, attempts that were discarded, batches, and --no-history, of "
     "which only the counts are stored. Token counts are the server's; those marked \N{ALMOST EQUAL TO} are estimated. "
     "Replies from the history cost nothing, and requests of other programs to the gateway are not counted.",
+    group="settings",
+    examples=("%flowgpt usage", "%flowgpt usage all 7"),
 )
 def show_usage(state: ShellState, rest: str) -> Shown:
     words = rest.split()

@@ -5,7 +5,12 @@ from __future__ import annotations
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 
 
-@subcommand("Show ``it`` to somebody: ``show [N]``, or ``show #ID``.", "More about it.")
+@subcommand(
+    "Show ``it`` to somebody: ``show [N]``, or ``show #ID``.",
+    "More about it.",
+    group="ask",
+    examples=("%show", "%show 1"),
+)
 def show(state, rest):
     """A docstring that is no help."""
     return f"{state}{rest}"
@@ -17,11 +22,6 @@ def test_a_function_becomes_a_subcommand_that_can_be_called():
     assert show("state") == "state"
 
 
-def test_the_help_is_the_sentence_and_more_below():
-    assert show.help == "Show ``it`` to somebody: ``show [N]``, or ``show #ID``.\n\nMore about it."
-    assert Subcommand(show.run, "Show it.").help == "Show it."
-
-
 def test_a_menu_shows_neither_the_words_to_type_nor_backticks():
     assert show.short == "Show it to somebody"
-    assert Subcommand(show.run, "Show it.").short == "Show it"
+    assert Subcommand(show.run, "Show it.", "ask", ("a", "b")).short == "Show it"

@@ -236,7 +236,7 @@ def test_model_and_system_prompt_are_shown_set_and_taken_back(state, run):
         ("adopt nowhere.ipynb", ConversationNotFoundError, "there is no history of a notebook at"),
         ("model eco", ModelNotSupportedError, "did you mean echo?"),
         ("nested maybe", OptionError, "takes on or off"),
-        ("help unod", OptionError, "there is no subcommand unod; did you mean undo?"),
+        ("help unod", OptionError, "there is no help for unod; did you mean undo?"),
     ],
 )
 def test_bad_input_is_one_clear_error_and_changes_nothing(state, run, line, error, said):

@@ -11,15 +11,6 @@ from flowgpt_magic.magics.commands.conversations import in_force
 from flowgpt_magic.magics.commands.table import SUBCOMMANDS, find_subcommand
 
 
-def test_help_names_every_subcommand_and_option(run):
-    text = run("help")
-
-    assert all(f"  {name} " in text for name in SUBCOMMANDS)
-    assert "--no-history" in text
-    assert run("help undo") == "%flowgpt undo: Undo the last change."
-    assert max(map(len, text.splitlines())) <= 130
-
-
 def test_every_subcommand_says_in_one_line_what_it_does():
     for name, subcommand in SUBCOMMANDS.items():
         assert subcommand.about.endswith(".")

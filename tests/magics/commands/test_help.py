@@ -1,0 +1,138 @@
+"""The help: what it lists, and that each of its examples runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from flowgpt_magic.conversation import Conversation
+from flowgpt_magic.errors import OptionError
+from flowgpt_magic.history.current import location_of
+from flowgpt_magic.history.notebook_history import NotebookHistory
+from flowgpt_magic.magics import magic
+from flowgpt_magic.magics.commands.help import HelpPage, page
+from flowgpt_magic.magics.commands.table import SUBCOMMANDS
+from flowgpt_magic.magics.commands.topics import GROUP_TITLES, OPTION_EXAMPLES, TOPICS
+from flowgpt_magic.notebook.place import NO_CELL, place_of
+from flowgpt_magic.prompt.magic_line import OPTIONS
+from flowgpt_magic.settings import load
+from flowgpt_magic.tables import bundle
+from tests.models_on_disk import weights_on_disk
+
+EXAMPLES = {
+    **{f"{name} {n}": text for name, each in SUBCOMMANDS.items() for n, text in enumerate(each.examples, 1)},
+    **{f"--{name} {n}": text for name, each in OPTION_EXAMPLES.items() for n, text in enumerate(each, 1)},
+    **{f"topic {name} {n}": text for name, each in TOPICS.items() for n, text in enumerate(each.examples, 1)},
+}
+
+
+class City(NamedTuple):
+    name: str = "Oslo"
+
+
+@pytest.fixture
+def shell(monkeypatch, tmp_path: Path) -> Iterator[InteractiveShell]:
+    """A shell as a reader of the help has it: two turns, a table, an error, files, and notebooks that were moved."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLOWGPT_DATA_DIR", str(weights_on_disk()))
+    (tmp_path / "notes.txt").write_text("Answer in one line.", "utf-8")
+    (tmp_path / ".flowgpt/templates").mkdir(parents=True)
+    (tmp_path / ".flowgpt/templates/review.md").write_text("Review {x} for {audience}.", "utf-8")
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.FlowGPT.model = "echo"
+    shell = InteractiveShell.instance(config=config)
+    magic.load(shell)
+    shell.user_ns.update(frame=pandas.DataFrame({"item": ["tea", "milk"]}), x=1, City={"type": "object"})
+    yield shell
+    magic.unload(shell)
+    InteractiveShell.clear_instance()
+
+
+def run_cell(shell: InteractiveShell, cell: str) -> Any:
+    result = shell.run_cell(cell, store_history=True)
+    result.raise_error()
+    return result.result
+
+
+def keep_history_of_moved_notebooks(monkeypatch) -> None:
+    monkeypatch.setenv("FLOWGPT_HISTORY", str(Path("history.sqlite3").resolve()))
+    location = location_of(load().history)
+    for path in (Path("old.ipynb"), Path("../old/analysis.ipynb")):
+        moved = NotebookHistory(place_of(str(path.resolve())), location)
+        list(Conversation(notebook_history=moved, model="echo").ask("an earlier prompt", cell=NO_CELL))
+        moved.close()
+
+
+def prepare(shell: InteractiveShell, example: str, monkeypatch) -> None:
+    if "adopt" in example:
+        keep_history_of_moved_notebooks(monkeypatch)
+    run_cell(shell, "%flowgpt --quiet Why is the sky blue?")
+    run_cell(shell, "%flowgpt --quiet And the sea?")
+    run_cell(shell, "%flowgpt export old.md --overwrite\n%flowgpt export old.json --overwrite")
+    with pytest.raises(KeyError):
+        run_cell(shell, "frame['Item']")
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES.keys())
+def test_an_example_runs_as_it_stands(shell, example, monkeypatch, capsys):
+    prepare(shell, example, monkeypatch)
+    capsys.readouterr()
+
+    run_cell(shell, example)
+
+    assert "Traceback" not in capsys.readouterr().out
+
+
+def test_every_subcommand_option_and_topic_has_two_examples():
+    assert list(OPTION_EXAMPLES) == [option.name for option in OPTIONS]
+    for examples in (*(command.examples for command in SUBCOMMANDS.values()), *OPTION_EXAMPLES.values()):
+        assert len(set(examples)) == 2
+    assert all(text.strip() for text in EXAMPLES.values())
+
+
+def test_the_overview_names_every_subcommand_once_with_its_second_names_and_every_option(run):
+    text = run("help").text()
+    subcommands = [line for line in text.partition("Options:")[0].splitlines() if line[2:3].strip()]
+
+    for first in {id(command): name for name, command in reversed(SUBCOMMANDS.items())}.values():
+        assert sum(line.split()[0] == first for line in subcommands if line.startswith("  ")) == 1, first
+    assert "clear [reset]" in text
+    assert all(f"--{option.name}" in text for option in OPTIONS)
+    assert all(f"help {name}" in text for name in TOPICS)
+    assert all(f"{title}:" in text for title in GROUP_TITLES.values())
+    assert max(map(len, text.splitlines())) <= 130
+
+
+@pytest.mark.parametrize("word", [*SUBCOMMANDS, *TOPICS, *OPTION_EXAMPLES, "-m", "--schema"])
+def test_a_page_has_its_two_examples_in_html_and_in_text(word):
+    found = page(word, SUBCOMMANDS)
+
+    assert isinstance(found, HelpPage)
+    assert found.text().count("\n\n  ") >= 2
+    assert found.html().count("<pre>") >= 2
+    assert "``" not in (found.text() + found.html()).replace("```", "")
+
+
+def test_a_page_in_a_notebook_is_a_table_whose_text_is_escaped(run):
+    data = bundle(run("help"))
+
+    assert "<th" in data["text/html"]
+    assert "VARIABLE &lt;&lt;" in data["text/html"]
+    assert "VARIABLE <<" in data["text/plain"]
+
+
+@pytest.mark.parametrize(("word", "near"), [("udno", "undo"), ("attahc", "attach"), ("--shcema", "--schema")])
+def test_help_for_an_unknown_word_names_the_closest(run, word, near):
+    with pytest.raises(OptionError, match=f"there is no help for {word}; did you mean {near}"):
+        run(f"help {word}")
+
+
+def test_no_topic_hides_behind_a_subcommand():
+    assert not set(TOPICS) & set(SUBCOMMANDS)
