@@ -36,6 +36,8 @@ USAGE = "%flowgpt install-model takes NAME or hf:OWNER/REPO[:FILE], --list, --re
     "NAME is one of the list, or hf:OWNER/REPO[:FILE] for any GGUF model of the hub; without a name it is the embedded "
     "model. An interrupted download continues with the same command. --remove NAME deletes a model, --any-memory "
     "installs one that is too large for this machine. HF_ENDPOINT names another hub, HF_TOKEN holds the token for it.",
+    group="models",
+    examples=("%flowgpt install-model --list", "%flowgpt install-model"),
 )
 def install_model(state: ShellState, rest: str) -> Shown:
     options = read_options(rest)
