@@ -13,6 +13,7 @@ from itertools import islice
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
+from flowgpt_magic.prompt.looks import calls_of
 from flowgpt_magic.prompt.references import steps
 from flowgpt_magic.redaction import is_secret_name
 
@@ -52,12 +53,13 @@ def variables(names: Mapping[str, object], hidden: Mapping[str, object], typed: 
 
 
 def attributes(value: object) -> Iterator[Candidate]:
-    """What ``dir`` would list, without calling it, and the columns of a pandas table."""
+    """What ``dir`` would list, without calling it, and the columns and calls of a table that a prompt can have."""
+    calls = calls_of(value)
     columns = [(dict.fromkeys(_columns(value)), "column")]
     for namespace, kind in [*columns, *((namespace, "attribute") for namespace in _attributes(value))]:
         for name in sorted(name for name in list(namespace) if type(name) is str):
             if name.isidentifier() and steps(f"x.{name}") and not is_secret_name(name):
-                yield Candidate(name, kind)
+                yield Candidate(f"{name}()", "call") if name in calls and kind != "column" else Candidate(name, kind)
 
 
 def keys(value: Any, quote: str, closing: str) -> Iterator[Candidate]:

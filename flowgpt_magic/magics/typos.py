@@ -110,7 +110,8 @@ def refuse_model(read: magic_line.MagicLine, *, above: bool) -> None:
         return
     how = "to make it the first line of the prompt, write -- before it" if above else magic_line.SEND_INSTEAD
     if "model" in read.options:
-        if read.is_bare_model and re.search("[:/]", read.options["model"]):  # taken for a model because of its form
+        provider, *more = re.split("[:/]", read.options["model"], maxsplit=1)
+        if read.is_bare_model and more and provider not in registry.provider_names():  # a model by its form only
             _find(read.options["model"], how, certain=True)
         return
     word, _space, rest = read.prompt.strip().partition(" ")

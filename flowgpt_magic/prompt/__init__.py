@@ -1,3 +1,13 @@
 """Turn what is typed into what is sent: the magic line, references, attachments and images."""
 
-__all__ = ["attachments", "compose", "describe", "images", "magic_line", "parameter_syntax", "references", "templates"]
+__all__ = [
+    "attachments",
+    "compose",
+    "describe",
+    "images",
+    "looks",
+    "magic_line",
+    "parameter_syntax",
+    "references",
+    "templates",
+]

@@ -9,9 +9,13 @@ from pathlib import Path
 from flowgpt_magic.errors import FileError, PromptError
 from flowgpt_magic.messages import ComposedPrompt
 from flowgpt_magic.prompt.attachments import Attachment, attach, describe
-from flowgpt_magic.prompt.references import names_secret, resolve
+from flowgpt_magic.prompt.describe.recognize import headline
+from flowgpt_magic.prompt.looks import LookError, look, names_secret_argument
+from flowgpt_magic.prompt.references import names_secret, resolve, steps
+from flowgpt_magic.prompt.unresolved import clauses
 from flowgpt_magic.redaction import redact_environment
 from flowgpt_magic.regular_files import read_file
+from flowgpt_magic.text import cut
 
 LONGEST_FILE = 2**20  # bytes of a file with a system prompt
 SIMPLE = (str, int, float, complex, bool, type(None))  # inserted as Python prints them
@@ -39,8 +43,9 @@ def compose(
 ) -> ComposedPrompt:
     """The prompt as it is sent: with its references replaced, and the attachments below it.
 
-    A reference that looks like that of a secret stays as typed, because it may be part of code. Raises
-    ``AttachmentError``.
+    A reference that looks like that of a secret stays as typed, because it may be part of code. Calls that only look at
+    a table, such as ``{frame.head(3)}``, are filled in too; see ``looks``. ``unsent`` of the result names the braces
+    that stayed as typed although they look meant. Raises ``AttachmentError``.
 
     Args:
         prompt: the prompt as typed.
@@ -52,17 +57,13 @@ def compose(
         model: who takes none, for the clause about a picture that is not sent.
     """
     text = prompt
+    included: list[str] = []
+    unsent: list[str] = []
     if not raw and "{" in prompt:
         names = {**context.names, **({"Err": context.error} if context.error is not None else {})}
-
-        def render(reference: str, value: object) -> str:
-            if names_secret(reference):
-                return f"{{{reference}}}"
-            return redact_environment(str(value)) if type(value) in SIMPLE else describe(reference, value, budget)
-
-        text = resolve(prompt, names, render).text
+        text, included, unsent = _filled_in(prompt, names, budget)
     if not attached:
-        return ComposedPrompt(text)
+        return ComposedPrompt(text, included=included, unsent=unsent)
     attachments = attach(
         attached,
         context.names,
@@ -77,9 +78,38 @@ def compose(
     return ComposedPrompt(
         "\n\n".join([text, *map(_labelled, attachments)]),
         images,
-        included=[attachment.about or attachment.label for attachment in attachments],
-        unsent=[attachment.unsent for attachment in attachments if attachment.unsent],
+        included=[*included, *(attachment.about or attachment.label for attachment in attachments)],
+        unsent=[*unsent, *(attachment.unsent for attachment in attachments if attachment.unsent)],
     )
+
+
+def _filled_in(prompt: str, names: Mapping[str, object], budget: int) -> tuple[str, list[str], list[str]]:
+    """The prompt with its references replaced, what was included for them, and what was sent as typed."""
+    included: list[str] = []
+    secrets: list[str] = []
+    failures: dict[str, str] = {}
+
+    def render(reference: str, value: object) -> str:
+        is_call = not steps(reference)
+        if names_secret_argument(reference) if is_call else names_secret(reference):
+            secrets.append(f"{{{cut(reference)}}} sent as typed: it looks like a secret")
+            return f"{{{reference}}}"
+        if type(value) in SIMPLE and not is_call:
+            return redact_environment(str(value))
+        shape = headline(value).partition(", ")[2]
+        included.append(f"{cut(reference)} ({shape})" if shape else cut(reference))
+        text = describe(reference, value, budget)
+        return f"{reference}:\n{text}" if type(value) is str else text
+
+    def looked(expression: str) -> object:
+        try:
+            return look(expression, names)
+        except LookError as error:
+            failures[expression] = str(error)
+            raise
+
+    resolved = resolve(prompt, names, render, looked)
+    return resolved.text, included, [*secrets, *(clauses(prompt, resolved.left, names, failures))]
 
 
 def _labelled(attachment: Attachment) -> str:

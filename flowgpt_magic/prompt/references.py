@@ -1,7 +1,7 @@
 """Replace references in a prompt, such as ``{name}`` or ``{frame.columns[0]}``. All other text stays as typed.
 
-A prompt is not a program: nothing is called, and inserted text is not searched for references again. A prompt may hold
-JSON, code or formulas. Braces that belong to those are no references, even if a variable has that name:
+A prompt is not a program: nothing is called here, and inserted text is not searched for references again. A prompt may
+hold JSON, code or formulas. Braces that belong to those are no references, even if a variable has that name:
 
 * doubled braces, and what is between them in one paragraph;
 * braces directly after ``$``, ``#``, ``%``, ``^``, ``_`` or a backslash command: ``${x}``, ``x^{n}``, ``\\text{x}``;
@@ -21,9 +21,11 @@ from flowgpt_magic.redaction import is_secret_name
 
 # A name: letters, digits and everything outside of ASCII, which is checked later: ``\w`` lacks the vowel signs of
 # Hindi. The range is written as its complement: ``re`` takes 40 ms longer to compile it directly.
-_NAME = r"[^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*"
+_BEGIN = r"[^\x00-@\[-^`{-\x7f]"
+_NAME = rf"{_BEGIN}[^\x00-/:-@\[-^`{{-\x7f]*"
 _INDEX = r"""\[(?:-?(?:0|[1-9][0-9]{0,17})|"[^"\\\n{}]*"|'[^'\\\n{}]*')\]"""
 _FORM = rf"{_NAME}(?:\.{_NAME}|{_INDEX})*"
+_CALL = r"""\((?:[^(){}\n"']|"[^"\\\n{}]*"|'[^'\\\n{}]*')*\)"""
 _REFERENCE = re.compile(_FORM)
 _STEP = re.compile(rf"(?:\A|\.)({_NAME})|({_INDEX})")
 
@@ -32,10 +34,11 @@ _STEP = re.compile(rf"(?:\A|\.)({_NAME})|({_INDEX})")
 _TOKEN = re.compile(
     r"""[\\{"'](?:"""
     r"(?<=\\)(?:[A-Za-z]+\*?(?:\[[^\[\]{}\n]*\])*|[\s\S])?"  # a backslash command with options, an escaped character
-    rf"|(?<=\{{)(?:\{{|({_FORM})\}})"
+    rf"|(?<=\{{)(?:\{{|({_NAME}(?:\.{_NAME}|{_INDEX}|({_CALL}))*)\}}|(?=( ?{_BEGIN}[^{{}}\n]{{0,200}})\}}))"
     r"""|(?<=(?<![\w\\])[fFtT]["'])|(?<=(?<![\w\\])[fFtT][rR]["'])|(?<=(?<![\w\\])[rR][fFtT]["']))"""
 )
 _FOREIGN = frozenset("$#%^_{}")
+MOST_LEFT = 1_000  # braces
 _LITERAL = re.compile(
     r""""{3}(?:[^\\]|\\[\s\S])*?"{3}|'{3}(?:[^\\]|\\[\s\S])*?'{3}"""
     r"""|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*'"""
@@ -43,43 +46,81 @@ _LITERAL = re.compile(
 
 
 @dataclass(frozen=True)
+class LeftBraces:
+    """Braces that stay as typed, though they may be meant: what is between them, and where they begin and end."""
+
+    inside: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class ResolvedPrompt:
-    """A prompt with its references replaced. ``used`` has each of them once, as typed between the braces."""
+    """A prompt with its references replaced.
+
+    ``used`` has each of them once, as typed between the braces. ``left`` has the first ``MOST_LEFT`` different braces
+    that were not replaced and belong to no formula, f-string or doubled braces.
+    """
 
     text: str
     used: tuple[str, ...]
+    left: tuple[LeftBraces, ...] = ()
 
 
-def resolve(text: str, names: Mapping[str, object], render: Callable[[str, object], str]) -> ResolvedPrompt:
+def resolve(
+    text: str,
+    names: Mapping[str, object],
+    render: Callable[[str, object], str],
+    look: Callable[[str], object] | None = None,
+) -> ResolvedPrompt:
     """``text`` with each reference to something in ``names`` replaced by ``render(reference, value)``.
 
     A reference that cannot be read stays as typed. Each reference is read once, however often it occurs. Raises only
     what ``render`` raises, and ``KeyboardInterrupt``.
+
+    Args:
+        text: the prompt as typed.
+        names: what it can refer to.
+        render: the text for a value.
+        look: returns the value of a reference with calls, or raises ``LookupError``. By default these stay as typed.
     """
     pieces: list[str] = []
     place = 0
     replacements: dict[str, str | None] = {}
+    left: dict[str, LeftBraces] = {}
+
+    def read(reference: str) -> object:
+        return look_up(reference, names)
+
+    def call(expression: str) -> object:
+        if look is None:
+            raise LookupError(expression)
+        return look(expression)
+
     for match in _references(text):
         reference = match[1]
-        if reference not in replacements:
-            replacements[reference] = _rendered(reference, names, render)
-        replacement = replacements[reference]
+        if reference and reference not in replacements:
+            replacements[reference] = _rendered(reference, call if match[2] else read, render)
+        replacement = replacements.get(reference) if reference else None
         if replacement is not None:
             pieces += text[place : match.start()], replacement
             place = match.end()
+        elif len(left) < MOST_LEFT:
+            inside = reference or match[3]
+            left.setdefault(inside, LeftBraces(inside, match.start(), match.start() + len(inside) + 2))
     pieces.append(text[place:])
     used = tuple(reference for reference, replacement in replacements.items() if replacement is not None)
-    return ResolvedPrompt("".join(pieces), used)
+    return ResolvedPrompt("".join(pieces), used, tuple(left.values()))
 
 
 def references(text: str) -> list[str]:
     """The references in ``text`` without their braces, each once, whether or not they lead to something."""
-    return list(dict.fromkeys(match[1] for match in _references(text)))
+    return list(dict.fromkeys(match[1] for match in _references(text) if match[1] and not match[2]))
 
 
-def _rendered(reference: str, names: Mapping[str, object], render: Callable[[str, object], str]) -> str | None:
+def _rendered(reference: str, read: Callable[[str], object], render: Callable[[str, object], str]) -> str | None:
     try:
-        value = look_up(reference, names)
+        value = read(reference)
     except LookupError:
         return None
     return render(reference, value)
@@ -145,7 +186,10 @@ def _item(value: Any, index: str | int) -> object:
 
 
 def _references(text: str) -> Iterator[re.Match[str]]:
-    """The references in ``text`` that belong to no JSON, code or formula."""
+    """The references in ``text``, and other braces that may be meant as one, that belong to no JSON, code or formula.
+
+    The match has the reference in group 1, its last call in group 2, or what is between other braces in group 3.
+    """
     place, paragraph = 0, -1
     command = reference = -1  # where the last one ended
     closable = True  # whether a doubled brace can still be closed in this paragraph
@@ -155,6 +199,10 @@ def _references(text: str) -> Iterator[re.Match[str]]:
             before = text[start - 1] if start else ""
             if start != command and (before not in _FOREIGN or start == reference):
                 reference = place
+                yield token
+        elif token[3]:
+            before = text[start - 1] if start else ""
+            if start != command and before not in _FOREIGN:
                 yield token
         elif text[start] == "\\":
             command = place

@@ -69,6 +69,17 @@ def test_no_dict_is_changed_by_looking(monkeypatch):
     assert list(table) == ["a"]
 
 
+def test_the_calls_of_a_table_are_offered_as_they_are_typed():
+    import pandas
+    import polars
+
+    known = CompletionSources(names={"frame": pandas.DataFrame({"height": [1]}), "table": polars.DataFrame()})
+
+    assert tab("%%flowgpt\n{frame.he|", known) == ["height", "head()"]
+    assert tab("%%flowgpt\n{frame.value_c|", known) == ["value_counts()"]
+    assert tab("%%flowgpt\n{table.desc|", known) == ["describe()"]
+
+
 def test_columns_of_a_table_are_offered_if_pandas_is_loaded(monkeypatch):
     class DataFrame:
         columns = ("price", "amount paid", 3)

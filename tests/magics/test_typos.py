@@ -89,7 +89,6 @@ def test_a_prompt_of_one_line_is_sent(line):
         ("ecko hi", "did you mean echo?"),
         ("opnai:gpt-4o hi", "did you mean openai_compatible?"),
         ("meta/llama hi", "no model, provider or alias 'meta/llama'"),
-        ("echo:wrods hi", "did you mean words?"),
     ],
 )
 def test_a_mistyped_model_before_a_prompt_is_refused_with_the_way_to_send_it(line, hint):

@@ -258,10 +258,36 @@ PIECES = st.sampled_from(
             '"""',
             "\n\n",
         ),
+        *("{x.f()}", '{a.f("f")}', "{n + 1}", "{ x }", "{x.f(", "(1)"),
         *("{x}", "{n}", "{a[0]}", '{b["k"]}', "{point.x}", "{undefined}", "{x:.2f}", "{name}{n}"),
     ]
 )
 COMPARED_TEXTS = st.text() | st.lists(PIECES | st.text(max_size=3), max_size=30).map("".join)
+
+
+def test_a_call_is_looked_at_only_where_that_is_wanted():
+    def look(expression):
+        if expression.startswith("n"):
+            raise LookupError(expression)
+        return expression.upper()
+
+    text = '{name.f("f")}{x.f(1)} {n.f()} \\text{x.f()} f"{x.f()}" {{x.f()}}'
+    looked = resolve(text, NAMES, lambda _reference, value: str(value), look)
+
+    assert looked.text == '{name.f("f")}X.F(1) {n.f()} \\text{x.f()} f"{x.f()}" {{x.f()}}'
+    assert looked.used == ("x.f(1)",)
+    assert [braces.inside for braces in looked.left] == ['name.f("f")', "n.f()"]
+    assert shown(text) == text
+
+
+def test_braces_that_stay_as_typed_are_listed_once_with_their_place():
+    text = "{n} {undefined} { n } {n + 1} {undefined} {{undefined}} x^{n + 1} {1}"
+
+    left = resolve(text, NAMES, lambda *_: "").left
+
+    assert [(braces.inside, text[braces.start : braces.end]) for braces in left] == [
+        *(("undefined", "{undefined}"), (" n ", "{ n }"), ("n + 1", "{n + 1}")),
+    ]
 
 
 @given(COMPARED_TEXTS)
@@ -326,6 +352,7 @@ class TestTime:
         "part",
         [
             *("{", "}", "{{", "{{x}", "{x}", "{x.", '{x["', "{x['a'][", "\\", "\\text[", "\\a{", "{x}}", "_{x}", "{x["),
+            *("{x(", "{x()", "{x()}", '{x("', "{x.y(1).", "{x + ", "{x + 1}", "{ x }"),
             *("f\"'", "f'''", 'f"""', 'f"\\', '\\"f', "f'{x}", "{{ }}", "{{\n\n", "{a[0]}", "x.x", "é"),
         ],
     )
