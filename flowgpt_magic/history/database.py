@@ -50,7 +50,7 @@ from flowgpt_magic.history.rows import (
     to_sqlite,
     turn_of,
 )
-from flowgpt_magic.history.search import can_be_prefix, match_expression, snippet, words_of
+from flowgpt_magic.history.search import HIT, can_be_prefix, match_expression, one_of_each, snippet, words_of
 from flowgpt_magic.history.sent_requests import request_of_dead_turn
 from flowgpt_magic.messages import Turn
 
@@ -58,6 +58,12 @@ BUSY_TIMEOUT = 1.0  # seconds to wait for another process that writes
 INDEX_AT_ONCE = 50  # turns added to the index in one transaction
 PERIODS_AT_ONCE = 20  # periods whose usage is summed in one transaction
 SEARCH_COLUMNS = (("turns", TURN), ("conversations", CONVERSATION), ("notebooks", NOTEBOOK))
+
+LOOKED_AT = 4  # times as many hits as are listed, and as many more twice: some are versions and copies of others
+NUMBER_OF_TURN = (
+    "CASE WHEN turns.live THEN (SELECT count(*) FROM turns AS t WHERE t.conversation_id = turns.conversation_id "
+    "AND t.live = 1 AND t.place <= turns.place) ELSE 0 END"
+)
 
 SAME_NOTEBOOK = (
     "(SELECT other.notebook_id FROM notebooks AS one JOIN notebooks AS other USING (key) WHERE one.notebook_id = ?)"
@@ -357,8 +363,10 @@ class History:
         )
         return {turn.request_key: turn for turn in turns}
 
-    def search(self, words: str, limit: int = 20, notebook_id: str | None = None) -> tuple[SearchHit, ...]:
-        """The turns whose prompt and reply contain all of ``words``, newest first.
+    def search(
+        self, words: str, limit: int = 20, notebook_id: str | None = None, *, own_key: str = ""
+    ) -> tuple[SearchHit, ...]:
+        """The turns whose prompt and reply contain all of ``words``, each once, newest first.
 
         Case and accents of Latin letters are ignored, and so is everything that is not a letter or digit. The last word
         may be a prefix. Turns of removed conversations are found too.
@@ -367,19 +375,23 @@ class History:
             words: what a person typed; any text is valid.
             limit: the maximum number of hits, 20 by default.
             notebook_id: search this notebook only; by default all.
+            own_key: the key of the notebook whose copy of a turn is preferred to other copies.
         """
         terms = words_of(words)
         if not terms or limit <= 0:
             return ()
         with suppress(HistoryError):  # the index can be searched even if it cannot be updated
             self.index_ended_turns()
-        hits = self._hits(terms, limit, notebook_id, prefix=False)
-        if len(hits) < limit and can_be_prefix(terms):
+        numbers = self._matching(terms, limit, notebook_id, own_key, prefix=False)
+        if len(numbers) < limit and can_be_prefix(terms):
             # Not at first: a prefix search looks at every word with that prefix.
-            hits = self._hits(terms, limit, notebook_id, prefix=True)
-        return tuple(hits)
+            numbers = self._matching(terms, limit, notebook_id, own_key, prefix=True)
+        return tuple(self._hits(numbers, terms))
 
-    def _hits(self, words: list[str], limit: int, notebook_id: str | None, *, prefix: bool) -> list[SearchHit]:
+    def _matching(
+        self, words: list[str], limit: int, notebook_id: str | None, own_key: str, *, prefix: bool
+    ) -> list[int]:
+        """The numbers of at most ``limit`` different turns with these words, newest first."""
         inside, values = "", [match_expression(words, prefix=prefix)]
         if notebook_id is not None:
             inside = (
@@ -387,20 +399,34 @@ class History:
                 f"WHERE notebook_id IN {SAME_NOTEBOOK})"
             )
             values.append(notebook_id)
-        numbers = f"SELECT rowid AS hit FROM words WHERE words MATCH ? {inside} ORDER BY rowid DESC LIMIT ?"
-        columns = [f"{table}.{name}" for table, names in SEARCH_COLUMNS for name in names]
+        rowids = f"SELECT rowid AS hit FROM words WHERE words MATCH ? {inside} ORDER BY rowid DESC LIMIT ?"
         sql = (
-            f"SELECT {', '.join(columns)} FROM ({numbers}) JOIN turns ON number = hit "
+            f"SELECT {', '.join(HIT)} FROM ({rowids}) JOIN turns ON number = hit "
             "JOIN conversations USING (conversation_id) JOIN notebooks USING (notebook_id) ORDER BY hit DESC"
         )
+        most = limit * LOOKED_AT
+        while True:
+            hits = self._rows(HIT, sql, (*values, most))
+            numbers = one_of_each(hits, own_key)
+            if len(numbers) >= limit or len(hits) < most or most >= limit * LOOKED_AT**3:
+                return numbers[:limit]
+            most *= LOOKED_AT
+
+    def _hits(self, numbers: list[int], words: list[str]) -> Iterator[SearchHit]:
+        """The turns with these numbers, in that order."""
+        columns = [f"{table}.{name}" for table, names in SEARCH_COLUMNS for name in names]
+        sql = (
+            f"SELECT turns.number, {NUMBER_OF_TURN}, {', '.join(columns)} FROM turns "
+            "JOIN conversations USING (conversation_id) JOIN notebooks USING (notebook_id) "
+            "WHERE turns.number IN (SELECT value FROM json_each(?))"
+        )
+        rows = {row[0]: row[1:] for row in self._read(sql, (json.dumps(numbers),))} if numbers else {}
         homes: dict[tuple[Any, ...], tuple[ConversationRecord, NotebookRecord]] = {}
-        hits = []
-        for row in self._read(sql, (*values, limit)):
-            turn = turn_of(dict(zip(TURN, row, strict=False)))
-            home = row[len(TURN) :]  # shared by many hits
+        for place, *columns_of_turn in (rows[number] for number in numbers if number in rows):
+            turn = turn_of(dict(zip(TURN, columns_of_turn, strict=False)))
+            home = tuple(columns_of_turn[len(TURN) :])  # shared by many hits
             conversation, notebook = homes.get(home) or homes.setdefault(home, _home(home))
-            hits.append(SearchHit(turn, conversation, notebook, snippet((turn.prompt, turn.text), words)))
-        return hits
+            yield SearchHit(turn, conversation, notebook, snippet((turn.prompt, turn.text), words), place)
 
     def usage_rows(self, since: float = 0.0, notebook_id: str | None = None) -> tuple[UsageRow, ...]:
         """The usage of each model on each day since ``since`` (Unix seconds), newest first.

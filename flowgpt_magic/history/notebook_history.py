@@ -444,8 +444,9 @@ class NotebookHistory:
         return turns[0]
 
     def search(self, words: str, limit: int = 20) -> tuple[SearchHit, ...]:
-        """The turns of all notebooks that contain these words, newest first."""
-        return self.read(lambda history: history.search(words, limit), ())
+        """The turns of all notebooks that contain these words, each once, newest first."""
+        own_key = self.notebook.key
+        return self.read(lambda history: history.search(words, limit, own_key=own_key), ())
 
     @wholly
     def take(self, parents: Sequence[Record], turns: Sequence[Turn], changes: Sequence[ChangeRecord] = ()) -> None:

@@ -146,12 +146,21 @@ class ConversationSummary:
 
 @dataclass(frozen=True)
 class SearchHit:
-    """A turn that contains all words of a search; ``snippet`` is the line around the first one."""
+    """A turn that contains all words of a search.
+
+    Args:
+        turn: the turn; of several versions or copies the best one.
+        conversation: its conversation.
+        notebook: the notebook of that.
+        snippet: the line with most of the words.
+        number: the number of the turn in its conversation; 0 for one that is not live.
+    """
 
     turn: Turn
     conversation: ConversationRecord
     notebook: NotebookRecord
     snippet: str
+    number: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
-"""Split text into words for the full-text search of the history.
+"""Split text into words for the full-text search of the history, and choose what is shown of the hits.
 
 The index splits text at everything that is not a letter or digit. Chinese, Japanese and South-East Asian text has no
 spaces between words, and Korean words have endings. In these scripts every character is indexed as a word, and a search
 term is a phrase.
+
+One prompt may be in the history many times: as versions of a turn, as the copies that a branch and a copied notebook
+begin with, and in every batch. Each is a hit of the index; a search lists it once.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any
 
 CHARS_PER_STEP = 2000  # characters processed before other threads may run
 MAX_WORDS = 32  # more words do not improve a search
@@ -51,14 +56,50 @@ def can_be_prefix(words: list[str]) -> bool:
     return bool(words) and (len(words[-1]) >= MIN_PREFIX or not words[-1].isascii())
 
 
+# What is compared of two hits. A copy of a turn differs from it in ids and place only.
+HIT = ("number", "conversation_id", "place", "live", "started", "kernel", "request_key", "prompt", "removed", "key")
+
+
+def one_of_each(hits: Iterable[Mapping[str, Any]], own_key: str) -> list[int]:
+    """The numbers of the hits to list, one for each turn, in the order of ``hits``, which have the columns ``HIT``.
+
+    Of the versions of a turn, and of its copies, a live one is listed if there is one, preferably of the notebook with
+    the key ``own_key``, and of several the newest.
+    """
+
+    def rank(hit: Mapping[str, Any]) -> tuple[bool, bool, bool, int]:
+        return bool(hit["live"]), not hit["removed"], hit["key"] == own_key, hit["number"]
+
+    def version(hit: Mapping[str, Any]) -> Hashable:
+        # In the unlisted conversation of batches, another request may have the same place.
+        return hit["conversation_id"], hit["place"], hit["removed"] and hit["request_key"]
+
+    def copy(hit: Mapping[str, Any]) -> Hashable:
+        return hit["started"], hit["kernel"], hit["request_key"], hit["prompt"]
+
+    return [hit["number"] for hit in _best_of_each(_best_of_each(hits, version, rank), copy, rank)]
+
+
+def _best_of_each(
+    hits: Iterable[Mapping[str, Any]],
+    group: Callable[[Mapping[str, Any]], Hashable],
+    rank: Callable[[Mapping[str, Any]], Any],
+) -> list[Mapping[str, Any]]:
+    best: dict[Hashable, Mapping[str, Any]] = {}  # in the order of the first hit of each group
+    for hit in hits:
+        key = group(hit)
+        if key not in best or rank(hit) > rank(best[key]):
+            best[key] = hit
+    return list(best.values())
+
+
 def snippet(texts: tuple[str, ...], words: list[str]) -> str:
-    """The line around a word in the first text that contains one of ``words``."""
-    for text in texts:
-        for word in words:
-            place = _find(text, word)
-            if place is not None:
-                return _line(text, place)
-    return _line(texts[0], 0)
+    """The line with most of ``words``; of equal ones the first."""
+    lines = [(text, start) for text in texts for word in words if (start := _find(text, word)) is not None] or [
+        (texts[0], 0)
+    ]
+    counts = [sum(_find(_window(*line), word) is not None for word in words) for line in lines]
+    return _line(*lines[counts.index(max(counts))])
 
 
 def _find(text: str, word: str) -> int | None:
@@ -81,6 +122,11 @@ def _plain(text: str) -> str:
 
 def _line(text: str, place: int) -> str:
     start = max(0, place - SNIPPET_BEFORE)
-    end = start + SNIPPET_LENGTH
-    line = " ".join(text[start:end].split())
-    return f"{'…' if start else ''}{line}{'…' if end < len(text) else ''}"
+    line = " ".join(_window(text, place).split())
+    return f"{'…' if start else ''}{line}{'…' if start + SNIPPET_LENGTH < len(text) else ''}"
+
+
+def _window(text: str, place: int) -> str:
+    """The characters of ``text`` that a line about ``place`` shows."""
+    start = max(0, place - SNIPPET_BEFORE)
+    return text[start : start + SNIPPET_LENGTH]

@@ -600,7 +600,7 @@ class TestSearch:
         ],
     )
     def test_it_finds(self, text, asked, history, conversation):
-        history.save(ended(conversation, text=text), ended(conversation, text="something else"))
+        history.save(ended(conversation, text=text), ended(conversation, text="something else", place=2))
 
         assert texts(history.search(asked)) == [text]
 
@@ -667,7 +667,7 @@ class TestSearch:
         assert len(history.search("scattering sky")) == 1
 
     def test_the_newest_come_first_and_no_more_than_asked_for(self, history, conversation):
-        history.save(*(ended(conversation, text=f"blue {number}") for number in range(5)))
+        history.save(*(ended(conversation, text=f"blue {number}", place=number) for number in range(5)))
 
         assert texts(history.search("blue")) == ["blue 4", "blue 3", "blue 2", "blue 1", "blue 0"]
         assert texts(history.search("blue", limit=2)) == ["blue 4", "blue 3"]
@@ -675,7 +675,8 @@ class TestSearch:
         assert history.search("blue", limit=0) == history.search("blue", limit=-1) == ()
 
     def test_whole_words_leave_no_place_for_beginnings_where_there_are_enough_of_them(self, history, conversation):
-        history.save(*(ended(conversation, text=text) for text in ("plot it", "plotting it", "plotted")))
+        texts_of_turns = enumerate(("plot it", "plotting it", "plotted"))
+        history.save(*(ended(conversation, text=text, place=place) for place, text in texts_of_turns))
 
         assert texts(history.search("plot", limit=1)) == ["plot it"]
         assert texts(history.search("plot", limit=3)) == ["plotted", "plotting it", "plot it"]
@@ -705,6 +706,56 @@ class TestSearch:
 
         assert hit.conversation == gone
 
+    def test_a_turn_is_listed_once_however_many_versions_it_has(self, history, conversation):
+        first = ended(conversation, text="blue", place=4)
+        versions = [replace(first, turn_id=f"version {number}", version=number, live=number == 2) for number in (2, 3)]
+        history.save(ended(conversation, text="red"), replace(first, live=False), *versions)
+
+        (hit,) = history.search("blue")
+
+        assert (hit.turn, hit.number) == (versions[0], 2)
+
+    def test_an_older_version_is_found_by_what_only_it_says(self, history, conversation):
+        first = ended(conversation, text="blue", live=False)
+        history.save(first, ended(conversation, text="red", version=2))
+
+        (hit,) = history.search("blue")
+
+        assert (hit.turn, hit.number) == (first, 0)
+
+    def test_of_copies_the_one_of_the_own_notebook_is_listed(self, history, notebook, conversation):
+        copy, branch = notebook_record(), conversation_record(notebook, name="branch")
+        turn = ended(conversation, text="blue", place=3, started=NOON)
+        branched = replace(turn, turn_id="branched", conversation_id=branch.conversation_id, place=1)
+        history.save(turn, copy, branch, branched)
+        copy_conversations(history, notebook.notebook_id, copy.notebook_id)
+
+        for key in (notebook.key, copy.key):
+            (hit,) = history.search("blue", own_key=key)
+
+            assert (hit.notebook.key, hit.number) == (key, 1)
+
+    def test_equal_prompts_that_were_sent_twice_are_two_turns(self, history, conversation):
+        history.save(*(ended(conversation, text="blue", place=place, started=NOON + place) for place in (1, 2)))
+
+        assert [hit.number for hit in history.search("blue")] == [2, 1]
+
+    def test_the_prompts_of_several_batches_at_one_place_are_several_turns(self, history, notebook):
+        batches = conversation_record(notebook, name="batches of main", removed=True)
+        items = [ended(batches, text=f"blue {key}", live=False, started=NOON, request_key=key) for key in "ab"]
+        history.save(batches, *items)
+
+        assert texts(history.search("blue")) == ["blue b", "blue a"]
+
+    def test_many_versions_of_one_turn_hide_no_other(self, history, conversation):
+        first = ended(conversation, text="blue other", place=1)
+        versions = [
+            ended(conversation, text=f"blue {number}", place=2, version=number, live=False) for number in range(1, 40)
+        ]
+        history.save(first, *versions)
+
+        assert texts(history.search("blue", limit=2)) == ["blue 39", "blue other"]
+
     def test_a_turn_that_streams_is_found_when_it_has_ended(self, history, conversation):
         turn = turn_record(conversation, text="the sky")
         history.save(turn)
@@ -732,7 +783,7 @@ def step(words: list[str]) -> st.SearchStrategy[tuple[str, int, str]]:
     return st.tuples(happens, st.integers(0, 2), st.lists(st.sampled_from(words), max_size=3).map(" ".join))
 
 
-def test_a_search_reads_its_hits_in_one_query(history, conversation):
+def test_a_search_reads_its_hits_in_two_queries(history, conversation):
     history.save(*(ended(conversation, text=f"blue {number}", place=number) for number in range(30)))
     history.index_ended_turns()
     queries: list[str] = []
@@ -742,7 +793,9 @@ def test_a_search_reads_its_hits_in_one_query(history, conversation):
 
     assert texts(hits) == [f"blue {number}" for number in range(29, 9, -1)]
     assert all(hit.conversation == conversation for hit in hits)
-    assert len([query for query in queries if query.startswith("SELECT")]) <= 2  # is all indexed, and what is found
+    assert (
+        len([query for query in queries if query.startswith("SELECT")]) <= 3
+    )  # is all indexed, what is found, and its texts
 
 
 class TestIndex:
@@ -755,7 +808,7 @@ class TestIndex:
     def test_it_is_never_out_of_step(self, steps):
         history = History(":memory:")
         conversation = begun(history)
-        turns = [turn_record(conversation, prompt="") for _ in range(3)]
+        turns = [turn_record(conversation, prompt="", place=place) for place in range(3)]
         for happens, number, text in steps:
             turn = turns[number]
             if happens == "index":
@@ -787,7 +840,7 @@ class TestIndex:
             assert {row["number"] for row in found} == {row["number"] for row in rows if word in row["text"]}
 
     def test_many_turns_enter_it_some_at_a_time(self, history, conversation):
-        history.save(*(ended(conversation, text="blue") for _ in range(INDEX_AT_ONCE + 2)))
+        history.save(*(ended(conversation, text="blue", place=place) for place in range(INDEX_AT_ONCE + 2)))
 
         more = [history.index_ended_turns() for _ in range(3)]
 
