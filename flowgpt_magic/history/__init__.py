@@ -9,6 +9,7 @@ __all__ = [
     "notebook_history",
     "processes",
     "records",
+    "search",
     "timeline",
     "turn_recorder",
 ]

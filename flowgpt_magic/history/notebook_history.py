@@ -94,6 +94,7 @@ class NotebookHistory:
         self.running_cell = running_cell
         self.configured = configured
         self.listeners: list[Callable[[ConversationState | None], None]] = []
+        self._cell_numbers: dict[str, int] = {}  # by run, of this process
         self._current = MAIN
         self._find_path = find_path
         self._searching = False  # for the notebook's file
@@ -500,6 +501,15 @@ class NotebookHistory:
         self.save(state)
         self._writer.begin(turn)
         self.save(state, *others)
+
+    def number_cell(self, cell: Cell) -> None:
+        """Remember the number of a cell that asks."""
+        if cell.number:
+            self._cell_numbers[cell.run] = cell.number
+
+    def cell_number(self, turn: Turn) -> int:
+        """The number of the cell run that asked a turn, as in ``In [3]``; 0 if unknown or of another kernel."""
+        return self._cell_numbers.get(turn.run, 0) if turn.run and turn.kernel == self.kernel else 0
 
     def request_record(
         self, request: Request, answer: RecordedReply, status: Status, *, request_id: str, started: float

@@ -63,12 +63,15 @@ HIT = ("number", "conversation_id", "place", "live", "started", "kernel", "reque
 def one_of_each(hits: Iterable[Mapping[str, Any]], own_key: str) -> list[int]:
     """The numbers of the hits to list, one for each turn, in the order of ``hits``, which have the columns ``HIT``.
 
-    Of the versions of a turn, and of its copies, a live one is listed if there is one, preferably of the notebook with
-    the key ``own_key``, and of several the newest.
+    Of the versions of a turn the live one is listed, or else the newest; of its copies a live one, preferably of the
+    notebook with the key ``own_key``, and of several the original.
     """
 
-    def rank(hit: Mapping[str, Any]) -> tuple[bool, bool, bool, int]:
-        return bool(hit["live"]), not hit["removed"], hit["key"] == own_key, hit["number"]
+    def version_rank(hit: Mapping[str, Any]) -> tuple[bool, int]:
+        return bool(hit["live"]), hit["number"]
+
+    def copy_rank(hit: Mapping[str, Any]) -> tuple[bool, bool, bool, int]:
+        return bool(hit["live"]), not hit["removed"], hit["key"] == own_key, -hit["number"]
 
     def version(hit: Mapping[str, Any]) -> Hashable:
         # In the unlisted conversation of batches, another request may have the same place.
@@ -77,7 +80,8 @@ def one_of_each(hits: Iterable[Mapping[str, Any]], own_key: str) -> list[int]:
     def copy(hit: Mapping[str, Any]) -> Hashable:
         return hit["started"], hit["kernel"], hit["request_key"], hit["prompt"]
 
-    return [hit["number"] for hit in _best_of_each(_best_of_each(hits, version, rank), copy, rank)]
+    turns = _best_of_each(hits, version, version_rank)
+    return [hit["number"] for hit in _best_of_each(turns, copy, copy_rank)]
 
 
 def _best_of_each(

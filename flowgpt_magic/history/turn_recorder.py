@@ -65,6 +65,7 @@ class TurnRecorder:
     def begin(self, reply: Reply) -> None:
         """Save the turn. Called before the request is sent."""
         self._requests.begin(reply)
+        self._notebook_history.number_cell(self._request.spot.cell)
         turn = turn_of(
             self._request,
             reply,

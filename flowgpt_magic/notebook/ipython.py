@@ -73,7 +73,15 @@ def in_console() -> bool:
 
 def running_cell() -> Cell:
     """The cell that runs, and which run of it this is."""
-    return Cell(cell_id(request()), execution())
+    return Cell(cell_id(request()), execution(), _cell_number())
+
+
+def _cell_number() -> int:
+    """The number of the cell's ``In [3]``; 0 for a run that has none."""
+    content = request().get("content", {})
+    if content.get("silent") or not content.get("store_history", True):
+        return 0
+    return int(getattr(shell(), "execution_count", 0))
 
 
 def place() -> Place:

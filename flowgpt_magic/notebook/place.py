@@ -12,7 +12,7 @@ import re
 import stat
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
@@ -55,10 +55,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Cell:
-    """One ``run`` of the cell ``cell_id``. Both are empty if unknown."""
+    """One ``run`` of the cell ``cell_id``. Both are empty if unknown; ``number`` is that of ``In [3]``, or 0."""
 
     cell_id: str = ""
     run: str = ""
+    number: int = field(default=0, compare=False)
 
 
 NO_CELL = Cell()

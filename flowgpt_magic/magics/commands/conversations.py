@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.bridge import wholly
 from flowgpt_magic.errors import ConversationNotFoundError, FlowGptError, OptionError, closest
 from flowgpt_magic.history.records import MAIN
+from flowgpt_magic.history.search import words_of
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.state import Asked, ShellState
 from flowgpt_magic.prompt import magic_line
@@ -34,6 +35,13 @@ EDIT_OPTIONS = {
     "raw",
 }
 ID_LENGTH = 8  # characters of a turn's id that are shown
+STATUS_WORDS = {
+    "streaming": "still arriving",
+    "complete": "complete",
+    "cancelled": "interrupted",
+    "failed": "failed",
+}
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in any locale
 
 
 @subcommand(
@@ -80,19 +88,20 @@ def history(state: ShellState, rest: str) -> Shown:
     if not turns:
         return f"{conversation.name} has no turns yet"
     earlier = {turn.turn_id for turn in asked_before_edit(turns)}
+    cells = [state.notebook_history.cell_number(turn) for turn in turns]
     rows = tuple(
         (
             str(number),
             cut(turn.prompt),
-            cut(turn.text),
+            cut(turn.text) or cut(turn.error),
             f"{turn.provider}:{turn.model}",
             f"{_status(turn)}, asked before the edit above" if turn.turn_id in earlier else _status(turn),
             _when(turn.started),
-            turn.cell_id[:8],
+            *([f"In [{cell}]" if cell else ""] if any(cells) else []),
         )
-        for number, turn in enumerate(turns, 1)
+        for number, (turn, cell) in enumerate(zip(turns, cells, strict=True), 1)
     )
-    columns = ("turn", "prompt", "reply", "model", "status", "time", "cell")
+    columns = ("turn", "prompt", "reply", "model", "status", "time", *(["cell"] if any(cells) else []))
     first = next((number for number, turn in enumerate(turns, 1) if turn.turn_id in earlier), 0)
     again = f"; %flowgpt retry {first} --following asks again from turn {first} on" if first else ""
     return Table(columns, rows, f"conversation {conversation.name}; %flowgpt show N shows a whole turn{again}")
@@ -344,20 +353,22 @@ def search(state: ShellState, rest: str) -> Shown:
         raise OptionError("%flowgpt search takes the words to look for")
     hits = state.notebook_history.search(rest)
     if not hits:
-        return f"nothing found for {rest}"
+        return f"nothing found for {rest}" if words_of(rest) else f"nothing found: {rest} has no letters or digits"
+    own_key = state.notebook_history.notebook.key
     rows = tuple(
         (
-            f"#{hit.turn.turn_id[:ID_LENGTH]}",
-            cut(hit.notebook.label, 40),
-            hit.conversation.name,
+            "this notebook" if hit.notebook.key == own_key else cut(hit.notebook.label, 40),
+            cut(hit.conversation.name, 40),
+            str(hit.number) if hit.number else "not in use",
             cut(hit.turn.prompt),
             cut(hit.snippet, 100),
             _when(hit.turn.started),
+            f"#{hit.turn.turn_id[:ID_LENGTH]}",
         )
         for hit in hits
     )
-    columns = ("turn", "notebook", "conversation", "prompt", "found", "time")
-    return Table(columns, rows, f"%flowgpt show {rows[0][0]} shows the whole turn")
+    columns = ("notebook", "conversation", "turn", "prompt", "found", "time", "show")
+    return Table(columns, rows, f"%flowgpt show {rows[0][-1]} shows the whole turn")
 
 
 @subcommand(
@@ -406,11 +417,17 @@ def _state(state: ShellState) -> str:
 
 
 def _status(turn: Turn) -> str:
-    return "replayed" if turn.replayed and turn.status == "complete" else turn.status
+    return "from the history" if turn.replayed and turn.status == "complete" else STATUS_WORDS[turn.status]
 
 
 def _when(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+    """A time in words: the nearer it is, the fewer."""
+    then, today = datetime.fromtimestamp(moment), date.today()
+    if then.date() == today:
+        return f"{then:%H:%M}"
+    if then.date() == today - timedelta(1):
+        return f"yesterday {then:%H:%M}"
+    return f"{then:%Y-%m-%d}" if then.year != today.year else f"{then.day} {MONTHS[then.month - 1]} {then:%H:%M}"
 
 
 def _number(name: str, word: str) -> int:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+
 import pytest
 
 from flowgpt_magic.errors import (
@@ -12,14 +17,15 @@ from flowgpt_magic.errors import (
     NothingToUndoError,
     OptionError,
     PromptError,
+    ProviderError,
     TurnNotFoundError,
 )
-from flowgpt_magic.magics.commands.conversations import SUBCOMMANDS, in_force
+from flowgpt_magic.magics.commands.conversations import SUBCOMMANDS, _when, in_force
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.messages import Turn
-from flowgpt_magic.notebook.place import NO_CELL
+from flowgpt_magic.notebook.place import NO_CELL, Cell
 from flowgpt_magic.replies.reply import Reply
-from tests.shell_states import ask, column, prompts
+from tests.shell_states import ask, column, prompts, run_line
 
 
 def test_alone_it_shows_what_is_in_force(state):
@@ -51,6 +57,40 @@ def test_history_lists_the_turns_cut_to_a_line(state, run):
     assert column(table, "prompt")[1].endswith("…")
     assert column(table, "status") == ["complete", "complete"]
     assert "%flowgpt show N shows a whole turn" in table.note
+    assert "cell" not in table.columns
+
+
+def test_history_names_cells_by_their_number_and_those_of_another_kernel_not_at_all(state):
+    conversation = state.conversation()
+    for prompt, cell in (("one", Cell("cell-1", "run", 3)), ("two", NO_CELL)):
+        list(conversation.ask(prompt, cell=cell))
+
+    assert column(run_line(state, "history"), "cell") == ["In [3]", ""]
+
+    first = conversation.turns[0]
+    earlier = replace(first, turn_id="earlier", place=7, kernel="1 2 elsewhere")
+    assert state.notebook_history.cell_number(first) == 3
+    assert state.notebook_history.cell_number(earlier) == 0
+
+
+def test_history_says_why_a_turn_has_no_reply(state):
+    with suppress(ProviderError):
+        list(state.conversation().ask("one", model="echo", params={"fail_after": 0}, retries=0))
+
+    table = run_line(state, "history")
+
+    assert column(table, "status") == ["failed"]
+    assert column(table, "reply") == ["ProviderError: echo was told to fail after 0 chunks."]
+
+
+@pytest.mark.parametrize(
+    ("days", "pattern"),
+    [(0, r"\d\d:\d\d"), (1, r"yesterday \d\d:\d\d"), (400, r"20\d\d-\d\d-\d\d"), (9000, r"\d{4}-\d\d-\d\d")],
+)
+def test_a_time_is_said_in_few_words(days, pattern):
+    noon = datetime.combine(date.today(), time(12)) - timedelta(days)
+
+    assert re.fullmatch(pattern, _when(noon.timestamp()))
 
 
 def test_show_gives_a_whole_turn(state, run):
@@ -78,8 +118,21 @@ def test_search_finds_turns_and_show_gives_them_by_their_id(state, run):
     table = run("search aardv")
 
     assert column(table, "prompt") == ["where is the aardvark?"]
-    assert run(f"show {column(table, 'turn')[0]}").prompt == "where is the aardvark?"
+    assert [column(table, name)[0] for name in ("notebook", "conversation", "turn")] == ["this notebook", "main", "1"]
+    assert run(f"show {column(table, 'show')[0]}").prompt == "where is the aardvark?"
     assert run("search zebra") == "nothing found for zebra"
+    assert run("search ***") == "nothing found: *** has no letters or digits"
+
+
+def test_search_lists_a_turn_once_however_often_it_was_asked_and_copied(state, run):
+    ask(state, "where is the aardvark?")
+    run("retry")
+    run("branch aside")
+
+    table = run('search "aardvark" (where) OR*')
+
+    assert table == 'nothing found for "aardvark" (where) OR*'
+    assert column(run('search "aardvark" (where)*'), "conversation") == ["main"]
 
 
 def test_undo_redo_and_clear_say_what_they_did(state, run):
