@@ -109,7 +109,7 @@ class Batch(ReusableCoroutine[list[Result]]):
         return None if self._run is None else self._run.error
 
     def table(self) -> Table:
-        """The numbers of complete, failed and stored prompts, and their tokens."""
+        """The first results, below a count of all by status, and their tokens."""
         run = self._run
         if run is None:
             return Table((self.model, "prompts"), (("not sent yet", "" if self.total is None else f"{self.total:,}"),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,18 @@ from flowgpt_magic.batch.items import is_frame
 from flowgpt_magic.errors import NotInstalledError
 from flowgpt_magic.messages import Status, Usage
 from flowgpt_magic.messages.extras import Extras, HasExtras
+from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.redaction import redact, redacted_repr
 from flowgpt_magic.replies.code_blocks import CodeBlock, code_blocks_of
 from flowgpt_magic.tables import Table
-from flowgpt_magic.text import counted, cut
+from flowgpt_magic.text import counted, cut, one_line
 
 if TYPE_CHECKING:
     import pandas
 
-SHOWN_REASONS = 3  # failure reasons in a table
+SHOWN_REASONS = 3  # failure reasons below a table
+SHOWN_RESULTS = 10  # results in a table
+LABEL_LENGTH, PROMPT_LENGTH, ANSWER_LENGTH = 20, 50, 100  # characters of a result in a table
 COLUMNS = (
     *("prompt", "text", "data", "status", "error", "model", "prompt_tokens", "completion_tokens", "seconds"),
     "replayed",
@@ -67,7 +71,7 @@ class Result(HasExtras):
 
 @dataclass
 class BatchCounts:
-    """How many items have ended, by status, and the tokens of those that were sent."""
+    """How many items have ended, by status, the tokens of those that were sent, and the first results."""
 
     complete: int = 0
     failed: int = 0
@@ -76,6 +80,7 @@ class BatchCounts:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reasons: dict[str, tuple[int, Any]] = field(default_factory=dict)  # by reason: how often, and the first label
+    first: dict[int, tuple[str, ...]] = field(default_factory=dict)  # by index, the rows of the first results
 
     @property
     def ended(self) -> int:
@@ -89,7 +94,7 @@ class BatchCounts:
             self.replayed += result.replayed
         elif result.status == "failed":
             self.failed += 1
-            reason = redact(f"{type(result.error).__name__}: {result.error}")
+            reason = _reason(result)
             if reason in self.reasons or len(self.reasons) < SHOWN_REASONS:
                 count, label = self.reasons.get(reason, (0, result.label))
                 self.reasons[reason] = (count + 1, label)
@@ -98,26 +103,72 @@ class BatchCounts:
         if not result.replayed:
             self.prompt_tokens += result.usage.prompt_tokens or 0
             self.completion_tokens += result.usage.completion_tokens or 0
+        if len(self.first) < SHOWN_RESULTS or result.index < max(self.first):
+            self.first[result.index] = _row_of(result)
+            if len(self.first) > SHOWN_RESULTS:
+                del self.first[max(self.first)]
+
+
+@dataclass(frozen=True)
+class BatchTable(Table):
+    """The first results of a batch, below a line that counts all of them."""
+
+    headline: str = ""
+
+    def html(self) -> str:
+        """The line and the table; all text is escaped."""
+        return f"<div>{html.escape(one_line(self.headline))}</div>{super().html()}"
+
+    def text(self, width: int = 0) -> str:
+        """The same as lines of text."""
+        rows = super().text(width) if self.rows else one_line(self.note)
+        return f"{one_line(self.headline)}\n\n{rows}".rstrip()
 
 
 def table(counts: BatchCounts, *, model: str, total: int | None, seconds: float | None, notes: Sequence[str]) -> Table:
-    """The sums of a batch; the caption has the first failure reasons and ``notes``."""
-    rows = [("complete", f"{counts.complete:,}")]
-    if counts.replayed:
-        rows.append(("of these from the history", f"{counts.replayed:,}"))
-    rows.append(("failed", f"{counts.failed:,}"))
-    if counts.cancelled:
-        rows.append(("stopped", f"{counts.cancelled:,}"))
-    if total is not None and (left := total - counts.ended):
-        rows.append(("not sent", f"{left:,}"))
-    if counts.prompt_tokens or counts.completion_tokens:
-        rows.append(("tokens", f"{counts.prompt_tokens:,} in, {counts.completion_tokens:,} out"))
-    if seconds is not None:
-        rows.append(("time", f"{seconds:,.1f} s"))
-    return Table((model, "prompts"), tuple(rows), ". ".join([*_reasons(counts), *notes]))
+    """The first results of a batch and a count by status; the note has the reasons of other failures, and ``notes``."""
+    spent = counts.prompt_tokens or counts.completion_tokens
+    facts = [
+        f"{count:,} {word}"
+        for word, count in (
+            ("complete", counts.complete),
+            ("failed", counts.failed),
+            ("cancelled", counts.cancelled),
+            ("not sent", 0 if total is None else total - counts.ended),
+        )
+        if count or word == "complete"
+    ]
+    facts += [f"{counts.replayed:,} from the history"] if counts.replayed else []
+    facts += [f"{counts.prompt_tokens:,} tokens in, {counts.completion_tokens:,} out"] if spent else []
+    facts += ["" if seconds is None else f"{seconds:,.1f} s"]
+    rows = tuple(row for _index, row in sorted(counts.first.items()))
+    more = [f"the first {len(rows)} of {counts.ended:,}"] if len(rows) < counts.ended else []
+    note = ". ".join([*more, *_reasons(counts), *notes])
+    headline = " · ".join(filter(None, [model, *facts]))
+    return BatchTable(("", "prompt", "answer", "time"), rows, note, headline)
+
+
+def _row_of(result: Result) -> tuple[str, str, str, str]:
+    """The label, the first words of prompt and answer, and the time; of a failure, its reason and that it failed."""
+    seconds = result.usage.seconds
+    outcome = "" if seconds is None else f"{seconds:,.1f} s"
+    if result.replayed:
+        outcome = "from the history"
+    elif result.status != "complete":
+        outcome = result.status or ""
+    answer = answer_of(result.text).strip() or result.text
+    text = _reason(result) if result.status == "failed" else answer
+    return cut(str(result.label), LABEL_LENGTH), cut(result.prompt, PROMPT_LENGTH), cut(text, ANSWER_LENGTH), outcome
+
+
+def _reason(result: Result) -> str:
+    return redact(f"{type(result.error).__name__}: {result.error}")
 
 
 def _reasons(counts: BatchCounts) -> list[str]:
+    """The reasons of failures that are not all among the rows."""
+    if counts.failed == sum(row[-1] == "failed" for row in counts.first.values()):
+        return []
     parts = []
     for reason, (count, label) in counts.reasons.items():
         where = f"{label!r}" if count == 1 else f"{count:,} times, first {label!r}"
@@ -152,7 +203,7 @@ def to_frame(given: Any, results: Sequence[Result], model: str, *, with_data: bo
 
 
 def _row(result: Result, model: str) -> dict[str, Any]:
-    error = None if result.error is None else redact(f"{type(result.error).__name__}: {result.error}")
+    error = None if result.error is None else _reason(result)
     named = {name: getattr(result, name) for name in ("prompt", "data", "status", "replayed")}
     usage = {name: getattr(result.usage, name) for name in ("prompt_tokens", "completion_tokens", "seconds")}
     text = result.text if result.status == "complete" or result.text else None

@@ -35,13 +35,15 @@ ESTIMATED = f"{APPROXIMATE} estimated, because the server told no count"
 # Contrast of at least 3:1 with white and with #111 (WCAG 2.2, 1.4.11). The last one is for all other models.
 COLOURS = ("#2779c4", "#c4660a", "#218a5a", "#9c58c2", "#c94350", "#15828f", "#8a7421", "#808080")
 SHADES = "█▓▒░"
-WIDTH, HEIGHT = 560, 190
+HEIGHT = 190
+ROOM, LEAST_ROOM = 496, 220  # units; the most and the least that the bars take together
+SMALLEST = 0.75  # of its size; a smaller chart would have unreadable text, so that it is scrolled instead
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 24  # around the bars
-BAR, SLOT = 40, 60  # units; the widest bar, and the most room for one
+BAR, SLOT = 32, 48  # units; the widest bar, and the most room for one
 TEXT_BAR = 40  # characters; the longest bar
 NAME_LENGTH = 40  # characters of a model's name that are shown
 PRECISE = 100  # chunks a second; higher rates have no decimals
-DAYS_APART = 50  # units, at least, between the labels of two days
+DAYS_APART = 44  # units, at least, between the labels of two days
 
 Series = tuple[str, tuple[int, ...]]
 
@@ -88,14 +90,16 @@ class Chart:
             for (name, _amounts), colour in squares
         )
         head = f"<figcaption>{_escaped(title)}</figcaption>"
-        return f'<figure style="margin: 0 0 1em">{head}{self.svg(title)}<div>{names}</div></figure>'
+        scrolled = f'<div style="overflow-x: auto">{self.svg(title)}</div>'
+        return f'<figure style="margin: 0 0 1em">{head}{scrolled}<div>{names}</div></figure>'
 
     def svg(self, title: str) -> str:
         """The bars and axes."""
         ticks = _ticks(max(self.totals))
         series = self.stacked(len(COLOURS))
-        slot = min((WIDTH - LEFT - RIGHT) / len(self.days), SLOT)
-        parts = [_line(tick, ticks[-1]) for tick in ticks]
+        slot = min(ROOM / len(self.days), SLOT)
+        width = round(LEFT + RIGHT + max(slot * len(self.days), LEAST_ROOM))
+        parts = [_line(tick, ticks[-1], width) for tick in ticks]
         apart = -(-DAYS_APART // int(slot))
         for place, day in enumerate(self.days):
             middle = LEFT + slot * (place + 0.5)
@@ -103,8 +107,9 @@ class Chart:
             if (len(self.days) - 1 - place) % apart == 0:
                 parts.append(_text(middle, HEIGHT - BOTTOM + 16, "middle", f"{day:%m-%d}"))
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-            f'style="display: block; max-width: 100%; height: auto" fill="currentColor" font-size="11">'
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {HEIGHT}" width="{width}" '
+            f'style="display: block; max-width: 100%; min-width: {width * SMALLEST:.0f}px; height: auto" '
+            f'fill="currentColor" font-size="12">'
             f"<title>{_escaped(title)}</title><desc>{_escaped(self.description())}</desc>{''.join(parts)}</svg>"
         )
 
@@ -257,13 +262,13 @@ def _height(amount: int, top: int) -> float:
     return HEIGHT - BOTTOM - amount / top * (HEIGHT - BOTTOM - TOP)
 
 
-def _line(tick: int, top: int) -> str:
+def _line(tick: int, top: int, width: int) -> str:
     height, thousands = _height(tick, top), 0
     while tick >= 1000 ** (thousands + 1) and thousands < len(" kMGTPE") - 1:
         thousands += 1
     label = f"{tick / 1000**thousands:g}{' kMGTPE'[thousands].strip()}"
     strength = 0.2 if tick else 0.6
-    line = f'<path d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}" stroke="currentColor" stroke-opacity="{strength}"/>'
+    line = f'<path d="M{LEFT} {height:.1f}H{width - RIGHT}" stroke="currentColor" stroke-opacity="{strength}"/>'
     return line + _text(LEFT - 6, height + 4, "end", label)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import threading
@@ -757,13 +758,40 @@ def test_the_table_counts_what_has_become_of_it():
     text = batch.table().text()
 
     assert "not sent yet        3" in before
-    assert [line.split() for line in text.splitlines()[:4]] == [
-        ["told:words", "prompts"],
-        ["----------", "-------"],
-        ["complete", "2"],
-        ["failed", "1"],
+    headline, _empty, columns, _rule, *rows, note = text.splitlines()
+    assert re.fullmatch(r"told:words · 2 complete · 1 failed · \d\.\d s", headline)
+    assert columns.split() == ["prompt", "answer", "time"]
+    assert [re.sub(r" +", " ", re.sub(r"\d\.\d s", "N s", row)).strip() for row in rows] == [
+        "0 one one N s",
+        "1 bad ProviderError: no bad. failed",
+        "2 two two N s",
     ]
-    assert "1: ProviderError: no bad. batch.failed lists the failures; run again to send only those" in text
+    assert note == "batch.failed lists the failures; run again to send only those"
+
+
+def test_the_table_has_the_first_results_and_the_reasons_of_failures_that_are_not_among_them():
+    names = [f"prompt {number}" for number in range(40)]
+    batch = batch_of(names, failing_at(*names[20:23], error=ProviderError("no & <never>")), concurrency=8)
+    batch.read()
+
+    table = batch.table()
+
+    assert [row[0] for row in table.rows] == [str(number) for number in range(10)]
+    assert "the first 10 of 40. 3 times, first 20: ProviderError: no & <never>" in table.note
+    assert "37 complete · 3 failed" in table.html()
+    assert "<never>" not in table.html()
+
+
+def test_the_table_of_a_batch_is_bounded_and_says_what_comes_from_the_history(tmp_path):
+    notebook_history = kernel(tmp_path)
+    for _time in range(2):
+        batch = batch_of(["word " * 5000, "two"], notebook_history=notebook_history)
+        batch.read()
+
+    assert max(len(cell) for row in batch.table().rows for cell in row) <= 100
+    assert [row[-1] for row in batch.table().rows] == ["from the history"] * 2
+    assert "2 complete · 2 from the history" in batch.table().headline
+    end(notebook_history)
 
 
 def test_a_batch_says_what_it_is():

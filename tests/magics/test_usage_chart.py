@@ -243,7 +243,7 @@ def test_a_day_that_is_none_is_in_the_table_alone():
     table = usage_table([strange], "now")
 
     assert (table.chart, table.rows[0][0]) == (None, "")
-    assert table.html().startswith("<div>now</div><table>")
+    assert table.html().startswith("<div>now</div><div")
     assert table.text().startswith("now\n\nday ")
     assert usage_table([replace(ROW, requests=0, prompt_tokens=0, completion_tokens=0)], "now").chart is None
 

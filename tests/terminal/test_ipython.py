@@ -187,4 +187,5 @@ def test_a_reply_in_a_list_is_not_asked_for_its_looks(simple):
 def test_a_batch_is_asked_as_the_value_of_the_last_line(simple):
     shown = simple.run("from flowgpt_magic import map_prompts; map_prompts(['one', 'two'])")
 
-    assert re.search(r"complete +2\n", shown)
+    assert "echo:words · 2 complete · " in shown
+    assert re.search(r"\n +1  two +two ", shown)
