@@ -270,7 +270,8 @@ def test_deleting_a_turn_takes_its_words_out_of_the_index():
     history = History(":memory:")
     notebook = notebook_record()
     conversation = conversation_record(notebook)
-    kept, gone = (turn_record(conversation, status="complete", text=text) for text in ("blue sky", "blue sea"))
+    texts = enumerate(("blue sky", "blue sea"), 1)
+    kept, gone = (turn_record(conversation, status="complete", text=text, place=place) for place, text in texts)
     history.save(notebook, conversation, kept, gone)
     assert len(history.search("blue")) == 2
 
