@@ -251,8 +251,14 @@ class HistoryRecordError(HistoryError):
 class ReplyInterrupted(KeyboardInterrupt):
     """The user interrupted a reply; its text so far is kept.
 
-    It is a ``KeyboardInterrupt``, so the cell fails and Run All stops, but it is shown as one line without a traceback.
+    It is a ``KeyboardInterrupt``, so the cell fails and Run All stops. With the extension loaded it is shown as one
+    grey line, elsewhere in IPython as an error of one line.
+
+    Attributes:
+        shown: does the caption of the reply say already that it was interrupted? Then nothing more is shown.
     """
+
+    shown: bool = False
 
     def __str__(self) -> str:
         return sentences(super().__str__())

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 from flowgpt_magic import printing
 from flowgpt_magic.control_characters import clean
+from flowgpt_magic.display.caret import with_caret
 from flowgpt_magic.display.formats import MAX_CHARACTERS
-from flowgpt_magic.display.waiting_line import NoStatusLine, StatusLine
+from flowgpt_magic.display.waiting_line import NoStatusLine, StatusLine, saved_line
 from flowgpt_magic.markdown.growing import GrowingMarkdown, harmless
-from flowgpt_magic.text import escaped
+from flowgpt_magic.transcripts.caption import small
 
 MAX_FRAME = 0.055  # seconds between two repaints that the budget allows, at most
 BYTES_PER_SECOND = 5_500  # that a front end draws easily: the repaint after one of 300 bytes comes 0.055 s later
@@ -127,6 +128,9 @@ class Sink(Protocol):
     def show_waiting(self, line: str) -> None:
         """Show this line, behind an attempt that is shown already, until the next text takes its place."""
 
+    def show_arriving(self, line: str) -> None:
+        """Show until the end, beside the text, a line for those who save the notebook or reload the page meanwhile."""
+
     def add(self, text: str) -> None:
         """Take new text; shows nothing yet."""
 
@@ -161,6 +165,9 @@ class AtEnd:
     def show_waiting(self, line: str) -> None:
         """Show the line until the end."""
         self._line.show(line)
+
+    def show_arriving(self, line: str) -> None:
+        """Do nothing: the line that is shown says it."""
 
     def add(self, text: str) -> None:
         """Do nothing: the ending has all the text."""
@@ -223,7 +230,8 @@ class VisiblePart:
 class Appended:
     """Text that is appended to the printed output, in a notebook and in a terminal.
 
-    ``replaced`` says that ``close`` replaces the text with the whole reply: a very long one must not be sent twice.
+    ``restart`` is for a cell in which ``close`` replaces the text with the whole reply. It clears the cell and shows a
+    line at its top. A very long reply must not be sent twice there.
     """
 
     allowance = APPENDING
@@ -234,11 +242,14 @@ class Appended:
         writer: TextWriter | None = None,
         line: StatusLine | None = None,
         *,
-        replaced: bool = False,
+        restart: Callable[[str], None] | None = None,
     ) -> None:
+        self._restart = restart
+        self._printed: list[str] = []  # until the line is at the top
+        self._marked = False  # is it there?
         self._new: list[str] = []
         self._begun = False
-        self._beginning = VisiblePart(whole=not replaced)
+        self._beginning = VisiblePart(whole=restart is None)
         self._close = close
         self._text_writer = writer or PlainText()
         self._line = line or NoStatusLine()
@@ -253,6 +264,14 @@ class Appended:
         if not self._begun or self._line.behind_text:
             self._line.show(line)
 
+    def show_arriving(self, line: str) -> None:
+        """Show the line above the text, where all of it can be removed again; otherwise do nothing."""
+        if self._restart is not None and not self._marked:
+            self._restart(line)
+            self._marked = True
+            printing.write("".join(self._printed))
+            self._printed.clear()
+
     def add(self, text: str) -> None:
         """Hold the text for the next repaint."""
         if shown := self._beginning.part(text):
@@ -266,8 +285,10 @@ class Appended:
     def paint(self) -> tuple[int, int]:
         """Print the new text."""
         text = self._text_writer.add("".join(self._new))
-        self._line.remove()
+        self._remove_line()
         printing.write(text)
+        if self._restart is not None and not self._marked:
+            self._printed.append(text)
         self._new.clear()
         return 1, len(text) + STREAM_BYTES
 
@@ -275,9 +296,13 @@ class Appended:
         """Print the rest and the ending."""
         if self._new:
             self.paint()
-        self._line.remove()
+        self._remove_line()
         printing.write(self._text_writer.finish())
         self._close(ending)
+
+    def _remove_line(self) -> None:
+        if not self._marked:  # else it stays until the cell is cleared
+            self._line.remove()
 
 
 def _sent(markdown: str) -> int:
@@ -296,6 +321,7 @@ class OneOutput:
         self._images = images
         self._beginning = VisiblePart()
         self._text = ""
+        self._arriving = ""
         self._new = False
         self._shown = False
 
@@ -307,7 +333,12 @@ class OneOutput:
     def show_waiting(self, line: str) -> None:
         """Show the line after the text so far, until the next text."""
         shown = harmless(self._text, images=self._images)
-        self._send({"text/markdown": f"{shown}\n\n*{escaped(line)}*".lstrip("\n")}, {})
+        self._send({"text/markdown": f"{shown}\n\n{saved_line(line)}".lstrip("\n")}, {})
+
+    def show_arriving(self, line: str) -> None:
+        """Show the line below the text, with each repaint."""
+        self._arriving = f"\n\n{small(line)}"
+        self.paint()
 
     def add(self, text: str) -> None:
         """Hold the text for the next repaint."""
@@ -321,7 +352,7 @@ class OneOutput:
 
     def paint(self) -> tuple[int, int]:
         """Send the whole text."""
-        shown = harmless(self._text, images=self._images)
+        shown = with_caret(harmless(self._text, images=self._images)) + self._arriving
         self._send({"text/markdown": shown}, {})
         self._new = False
         return 1, _sent(shown)
@@ -354,8 +385,10 @@ class BlockOutputs:
         self._sealed: list[str] = []  # the text of finished outputs
         self._pending: list[str] = []  # finished blocks in the last output
         self._sealed_size = self._pending_size = self._open_size = 0  # characters
-        self._count = 0  # outputs so far
+        self._count = 0  # outputs so far, without that of the line
         self._shown = self._new = False
+        self._arriving = ""  # the line in the output below the last one
+        self._line_shown = False
 
     @property
     def at_end(self) -> bool:
@@ -364,7 +397,12 @@ class BlockOutputs:
 
     def show_waiting(self, line: str) -> None:
         """Show the line at the end of the last output, until the next text."""
-        self._send("\n\n".join([*self._last_output(), f"*{escaped(line)}*"]))
+        self._send("\n\n".join([*self._last_output(), saved_line(line)]))
+
+    def show_arriving(self, line: str) -> None:
+        """Show the line in an output of its own, below the text; a new output takes its place, and it moves on."""
+        self._arriving = small(line)
+        self._send_line()
 
     def add(self, text: str) -> None:
         """Hold the text for the next repaint."""
@@ -387,7 +425,7 @@ class BlockOutputs:
             messages, size = self._seal()
         shown = "\n\n".join(self._last_output())
         if shown:
-            self._send(shown)
+            self._send(with_caret(shown) if self._growing.open.strip() else shown)
             messages, size = messages + 1, size + _sent(shown)
         return messages, size
 
@@ -414,20 +452,31 @@ class BlockOutputs:
             return 1, _sent(text)
         self._sealed = ["\n\n".join(self._sealed)]
         self._clear()
+        self._count, self._line_shown = self._count + self._line_shown, False
         self._send(self._sealed[0])
         self._shown = False
         return 3, _sent(text)
 
     def _send(self, text: str) -> None:
-        if not self._shown:
-            self._count += 1
-        transient = {"display_id": f"{self._name}-{self._count}"}
-        self._publish({"text/markdown": text}, {}, transient=transient, update=self._shown)
+        begins = not self._shown
+        self._count += begins
+        self._publish_output(text, self._count, update=not begins or self._line_shown)
         self._shown = True
+        if begins and self._arriving:
+            self._line_shown = False
+            self._send_line()
+
+    def _send_line(self) -> None:
+        self._publish_output(self._arriving, self._count + 1, update=self._line_shown)
+        self._line_shown = True
+
+    def _publish_output(self, text: str, number: int, *, update: bool) -> None:
+        transient = {"display_id": f"{self._name}-{number}"}
+        self._publish({"text/markdown": text}, {}, transient=transient, update=update)
 
     def finish(self, ending: Ending) -> None:
         """Replace all outputs with the final one."""
-        if self._count == 1 and self._shown:
+        if self._count == 1 and self._shown and not self._line_shown:
             transient = {"display_id": f"{self._name}-1"}
             self._publish(ending.data, ending.metadata, transient=transient, update=True)
             return

@@ -89,11 +89,28 @@ def show(
     bridge.on_interrupt(lambda: bridge.apart(reply.cancel), follow)
 
 
-def raise_ending(reply: ShownReply) -> None:
-    """Raise if the reply failed or was cancelled, so that Run All stops at this cell."""
+def raise_ending(reply: ShownReply, *, shown: bool = True) -> None:
+    """Raise if the reply failed or was cancelled, so that Run All stops at this cell.
+
+    ``shown``: is the reply, with its caption, in the output?
+    """
     reply.raise_error()
     if reply.status == "cancelled":
-        raise ReplyInterrupted(f"Interrupted: {reply.interrupt_summary}")
+        interrupt = ReplyInterrupted(f"Interrupted: {reply.interrupt_summary}")
+        interrupt.shown = shown
+        raise interrupt
+
+
+def show_interrupt(interrupt: ReplyInterrupted) -> None:
+    """Show one grey line for an interrupt, unless the caption of the reply says it already."""
+    from flowgpt_magic.transcripts.caption import line_html
+
+    if interrupt.shown:
+        return
+    if in_kernel() and not in_console():
+        publish({"text/markdown": line_html(str(interrupt)), "text/plain": str(interrupt)})
+    else:
+        _print_dim(str(interrupt))
 
 
 def show_result(reply: ShownReply) -> None:
@@ -130,7 +147,7 @@ def _sink(reply: ShownReply, form: str, *, images: bool, own_cell: bool, extent:
         return painting.AtEnd(lambda ending: line.replace(ending.data, ending.metadata), line)
     if appended:
         close = _end_of_cell_text if own_cell else _end_of_text
-        return painting.Appended(close, line=line, replaced=own_cell)
+        return painting.Appended(close, line=line, restart=line.restart if own_cell else None)
     if own_cell:
         return painting.BlockOutputs(publish, clear, name, images=images)
     return painting.OneOutput(publish, name, images=images)
@@ -182,16 +199,23 @@ def _print_whole(ending: Ending, writer: TextWriter, line: StatusLine) -> None:
 
 def _follow(reader: ShownReader, reply: ShownReply, sink: Sink) -> None:
     from flowgpt_magic.display.painting import Painting
-    from flowgpt_magic.display.waiting_line import WaitingLine
+    from flowgpt_magic.display.waiting_line import SHOWN_AFTER, WaitingLine
+    from flowgpt_magic.transcripts.caption import caption
 
-    now = time.monotonic()
+    now, first_text = time.monotonic(), 0.0
     painting, line = Painting(sink, now), WaitingLine(reply, now)
+    arriving = False  # does the sink show that the reply is still arriving?
     chunks: list[str] = []
     while chunks or not reader.done:
         now = time.monotonic()
         painted, pause = painting.step(chunks, now)
         if painted:
             line.replaced()
+        if not arriving and reply.usage.chunks and not reader.done:
+            first_text = first_text or now
+            if arriving := now - first_text >= SHOWN_AFTER:
+                sink.show_arriving(caption(reply))
+            pause = POLL_SECONDS if pause is None else min(pause, POLL_SECONDS)
         if sink.at_end or not reply.usage.chunks:  # or only those of an earlier attempt
             if changed := line.change(now):
                 sink.show_waiting(changed)
@@ -247,7 +271,12 @@ def _end_of_cell_text(ending: Ending) -> None:
 
 def _end_of_text(ending: Ending) -> None:
     """Print the caption below the text, which is there already."""
-    colours = (DIM, NORMAL) if sys.stdout.isatty() else ("", "")
     text = ending.data["text/plain"]
-    newline = "\n" if text and not text.endswith("\n") else ""
-    printing.write_line(f"{newline}{colours[0]}[{ending.caption}]{colours[1]}")
+    if text and not text.endswith("\n"):
+        printing.write("\n")
+    _print_dim(f"[{ending.caption}]")
+
+
+def _print_dim(line: str) -> None:
+    colours = (DIM, NORMAL) if sys.stdout.isatty() else ("", "")
+    printing.write_line(f"{colours[0]}{line}{colours[1]}")

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flowgpt_magic import printing
-from flowgpt_magic.text import cut, escaped, one_line
+from flowgpt_magic.text import cut, one_line
+from flowgpt_magic.transcripts.caption import STILL_ARRIVING, line_html
 
 if TYPE_CHECKING:
     from flowgpt_magic.display.shown_reply import ShownReply
@@ -29,6 +30,11 @@ def waiting_text(reply: ShownReply) -> str:
         return one_line(str(waiting))
     words = [f"{reply.provider}:{reply.model}", f"{max(1, round(reply.elapsed))} s", reply.progress]
     return one_line(" · ".join(filter(None, words)))
+
+
+def saved_line(text: str) -> str:
+    """The line as Markdown, and that there will be more: a notebook that is saved now, or reloaded, keeps it."""
+    return line_html(f"{text} · {STILL_ARRIVING}")
 
 
 class WaitingLine:
@@ -119,7 +125,7 @@ class OutputStatusLine:
 
     def show(self, text: str) -> None:
         """Publish the line, or update it."""
-        self._send({"text/markdown": f"*{escaped(text)}*"}, {})
+        self._send({"text/markdown": saved_line(text)}, {})
         self._shown = True
 
     def remove(self) -> None:
@@ -131,6 +137,13 @@ class OutputStatusLine:
         else:
             self._send({"text/plain": ""}, {})
         self._shown = False
+
+    def restart(self, text: str) -> None:
+        """Clear the cell, and show the line as its first output."""
+        if self._clear is not None:
+            self._clear()
+            self._shown = False
+            self.show(text)
 
     def replace(self, data: dict[str, str], metadata: dict[str, Any]) -> None:
         """Put a bundle in place of the line, or into a new output if no line was shown."""

@@ -277,6 +277,8 @@ def load(shell: InteractiveShell) -> None:
     shell.events.register(AFTER_CELL, magics.after_first_cell)
     _install_completion(shell, magics)
     _install_printers(shell)
+    if not shell.custom_exceptions:  # there can be one handler only, and that of the user goes first
+        shell.set_custom_exc((ReplyInterrupted,), _show_interrupt)  # type: ignore[no-untyped-call]
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -295,7 +297,24 @@ def unload(shell: InteractiveShell) -> None:
         shell.events.unregister(AFTER_CELL, magics.after_first_cell)
     _remove_completion(shell)
     _remove_printers(shell)
+    if shell.custom_exceptions == (ReplyInterrupted,):
+        shell.set_custom_exc((), None)  # type: ignore[no-untyped-call]
     magics.close()
+
+
+def _show_interrupt(
+    shell: Any, kind: type[BaseException], error: Any, trace: Any, tb_offset: int | None = None
+) -> None:
+    """Show one line for an interrupt, which is no error: the output has no traceback, but the cell fails."""
+    from flowgpt_magic.display.show import show_interrupt
+    from flowgpt_magic.notebook.ipython import headless
+
+    if headless():  # programs that run notebooks look for errors in the outputs
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        return
+    if hasattr(shell, "_last_traceback"):
+        shell._last_traceback = error._render_traceback_()  # a kernel puts it into its answer to the front end
+    show_interrupt(error)
 
 
 def _install_completion(shell: Any, magics: FlowGPT) -> None:

@@ -225,7 +225,7 @@ class ShellState:
             show.show(reply, form=form, images=images, own_cell=own_cell, extent=extent)
         finally:  # a reply that was interrupted before it was sent never ends
             self._replies = [other for other in self._replies if other is not reply]
-        show.raise_ending(reply)
+        show.raise_ending(reply, shown=extent != "nothing")
         return reply
 
     def stop(self) -> int:

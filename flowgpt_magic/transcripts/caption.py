@@ -74,7 +74,7 @@ def caption(reply: Captioned, *, started: float | None = None, error: str = "") 
 def tokens_of(reply: Captioned) -> str:
     """The tokens of the request and of the reply: as the server counted them, or estimated and marked with ``≈``."""
     usage = reply.usage
-    if reply.status is None:
+    if reply.status in (None, "streaming"):
         return ""
     before = _count(usage.prompt_tokens, reply.sent.tokens)
     if not before:
@@ -92,7 +92,7 @@ def _count(counted: int | None, estimated: int) -> str:
 
 def sent_line(reply: Captioned) -> str:
     """What was sent with the prompt, on one line; empty if unknown."""
-    if not reply.sent.parts or reply.status is None:
+    if not reply.sent.parts or reply.status in (None, "streaming"):
         return ""
     tokens = _count(reply.usage.prompt_tokens, reply.sent.tokens)
     words = f"sent: {', '.join(map(redact, reply.sent.parts))}"
@@ -102,6 +102,11 @@ def sent_line(reply: Captioned) -> str:
 def caption_html(reply: Captioned, *, started: float | None = None, error: str = "") -> str:
     """The caption as one block of HTML, for a page and for Markdown. It opens to what was sent."""
     return line_html(caption(reply, started=started, error=error), sent_line(reply))
+
+
+def small(line: str) -> str:
+    """``line`` in small letters, in few bytes: it is sent often while a reply arrives."""
+    return f"<small>{_escaped(line)}</small>"
 
 
 def line_html(line: str, more: str = "") -> str:

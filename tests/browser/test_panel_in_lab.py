@@ -282,8 +282,8 @@ def test_the_panel_stops_what_a_cell_asks(open_notebook):
     panel.send.click()
     notebook.finished(3)
 
-    assert "Interrupted" in notebook.output(3).last.inner_text()
-    expect(panel.turn(1)).to_contain_text("stopped")
+    assert "interrupted" in notebook.output(3).last.inner_text()
+    expect(panel.turn(1)).to_contain_text("interrupted")
 
 
 @pytest.mark.own_page

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic import printing
 from flowgpt_magic.display import formats, painting
+from flowgpt_magic.display.caret import CARET
 from flowgpt_magic.display.formats import format_reply
 from flowgpt_magic.display.painting import (
     APPENDING,
@@ -27,7 +28,8 @@ from flowgpt_magic.display.painting import (
     OneOutput,
     Painting,
 )
-from flowgpt_magic.display.waiting_line import OutputStatusLine
+from flowgpt_magic.display.waiting_line import OutputStatusLine, saved_line
+from flowgpt_magic.transcripts.caption import small
 
 ENDING = Ending({"text/markdown": "the end", "text/plain": "the end"}, {"flowgpt": {}}, "echo:words")
 
@@ -66,7 +68,8 @@ class Cell:
 
     @property
     def text(self) -> str:
-        return "\n\n".join(output["data"]["text/markdown"] for output in self.outputs)
+        """All of it, without the caret."""
+        return "\n\n".join(output["data"]["text/markdown"] for output in self.outputs).replace(CARET, "")
 
 
 def stream(budget: Budget, gap: float, count: int, cost: int = 300) -> list[float]:
@@ -286,7 +289,7 @@ def test_a_line_that_says_who_is_asked_is_replaced_by_the_first_text(make):
     sink = make(cell)
     for second in ("1 s", "2 s"):
         sink.show_waiting(f"some_model:*b* · {second}")
-    assert cell.text == "*some\\_model:\\*b\\* · 2 s*"
+    assert cell.text == saved_line("some_model:*b* · 2 s")
 
     sink.add("words")
     sink.paint()
@@ -325,7 +328,7 @@ def test_appended_text_is_printed_when_the_line_is_gone(own_cell, capsys):
     cell = Cell()
     sink = Appended(lambda _ending: None, line=OutputStatusLine(cell.publish, "x", cell.clear if own_cell else None))
     sink.show_waiting("echo · 1 s")
-    assert [each["data"] for each in cell.outputs] == [{"text/markdown": "*echo · 1 s*"}]
+    assert [each["data"] for each in cell.outputs] == [{"text/markdown": saved_line("echo · 1 s")}]
 
     sink.add("words")
     sink.paint()
@@ -351,12 +354,52 @@ def test_the_line_of_a_further_attempt_stands_behind_the_one_before(make):
 
     sink.show_waiting("echo · 1 s")
     sink.show_waiting("echo · 2 s")
-    assert cell.text == f"{before.rstrip()}\n\n*echo · 2 s*"
+    assert cell.text == f"{before.rstrip()}\n\n{saved_line('echo · 2 s')}"
     sink.add("3")
     sink.paint()
 
     assert "· 2 s" not in cell.text
     assert cell.text.endswith("3")
+
+
+ARRIVING = "echo:words · still arriving: %flowgpt show has the rest"
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_at_every_moment_the_last_line_says_that_the_reply_is_still_arriving(make):
+    cell = Cell()
+    sink = make(cell)
+    sink.add("first words")
+    sink.paint()
+    assert cell.outputs[-1]["data"]["text/markdown"] == f"first words{CARET}"
+
+    sink.show_arriving(ARRIVING)
+    for number in range(60):
+        assert cell.text.endswith(f"\n\n{small(ARRIVING)}")
+        assert cell.text.count("still arriving") == 1
+        sink.add(f"\n\nParagraph {number} {'some words ' * (number + 1)}")
+        sink.paint()
+
+    assert [cell.text.count(f"Paragraph {number} ") for number in range(60)] == [1] * 60
+    sink.finish(ENDING)
+    assert [each["data"] for each in cell.outputs] == [ENDING.data]
+
+
+def test_above_text_that_is_appended_the_line_is_at_the_top_until_the_end(capsys):
+    cell = Cell()
+    sink = text_in(cell)
+    sink.add("first ")
+    sink.paint()
+    capsys.readouterr()
+
+    sink.show_arriving(ARRIVING)
+    assert "still arriving" in cell.text
+    assert capsys.readouterr().out == "first "
+    sink.add("second")
+    sink.finish(ENDING)
+
+    assert capsys.readouterr().out == "second"
+    assert [each["data"] for each in cell.outputs] == [ENDING.data]
 
 
 # -- bytes on the wire -----------------------------------------------------------------------------------------------
@@ -371,7 +414,7 @@ def text_in(cell: Cell) -> Appended:
         cell.clear()
         cell.publish(ending.data, ending.metadata)
 
-    return Appended(close, replaced=True)
+    return Appended(close, restart=OutputStatusLine(cell.publish, "x", cell.clear).restart)
 
 
 def sent(make: Callable[[Cell], Any], chunks: list[str], gap: float) -> int:
@@ -465,7 +508,7 @@ def test_behind_the_beginning_of_a_very_long_reply_a_line_says_that_it_goes_on(m
     slots.add("more")
 
     assert slots.cost() == 0
-    assert cell.outputs[-1]["data"] == {"text/markdown": "*echo · 9 s*"}
-    assert cell.bytes - before < 200
+    assert cell.outputs[-1]["data"] == {"text/markdown": saved_line("echo · 9 s")}
+    assert cell.bytes - before < 400
     slots.finish(ENDING)
     assert [each["data"] for each in cell.outputs] == [ENDING.data]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 
+from flowgpt_magic.display.caret import CARET
+from flowgpt_magic.display.waiting_line import saved_line
 from tests import servers
 from tests.kernel.conftest import IPYKERNEL_6, Kernel, Run
 from tests.models_on_disk import weights_on_disk
@@ -207,7 +210,9 @@ def test_an_interrupt_between_chunks_keeps_the_text_and_fails_the_cell(kernel):
     after = kernel.good("print(r.status, len(r.text) > 0)")
 
     assert run.status == "error"
-    assert run.error.startswith("Interrupted")
+    assert (run.error, run.complained) == ("", "")
+    assert run.reply["traceback"][0].startswith("Interrupted: the ")
+    assert str(run.outputs).count("interrupted") == 1
     assert shown(run).startswith("word0 ")
     assert run.outputs[0]["metadata"]["flowgpt"]["status"] == "cancelled"
     assert after.printed == "cancelled True\n"
@@ -219,8 +224,9 @@ def test_an_interrupt_before_the_first_chunk_ends_the_cell(kernel):
     run = start_and_interrupt(kernel, "%%flowgpt\nhello")  # the cell says whom it waits for
     kernel.good("%config FlowGPT.pace = 0")
 
-    assert run.status == "error"
-    assert run.error == "Interrupted: nothing had arrived yet."
+    assert (run.status, run.error) == ("error", "")
+    assert run.reply["traceback"] == ["Interrupted: nothing had arrived yet."]
+    assert " · interrupted</small>" in run.outputs[0]["data"]["text/markdown"]
     assert shown(kernel.good("%%flowgpt\nstill here")) == "still here"
 
 
@@ -230,7 +236,7 @@ def test_while_nothing_has_come_the_cell_counts_the_seconds(kernel):
     run = kernel.good("%%flowgpt\nhello")
 
     paints = [content["data"] for _when, content in run.of_type("display_data", "update_display_data")]
-    assert [each["text/markdown"] for each in paints[:2]] == ["*echo:words · 1 s*", "*echo:words · 2 s*"]
+    assert [each["text/markdown"] for each in paints[:2]] == [saved_line(f"echo:words · {n} s") for n in (1, 2)]
     assert all("· 1 s" not in each.get("text/plain", "") for each in paints)
     assert len(paints) <= 4
     assert shown(run) == "hello"
@@ -293,8 +299,8 @@ def test_an_interrupt_ends_a_pause_before_another_try_and_keeps_the_prompt(kerne
     after = kernel.good("print(r.status, r.waiting, prompt)")
 
     paints = [content["data"]["text/markdown"] for _when, content in run.of_type("display_data")]
-    assert paints[0].startswith("*flowgpt answered 429; asking again in ")
-    assert run.error == "Interrupted: nothing had arrived yet."
+    assert "<small>flowgpt answered 429; asking again in " in paints[0]
+    assert (run.status, run.error) == ("error", "")
     assert run.outputs[0]["metadata"]["flowgpt"]["status"] == "cancelled"
     assert "asking again in" not in str(run.outputs)
     assert after.printed == "cancelled None hello\n"
@@ -314,8 +320,8 @@ def test_a_pause_is_seen_behind_an_attempt_that_does_not_fit(kernel, serve):
     kernel.good("number = {'type': 'number'}")
     run = kernel.collect(kernel.send("%%flowgpt flowgpt --schema number\nhello"), on_message=interrupt_once)
 
-    assert run.error.startswith("Interrupted")
-    assert "\n\n*flowgpt answered 429; asking again in " in interrupted[0]
+    assert (run.status, run.error) == ("error", "")
+    assert "<small>flowgpt answered 429; asking again in " in interrupted[0]
     assert "asking again in" not in str(run.outputs)
 
 
@@ -327,6 +333,31 @@ def test_stop_ends_a_pause_of_a_reply_that_no_cell_shows(kernel, serve):
     kernel.good("%flowgpt stop")
 
     assert kernel.good("print(r.status, r.waiting)").printed == "cancelled None\n"
+
+
+@pytest.mark.parametrize("cell", ["%%flowgpt\n", "%%flowgpt -f text\n", "1\n%flowgpt -- "])
+def test_what_is_saved_in_mid_stream_says_how_to_see_the_rest_until_the_end(kernel, cell):
+    kernel.good("%config FlowGPT.pace = 0.05")
+    messages: list[tuple[float, dict[str, Any]]] = []
+    saved: list[str] = []
+
+    def save(message):
+        messages.append((0.0, message))
+        run = Run(messages)
+        if "word20 " in str(run.outputs) + run.printed:  # one second after the first
+            saved.append(str(run.outputs))
+
+    run = kernel.collect(kernel.send(f"{cell}{' '.join(f'word{n}' for n in range(40))}"), on_message=save)
+
+    mark = "echo:words · still arriving: %flowgpt show has the rest"
+    midway = saved[: len(saved) // 2]
+    assert midway
+    assert all(each.count(mark) == 1 for each in midway)
+    assert any(CARET in each for each in midway) == ("-f text" not in cell)
+    (output,) = run.outputs
+    assert "still arriving" not in str(output)
+    assert CARET not in str(output)
+    assert output["data"]["text/plain"].endswith("word39")
 
 
 def test_an_interrupt_stops_run_all(kernel):
@@ -480,7 +511,7 @@ def test_the_embedded_model_answers_streams_and_can_be_interrupted(kernel_with_m
 
     assert "def reverse_string" in shown(answer)
     assert len(answer.of_type("update_display_data")) > 3
-    assert stopped.error.startswith("Interrupted")
+    assert (stopped.status, stopped.error) == ("error", "")
     assert again.outputs[0]["metadata"]["flowgpt"]["status"] == "complete"
     assert again.complained == ""
 

@@ -73,5 +73,6 @@ def test_an_interrupt_while_python_waits_for_a_text_is_one_line_and_keeps_the_te
 
     run = kernel.collect(request, on_message=interrupt_at_the_first_word)
 
-    assert run.error.startswith("Interrupted: ")
+    assert (run.status, run.error) == ("error", "")
+    assert [output["data"]["text/plain"].startswith("Interrupted: ") for output in run.outputs] == [True]
     assert kernel.good("print(reply.status)").printed == "cancelled\n"

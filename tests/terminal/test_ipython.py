@@ -27,8 +27,10 @@ def test_words_are_printed_as_they_arrive_and_an_interrupt_keeps_them(terminal):
     terminal.child.sendintr()
     shown = terminal.next_prompt()
 
-    assert "Interrupted: the" in shown
+    assert shown.lower().count("interrupted") == 1
+    assert "s · interrupted]" in shown
     assert "Traceback" not in shown
+    assert "after an interrupt" in terminal.run("print('after an interrupt')")
 
 
 @pytest.mark.parametrize("options", ["", "-f json "])
@@ -59,7 +61,7 @@ def test_an_interrupt_ends_a_pause_before_another_try(terminal, refusing_server)
     terminal.child.sendintr()
     shown = terminal.next_prompt()
 
-    assert "Interrupted: nothing had arrived yet" in shown
+    assert shown.lower().count("interrupted") == 1
     assert "Traceback" not in shown
 
 
