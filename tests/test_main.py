@@ -13,6 +13,8 @@ import pytest
 from flowgpt_magic import installing
 from flowgpt_magic.__main__ import FIRST_PROMPT, main, open_command, parser
 from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.providers.llama_cpp.catalogue import CATALOGUE
+from tests.model_hubs import REPOSITORY, ModelHub, serving_models
 
 
 def test_alone_it_says_what_is_installed_and_where(own_settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,3 +100,43 @@ def test_that_line_is_one_command_where_the_environment_has_a_space_in_its_path(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "my env" / "bin" / "python"))
 
     assert shlex.split(open_command())[0] == str(tmp_path / "my env" / "bin" / "jupyter")
+
+
+def test_the_models_that_can_be_installed_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["install-model", "--list"]) == 0
+
+    told = capsys.readouterr().out
+    assert told.splitlines()[0].split()[:2] == ["name", "parameters"]
+    assert all(name in told for name in CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["phi4"], "did you mean phi-4? install-model --list shows six"),
+        (["phi-4", "--list"], "takes one of NAME, --list, --remove NAME and --from FILE"),
+        (["--remove", "phi-4"], "there is no installed model 'phi-4'. None is installed"),
+    ],
+)
+def test_a_model_that_is_not_known_is_one_line(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["install-model", *arguments]) == 1
+    told = capsys.readouterr().err
+    assert expected in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_model_of_a_hub_is_installed_shown_and_removed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with serving_models(ModelHub()) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.hub.url)
+        assert main(["install-model", f"hf:{REPOSITORY}"]) == 0
+    assert capsys.readouterr().out.endswith("ask it with  %%flowgpt local:tiny-q4_k_m\n")
+    main([])
+    assert "other models      tiny-q4_k_m" in capsys.readouterr().out
+
+    assert main(["install-model", "--remove", "tiny-q4_k_m"]) == 0
+    assert capsys.readouterr().out == "tiny-q4_k_m is deleted; 1 MB are free again\n"

@@ -63,12 +63,14 @@ def _is_path(name: str) -> bool:
 def _find_weights(model: str) -> Path:
     """The file of ``model``. Raises ``NotInstalledError`` and ``ModelNotSupportedError``."""
     if missing := _missing(model):
-        what = "the embedded model" if _is_path(model) or model == Local.default_model else f"the model {model}"
-        raise NotInstalledError(f"{what} is not installed: {installing.one_by_one(missing)} installs it")
+        named = not (_is_path(model) or model == Local.default_model)
+        what = f"the model {model}" if named else "the embedded model"
+        here = f"%flowgpt install-model {model}, or in a terminal " if named and runtime.is_installed() else ""
+        raise NotInstalledError(f"{what} is not installed: {here}{installing.one_by_one(missing)} installs it")
     if model == Local.default_model:
         return weights.path()
-    named = installed.find(model)
-    return check_gguf(Path(model) if named is None else named.path)
+    found = installed.find(model)
+    return check_gguf(Path(model) if found is None else found.path)
 
 
 def _prompt(messages: Messages, embedded: bool) -> runtime.ChatMessages:

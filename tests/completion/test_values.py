@@ -8,6 +8,7 @@ from flowgpt_magic.completion.values import SUBCOMMAND_ARGUMENTS
 from flowgpt_magic.magics.commands.aliases import ALIAS_FLAGS
 from flowgpt_magic.magics.commands.files import OVERWRITE
 from flowgpt_magic.magics.commands.table import SUBCOMMANDS
+from flowgpt_magic.providers.llama_cpp import installed
 from tests.tabs import tab
 from tests.templates_on_disk import write
 
@@ -118,3 +119,14 @@ def test_what_is_to_be_explained_is_offered_and_who_is_to_fix_it():
     assert tab("%flowgpt edit 1 -m fa|") == ["fast"]
     assert tab("%flowgpt edit 1 who is {na|") == ["name", "Name"]
     assert tab("%flowgpt panel my|") == ["my chat"]
+
+
+def test_a_model_to_install_is_offered_by_name_and_an_installed_one_to_be_removed():
+    assert "qwen2.5-coder-7b" in tab("%flowgpt install-model qwen|")
+    assert set(tab("%flowgpt install-model -|")) == set(SUBCOMMAND_ARGUMENTS["install-model"].flags)
+    folder = installed.folder_of("tiny")
+    folder.mkdir(parents=True)
+    (folder / "tiny.gguf").write_bytes(b"GGUF")
+    installed.add(installed.InstalledModel("tiny", "owner/repo", ("tiny.gguf",), 4, "mit"))
+
+    assert tab("%flowgpt install-model --remove t|") == ["tiny"]

@@ -9,6 +9,7 @@ import pytest
 from tests import servers
 from tests.kernel.conftest import Kernel, Run
 from tests.kernel.test_cells import start_and_interrupt
+from tests.model_hubs import REPOSITORY, ModelHub, serving_models
 from tests.openai_servers import picky, reply, streaming
 from tests.payloads import PAYLOADS
 
@@ -596,3 +597,22 @@ def test_a_temperature_of_the_settings_that_is_refused_is_left_out_and_a_typed_o
     typed = kernel.run("%flowgpt openai_compatible:m -t 0.5 hi")
     assert typed.error.startswith("ParameterRefusedError: ")
     assert "remove -t (-P temperature, or temperature= in Python)" in typed.error
+
+
+# Downloads
+
+
+@newest
+def test_a_download_shows_its_progress_in_one_line_of_the_cell(kernel):
+    with serving_models(ModelHub()) as hub:
+        kernel.good(f"import os; os.environ['HF_ENDPOINT'] = {hub.hub.url!r}")
+        run = kernel.good(f"%flowgpt install-model hf:{REPOSITORY}")
+
+    (first,) = [content for _when, content in run.of_type("display_data")]
+    *_, last = [content for _when, content in run.of_type("update_display_data")]
+    assert first["data"]["text/html"].startswith("<progress")
+    assert last["transient"] == first["transient"]
+    assert last["data"]["text/plain"].startswith("tiny-q4_k_m: 1 MB in ")
+    assert "<progress" not in last["data"]["text/html"]
+    assert "1 MB to download" in run.printed
+    kernel.good("%flowgpt install-model --remove tiny-q4_k_m\ndel os.environ['HF_ENDPOINT']")

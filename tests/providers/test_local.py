@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flowgpt_magic import bridge, installing
+from flowgpt_magic import bridge, installing, settings
 from flowgpt_magic.errors import (
     ContextLengthError,
     ModelNotSupportedError,
@@ -26,8 +26,9 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.messages import Usage, notices_to, progress_to
 from flowgpt_magic.providers import local
-from flowgpt_magic.providers.llama_cpp import runtime, weights
+from flowgpt_magic.providers.llama_cpp import install, runtime, weights
 from flowgpt_magic.providers.local import Local
+from tests.model_hubs import REPOSITORY, ModelHub, serving_models
 from tests.models_on_disk import weights_on_disk
 
 pytestmark = pytest.mark.filterwarnings("ignore:the reply was cut off")
@@ -190,8 +191,10 @@ def test_a_path_is_a_model(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(ModelNotSupportedError, match="did you mean smollm2"):
+    with pytest.raises(ModelNotSupportedError, match=r"did you mean smollm2\? .*install-model --list shows six"):
         Local.get_model("smolm2")
+    with pytest.raises(ModelNotSupportedError, match=r"did you mean qwen2\.5-coder-7b"):
+        Local.get_model("qwen-coder-7b")
 
 
 async def test_any_gguf_file_answers_and_replaces_the_model_in_memory(
@@ -203,6 +206,38 @@ async def test_any_gguf_file_answers_and_replaces_the_model_in_memory(
     assert await Local.create_async(str(other), user("Write reverse_string."), max_tokens=3)
     gc.collect()
     assert sum(isinstance(each, runtime.LoadedModel) for each in gc.get_objects()) == 1
+
+
+async def test_a_model_from_a_hub_answers_by_its_name(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    content = (model_folder / weights.SMOLLM2.filename).read_bytes()
+    with serving_models(ModelHub(files={"Small-Q4_K_M.gguf": content})) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.hub.url)
+        model = await asyncio.to_thread(install.install, f"hf:{REPOSITORY}", say=print)
+
+    assert Local.get_models() == [Local.default_model, "small-q4_k_m"]
+    assert Local.would_answer(settings.load(), model.name) == ""
+    text, usage = await read(Local.create_async_generator(model.name, user("Write reverse_string in Python."), seed=1))
+    assert "revers" in text
+    assert usage.finish_reason in ("stop", "length")
+
+
+def test_a_model_of_the_list_that_is_not_installed_says_how_to_install_it() -> None:
+    assert Local.get_model("Phi-4") == "phi-4"
+    command = installing.module("install-model phi-4")
+    assert Local.would_answer(settings.load(), "phi-4") == f"not installed: {command}"
+    with pytest.raises(NotInstalledError, match="phi-4 is not installed: %flowgpt install-model phi-4, or in"):
+        list(Local.create_completion("phi-4", user("Hello")))
+
+
+def test_a_larger_model_without_a_limit_may_fill_its_context() -> None:
+    unset, chosen = settings.load(), settings.load({"max_tokens": 100})
+
+    assert local._max_tokens(unset, embedded=True) == 512
+    assert local._max_tokens(unset, embedded=False) == unset.context_size
+    assert local._max_tokens(chosen, embedded=False) == 100
 
 
 @pytest.mark.parametrize(

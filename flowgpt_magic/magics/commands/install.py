@@ -51,9 +51,8 @@ def install_model(state: ShellState, rest: str) -> Shown:
         in_cell = in_kernel() and not headless() and not in_console()
         bar = cell_bar if in_cell else progress_bar
         model = install.install(options.name, say=write, bar=bar, chosen=chosen, any_memory=options.any_memory)
-        return (
-            f"%%flowgpt local:{model.name} asks it; %flowgpt model local:{model.name} makes it the usual one{missing}"
-        )
+        name = f"local:{model.name}"
+        return f"%%flowgpt {name} asks it; %flowgpt model {name} chooses it for this conversation{missing}"
     weights.install(Path(options.source).expanduser() if options.source else None, say=write)
     return f"%%flowgpt local asks it{missing}"
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from flowgpt_magic import settings
 from flowgpt_magic.bridge import Worker
 from flowgpt_magic.errors import DownloadError, ModelNotSupportedError, ReplyInterrupted, closest
+from flowgpt_magic.providers.http.client import crosses_open_network
 from flowgpt_magic.providers.llama_cpp import installed
 from flowgpt_magic.providers.llama_cpp.catalogue import CATALOGUE, LIST_HINT
 from flowgpt_magic.providers.llama_cpp.downloads import (
@@ -26,7 +27,7 @@ from flowgpt_magic.providers.llama_cpp.downloads import (
     write_failure,
 )
 from flowgpt_magic.providers.llama_cpp.gguf import check_gguf, memory_needed
-from flowgpt_magic.providers.llama_cpp.hub import Hub, Repository
+from flowgpt_magic.providers.llama_cpp.hub import TOKEN, Hub, Repository
 from flowgpt_magic.providers.llama_cpp.installed import InstalledModel
 from flowgpt_magic.providers.llama_cpp.machine import Machine, this_machine
 from flowgpt_magic.providers.llama_cpp.partial_file import PartialFile, file_name
@@ -97,6 +98,8 @@ def install(
         return _already(model, say)
     chosen = settings.load() if chosen is None else chosen
     hub = Hub.chosen_by(chosen)
+    if hub.token and crosses_open_network(hub.url):
+        say(f"the token in {TOKEN} goes to {hub.host} unencrypted; use https if that hub can\n")
     try:
         repository = _run(hub.repository(request.repository), lambda: None)
         variant = choose(repository, request.file)
@@ -175,8 +178,10 @@ def _download(
     files = [PartialFile(repository, source, folder) for source in variant.files]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        missing = variant.size - sum(file.on_disk for file in files)
-        check_free_space(installed.models_folder(), missing + SPARE, machine.free_disk)
+        present = sum(file.on_disk for file in files)
+        check_free_space(installed.models_folder(), variant.size - present + SPARE, machine.free_disk)
+        if present:
+            say(f"{size_text(present)} are there from an earlier download\n")
         with bar(name, variant.size, say) as show:
             _run(_download_all(hub, files), lambda: show(sum(file.done for file in files)))
             show(variant.size)

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowgpt_magic.errors import ProviderError
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers.llama_cpp import runtime, weights
+from flowgpt_magic.providers.llama_cpp.machine import Machine
 from flowgpt_magic.providers.local import Local
 from tests.models_on_disk import run_script, weights_on_disk
 
@@ -165,6 +167,18 @@ def test_a_missing_system_library_is_named() -> None:
     assert "install the package libgomp1" in hint
 
 
+def test_a_model_larger_than_the_free_memory_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "x.gguf"
+    file.write_bytes(b"GGUF" + b"\0" * 1000)
+    config = runtime.ModelConfig(file, 4096, 2)
+
+    runtime.check_memory(config, Machine(memory=None, free_memory=None, free_disk=0))
+    runtime.check_memory(config, Machine(memory=10**10, free_memory=None, free_disk=0))
+    runtime.check_memory(config, Machine(memory=10**10, free_memory=10**9, free_disk=0))
+    with pytest.raises(ProviderError, match=r"x\.gguf needs about 969 MB of memory .* and 500 MB are free: close"):
+        runtime.check_memory(config, Machine(memory=10**10, free_memory=5 * 10**8, free_disk=0))
+
+
 # What it does to the process
 
 
@@ -200,6 +214,7 @@ def test_a_process_that_exits_is_not_aborted(moment: str, model_folder: Path) ->
         import time
         from flowgpt_magic import bridge
         from flowgpt_magic.providers.llama_cpp import runtime
+from flowgpt_magic.providers.llama_cpp.machine import Machine
 
         async def ask():
             async for chunk in Local.create_async_generator("", [{{"role": "user", "content": "Count. " * {words}}}],
