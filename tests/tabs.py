@@ -51,6 +51,7 @@ KNOWN = CompletionSources(
     names=NAMES,
     hidden={"exit": exit, "In": NAMES["In"]},
     commands=lambda: {name: each.about for name, each in SUBCOMMANDS.items()},
+    topics=lambda: {"prompts": "What a prompt may hold"},
     models=lambda **_how: [
         Candidate("echo", "provider"),
         Candidate("echo:words", "model"),

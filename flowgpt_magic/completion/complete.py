@@ -29,6 +29,7 @@ from flowgpt_magic.completion.values import (
     attachments,
     no_candidates,
     setting_values,
+    subcommand_names,
     template_slots,
 )
 from flowgpt_magic.prompt import magic_line
@@ -120,11 +121,12 @@ def _word_of(
         source = OPTION_VALUES.get(flagged.name if flagged else "", no_candidates)
         return _value_of(source, text, place + len(flag) + 1, cursor, sources)
     if typed.startswith("-"):
-        flags = {flag: option for flag, option in magic_line.BY_FLAG.items() if option.name not in used}
-        return _best(text, place, cursor, [Candidate(flag, cut(option.text, 60)) for flag, option in flags.items()])
+        unused = [(flag, option) for flag, option in magic_line.BY_FLAG.items() if option.name not in used]
+        flags = [Candidate(flag, f"option: {cut(option.text, 60)}") for flag, option in unused]
+        return _best(text, place, cursor, flags)
     if "{" in typed:
         return Completion(cursor) if "raw" in used else _reference(text, place, cursor, sources)
-    subcommands = [Candidate(name, about) for name, about in sources.commands().items()] if first else []
+    subcommands = list(subcommand_names(sources, typed)) if first else []
     wait = not _best(text, place, cursor, subcommands).candidates
     return _best(text, place, cursor, [*subcommands, *(() if "model" in used else sources.models(wait=wait))])
 

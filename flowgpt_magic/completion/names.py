@@ -30,7 +30,10 @@ _name_of: Any = type.__dict__["__name__"].__get__
 
 @dataclass(frozen=True)
 class Candidate:
-    """A text to insert, and in a few words what it is. IPython reads both attributes."""
+    """A text to insert, and what it is: its kind, such as ``option``, and perhaps more after a colon.
+
+    JupyterLab shows the first letter of the kind as an icon. IPython reads both attributes.
+    """
 
     text: str
     type: str = ""
@@ -49,7 +52,7 @@ def variables(names: Mapping[str, object], hidden: Mapping[str, object], typed: 
     ]
     fitting.sort(key=lambda name: (not name.startswith(typed), name.casefold(), name))
     usable = (name for name in fitting if steps(name) and not is_secret_name(name))
-    return [Candidate(name, type_name(names.get(name))) for name in islice(usable, MAX_CANDIDATES)]
+    return [Candidate(name, f"variable: {type_name(names.get(name))}") for name in islice(usable, MAX_CANDIDATES)]
 
 
 def attributes(value: object) -> Iterator[Candidate]:

@@ -25,6 +25,7 @@ class CompletionSources:
         hidden: IPython's own variables.
         commands: the subcommands, each with what it does.
         models: aliases, providers and models; ``wait=False`` means that there are other candidates.
+        topics: the topics of the help, each with its title.
         conversations: the names of conversations.
         files: what is in a folder.
         environment: the names of environment variables.
@@ -37,6 +38,7 @@ class CompletionSources:
     hidden: Mapping[str, object] = field(default_factory=dict)
     commands: Callable[[], Mapping[str, str]] = dict
     models: Callable[..., Sequence[Candidate]] = lambda **_how: ()
+    topics: Callable[[], Mapping[str, str]] = dict
     conversations: Callable[[], Sequence[str]] = tuple
     files: Callable[[str], Iterable[Candidate]] = lambda _folder: ()
     environment: Callable[[], Iterable[str]] = tuple
@@ -99,9 +101,9 @@ def attachments(sources: CompletionSources, typed: str) -> Iterator[Candidate]:
     """What ``--attach`` takes. There may be several, separated by commas."""
     yield from _variables(sources, typed)
     yield from (
-        Candidate("cell:", "an earlier cell"),
-        Candidate("out:", "its output"),
-        Candidate("err", "the last error"),
+        Candidate("cell:", "cell: an earlier one"),
+        Candidate("out:", "output: of an earlier cell"),
+        Candidate("err", "error: the last one"),
     )
     yield from (file for file in _files(sources, typed) if "," not in file.text)
     yield from _patterns(sources, typed)
@@ -113,7 +115,7 @@ def _patterns(sources: CompletionSources, typed: str) -> Iterator[Candidate]:
     if typed.startswith("*", len(folder)):
         files = [item.text for item in sources.files(folder) if item.type == "file"]
         for suffix, number in sorted(Counter(os.path.splitext(file)[1] for file in files).items()):
-            yield Candidate(f"{folder}*{suffix}", counted(number, "file"))
+            yield Candidate(f"{folder}*{suffix}", f"pattern: {counted(number, 'file')}")
 
 
 def _environment(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
@@ -121,7 +123,7 @@ def _environment(sources: CompletionSources, _typed: str) -> Iterable[Candidate]
 
 
 def _settings(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
-    return [Candidate(name, cut(row.metadata["help"], 60)) for name, row in settings.TABLE.items()]
+    return [Candidate(name, f"setting: {cut(row.metadata['help'], 60)}") for name, row in settings.TABLE.items()]
 
 
 def _templates(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
@@ -147,11 +149,17 @@ def _parameters(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
     return sources.parameters()
 
 
-def _commands(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
-    return [Candidate(name, about) for name, about in sources.commands().items()]
+def subcommand_names(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    """The subcommands, each with what it does."""
+    return [Candidate(name, f"subcommand: {about}") for name, about in sources.commands().items()]
 
 
-def _words(*words: str, kind: str = "") -> Source:
+def _help_pages(sources: CompletionSources, typed: str) -> Iterator[Candidate]:
+    yield from subcommand_names(sources, typed)
+    yield from (Candidate(name, f"topic: {title}") for name, title in sources.topics().items())
+
+
+def _words(*words: str, kind: str = "value") -> Source:
     return lambda _sources, _typed: [Candidate(word, kind) for word in words]
 
 
@@ -193,7 +201,7 @@ def _catalogue(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
     """The models that ``install-model`` knows by name."""
     from flowgpt_magic.providers.llama_cpp import catalogue
 
-    return [Candidate(model.name, f"{model.parameters} parameters") for model in catalogue.CATALOGUE.values()]
+    return [Candidate(model.name, f"model: {model.parameters} parameters") for model in catalogue.CATALOGUE.values()]
 
 
 def _installed_models(_sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
@@ -223,7 +231,7 @@ SUBCOMMAND_ARGUMENTS: dict[str, Arguments] = {
     "explain": Arguments((_variables,), asks=True),
     "template": Arguments((_templates,), asks=True),
     "set": Arguments((_settings,), dict.fromkeys(("-P", "--param"), _parameters)),
-    "help": Arguments((_commands,)),
+    "help": Arguments((_help_pages,)),
 }
 
 

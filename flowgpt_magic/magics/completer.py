@@ -62,13 +62,25 @@ def matcher(
 
 
 def _sources(shell: Any, state: ShellState | None, magics: tuple[str, ...]) -> CompletionSources:
-    return sources_of(shell, commands=_all_commands, conversations=lambda: _all_conversations(state), magics=magics)
+    return sources_of(
+        shell,
+        commands=_all_commands,
+        topics=_all_topics,
+        conversations=lambda: _all_conversations(state),
+        magics=magics,
+    )
 
 
 def _all_commands() -> dict[str, str]:
     from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 
     return {name: cut(subcommand.short, 60) for name, subcommand in SUBCOMMANDS.items()}
+
+
+def _all_topics() -> dict[str, str]:
+    from flowgpt_magic.magics.commands.topics import TOPICS
+
+    return {name: topic.title for name, topic in TOPICS.items()}
 
 
 def _all_conversations(state: ShellState | None) -> Sequence[str]:

@@ -41,11 +41,13 @@ def test_tab_completes_a_subcommand_an_option_and_a_model(cell, page):
 
     _typed, items = cell("%flowgpt re")
     assert names(items) == sorted(name for name in SUBCOMMANDS if name.startswith("re"))
-    assert "redo the change that was undone last" in items.first.inner_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "subcommand: redo the change" in items.first.inner_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert set(items.locator(".jp-Completer-monogram").all_inner_texts()) == {"s"}
     page.keyboard.press("Escape")
 
     _typed, items = cell("%%flowgpt --no")
     assert names(items) == sorted(flag for flag in BY_FLAG if flag.startswith("--no"))
+    assert set(items.locator(".jp-Completer-monogram").all_inner_texts()) == {"o"}
     page.keyboard.press("Escape")
 
     _typed, items = cell("%%flowgpt -m echo:")

@@ -83,8 +83,27 @@ def test_every_flag_is_offered_behind_a_dash_with_what_it_does(magic):
     found = complete(f"{magic} -", len(magic) + 2, KNOWN)
 
     assert [each.text for each in found.candidates] == list(magic_line.BY_FLAG)
-    assert all(each.type for each in found.candidates)
+    assert all(each.type.startswith("option: ") for each in found.candidates)
     assert tab(f"{magic} --|") == [f"--{option.name}" for option in magic_line.OPTIONS]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kinds"),
+    [
+        ("%flowgpt ", {"subcommand", "provider", "model", "alias of echo"}),
+        ("%flowgpt help ", {"subcommand", "topic"}),
+        ("%flowgpt set ", {"setting"}),
+        ("%flowgpt nested ", {"value"}),
+        ("%%flowgpt -f ", {"format"}),
+        ("%%flowgpt -c ", {"conversation"}),
+        ("%%flowgpt -m ", {"provider", "model", "alias of echo"}),
+        ("%%flowgpt --schema ", {"variable"}),
+    ],
+)
+def test_each_candidate_says_what_kind_of_thing_it_is(typed, kinds):
+    found = complete(typed, len(typed), KNOWN)
+
+    assert {each.type.partition(":")[0] for each in found.candidates} == kinds
 
 
 def test_a_flag_that_is_there_is_not_offered_again_unless_it_may_be():

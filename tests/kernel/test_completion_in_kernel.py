@@ -162,7 +162,7 @@ def test_no_property_of_a_user_runs(kernel):
 
 @without_colab
 def test_an_option_says_what_it_does(kernel):
-    assert tab(kernel, "%%flowgpt --temp|").types == {"--temperature": "0 to 2"}
+    assert tab(kernel, "%%flowgpt --temp|").types == {"--temperature": "option: 0 to 2"}
 
 
 @without_colab

@@ -18,7 +18,7 @@ def test_ipython_gets_the_items_and_suppresses_its_own():
     answer = completer.matcher(context, shell, None)
 
     assert answer == {
-        "completions": [Candidate("name", "int")],
+        "completions": [Candidate("name", "variable:\N{NO-BREAK SPACE}int")],
         "matched_fragment": "na",
         "suppress": True,
         "ordered": True,
