@@ -37,10 +37,14 @@ class ModelHub:
         info: what the description of the repository says besides.
         token: what a client has to bring; empty for anyone.
         refusals: responses to the next requests, in their order, before anything else is looked at.
-        cuts: after how many bytes of a body the next downloads are cut off; None for one that is not.
+        cdn_refusals: the same for the CDN.
+        cuts: after how many bytes of a body the next downloads are cut off.
         ranges: does the CDN answer requests for a part?
         etag: the CDN's tag of every file.
-        held: set as soon as a held download has sent its part; it goes on when ``go_on`` is set.
+        linked_etag: what the hub says of a file when it redirects.
+        location: makes the address that the hub redirects to, from the path of the file.
+        hold_after: after how many bytes the next download stops for good, without an end; -1 for none.
+        held: set as soon as such a download has sent its part.
     """
 
     files: dict[str, bytes] = field(default_factory=lambda: {"tiny-Q4_K_M.gguf": CONTENT})
@@ -52,6 +56,7 @@ class ModelHub:
     cuts: list[int] = field(default_factory=list)
     ranges: bool = True
     etag: str = '"one"'
+    linked_etag: str = '"linked"'
     location: Callable[[str], str] | None = None
     hold_after: int = -1
     held: threading.Event = field(default_factory=threading.Event)
@@ -80,7 +85,7 @@ class ModelHub:
         if path.startswith(prefix):
             name = path.removeprefix(prefix)
             location = self.location(name) if self.location else f"{self.cdn.url}/files/{name}?X-Signature=s%2Bs"
-            return await connection.send(whole(b"", 302, Location=location, X_Linked_Etag='"linked"'))
+            return await connection.send(whole(b"", 302, Location=location, X_Linked_Etag=self.linked_etag))
         code = {"X_Error_Code": "RepoNotFound"}
         return await connection.send(whole(b'{"error":"Repository not found"}', 404, **code))
 

@@ -54,11 +54,12 @@ class Repository:
 
 
 class _RedirectError(ProviderError):
-    """The download is at another address."""
+    """The download is at another address. ``checksum`` is the one that the hub states for it."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__("the hub redirects")
-        self.location = location
+        self.location = headers["Location"]
+        self.checksum = _checksum(headers.get("X-Linked-Etag", "").strip('"'))
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,21 @@ class Hub:
             except (ValueError, RecursionError):
                 raise ProtocolError(f"{self.host} sent no JSON: {ADDRESS} must be the address of a model hub") from None
 
+    async def with_checksum(self, repository: Repository, file: HubFile) -> HubFile:
+        """``file`` with its checksum; if the listing has none, with the one that the hub sends before a download."""
+        if file.sha256:
+            return file
+        try:
+            async with self._request(self._address(repository, file), {}, repository.name) as response:
+                stated = response.headers.get("X-Linked-Etag", response.headers.get("ETag", ""))
+                return replace(file, sha256=_checksum(stated.strip('"')))
+        except _RedirectError as redirect:
+            return replace(file, sha256=redirect.checksum)
+
+    def _address(self, repository: Repository, file: HubFile) -> URL:
+        path = (*repository.name.split("/"), "resolve", repository.revision, *file.path.split("/"))
+        return self.url.joinpath(*path)
+
     @asynccontextmanager
     async def open(
         self, repository: Repository, file: HubFile, headers: Mapping[str, str]
@@ -133,7 +149,7 @@ class Hub:
 
         Raises subclasses of ``ProviderError``.
         """
-        url = self.url.joinpath(*repository.name.split("/"), "resolve", repository.revision, *file.path.split("/"))
+        url = self._address(repository, file)
         for _ in range(MAX_REDIRECTS):
             try:
                 async with self._request(url, headers, repository.name) as response:
@@ -146,7 +162,7 @@ class Hub:
     def _request(self, url: URL, headers: Mapping[str, str], name: str) -> AbstractAsyncContextManager[http.Response]:
         def make_error(status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint) -> ProviderError:
             if status in REDIRECTS and headers.get("Location"):
-                return _RedirectError(headers["Location"])
+                return _RedirectError(headers)
             return self._error(name, status, headers, body, endpoint)
 
         return http.request("GET", self._endpoint(url), {**self._headers(url), **headers}, None, make_error)
@@ -211,8 +227,13 @@ def _hub_file(entry: Any) -> HubFile | None:
     size = lfs.get("size", entry.get("size"))
     if not isinstance(path, str) or not path.lower().endswith(".gguf") or type(size) is not int or size < 0:
         return None
-    checksum = str(lfs.get("oid", "")).removeprefix("sha256:").lower()
-    return HubFile(path, size, checksum if SHA256.fullmatch(checksum) else "")
+    return HubFile(path, size, _checksum(str(lfs.get("oid", ""))))
+
+
+def _checksum(text: str) -> str:
+    """``text`` if it is a SHA-256 in hex, else an empty string."""
+    checksum = text.removeprefix("sha256:").lower()
+    return checksum if SHA256.fullmatch(checksum) else ""
 
 
 def _licence(info: Mapping[str, Any]) -> str:

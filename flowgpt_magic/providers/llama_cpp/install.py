@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the built-in one from Python 3.11 on
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from flowgpt_magic.providers.llama_cpp.downloads import (
     write_failure,
 )
 from flowgpt_magic.providers.llama_cpp.gguf import check_gguf, memory_needed
-from flowgpt_magic.providers.llama_cpp.hub import TOKEN, Hub, Repository
+from flowgpt_magic.providers.llama_cpp.hub import TOKEN, Hub, HubFile, Repository
 from flowgpt_magic.providers.llama_cpp.installed import InstalledModel
 from flowgpt_magic.providers.llama_cpp.machine import Machine, this_machine
 from flowgpt_magic.providers.llama_cpp.partial_file import PartialFile, file_name
@@ -106,6 +106,8 @@ def install(
         name = request.name or _name(repository, variant)
         if (model := installed.find(name)) is not None:
             return _already(model, say)
+        files = _run(_checksums(hub, repository, variant), lambda: None)
+        variant = replace(variant, files=tuple(files))
         _tell(name, repository, variant, chosen, say, is_choice=not request.file)
         machine = this_machine(settings.data_folder()) if machine is None else machine
         if not any_memory:
@@ -113,6 +115,10 @@ def install(
         return _download(hub, name, repository, variant, machine, say, bar)
     except KeyboardInterrupt:
         raise ReplyInterrupted("the download was interrupted; the same command continues it") from None
+
+
+async def _checksums(hub: Hub, repository: Repository, variant: Variant) -> list[HubFile]:
+    return [await hub.with_checksum(repository, file) for file in variant.files]
 
 
 def _already(model: InstalledModel, say: Report) -> InstalledModel:
@@ -141,7 +147,7 @@ def _tell(
     parts = f" in {len(variant.files)} parts" if len(variant.files) > 1 else ""
     say(f"{name}: {file}{parts} from {repository.name}\n")
     say(f"{size_text(variant.size)} to download, about {size_text(needed)} of memory, licence {repository.licence}\n")
-    others = [other for other in variants(repository) if other != variant]
+    others = [other for other in variants(repository) if other.name != variant.name]
     if is_choice and others:
         say(f"{variant.label} was chosen; hf:{repository.name}:NAME takes another: {listed(others)}\n")
     if not all(file.sha256 for file in variant.files):

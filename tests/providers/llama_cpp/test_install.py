@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,10 +27,11 @@ from flowgpt_magic.errors import (
     SettingError,
 )
 from flowgpt_magic.providers.llama_cpp import catalogue, install, installed, partial_file
+from flowgpt_magic.providers.llama_cpp import hub as hubs
 from flowgpt_magic.providers.llama_cpp.machine import Machine
 from tests import processes
 from tests.model_hubs import CONTENT, REPOSITORY, ModelHub, entry, refusing, serving_models
-from tests.servers import closed_port
+from tests.servers import closed_port, proxying
 
 pytestmark = pytest.mark.usefixtures("over_http_and_tls")
 SPEC = f"hf:{REPOSITORY}"
@@ -194,6 +197,39 @@ def test_a_wrong_checksum_leaves_nothing_that_could_be_loaded(hub: ModelHub, sai
     with pytest.raises(DownloadError, match="wrong checksum and was deleted; run the command again"):
         install.install(SPEC, say=said.append, machine=BIG)
     assert on_disk() == []
+
+
+def without_checksum() -> dict[str, Any]:
+    return entry("tiny-Q4_K_M.gguf", CONTENT, lfs=None)
+
+
+def test_the_checksum_may_come_with_the_redirect(hub: ModelHub, said: list[str]) -> None:
+    hub.listing, hub.linked_etag = [without_checksum()], f'"{hashlib.sha256(CONTENT).hexdigest()}"'
+    assert install.install(SPEC, say=said.append, machine=BIG).path.read_bytes() == CONTENT
+    assert not any("checksum" in text for text in said)
+    installed.remove(NAME)
+
+    hub.linked_etag = f'"{"0" * 64}"'
+    with pytest.raises(DownloadError, match="wrong checksum"):
+        install.install(SPEC, say=said.append, machine=BIG)
+
+
+def test_without_any_checksum_the_size_and_the_tag_count(hub: ModelHub, said: list[str]) -> None:
+    hub.listing, hub.cuts = [without_checksum()], [300_000]
+
+    assert install.install(SPEC, say=said.append, machine=BIG).path.read_bytes() == CONTENT
+    assert "the hub states no checksum, so only the size is checked\n" in said
+
+
+def test_a_server_that_falls_silent_is_left_and_asked_for_the_rest(
+    hub: ModelHub, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs, "SILENCE", 0.5)
+    hub.hold_after = 300_000
+
+    assert install.install(SPEC, say=said.append, machine=BIG).path.read_bytes() == CONTENT
+    assert hub.held.is_set()
+    assert hub.downloads[-1].startswith("bytes=")
 
 
 def test_more_bytes_than_the_hub_stated_are_not_written(hub: ModelHub, said: list[str]) -> None:
@@ -438,3 +474,34 @@ def test_redirects_in_a_circle_end(hub: ModelHub, said: list[str]) -> None:
 
     with pytest.raises(DownloadError, match="redirects more than 5 times"):
         install.install(SPEC, say=said.append, machine=BIG)
+
+
+# The way to the hub
+
+
+async def test_a_proxy_is_used_for_the_hub_and_for_the_files(
+    hub: ModelHub, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    async with proxying() as proxy:
+        monkeypatch.setenv("FLOWGPT_PROXY", f"http://user:secret@127.0.0.1:{proxy.port}")
+        model = await asyncio.to_thread(install.install, SPEC, say=said.append, machine=BIG)
+
+    assert model.path.read_bytes() == CONTENT
+    targets = {request.line.split(" ")[1] for request in proxy.requests}
+    assert all(any(str(server.port) in target for target in targets) for server in (hub.hub, hub.cdn))
+    assert not any(TOKEN in str(request) for request in proxy.requests if str(hub.cdn.port) in request.line)
+
+
+def test_an_authority_that_is_not_trusted_is_an_error_and_a_setting_trusts_it(
+    hub: ModelHub, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hub.hub.url.startswith("https"):
+        pytest.skip("over TLS only")
+    bundle = os.environ["SSL_CERT_FILE"]
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(ProviderConnectionError, match="its certificate was refused"):
+        install.install(SPEC, say=said.append, machine=BIG)
+
+    monkeypatch.setenv("FLOWGPT_CA_BUNDLE", bundle)
+    assert install.install(SPEC, say=said.append, machine=BIG).path.read_bytes() == CONTENT
