@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Notebook
@@ -50,6 +52,18 @@ class Panel:
 
     def button(self, name: str, inside: Locator | None = None) -> Locator:
         return (inside or self.root).get_by_role("button", name=name, exact=True)
+
+    @property
+    def model(self) -> Locator:
+        """The button that names the model."""
+        return self.root.get_by_role("button", name=re.compile("^Model: "))
+
+    def choose_model(self, name: str) -> None:
+        """Choose a model from the list, with a part of its name."""
+        self.model.click()
+        self.root.get_by_label("Find a model").fill(name)
+        self.root.get_by_role("option").filter(has_text=name).first.click()
+        expect(self.model).to_have_attribute("title", f"Asked: {name}")
 
     def choose(self, item: str) -> None:
         """An item of the menu."""

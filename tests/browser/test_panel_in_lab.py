@@ -396,7 +396,7 @@ def test_everything_is_done_with_the_keyboard_alone(open_notebook, page, faults)
     for _ in range(25):
         page.keyboard.press("Shift+Tab")
         reached.add(page.evaluate("() => document.activeElement.getAttribute('aria-label')"))
-    assert {"Conversation", "Model", "Search", "More", "New conversation", "Copy the reply"} <= reached
+    assert {"Conversation", "Model: echo:words", "Search", "More", "New conversation", "Copy the reply"} <= reached
     assert not {"Ask again", "Branch from here", "Edit and ask again"} & reached  # a turn is one tab stop
     panel.button("Copy the reply", panel.turn(1)).focus()
     page.keyboard.press("ArrowLeft")
@@ -409,9 +409,7 @@ def test_what_is_set_below_the_head_is_in_force(open_notebook, faults):
     notebook = open_notebook(OPEN, "%flowgpt")
     panel = in_cell(notebook, 1)
 
-    panel.root.get_by_label("Model", exact=True).focus()
-    panel.root.locator("option[value='echo:messages']").wait_for(state="attached")
-    panel.root.get_by_label("Model", exact=True).select_option("echo:messages")
+    panel.choose_model("echo:messages")
     panel.button("System prompt and temperature").click()
     panel.root.get_by_label("System prompt", exact=True).fill("Be brief.")
     panel.root.get_by_label("Temperature", exact=True).fill("0.4")
@@ -763,7 +761,7 @@ def test_it_fits_into_a_narrow_place(open_notebook, width, faults):
         " - reply.closest('article').getBoundingClientRect().top - reply.closest('article').turn.into) < 1"
     )  # where the page believes that the reply begins, which decides what of it is in the page
     assert panel.reply(1).get_by_text("מה שלומך").evaluate("p => getComputedStyle(p).direction") == "rtl"
-    for control in ("Conversation", "Model", "Prompt"):
+    for control in ("Conversation", "Model: echo:words", "Prompt"):
         box = panel.root.get_by_label(control, exact=True).first.bounding_box()
         whole = panel.root.bounding_box()
         assert box["x"] + box["width"] <= whole["x"] + whole["width"] + 1

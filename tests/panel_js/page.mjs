@@ -98,7 +98,7 @@ export function openPage() {
 export class Model {
   constructor(traits = {}, manager = undefined) {
     this.traits = {
-      name: "main", conversation_id: "1", names: ["main"], model: "echo:words", chosen: "", system: "", temperature: null,
+      name: "main", conversation_id: "1", names: ["main"], model: "echo:words", alias: "", chosen: "", system: "", temperature: null,
       status: "", trouble: "", closed: false, _flowgpt_id: "panel", ...traits,
     };
     this.widget_manager = manager;

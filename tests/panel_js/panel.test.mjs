@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { load, loadTurn, Model, openPage, openPanel, settled } from "./page.mjs";
+import { facts, load, loadTurn, Model, openPage, openPanel, settled } from "./page.mjs";
 
 const { default: widget } = await load("widget.js");
 
@@ -199,11 +199,115 @@ test("where no cell can be inserted, the code is copied", async (t) => {
 test("the models that can be chosen are asked for when somebody goes there", async (t) => {
   const { page, model, panel } = await opened(t);
   assert.equal(count(model, "models"), 0);
-  panel.head.models.dispatchEvent(new page.window.Event("pointerenter"));
+  const { picker } = panel.head;
+  picker.button.dispatchEvent(new page.window.Event("pointerenter"));
   await model.answer("models", { models: [{ name: "fast", group: "aliases", note: "echo:words", able: true }, { name: "openai", group: "others", note: "no key", able: false }] });
-  const options = [...panel.head.models.options];
+  picker.button.click();
+  const options = () => [...picker.list.children].map((option) => [...option.children].map(({ textContent }) => textContent));
 
-  assert.deepEqual(options.map(({ textContent, disabled }) => [textContent, disabled]), [["echo:words", false], ["fast → echo:words", false], ["openai (no key)", true]]);
+  assert.deepEqual(options(), [["as in the settings", "echo:words"], ["fast", "→ echo:words"], ["more (1)", "cannot answer as things are"]]);
+  assert.equal(page.document.activeElement, picker.words);
+  page.press(picker.words, "ArrowUp");
+  page.press(picker.words, "Enter");
+  assert.deepEqual(options()[2], ["openai", "no key"]);
+  assert.equal(picker.list.children[2].getAttribute("aria-disabled"), "true");
+  page.press(picker.words, "Enter"); // it cannot answer, so nothing happens
+  assert.equal(count(model, "set"), 0);
+});
+
+test("a model is found by a part of its name, and chosen with the keyboard alone", async (t) => {
+  const { page, model, panel } = await opened(t);
+  const { picker } = panel.head;
+  page.press(picker.button, "ArrowDown");
+  await model.answer("models", { models: [{ name: "fast", group: "aliases", note: "echo:words", able: true }, { name: "echo:messages", group: "echo", note: "", able: true }] });
+
+  page.type(picker.words, "mess");
+  assert.equal(picker.list.children.length, 1);
+  assert.equal(picker.words.getAttribute("aria-activedescendant"), picker.list.children[0].id);
+  page.press(picker.words, "Enter");
+
+  assert.deepEqual([model.last("set").setting, model.last("set").value], ["model", "echo:messages"]);
+  assert.deepEqual([picker.popup.hidden, page.document.activeElement], [true, picker.button]);
+  page.press(picker.button, "ArrowDown");
+  page.press(picker.words, "Escape");
+  assert.deepEqual([picker.popup.hidden, page.document.activeElement], [true, picker.button]);
+});
+
+test("the head names the alias first, and then its model", async (t) => {
+  const { model, panel } = await opened(t, { traits: { alias: "fast" } });
+  const { button } = panel.head.picker;
+  assert.equal(button.textContent, "fastecho:words");
+  assert.equal(button.getAttribute("aria-label"), "Model: fast, echo:words");
+
+  model.set({ alias: "", model: "" });
+  assert.deepEqual([button.textContent, panel.head.picker.alias.hidden], ["no model", true]);
+});
+
+test("an empty conversation offers examples, and a click fills the field without sending", async (t) => {
+  const { page, model, panel } = await opened(t);
+  await model.answer("examples", { examples: ["Describe {frame}", "Another"] });
+  const [first] = panel.log.empty.list.children;
+
+  first.click();
+
+  assert.equal(panel.composer.field.value, "Describe {frame}");
+  assert.equal(page.document.activeElement, panel.composer.field);
+  assert.equal(count(model, "ask"), 0);
+});
+
+test("Escape leads from the field to the conversation, and closes an open list first", async (t) => {
+  const { page, model, panel } = await opened(t);
+  const { field } = panel.composer;
+  page.type(field, "/");
+  await model.answer("complete", { start: 1, items: [["undo", "undo it"], ["use", "use it"]] });
+  page.press(field, "Escape");
+  assert.deepEqual([panel.composer.list.hidden, page.document.activeElement], [true, field]);
+
+  page.press(field, "Escape");
+  assert.equal(page.document.activeElement, panel.log.box);
+  page.press(panel.log.box, "Escape");
+  assert.notEqual(page.document.activeElement, panel.log.box);
+});
+
+test("the list of completions can have the focus, and its keys are those of the field", async (t) => {
+  const { page, model, panel } = await opened(t);
+  const { field, list } = panel.composer;
+  page.type(field, "/u");
+  await model.answer("complete", { start: 1, items: [["undo", "undo it"], ["use", "use it"]] });
+
+  list.focus();
+  page.press(list, "Enter");
+
+  assert.deepEqual([field.value, list.hidden, page.document.activeElement], ["/undo", true, field]);
+});
+
+test("a turn asked before an edit says so, and is asked again with those after it", async (t) => {
+  const { page, model } = await opened(t, { rows: [["a", 0, 5, "complete 2/2"], ["b", 1, 5, "complete 1/1 before an edit"]] });
+  loadTurn(model, "a", ["<p>x</p>"]);
+  loadTurn(model, "b", ["<p>y</p>"], { place: 1, before_edit: true });
+  const [first, second] = page.document.querySelectorAll(".fg-before");
+  assert.deepEqual([first.hidden, second.hidden], [true, false]);
+  assert.match(second.textContent, /asked before the edit above/);
+
+  second.querySelector("button").click();
+
+  assert.equal(model.last("following").place, 1);
+});
+
+test("a conversation of another notebook is shown to read, with a way back", async (t) => {
+  const { page, model, panel } = await opened(t);
+  panel.search.open("red");
+  await model.answer("search", { found: [], elsewhere: [{ name: "main", notebook: "other.ipynb", text: "reds", turn: "x1" }] });
+  panel.search.finds.children[0].click();
+  assert.equal(model.last("elsewhere").turn, "x1");
+  const about = { ...facts("x1"), prompt: "reds?", blocks: ["<p>red</p>"] };
+  await model.answer("elsewhere", { turns: [about] });
+
+  assert.equal(panel.reading.element.hidden, false);
+  assert.match(panel.reading.element.textContent, /Back to main.*other\.ipynb · main · read-only.*reds\?.*red/);
+  assert.equal(page.document.activeElement, panel.reading.back);
+  panel.reading.back.click();
+  assert.equal(panel.reading.element.hidden, true);
 });
 
 test("the menu can be used with the keyboard alone", async (t) => {
@@ -226,10 +330,10 @@ test("a search shows what was found here and elsewhere, and goes to it", async (
   assert.equal(model.last("search").words, "red");
   await model.answer("search", {
     found: [{ turn: "a", number: 1, text: "a red fox" }],
-    elsewhere: [{ name: "side", notebook: "", text: "red", short: "x" }, { name: "main", notebook: "other.ipynb", text: "reds", short: "ab12" }],
+    elsewhere: [{ name: "side", notebook: "", text: "red", turn: "x" }, { name: "main", notebook: "other.ipynb", text: "reds", turn: "ab12" }],
   });
   const lines = [...panel.search.finds.children];
-  assert.deepEqual(lines.map((line) => line.textContent), ["turn 1a red fox", "sidered", "other.ipynb · main · %flowgpt show #ab12reds"]);
+  assert.deepEqual(lines.map((line) => line.textContent), ["turn 1a red fox", "sidered", "other.ipynb · mainreds"]);
 
   lines[0].click();
   assert.equal(page.document.querySelector(".fg-turn").classList.contains("fg-found"), true);

@@ -26,7 +26,7 @@ export class Composer {
     this.marked = 0; // number of the marked completion
     this.wanted = /** @type {object | null} */ (null); // stands for the last request for completions
     this.isStop = /** @type {boolean | undefined} */ (undefined); // what the button does
-    this.list = make("div", { class: "fg-list", role: "listbox", id: panel.id("list"), "aria-label": "Completions", hidden: true });
+    this.list = make("div", { class: "fg-list", role: "listbox", id: panel.id("list"), "aria-label": "Completions", tabindex: "0", hidden: true });
     this.chips = make("div", { class: "fg-chips", role: "group", "aria-label": "Attached", hidden: true });
     this.field = make("textarea", {
       class: "fg-field", rows: "1", dir: "auto", "aria-label": "Prompt", placeholder: "Ask; / for commands, {name} for a variable",
@@ -47,12 +47,16 @@ export class Composer {
 
   listen() {
     this.field.addEventListener("input", () => this.typed());
-    this.field.addEventListener("focus", () => this.panel.link.tell("look"));
+    this.field.addEventListener("focus", () => { this.panel.link.tell("look"); this.panel.log.empty.look(); });
     this.attach.addEventListener("input", () => this.complete(this.attach));
     for (const field of [this.field, this.attach]) {
       field.addEventListener("keydown", (event) => this.key(/** @type {KeyboardEvent} */ (event)));
-      field.addEventListener("blur", () => this.offer(null));
+      field.addEventListener("blur", (event) => { if (/** @type {FocusEvent} */ (event).relatedTarget !== this.list) this.offer(null); });
     }
+    this.list.addEventListener("keydown", (event) => { // with the focus in the list its keys are those of the field
+      if (this.offered && this.keyInList(event, this.offered)) { event.preventDefault(); this.field.focus(); }
+    });
+    this.list.addEventListener("blur", ({ relatedTarget }) => { if (relatedTarget !== this.offered?.field) this.offer(null); });
     this.list.addEventListener("mousedown", (event) => {
       event.preventDefault();
       const option = /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest("[role=option]"));

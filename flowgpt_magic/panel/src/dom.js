@@ -15,6 +15,7 @@ const ICONS = {
   branch: "M7 4v16M7 14c0-4 10-2 10-8M17 6V4M15 6l2-3 2 3",
   back: "M14 6l-6 6 6 6",
   forth: "M10 6l6 6-6 6",
+  below: "M7 10l5 5 5-5",
   down: "M12 5v13M6 12l6 6 6-6",
   insert: "M5 5h14v6H5zM12 14v6M9 17h6",
   close: "M6 6l12 12M18 6L6 18",

@@ -1,6 +1,7 @@
 /** The turns of the conversation. Only those near the visible area are in the page. Keeps the reader's position. */
 
 import { focused, icon, make } from "./dom.js";
+import { Empty } from "./empty.js";
 import { Turn } from "./turn.js";
 
 /** @import { Panel } from "./panel.js" */
@@ -31,8 +32,8 @@ export class Log {
     this.seen = this.total = this.put = 0; // in pixels: the height of the box, the height of all turns, and the scroll position that was set here
     this.width = 600;
     this.sheet = make("div", { class: "fg-sheet" });
-    this.empty = make("div", { class: "fg-empty" });
-    this.box = make("div", { class: "fg-log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" }, this.empty, this.sheet);
+    this.empty = new Empty(panel);
+    this.box = make("div", { class: "fg-log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" }, this.empty.element, this.sheet);
     this.toEnd = make("button", { type: "button", class: "fg-down", title: "To the end", "aria-label": "To the end", hidden: true, onclick: () => this.follow() }, icon("down"));
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.box.addEventListener("keydown", (event) => this.key(event));
@@ -169,7 +170,7 @@ export class Log {
       if (turn.last !== last) { turn.last = last; turn.update(); }
       turn.position = number;
     });
-    this.empty.hidden = this.turns.length > 0;
+    this.empty.show(!this.turns.length);
     this.panel.rescueEdits(new Set(this.turns.map((turn) => turn.place)));
     this.panel.requestFrame();
   }

@@ -2,13 +2,14 @@
 
 import { copy } from "./clipboard.js";
 import { Composer } from "./composer.js";
-import { make } from "./dom.js";
+import { focused, make } from "./dom.js";
 import { Edits } from "./drafts.js";
 import { Head } from "./head.js";
 import { Kernel } from "./kernel.js";
 import { Link } from "./link.js";
 import { Log } from "./log.js";
 import { Notebook } from "./notebook.js";
+import { Reading } from "./reading.js";
 import { Search } from "./search.js";
 import { Tuning } from "./tuning.js";
 
@@ -71,10 +72,11 @@ export class Panel {
     this.head = new Head(this);
     this.tuning = new Tuning(this);
     this.search = new Search(this);
+    this.reading = new Reading(this);
     this.banner = make("div", { class: "fg-banner", role: "alert", hidden: true });
     this.state = make("div", { class: "fg-status", role: "status" });
     this.root = make("section", { class: "flowgpt-panel", "aria-label": "Chat panel", "data-lm-suppress-shortcuts": "true" },
-      this.head.element, this.search.element, this.tuning.element, make("div", { class: "fg-middle" }, this.log.box, this.log.toEnd),
+      this.head.element, this.search.element, this.tuning.element, make("div", { class: "fg-middle" }, this.log.box, this.log.toEnd, this.reading.element),
       this.banner, this.composer.element, this.state);
     element.append(this.root);
     this.listen();
@@ -123,7 +125,20 @@ export class Panel {
       event.preventDefault();
       this.kernel.manager?.context?.save?.();
     }
+    if (event.key === "Escape" && !event.defaultPrevented && !event.isComposing) this.leaveFocus(event);
     event.stopPropagation();
+  }
+
+  /**
+   * Escape leads outwards: from a field or a button to the conversation, from there to the notebook.
+   * @param {KeyboardEvent} event
+   */
+  leaveFocus(event) {
+    const { box } = this.log;
+    const outer = focused() === box ? /** @type {HTMLElement | null} */ (this.root.closest(".jp-Cell")) : box;
+    event.preventDefault();
+    if (outer) outer.focus({ preventScroll: true });
+    else focused()?.blur();
   }
 
   close() {
@@ -149,7 +164,7 @@ export class Panel {
     if (trouble !== this.before.trouble) this.composer.hint.textContent = trouble;
     this.before = { name, id, status, trouble };
     if (!this.stoppable && this.banner.textContent === ARRIVES) this.note("");
-    this.log.empty.textContent = trouble ? "" : `Nothing was asked in ${name} yet.`;
+    this.log.empty.update();
     if (this.model.get("closed")) this.leave(CLOSED);
   }
 
@@ -166,6 +181,13 @@ export class Panel {
       edits.move(this.composer.draftOf(name, "turns"));
       this.editsOf.set(name, edits);
     } else for (const [place, { text }] of [...(edits ?? [])]) { edits?.delete(place); this.rescueText(text); }
+  }
+
+  /** An empty panel was just opened: the person can type at once, unless they are in another cell by now. */
+  invite() {
+    const active = this.root.closest(".jp-Cell.jp-mod-active");
+    const typing = focused()?.closest("input, textarea, select, [contenteditable=true]");
+    if (active && !typing) this.composer.field.focus({ preventScroll: true });
   }
 
   /** Is there a reply to stop? */
@@ -198,6 +220,7 @@ export class Panel {
         this.revision = message.revision;
         this.toShow = this.shown = message.sent;
         this.log.set(message.rows);
+        if (message.first && !message.rows.length) this.invite();
         break;
       case "splice":
         if (message.revision === this.revision + 1) {
@@ -226,11 +249,14 @@ export class Panel {
       case "ended":
         this.ended(message.turn); // also if the turn no longer exists
         break;
+      case "note":
+        this.note(message.text);
+        break;
       case "kept":
         this.notebook.keep(message);
         break;
       case "models":
-        if (this.head.looked) this.head.look(false);
+        if (this.head.picker.looked) this.head.picker.look(false);
         break;
     }
   }

@@ -50,13 +50,14 @@ export class Search {
   }
 
   /**
-   * A turn of another conversation. A click opens it if it belongs to this notebook.
+   * A turn of another conversation: a click switches to it, or shows that of another notebook to read.
    * @param {FindElsewhere} find
    * @returns {HTMLElement}
    */
-  elsewhere({ name, notebook, text, short }) {
+  elsewhere(find) {
+    const { name, notebook, text } = find;
     if (!notebook) return this.line(name, text, () => this.panel.act("use", { name }));
-    return make("div", { class: "fg-find" }, make("span", { class: "fg-about", text: `${notebook} · ${name} · %flowgpt show #${short}` }), make("span", { text }));
+    return this.line(`${notebook} · ${name}`, text, () => this.panel.reading.open(find));
   }
 
   /**

@@ -48,7 +48,10 @@ export class TurnElements {
       button("retry", "Ask again", () => panel.refuseWhileArriving() || panel.act("retry", { place: turn.place })), this.goOn,
       button("copy", "Copy the reply", () => panel.copied(turn.whole("text"))),
       button("branch", "Branch from here", () => panel.act("branch", { place: turn.place })));
-    this.element = make("article", { class: "fg-turn" }, this.question,
+    this.before = make("div", { class: "fg-before", hidden: true }, make("span", { class: "fg-who", text: "asked before the edit above" }),
+      make("div", { class: "fg-tools", role: "toolbar", "aria-label": "Asked before the edit above" },
+        make("button", { type: "button", class: "fg-link", text: "ask again from here", onclick: () => panel.refuseWhileArriving() || panel.act("following", { place: turn.place }) })));
+    this.element = make("article", { class: "fg-turn" }, this.before, this.question,
       make("div", { class: "fg-answer" }, turn.body.element, this.waiting, this.error,
         make("div", { class: "fg-foot" }, this.caption, this.tools)));
     this.element.turn = turn;
@@ -68,6 +71,7 @@ export class TurnElements {
     this.error.hidden = facts.status !== "failed" || !facts.error;
     this.showWhetherFilled();
     this.tick();
+    this.before.hidden = !facts.before_edit;
     this.versions.hidden = facts.versions < 2;
     this.count.textContent = `${facts.version}/${facts.versions}`;
     this.count.setAttribute("aria-label", `version ${facts.version} of ${facts.versions}`);

@@ -20,6 +20,7 @@ export interface Traits {
   conversation_id: string;
   names: string[];
   model: string;
+  alias: string;
   chosen: string;
   system: string;
   temperature: number | null;
@@ -125,6 +126,7 @@ export interface Facts {
   pause?: Pause;
   doing?: string;
   gone?: boolean; // no turn is left of it
+  before_edit?: boolean; // a turn above it was edited, or asked again, since it was asked
 }
 
 /** A change to a reply: the beginning of the turn's id, the number of the change, and the arguments of `changedFrom`. */
@@ -138,13 +140,14 @@ export interface Output {
 
 /** What the kernel says without being asked. */
 export type Message = { page?: string } & (
-  | { kind: "outline"; revision: number; sent: number; rows: Row[] }
+  | { kind: "outline"; revision: number; sent: number; rows: Row[]; first?: boolean }
   | { kind: "splice"; revision: number; at: number; gone: number; rows: Row[] }
   | { kind: "turn"; from: number; blocks: string[]; turn: Facts }
   | { kind: "pause"; turn: string; pause: Pause }
   | { kind: "doing"; turn: string; doing: string }
   | { kind: "ended"; turn: Facts }
   | { kind: "models" }
+  | { kind: "note"; text: string }
   | { kind: "grow"; number: number; revision: number; turns: Growth[]; end?: Facts }
   | ({ kind: "kept" } & Output)
 );
@@ -168,5 +171,5 @@ export interface FindElsewhere {
   name: string;
   notebook: string;
   text: string;
-  short: string;
+  turn: string;
 }

@@ -16,6 +16,7 @@ var ICONS = {
   branch: "M7 4v16M7 14c0-4 10-2 10-8M17 6V4M15 6l2-3 2 3",
   back: "M14 6l-6 6 6 6",
   forth: "M10 6l6 6-6 6",
+  below: "M7 10l5 5 5-5",
   down: "M12 5v13M6 12l6 6 6-6",
   insert: "M5 5h14v6H5zM12 14v6M9 17h6",
   close: "M6 6l12 12M18 6L6 18"
@@ -146,7 +147,7 @@ var Composer = class {
     null;
     this.isStop = /** @type {boolean | undefined} */
     void 0;
-    this.list = make("div", { class: "fg-list", role: "listbox", id: panel.id("list"), "aria-label": "Completions", hidden: true });
+    this.list = make("div", { class: "fg-list", role: "listbox", id: panel.id("list"), "aria-label": "Completions", tabindex: "0", hidden: true });
     this.chips = make("div", { class: "fg-chips", role: "group", "aria-label": "Attached", hidden: true });
     this.field = make("textarea", {
       class: "fg-field",
@@ -190,15 +191,32 @@ var Composer = class {
   }
   listen() {
     this.field.addEventListener("input", () => this.typed());
-    this.field.addEventListener("focus", () => this.panel.link.tell("look"));
+    this.field.addEventListener("focus", () => {
+      this.panel.link.tell("look");
+      this.panel.log.empty.look();
+    });
     this.attach.addEventListener("input", () => this.complete(this.attach));
     for (const field of [this.field, this.attach]) {
       field.addEventListener("keydown", (event) => this.key(
         /** @type {KeyboardEvent} */
         event
       ));
-      field.addEventListener("blur", () => this.offer(null));
+      field.addEventListener("blur", (event) => {
+        if (
+          /** @type {FocusEvent} */
+          event.relatedTarget !== this.list
+        ) this.offer(null);
+      });
     }
+    this.list.addEventListener("keydown", (event) => {
+      if (this.offered && this.keyInList(event, this.offered)) {
+        event.preventDefault();
+        this.field.focus();
+      }
+    });
+    this.list.addEventListener("blur", ({ relatedTarget }) => {
+      if (relatedTarget !== this.offered?.field) this.offer(null);
+    });
     this.list.addEventListener("mousedown", (event) => {
       event.preventDefault();
       const option = (
@@ -558,27 +576,191 @@ var Menu = class {
   }
 };
 
+// picker.js
+var Picker = class {
+  /** @param {Panel} panel */
+  constructor(panel) {
+    this.panel = panel;
+    this.choices = /** @type {Choice[]} */
+    [];
+    this.known = "";
+    this.looked = false;
+    this.all = false;
+    this.lines = /** @type {Line[]} */
+    [];
+    this.marked = 0;
+    this.alias = make("span", { class: "fg-alias" });
+    this.name = make("span", { class: "fg-model" });
+    this.button = make("button", {
+      type: "button",
+      class: "fg-select fg-pick",
+      "aria-haspopup": "listbox",
+      "aria-expanded": "false",
+      onclick: () => this.toggle(Boolean(this.popup.hidden))
+    }, this.alias, this.name, icon("below"));
+    this.button.addEventListener("pointerenter", () => {
+      if (!this.looked) this.look(false);
+    });
+    this.words = make("input", {
+      class: "fg-field",
+      type: "text",
+      role: "combobox",
+      "aria-label": "Find a model",
+      "aria-expanded": "true",
+      "aria-autocomplete": "list",
+      "aria-controls": panel.id("models"),
+      placeholder: "Find a model",
+      spellcheck: "false",
+      autocomplete: "off"
+    });
+    this.list = make("div", { class: "fg-options", role: "listbox", id: panel.id("models"), "aria-label": "Models" });
+    this.popup = make("div", { class: "fg-popup", hidden: true }, this.words, this.list);
+    this.element = make("div", { class: "fg-picker" }, this.button, this.popup);
+    this.listen();
+  }
+  listen() {
+    this.words.addEventListener("input", () => this.fill());
+    this.element.addEventListener("keydown", (event) => this.key(event));
+    this.element.addEventListener("focusout", ({ relatedTarget }) => {
+      if (!this.element.contains(
+        /** @type {Node | null} */
+        relatedTarget
+      )) this.toggle(false, false);
+    });
+    this.list.addEventListener("mousedown", (event) => event.preventDefault());
+    this.list.addEventListener("click", ({ target }) => {
+      const option = (
+        /** @type {HTMLElement | null} */
+        /** @type {Element} */
+        target.closest("[role=option]")
+      );
+      if (option) this.take(Number(option.dataset.number));
+    });
+  }
+  /** Show the values of the traits: the alias first, then the model that is asked. */
+  update() {
+    const { model } = this.panel;
+    const [alias, asked] = [model.get("alias"), model.get("model")];
+    this.alias.textContent = alias;
+    this.alias.hidden = !alias;
+    this.name.textContent = asked || "no model";
+    this.button.setAttribute("aria-label", `Model: ${[alias, asked || "none"].filter(Boolean).join(", ")}`);
+    this.button.title = asked ? `Asked: ${asked}` : model.get("trouble");
+    if (!this.popup.hidden) this.fill();
+  }
+  /**
+   * @param {boolean} open
+   * @param {boolean} [focus] let the focus go along
+   */
+  toggle(open, focus = true) {
+    if (this.popup.hidden === !open) return;
+    this.popup.hidden = !open;
+    this.button.setAttribute("aria-expanded", String(open));
+    this.all = false;
+    if (open) {
+      this.words.value = "";
+      this.fill();
+      this.look(true);
+    }
+    if (focus) (open ? this.words : this.button).focus();
+  }
+  /**
+   * Ask the kernel for the models.
+   * @param {boolean} anew ask the servers again
+   */
+  async look(anew) {
+    this.looked = true;
+    try {
+      const { models } = await this.panel.link.ask("models", { anew });
+      const known = JSON.stringify(models);
+      if (known === this.known) return;
+      this.known = known;
+      this.choices = models;
+      if (!this.popup.hidden) this.fill();
+    } catch {
+    }
+  }
+  /** The lines that have all words that were typed. Models that cannot answer come when they are wanted. */
+  find() {
+    const words = this.words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const { model } = this.panel;
+    const chosen = model.get("chosen");
+    const lines = [{ name: "as in the settings", about: chosen ? "" : model.get("model"), value: "" }];
+    if (chosen && !this.choices.some(({ name, able }) => able && name === chosen)) lines.push({ name: chosen, about: "", value: chosen });
+    lines.push(...this.choices.filter(({ able }) => able).map(({ name, note, group }) => ({ name, about: group === "aliases" ? `→ ${note}` : note, value: name })));
+    const others = this.choices.filter(({ able }) => !able).map(({ name, note, group }) => ({ name: name || group, about: note }));
+    const fits = ({ name, about }) => words.every((word) => `${name} ${about}`.toLowerCase().includes(word));
+    const more = others.filter(fits);
+    return [...lines.filter(fits), ...this.all ? more : more.length ? [{ name: `more (${more.length})`, about: "cannot answer as things are", more: true }] : []];
+  }
+  fill() {
+    this.lines = this.find();
+    const chosen = this.panel.model.get("chosen");
+    this.list.replaceChildren(...this.lines.map(({ name, about, value, more }, number) => make("div", {
+      role: "option",
+      class: "fg-option",
+      id: this.panel.id(`model${number}`),
+      "data-number": number,
+      "aria-selected": "false",
+      "aria-disabled": value === void 0 && !more ? "true" : null,
+      "aria-current": value === chosen && !more ? "true" : null
+    }, make("span", { text: name }), make("span", { class: "fg-about", text: about }))));
+    const at = this.lines.findIndex(({ value }) => value === chosen);
+    this.mark(this.words.value || at < 0 ? 0 : at);
+  }
+  /** @param {number} number of a line */
+  mark(number) {
+    this.marked = number;
+    [...this.list.children].forEach((option2, place) => option2.setAttribute("aria-selected", String(place === number)));
+    const option = this.list.children[number];
+    if (option) this.words.setAttribute("aria-activedescendant", option.id);
+    else this.words.removeAttribute("aria-activedescendant");
+    option?.scrollIntoView({ block: "nearest" });
+  }
+  /** @param {number} number of a line */
+  take(number) {
+    const line = this.lines[number];
+    if (line?.more) {
+      this.all = true;
+      this.fill();
+      this.mark(number);
+    } else if (line?.value !== void 0) {
+      const { value } = line;
+      this.toggle(false);
+      this.panel.act("set", { setting: "model", value });
+    }
+  }
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const last = this.lines.length - 1;
+    if (this.popup.hidden) {
+      if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+      this.toggle(true);
+    } else if (event.key === "ArrowDown") this.mark(this.marked >= last ? 0 : this.marked + 1);
+    else if (event.key === "ArrowUp") this.mark(this.marked > 0 ? this.marked - 1 : last);
+    else if (event.key === "PageDown") this.mark(Math.min(last, this.marked + 8));
+    else if (event.key === "PageUp") this.mark(Math.max(0, this.marked - 8));
+    else if (event.key === "Escape") this.toggle(false);
+    else if (event.key === "Enter" && event.target === this.words) this.take(this.marked);
+    else return;
+    event.preventDefault();
+  }
+};
+
 // head.js
 var Head = class {
   /** @param {Panel} panel */
   constructor(panel) {
     const { model } = panel;
     this.panel = panel;
-    this.choices = /** @type {Choice[]} */
-    [];
-    this.known = "";
-    this.looked = false;
     this.chats = make("select", { class: "fg-select", "aria-label": "Conversation", onchange: () => this.use() });
     this.name = make("input", { class: "fg-field fg-name", type: "text", "aria-label": "New name of the conversation", hidden: true });
     this.name.addEventListener("keydown", (event) => this.keyInName(event));
     this.name.addEventListener("blur", () => {
       if (!this.name.hidden) this.rename(this.name.value.trim() !== model.get("name"));
     });
-    this.models = make("select", { class: "fg-select", "aria-label": "Model", onchange: () => this.setModel() });
-    this.models.addEventListener("focus", () => this.look(true));
-    this.models.addEventListener("pointerenter", () => {
-      if (!this.looked) this.look(false);
-    });
+    this.picker = new Picker(panel);
     this.pencil = button("pencil", "Rename the conversation", () => this.beginRename());
     this.searchButton = button("search", "Search", () => panel.search.toggle(), { "aria-expanded": "false" });
     this.tuningButton = button("sliders", "System prompt and temperature", () => panel.tuning.toggle(), { "aria-expanded": "false" });
@@ -601,10 +783,10 @@ var Head = class {
         this.chats,
         this.name,
         this.pencil,
-        button("plus", "New conversation", ({ detail }) => detail > 1 || panel.act("new", {}))
+        button("plus", "New conversation", ({ detail }) => detail > 1 || this.begin())
       ),
       // a double click counts once
-      make("div", { class: "fg-group fg-right" }, this.models, this.searchButton, this.tuningButton, this.menu.element)
+      make("div", { class: "fg-group fg-right" }, this.picker.element, this.searchButton, this.tuningButton, this.menu.element)
     );
     this.update();
   }
@@ -614,13 +796,14 @@ var Head = class {
     const [name, names] = [model.get("name"), model.get("names")];
     this.chats.replaceChildren(...names.map((other) => make("option", { value: other, text: other, selected: other === name })));
     this.chats.value = name;
-    this.fillModels();
+    this.picker.update();
   }
   async use() {
     if (!await this.panel.act("use", { name: this.chats.value })) this.update();
   }
-  async setModel() {
-    if (!await this.panel.act("set", { setting: "model", value: this.models.value })) this.update();
+  /** Start a new conversation, and let the person type. */
+  async begin() {
+    if (await this.panel.act("new", {})) this.panel.composer.field.focus({ preventScroll: true });
   }
   /** @param {KeyboardEvent} event */
   keyInName(event) {
@@ -642,47 +825,6 @@ var Head = class {
     this.name.hidden = true;
     this.chats.hidden = false;
     if (really) await this.panel.act("rename", { name });
-  }
-  /**
-   * Ask the kernel for the models.
-   * @param {boolean} anew ask the servers again
-   */
-  async look(anew) {
-    this.looked = true;
-    try {
-      const { models } = await this.panel.link.ask("models", { anew });
-      const known = JSON.stringify(models);
-      if (known !== this.known) {
-        this.known = known;
-        this.choices = models;
-        this.fillModels();
-      }
-    } catch {
-    }
-  }
-  fillModels() {
-    const { model } = this.panel;
-    const [chosen, asked] = [model.get("chosen"), model.get("model")];
-    const own = chosen ? "as in the settings" : asked || "no model";
-    const options = [make("option", { value: "", text: own })];
-    if (chosen && !this.choices.some(({ name }) => name === chosen)) options.push(make("option", { value: chosen, text: chosen }));
-    this.models.replaceChildren(...options, ...this.groups());
-    this.models.value = chosen;
-    this.models.title = asked ? `Asked: ${asked}` : model.get("trouble");
-  }
-  /** The available models in groups. */
-  groups() {
-    const groups = (
-      /** @type {Map<string, HTMLOptGroupElement>} */
-      /* @__PURE__ */ new Map()
-    );
-    for (const { name, group, note, able } of this.choices) {
-      const text = group === "aliases" ? `${name} → ${note}` : note ? `${name} (${note})` : name;
-      const element = groups.get(group) ?? make("optgroup", { label: group });
-      groups.set(group, element);
-      element.append(make("option", { value: name, text: text || note, disabled: !able }));
-    }
-    return groups.values();
   }
 };
 
@@ -813,6 +955,53 @@ var Link = class {
   close() {
     this.tell("gone");
     this.model.off("msg:custom", this.heard);
+  }
+};
+
+// empty.js
+var Empty = class {
+  /** @param {Panel} panel */
+  constructor(panel) {
+    this.panel = panel;
+    this.asked = false;
+    this.title = make("p", { class: "fg-title" });
+    this.list = make("div", { class: "fg-examples", role: "group", "aria-label": "Examples" });
+    this.element = make("div", { class: "fg-empty" }, this.title, this.list);
+  }
+  /** @param {boolean} shown */
+  show(shown) {
+    const before = !this.element.hidden && this.list.childNodes.length > 0;
+    this.element.hidden = !shown;
+    if (shown && !before) this.look();
+  }
+  /** Ask the kernel for examples: what there is to ask about changes with each cell. */
+  async look() {
+    if (this.asked || this.element.hidden || !this.panel.link.alive) return;
+    this.asked = true;
+    try {
+      const { examples } = await this.panel.link.ask("examples");
+      const known = [...this.list.children].map((button2) => button2.textContent);
+      if (known.join("\n") !== examples.join("\n")) this.list.replaceChildren(...examples.map((text) => this.example(text)));
+    } catch {
+    } finally {
+      this.asked = false;
+    }
+  }
+  /** @param {string} text */
+  example(text) {
+    const { composer } = this.panel;
+    return make("button", { type: "button", class: "fg-example", text, onclick: () => {
+      composer.fill(composer.field.value.trim() ? `${composer.field.value}
+${text}` : text, composer.attached);
+      composer.remember();
+      composer.field.focus();
+    } });
+  }
+  /** What is shown above the examples; `trouble` is said elsewhere. */
+  update() {
+    const { model } = this.panel;
+    this.title.textContent = model.get("trouble") ? "" : `Nothing was asked in ${model.get("name")} yet. You could begin with:`;
+    this.list.hidden = Boolean(model.get("trouble"));
   }
 };
 
@@ -1359,9 +1548,20 @@ var TurnElements = class {
       button("copy", "Copy the reply", () => panel.copied(turn.whole("text"))),
       button("branch", "Branch from here", () => panel.act("branch", { place: turn.place }))
     );
+    this.before = make(
+      "div",
+      { class: "fg-before", hidden: true },
+      make("span", { class: "fg-who", text: "asked before the edit above" }),
+      make(
+        "div",
+        { class: "fg-tools", role: "toolbar", "aria-label": "Asked before the edit above" },
+        make("button", { type: "button", class: "fg-link", text: "ask again from here", onclick: () => panel.refuseWhileArriving() || panel.act("following", { place: turn.place }) })
+      )
+    );
     this.element = make(
       "article",
       { class: "fg-turn" },
+      this.before,
       this.question,
       make(
         "div",
@@ -1388,6 +1588,7 @@ var TurnElements = class {
     this.error.hidden = facts.status !== "failed" || !facts.error;
     this.showWhetherFilled();
     this.tick();
+    this.before.hidden = !facts.before_edit;
     this.versions.hidden = facts.versions < 2;
     this.count.textContent = `${facts.version}/${facts.versions}`;
     this.count.setAttribute("aria-label", `version ${facts.version} of ${facts.versions}`);
@@ -1681,8 +1882,8 @@ var Log = class {
     this.seen = this.total = this.put = 0;
     this.width = 600;
     this.sheet = make("div", { class: "fg-sheet" });
-    this.empty = make("div", { class: "fg-empty" });
-    this.box = make("div", { class: "fg-log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" }, this.empty, this.sheet);
+    this.empty = new Empty(panel);
+    this.box = make("div", { class: "fg-log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" }, this.empty.element, this.sheet);
     this.toEnd = make("button", { type: "button", class: "fg-down", title: "To the end", "aria-label": "To the end", hidden: true, onclick: () => this.follow() }, icon("down"));
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.box.addEventListener("keydown", (event) => this.key(event));
@@ -1824,7 +2025,7 @@ var Log = class {
       }
       turn.position = number;
     });
-    this.empty.hidden = this.turns.length > 0;
+    this.empty.show(!this.turns.length);
     this.panel.rescueEdits(new Set(this.turns.map((turn) => turn.place)));
     this.panel.requestFrame();
   }
@@ -2193,6 +2394,88 @@ var Notebook = class {
   }
 };
 
+// reading.js
+var Reading = class {
+  /** @param {Panel} panel */
+  constructor(panel) {
+    this.panel = panel;
+    this.back = make("button", { type: "button", class: "fg-button", onclick: () => this.close() });
+    this.where = make("span", { class: "fg-about" });
+    this.turns = make("div", { class: "fg-pages", tabindex: "0", role: "group" });
+    this.element = make(
+      "section",
+      { class: "fg-reading", "aria-label": "Another notebook's conversation, to read", hidden: true },
+      make("div", { class: "fg-row fg-readinghead" }, this.back, this.where),
+      this.turns
+    );
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        event.preventDefault();
+        this.close();
+      }
+    });
+  }
+  /**
+   * Show the conversation of a turn that was found.
+   * @param {FindElsewhere} find
+   */
+  async open({ turn, name, notebook }) {
+    try {
+      const { turns } = await this.panel.link.ask("elsewhere", { turn });
+      this.turns.replaceChildren(...turns.map((facts) => this.turn(facts, facts.id === turn)));
+    } catch (error) {
+      this.panel.noteError(error);
+      return;
+    }
+    this.back.textContent = `Back to ${this.panel.model.get("name")}`;
+    this.where.textContent = `${notebook} · ${name} · read-only`;
+    this.turns.setAttribute("aria-label", `${notebook}, ${name}`);
+    this.element.hidden = false;
+    this.panel.root.classList.add("fg-elsewhere");
+    this.turns.querySelector(".fg-found")?.scrollIntoView({ block: "start" });
+    this.back.focus();
+  }
+  close() {
+    if (this.element.hidden) return;
+    this.element.hidden = true;
+    this.turns.replaceChildren();
+    this.panel.root.classList.remove("fg-elsewhere");
+    this.panel.log.box.focus({ preventScroll: true });
+  }
+  /**
+   * @param {Facts & {blocks: string[]}} facts
+   * @param {boolean} found
+   */
+  turn(facts, found) {
+    const { panel } = this;
+    const known = new Turn(panel, [facts.id, facts.place, 0, facts.status]);
+    known.load(facts);
+    const blocks = facts.blocks.map((html) => {
+      const block = make("div", { class: "fg-block", dir: "auto" });
+      morph(panel, block, parsed(html));
+      return block;
+    });
+    const copy2 = (text) => () => panel.copied(text);
+    return make(
+      "article",
+      { class: found ? "fg-page fg-found" : "fg-page", "aria-label": found ? "The turn that was found" : "Turn" },
+      make(
+        "div",
+        { class: "fg-question" },
+        make("div", { class: "fg-bubble" }, make("div", { class: "fg-prompt", dir: "auto", text: facts.prompt })),
+        make("div", { class: "fg-foot" }, make("div", { class: "fg-tools" }, button("copy", "Copy the prompt", copy2(facts.prompt))))
+      ),
+      make(
+        "div",
+        { class: "fg-answer" },
+        make("div", { class: "fg-blocks jp-RenderedHTMLCommon" }, ...blocks),
+        facts.status === "failed" && make("div", { class: "fg-trouble", text: facts.error }),
+        make("div", { class: "fg-foot" }, make("div", { class: "fg-caption fg-who", text: known.caption }))
+      )
+    );
+  }
+};
+
 // drawer.js
 var Drawer = class {
   /**
@@ -2288,13 +2571,14 @@ var Search = class {
     return this.line(`turn ${number}`, text, () => this.panel.log.reveal(turn));
   }
   /**
-   * A turn of another conversation. A click opens it if it belongs to this notebook.
+   * A turn of another conversation: a click switches to it, or shows that of another notebook to read.
    * @param {FindElsewhere} find
    * @returns {HTMLElement}
    */
-  elsewhere({ name, notebook, text, short }) {
+  elsewhere(find) {
+    const { name, notebook, text } = find;
     if (!notebook) return this.line(name, text, () => this.panel.act("use", { name }));
-    return make("div", { class: "fg-find" }, make("span", { class: "fg-about", text: `${notebook} · ${name} · %flowgpt show #${short}` }), make("span", { text }));
+    return this.line(`${notebook} · ${name}`, text, () => this.panel.reading.open(find));
   }
   /**
    * @param {string} where
@@ -2427,6 +2711,7 @@ var Panel = class {
     this.head = new Head(this);
     this.tuning = new Tuning(this);
     this.search = new Search(this);
+    this.reading = new Reading(this);
     this.banner = make("div", { class: "fg-banner", role: "alert", hidden: true });
     this.state = make("div", { class: "fg-status", role: "status" });
     this.root = make(
@@ -2435,7 +2720,7 @@ var Panel = class {
       this.head.element,
       this.search.element,
       this.tuning.element,
-      make("div", { class: "fg-middle" }, this.log.box, this.log.toEnd),
+      make("div", { class: "fg-middle" }, this.log.box, this.log.toEnd, this.reading.element),
       this.banner,
       this.composer.element,
       this.state
@@ -2487,7 +2772,22 @@ var Panel = class {
       event.preventDefault();
       this.kernel.manager?.context?.save?.();
     }
+    if (event.key === "Escape" && !event.defaultPrevented && !event.isComposing) this.leaveFocus(event);
     event.stopPropagation();
+  }
+  /**
+   * Escape leads outwards: from a field or a button to the conversation, from there to the notebook.
+   * @param {KeyboardEvent} event
+   */
+  leaveFocus(event) {
+    const { box } = this.log;
+    const outer = focused() === box ? (
+      /** @type {HTMLElement | null} */
+      this.root.closest(".jp-Cell")
+    ) : box;
+    event.preventDefault();
+    if (outer) outer.focus({ preventScroll: true });
+    else focused()?.blur();
   }
   close() {
     this.closed = true;
@@ -2510,7 +2810,7 @@ var Panel = class {
     if (trouble !== this.before.trouble) this.composer.hint.textContent = trouble;
     this.before = { name, id, status, trouble };
     if (!this.stoppable && this.banner.textContent === ARRIVES) this.note("");
-    this.log.empty.textContent = trouble ? "" : `Nothing was asked in ${name} yet.`;
+    this.log.empty.update();
     if (this.model.get("closed")) this.leave(CLOSED);
   }
   /** The panel shows another conversation, or the conversation was renamed. */
@@ -2529,6 +2829,12 @@ var Panel = class {
       edits?.delete(place);
       this.rescueText(text);
     }
+  }
+  /** An empty panel was just opened: the person can type at once, unless they are in another cell by now. */
+  invite() {
+    const active = this.root.closest(".jp-Cell.jp-mod-active");
+    const typing = focused()?.closest("input, textarea, select, [contenteditable=true]");
+    if (active && !typing) this.composer.field.focus({ preventScroll: true });
   }
   /** Is there a reply to stop? */
   get stoppable() {
@@ -2556,6 +2862,7 @@ var Panel = class {
         this.revision = message.revision;
         this.toShow = this.shown = message.sent;
         this.log.set(message.rows);
+        if (message.first && !message.rows.length) this.invite();
         break;
       case "splice":
         if (message.revision === this.revision + 1) {
@@ -2584,11 +2891,14 @@ var Panel = class {
       case "ended":
         this.ended(message.turn);
         break;
+      case "note":
+        this.note(message.text);
+        break;
       case "kept":
         this.notebook.keep(message);
         break;
       case "models":
-        if (this.head.looked) this.head.look(false);
+        if (this.head.picker.looked) this.head.picker.look(false);
         break;
     }
   }
