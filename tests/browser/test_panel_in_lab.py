@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error, Page, expect
 
-from tests.browser.conftest import Lab, Notebook, in_each_theme
+from tests.browser.conftest import Lab, Notebook
 from tests.browser.panels import OPEN, Panel, in_cell
 from tests.browser.test_history_in_lab import choose, restart
 from tests.payloads import PAYLOADS
@@ -679,29 +678,6 @@ def test_nothing_runs_or_is_fetched_in_a_trusted_notebook_that_is_opened_again(o
     assert (page.evaluate("() => ran"), dialogs) == ([], [])
     own = lab.url, lab.url.replace("http", "ws"), "blob:", "data:"
     assert [url for url in fetched if not url.startswith(own)] == []
-
-
-def test_axe_finds_nothing(open_notebook, page, faults):
-    notebook = open_notebook("table = [1]", OPEN)
-    notebook.run(1)
-    panel = in_cell(notebook, 2)
-    panel.answered(MARKDOWN)
-    panel.button("Attach a value or a file").click()
-    panel.root.get_by_label(re.compile("What to attach")).fill("table")
-    panel.button("Attach").click()
-    panel.button("Edit and ask again", panel.turn(1)).click()
-    panel.button("System prompt and temperature").click()
-    panel.button("Search").click()
-    panel.root.get_by_label("Words to look for").fill("heading")
-    panel.root.get_by_role("group", name="Found").get_by_role("button").first.wait_for()
-    panel.prompt.focus()
-    page.keyboard.type("{ta")
-    panel.options.first.wait_for()
-
-    for theme in in_each_theme(page):
-        found = Axe().run(page, context=".flowgpt-panel")
-        violations = [(each["id"], each["nodes"][0]["html"][:300]) for each in found.response["violations"]]
-        assert violations == [], theme
 
 
 @pytest.mark.own_page

@@ -104,8 +104,8 @@ def edit(panel: Panel) -> None:
 
 
 def test_a_prompt_that_is_edited_waits_in_its_own_conversation(panel):
-    one = chats(panel).input_value()
     panel.answered("in one")
+    one = chats(panel).input_value()  # its first prompt has named it
     edit(panel)
 
     begin(panel)
@@ -336,8 +336,8 @@ def test_an_edit_that_was_out_of_view_is_there_again(panel):
 
 
 def test_what_is_typed_in_a_conversation_that_is_removed_costs_no_other_its_draft(panel, notebook):
-    name = chats(panel).input_value()
     panel.answered("one")
+    name = chats(panel).input_value()
     panel.prompt.fill("comes along")
     panel.page.evaluate(PUT_DRAFT, "main")
     edit(panel)

@@ -60,7 +60,7 @@ export class Reading {
     });
     const copy = (/** @type {string} */ text) => () => panel.copied(text);
     return make("article", { class: found ? "fg-page fg-found" : "fg-page", "aria-label": found ? "The turn that was found" : "Turn" },
-      make("div", { class: "fg-question" }, make("div", { class: "fg-bubble" }, make("div", { class: "fg-prompt", dir: "auto", text: facts.prompt })),
+      make("div", { class: "fg-question" }, make("div", { class: "fg-bubble" }, make("div", { class: "fg-prompt", dir: "auto", tabindex: "0", role: "group", "aria-label": "The prompt", text: facts.prompt })),
         make("div", { class: "fg-foot" }, make("div", { class: "fg-tools" }, button("copy", "Copy the prompt", copy(facts.prompt))))),
       make("div", { class: "fg-answer" }, make("div", { class: "fg-blocks jp-RenderedHTMLCommon" }, ...blocks),
         facts.status === "failed" && make("div", { class: "fg-trouble", text: facts.error }),

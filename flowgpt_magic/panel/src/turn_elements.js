@@ -6,6 +6,10 @@ import { Toolbar } from "./toolbar.js";
 
 /** @import { Turn } from "./turn.js" */
 
+const LONG = 400; // characters, and
+const LINES = 12; // lines of a prompt that may be higher than its place
+const SCROLLS = [["tabindex", "0"], ["role", "group"], ["aria-label", "The prompt"]];
+
 /**
  * The time of day, with the date if it is not today.
  * @param {number} seconds since 1970
@@ -64,7 +68,12 @@ export class TurnElements {
     this.element.classList.toggle("fg-loading", !facts);
     if (!facts) return;
     this.asker.textContent = [clock(facts.started), facts.cell ? "asked in a cell" : ""].filter(Boolean).join(" · ");
-    this.prompt.textContent = full ?? facts.typed ?? facts.prompt;
+    const prompt = full ?? facts.typed ?? facts.prompt;
+    this.prompt.textContent = prompt;
+    for (const [name, value] of SCROLLS) { // a long one scrolls by itself, also with the keyboard
+      if (prompt.length > LONG || prompt.split("\n").length > LINES) this.prompt.setAttribute(name, value);
+      else this.prompt.removeAttribute(name);
+    }
     this.rest.hidden = Boolean(full) || facts.typed !== undefined || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((text) => make("span", { class: "fg-chip", text })));
     this.error.textContent = facts.status === "failed" ? facts.error : "";

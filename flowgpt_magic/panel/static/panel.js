@@ -1498,6 +1498,9 @@ var Toolbar = class {
 };
 
 // turn_elements.js
+var LONG = 400;
+var LINES = 12;
+var SCROLLS = [["tabindex", "0"], ["role", "group"], ["aria-label", "The prompt"]];
 function clock(seconds) {
   const then = new Date(seconds * 1e3);
   const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
@@ -1581,7 +1584,12 @@ var TurnElements = class {
     this.element.classList.toggle("fg-loading", !facts);
     if (!facts) return;
     this.asker.textContent = [clock(facts.started), facts.cell ? "asked in a cell" : ""].filter(Boolean).join(" · ");
-    this.prompt.textContent = full ?? facts.typed ?? facts.prompt;
+    const prompt = full ?? facts.typed ?? facts.prompt;
+    this.prompt.textContent = prompt;
+    for (const [name, value] of SCROLLS) {
+      if (prompt.length > LONG || prompt.split("\n").length > LINES) this.prompt.setAttribute(name, value);
+      else this.prompt.removeAttribute(name);
+    }
     this.rest.hidden = Boolean(full) || facts.typed !== void 0 || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((text) => make("span", { class: "fg-chip", text })));
     this.error.textContent = facts.status === "failed" ? facts.error : "";
@@ -2462,7 +2470,7 @@ var Reading = class {
       make(
         "div",
         { class: "fg-question" },
-        make("div", { class: "fg-bubble" }, make("div", { class: "fg-prompt", dir: "auto", text: facts.prompt })),
+        make("div", { class: "fg-bubble" }, make("div", { class: "fg-prompt", dir: "auto", tabindex: "0", role: "group", "aria-label": "The prompt", text: facts.prompt })),
         make("div", { class: "fg-foot" }, make("div", { class: "fg-tools" }, button("copy", "Copy the prompt", copy2(facts.prompt))))
       ),
       make(
