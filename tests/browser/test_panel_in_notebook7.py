@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Lab, Notebook
@@ -94,14 +95,24 @@ def test_code_is_put_into_a_cell_below(open_notebook):
     expect(notebook.cell(2).locator(".cm-content")).to_have_text("x = 1")
 
 
-def test_shortcuts_of_the_notebook_stay_out(open_notebook, page):
+def test_shortcuts_of_the_notebook_stay_out_and_the_keyboard_is_enough(open_notebook, page):
     notebook = open_notebook(OPEN)
     panel = in_cell(notebook, 1)
-    panel.answered("one")
+    expect(panel.prompt).to_be_focused()
+    page.keyboard.type("one\n")
+    expect(panel.reply(1)).to_have_text("one")
+    panel.ended()
     cells = notebook.page.locator(".jp-Notebook .jp-Cell").count()
 
-    panel.button("Copy the reply", panel.turn(1)).focus()
+    page.keyboard.press("Escape")
+    expect(panel.log).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(panel.button("Edit and ask again", panel.turn(1))).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(panel.button("Ask again", panel.turn(1))).to_be_focused()
     page.keyboard.type("ddbax")
+    assert Axe().run(page, context=".flowgpt-panel").response["violations"] == []
     panel.prompt.focus()
     page.keyboard.type("two\n")
 
