@@ -94,7 +94,9 @@ class Choices:
         if isinstance(found, str):
             yield Choice(name, "", found, able=False)
         else:
-            yield from (Choice(name, f"{name}:{model}") for model in found)
+            for model in found:
+                lacks = getattr(model, "lacks", "")
+                yield Choice(name, f"{name}:{model}", lacks, able=not lacks)
 
     def _ask(self, key: str, name: str, provider: type[registry.Provider], chosen: Settings) -> None:
         with self._lock:

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 
 class ListedModel(str):
-    """The name of a model. ``context_length`` is its context window in tokens, None if unknown."""
+    """The name of a model.
+
+    ``context_length`` is its context window in tokens, None if unknown; ``lacks`` says in a few words why it cannot
+    answer, such as ``no key``, and is empty if it can.
+    """
 
     context_length: int | None
+    lacks: str
 
-    def __new__(cls, name: str, context_length: int | None = None) -> ListedModel:
+    def __new__(cls, name: str, context_length: int | None = None, lacks: str = "") -> ListedModel:
         model = super().__new__(cls, name)
-        model.context_length = context_length
+        model.context_length, model.lacks = context_length, lacks
         return model
 
 

@@ -30,7 +30,7 @@ from flowgpt_magic.errors import (
 from flowgpt_magic.messages import LeftOut, Messages, Usage, notice
 from flowgpt_magic.providers import llm_messages
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
-from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.providers.base import AsyncGeneratorProvider, ListedModel, ProviderModelMixin
 from flowgpt_magic.providers.failure_reports import STATUS_ERRORS
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.providers.wait_times import retry_delay
@@ -61,6 +61,17 @@ def _installed_models() -> list[Any]:
     """Every model with its async variant and aliases. Loads the plug-ins, some of which ask a server."""
     models: list[Any] = _import_llm().get_models_with_aliases()
     return models
+
+
+def _listed(entry: Any) -> ListedModel:
+    """A model with its missing key, if it needs one."""
+    model, lacks = entry.model or entry.async_model, ""
+    try:
+        if getattr(model, "needs_key", None) and not model.get_key():
+            lacks = "no key"
+    except Exception:  # noqa: BLE001 - a plug-in is foreign code; llm raises an error of its own for a missing key
+        lacks = "no key"
+    return ListedModel(model.model_id, lacks=f"{lacks}: llm keys set {model.needs_key}" if lacks else "")
 
 
 def _find_model(name: str) -> Any:
@@ -200,9 +211,9 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
 
     @classmethod
     async def list_models(cls, **settings: Any) -> list[str]:  # noqa: ARG003 - part of the contract
-        """The names of llm's models."""
-        async with InnerGenerator(_in_thread(lambda: (entry for entry in _installed_models()))) as entries:
-            return [(entry.model or entry.async_model).model_id async for entry in entries]
+        """The names of llm's models, each a ``ListedModel`` that says whether its key is missing."""
+        async with InnerGenerator(_in_thread(lambda: (_listed(entry) for entry in _installed_models()))) as models:
+            return [model async for model in models]
 
     @classmethod
     def get_model(cls, name: str | None) -> str:

@@ -250,6 +250,9 @@ async def test_its_models_are_listed_when_they_are_asked_for_and_not_before():
 
     assert {"test/sync", "test/async", "test/old", "test/keyed", "test/single"} <= set(listed)
     assert Llm.get_models() == []
+    lacks = {str(model): model.lacks for model in listed}
+    assert lacks["test/keyed"].startswith("no key: llm keys set ")
+    assert lacks["test/sync"] == ""
 
 
 @pytest.mark.parametrize("model", ["test/sync", "test/async"])

@@ -32,7 +32,7 @@ export class Head {
     this.element = make("div", { class: "fg-head" },
       make("div", { class: "fg-group" }, this.chats, this.name, this.pencil,
         button("plus", "New conversation", ({ detail }) => detail > 1 || this.begin())), // a double click counts once
-      make("div", { class: "fg-group fg-right" }, this.picker.element, this.searchButton, this.tuningButton, this.menu.element));
+      make("div", { class: "fg-group fg-side" }, this.picker.element, this.searchButton, this.tuningButton, this.menu.element));
     this.update();
   }
 

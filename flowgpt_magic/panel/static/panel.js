@@ -786,7 +786,7 @@ var Head = class {
         button("plus", "New conversation", ({ detail }) => detail > 1 || this.begin())
       ),
       // a double click counts once
-      make("div", { class: "fg-group fg-right" }, this.picker.element, this.searchButton, this.tuningButton, this.menu.element)
+      make("div", { class: "fg-group fg-side" }, this.picker.element, this.searchButton, this.tuningButton, this.menu.element)
     );
     this.update();
   }
