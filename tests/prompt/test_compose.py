@@ -79,7 +79,7 @@ def test_what_was_attached_and_what_was_not_sent_is_handed_on(tmp_path, monkeypa
     composed = sent("Look.", attached=("src", "plot.png"), model="local")
 
     assert composed.included == ("1 of 2 files of src", "the name of plot.png")
-    assert composed.unsent == ("1 file of src not sent: 1 binary", "picture not sent: local reads text")
+    assert composed.unsent == ("1 file of src not sent: binary", "picture not sent: local reads text")
 
 
 class TestSystemPrompt:

@@ -241,7 +241,7 @@ def file_set(value: object, inspection: Inspection) -> Description | None:
     words = _amount_of(value, len(texts))
     others = [candidate.name for candidate in value.files if candidate.name not in texts]
     listed = _names(others, inspection.room // NAMES_SHARE)
-    body = "\n\n".join([texts[name] for name in sorted(texts)] + ([f"Not shown: {listed}"] if others else []))
+    body = "\n" * bool(texts) + "\n\n".join([texts[name] for name in sorted(texts)] + ([f"Not shown: {listed}"] if others else []))
     beyond = len(others) - sum((skipped - Counter(value.skipped)).values())
     return Description(words, body, None, (), f"{words} of {{}}", _unsent(skipped, beyond, value.is_complete))
 
@@ -303,10 +303,11 @@ def _names(names: Sequence[str], room: int) -> str:
 
 def _unsent(skipped: Mapping[str, int], beyond: int, is_complete: bool) -> str:
     """The clause about the files that are not sent; empty if all are."""
-    numbers = {**skipped, "beyond": beyond}
-    parts = [f"{numbers[reason]:,} {words}" for reason, words in REASONS.items() if numbers.get(reason)]
-    parts += [] if is_complete else ["it has more files than are searched"]
-    if not parts:
-        return ""
-    number = sum(numbers[reason] for reason in REASONS if reason in numbers)
-    return f"{amount(number, 'file') if number else 'others'} of {{}} not sent: {', '.join(parts)}"
+    numbers = {reason: number for reason in REASONS if (number := {**skipped, "beyond": beyond}.get(reason))}
+    parts = [f"{number:,} {REASONS[reason]}" for reason, number in numbers.items()]
+    if len(numbers) == 1 and is_complete:
+        parts = [REASONS[reason] for reason in numbers]
+    if not is_complete:
+        parts.append("it has more files than are searched")
+    total = sum(numbers.values())
+    return f"{amount(total, 'file') if total else 'others'} of {{}} not sent: {', '.join(parts)}" if parts else ""

@@ -98,7 +98,7 @@ class TestFolders:
 
         attachment = one("src")
 
-        assert attachment.text == "src: 2 files\nsrc/a.py:\n```py\nx = 1\n```\n\nsrc/in/b.md:\n```md\n# B\n```"
+        assert attachment.text == "src: 2 files\n\nsrc/a.py:\n```py\nx = 1\n```\n\nsrc/in/b.md:\n```md\n# B\n```"
         assert (attachment.about, attachment.is_cut) == ("2 files of src", False)
 
     def test_small_files_are_whole_and_the_others_share_the_rest(self):
@@ -120,7 +120,7 @@ class TestFolders:
         count = int(attachment.about.split()[0])
         assert 5 < count < 15
         assert f"Not shown: src/file{count:02}.txt" in attachment.text
-        assert attachment.unsent == f"{40 - count} files of src not sent: {40 - count} beyond attach_tokens"
+        assert attachment.unsent == f"{40 - count} files of src not sent: beyond attach_tokens"
 
     def test_those_of_the_nearest_folders_are_chosen_first(self):
         write(**{f"src__in__file{number:02}_dot_txt": "x" for number in range(200)})
@@ -188,7 +188,7 @@ class TestFolders:
         Path("src/locked").chmod(0)
 
         try:
-            assert one("src").unsent == "2 files of src not sent: 2 unreadable"
+            assert one("src").unsent == "2 files of src not sent: unreadable"
         finally:
             Path("src/locked").chmod(0o700)
 
@@ -214,7 +214,7 @@ class TestFolders:
     def test_a_variable_with_a_folder_is_described_too(self, folder):
         write(src__a_dot_py="x = 1\n")
 
-        assert describe("it", folder / "src", 500) == "it: 1 file\nsrc/a.py:\n```py\nx = 1\n```"
+        assert describe("it", folder / "src", 500) == "it: 1 file\n\nsrc/a.py:\n```py\nx = 1\n```"
 
 
 class TestGitignore:
