@@ -62,6 +62,18 @@ test("while a reply arrives nothing is asked, and the button stops it", async (t
   assert.equal(panel.banner.hidden, true);
 });
 
+test("a template is a prompt: it waits for the reply that arrives, and what is attached goes with it", async (t) => {
+  const waiting = await typing(t, "/template review", { traits: { status: "streaming" } });
+  waiting.page.press(waiting.field, "Enter");
+  assert.equal(waiting.model.last("ask"), undefined);
+
+  const { page, model, composer, field } = await typing(t, "/template review who=all");
+  composer.attached = ["frame"];
+  page.press(field, "Enter");
+  await model.answer("ask");
+  assert.deepEqual([model.last("ask").attached, field.value, composer.attached], [["frame"], "", []]);
+});
+
 test("a command goes to the kernel while a reply arrives, and leaves what is attached", async (t) => {
   const { page, model, composer, field } = await typing(t, "/undo", { traits: { status: "streaming" } });
   composer.attached = ["frame"];

@@ -163,7 +163,7 @@ export class Composer {
     const text = this.field.value;
     if (!text.trim() || this.field.readOnly) return;
     if (text.trim().startsWith("/search ")) { panel.search.open(text.trim().slice(8)); this.sent(this.draft, text, this.attached); return; }
-    const command = text.startsWith("/") && !text.startsWith("//");
+    const command = text.startsWith("/") && !text.startsWith("//") && !/^\/template\s+\S/.test(text); // which asks
     if (!command && panel.refuseWhileArriving()) return;
     const { draft, attached } = this;
     panel.pending = !command;

@@ -317,7 +317,7 @@ var Composer = class {
       this.sent(this.draft, text, this.attached);
       return;
     }
-    const command = text.startsWith("/") && !text.startsWith("//");
+    const command = text.startsWith("/") && !text.startsWith("//") && !/^\/template\s+\S/.test(text);
     if (!command && panel.refuseWhileArriving()) return;
     const { draft, attached } = this;
     panel.pending = !command;

@@ -241,7 +241,8 @@ def file_set(value: object, inspection: Inspection) -> Description | None:
     words = _amount_of(value, len(texts))
     others = [candidate.name for candidate in value.files if candidate.name not in texts]
     listed = _names(others, inspection.room // NAMES_SHARE)
-    body = "\n" * bool(texts) + "\n\n".join([texts[name] for name in sorted(texts)] + ([f"Not shown: {listed}"] if others else []))
+    parts = [*(texts[name] for name in sorted(texts)), *([f"Not shown: {listed}"] if others else [])]
+    body = "\n\n".join(["", *parts])[1:]
     beyond = len(others) - sum((skipped - Counter(value.skipped)).values())
     return Description(words, body, None, (), f"{words} of {{}}", _unsent(skipped, beyond, value.is_complete))
 

@@ -5,39 +5,83 @@ Git itself is not asked: the configuration of a cloned repository may name progr
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from fnmatch import translate
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flowgpt_magic.errors import FileError
 from flowgpt_magic.regular_files import read_file
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
 MAX_SIZE = 2**20  # bytes of a .gitignore file
 MAX_PARENTS = 40  # folders above the first one that are searched
+_ESCAPED = re.compile(r"\\(.)")
+_NEGATED_CLASS = re.compile(r"\[\^")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One line of a ``.gitignore``.
+
+    Attributes:
+        segments: what each part of a path has to match; None stands for any number of folders.
+        is_negated: whether it includes again what an earlier line excludes.
+        only_folders: whether it is about folders only.
+    """
+
+    segments: tuple[re.Pattern[str] | None, ...]
+    is_negated: bool
+    only_folders: bool
+
+    def matches(self, parts: list[str]) -> bool:
+        """Does the path with these ``parts`` match, and not only a folder in which it is?"""
+        if len(self.segments) == 2 and self.segments[0] is None and self.segments[1] is not None:  # most lines
+            return bool(self.segments[1].match(parts[-1]))
+        if None not in self.segments:
+            pairs = zip(self.segments, parts, strict=False)
+            return len(parts) == len(self.segments) and all(segment and segment.match(part) for segment, part in pairs)
+        places = {0}  # numbers of segments that the parts so far have matched
+        for part in parts:
+            after: set[int] = set()
+            for place in _behind_folders(places, self.segments):
+                segment = self.segments[place]
+                if segment is None:
+                    after.add(place)
+                elif segment.match(part):
+                    after.add(place + 1)
+            places = after
+        return len(self.segments) in places
+
+
+def _behind_folders(places: set[int], segments: tuple[re.Pattern[str] | None, ...]) -> set[int]:
+    """``places`` that have a segment, and those behind each None, which may also match no folder."""
+    reached = set(places)
+    for place in places:
+        while place < len(segments) and segments[place] is None:
+            place += 1
+            reached.add(place)
+    return {place for place in reached if place < len(segments)}
 
 
 @dataclass(frozen=True)
 class Rules:
     """The rules that apply in one folder: those of each ``.gitignore``, with its folder, the nearest last."""
 
-    specs: tuple[tuple[str, GitIgnoreSpec], ...] = ()
+    files: tuple[tuple[str, list[Pattern]], ...] = ()
 
     def ignores(self, path: str, *, is_folder: bool) -> bool:
-        """Is the file or folder at the absolute ``path`` excluded? The nearest rule that matches it decides."""
-        for folder, spec in reversed(self.specs):
-            relative = path[len(folder) :].replace("\\", "/").lstrip("/")
-            decision = spec.check_file(f"{relative}/" if is_folder else relative).include
-            if decision is not None:
-                return decision
+        """Is the file or folder at the absolute ``path`` excluded? The last rule that matches it decides."""
+        for folder, patterns in reversed(self.files):
+            parts = path[len(folder) :].replace("\\", "/").lstrip("/").split("/")
+            for pattern in reversed(patterns):
+                if (is_folder or not pattern.only_folders) and pattern.matches(parts):
+                    return not pattern.is_negated
         return False
 
     def inside(self, folder: str) -> Rules:
         """The rules within ``folder``, which is in the folder of these rules."""
-        spec = _read(Path(folder))
-        return self if spec is None else replace(self, specs=(*self.specs, (folder, spec)))
+        patterns = _read(Path(folder))
+        return replace(self, files=(*self.files, (folder, patterns))) if patterns else self
 
 
 def rules_at(root: Path) -> Rules:
@@ -53,25 +97,37 @@ def rules_at(root: Path) -> Rules:
     return rules.inside(str(root))
 
 
-def _read(folder: Path) -> GitIgnoreSpec | None:
-    """The rules of one ``.gitignore``; None if there are none. Lines that are no patterns are ignored, as by git."""
+def _read(folder: Path) -> list[Pattern]:
+    """The patterns of the ``.gitignore`` in ``folder``. Lines that are no patterns are ignored, as by git."""
     try:
         lines = read_file(folder / ".gitignore", MAX_SIZE).decode("utf-8-sig", "replace").splitlines()
     except FileError:
+        return []
+    return [pattern for line in lines if (pattern := _pattern(line))]
+
+
+def _pattern(line: str) -> Pattern | None:
+    """The pattern of a line, as git describes it in ``gitignore(5)``; None for a line without one."""
+    while line.endswith(" ") and not line.endswith("\\ "):
+        line = line[:-1]
+    if line.startswith("#"):
         return None
-    from pathspec import GitIgnoreSpec
-
+    is_negated, line = line.startswith("!"), line.removeprefix("!")
+    only_folders, line = line.endswith("/"), line.removesuffix("/")
+    names = line.removeprefix("/").split("/")
+    if not line or names[-1].endswith("\\"):
+        return None
+    if "/" not in line:
+        names = ["**", *names] if names != ["**"] else ["**", "*"]
+    elif names[-1] == "**":
+        names.append("*")
     try:
-        return GitIgnoreSpec.from_lines(lines)
-    except Exception:  # noqa: BLE001 - a wrong pattern raises an error of the library, or one of ``re``
-        return GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(line))
+        return Pattern(tuple(None if name == "**" else _segment(name) for name in names), is_negated, only_folders)
+    except re.error:  # such as the range [z-a]
+        return None
 
 
-def _is_pattern(line: str) -> bool:
-    from pathspec import GitIgnoreSpec
-
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except Exception:  # noqa: BLE001 - as above
-        return False
-    return True
+def _segment(name: str) -> re.Pattern[str]:
+    """A part of a path, with wildcards; a backslash makes the character after it literal."""
+    name = _ESCAPED.sub(lambda found: f"[{found[1]}]" if found[1] in "*?[" else found[1], name)
+    return re.compile(translate(_NEGATED_CLASS.sub("[!", name)))

@@ -217,6 +217,12 @@ class TestFolders:
         assert describe("it", folder / "src", 500) == "it: 1 file\n\nsrc/a.py:\n```py\nx = 1\n```"
 
 
+PATTERNS = [
+    *("*", "*.x", "!*.x", "b", "/b", "b/", "!b/", "a/**", "a/*", "!/a/b", "**/c.y", "**/b/", "a/**/c.x", "/a/b/"),
+    *("**", "!**", "[b-c].?", "c.[!y]", "c.[^y]", "\\b", "/", "!", "# b", "b "),
+]
+
+
 class TestGitignore:
     @pytest.fixture(autouse=True)
     def _repository(self) -> None:
@@ -252,11 +258,11 @@ class TestGitignore:
         assert one("src").about == "1 file of src"
 
     @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
     @given(
         st.dictionaries(
             st.sampled_from([".gitignore", "a/.gitignore", "a/b/.gitignore"]),
-            st.lists(st.sampled_from(["*", "*.x", "!*.x", "b", "/b", "b/", "!b/", "a/**", "a/*", "!/a/b", "**/c.y"])),
+            st.lists(st.sampled_from(PATTERNS)),
         )
     )
     def test_git_says_the_same(self, rules):
