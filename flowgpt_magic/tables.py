@@ -41,7 +41,10 @@ def bundle(content: Showable) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text with column headings; ``note`` is shown below. Columns of numbers are right-aligned."""
+    """Rows of text with column headings; columns of numbers are right-aligned.
+
+    ``note`` is shown below, line by line. A line that begins with ``%`` is a command to copy: it is not wrapped.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -55,7 +58,8 @@ class Table:
             for name, side in zip(self.columns, sides, strict=True)
         )
         body = "".join("<tr>" + "".join(map(_cell, row, sides)) + "</tr>" for row in self.rows)
-        note = f"<small>{html.escape(self.note)}</small>" if self.note else ""
+        lines = "<br>".join(map(_note_line, self.note.split("\n")))
+        note = f"<small>{lines}</small>" if self.note else ""
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return f'<div style="overflow-x: auto">{table}</div>{note}'
 
@@ -71,13 +75,23 @@ class Table:
         ]
         text_rows = [row.rstrip() for row in text_rows]
         rule = "  ".join("-" * wide for wide in widths)
-        return "\n".join([text_rows[0], rule, *text_rows[1:], *textwrap.wrap(one_line(self.note), 100)])
+        notes = [line for text in self.note.split("\n") for line in _wrapped(one_line(text))]
+        return "\n".join([text_rows[0], rule, *text_rows[1:], *notes])
 
     @property
     def _sides(self) -> list[str]:
         """The side on which the text of each column stands."""
         columns = ([row[place] for row in self.rows] for place in range(len(self.columns)))
         return ["right" if _are_numbers(column) else "left" for column in columns]
+
+
+def _wrapped(line: str) -> list[str]:
+    return [line] if line.startswith("%") else textwrap.wrap(line, 100)
+
+
+def _note_line(line: str) -> str:
+    text = html.escape(line)
+    return f"<code>{text}</code>" if line.startswith("%") else text
 
 
 def _are_numbers(column: list[str]) -> bool:

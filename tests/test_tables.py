@@ -48,7 +48,7 @@ def test_columns_of_numbers_stand_to_the_right():
 def test_whatever_stands_in_a_cell_is_text_and_no_html(rows, note):
     page = Reader(Table(("a", "b"), tuple(rows), note).html())
 
-    assert set(page.tags) <= {"div", "table", "thead", "tbody", "tr", "th", "td", "small"}
+    assert set(page.tags) <= {"div", "table", "thead", "tbody", "tr", "th", "td", "small", "br", "code"}
     assert page.tags.count("td") == 2 * len(rows)
 
 
@@ -94,3 +94,11 @@ def test_an_output_of_a_table_is_kept_from_being_typeset():
 
     assert shown["text/html"] == f'<div class="mathjax_ignore tex2jax_ignore">{table.html()}</div>'
     assert shown["text/plain"] == table.text()
+
+
+def test_a_command_below_a_table_stays_on_one_line_to_be_copied():
+    command = "%flowgpt alias a " + "very-long-word " * 12 + "end"
+    table = Table(("a",), (("1",),), f"a note\n{command}")
+
+    assert table.text().splitlines()[-2:] == ["a note", command]
+    assert table.html().endswith(f"<small>a note<br><code>{command}</code></small>")

@@ -66,8 +66,8 @@ def list_models(state: ShellState, rest: str) -> Shown:
     if not words:
         servers = bridge.run(local_servers.find_servers(local_servers.PORTS, local_servers.TIMEOUT))
         notes += [redact(_how_to_ask(server)) for server in servers]
-        notes.append("%flowgpt install-model --list shows models that can run in this process")
-    return Table(columns, tuple(tuple(map(redact, row)) for row in rows), ". ".join(notes))
+        notes.append("More models that run in this process: %flowgpt install-model --list")
+    return Table(columns, tuple(tuple(map(redact, row)) for row in rows), "\n".join(notes))
 
 
 def _rows_of_all(state: ShellState, targets: Mapping[str, list[str]], current: str) -> Iterator[tuple[str, ...]]:
@@ -169,7 +169,7 @@ def _first_line(provider: type[Provider]) -> str:
 
 
 def _how_to_ask(server: LocalServer) -> str:
-    """That a server of this machine answers, and the line that makes it usable, or the name that asks it already."""
+    """That a server of this machine answers, and below it the line that makes it usable, or the name that asks it."""
     here = f"{server.program} answers at {server.url.removesuffix('/v1').removeprefix('http://')}"
     chat = [model for model in server.models if not NO_CHAT.search(model)]
     if not chat:
@@ -184,7 +184,7 @@ def _how_to_ask(server: LocalServer) -> str:
     target = f"openai_compatible:{chat[0]}"
     line = f"%flowgpt alias {name} {installing.quoted(target)} --endpoint {server.url}"
     has = f"{counted(len(chat), 'model')} ({cut(', '.join(chat))})"
-    return f"{here} with {has}; to use it: {line} and then %%flowgpt {name}"
+    return f"{here} with {has}; after this line %%flowgpt {name} asks it:\n{line}"
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {"providers": list_providers, "models": list_models, "list": list_models}

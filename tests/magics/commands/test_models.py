@@ -310,7 +310,8 @@ def test_a_server_of_this_machine_is_told_with_a_line_that_works(run, monkeypatc
         note = run("models").note
         line = f"%flowgpt alias ollama openai_compatible:llama3.2:3b --endpoint {server.url}/v1"
         here = f"Ollama answers at 127.0.0.1:{server.port}"
-        assert f"{here} with 2 models (llama3.2:3b, qwen2.5:7b); to use it: {line} and then %%flowgpt ollama" in note
+        has = "2 models (llama3.2:3b, qwen2.5:7b)"
+        assert f"{here} with {has}; after this line %%flowgpt ollama asks it:\n{line}\n" in note
 
         run(line.removeprefix("%flowgpt "))
         assert f"{here}: %%flowgpt ollama asks it" in run("models").note

@@ -214,7 +214,6 @@ def test_a_process_that_exits_is_not_aborted(moment: str, model_folder: Path) ->
         import time
         from flowgpt_magic import bridge
         from flowgpt_magic.providers.llama_cpp import runtime
-from flowgpt_magic.providers.llama_cpp.machine import Machine
 
         async def ask():
             async for chunk in Local.create_async_generator("", [{{"role": "user", "content": "Count. " * {words}}}],
