@@ -69,6 +69,10 @@ class FileError(FlowGptError):
     """A file cannot be read: it does not exist, is not a regular file, or is too large."""
 
 
+class CorrectionFailedError(FlowGptError):
+    """The corrected code of ``%flowgpt fix`` was run and failed too; its own error is shown above."""
+
+
 class NothingToUndoError(FlowGptError):
     """The conversation has no change to undo or redo."""
 

@@ -51,6 +51,16 @@ def show_answer(answer: str | Showable | Turn | None, troubles: list[str]) -> No
         printing.write_line(answer)
 
 
+def show_remark(text: str) -> None:
+    """Show one grey line about what happened, or what can be done next; nothing if it is empty."""
+    from flowgpt_magic.transcripts.caption import line_html
+
+    if text and in_kernel() and not in_console():
+        publish({"text/markdown": line_html(text), "text/plain": text})
+    elif text:
+        _print_dim(text)
+
+
 def _publish_or_print(data: dict[str, str]) -> None:
     if in_kernel():
         publish(data)
@@ -103,14 +113,8 @@ def raise_ending(reply: ShownReply, *, shown: bool = True) -> None:
 
 def show_interrupt(interrupt: ReplyInterrupted) -> None:
     """Show one grey line for an interrupt, unless the caption of the reply says it already."""
-    from flowgpt_magic.transcripts.caption import line_html
-
-    if interrupt.shown:
-        return
-    if in_kernel() and not in_console():
-        publish({"text/markdown": line_html(str(interrupt)), "text/plain": str(interrupt)})
-    else:
-        _print_dim(str(interrupt))
+    if not interrupt.shown:
+        show_remark(str(interrupt))
 
 
 def show_result(reply: ShownReply) -> None:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:  # completion imports the subcommands, but not what they work 
     from flowgpt_magic.display.show import Extent
     from flowgpt_magic.history.notebook_history import NotebookHistory
     from flowgpt_magic.magics.ai_alias import AiAlias
+    from flowgpt_magic.magics.failed_cells import CellCode
     from flowgpt_magic.magics.nested_asyncio import Nesting
     from flowgpt_magic.magics.next_cells import NextCells
+    from flowgpt_magic.messages import Turn
     from flowgpt_magic.providers.aliases import Alias
     from flowgpt_magic.replies.reply import Reply
     from flowgpt_magic.replies.request import Request
@@ -68,6 +70,21 @@ class Asked:
         return options
 
 
+@dataclass(frozen=True)
+class LastFix:
+    """The last ``%flowgpt fix``: the cells that were sent, its reply, and the conversation if one was named."""
+
+    cells: tuple[CellCode, ...]
+    reply: Reply
+    chat: str = ""
+
+    def text(self, turns: Sequence[Turn]) -> str:
+        """The reply; after ``retry`` or ``edit`` that of the version among ``turns``, those of the conversation."""
+        own = self.reply.turn
+        live = [turn for turn in turns if own is not None and turn.place == own.place]
+        return live[0].text if live else self.reply.text
+
+
 SWITCHES = ("raw", "no-history", "append", "cache", "refresh", "dry-run", "next-cell", "no-stream", "quiet")
 
 
@@ -87,6 +104,7 @@ class ShellState:
         self.panels: dict[str, tuple[str, list[Any]]] = {}  # by cell id: the last run, and its chat panels
         self._below: dict[str, str] = {}  # by cell id: the code that was put below the cell
         self._next_cells: NextCells | None = None
+        self.last_fix: LastFix | None = None
 
     @property
     def current(self) -> str:
@@ -175,21 +193,23 @@ class ShellState:
 
     def _put_below(self, reply: Reply) -> None:
         """Put the code of the reply into cells below, once for each cell and code."""
-        from flowgpt_magic.display.show import show_answer
+        from flowgpt_magic.display.show import show_remark
         from flowgpt_magic.notebook.code_cells import code_cells
 
         cells = code_cells((block.language, block) for block in reply.code_blocks)
         if not cells.sources:
-            show_answer("the reply contains no code to put into a cell", [])
+            show_remark("the reply contains no code to put into a cell")
         else:
-            show_answer(self.put_below(cells.sources), [])
-        show_answer(cells.remark, [])
+            show_remark(self.put_below(cells.sources))
+        show_remark(cells.remark)
 
     def put_below(self, sources: Sequence[str]) -> str:
         """Put cells with this code below the running cell, unless it has put them there before.
 
-        Returns a line for the user, empty if there is nothing to say. It has the code if no cell can be put below.
+        Returns a remark, empty if there is nothing to say. Where no cell can be put below, the code is shown.
         """
+        from flowgpt_magic.display.show import show_answer
+
         if self._next_cells is None:
             from flowgpt_magic.magics.next_cells import NextCells
 
@@ -200,7 +220,8 @@ class ShellState:
             return "this code is below already"
         said = self._next_cells.put(sources, history.place.kind)
         if said is None:
-            return f"to copy into {'a cell' if len(sources) == 1 else 'cells'}:\n\n{code}"
+            show_answer(f"to copy into {'a cell' if len(sources) == 1 else 'cells'}:\n\n{code}", [])
+            return ""
         self._below[cell_id] = code
         return said
 

@@ -22,7 +22,7 @@ EDIT_ABOVE_TEXT = re.compile(r"-?\d+(?:\s+-.*)?")
 # Words that begin prompts and differ from a subcommand or a provider by a letter or two.
 ORDINARY = frozenset(
     """
-    adapt adapts adopts adopted alas atlas
+    adapt adapts adopts adopted alas atlas apple aptly
     batch bench bleach blanch branches brand breach breathe brunch bunch french ranch trench crunch
     clean cleaner clears clever brace deltas dealings expiry exported hosted modulus negated
     bodes codes lodes modal mode modes modern module modules modulo motel motels nodes moves hotels novels

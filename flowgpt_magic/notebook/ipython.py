@@ -146,6 +146,33 @@ def put_below(code: str) -> bool:
     return True
 
 
+def why_not_run(code: str) -> str:
+    """Why ``run_inside`` cannot run ``code``; empty if it can."""
+    if shell() is None:
+        return "there is no IPython here to run it"
+    if shell().should_run_async(code, transformed_cell=shell().transform_cell(code)):
+        return "it waits for something with await, so it can only run in a cell of its own"
+    return ""
+
+
+def run_inside(code: str) -> bool:
+    """Run ``code`` as a cell with a number of its own while another cell runs; return whether it succeeded.
+
+    Its output appears in the running cell. In a notebook, a running cell of one line becomes ``code`` if that succeeds.
+    """
+    running = shell()
+    # Most releases of IPython count a cell when it ends; then the number still is that of the running cell.
+    counts_at_end = f"_i{running.execution_count}" in running.user_ns
+    running.execution_count += counts_at_end
+    succeeded = bool(running.run_cell(code, store_history=True).success)
+    running.execution_count -= counts_at_end
+    is_notebook = in_kernel() and not in_console() and not headless()
+    lines = str(request().get("content", {}).get("code", "")).strip().splitlines()
+    if succeeded and is_notebook and len(lines) == 1:
+        running.set_next_input(code, replace=True)
+    return succeeded
+
+
 def as_python(source: str) -> str:
     """The Python code that IPython makes of a cell, with its magics and shell commands. Raises ``SyntaxError``."""
     from IPython.core.inputtransformer2 import TransformerManager

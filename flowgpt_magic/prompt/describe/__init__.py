@@ -7,6 +7,7 @@ __all__ = [
     "figures",
     "file_sets",
     "files",
+    "look",
     "problems",
     "recognize",
     "tables",

@@ -100,6 +100,23 @@ def _polars(frame: Any, polars: Any) -> TableReader:
     return TableReader(frame, lambda at, step: frame.to_series(at).gather_every(step), facts, cell, lambda row: row)
 
 
+def table_columns(value: object) -> list[tuple[str, str]] | None:
+    """The names of the columns as Python prints them, with their types; None for other values than tables."""
+    reader = _table(value)
+    if reader is None:
+        return None
+    return [(repr(name), str(kind)) for name, kind in zip(reader.frame.columns, reader.frame.dtypes, strict=True)]
+
+
+def table_index(value: object) -> str:
+    """The names and types of the row labels of a table of pandas; empty if they are the numbers of the rows."""
+    index: Any = getattr(value, "index", None)
+    if not table_kind(value).startswith("pandas") or type(index).__name__ == "RangeIndex":
+        return ""
+    kinds = [str(kind) for kind in getattr(index, "dtypes", [index.dtype])]
+    return ", ".join(f"{name!r} ({kind})" for name, kind in zip(index.names, kinds, strict=False))
+
+
 def _summary(there: Any, is_bool: bool, is_number: bool, is_time: bool, is_text: bool) -> str:
     if not len(there):
         return ""

@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.errors import OptionError, PromptError, ReplyInterrupted, keep_last_error, last_error
-from flowgpt_magic.magics.commands import code
-from flowgpt_magic.magics.commands.code import CellCode, block, excerpt
+from flowgpt_magic.magics.commands.code import EXPLAIN_PROMPT
+from flowgpt_magic.magics.commands.fixing import FIX_PROMPT
+from flowgpt_magic.magics.commands.table import SUBCOMMANDS
+from flowgpt_magic.magics.failed_cells import MARK_LENGTH, CellCode, block, excerpt
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.replies.reply import Reply
+from tests.openai_servers import background, speaking
 
 numbers = count(1)
 LAST = ("last_exc", "last_value", "last_type", "last_traceback")
@@ -30,7 +33,8 @@ class Notebook:
     def __init__(self) -> None:
         self.number = 0
         self.names: dict[str, Any] = {"In": [""], "__name__": "__main__"}
-        self.state = ShellState(lambda: {"model": "echo"}, self.names)
+        self.configured = {"model": "echo"}
+        self.state = ShellState(lambda: self.configured, self.names)
 
     def cell(self, typed: str, code: str = "", *, file: str = "") -> None:
         """Run what was ``typed``, which is ``code`` for Python."""
@@ -54,9 +58,21 @@ class Notebook:
         """What is sent by a line; it is the cell that runs."""
         self.note(f"%flowgpt {line}", f"get_ipython().run_line_magic('flowgpt', {line!r})")
         word, _space, rest = line.partition(" ")
-        reply = code.SUBCOMMANDS[word](self.state, rest)
+        reply = SUBCOMMANDS[word](self.state, rest)
         assert isinstance(reply, Reply)
         return self.state.conversation().turns[-1].prompt
+
+    def command(self, line: str) -> None:
+        """Run a line that sends nothing of its own."""
+        self.note(f"%flowgpt {line}", f"get_ipython().run_line_magic('flowgpt', {line!r})")
+        word, _space, rest = line.partition(" ")
+        SUBCOMMANDS[word](self.state, rest)
+
+    def answers(self, reply: str, line: str = "fix") -> None:
+        """Run a line to which the model answers with ``reply``."""
+        with background(speaking(reply)) as server:
+            self.configured = {"model": "openai_compatible:m", "openai_base_url": f"http://127.0.0.1:{server.port}/v1"}
+            self.command(line)
 
 
 @pytest.fixture(autouse=True)
@@ -90,25 +106,23 @@ def test_fix_sends_the_cell_the_error_and_the_words(notebook):
 
     sent = notebook.run("fix why is that?")
 
-    assert sent.startswith(
-        f"{code.FIX_PROMPT}\n\nwhy is that?\n\nThis was run (In[1]):\n\n```python\nx = 0\n1 / x\n```"
-    )
+    assert sent.startswith(f"{FIX_PROMPT}\n\nwhy is that?\n\nThis was run (In[1]):\n\n```python\nx = 0\n1 / x\n```")
     assert "The error: ZeroDivisionError" in sent
     assert "→    2 1 / x" in sent
     assert sent.rstrip("`\n").endswith("ZeroDivisionError: division by zero")
-    assert code.SUBCOMMANDS["error"] is code.SUBCOMMANDS["fix"]
+    assert SUBCOMMANDS["error"] is SUBCOMMANDS["fix"]
 
 
 def test_the_code_that_a_cell_called_is_sent_too(notebook):
     notebook.cell("def half(x):\n    return x / 0")
-    notebook.cell("y = 1")
-    notebook.cell("half(y)")
+    notebook.cell("z = 1")
+    notebook.cell("half(5)")
 
     sent = notebook.run("fix")
 
-    assert "This was run (In[3]):\n\n```python\nhalf(y)\n```" in sent
+    assert "This was run (In[3]):\n\n```python\nhalf(5)\n```" in sent
     assert "The error passed through this code (In[1]):\n\n```python\ndef half(x):\n    return x / 0\n```" in sent
-    assert "y = 1" not in sent
+    assert "z = 1" not in sent
 
 
 def test_a_cell_is_sent_as_it_was_typed_and_once(notebook):
@@ -324,6 +338,246 @@ def test_nobody_but_python_keeps_the_error(notebook):
     assert gone() is None
 
 
+# -- variables in the failing line -------------------------------------------------------------------------------------
+
+
+def test_a_key_error_brings_the_columns_of_the_frame_and_the_cell_that_made_it(notebook):
+    notebook.cell("import pandas\nframe = pandas.DataFrame({'sales': [98765.25], 'region': ['north']})")
+    notebook.cell("unrelated = 1")
+    notebook.cell("total = frame['Sales'].sum()")
+
+    sent = notebook.run("fix")
+
+    assert (
+        "frame: pandas DataFrame, 1 row \N{MULTIPLICATION SIGN} 2 columns; columns: 'sales' (float64), 'region' ("
+        in sent
+    )
+    assert "This was run before (In[1]):\n\n```python\nimport pandas\nframe = " in sent
+    assert sent.count("98765.25") == 1  # in the code that made it; of the table no cell is sent
+    assert "unrelated" not in sent
+
+
+def test_the_values_are_those_of_the_function_that_failed(notebook):
+    notebook.cell("rows = {'a': 1}")
+    notebook.cell("def look(table, name):\n    return table[name]")
+    notebook.cell("def outer():\n    return look(rows, 'b')")
+    notebook.cell("outer()")
+
+    sent = notebook.run("fix")
+
+    assert "table = rows: {'a': 1} (dict, 1 item)\nname: 'b' (str, 1 character)" in sent
+    assert "This was run before (In[1]):\n\n```python\nrows = {'a': 1}\n```" in sent
+    assert sent.count("```python\ndef look") == sent.count("```python\ndef outer") == 1
+
+
+def test_a_function_that_was_called_in_the_wrong_way_is_sent(notebook):
+    notebook.cell("def half(x):\n    return x / 2")
+    notebook.cell("half(1, 2)")
+
+    assert "This was run before (In[1]):\n\n```python\ndef half(x):" in notebook.run("fix")
+
+
+def test_attributes_of_an_object_are_read_from_its_own_dictionary_only(notebook):
+    notebook.cell(
+        "class Shop:\n    def __init__(self):\n        self.rows = {'a': 1}\n"
+        "    @property\n    def total(self):\n        print('was run')\n"
+        "    def get(self):\n        return self.rows['b'] + self.total"
+    )
+    notebook.cell("shop = Shop()\nshop.get()")
+
+    sent = notebook.run("fix")
+
+    assert "self.rows: {'a': 1} (dict, 1 item)" in sent
+    assert "self.total" not in sent.partition("The variables")[2].partition("The error")[0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "variables"),
+    [
+        ("n = 0\nfor i in [1, 2]:\n    m = 5\n    i / n", ["i: 1 (int)", "n: 0 (int)"]),
+        ("items = None\nfor i in items:\n    print(other)", ["items: None"]),
+        ("a = 1\nb = '2'\nc = (\n    a +\n    b\n)", ["a: 1", "b: '2'"]),
+        ("x = 1\nx += 'a'", ["x: 1 (int)"]),
+        ("n = 0\nf'{1 / n}'", ["n: 0 (int)"]),
+        ("n = 0\nif 1 / n:\n    pass", ["n: 0 (int)"]),
+    ],
+)
+def test_only_the_names_of_the_failing_statement_are_sent(notebook, cell, variables):
+    notebook.cell(cell)
+
+    lines = notebook.run("fix").partition("when it failed:\n\n")[2].partition("\n\nThe error")[0].split("\n")
+
+    assert len(lines) == len(variables)
+    assert all(line.startswith(variable) for line, variable in zip(lines, variables, strict=True))
+
+
+def test_a_syntax_error_has_no_variables(notebook):
+    notebook.cell("a = 1")
+    notebook.cell("if a\n    b = 2")
+
+    assert "when it failed" not in notebook.run("fix")
+
+
+def test_secrets_in_variables_and_in_cells_are_masked(notebook):
+    notebook.cell("api_key = 'sk-abcdefghijklmnopqrstuvwx'\nlogin = {'password': 'hunter2hunter2'}")
+    notebook.cell("api_key + 1, login['user']")
+
+    sent = notebook.run("fix")
+
+    assert "sk-abcdef" not in sent
+    assert "hunter2" not in sent
+    assert "api_key: not sent, its name is that of a secret" in sent
+
+
+def test_variables_take_a_third_of_the_room_at_most(notebook):
+    notebook.cell("rows = [" + ", ".join(f"'{number}'" for number in range(5000)) + "]\n" + "#" * 9000)
+    notebook.cell("rows['a']")
+    notebook.state.conversation().set(attach_tokens=300)
+
+    sent = notebook.run("fix")
+
+    assert len(sent) < 2000
+    assert "rows: ['0', '1'" in sent
+    assert "TypeError: list indices must be integers" in sent
+
+
+# -- apply -------------------------------------------------------------------------------------------------------------
+
+
+def answer(notebook: Notebook, cell: str, reply: str, line: str = "fix") -> None:
+    """Run a cell that fails; the model answers with this reply."""
+    notebook.cell(cell)
+    notebook.answers(reply, line)
+
+
+@pytest.fixture
+def put(notebook, monkeypatch) -> list[str]:
+    """What is put into a cell below."""
+    sources: list[str] = []
+    monkeypatch.setattr(notebook.state, "put_below", lambda cells: sources.extend(cells) or "")
+    return sources
+
+
+def test_apply_shows_the_changes_and_puts_the_corrected_cell_below(notebook, put, capsys):
+    answer(notebook, "x = 0\n1 / x", "It divides by zero.\n\n```python\nx = 1\n1 / x\n```")
+    offer = capsys.readouterr().out
+
+    notebook.command("apply")
+    shown = capsys.readouterr().out
+
+    assert "%flowgpt apply puts the corrected cell below; %flowgpt apply --run runs it.\n" in offer
+    assert shown == "--- In[1]\n+++ corrected\n@@ -1,2 +1,2 @@\n-x = 0\n+x = 1\n 1 / x\n"
+    assert put == ["x = 1\n1 / x"]
+
+
+def test_fix_can_apply_at_once(notebook, put, capsys):
+    answer(notebook, "x = 0\n1 / x", "```python\nx = 1\n1 / x\n```", "fix -t 0 --apply")
+
+    assert put == ["x = 1\n1 / x"]
+    assert "+x = 1" in capsys.readouterr().out
+
+
+def test_the_switches_belong_to_the_words_behind_the_first_of_those(notebook, put):
+    notebook.cell("1 / 0")
+
+    assert "\n\nwhat is --run?\n\n" in notebook.run("fix what is --run?")
+    assert "\n\n--apply it\n\n" in notebook.run("fix -- --apply it")
+    assert put == []
+
+
+def test_the_block_that_is_most_like_a_cell_corrects_that_cell(notebook, put, capsys):
+    notebook.cell("def half(x):\n    return x / 0\n")
+    reply = (
+        "This fails:\n```python\nhalf(4)\n```\nWrite:\n```python\ndef half(x):\n    return x / 2\n```\n"
+        "It prints\n```\n2.0\n```"
+    )
+    answer(notebook, "half(4)", reply)
+    capsys.readouterr()
+
+    notebook.command("apply")
+
+    assert put == ["def half(x):\n    return x / 2"]
+    assert capsys.readouterr().out.startswith("--- In[1]\n+++ corrected\n")
+
+
+def test_a_package_that_is_missing_is_installed_before_the_code(notebook, put):
+    answer(
+        notebook, "import nowhere_at_all", "```bash\npip install nowhere\n```\n```python\nimport nowhere_at_all\n```"
+    )
+
+    notebook.command("apply")
+
+    assert put == ["%pip install nowhere\nimport nowhere_at_all"]
+
+
+def test_a_secret_that_the_model_was_not_sent_is_kept(notebook, put, capsys):
+    cell = "api_key = 'sk-abcdefghijklmnopqrstuvwx'\n1 / 0"
+    answer(notebook, cell, "```python\nif True:\n    api_key = 'sk-***'\n1 / 1\n```")
+
+    notebook.command("apply")
+
+    assert put == ["if True:\n    api_key = 'sk-abcdefghijklmnopqrstuvwx'\n1 / 1"]
+    assert "sk-abc" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        ("No idea.", "the reply to %flowgpt fix contains no code to apply: %flowgpt retry asks again"),
+        ("```python\n1 / 0\n```", "the reply to %flowgpt fix repeats the code that failed"),
+    ],
+)
+def test_a_reply_without_a_correction_is_said_below_it_and_by_apply(notebook, put, capsys, reply, message):
+    answer(notebook, "1 / 0", reply)
+
+    assert message in capsys.readouterr().out
+    with pytest.raises(OptionError, match=message):
+        notebook.command("apply")
+    assert put == []
+
+
+@pytest.mark.parametrize(
+    ("code", "warning"),
+    [
+        ("x = = 1\ny\nz", "the corrected code is not valid Python"),
+        ("x = 2", "the correction has 1 of 4 lines"),
+        ("x = 1\ny = '***'\nz = 3", "*** in the corrected code stands for a secret that was not sent"),
+    ],
+)
+def test_a_doubtful_correction_is_offered_with_a_warning_and_not_run(notebook, put, capsys, code, warning):
+    answer(notebook, "x = 1\ny = 2\nz = 3\n1 / 0", f"```python\n{code}\n```")
+
+    assert f"Careful: {warning}" in capsys.readouterr().out
+    notebook.command("apply --run")
+
+    assert f"careful: {warning}" in capsys.readouterr().out
+    assert put == [code]
+
+
+def test_apply_without_a_fix_or_with_other_words_is_an_error(notebook):
+    with pytest.raises(OptionError, match="there is no correction yet: %flowgpt fix asks for one"):
+        notebook.command("apply")
+    with pytest.raises(OptionError, match="%flowgpt apply takes --run or nothing; to send it as a prompt"):
+        notebook.command("apply this to all cells")
+
+
+def test_code_that_is_not_known_cannot_be_replaced(notebook, put):
+    sys.last_value = ValueError("raised elsewhere")
+    notebook.answers("```python\nx = 1\n```")
+
+    with pytest.raises(OptionError, match="the code of the cell that failed is not known"):
+        notebook.command("apply")
+
+
+def test_after_retry_the_new_version_is_applied(notebook, put):
+    answer(notebook, "1 / 0", "```python\n1 / 1\n```")
+    notebook.answers("```python\n1 / 2\n```", "retry -m openai_compatible:m")
+
+    notebook.command("apply")
+
+    assert put == ["1 / 2"]
+
+
 # -- excerpts ----------------------------------------------------------------------------------------------------------
 
 
@@ -344,7 +598,7 @@ def test_an_excerpt_is_around_its_line():
 def test_an_excerpt_has_no_more_room_than_it_was_given(text, line, room):
     shown = excerpt(text, line, room)
 
-    assert len(shown) <= max(room, code.MARK_LENGTH)
+    assert len(shown) <= max(room, MARK_LENGTH)
     assert all(each.startswith("# … ") or each in text for each in shown.split("\n"))
 
 
@@ -366,9 +620,7 @@ def test_a_function_and_a_class_of_a_cell_are_explained_by_their_source(notebook
         "class Shape:\n    def area(self):\n        return 1\n\n    @property\n    def side(self):\n        return 7"
     )
 
-    assert notebook.run("explain half").startswith(
-        f"{code.EXPLAIN_PROMPT}\n\nhalf: function half\n```python\ndef half(x):"
-    )
+    assert notebook.run("explain half").startswith(f"{EXPLAIN_PROMPT}\n\nhalf: function half\n```python\ndef half(x):")
     assert "class Shape:\n    def area" in notebook.run("explain Shape")
     assert "def area(self):" in notebook.run("explain Shape.area")
     assert "def side(self):\n    return 7" in notebook.run("explain Shape.side")
@@ -388,7 +640,7 @@ def test_words_behind_the_name_are_asked_too(notebook):
 
     sent = notebook.run("explain -t 0 half for which x?")
 
-    assert sent.startswith(f"{code.EXPLAIN_PROMPT}\n\nfor which x?\n\nhalf: ")
+    assert sent.startswith(f"{EXPLAIN_PROMPT}\n\nfor which x?\n\nhalf: ")
 
 
 def test_options_may_stand_before_the_name_and_behind_it(notebook):

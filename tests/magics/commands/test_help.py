@@ -78,6 +78,9 @@ def prepare(shell: InteractiveShell, example: str, monkeypatch) -> None:
     run_cell(shell, "%flowgpt export old.md --overwrite\n%flowgpt export old.json --overwrite")
     with pytest.raises(KeyError):
         run_cell(shell, "frame['Item']")
+    if "apply" in example:
+        run_cell(shell, "%flowgpt fix --quiet")
+        run_cell(shell, "%%flowgpt edit -1\n```python\nframe['item']\n```")
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES.keys())

@@ -1,0 +1,194 @@
+"""``%flowgpt fix`` and ``%flowgpt apply``: a prompt about the last error, and the corrected cell of its reply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flowgpt_magic.errors import CorrectionFailedError, OptionError, last_error
+from flowgpt_magic.magics import typos
+from flowgpt_magic.magics.commands.code import ask_about
+from flowgpt_magic.magics.commands.command import Subcommand, subcommand
+from flowgpt_magic.messages.token_estimate import characters_for, tokens_in
+from flowgpt_magic.prompt import magic_line
+from flowgpt_magic.prompt.references import names_secret
+from flowgpt_magic.providers import models
+
+if TYPE_CHECKING:
+    from flowgpt_magic.magics.commands.command import Shown
+    from flowgpt_magic.magics.correction import Correction
+    from flowgpt_magic.magics.failed_cells import CellCode
+    from flowgpt_magic.magics.state import ShellState
+
+LOOK_LENGTH = 600  # characters of the look of one variable, at most
+SHORTEST_LOOK = 40
+FIX_PROMPT = (
+    "This failed in my notebook. Say in one or two sentences what is wrong and why. "
+    "Then give the corrected cell, whole, in one Python code block."
+)
+_SWITCH = re.compile(r"(?<!\S)--(apply|run)(?!\S)")
+
+
+@subcommand(
+    "Explain the last error and correct the code: ``fix [--apply] [--run] [MODEL] [options] [WORDS]``.",
+    "The failed cell is sent with its error and the functions that it called. With it go the sizes, columns and types "
+    "of the variables in the failing line, and the cells that made them. Secrets are masked.\n\n"
+    "``--apply`` puts the corrected cell below when the reply is complete; ``--run`` runs it in this cell.",
+    group="ask",
+    examples=("%flowgpt fix", "%flowgpt fix -t 0 Keep the column names."),
+)
+def fix(state: ShellState, rest: str) -> Shown:
+    from flowgpt_magic.display.show import show_remark
+    from flowgpt_magic.magics.failed_cells import failed_cells
+    from flowgpt_magic.magics.state import LastFix
+
+    rest, switches = _cut_switches(rest)
+    read = magic_line.read_line(rest, models.is_model_name)
+    typos.refuse_model(read, above=False)
+    error = last_error()
+    if error is None:
+        raise OptionError(
+            "there is no error yet: %flowgpt fix explains the last error of a cell; "
+            "errors of other threads and of logs can be pasted below %%flowgpt"
+        )
+    cells = failed_cells(error, state.names)
+    del error  # its frames hold the values of variables
+    reply = ask_about(state, lambda budget: _failure(cells, state.names, budget), FIX_PROMPT, read)
+    if reply is None:
+        return None
+    state.last_fix = LastFix(tuple(cells), reply, str(read.options.get("chat", "")))
+    if switches:
+        _apply(state, run="run" in switches)
+    elif not read.options.keys() & {"quiet", "next-cell"}:
+        show_remark(_offer(state))
+    return reply
+
+
+def _cut_switches(rest: str) -> tuple[str, set[str]]:
+    """``rest`` without ``--apply`` and ``--run`` among its options, and which of them it has."""
+    switches: set[str] = set()
+    while match := _SWITCH.search(rest):
+        before = rest[: match.start()]
+        if "--" in before.split() or magic_line.read_line(before, models.is_model_name).prompt:
+            break
+        switches.add(match[1])
+        rest = before + rest[match.end() :]
+    return rest, switches
+
+
+def _failure(cells: Sequence[CellCode], names: Mapping[str, Any], budget: int) -> str:
+    """The cells that the last error passed through, the outermost first; the variables in them; the error."""
+    from flowgpt_magic.magics.failed_cells import MARK_LENGTH, block
+    from flowgpt_magic.prompt.attachments import describe
+
+    error = last_error()
+    variables = [] if error is None else _variables(error, cells, names, budget // 3)
+    budget = max(0, budget - sum(map(tokens_in, variables)))
+    room = characters_for(budget, "".join(cell.source for cell in cells))
+    code = sum(len(cell.source) + MARK_LENGTH for cell in cells)
+    text = describe("The error", error, budget * max(room // 2, room - code) // max(1, room))
+    room -= len(text)
+    parts = []
+    for number, cell in enumerate(cells):
+        words = "The error passed through this code" if number else "This was run"
+        parts.append(block(words, cell, room // (len(cells) - number)))
+        room -= len(parts[-1])
+    return "\n\n".join([*parts, *variables, text])
+
+
+def _variables(error: BaseException, cells: Sequence[CellCode], names: Mapping[str, Any], budget: int) -> list[str]:
+    """The cells that made the variables in the failing lines, and their looks, in about ``budget`` tokens."""
+    from flowgpt_magic.magics.failed_cells import MARK_LENGTH, block
+    from flowgpt_magic.magics.failing_names import failing_names, making_cells
+    from flowgpt_magic.prompt.describe.look import look
+
+    room = characters_for(budget)
+    variables = failing_names(error)
+    lines = []
+    for variable in variables:
+        share = min(room // 2, LOOK_LENGTH)
+        if variable.is_code or share < SHORTEST_LOOK:
+            continue
+        is_secret = any(map(names_secret, variable.names))
+        value = "not sent, its name is that of a secret" if is_secret else look(variable.value, share)
+        lines.append(f"{' = '.join(variable.names)}: {value}")
+        room -= len(lines[-1])
+    parts = []
+    makers = making_cells(variables, cells, names)
+    for number, cell in enumerate(makers):
+        share = room // (len(makers) - number)
+        if share > 2 * MARK_LENGTH:
+            parts.append(block("This was run before", cell, share))
+            room -= len(parts[-1])
+    return [*parts, "\n".join(["The variables when it failed:\n", *lines])] if lines else parts
+
+
+def _offer(state: ShellState) -> str:
+    """The line below the reply to ``fix``: what can be done with it."""
+    try:
+        correction = _correction(state)
+    except OptionError as error:
+        return error.clause
+    return " ".join(
+        filter(
+            None,
+            [
+                "%flowgpt apply puts the corrected cell below; %flowgpt apply --run runs it.",
+                correction.warning and f"C{correction.warning[1:]}.",
+            ],
+        )
+    )
+
+
+@subcommand(
+    "Put the corrected cell of the last ``fix`` below, with its changes shown: ``apply [--run]``.",
+    "``--run`` runs the corrected code in this cell, which then holds it in place of ``%flowgpt apply --run``.",
+    group="ask",
+    examples=("%flowgpt apply", "%flowgpt apply --run"),
+)
+def apply(state: ShellState, rest: str) -> Shown:
+    if rest not in ("", "--run"):
+        raise OptionError(f"%flowgpt apply takes --run or nothing; {magic_line.SEND_INSTEAD}")
+    _apply(state, run=bool(rest))
+    return None
+
+
+def _apply(state: ShellState, *, run: bool) -> None:
+    """Show the changes and put the corrected cell below, or run it here."""
+    from flowgpt_magic.display.show import show_answer, show_remark
+    from flowgpt_magic.notebook import ipython
+
+    correction = _correction(state)
+    show_answer(correction, [])
+    remark = correction.warning or (ipython.why_not_run(correction.source) if run else "")
+    show_remark(remark)
+    if run and not remark:
+        _run(correction.source)
+    else:
+        show_remark(state.put_below([correction.source]))
+
+
+def _correction(state: ShellState) -> Correction:
+    """The correction in the reply to the last ``fix``. Raises ``OptionError`` if there is none."""
+    from flowgpt_magic.magics.correction import find_correction
+    from flowgpt_magic.replies.code_blocks import code_blocks_of
+
+    last = state.last_fix
+    if last is None:
+        raise OptionError("there is no correction yet: %flowgpt fix asks for one")
+    if not last.cells:
+        raise OptionError("the code of the cell that failed is not known, so it cannot be replaced")
+    text = last.text(state.conversation(last.chat).turns if last.reply.turn is not None else [])
+    return find_correction([(block.language, block) for block in code_blocks_of(text)], last.cells)
+
+
+def _run(source: str) -> None:
+    """Run ``source`` as a cell of its own. The running cell becomes it. Raises ``CorrectionFailedError``."""
+    from flowgpt_magic.notebook import ipython
+
+    if not ipython.run_inside(source):
+        raise CorrectionFailedError("the corrected code failed too, see above: %flowgpt fix asks about the new error")
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {"fix": fix, "error": fix, "apply": apply}

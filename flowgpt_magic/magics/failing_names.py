@@ -1,0 +1,160 @@
+"""The variables in the lines where an error occurred: what they are, and which cells made them."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import isroutine
+from types import FrameType, ModuleType
+from typing import Any
+
+from flowgpt_magic.magics.failed_cells import TIMED, CellCode, cells_so_far, frames_of
+from flowgpt_magic.prompt.describe.code import is_cell
+
+MAX_NAMES = 8
+SIMPLE = (str, bytes, int, float, complex, bool, type(None))
+_IPYTHON = re.compile(r"_+i*|_i?[0-9]+|In|Out|get_ipython|exit|quit")
+_BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+@dataclass(frozen=True)
+class FailingName:
+    """A variable in a line that failed. ``names`` are all names of this value there, such as that of an argument."""
+
+    names: tuple[str, ...]
+    value: object
+
+    @property
+    def is_code(self) -> bool:
+        """Is it a function or a class? Its cell says what it is."""
+        return isinstance(self.value, type) or isroutine(self.value)
+
+
+def failing_names(error: BaseException) -> list[FailingName]:
+    """The variables in the lines of cells that an error passed through, the innermost line first.
+
+    Modules are left out, and functions and classes of modules.
+    """
+    values: dict[str, object] = {}
+    for frame, line in reversed(list(frames_of(error))):
+        for name in _names(frame, line):
+            value = _value(name, frame)
+            if value is not _MISSING and not _is_library(value):
+                values.setdefault(name, value)
+    return _merged(values)[:MAX_NAMES]
+
+
+_MISSING = object()
+
+
+def _is_library(value: object) -> bool:
+    is_code = isinstance(value, type) or isroutine(value)
+    return isinstance(value, ModuleType) or (is_code and getattr(value, "__module__", "") != "__main__")
+
+
+def _merged(values: Mapping[str, object]) -> list[FailingName]:
+    """The variables with those of the same object together."""
+    merged: list[FailingName] = []
+    for name, value in values.items():
+        same = [place for place, other in enumerate(merged) if other.value is value and not isinstance(value, SIMPLE)]
+        if same:
+            merged[same[0]] = FailingName((*merged[same[0]].names, name), value)
+        else:
+            merged.append(FailingName((name,), value))
+    return merged
+
+
+def _names(frame: FrameType, line: int) -> list[str]:
+    """The names in a line, such as ``frame`` or ``self.frame``."""
+    file = frame.f_code.co_filename
+    if file in TIMED:
+        return [name for name in frame.f_code.co_names if not _IPYTHON.fullmatch(name)]
+    if not is_cell(file):
+        return []
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):  # it has changed since
+        return []
+    names = dict.fromkeys(name for part in _at(tree, line) for name in _names_in(part))
+    return [name for name in names if not _IPYTHON.fullmatch(name)]
+
+
+def _at(tree: ast.Module, line: int) -> list[ast.AST]:
+    """The innermost statement at a line; of a compound statement, such as a loop, its head."""
+    statements = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    around = [node for node in statements if node.lineno <= line <= (node.end_lineno or node.lineno)]
+    if not around:
+        return []
+    innermost = max(around, key=lambda node: (node.lineno, -(node.end_lineno or 0), node.col_offset))
+    if not isinstance(innermost, (*_SCOPES, ast.If, ast.For, ast.While, ast.With, ast.Try)):
+        return [innermost]
+    fields = ((name, value) for name, value in ast.iter_fields(innermost) if name not in _BODIES)
+    values = (value for _name, field in fields for value in (field if isinstance(field, list) else [field]))
+    return [value for value in values if isinstance(value, ast.AST)]
+
+
+def _names_in(part: ast.AST) -> Iterator[str]:
+    """The names that are read, in their order; also ``self.frame``, if the object has such an attribute."""
+    nodes = [node for node in ast.walk(part) if isinstance(node, (ast.Name, ast.Attribute))]
+    changed = part.target if isinstance(part, ast.AugAssign) else None
+    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
+        if isinstance(node.ctx, ast.Load) or node is changed:
+            name = ast.unparse(node)
+            if re.fullmatch(r"\w+(\.\w+)?", name):
+                yield name
+
+
+def _value(name: str, frame: FrameType) -> object:
+    """The value of a name in a frame. No property is run: of an object only its own dictionary is read."""
+    first, _dot, attribute = name.partition(".")
+    value = frame.f_locals.get(first, frame.f_globals.get(first, _MISSING))
+    if not attribute or value is _MISSING:
+        return value
+    own = getattr(value, "__dict__", None)
+    readable = isinstance(own, dict) and not isinstance(value, (ModuleType, type)) and not attribute.startswith("_")
+    return own.get(attribute, _MISSING) if readable and isinstance(own, dict) else _MISSING
+
+
+def making_cells(
+    variables: Sequence[FailingName], sent: Sequence[CellCode], names: Mapping[str, Any]
+) -> list[CellCode]:
+    """The last cells that made the variables, in their order, without those that are ``sent`` already."""
+    wanted = {name.partition(".")[0] for variable in variables for name in variable.names}
+    cells: list[CellCode] = []
+    for code, cell in reversed(cells_so_far(names)[:-1]):
+        made = wanted & _assigned(code) if wanted else set()
+        if made and not any(cell.source.strip() == other.source.strip() for other in sent):
+            cells.insert(0, _at_assignment(code, cell, made))
+        wanted -= made
+    return cells
+
+
+def _assigned(code: str) -> set[str]:
+    return {name for name, _line in _assignments(code)}
+
+
+def _at_assignment(code: str, cell: CellCode, made: set[str]) -> CellCode:
+    line = max(line for name, line in _assignments(code) if name in made)
+    return CellCode(cell.source, line, cell.label)
+
+
+def _assignments(code: str) -> list[tuple[str, int]]:
+    """The names that a cell assigns outside of functions and classes, with the lines."""
+    try:
+        waiting: list[ast.AST] = [ast.parse(code)]
+    except (SyntaxError, ValueError):
+        return []
+    assignments: list[tuple[str, int]] = []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            assignments.append((node.id, node.lineno))
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            assignments.append((node.name, node.lineno))
+        if not isinstance(node, _SCOPES):
+            waiting += ast.iter_child_nodes(node)
+    return assignments
