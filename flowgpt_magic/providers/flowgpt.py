@@ -24,7 +24,7 @@ from flowgpt_magic.providers.http.body import ENCODINGS
 from flowgpt_magic.providers.http.connection import Endpoint, Route
 from flowgpt_magic.providers.request_group import call_once
 from flowgpt_magic.redaction import redact
-from flowgpt_magic.settings import CONNECTION, TABLE, Settings, load, variable
+from flowgpt_magic.settings import CONNECTION, TABLE, Settings, alias_of, load, variable
 
 PATH = "/v3/chat-anonymous"
 GREETING = {"role": "assistant", "content": "Hello, how can I help you today?"}
@@ -122,9 +122,13 @@ def _route(url: URL, chosen: Settings) -> Route:
             f"The public service may not answer: point {variable('base_url')} at a server that does, or use "
             f"the embedded model ({installing.module('install-model')})."
         )
+    elif alias := alias_of(chosen, "base_url"):
+        advice = f"The address is that of the alias {alias}; %flowgpt update {alias} --endpoint URL changes it."
     else:
         advice = f"The address is the setting base_url, {variable('base_url')} in the environment."
     token = f"The token is the setting token, {variable('token')} in the environment."
+    if alias := alias_of(chosen, "token"):
+        token = f"The token is that of the alias {alias}; %flowgpt update {alias} --key-variable NAME changes it."
     return Route.from_settings(chosen, token=chosen.token, unreachable=advice, unauthorized=token)
 
 

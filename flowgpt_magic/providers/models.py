@@ -18,7 +18,7 @@ from flowgpt_magic.providers.registry import (
     provider_names,
     providers_with_model,
 )
-from flowgpt_magic.settings import Settings
+from flowgpt_magic.settings import Settings, with_source
 
 if TYPE_CHECKING:
     from flowgpt_magic.providers.registry import Provider
@@ -87,7 +87,7 @@ async def list_models(name: str, provider: type[Provider], chosen: Settings) -> 
     """
     import asyncio
 
-    options = {setting: getattr(chosen, setting) for setting in (*provider.settings, "proxy")}
+    options = {setting: with_source(chosen, setting) for setting in (*provider.settings, "proxy")}
     for setting in ("connect_timeout", "read_timeout"):
         if setting in options:
             options[setting] = min(options[setting], LISTING_TIMEOUT)

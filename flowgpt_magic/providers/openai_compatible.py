@@ -10,11 +10,13 @@ from multidict import CIMultiDict
 
 from flowgpt_magic import keys
 from flowgpt_magic.errors import (
+    ModelNotFoundError,
     ModelNotSupportedError,
     ProviderError,
     ProviderTimeoutError,
     SettingError,
     StreamInterruptedError,
+    closest,
 )
 from flowgpt_magic.messages import Messages, Usage, notice, notices_to
 from flowgpt_magic.messages.extras import Extras
@@ -33,9 +35,11 @@ from flowgpt_magic.providers.openai.replies import ReplyReader, check_not_web_pa
 from flowgpt_magic.providers.openai.servers import Server, headers
 from flowgpt_magic.providers.request_group import await_once
 from flowgpt_magic.settings import CONNECTION, Settings, load
+from flowgpt_magic.text import sentences
 
 NAME = "openai_compatible"
 REQUEST_FIELDS = "fields of the request"  # instead of a provider, for fields that a server does not accept
+HINT_SECONDS = 2.0  # seconds for the list of models, from which an error suggests one
 PARTIAL_BOMS = (BOM[:1], BOM[:2], BOM)
 
 
@@ -204,10 +208,25 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
                         yield chunk
             except RefusedFieldError as error:  # raised before the first chunk
                 refused.append(error.parameter)
+            except ModelNotFoundError as error:
+                models = await await_once(_models_soon, options)
+                if hint := closest(model, models).strip(";? ."):
+                    error.args = (sentences(str(error), f"{hint[:1].upper()}{hint[1:]}?"),)
+                raise
             else:
                 for name in refused:
                     learned.learn(place, name, None, "")
                 return
+
+
+async def _models_soon(options: Mapping[str, Any]) -> list[str]:
+    """The models of a server that lists them within ``HINT_SECONDS``, else none."""
+    import asyncio
+
+    try:
+        return await asyncio.wait_for(OpenAICompatible.list_models(**options), HINT_SECONDS)
+    except (ProviderError, asyncio.TimeoutError):
+        return []
 
 
 @dataclass(frozen=True)

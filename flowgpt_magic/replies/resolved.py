@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from flowgpt_magic.errors import ModelNotSupportedError, ProviderNotFoundError
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.registry import Target, find_target, parameter_names
-from flowgpt_magic.settings import TABLE, Settings
+from flowgpt_magic.settings import TABLE, Settings, with_source
 from flowgpt_magic.settings.parameters import EXTRA_BODY, origins, without
+from flowgpt_magic.text import short_path
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,23 @@ def resolve(
     Raises the same errors as ``aliases.apply`` and ``models.find_model``.
     """
     settings = aliases.apply(chosen, load_aliases=load_aliases)
-    return Resolved(settings, find_target(settings.model.strip(), load_aliases), typed)
+    return Resolved(settings, _target(settings, load_aliases), typed)
+
+
+def _target(chosen: Settings, load_aliases: Callable[[], Mapping[str, Alias]]) -> Target:
+    """The target of the model in ``chosen``. An error for a name that was not typed here says where it was set."""
+    try:
+        return find_target(chosen.model.strip(), load_aliases)
+    except (ModelNotSupportedError, ProviderNotFoundError) as error:
+        source = chosen.sources.get("model", "option")
+        if source in ("option", "default") or type(error) not in (ModelNotSupportedError, ProviderNotFoundError):
+            raise
+        raise type(error)(f"{error.clause}; the setting model comes from {short_path(source)}") from None
 
 
 def parameters(target: Target, chosen: Settings) -> dict[str, Any]:
     """The arguments for a provider, besides model and messages: the settings and parameters that it supports."""
-    arguments: dict[str, Any] = {name: getattr(chosen, name) for name in target.provider_class.settings}
+    arguments: dict[str, Any] = {name: with_source(chosen, name) for name in target.provider_class.settings}
     if chosen.proxy:
         arguments["proxy"] = chosen.proxy
     if chosen.temperature is not None:

@@ -13,6 +13,7 @@ from flowgpt_magic.settings.settings import (
     SERVER,
     TABLE,
     Settings,
+    alias_of,
     check,
     data_folder,
     has_data_folder,
@@ -25,6 +26,7 @@ from flowgpt_magic.settings.settings import (
     temperature,
     variable,
     whole_number,
+    with_source,
     with_tables,
     within,
 )
@@ -40,6 +42,7 @@ __all__ = [
     "SERVER",
     "TABLE",
     "Settings",
+    "alias_of",
     "check",
     "data_folder",
     "extra_headers",
@@ -54,6 +57,7 @@ __all__ = [
     "temperature",
     "variable",
     "whole_number",
+    "with_source",
     "with_tables",
     "within",
 ]

@@ -131,6 +131,7 @@ def _or_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 temperature = number(0, 2)
+ALIAS = "alias "  # before the name of an alias in ``Settings.sources``
 OPENAI = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
 OPENAI_ADDRESSES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")  # read by OpenAI's clients; the second is the older one
@@ -414,6 +415,29 @@ def _project_values(path: Path) -> dict[str, Any]:
     return table
 
 
+class SourcedText(str):
+    """The text of a setting, with ``source``: where it was set. ``load`` keeps the source of such an option."""
+
+    source: str
+
+    def __new__(cls, text: str, source: str = "option") -> SourcedText:
+        sourced = super().__new__(cls, text)
+        sourced.source = source
+        return sourced
+
+
+def with_source(chosen: Settings, name: str) -> Any:
+    """The setting ``name`` as an option for a provider; a text that an alias sets has that source."""
+    value, source = getattr(chosen, name), chosen.sources.get(name, "")
+    return SourcedText(value, source) if type(value) is str and source.startswith(ALIAS) else value
+
+
+def alias_of(chosen: Settings, name: str) -> str:
+    """The alias that sets ``name``; empty if none does."""
+    source = chosen.sources.get(name, "")
+    return source.removeprefix(ALIAS) if source.startswith(ALIAS) else ""
+
+
 def load(
     options: Mapping[str, Any] | None = None,
     configured: Mapping[str, Any] | None = None,
@@ -474,6 +498,7 @@ def _in_force(outside: Outside, conversation: Mapping[str, Any], options: Mappin
                 continue
             own = named if named and name == SERVER else variable(name)
             label = f"environment variable {own}" if source == "environment" else source
+            label = value.source if isinstance(value, SourcedText) else label
             values[name] = check(name, value, label)
             sources[name], ranks[name] = label, rank
             if TABLE[name].metadata["table"] and values[name] is not None:

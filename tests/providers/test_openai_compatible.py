@@ -467,6 +467,33 @@ async def test_a_schema_is_asked_for_and_a_server_that_takes_none_is_told_apart(
 # ErrorMapper
 
 
+def not_having(model: str, lists: Any) -> Any:
+    """A server without ``model`` that lists its models with ``lists``."""
+
+    async def answer(request: Request, connection: Connection) -> None:
+        if request.line.startswith("GET /v1/models "):
+            return await lists(request, connection)
+        return await refusing(404, {"error": {"message": f"model {model} not found"}})(request, connection)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("lists", "hint"),
+    [
+        (speaking(models=("qwen3:8b", "gpt-4o-mini")), "Did you mean gpt-4o-mini?"),
+        (speaking(models=("qwen3:8b",)), ""),
+        (refusing(500, "broken"), ""),
+    ],
+)
+async def test_an_unknown_model_is_the_servers_error_with_the_closest_model_of_its_list(lists, hint):
+    _chunks, error = await fail(ModelNotFoundError, not_having("gtp-4o", lists), model="gtp-4o")
+
+    assert "model gtp-4o not found" in error
+    assert "%flowgpt models openai_compatible lists its models." in error
+    assert error.endswith(hint or "(setting openai_key).")
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [

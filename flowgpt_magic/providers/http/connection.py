@@ -61,6 +61,7 @@ class Route:
         unreachable: advice at the end of errors about a failed connection.
         unauthorized: advice at the end of errors about a missing or wrong token.
         secrets: further texts that errors never show.
+        alias: the user's alias that names the server, for advice; empty if none does.
     """
 
     proxy: str = field(default="", repr=False)
@@ -73,6 +74,7 @@ class Route:
     unreachable: str = ""
     unauthorized: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    alias: str = ""
 
     @property
     def silence(self) -> float | None:

@@ -186,7 +186,7 @@ class ErrorMapper:
         if codes & LENGTH_CODES or LENGTH_PATTERN.search(text):
             return ContextLengthError(f"{message} {_length_advice(report, text)}")
         if codes & MODEL_CODES or (status in (*INVALID_REQUEST, 404, None) and self._names_model(text, status)):
-            advice = "%flowgpt models openai_compatible lists its models."
+            advice = f"%flowgpt models {endpoint.route.alias or 'openai_compatible'} lists its models."
             return ModelNotFoundError(f"{message} {advice}", status or 404)
         return self._refused_field(message, status, report, text)
 
@@ -237,9 +237,11 @@ def misses_version(endpoint: Endpoint) -> bool:
 
 def path_advice(endpoint: Endpoint) -> str:
     """Advice for an address without an OpenAI-compatible server."""
+    alias = endpoint.route.alias
+    place = f"%flowgpt update {alias} --endpoint URL changes it" if alias else "setting openai_base_url"
     if misses_version(endpoint):
-        return f"The base URL {_base(endpoint)} probably misses /v1 (setting openai_base_url)."
-    return f"Is {_base(endpoint)} the right base URL (setting openai_base_url)?"
+        return f"The base URL {_base(endpoint)} probably misses /v1 ({place})."
+    return f"Is {_base(endpoint)} the right base URL ({place})?"
 
 
 def _base(endpoint: Endpoint) -> str:
@@ -253,7 +255,8 @@ def _with_advice(message: str, advice: str) -> str:
 def _with_key_advice(error: ProviderError, endpoint: Endpoint) -> ProviderError:
     """Add to ``error`` that no key was sent, if that may be the cause."""
     if not endpoint.route.token and not isinstance(error, UNRELATED_TO_KEY) and "No key was sent" not in str(error):
-        error.args = (f"{sentences(str(error))} {NO_KEY_ADVICE}",)
+        advice = endpoint.route.unauthorized if endpoint.route.alias else NO_KEY_ADVICE
+        error.args = (f"{sentences(str(error))} {advice}",)
     return error
 
 

@@ -15,7 +15,7 @@ from flowgpt_magic.errors import MissingKeyError, SettingError
 from flowgpt_magic.messages import notice
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.connection import Route
-from flowgpt_magic.settings import OPENAI_ADDRESSES, OPENAI_KEY, Settings, extra_headers, variable
+from flowgpt_magic.settings import OPENAI_ADDRESSES, OPENAI_KEY, Settings, alias_of, extra_headers, variable
 
 OPENAI_HOST = "api.openai.com"
 EXAMPLE_URL = "http://127.0.0.1:11434/v1"
@@ -42,10 +42,16 @@ NO_USER_HEADERS = UserHeaders()
 
 @dataclass(frozen=True)
 class Server:
-    """A server: its base URL and the name of the variable or keyring entry of its key, empty for no key."""
+    """A server: its base URL and the name of the variable or keyring entry of its key, empty for no key.
+
+    ``alias`` and ``key_alias`` are the user's alias that names the server, and the one that says which key it gets;
+    empty if settings do.
+    """
 
     url: URL
     key_name: str
+    alias: str = ""
+    key_alias: str = ""
 
     @classmethod
     def chosen_by(cls, chosen: Settings) -> Server:
@@ -56,7 +62,9 @@ class Server:
         """
         url = _base_url(chosen.openai_base_url, _source(chosen))
         uses_openai_key = url.scheme == "https" and _is_openai(url.host or "") and not _other_server_of_key(os.environ)
-        return cls(url, chosen.openai_key or (OPENAI_KEY if uses_openai_key else ""))
+        alias = alias_of(chosen, "openai_base_url")
+        key_alias = alias_of(chosen, "openai_key") or (alias if not chosen.openai_key else "")
+        return cls(url, chosen.openai_key or (OPENAI_KEY if uses_openai_key else ""), alias, key_alias)
 
     def url_for(self, path: str) -> URL:
         """The URL of one call, such as ``chat/completions``."""
@@ -70,13 +78,20 @@ class Server:
             key = await keys.read_soon(self.key_name)
         except MissingKeyError as error:
             raise MissingKeyError(
-                f"there is no key for {self.url.host}: {error.clause}. Set it, or name another one with the setting "
-                f"openai_key ({variable('openai_key')} in the environment)"
+                f"there is no key for {self.url.host}: {error.clause}. "
+                f"Set it, or name another one with {self._key_place}"
             ) from None
         http.check_token(key, keys.place(self.key_name))
         if http.crosses_open_network(self.url):
             notice(f"the key goes to {self.url.host} unencrypted; use https if that server can")
         return key
+
+    @property
+    def _key_place(self) -> str:
+        """Where the name of the key is set."""
+        if self.key_alias:
+            return f"%flowgpt update {self.key_alias} --key-variable NAME"
+        return f"the setting openai_key ({variable('openai_key')} in the environment)"
 
     def user_headers(self, extra: Mapping[str, str | None] | None) -> UserHeaders:
         """The headers ``extra`` with the values of the environment variables in them.
@@ -93,13 +108,18 @@ class Server:
 
     def route(self, chosen: Settings, key: str, extra: UserHeaders = NO_USER_HEADERS) -> Route:
         """The connection options for this server, with advice for errors."""
-        address = f"The address is the setting openai_base_url, {variable('openai_base_url')} in the environment."
+        address = (
+            f"The address is that of the alias {self.alias}; %flowgpt update {self.alias} --endpoint URL changes it."
+            if self.alias
+            else f"The address is the setting openai_base_url, {variable('openai_base_url')} in the environment."
+        )
         program = LOCAL_SERVERS.get(self.url.port or 0, "") if self._is_local else ""
         usual_program = f"Port {self.url.port} is the default of {program}. " if program else ""
         if self.key_name:
-            unauthorized = (
-                f"The key came from {keys.place(self.key_name)} (setting openai_key): is it the key of this server?"
-            )
+            place = f"alias {self.key_alias}" if self.key_alias else "setting openai_key"
+            unauthorized = f"The key came from {keys.place(self.key_name)} ({place}): is it the key of this server?"
+        elif self.key_alias:
+            unauthorized = f"No key was sent: {self._key_place} gives the alias {self.key_alias} the variable of one."
         else:
             unauthorized = (
                 "No key was sent: set openai_key, where openai_base_url is set, to the name of the environment "
@@ -108,7 +128,7 @@ class Server:
             if _is_openai(self.url.host or "") and (variable_name := _other_server_of_key(os.environ)):
                 unauthorized += f" {OPENAI_KEY} is for the server that {variable_name} names."
         advice = {"unreachable": usual_program + address, "unauthorized": unauthorized}
-        return replace(Route.from_settings(chosen, token=key, **advice), secrets=extra.secrets)
+        return replace(Route.from_settings(chosen, token=key, **advice), secrets=extra.secrets, alias=self.alias)
 
     @property
     def _is_local(self) -> bool:
