@@ -182,7 +182,13 @@ class FlowGPT(Magics):
         if found is None:
             return self._ask(line, cell, self._names_inside(local_names))
         run, rest = found
-        answer = run(self.state, rest)
+        try:
+            answer = run(self.state, rest)
+        except FlowGptError as error:
+            from flowgpt_magic.magics.typos import say_how_to_send
+
+            say_how_to_send(error, rest)
+            raise
         if isinstance(answer, Reply):  # which is shown already
             show_answer(None, self.state.take_notices())
             return self._value(answer)

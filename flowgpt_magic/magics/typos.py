@@ -6,16 +6,24 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from flowgpt_magic.errors import ModelNotSupportedError, OptionError, ProviderNotFoundError
+from flowgpt_magic.errors import (
+    ConversationNotFoundError,
+    FlowGptError,
+    ModelNotSupportedError,
+    OptionError,
+    ProviderNotFoundError,
+)
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.models import find_model, is_model_name, known_names
 from flowgpt_magic.spelling import edits, that_begins
+from flowgpt_magic.text import sentences
 
 SHORT_NAME, LONG_NAME = 4, 6  # letters; shorter names than the first are too similar to other words
 SIMILARITY = 0.8  # from 0 to 1; a word alone that is at least so similar to a name is a typing mistake
 A_WORD = re.compile("[A-Za-z-]+")
 MODEL_FORM = re.compile(r"(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9](?=[^\s]*[0-9:/-])[A-Za-z0-9_.:/+-]*[A-Za-z0-9]")
+MISREAD = (OptionError, ConversationNotFoundError, ModelNotSupportedError)  # errors of a prompt read as a subcommand
 CLOSING = ".,;:!?"  # after a word of a prompt, but not of a model
 EDIT_ABOVE_TEXT = re.compile(r"-?\d+(?:\s+-.*)?")
 
@@ -77,6 +85,14 @@ def refuse_subcommand(word: str, rest: str, subcommands: Iterable[str]) -> None:
         typed = word if not rest else f"{word} …"
         hint = f"did you mean {name}? %flowgpt -- {typed} sends it as a prompt"
         raise OptionError(f"there is no subcommand {word}; {hint}")
+
+
+def say_how_to_send(error: FlowGptError, rest: str) -> None:
+    """Add to the error of a subcommand how to send the line as a prompt, if ``rest`` may be one: several words."""
+    words = rest.split()
+    is_prompt = len(words) > 1 and not any(word.startswith("-") for word in words)
+    if type(error) in MISREAD and is_prompt and " -- " not in str(error):
+        error.args = (sentences(str(error), "To send it as a prompt, write %flowgpt -- before it"),)
 
 
 def refuse_above_text(word: str, rest: str) -> None:

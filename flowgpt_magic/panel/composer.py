@@ -66,7 +66,8 @@ def command_in(text: str) -> tuple[str, Facts] | None:
         return None
     if name not in PANEL_COMMANDS:
         hint = closest(name, PANEL_COMMANDS)
-        raise PanelError(f"there is no command {word}{hint} To send this as a prompt, begin it with //")
+        listed = "" if hint != "." else " /help lists them."
+        raise PanelError(f"there is no command {word}{hint}{listed} To send this as a prompt, begin it with //")
     command = PANEL_COMMANDS[name]
     return command.action, command.request(name, rest.strip())
 

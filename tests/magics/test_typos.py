@@ -6,7 +6,12 @@ import re
 
 import pytest
 
-from flowgpt_magic.errors import ModelNotSupportedError, OptionError, ProviderNotFoundError
+from flowgpt_magic.errors import (
+    ConversationNotFoundError,
+    ModelNotSupportedError,
+    OptionError,
+    ProviderNotFoundError,
+)
 from flowgpt_magic.magics import typos
 from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 from flowgpt_magic.prompt.magic_line import read_line
@@ -129,6 +134,22 @@ def test_a_single_word_above_a_prompt_that_looks_like_a_model_is_refused(line):
 )
 def test_other_first_lines_belong_to_the_prompt(line):
     typos.refuse_model(read_line(line, is_model_name), above=True)
+
+
+def test_a_subcommand_with_words_that_it_does_not_take_says_how_to_send_them():
+    how = "To send it as a prompt, write %flowgpt -- before it."
+    errors = {
+        "three rivers": OptionError("%flowgpt models takes one name"),
+        "the force": ConversationNotFoundError("there is no conversation 'the force'; did you mean force?"),
+        "force": ConversationNotFoundError("there is no conversation 'force'"),
+        "draft -t 1": OptionError("wrong"),
+        "a b": OptionError("to send it as a prompt, write %flowgpt -- before it"),
+    }
+
+    for rest, error in errors.items():
+        typos.say_how_to_send(error, rest)
+
+    assert [how in str(error) for error in errors.values()] == [True, True, False, False, False]
 
 
 def test_the_ordinary_words_are_those_that_would_be_refused_or_are_near():
