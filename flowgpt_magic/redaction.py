@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -160,8 +160,27 @@ _URL_VALUE = re.compile(r"[^&#\s]+(?P<quote>)")
 # In a header's value: ``$NAME`` or ``${NAME}``; ``$$`` is a dollar sign.
 VARIABLE = re.compile(r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
+# Addresses of servers in messages, for files that are handed on: a URL, an IP address, a name with a port, and a name
+# with an ending that only such names have.
+THE_SERVER, A_KEY = "the server", "a key"  # what is said instead of an address, and of the name of a key's variable
+_PORT = r"(?::\d{1,5}(?![\w.]))"
+_NAME_OF_HOST = r"[A-Za-z0-9](?:[\w-]{0,62}(?:\.[A-Za-z0-9][\w-]{0,62}){0,8})?"
+_ENDINGS = "com|org|net|io|ai|dev|app|cloud|edu|gov|eu|de|uk|fr|ch|nl|cn|jp|example|local|lan|internal|intranet"
+_FILES = "py|ipynb|js|json|txt|md|csv|toml|ya?ml|html?"  # ``file.py:12`` is a line of a file
+_ADDRESS = (  # compiled at its first use, by an export
+    r"\b[a-z][a-z0-9+.-]{1,10}://[^\s\"'<>`)\]},;]*[^\s\"'<>`)\]},;.:!?]"
+    rf"|(?<![\w.:])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?![\w]|\.\d){_PORT}?"
+    rf"|\[[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*\]{_PORT}?"
+    rf"|(?<![\w.:/@-])(?=[\w.-]{{0,300}}[A-Za-z])(?![\w.-]{{0,300}}\.(?:{_FILES}):)"
+    rf"{_NAME_OF_HOST}:\d{{2,5}}(?![\w.:]\w|\w)"
+    rf"|(?<![\w.:/@-])localhost\b"
+    rf"|(?<![\w.:/@-])(?:[A-Za-z0-9][\w-]{{0,62}}\.){{1,8}}(?:{_ENDINGS})\b(?!\.\w|\(){_PORT}?"
+)
+_VARIABLE_NAME = r"\$?\{?\b[A-Z][A-Z0-9]{0,60}(?:_[A-Z0-9]{1,60}){1,9}\b\}?"
+
 MAX_PARAMETER_DEPTH = 20  # levels of a nested parameter that are kept
 MIN_VALUE = 8  # characters of a variable's value that is looked for in texts; shorter ones stand in many words
+MIN_HOST = 3  # characters of a host's name that is looked for in messages
 MIN_RANDOM = 32  # characters of a random text that is too long for the name of a variable
 
 
@@ -266,6 +285,20 @@ def _without_values(text: str, names: re.Pattern[str], value_after: Callable[[st
             pieces.append(f"{text[end : found.end()]}{quote}{MASK}{quote}")
             end = value.end()
     return "".join((*pieces, text[end:]))
+
+
+def without_addresses(text: str, addresses: Iterable[str] = ()) -> str:
+    """A message with ``the server`` for each address, and ``a key`` for each name of an environment variable of a key.
+
+    ``addresses`` are further addresses, of which the host's name is looked for too. Not for what a person wrote.
+    """
+    text = re.sub(_ADDRESS, THE_SERVER, text)
+    for address in addresses:
+        host = address.partition("://")[2].partition("/")[0].rpartition("@")[2] or address
+        for name in (address, host, host.rpartition(":")[0]):
+            if len(name) >= MIN_HOST:
+                text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", THE_SERVER, text)
+    return re.sub(_VARIABLE_NAME, lambda name: A_KEY if is_secret_name(name[0]) else name[0], text)
 
 
 # Values

@@ -16,6 +16,7 @@ from flowgpt_magic.redaction import (
     is_secret_name,
     redact,
     redact_environment,
+    without_addresses,
     without_secrets,
 )
 from flowgpt_magic.settings import TABLE
@@ -405,3 +406,37 @@ meta-llama/Llama-3.1-8B max_tokens=5 temperature=0.7 /home/anna/notes.md C:\\not
 def test_a_harmless_text_stays_as_it_is(text):
     assert redact(text) == text
     assert redact(f"see {text}, please") == f"see {text}, please"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("gate.example:8000 refused the connection.", "the server refused the connection."),
+        ("api.openai.com answered 401: set OPENAI_API_KEY first", "the server answered 401: set a key first"),
+        ("no connection to http://me@gpu-box:8000/v1: refused", "no connection to the server: refused"),
+        ("no connection to 127.0.0.1:9 (refused)", "no connection to the server (refused)"),
+        ("again: [::1]:80 failed; gpu-box, localhost too", "again: the server failed; the server, the server too"),
+        ("${GATE_KEY} and $MY_TOKEN are empty", "a key and a key are empty"),
+    ],
+)
+def test_a_message_for_others_names_no_server_and_no_variable_of_a_key(message, expected):
+    assert without_addresses(message, ["https://gpu-box:9/v1"]) == expected
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        *("history_tokens = 2000 and MAX_ROWS", "frame.head(3) sent as typed", "at 12:30:45 it failed", "a.py:12: no"),
+        *("echo:words, llama3:70b-q4 and qwen2.5:14b", "see history.sqlite3", "pandas.io.parsers", "1.5 s · 20:30"),
+    ],
+)
+def test_other_words_of_a_message_stay(message):
+    assert without_addresses(message) == message
+
+
+def test_a_long_word_is_no_trouble_for_the_search_for_addresses():
+    begun = time.perf_counter()
+
+    without_addresses("a-" * 50_000 + "b." * 50_000 + "A_" * 50_000)
+
+    assert time.perf_counter() - begun < 5

@@ -62,11 +62,18 @@ FILE_FORMATS = {
 
 
 def write(
-    path: str | os.PathLike[str], conversation_name: str, system: str, turns: Sequence[Turn], *, overwrite: bool = False
+    path: str | os.PathLike[str],
+    conversation_name: str,
+    system: str,
+    turns: Sequence[Turn],
+    *,
+    overwrite: bool = False,
+    addresses: bool = False,
 ) -> Path:
     """Export turns to a file. It is written completely or not at all.
 
-    Keys, tokens and passwords among parameters, errors and notices are left out. Raises ``TranscriptError``.
+    Keys, tokens and passwords among parameters, errors and notices are left out, and what names servers and the
+    variables of keys. Raises ``TranscriptError``.
 
     Args:
         path: the file; its ending, one of ``FILE_FORMATS``, is the format.
@@ -74,9 +81,11 @@ def write(
         system: the system prompt of the conversation.
         turns: the turns, in their order.
         overwrite: replace a file that exists; without it, such a file is an error.
+        addresses: keep the addresses of servers and the names of the variables of keys.
     """
     path, form = _path_and_format(path)
-    transcript = Transcript(encodable(conversation_name), encodable(system), tuple(map(exported, turns)))
+    exports = tuple(exported(turn, addresses=addresses) for turn in turns)
+    transcript = Transcript(encodable(conversation_name), encodable(system), exports)
     content = form.write(transcript).encode()
     try:
         target = path.resolve()  # where a link points to; the link stays

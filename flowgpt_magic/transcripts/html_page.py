@@ -7,6 +7,7 @@ of the reader's system. In a notebook it has Jupyter's colours.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,10 @@ _JUPYTER = {
     "code": "layout-color2",
     "link": "content-link-color",
 }
+# A code block of a prompt, closed or not.
+_FENCED = re.compile(
+    r"^ {0,3}(?P<fence>`{3,}|~{3,})[^`\n]*\n(?P<code>.*?)(?:^ {0,3}(?P=fence)[`~]*[ \t]*(?:\n|\Z)|\Z)", re.M | re.S
+)
 _RULES = """
 .fg-transcript { color: var(--fg-text); font-family: system-ui, sans-serif; line-height: 1.5; max-width: 50em; }
 .fg-transcript section { border-top: 1px solid var(--fg-line); padding: 0.5em 0; }
@@ -70,6 +75,8 @@ _RULES = """
 .fg-transcript .flowgpt-caption { opacity: 1 !important; }
 .fg-transcript .flowgpt-caption small { font-size: 1em; }
 .fg-transcript .fg-reply { overflow-wrap: anywhere; }
+.fg-transcript .fg-prompt p { margin: 0; }
+.fg-transcript .fg-prompt pre { margin: 0.4em 0; white-space: pre; }
 .fg-transcript pre, .fg-transcript .fg-scroll { overflow-x: auto; }
 .fg-transcript .fg-reply pre { background: var(--fg-code); margin: 0.6em 0; padding: 0.6em 0.8em; }
 .fg-transcript .fg-reply pre[data-part] { margin-top: -0.6em; padding-top: 0; }
@@ -140,10 +147,27 @@ def _turn(number: int, turn: Turn | TranscriptTurn) -> str:
     below = caption_html(turn, started=turn.started or None, error=turn.error)
     blocks = "\n".join(static_blocks_of(turn.text))
     return (
-        f'<section>\n<h2>{number}</h2>\n<p class="fg-prompt" dir="auto">{_escaped(turn.prompt)}</p>\n'
+        f"<section>\n<h2>{number}</h2>\n{_prompt(turn.prompt)}\n"
         f'<div class="fg-reply">\n{blocks}\n</div>\n'
         f'<div class="fg-caption">{below}</div>\n</section>\n'
     )
+
+
+def _prompt(text: str) -> str:
+    """A prompt: its code blocks as code, and all else as it was typed."""
+    if not _FENCED.search(text):
+        return f'<p class="fg-prompt" dir="auto">{_escaped(text)}</p>'
+    parts, end = [], 0
+    for block in _FENCED.finditer(text):
+        parts += [_words(text[end : block.start()]), f"<pre><code>{_escaped(block['code'])}</code></pre>"]
+        end = block.end()
+    return f'<div class="fg-prompt">{"".join(parts)}{_words(text[end:])}</div>'
+
+
+def _words(text: str) -> str:
+    """A part of a prompt beside a code block."""
+    words = text.strip("\n")
+    return f'<p dir="auto">{_escaped(words)}</p>' if words else ""
 
 
 def _escaped(text: str) -> str:

@@ -12,21 +12,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from uuid import uuid4
 
+from flowgpt_magic import settings
 from flowgpt_magic.control_characters import escaped_in_json, join_surrogates
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Sent, Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.redaction import redact, without_secrets
+from flowgpt_magic.redaction import redact, without_addresses, without_secrets
 from flowgpt_magic.text import cut
 
 TRANSCRIPT_VERSION = 1
 HEADER = {"format": "flowgpt_magic transcript", "version": TRANSCRIPT_VERSION}
 NUMBER_LIMIT = 2**37  # as Unix seconds the year 6325: no time, and no other number of a turn, is that large
+OF_SERVERS = {*settings.KEYS, *settings.KEYS.values(), *settings.CONNECTION, "proxy", "extra_headers"}  # parameters
+OF_PROMPTS = {"schema", "earlier"}  # parameters that are a person's own words
 JsonObject = dict[str, Any]
 T = TypeVar("T")
 
@@ -113,15 +116,37 @@ def as_turns(transcript: Transcript, conversation_id: str, kernel: str) -> list[
     return turns
 
 
-def exported(turn: Turn) -> TranscriptTurn:
-    """A turn as it may leave the history: without secrets, in text that UTF-8 can hold."""
+def exported(turn: Turn, *, addresses: bool = False) -> TranscriptTurn:
+    """A turn as it may leave the history: without secrets, in text that UTF-8 can hold.
+
+    Without ``addresses``, also without what names a server or the variable of a key. Prompts, replies and system
+    prompts stay as they are.
+    """
+
+    def told(text: str) -> str:
+        return redact(text) if addresses else without_addresses(redact(text), servers)
+
+    servers = [str(turn.parameters[name]) for name in settings.KEYS if name in turn.parameters]
     values = encodable({column.name: getattr(turn, column.name) for column in fields(TranscriptTurn)})
     values["usage"] = Usage(**encodable(asdict(turn.usage)))
-    values["sent"] = turn.sent.rewritten(lambda words: redact(encodable(words)))
-    values["parameters"] = encodable(without_secrets(turn.parameters))
-    values["notices"] = tuple(map(redact, values["notices"]))
+    sent = turn.sent.rewritten(lambda words: redact(encodable(words)))
+    values["sent"] = replace(sent, unsent=tuple(map(told, sent.unsent)))
+    parameters = encodable(without_secrets(turn.parameters))
+    values["parameters"] = parameters if addresses else _without_servers(parameters, told)
+    values["notices"] = tuple(map(told, values["notices"]))
     values["images"], values["extras"] = tuple(values["images"]), encodable(turn.extras.as_json())
-    return TranscriptTurn(**values | {"error": redact(values["error"])})
+    if "notices" in values["extras"]:
+        values["extras"]["notices"] = list(map(told, values["extras"]["notices"]))
+    return TranscriptTurn(**values | {"error": told(values["error"])})
+
+
+def _without_servers(parameters: JsonObject, told: Callable[[str], str]) -> JsonObject:
+    """``parameters`` without those that say where a server and its key are."""
+    kept = {name: value for name, value in parameters.items() if name not in OF_SERVERS}
+    return {
+        name: told(value) if isinstance(value, str) and name not in OF_PROMPTS else value
+        for name, value in kept.items()
+    }
 
 
 def encodable(value: Any) -> Any:

@@ -190,4 +190,4 @@ def test_a_batch_is_asked_as_the_value_of_the_last_line(simple):
     shown = simple.run("from flowgpt_magic import map_prompts; map_prompts(['one', 'two'])")
 
     assert "echo:words · 2 complete · " in shown
-    assert re.search(r"\n +1  two +two ", shown)
+    assert re.search(r"\n1  two +two ", shown)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages import Sent, Turn
 from flowgpt_magic.transcripts import notebook
 from flowgpt_magic.transcripts.files import read, write
 from flowgpt_magic.transcripts.transcript import (
@@ -30,7 +30,7 @@ from tests.transcripts.turns import AWKWARD, ENDINGS, FIXED, TEXT, TURNS, facts_
 
 
 def there_and_back(folder: Path, ending: str, *turns: Turn, name: str = "main", system: str = "") -> Transcript:
-    return read(write(folder / f"file{ending}", name, system, turns, overwrite=True))
+    return read(write(folder / f"file{ending}", name, system, turns, overwrite=True, addresses=True))
 
 
 class TestThereAndBack:
@@ -180,7 +180,7 @@ class TestFiles:
             kernel="kernel-of-mine",
         )
 
-        content = write(tmp_path / f"a{ending}", "main", "", [turn]).read_text("utf-8")
+        content = write(tmp_path / f"a{ending}", "main", "", [turn], addresses=True).read_text("utf-8")
 
         assert "***@x.org" in content
         for secret in ("very-secret", "hidden", "kernel-of-mine"):
@@ -338,3 +338,35 @@ def test_importing_it_loads_no_library():
     )
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+SERVER = "https://gate.example:8000/v1"
+ASKED = turn_of(
+    prompt="what is at http://mine.example:1/?",
+    text="see http://cited.example/",
+    status="failed",
+    provider="openai_compatible",
+    parameters={"openai_base_url": SERVER, "openai_key": "GATE_KEY", "extra_headers": {"X-A": "$GATE_KEY"}, "top_p": 1},
+    error="ProviderStatusError: gate.example:8000 refused the connection: set GATE_KEY",
+    notices=("gate.example:8000 sent an empty reply", "asked again after no connection to gate.example:8000"),
+    sent=Sent(("prompt",), unsent=("picture not sent: gate.example:8000 reads text",)),
+)
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, ".html"])
+def test_an_export_names_no_server_and_no_variable_of_a_key_unless_asked(tmp_path, ending):
+    bare, whole = tmp_path / f"bare{ending}", tmp_path / f"whole{ending}"
+
+    write(bare, "main", "Be brief.", [ASKED])
+    write(whole, "main", "Be brief.", [ASKED], addresses=True)
+
+    text = bare.read_text("utf-8")
+    assert not [word for word in ("gate.example", "GATE_KEY", "openai_key", "base_url") if word in text]
+    assert "the server refused the connection: set a key" in text
+    assert "http://mine.example:1/" in text
+    assert "http://cited.example/" in text
+    assert "gate.example" in whole.read_text("utf-8")
+    if ending != ".html":
+        (turn,) = read(bare).turns
+        assert (turn.prompt, turn.text, dict(turn.parameters)) == (ASKED.prompt, ASKED.text, {"top_p": 1})
+        assert dict(read(whole).turns[0].parameters)["openai_base_url"] == SERVER

@@ -154,3 +154,12 @@ def test_it_is_not_read_back_and_says_what_is(tmp_path):
 
     with pytest.raises(TranscriptError, match=r"cannot be read back. Export .md, .json or .ipynb instead"):
         read(path)
+
+
+def test_code_in_a_prompt_is_code_and_shows_no_fences():
+    page = transcript_html([turn('Explain *this*:\n```python\nx = "<b>"\n```\nand ~~~ this\n````\n```\nopen', "a")])
+
+    assert (
+        'Explain *this*:</p><pre><code>x = &quot;&lt;b&gt;&quot;\n</code></pre><p dir="auto">and ~~~ this</p>' in page
+    )
+    assert "<pre><code>```\nopen</code></pre></div>" in page

@@ -8,24 +8,34 @@ from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.text import counted, short_path
 
-OVERWRITE = "--overwrite"
+OVERWRITE, ADDRESSES = "--overwrite", "--addresses"
 
 
 @subcommand(
-    "Export this conversation: ``export FILE [--overwrite]``, as ``.md``, ``.json``, ``.ipynb`` or ``.html``.",
+    "Export this conversation: ``export FILE [--overwrite] [--addresses]``, as ``.md``, ``.json``, ``.ipynb`` or "
+    "``.html``.",
+    "The file does not say which servers were asked and which variables hold their keys, except in your own prompts; "
+    "--addresses adds that.",
     group="files",
     examples=("%flowgpt export talk.md --overwrite", "%flowgpt export talk.html --overwrite"),
 )
 def export_file(state: ShellState, rest: str) -> str:
     words = magic_line.words(rest)
-    names = [word for word in words if word != OVERWRITE]
+    names = [word for word in words if word not in (OVERWRITE, ADDRESSES)]
     if len(names) != 1:
         raise OptionError("%flowgpt export takes the name of one file; quote a name with spaces")
     from flowgpt_magic.transcripts import files
 
     conversation = state.conversation()
     turns = conversation.turns
-    path = files.write(names[0], conversation.name, conversation.record.system, turns, overwrite=OVERWRITE in words)
+    path = files.write(
+        names[0],
+        conversation.name,
+        conversation.record.system,
+        turns,
+        overwrite=OVERWRITE in words,
+        addresses=ADDRESSES in words,
+    )
     return f"exported {conversation.name} with {counted(len(turns), 'turn')} to {short_path(str(path))}"
 
 
