@@ -500,6 +500,31 @@ def test_values_are_attached_as_chips(open_notebook, faults):
     expect(panel.reply(1)).to_contain_text("[7, 8]")
 
 
+TEMPLATE = """
+from pathlib import Path
+folder = Path(".flowgpt/templates")
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "review.md").write_text("Review for {who}:\\n\\n{body}")
+"""
+
+
+def test_a_template_is_found_behind_a_slash_and_asked(open_notebook, faults):
+    notebook = open_notebook(TEMPLATE, OPEN)
+    notebook.run(1)
+    panel = in_cell(notebook, 2)
+
+    panel.prompt.press_sequentially("/template re")
+    panel.options.filter(has_text="review").first.click()
+    panel.prompt.press_sequentially(" x = 1")
+    panel.page.keyboard.press("Enter")
+    expect(panel.root).to_contain_text("the template review needs who: write who=")
+    panel.prompt.fill("/template review who=beginners x = 1")
+    panel.page.keyboard.press("Enter")
+
+    expect(panel.reply(1)).to_contain_text("Review for beginners:")
+    expect(panel.prompt).to_have_value("")
+
+
 def test_code_is_put_into_a_cell_below(open_notebook, faults):
     notebook = open_notebook(OPEN, "'the last cell'")
     panel = in_cell(notebook, 1)
