@@ -53,7 +53,8 @@ def install_model(options: argparse.Namespace) -> None:
     chosen = settings.load()
     if options.list:
         table = install.models_table(chosen, machine.this_machine(settings.data_folder()))
-        write_line(table.text(shutil.get_terminal_size().columns if sys.stdout.isatty() else 0))
+        in_terminal = sys.stdout is not None and sys.stdout.isatty()
+        write_line(table.text(shutil.get_terminal_size().columns if in_terminal else 0))
     elif options.remove:
         write_line(f"{options.remove} is deleted; {size_text(installed.remove(options.remove))} are free again")
     else:

@@ -167,6 +167,14 @@ def test_a_missing_system_library_is_named() -> None:
     assert "install the package libgomp1" in hint
 
 
+def test_reasoning_stays_in_the_text_of_a_reply(tmp_path: Path) -> None:
+    library = runtime._import_runtime()
+
+    parameters = runtime._parameters(library, runtime.ModelConfig(tmp_path / "x.gguf", 4096, 2), tmp_path)
+
+    assert parameters.reasoning_format == library.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
+
+
 def test_a_model_larger_than_the_free_memory_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
     file = tmp_path / "x.gguf"
     file.write_bytes(b"GGUF" + b"\0" * 1000)
