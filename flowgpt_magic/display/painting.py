@@ -7,8 +7,12 @@ one may follow.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from itertools import zip_longest
+from operator import add
 from typing import Any, Protocol
 
 from flowgpt_magic import printing
@@ -16,7 +20,7 @@ from flowgpt_magic.control_characters import clean
 from flowgpt_magic.display.caret import with_caret
 from flowgpt_magic.display.formats import MAX_CHARACTERS
 from flowgpt_magic.display.waiting_line import NoStatusLine, StatusLine, saved_line
-from flowgpt_magic.markdown.growing import GrowingMarkdown, harmless
+from flowgpt_magic.markdown.growing import FinishedBlock, GrowingMarkdown, formula_count, harmless
 from flowgpt_magic.transcripts.caption import small
 
 MAX_FRAME = 0.055  # seconds between two repaints that the budget allows, at most
@@ -30,6 +34,12 @@ MAX_OUTPUTS = 44  # outputs of a streaming cell; JupyterLab hides those after th
 MIN_OUTPUT = 120  # characters; shorter blocks share an output
 MIN_OPEN_PART = 600  # characters; shorter open blocks are never cut
 OUTPUT_SHARE = 24  # an output holds at least 1/24 of the finished text, so that outputs stay few
+FORMULA_BYTES = 300  # a front end needs as long for a formula as for so many bytes of text
+FEW_FORMULAS = 4  # with fewer, the outputs of a reply become one at the end
+HEAVY = 6_000  # bytes, with FORMULA_BYTES for each formula: more at once keeps a front end busy for 50 ms
+MIN_STAYING = 600  # characters; an output without formulas that stays holds at least as many
+
+_DEFINITION = re.compile(r"^[ >]*\[[^\]\n]+\]:", re.MULTILINE)  # of a link: an output cannot use those of another one
 
 Publish = Callable[..., None]
 
@@ -114,6 +124,7 @@ class Ending:
     metadata: dict[str, Any]
     caption: str
     body: str = ""  # what a terminal shows
+    below: str = ""  # the Markdown of the caption, with which the bundle's Markdown ends
 
 
 class Sink(Protocol):
@@ -141,7 +152,7 @@ class Sink(Protocol):
         """Show what there is; returns how many messages that took, and how many bytes for the budget to count."""
 
     def finish(self, ending: Ending) -> None:
-        """Show the end: one output with the whole reply."""
+        """Show the end."""
 
 
 class AtEnd:
@@ -366,12 +377,32 @@ class OneOutput:
         self._shown = True
 
 
+@dataclass(frozen=True)
+class SealedOutput:
+    """An output that is not sent again: its Markdown, and the part of the reply that it shows."""
+
+    shown: str
+    source: str
+
+    def __add__(self, other: SealedOutput) -> SealedOutput:
+        return SealedOutput("\n\n".join(filter(None, [self.shown, other.shown])), self.source + other.source)
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The display bundle of an output that stays in the notebook."""
+        return {"text/markdown": self.shown, "text/plain": clean(self.source)}
+
+
 class BlockOutputs:
     """Markdown in a cell of its own. Finished blocks stay in their outputs; only the last output is sent again.
 
     At the end the outputs become one, so nothing else may be shown in the cell. Too many outputs are merged earlier,
     each time the text has grown by a factor: all merges together cost less than 1.5 times the text. The budget does not
     count them, because the reply would stall after each.
+
+    A front end needs milliseconds for each formula, and would typeset all of them again in that one output. So the
+    outputs of a reply with many formulas stay: the text so far becomes one output, and each output after it is sealed
+    when it has a formula, and stays in the notebook. Their plain texts, joined, are the reply.
     """
 
     allowance = BLOCKS
@@ -380,11 +411,14 @@ class BlockOutputs:
         self._publish = publish
         self._clear = clear
         self._name = name
+        self._images = images
         self._beginning = VisiblePart()
         self._growing = GrowingMarkdown(images=images)
-        self._sealed: list[str] = []  # the text of finished outputs
-        self._pending: list[str] = []  # finished blocks in the last output
+        self._sealed: list[SealedOutput] = []
+        self._pending: list[FinishedBlock] = []  # finished blocks in the last output
         self._sealed_size = self._pending_size = self._open_size = 0  # characters
+        self._sealed_formulas = 0
+        self._stay = False  # do the outputs stay at the end?
         self._count = 0  # outputs so far, without that of the line
         self._shown = self._new = False
         self._arriving = ""  # the line in the output below the last one
@@ -397,7 +431,7 @@ class BlockOutputs:
 
     def show_waiting(self, line: str) -> None:
         """Show the line at the end of the last output, until the next text."""
-        self._send("\n\n".join([*self._last_output(), saved_line(line)]))
+        self._send({"text/markdown": "\n\n".join([*self._last_output(), saved_line(line)])})
 
     def show_arriving(self, line: str) -> None:
         """Show the line in an output of its own, below the text; a new output takes its place, and it moves on."""
@@ -421,68 +455,122 @@ class BlockOutputs:
         slot_size = max(MIN_OUTPUT, self._sealed_size // OUTPUT_SHARE)
         self._take_finished(max(MIN_OPEN_PART, slot_size))
         messages, size = 0, 0
-        if self._pending_size >= slot_size or (self.at_end and self._pending):
+        if self._is_full(slot_size) or (self.at_end and self._pending):
             messages, size = self._seal()
         shown = "\n\n".join(self._last_output())
         if shown:
-            self._send(with_caret(shown) if self._growing.open.strip() else shown)
-            messages, size = messages + 1, size + _sent(shown)
+            self._send({"text/markdown": with_caret(shown) if self._growing.open.strip() else shown})
+            messages, size = messages + 1, size + _sent(shown) + FORMULA_BYTES * formula_count(shown)
         return messages, size
 
+    def _is_full(self, slot_size: int) -> bool:
+        if not self._stay:
+            return self._pending_size >= slot_size
+        weight = self._pending_size + FORMULA_BYTES * self._pending_formulas
+        share = (self._sealed_size + FORMULA_BYTES * self._sealed_formulas) // OUTPUT_SHARE
+        return weight >= (share if self._pending_formulas else max(MIN_STAYING, 2 * share))
+
+    @property
+    def _pending_formulas(self) -> int:
+        return sum(block.formulas for block in self._pending)
+
     def _last_output(self) -> list[str]:
-        return [*self._pending, *filter(None, [self._growing.open_shown])]
+        blocks = [block.shown.strip("\n") for block in self._pending]
+        return [*blocks, *filter(None, [self._growing.open_shown])]
 
     def _take_finished(self, part_size: int) -> None:
-        blocks = self._growing.finish() if self.at_end else self._growing.take_finished()
-        if self._open_size > 2 * part_size:
+        blocks = self._growing.finish() if self.at_end else self._growing.take_ended()
+        if self._open_size > 2 * part_size and not self._stay:
             blocks += self._growing.cut_open(part_size)
         for block in blocks:
-            self._pending.append(block.shown.strip("\n"))
+            self._pending.append(block)
             self._pending_size += len(block.source)
             self._open_size -= len(block.source)
 
     def _seal(self) -> tuple[int, int]:
         """Finish the last output; merge the outputs if there are too many."""
-        text = "\n\n".join(self._pending)
-        self._send(text)
-        self._sealed.append(text)
+        output = SealedOutput(
+            "\n\n".join(block.shown.strip("\n") for block in self._pending),
+            "".join(block.source for block in self._pending),
+        )
+        self._send(output.data if self._stay else {"text/markdown": output.shown})
+        self._sealed.append(output)
         self._sealed_size += self._pending_size
+        self._sealed_formulas += self._pending_formulas
         self._pending, self._pending_size, self._shown = [], 0, False
-        if len(self._sealed) < MAX_OUTPUTS:
-            return 1, _sent(text)
-        self._sealed = ["\n\n".join(self._sealed)]
+        return 1 + self._merge(), _sent(output.shown)
+
+    def _merge(self) -> int:
+        """Merge outputs if that is due; returns how many messages that took."""
+        if not self._stay and self._has_many_formulas and not self._growing.is_cut:
+            source = "".join(output.source for output in self._sealed)
+            self._sealed, self._stay = [SealedOutput(harmless(source, images=self._images), source)], True
+        elif len(self._sealed) < MAX_OUTPUTS:
+            return 0
+        elif self._stay:  # by twos: a front end shows each message for itself, and answers the reader in between
+            pairs = zip_longest(self._sealed[::2], self._sealed[1::2], fillvalue=SealedOutput("", ""))
+            self._sealed = [one + other for one, other in pairs]
+        else:
+            self._sealed = [reduce(add, self._sealed)]
         self._clear()
         self._count, self._line_shown = self._count + self._line_shown, False
-        self._send(self._sealed[0])
-        self._shown = False
-        return 3, _sent(text)
+        for output in self._sealed:
+            self._count += 1
+            data = output.data if self._stay else {"text/markdown": output.shown}
+            self._publish_output(data, self._count, update=False)
+        if self._arriving:
+            self._send_line()
+        return 1 + len(self._sealed)
 
-    def _send(self, text: str) -> None:
+    @property
+    def _has_many_formulas(self) -> bool:
+        weight = self._sealed_size + FORMULA_BYTES * self._sealed_formulas
+        return self._sealed_formulas >= FEW_FORMULAS and weight >= HEAVY
+
+    def _send(self, data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
         begins = not self._shown
         self._count += begins
-        self._publish_output(text, self._count, update=not begins or self._line_shown)
+        self._publish_output(data, self._count, metadata, update=not begins or self._line_shown)
         self._shown = True
         if begins and self._arriving:
             self._line_shown = False
             self._send_line()
 
     def _send_line(self) -> None:
-        self._publish_output(self._arriving, self._count + 1, update=self._line_shown)
+        self._publish_output({"text/markdown": self._arriving}, self._count + 1, update=self._line_shown)
         self._line_shown = True
 
-    def _publish_output(self, text: str, number: int, *, update: bool) -> None:
+    def _publish_output(
+        self, data: dict[str, str], number: int, metadata: dict[str, Any] | None = None, *, update: bool
+    ) -> None:
         transient = {"display_id": f"{self._name}-{number}"}
-        self._publish({"text/markdown": text}, {}, transient=transient, update=update)
+        self._publish(data, metadata or {}, transient=transient, update=update)
 
     def finish(self, ending: Ending) -> None:
-        """Replace all outputs with the final one."""
+        """Replace all outputs with the final one; where they stay, end the last one."""
+        if self._stay and self._end_last(ending):
+            return
         if self._count == 1 and self._shown and not self._line_shown:
-            transient = {"display_id": f"{self._name}-1"}
-            self._publish(ending.data, ending.metadata, transient=transient, update=True)
+            self._send(ending.data, ending.metadata)
             return
         if self._count:
             self._clear()
         self._publish(ending.data, ending.metadata)
+
+    def _end_last(self, ending: Ending) -> bool:
+        """Show the rest of the reply with the ending; false if the outputs do not show this reply as it is."""
+        self._pending += self._growing.finish()
+        last = "".join(block.source for block in self._pending)
+        source = clean("".join(output.source for output in self._sealed) + last)
+        self._arriving, shown, plain = "", "\n\n".join(self._last_output()), clean(last)
+        if source != ending.data["text/plain"] or _DEFINITION.search(source) or (self._shown and not shown):
+            return False
+        if self._line_shown and shown:  # the caption takes the place of the line
+            self._send({"text/markdown": shown, "text/plain": plain})
+            self._shown, shown, plain = False, "", ""
+        shown = f"{shown}\n\n{ending.below}".lstrip("\n")
+        self._send({"text/markdown": shown, "text/plain": plain}, ending.metadata)
+        return True
 
 
 class Painting:

@@ -71,8 +71,9 @@ def _publish_or_print(data: dict[str, str]) -> None:
 def show(
     reply: ShownReply, *, form: str = "markdown", images: bool = False, own_cell: bool = False, extent: Extent = "all"
 ) -> None:
-    """Show ``reply`` as it arrives, and at its end as one output. Returns when it is complete, cancelled or failed.
+    """Show ``reply`` as it arrives. Returns when it is complete, cancelled or failed.
 
+    At its end it is one output; a long one with many formulas in a cell of its own stays several, which hold its parts.
     The first interrupt cancels the reply and keeps its text; the second raises ``KeyboardInterrupt`` at once.
 
     Args:
@@ -244,7 +245,8 @@ def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
     else:
         data["text/markdown"] = f"{data['text/markdown']}\n\n{below}".lstrip("\n")
     whole = form in ("markdown", "md", "text", "html") or len(text) > MAX_CHARACTERS
-    return Ending(data, _metadata(reply), clean(caption(reply)), text if whole else formatted.data["text/markdown"])
+    body = text if whole else formatted.data["text/markdown"]
+    return Ending(data, _metadata(reply), clean(caption(reply)), body, below)
 
 
 def _metadata(reply: ShownReply) -> dict[str, Any]:

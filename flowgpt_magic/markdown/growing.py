@@ -14,9 +14,11 @@ from flowgpt_magic.markdown.blocks import BlockScanner
 from flowgpt_magic.markdown.harmless import code_tokens, harmless
 from flowgpt_magic.messages.reasoning import answer_of
 
-__all__ = ["FinishedBlock", "GrowingMarkdown", "code_blocks", "harmless"]
+__all__ = ["FinishedBlock", "GrowingMarkdown", "code_blocks", "formula_count", "harmless"]
 
 _LINE_END = re.compile(r"(\r\n|\n|\r(?!\Z))")
+_CODE = re.compile(r"^ *(`{3,}|~{3,})[\s\S]*?(?:^ *\1|\Z)|(`+)[^`]+\2", re.MULTILINE)
+_FORMULA = re.compile(r"(?<!\\)(\$\$?)[^$]+\1")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class FinishedBlock:
     source: str
     shown: str
 
+    @property
+    def formulas(self) -> int:
+        """About how many formulas it has."""
+        return formula_count(self.shown)
+
 
 class GrowingMarkdown:
     """Cuts a streaming text into top-level blocks."""
@@ -41,6 +48,7 @@ class GrowingMarkdown:
         self._lines: list[str] = []  # of the open block, with their ends
         self._size = 0  # characters in these lines
         self._line: list[str] = []  # pieces of the incomplete line
+        self._formula_end = 0  # the line after the last formula that has ended
         self._resumed = ""  # shown before the open text after a cut: the fence, or the table's head
 
     def add(self, chunk: str) -> None:
@@ -60,6 +68,14 @@ class GrowingMarkdown:
         """The blocks finished since the last call."""
         finished, self._finished = self._finished, []
         return finished
+
+    def take_ended(self) -> list[FinishedBlock]:
+        """The same, and an open paragraph or formula that a blank line has ended, before the next block begins."""
+        scanner = self._scanner
+        is_paragraph = scanner.formula is None and bool(scanner.blocks) and scanner.blocks[-1].kind == "paragraph"
+        if (is_paragraph or self._formula_end > self._first) and self._lines and not self._lines[-1].strip():
+            self._cut(scanner.line_count)
+        return self.take_finished()
 
     def finish(self) -> list[FinishedBlock]:
         """End the text and return the blocks not taken yet, the open one as the last."""
@@ -85,6 +101,11 @@ class GrowingMarkdown:
         """The open text as safe Markdown; each call costs time in proportion to its length."""
         text = self.open
         return harmless(self._resumed + text, images=self._images) if text.strip() else ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Does the open text continue a block whose beginning is finished?"""
+        return bool(self._resumed)
 
     def cut_open(self, limit: int) -> list[FinishedBlock]:
         """Cut an open block longer than `limit` characters where it shows least; returns the finished blocks.
@@ -121,6 +142,8 @@ class GrowingMarkdown:
             self._cut(block.start)
             if block.kind in ("fence", "heading"):
                 self._cut(block.end)
+            elif block.kind == "formula":
+                self._formula_end = block.end
 
     def _cut(self, end: int) -> None:
         """Finish the open text before line ``end`` of the whole text; blank lines go with the block after them."""
@@ -155,9 +178,14 @@ class GrowingMarkdown:
         text = self.open
         place = text.rfind(" ", 0, len(text) - 1) + 1 or len(text)
         self._lines, self._line, self._size = [text[:place]], [text[place:]] if text[place:] else [], place
-        self._scanner = BlockScanner()
+        self._scanner, self._formula_end = BlockScanner(), 0
         self._scanner.line_count = 1
         self._cut(1)
+
+
+def formula_count(markdown: str) -> int:
+    """About how many formulas harmless Markdown has; an escaped dollar sign and code are none."""
+    return sum(1 for _formula in _FORMULA.finditer(_CODE.sub("", markdown))) if "$" in markdown else 0
 
 
 def code_blocks(text: str) -> list[tuple[str, str]]:

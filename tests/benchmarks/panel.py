@@ -119,10 +119,10 @@ def setting() -> Iterator[tuple[Page, Lab, Server, Traffic]]:
         traffic = Traffic()
         page.on("websocket", traffic.watch)
         try:
-            yield page, lab, server, traffic
+            with lab.running():
+                yield page, lab, server, traffic
         finally:
             browser.close()
-            lab.close()
             server.process.stdin.close()
             server.process.wait()
 
@@ -199,7 +199,7 @@ def measure_stream() -> None:
     with setting() as (page, lab, server, traffic):
         plan(lab)
         ask = "import threading\nreply = chat.ask(open('plan.json').read())\n"
-        ask += "threading.Thread(target=str, args=[reply]).start()"
+        ask += "threading.Thread(target=list, args=[reply]).start()"
         notebook = open_notebook(page, lab, server, ASK, ask, TOLD.format(name="measured"))
         notebook.run(2)
         page.evaluate(WATCH, END)

@@ -94,6 +94,47 @@ def test_no_reply_runs_a_script_or_fetches_anything(open_notebook, page):
         assert notebook.output(2).locator(element).count() == 0, element
 
 
+FORMULAS = "".join(
+    f"Paragraph {n} has $x_{{{n}}}$ and {'some words ' * 30}.\n\n$$\ny_{{{n}}} = x^{{{n}}}\n$$\n\n" for n in range(14)
+)
+KEEP = """
+() => {
+  const cell = document.querySelectorAll(".jp-Notebook .jp-CodeCell")[2];
+  const outputs = [...cell.querySelectorAll(".jp-OutputArea-output")].slice(0, -1);
+  window.kept = outputs.map((output) => [output, output.firstElementChild, output.getBoundingClientRect().top]);
+  window.touched = 0;
+  const observer = new MutationObserver((mutations) => { window.touched += mutations.length; });
+  for (const [output] of window.kept) observer.observe(output, { childList: true, subtree: true, characterData: true });
+  return window.kept.length;
+}
+"""
+AS_BEFORE = """
+() => window.kept.map(([output, first, top]) =>
+    output.isConnected && output.firstElementChild === first && output.getBoundingClientRect().top === top)
+"""
+
+
+def test_blocks_with_formulas_stay_where_they_are_when_the_reply_ends(open_notebook, page):
+    text = f"{FORMULAS}{'the end ' * 60}."
+    notebook = open_notebook("%config FlowGPT.pace = 0.005", f"%%flowgpt\n{text}")
+    notebook.run(1)
+    notebook.start(2)
+    notebook.output(2).get_by_text("the end the end").first.wait_for()
+    page.wait_for_function("() => document.querySelectorAll('mjx-container').length === 28")
+    kept = page.evaluate(KEEP)
+    notebook.finished(2)
+    notebook.output(2).last.get_by_text("echo:words").wait_for()
+
+    saved = notebook.save()
+
+    assert kept > 5
+    assert page.evaluate(AS_BEFORE) == [True] * kept
+    assert page.evaluate("() => window.touched") == 0
+    assert "".join(output.data["text/plain"] for output in saved.cells[2].outputs) == text
+    assert {key for output in saved.cells[2].outputs for key in output.data} == {"text/markdown", "text/plain"}
+    assert saved.cells[2].outputs[-1].metadata["flowgpt"]["status"] == "complete"
+
+
 def test_the_stop_button_keeps_the_text(open_notebook, page):
     notebook = open_notebook("%config FlowGPT.pace = 0.05", "%%flowgpt\n" + "word " * 2000)
     notebook.run(1)

@@ -29,6 +29,7 @@ from flowgpt_magic.display.painting import (
     Painting,
 )
 from flowgpt_magic.display.waiting_line import OutputStatusLine, saved_line
+from flowgpt_magic.markdown.growing import harmless
 from flowgpt_magic.transcripts.caption import small
 
 ENDING = Ending({"text/markdown": "the end", "text/plain": "the end"}, {"flowgpt": {}}, "echo:words")
@@ -40,6 +41,7 @@ class Cell:
     def __init__(self) -> None:
         self.outputs: list[dict[str, Any]] = []
         self.messages = self.bytes = 0  # the bytes are those of the messages' contents
+        self.changed: list[int] = []  # of each message the place of its output
         self._clear = False
 
     def count(self, content: dict[str, Any]) -> None:
@@ -55,11 +57,13 @@ class Cell:
         if update:
             (output,) = [each for each in self.outputs if each["name"] == name]
             output["data"] = data
+            self.changed.append(self.outputs.index(output))
             return
         assert name is None or name not in [each["name"] for each in self.outputs]
         if self._clear:
             self.outputs.clear()
         self._clear = False
+        self.changed.append(len(self.outputs))
         self.outputs.append({"name": name, "data": data})
 
     def clear(self) -> None:
@@ -226,6 +230,94 @@ def test_in_the_end_there_is_one_output_with_the_ending(blocks):
     slots.finish(ENDING)
 
     assert [output["data"] for output in cell.outputs] == [ENDING.data]
+
+
+FORMULAS = "".join(
+    f"Paragraph {n} has $x_{{{n}}}$ and {'some words ' * 30}.\n\n$$\ny_{{{n}}} = x^{{{n}}}\n$$\n\n" for n in range(12)
+)
+
+
+def ending_of(text: str) -> Ending:
+    data = {"text/markdown": f"{harmless(text)}\n\n*echo:words*", "text/plain": text}
+    return Ending(data, {"flowgpt": {}}, "echo:words", below="*echo:words*")
+
+
+def cell_of(text: str, size: int = 40) -> Cell:
+    """The outputs of a reply that has ended."""
+    cell = Cell()
+    slots = BlockOutputs(cell.publish, cell.clear, "x", images=False)
+    for piece in pieces(text, size):
+        slots.add(piece)
+        slots.paint()
+    slots.finish(ending_of(text))
+    return cell
+
+
+def test_the_outputs_of_a_reply_with_many_formulas_stay_at_the_end():
+    cell = cell_of(FORMULAS)
+
+    assert len(cell.outputs) > 5
+    assert "".join(output["data"]["text/plain"] for output in cell.outputs) == FORMULAS
+    assert cell.text == f"{harmless(FORMULAS)}\n\n*echo:words*"
+
+
+def test_the_caption_takes_the_place_of_the_line_below_outputs_that_stay():
+    cell = Cell()
+    slots = BlockOutputs(cell.publish, cell.clear, "x", images=False)
+    for piece in pieces(FORMULAS, 40):
+        slots.add(piece)
+        slots.paint()
+        slots.show_arriving("still arriving")
+        assert "still arriving" in cell.outputs[-1]["data"]["text/markdown"]
+
+    slots.finish(ending_of(FORMULAS))
+
+    assert cell.text == f"{harmless(FORMULAS)}\n\n*echo:words*"
+    assert "".join(output["data"]["text/plain"] for output in cell.outputs) == FORMULAS
+
+
+def test_a_formula_that_stays_is_not_sent_again():
+    cell = cell_of(FORMULAS)
+
+    begun_again = [place for place, later in pairwise(cell.changed) if later < place]
+    assert len(begun_again) == 1  # when the text so far became one output
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FORMULAS[:800],
+        "Some words that go on.\n\n" * 900,
+        FORMULAS + "See [the page][1].\n\n[1]: https://example.org\n",
+        "It costs `$HOME` and `$PATH`, or `$x` and `$y`.\n\n" * 200,
+    ],
+    ids=["short", "without formulas", "with link definitions", "with dollars in code"],
+)
+def test_any_other_reply_is_one_output_at_the_end(text):
+    assert [output["data"] for output in cell_of(text).outputs] == [ending_of(text).data]
+
+
+def test_an_attempt_that_was_discarded_does_not_stay():
+    cell = Cell()
+    slots = BlockOutputs(cell.publish, cell.clear, "x", images=False)
+    for piece in pieces(FORMULAS, 40):
+        slots.add(piece)
+        slots.paint()
+
+    slots.finish(ending_of("another reply"))
+
+    assert [output["data"] for output in cell.outputs] == [ending_of("another reply").data]
+
+
+@pytest.mark.parametrize("code", ["", "```python\n" + "x = 1\n" * 400 + "```\n\n"], ids=["formulas", "and code"])
+def test_many_formulas_never_fill_more_outputs_than_the_front_end_shows(code):
+    text = code + FORMULAS * 20 + code
+    cell = cell_of(text, 400)
+
+    assert 5 < len(cell.outputs) <= painting.MAX_OUTPUTS + 1
+    assert "".join(output["data"]["text/plain"] for output in cell.outputs) == text
+    assert cell.text.count("x = 1") == text.count("x = 1")
+    assert cell.text.count("```") == text.count("```")
 
 
 def test_one_output_is_sent_again_as_a_whole_and_ends_in_its_place():
@@ -450,6 +542,8 @@ SHAPES = {
     "short paragraphs": "Some words.\n\n" * 750,
     "quotes": "> words\n> more\n" * 700,
     "headings": "# A title\n\n" * 900,
+    "formulas": FORMULAS * 2,
+    "short formulas": "$$\nx\n$$\n\nIt is $y$.\n\n" * 500,
 }
 
 

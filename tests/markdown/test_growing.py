@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgpt_magic.markdown.growing import FinishedBlock, GrowingMarkdown, harmless
+from flowgpt_magic.markdown.growing import FinishedBlock, GrowingMarkdown, formula_count, harmless
 from tests.markdown.test_harmless import PIECES, active_in
 from tests.payloads import PAYLOADS
 
@@ -91,6 +91,40 @@ def test_a_paragraph_is_open_until_something_else_begins() -> None:
     assert growing.take_finished() == [FinishedBlock("para\n\n", "para")]
     assert growing.open == "next\n"
     assert growing.open_shown == "next"
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("para\n", []),
+        ("para\n\n", ["para\n\n"]),
+        ("para\n\nnext", ["para\n\n"]),
+        ("$$\nx\n$$\n\n", ["$$\nx\n$$\n\n"]),
+        ("$$\nx\n\n", []),
+        ("- item\n\n", []),
+        ("[1]: https://example.org\n\n", []),
+    ],
+)
+def test_a_blank_line_ends_a_paragraph_and_a_formula_and_nothing_else(text: str, sources: list[str]) -> None:
+    growing = GrowingMarkdown()
+    growing.add(text)
+    assert [block.source for block in growing.take_ended()] == sources
+
+
+@given(st.lists(PIECES, max_size=12))
+def test_blocks_taken_as_soon_as_they_end_are_those_that_are_taken_later(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    growing, blocks = GrowingMarkdown(), []
+    for character in text:
+        growing.add(character)
+        blocks += growing.take_ended()
+    blocks += growing.finish()
+    assert "".join(block.source for block in blocks) == text
+    assert [block.shown for block in blocks if block.shown] == [block.shown for block in grow(text) if block.shown]
+
+
+def test_formulas_are_counted_outside_code() -> None:
+    assert formula_count("a $x$ and $y$, $$z$$, `$u$`, \\$5 and \\$6\n\n```\n$v$\n```\n\n$w$") == 4
 
 
 def test_open_code_is_shown_closed() -> None:
