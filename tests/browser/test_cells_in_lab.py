@@ -100,7 +100,7 @@ FORMULAS = "".join(
 KEEP = """
 () => {
   const cell = document.querySelectorAll(".jp-Notebook .jp-CodeCell")[2];
-  const outputs = [...cell.querySelectorAll(".jp-OutputArea-output")].slice(0, -1);
+  const outputs = [...cell.querySelectorAll(".jp-OutputArea-output")].slice(0, -2); // without the open end and the line
   window.kept = outputs.map((output) => [output, output.firstElementChild, output.getBoundingClientRect().top]);
   window.touched = 0;
   const observer = new MutationObserver((mutations) => { window.touched += mutations.length; });
