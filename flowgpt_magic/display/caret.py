@@ -11,6 +11,7 @@ import re
 CARET = "▌"
 _GROWS = re.compile(r"(?:(?:://|www\.|@)\S*|^[ >]*\d+[.)])\Z")  # an address, or the number of a list item
 _FENCE = re.compile(r"[ >]*(`{3,}|~{3,})[^`]*\Z")
+_EMPTY_CELLS = re.compile(r"(?<!\\)(?: *\|)+ *\Z")  # at the end of a row
 _TABLE_HEAD = re.compile(r"[ >]*\|[-:| ]*\Z")
 
 
@@ -22,9 +23,9 @@ def with_caret(shown: str) -> str:
         inside = bool(code) and not _FENCE.match(last) and _takes_caret(last, in_code=True)
         return f"{before}{CARET}{newline}{line}" if inside else shown
     if line.lstrip(" >").startswith("|"):
-        cells = line.removesuffix(" |")
-        inside = cells != line and not _TABLE_HEAD.match(line) and _takes_caret(cells)
-        return f"{before}{newline}{cells}{CARET} |" if inside else shown
+        cells = _EMPTY_CELLS.sub("", line)
+        inside = not _TABLE_HEAD.match(line) and _takes_caret(cells)
+        return f"{before}{newline}{cells}{CARET}{line[len(cells) :]}" if inside else shown
     return f"{shown}{CARET}" if _takes_caret(line) else shown
 
 

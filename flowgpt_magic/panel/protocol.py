@@ -9,6 +9,7 @@ from typing import Any
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.messages import Turn, Waiting
 from flowgpt_magic.redaction import redact
+from flowgpt_magic.transcripts.caption import sent_line, tokens_of
 
 Row = tuple[str, int, int, str]  # a turn's id, number, length of its texts, and a mark that changes with its contents
 Facts = dict[str, Any]  # JSON values
@@ -52,7 +53,9 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
         "model": join_surrogates(redact(f"{turn.provider}:{turn.model}")),
         "status": status,
         "error": join_surrogates(redact(turn.error)),
-        "notices": [join_surrogates(redact(notice)) for notice in turn.notices],
+        "notices": [join_surrogates(redact(notice)) for notice in (*turn.sent.unsent, *turn.notices)],
+        "tokens": tokens_of(turn),
+        "sent": join_surrogates(sent_line(turn)),
         "version": turn.version,
         "versions": versions,
         "started": turn.started,

@@ -58,7 +58,7 @@ class PanelState:
         conversation: what the panel shows; None follows the conversation that the notebook's cells use.
         send: sends a message to the pages.
         show: sets the widget's traits.
-        settled: called when the turns have changed and no reply arrives.
+        settled: called when the turns have changed and no reply arrives, and when a reply begins.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class PanelState:
         self._was_open = False
         self._revision = 0
         self._streams: dict[str, Stream] = {}
+        self._arriving: set[str] = set()  # the turns whose replies arrived at the last refresh
         self._html: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
         self._stale = True  # has anything changed since the last refresh?
         self._closed = False
@@ -322,8 +323,10 @@ class PanelState:
             if len(self.pages):
                 position = {"at": unchanged + change.at, "gone": change.gone}
                 self._send({"kind": "splice", "revision": self._revision, **position, "rows": list(change.rows)})
-        if not self._follow_streams() and change is not None:
+        arriving = self._follow_streams()
+        if change is not None and (not arriving or arriving - self._arriving):
             self._settled()
+        self._arriving = arriving
 
     def _count_unchanged(self, turns: list[Turn]) -> int:
         """The number of leading turns whose rows are current. An ended turn that changes becomes another object."""

@@ -106,7 +106,7 @@ def caption_html(reply: Captioned, *, started: float | None = None, error: str =
 
 def small(line: str) -> str:
     """``line`` in small letters, in few bytes: it is sent often while a reply arrives."""
-    return f"<small>{_escaped(line)}</small>"
+    return f'<small style="{STYLE}">{_escaped(line)}</small>'
 
 
 def line_html(line: str, more: str = "") -> str:

@@ -90,7 +90,7 @@ def test_a_panel_counts_the_seconds_until_the_first_text(open_notebook, now):
 
     panel.ask("hello")
 
-    who = panel.turn(1).locator(".fg-caption")
+    who = panel.turn(1).locator(".fg-caption > summary")
     counts(who)
     now.touch()
     panel.ended()
@@ -144,7 +144,7 @@ def test_a_cell_and_a_panel_say_what_the_provider_does_until_the_first_text(open
     panel = in_cell(notebook, 3)
     panel.ask("hello")
 
-    who = panel.turn(2).locator(".fg-caption")
+    who = panel.turn(2).locator(".fg-caption > summary")
     expect(who).to_have_text(re.compile(r"^echo:words · \d+ s · reads the prompt, 40 %$"))
     now.touch()
     panel.ended()

@@ -58,6 +58,7 @@ PIECES = [
         ("- a\n- some words.", f"- a\n- some words.{CARET}"),
         ("```python\nx = 1", f"```python\nx = 1{CARET}\n```"),
         ("| a | b |\n|---|---|\n| 1 | two", f"| a | b |\n| --- | --- |\n| 1 | two{CARET} |"),
+        ("| a | b |\n|---|---|\n| one", f"| a | b |\n| --- | --- |\n| one{CARET} |  |"),
         ("> quoted", f"> quoted{CARET}"),
         ("```python\n", "```python\n\n```"),
         ("see https://example.com/a", "see https://example.com/a"),

@@ -18,12 +18,29 @@ async function withTurn(t, { mark = "complete 1/1", blocks = ["<p>because</p>"],
 test("the caption says who answered, how long it took, and how it ended", async (t) => {
   const { turn } = await withTurn(t, { status: "cancelled", replayed: true, notices: ["cut short"] });
 
-  assert.equal(turn.caption, "echo:words · 1.3 s · replayed · stopped · cut short");
+  assert.equal(turn.caption, "echo:words · 1.3 s · replayed · interrupted · cut short");
+});
+
+test("the caption tells the tokens, and opens to what was sent", async (t) => {
+  const { turn, element } = await withTurn(t, { tokens: "12 → 4 tokens", sent: "sent: prompt, 1 picture · 12 tokens" });
+  const caption = element.querySelector(".fg-caption");
+
+  assert.equal(turn.caption, "echo:words · 12 → 4 tokens · 1.3 s");
+  assert.equal(caption.querySelector("div").textContent, "sent: prompt, 1 picture · 12 tokens");
+  assert.equal(caption.querySelector("summary").tabIndex, 0);
+  assert.ok(!caption.classList.contains("fg-closed"));
+});
+
+test("without what was sent the caption does not open", async (t) => {
+  const { element } = await withTurn(t, {});
+
+  assert.ok(element.querySelector(".fg-caption").classList.contains("fg-closed"));
+  assert.equal(element.querySelector(".fg-caption > summary").tabIndex, -1);
 });
 
 test("while nothing has come the caption counts the seconds, and says what the provider does", async (t) => {
   const { page, model, element } = await withTurn(t, { mark: "streaming 1/1", blocks: [], status: "streaming", seconds: null, elapsed: 0 });
-  const caption = () => element.querySelector(".fg-caption").textContent;
+  const caption = () => element.querySelector(".fg-caption > summary").textContent;
   assert.equal(caption(), "echo:words");
 
   page.pass(600);

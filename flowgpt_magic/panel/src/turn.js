@@ -121,11 +121,16 @@ export class Turn {
   /** The line of a turn: which model answers, the time, and notices. */
   get caption() {
     if (!this.facts) return "";
-    const { model, status, seconds, replayed, notices } = this.facts;
-    const ended = { cancelled: "stopped", failed: "failed", elsewhere: "asked in another kernel" }[status] ?? "";
+    const { model, tokens, status, seconds, replayed, notices } = this.facts;
+    const ended = { cancelled: "interrupted", failed: "failed", elsewhere: "asked in another kernel" }[status] ?? "";
     const duration = seconds === null || this.arriving ? this.waited() : `${seconds.toFixed(1)} s`;
     const progress = this.waits && this.progress;
-    return [model, duration, progress, replayed ? "replayed" : "", ended, ...notices].filter(Boolean).join(" · ");
+    return [model, tokens, duration, progress, replayed ? "replayed" : "", ended, ...notices].filter(Boolean).join(" · ");
+  }
+
+  /** What was sent with the prompt; empty while the reply arrives. */
+  get sent() {
+    return this.facts?.sent ?? "";
   }
 
   /** Seconds without text; empty during a wait before a retry, and in the first moment. */

@@ -39,7 +39,9 @@ export class TurnElements {
     this.question = make("div", { class: "fg-question" }, this.bubble,
       make("div", { class: "fg-foot" }, this.promptTools, this.asker));
 
-    this.caption = make("div", { class: "fg-caption fg-who" });
+    this.line = make("summary");
+    this.sent = make("div");
+    this.caption = make("details", { class: "fg-caption fg-who" }, this.line, this.sent);
     this.pause = make("span", { class: "fg-who" });
     this.waiting = make("div", { class: "fg-waiting", "aria-hidden": "true" }, make("i"), make("i"), make("i"), this.pause);
     this.error = make("div", { class: "fg-trouble" });
@@ -66,6 +68,7 @@ export class TurnElements {
   update() {
     const { facts, arriving, last, full } = this.turn;
     this.element.classList.toggle("fg-loading", !facts);
+    this.element.classList.toggle("fg-arriving", arriving);
     if (!facts) return;
     this.asker.textContent = [clock(facts.started), facts.cell ? "asked in a cell" : ""].filter(Boolean).join(" · ");
     const prompt = full ?? facts.typed ?? facts.prompt;
@@ -110,9 +113,19 @@ export class TurnElements {
   tick() {
     clearTimeout(this.timer);
     if (!this.turn.facts) return;
-    this.caption.textContent = this.turn.caption;
+    this.line.textContent = this.turn.caption;
+    this.showSent();
     this.pause.textContent = this.turn.pauseText;
     if (this.turn.waits) this.timer = setTimeout(() => this.tick(), this.turn.untilTick);
+  }
+
+  /** Let the line below the reply open to what was sent, once that is known. */
+  showSent() {
+    const { sent } = this.turn;
+    this.sent.textContent = sent;
+    this.line.tabIndex = sent ? 0 : -1;
+    this.caption.classList.toggle("fg-closed", !sent);
+    if (!sent) this.caption.removeAttribute("open");
   }
 
   /** Show the prompt as a field. Typed text stays if the turn changes elsewhere. */

@@ -113,6 +113,8 @@ export interface Facts {
   status: string;
   error: string;
   notices: string[];
+  tokens?: string; // such as "12 → ≈34 tokens"
+  sent?: string; // what was sent with the prompt
   version: number;
   versions: number;
   started: number;

@@ -1533,7 +1533,9 @@ var TurnElements = class {
       this.bubble,
       make("div", { class: "fg-foot" }, this.promptTools, this.asker)
     );
-    this.caption = make("div", { class: "fg-caption fg-who" });
+    this.line = make("summary");
+    this.sent = make("div");
+    this.caption = make("details", { class: "fg-caption fg-who" }, this.line, this.sent);
     this.pause = make("span", { class: "fg-who" });
     this.waiting = make("div", { class: "fg-waiting", "aria-hidden": "true" }, make("i"), make("i"), make("i"), this.pause);
     this.error = make("div", { class: "fg-trouble" });
@@ -1582,6 +1584,7 @@ var TurnElements = class {
   update() {
     const { facts, arriving, last, full } = this.turn;
     this.element.classList.toggle("fg-loading", !facts);
+    this.element.classList.toggle("fg-arriving", arriving);
     if (!facts) return;
     this.asker.textContent = [clock(facts.started), facts.cell ? "asked in a cell" : ""].filter(Boolean).join(" · ");
     const prompt = full ?? facts.typed ?? facts.prompt;
@@ -1623,9 +1626,18 @@ var TurnElements = class {
   tick() {
     clearTimeout(this.timer);
     if (!this.turn.facts) return;
-    this.caption.textContent = this.turn.caption;
+    this.line.textContent = this.turn.caption;
+    this.showSent();
     this.pause.textContent = this.turn.pauseText;
     if (this.turn.waits) this.timer = setTimeout(() => this.tick(), this.turn.untilTick);
+  }
+  /** Let the line below the reply open to what was sent, once that is known. */
+  showSent() {
+    const { sent } = this.turn;
+    this.sent.textContent = sent;
+    this.line.tabIndex = sent ? 0 : -1;
+    this.caption.classList.toggle("fg-closed", !sent);
+    if (!sent) this.caption.removeAttribute("open");
   }
   /** Show the prompt as a field. Typed text stays if the turn changes elsewhere. */
   async edit() {
@@ -1779,11 +1791,15 @@ var Turn = class {
   /** The line of a turn: which model answers, the time, and notices. */
   get caption() {
     if (!this.facts) return "";
-    const { model, status, seconds, replayed, notices } = this.facts;
-    const ended = { cancelled: "stopped", failed: "failed", elsewhere: "asked in another kernel" }[status] ?? "";
+    const { model, tokens, status, seconds, replayed, notices } = this.facts;
+    const ended = { cancelled: "interrupted", failed: "failed", elsewhere: "asked in another kernel" }[status] ?? "";
     const duration = seconds === null || this.arriving ? this.waited() : `${seconds.toFixed(1)} s`;
     const progress = this.waits && this.progress;
-    return [model, duration, progress, replayed ? "replayed" : "", ended, ...notices].filter(Boolean).join(" · ");
+    return [model, tokens, duration, progress, replayed ? "replayed" : "", ended, ...notices].filter(Boolean).join(" · ");
+  }
+  /** What was sent with the prompt; empty while the reply arrives. */
+  get sent() {
+    return this.facts?.sent ?? "";
   }
   /** Seconds without text; empty during a wait before a retry, and in the first moment. */
   waited() {
