@@ -277,10 +277,14 @@ def test_the_panel_stops_what_a_cell_asks(open_notebook):
     panel = in_cell(notebook, 2)
     notebook.start(3)
     panel.reply(1).get_by_text("word word").wait_for()
+    caret = "element => getComputedStyle(element, '::after').content"
+    assert "▌" in panel.reply(1).locator("p").last.evaluate(caret)
 
     panel.send.click()
     notebook.finished(3)
 
+    expect(panel.turn(1).locator(".fg-caption > summary")).to_contain_text("interrupted")
+    assert panel.reply(1).locator("p").last.evaluate(caret) == "none"
     assert "interrupted" in notebook.output(3).last.inner_text()
     expect(panel.turn(1)).to_contain_text("interrupted")
 
