@@ -15,6 +15,7 @@ from flowgpt_magic.magics.failed_cells import TIMED, CellCode, cells_so_far, fra
 from flowgpt_magic.prompt.describe.code import is_cell
 
 MAX_NAMES = 8
+MAX_CELLS = 4  # that made the variables
 SIMPLE = (str, bytes, int, float, complex, bool, type(None))
 _IPYTHON = re.compile(r"_+i*|_i?[0-9]+|In|Out|get_ipython|exit|quit")
 _BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
@@ -122,39 +123,41 @@ def _value(name: str, frame: FrameType) -> object:
 def making_cells(
     variables: Sequence[FailingName], sent: Sequence[CellCode], names: Mapping[str, Any]
 ) -> list[CellCode]:
-    """The last cells that made the variables, in their order, without those that are ``sent`` already."""
+    """The last cells that made the variables, in their order, without those that are ``sent`` already.
+
+    A cell that only changes a variable, as ``frame = frame.dropna()`` does, is not the last one: it needs another.
+    """
     wanted = {name.partition(".")[0] for variable in variables for name in variable.names}
     cells: list[CellCode] = []
     for code, cell in reversed(cells_so_far(names)[:-1]):
-        made = wanted & _assigned(code) if wanted else set()
+        uses = _uses(code) if wanted and len(cells) < MAX_CELLS else []
+        made = {name for name, _line, is_made in uses if is_made} & wanted
         if made and not any(cell.source.strip() == other.source.strip() for other in sent):
-            cells.insert(0, _at_assignment(code, cell, made))
-        wanted -= made
+            line = max(line for name, line, is_made in uses if is_made and name in made)
+            cells.insert(0, CellCode(cell.source, line, cell.label))
+        wanted -= {name for name in made if not _is_read_first(name, uses)}
     return cells
 
 
-def _assigned(code: str) -> set[str]:
-    return {name for name, _line in _assignments(code)}
+def _is_read_first(name: str, uses: Sequence[tuple[str, int, bool]]) -> bool:
+    """Does a cell need an earlier value of ``name`` for its own, as in ``frame = frame.dropna()``?"""
+    made = min(line for other, line, is_made in uses if is_made and other == name)
+    return any(other == name and line <= made for other, line, is_made in uses if not is_made)
 
 
-def _at_assignment(code: str, cell: CellCode, made: set[str]) -> CellCode:
-    line = max(line for name, line in _assignments(code) if name in made)
-    return CellCode(cell.source, line, cell.label)
-
-
-def _assignments(code: str) -> list[tuple[str, int]]:
-    """The names that a cell assigns outside of functions and classes, with the lines."""
+def _uses(code: str) -> list[tuple[str, int, bool]]:
+    """The names that a cell uses outside of functions and classes, with the line, and whether they are made there."""
     try:
         waiting: list[ast.AST] = [ast.parse(code)]
     except (SyntaxError, ValueError):
         return []
-    assignments: list[tuple[str, int]] = []
+    uses: list[tuple[str, int, bool]] = []
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            assignments.append((node.id, node.lineno))
+        if isinstance(node, ast.Name):
+            uses.append((node.id, node.lineno, isinstance(node.ctx, ast.Store)))
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            assignments.append((node.name, node.lineno))
+            uses.append((node.name, node.lineno, True))
         if not isinstance(node, _SCOPES):
             waiting += ast.iter_child_nodes(node)
-    return assignments
+    return uses

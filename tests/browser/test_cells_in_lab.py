@@ -163,3 +163,16 @@ def test_the_saved_notebook_holds_the_reply_and_nothing_of_how_it_came(open_note
     assert output.data["text/plain"] == ("some **bold** words\n\n" * 40).strip("\n")
     assert set(output.data) == {"text/markdown", "text/plain"}
     assert output.metadata["flowgpt"]["status"] == "complete"
+
+
+def test_each_block_of_a_reply_becomes_a_cell_below_in_their_order(open_notebook):
+    blocks = "```bash\necho one\n```\n\n```python\ntwo = 2\n```\n\n```js\nf()\n```\n\n```python\nthree = 3\n```"
+    notebook = open_notebook(f"%%flowgpt --raw --next-cell\n{blocks}", "'the last cell'")
+    sources = [cell.source for cell in notebook.save().cells]
+
+    notebook.run(1)
+    expect(notebook.page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(6)
+
+    assert "not put into a cell: js" in notebook.output(1).last.inner_text()
+    inserted = [cell.source for cell in notebook.save().cells]
+    assert inserted == [*sources[:2], "%%bash\necho one", "two = 2", "three = 3", sources[2]]

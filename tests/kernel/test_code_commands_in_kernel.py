@@ -174,7 +174,7 @@ def test_explain_without_a_name_is_about_the_cell_before(kernel):
 
 
 def test_usage_is_a_chart_with_a_table(kernel):
-    assert "no prompts" in kernel.good("%flowgpt usage").printed
+    assert "no requests" in kernel.good("%flowgpt usage").printed
 
     kernel.good("%flowgpt how many?")
     (output,) = kernel.good("%flowgpt usage").outputs

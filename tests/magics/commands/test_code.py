@@ -357,6 +357,18 @@ def test_a_key_error_brings_the_columns_of_the_frame_and_the_cell_that_made_it(n
     assert "unrelated" not in sent
 
 
+def test_the_cell_that_made_a_variable_is_sent_behind_those_that_only_change_it(notebook):
+    notebook.cell("rows = {'old': 0}")
+    notebook.cell("rows = {'a': 1}")
+    notebook.cell("rows = {**rows, 'b': 2}")
+    notebook.cell("rows = dict(rows)\nrows['c']")
+
+    sent = notebook.run("fix")
+
+    assert sent.index("This was run before (In[2])") < sent.index("This was run before (In[3])")
+    assert "'old'" not in sent
+
+
 def test_the_values_are_those_of_the_function_that_failed(notebook):
     notebook.cell("rows = {'a': 1}")
     notebook.cell("def look(table, name):\n    return table[name]")
