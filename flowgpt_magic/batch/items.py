@@ -148,9 +148,12 @@ def _missing(value: Any) -> str:
 
 
 def _unknown(name: str, known: list[str]) -> PromptError:
+    computed = " Nothing is called or computed in a template." if "(" in name else ""
     if not known:
-        return PromptError(f"the template uses {{{name}}}, but the items have no names: write {{}} for the item")
-    braces = " A literal brace is doubled." if not name.isidentifier() else ""
+        return PromptError(
+            f"the template uses {{{name}}}, but the items have no names: write {{}} for the item.{computed}"
+        )
+    braces = f"{computed} A literal brace is doubled." if not name.isidentifier() else ""
     names = cut(", ".join(known), 200)
     return PromptError(f"the template uses {{{name}}}{closest(name, known)} Available: {names}.{braces}")
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgpt_magic.batch.items import Items, Template, is_missing
+from flowgpt_magic.batch.items import Items, Template, _unknown, is_missing
 from flowgpt_magic.errors import FlowGptWarning, PromptError
 
 Row = namedtuple("Row", "title year")
@@ -401,3 +401,8 @@ class Account(NamedTuple):
 )
 def test_a_whole_item_is_sent_with_its_secrets_masked(item):
     assert Template("{}").fill(item) == "{'user': 'ada', 'password': '***'}"
+
+
+def test_a_call_in_a_template_is_refused_and_the_error_says_why():
+    for known in ([], ["name"]):
+        assert "Nothing is called or computed in a template." in str(_unknown("frame.head(3)", known))
