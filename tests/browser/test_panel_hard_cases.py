@@ -75,7 +75,7 @@ def stop_it_now(panel: Panel, number: int, lab: Lab, prompt: str) -> None:
     expect(panel.reply(number)).not_to_have_text(before)
     panel.send.click()
     panel.ended()
-    expect(panel.turn(number)).to_contain_text("stopped")
+    expect(panel.turn(number)).to_contain_text("interrupted")
     expect(panel.reply(number)).to_have_text(in_history(lab, prompt, has_ended).strip())
 
 
@@ -503,7 +503,7 @@ def test_where_stop_cannot_get_through_the_cell_can_be_interrupted(page, lab_6):
 
     assert "KeyboardInterrupt" in notebook.output(3).last.inner_text()
     panel.ended()
-    expect(panel.turn(1)).to_contain_text("stopped")
+    expect(panel.turn(1)).to_contain_text("interrupted")
     expect(panel.note).to_be_hidden()
     assert len(before) < len(panel.reply(1).inner_text()) < 2000
     notebook.run(4)

@@ -149,7 +149,7 @@ def test_stop_works_before_the_first_chunk(open_notebook):
     seconds = time.monotonic() - begun
 
     print(f"Stop before the first chunk: {seconds * 1000:.0f} ms, click and look included")
-    expect(panel.turn(1)).to_contain_text("stopped")
+    expect(panel.turn(1)).to_contain_text("interrupted")
     expect(panel.status).to_have_text("The reply was stopped.")
     assert seconds < 2
 
@@ -166,7 +166,7 @@ def test_stop_keeps_what_came(open_notebook):
 
     words = panel.reply(1).inner_text().count("word")
     assert 2 <= words < 500
-    expect(panel.turn(1)).to_contain_text("stopped")
+    expect(panel.turn(1)).to_contain_text("interrupted")
 
 
 def test_stop_gets_through_while_a_cell_runs(open_notebook):

@@ -62,7 +62,7 @@ def test_stop_before_the_first_chunk_and_while_a_cell_runs(open_notebook):
     panel.ask("never comes")
     panel.send.click()
     panel.ended()
-    expect(panel.turn(1)).to_contain_text("stopped")
+    expect(panel.turn(1)).to_contain_text("interrupted")
     panel.ask("never comes either")
     panel.turn(2).wait_for()
     notebook.begin(3)
@@ -70,7 +70,7 @@ def test_stop_before_the_first_chunk_and_while_a_cell_runs(open_notebook):
     panel.send.click()
     panel.ended()
 
-    expect(panel.turn(2)).to_contain_text("stopped")
+    expect(panel.turn(2)).to_contain_text("interrupted")
     assert notebook.cell(3).locator(".jp-InputPrompt").inner_text().strip() == "[*]:"
 
 

@@ -113,7 +113,7 @@ def test_a_panel_says_when_it_is_asked_again_and_stop_ends_that(open_notebook, r
 
     panel.ended()
     expect(waiting).to_be_hidden()
-    expect(panel.turn(1)).to_contain_text("stopped")
+    expect(panel.turn(1)).to_contain_text("interrupted")
     expect(panel.asked(1)).to_have_text("hello")
 
 
