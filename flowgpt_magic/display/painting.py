@@ -423,6 +423,7 @@ class BlockOutputs:
         self._shown = self._new = False
         self._arriving = ""  # the line in the output below the last one
         self._line_shown = False
+        self._uncounted = 0  # bytes of that line that the budget does not know yet
 
     @property
     def at_end(self) -> bool:
@@ -461,6 +462,7 @@ class BlockOutputs:
         if shown:
             self._send({"text/markdown": with_caret(shown) if self._growing.open.strip() else shown})
             messages, size = messages + 1, size + _sent(shown) + FORMULA_BYTES * formula_count(shown)
+        size, self._uncounted = size + self._uncounted, 0
         return messages, size
 
     def _is_full(self, slot_size: int) -> bool:
@@ -539,6 +541,7 @@ class BlockOutputs:
     def _send_line(self) -> None:
         self._publish_output({"text/markdown": self._arriving}, self._count + 1, update=self._line_shown)
         self._line_shown = True
+        self._uncounted += _sent(self._arriving)
 
     def _publish_output(
         self, data: dict[str, str], number: int, metadata: dict[str, Any] | None = None, *, update: bool
