@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from IPython.utils.capture import RichOutput, capture_output
 
-from flowgpt_magic.display.show import raise_ending, show, show_answer, show_result, widget_view
+from flowgpt_magic.display.show import raise_ending, show, show_answer, show_interrupt, show_result, widget_view
 from flowgpt_magic.errors import ProviderError, ReplyInterrupted
 from flowgpt_magic.messages import Sent, Usage
 from flowgpt_magic.notebook import ipython
@@ -231,6 +231,35 @@ def test_an_interrupted_reply_fails_the_cell():
         raise_ending(FakeReply("a", status="cancelled"))
     with pytest.raises(ProviderError, match="no"):
         raise_ending(FakeReply("a", status="failed", error=ProviderError("no")))
+
+
+class TestInterrupts:
+    def test_an_interrupt_that_the_caption_tells_is_not_told_again(self, outputs):
+        with pytest.raises(ReplyInterrupted) as caught:
+            raise_ending(FakeReply("a", status="cancelled"))
+
+        show_interrupt(caught.value)
+
+        assert outputs == []
+
+    def test_one_of_a_reply_that_is_not_shown_is_one_line(self, outputs):
+        with pytest.raises(ReplyInterrupted) as caught:
+            raise_ending(FakeReply("a", status="cancelled"), shown=False)
+
+        show_interrupt(caught.value)
+
+        assert [output.data["text/plain"] for output in outputs] == ["Interrupted: the text so far is kept."]
+
+    def test_the_extension_handles_interrupts_unless_the_user_has_a_handler(self, shell):
+        shell.extension_manager.load_extension("flowgpt_magic")
+        assert shell.custom_exceptions == (ReplyInterrupted,)
+        shell.extension_manager.unload_extension("flowgpt_magic")
+        assert shell.custom_exceptions == ()
+
+        shell.set_custom_exc((ZeroDivisionError,), lambda *_arguments, **_more: None)
+        shell.extension_manager.load_extension("flowgpt_magic")
+        shell.extension_manager.unload_extension("flowgpt_magic")
+        assert shell.custom_exceptions == (ZeroDivisionError,)
 
 
 class TestAnswers:
