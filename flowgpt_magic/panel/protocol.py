@@ -9,6 +9,7 @@ from typing import Any
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.messages import Turn, Waiting
 from flowgpt_magic.redaction import redact
+from flowgpt_magic.text import sentences
 from flowgpt_magic.transcripts.caption import sent_line, tokens_of
 
 Row = tuple[str, int, int, str]  # a turn's id, number, length of its texts, and a mark that changes with its contents
@@ -52,7 +53,7 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
         "prompt_more": max(0, len(turn.prompt) - LONGEST_PROMPT),
         "model": join_surrogates(redact(f"{turn.provider}:{turn.model}")),
         "status": status,
-        "error": join_surrogates(redact(turn.error)),
+        "error": join_surrogates(redact(sentences(turn.error))) if turn.error else "",
         "notices": [join_surrogates(redact(notice)) for notice in (*turn.sent.unsent, *turn.notices)],
         "tokens": tokens_of(turn),
         "sent": join_surrogates(sent_line(turn)),

@@ -34,7 +34,7 @@ from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.replies.request import Request, TypedPrompt
 from flowgpt_magic.settings import Settings
-from flowgpt_magic.text import cut
+from flowgpt_magic.text import cut, sentences
 
 MAX_CACHED_TURNS = 64  # turns whose HTML is cached
 MAX_CACHED_LENGTH = 100_000  # characters of a reply; the HTML of a longer one is not cached
@@ -462,10 +462,10 @@ class PanelState:
                 pass
         finally:
             reply.detach(reader)
-        error = "" if reply.error is None else join_surrogates(redact(f"{type(reply.error).__name__}: {reply.error}"))
+        error = "" if reply.error is None else sentences(f"{type(reply.error).__name__}: {reply.error}")
         gone = all(turn.turn_id != reply.turn_id for turn in self._live_turns())
         if not self._closed:
-            end = {"id": reply.turn_id, "status": reply.status, "error": error, "gone": gone}
+            end = {"id": reply.turn_id, "status": reply.status, "error": join_surrogates(redact(error)), "gone": gone}
             self._send({"kind": "ended", "turn": end})
 
     def close(self) -> None:

@@ -87,3 +87,13 @@ def test_outside_a_kernel_the_transcript_is_printed(conversation, capsys):
 
     assert not shown
     assert "hello" in capsys.readouterr().out
+
+
+def test_a_transcript_scrolls_in_an_open_notebook_and_is_whole_in_an_exported_page():
+    conversation = Conversation(configured=lambda: {"model": "echo"})
+    list(conversation.ask("hello", cell=NO_CELL))
+
+    html = transcript(conversation)["text/html"]
+
+    rules = [rule.split("{")[-2].strip() for rule in html.split("}") if "max-height" in rule]
+    assert rules == [".jp-NotebookPanel .flowgpt-transcript"]  # a page of nbconvert has no such element

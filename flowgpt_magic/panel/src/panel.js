@@ -173,6 +173,7 @@ export class Panel {
     const name = this.model.get("name");
     const { name: before, id } = this.before;
     const same = id === this.model.get("conversation_id"); // it was renamed
+    this.reading.close();
     this.composer.change(before, same);
     if (this.model.get("names").includes(before)) return;
     const edits = this.editsOf.get(before);

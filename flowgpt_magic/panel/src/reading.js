@@ -1,6 +1,6 @@
 /** A conversation of another notebook, to read: it covers the conversation of this one until the person goes back. */
 
-import { button, make } from "./dom.js";
+import { button, focused, make } from "./dom.js";
 import { morph, parsed } from "./morph.js";
 import { Turn } from "./turn.js";
 
@@ -39,10 +39,11 @@ export class Reading {
 
   close() {
     if (this.element.hidden) return;
+    const within = this.element.contains(focused());
     this.element.hidden = true;
     this.turns.replaceChildren();
     this.panel.root.classList.remove("fg-elsewhere");
-    this.panel.log.box.focus({ preventScroll: true });
+    if (within) this.panel.log.box.focus({ preventScroll: true });
   }
 
   /**

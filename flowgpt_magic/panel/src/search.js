@@ -46,7 +46,7 @@ export class Search {
    * @returns {HTMLElement}
    */
   here({ turn, number, text }) {
-    return this.line(`turn ${number}`, text, () => this.panel.log.reveal(turn));
+    return this.line(`turn ${number}`, text, () => { this.panel.reading.close(); this.panel.log.reveal(turn); });
   }
 
   /**

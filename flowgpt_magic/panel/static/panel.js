@@ -2461,10 +2461,11 @@ var Reading = class {
   }
   close() {
     if (this.element.hidden) return;
+    const within = this.element.contains(focused());
     this.element.hidden = true;
     this.turns.replaceChildren();
     this.panel.root.classList.remove("fg-elsewhere");
-    this.panel.log.box.focus({ preventScroll: true });
+    if (within) this.panel.log.box.focus({ preventScroll: true });
   }
   /**
    * @param {Facts & {blocks: string[]}} facts
@@ -2592,7 +2593,10 @@ var Search = class {
    * @returns {HTMLElement}
    */
   here({ turn, number, text }) {
-    return this.line(`turn ${number}`, text, () => this.panel.log.reveal(turn));
+    return this.line(`turn ${number}`, text, () => {
+      this.panel.reading.close();
+      this.panel.log.reveal(turn);
+    });
   }
   /**
    * A turn of another conversation: a click switches to it, or shows that of another notebook to read.
@@ -2842,6 +2846,7 @@ var Panel = class {
     const name = this.model.get("name");
     const { name: before, id } = this.before;
     const same = id === this.model.get("conversation_id");
+    this.reading.close();
     this.composer.change(before, same);
     if (this.model.get("names").includes(before)) return;
     const edits = this.editsOf.get(before);
