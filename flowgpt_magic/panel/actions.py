@@ -111,7 +111,8 @@ def continue_reply(panel: PanelState, _request: Facts) -> Facts:
 def _send(
     panel: PanelState, kind: Kind, turn: Turn, prompt: str | TypedPrompt | None, typed: TypedPrompt | None = None
 ) -> Facts:
-    prepared = panel.conversation.prepare(prompt, {}, turn, kind, context=prompt_context(with_running_cell=True))
+    options, context = {} if kind == "continue" else panel.repeat_options, prompt_context(with_running_cell=True)
+    prepared = panel.conversation.prepare(prompt, options, turn, kind, context=context)
     return {"turn": panel.read_reply(panel.conversation.send(prepared), prepared, typed)}
 
 

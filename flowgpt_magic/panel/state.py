@@ -78,6 +78,7 @@ class PanelState:
         self._send_lock = threading.Lock()
         self._rows: list[Row] = []
         self._row_turns: list[Turn] = []  # the turn of each row
+        self._default_model = ""  # the model in the head while the settings name none
         self._before_edit: set[str] = set()  # ids of turns that were asked before a turn above them was edited
         self._waiting_turns: list[str] = []  # ids of the turns that are asked again after the arriving one
         self._was_open = False
@@ -162,10 +163,15 @@ class PanelState:
         self.refresh(request)
         return reply.turn_id
 
+    @property
+    def repeat_options(self) -> Facts:
+        """The options with which a turn is asked again: by whom the head names, also if the settings name nobody."""
+        return {"model": self._default_model} if self._default_model else {}
+
     def retry_from(self, number: int) -> str:
         """Ask turn ``number`` again, then those after it, in order, until one is not complete. Returns its new id."""
         turn, *following = self._conversation.turns[number - 1 :]
-        prepared = self._conversation.prepare(None, {}, turn, "retry")
+        prepared = self._conversation.prepare(None, self.repeat_options, turn, "retry")
         reply = self._conversation.send(prepared)
         self._waiting_turns = [later.turn_id for later in following]
         turn_id = self.read_reply(reply, prepared, self.typed_prompts.get(turn.turn_id))
@@ -373,6 +379,7 @@ class PanelState:
             self._shows_images = options.images
             traits |= {"system": join_surrogates(options.system), "temperature": options.temperature}
             name = str(target or models.find_model(options.model))
+            self._default_model = "" if options.model.strip() else name
             return traits | {"model": join_surrogates(redact(name)), "alias": _alias_in(options), "trouble": ""}
         except FlowGptError as error:
             return traits | {"model": "", "alias": "", "trouble": cut(redact(str(error)), 500)}
@@ -446,7 +453,7 @@ class PanelState:
         while self._waiting_turns:
             turn = live.get(self._waiting_turns.pop(0))
             if turn is not None:
-                prepared = self._conversation.prepare(None, {}, turn, "retry")
+                prepared = self._conversation.prepare(None, self.repeat_options, turn, "retry")
                 reply = self._conversation.send(prepared)
                 self.read_reply(reply, prepared, self.typed_prompts.get(turn.turn_id))
                 return reply

@@ -11,6 +11,7 @@ from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.current import current_history
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.actions import ACTIONS, answer
+from flowgpt_magic.providers import registry
 from tests.panel_page import Page
 from tests.templates_on_disk import write
 
@@ -69,6 +70,20 @@ def test_ask_again_asks_whom_the_head_names_now(page):
 
     (turn,) = page.load()
     assert turn["model"] == "echo:messages"
+
+
+def test_ask_again_asks_the_default_model_that_the_head_names_where_nothing_is_set(monkeypatch):
+    monkeypatch.setattr(registry, "default_provider", lambda: "echo")
+    list(Conversation().ask("one", cell=NO_CELL, model="echo:messages"))
+    page = Page()
+    assert page.truth["model"] == "echo:words"
+
+    for kind, more in (("retry", {}), ("edit", {"text": "two"}), ("following", {})):
+        page.tell(kind, place=1, **more)
+        page.settled()
+        page.wait(lambda: not page.truth["status"])
+        assert page.load()[0]["model"] == "echo:words"
+    page.close()
 
 
 def test_the_first_prompt_names_a_new_conversation(page):

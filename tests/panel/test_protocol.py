@@ -80,7 +80,7 @@ def test_what_stands_around_a_reply_has_no_password_in_it():
 
     told = facts(turn, 2, turn.status)
 
-    assert told["error"] == "ProxyError: http://***@proxy:1 refused"
+    assert told["error"] == "ProxyError: http://***@proxy:1 refused."
     assert (told["versions"], told["seconds"], told["cell"], told["empty"]) == (2, 1.3, False, True)
 
 
