@@ -1,4 +1,4 @@
-"""What the README and the notebook say about Ray Data, Dask and Spark is run as it stands there."""
+"""What the notebook says about Ray Data, Dask and Spark is run as it stands there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 from tests.engines.conftest import Cluster, Run
-from tests.engines.recipes import NOTEBOOK, README, recipe
+from tests.engines.recipes import NOTEBOOK, recipe
 
 WORDS = {"ray": "ray.data", "dask": "dask.dataframe", "spark": "spark.read"}
 BEFORE = {
@@ -36,14 +36,13 @@ print(json.dumps(pyarrow.parquet.read_table("FOLDER/answers").to_pylist()))
 """
 
 
-@pytest.mark.parametrize("document", [README, NOTEBOOK])
 @pytest.mark.parametrize("engine", WORDS)
-def test_a_recipe_runs_as_it_is_written(cluster: Cluster, run: Run, tmp_path: Path, engine: str, document: str):
+def test_a_recipe_runs_as_it_is_written(cluster: Cluster, run: Run, tmp_path: Path, engine: str):
     if engine == "spark" and shutil.which("java") is None:
         pytest.skip("Spark needs a Java runtime")
     (tmp_path / "texts").mkdir()
-    name = f"{engine} in {Path(document).stem}"
-    code = recipe(document, "partial(map_partition") + recipe(document, WORDS[engine])
+    name = f"{engine} in {Path(NOTEBOOK).stem}"
+    code = recipe("partial(map_partition") + recipe(WORDS[engine])
     code = "".join([TEXTS, BEFORE[engine], code, ANSWERS]).replace("/shared", str(tmp_path))
     told = {"CLUSTER": cluster.address, "FLOWGPT_MODEL": "openai_compatible:m", "SPARK_LOCAL_IP": "127.0.0.1"}
 

@@ -19,7 +19,7 @@ import pytest
 from flowgpt_magic import map_prompts
 from flowgpt_magic.providers.llama_cpp import weights
 from tests.engines.conftest import Record, environment, serving_process
-from tests.engines.recipes import README, recipe
+from tests.engines.recipes import recipe
 from tests.models_on_disk import weights_on_disk
 from tests.providers.openai.test_llama_cpp_server import KEY, SERVE
 from tests.servers import closed_port
@@ -55,8 +55,8 @@ def ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
 
 @contextmanager
 def proxy(python: str, folder: Path, backends: list[int]) -> Iterator[str]:
-    """LiteLLM's proxy in front of these ports, set up as the README says."""
-    config, port = recipe(README, "model_list:", "yaml"), closed_port()
+    """LiteLLM's proxy in front of these ports, set up as the notebook says."""
+    config, port = recipe("model_list:", "yaml"), closed_port()
     for number, backend in enumerate(backends, 1):
         assert f"http://gpu{number}:8000/v1" in config
         config = config.replace(f"http://gpu{number}:8000/v1", f"http://127.0.0.1:{backend}/v1")

@@ -201,7 +201,9 @@ TOPICS: Mapping[str, Topic] = {
         "Where a setting comes from",
         "The first place that has it: an option, the conversation, ``%config``, the environment, the project's"
         " ``pyproject.toml``, your settings file. A project cannot set a provider, an address, a key, a system prompt"
-        " or tools.",
+        " or tools."
+        '\n\n  model = "local"\n  temperature = 0.3\n  proxy = "http://proxy.example:3128"\n'
+        '  ca_bundle = "~/company-ca.pem"\n  [params]\n  top_p = 0.9\n  [extra_headers]\n  api-key = "$AZURE_KEY"',
         (
             ("-t 0.2", "this prompt"),
             ("%flowgpt set temperature 0.2", "this conversation, stored with it"),
@@ -209,6 +211,10 @@ TOPICS: Mapping[str, Topic] = {
             ("FLOWGPT_TEMPERATURE=0.2", "an environment variable"),
             ("[tool.flowgpt_magic] in pyproject.toml", "a project"),
             ("settings.toml", "yours; %flowgpt config says where it is"),
+            (
+                'c.MagicsManager.lazy_magics = {"flowgpt": "flowgpt_magic"}',
+                "in ipython_config.py: makes %load_ext unnecessary",
+            ),
         ),
         ("%flowgpt config", "%config FlowGPT.temperature = 0.2\n%flowgpt"),
     ),

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import pandas
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
-from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import OptionError
-from flowgpt_magic.history.current import location_of
-from flowgpt_magic.history.notebook_history import NotebookHistory
-from flowgpt_magic.magics import magic
 from flowgpt_magic.magics.commands.help import HelpPage, page
 from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 from flowgpt_magic.magics.commands.topics import GROUP_TITLES, OPTION_EXAMPLES, TOPICS
-from flowgpt_magic.notebook.place import NO_CELL, place_of
 from flowgpt_magic.prompt.magic_line import OPTIONS
-from flowgpt_magic.settings import load
 from flowgpt_magic.tables import bundle
-from tests.models_on_disk import weights_on_disk
+from tests.example_shell import example_shell, fix_with_a_correction, keep_history_of_moved_notebooks, prepare, run_cell
 
 EXAMPLES = {
     **{f"{name} {n}": text for name, each in SUBCOMMANDS.items() for n, text in enumerate(each.examples, 1)},
@@ -32,60 +23,19 @@ EXAMPLES = {
 }
 
 
-class City(NamedTuple):
-    name: str = "Oslo"
-
-
 @pytest.fixture
 def shell(monkeypatch, tmp_path: Path) -> Iterator[InteractiveShell]:
-    """A shell as a reader of the help has it: two turns, a table, an error, files, and notebooks that were moved."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FLOWGPT_DATA_DIR", str(weights_on_disk()))
-    (tmp_path / "notes.txt").write_text("Answer in one line.", "utf-8")
-    (tmp_path / ".flowgpt/templates").mkdir(parents=True)
-    (tmp_path / ".flowgpt/templates/review.md").write_text("Review {x} for {audience}.", "utf-8")
-    config = Config()
-    config.HistoryManager.enabled = False
-    config.FlowGPT.model = "echo"
-    shell = InteractiveShell.instance(config=config)
-    magic.load(shell)
-    shell.user_ns.update(frame=pandas.DataFrame({"item": ["tea", "milk"]}), x=1, City={"type": "object"})
-    yield shell
-    magic.unload(shell)
-    InteractiveShell.clear_instance()
-
-
-def run_cell(shell: InteractiveShell, cell: str) -> Any:
-    result = shell.run_cell(cell, store_history=True)
-    result.raise_error()
-    return result.result
-
-
-def keep_history_of_moved_notebooks(monkeypatch) -> None:
-    monkeypatch.setenv("FLOWGPT_HISTORY", str(Path("history.sqlite3").resolve()))
-    location = location_of(load().history)
-    for path in (Path("old.ipynb"), Path("../old/analysis.ipynb")):
-        moved = NotebookHistory(place_of(str(path.resolve())), location)
-        list(Conversation(notebook_history=moved, model="echo").ask("an earlier prompt", cell=NO_CELL))
-        moved.close()
-
-
-def prepare(shell: InteractiveShell, example: str, monkeypatch) -> None:
-    if "adopt" in example:
-        keep_history_of_moved_notebooks(monkeypatch)
-    run_cell(shell, "%flowgpt --quiet Why is the sky blue?")
-    run_cell(shell, "%flowgpt --quiet And the sea?")
-    run_cell(shell, "%flowgpt export old.md --overwrite\n%flowgpt export old.json --overwrite")
-    with pytest.raises(KeyError):
-        run_cell(shell, "frame['Item']")
-    if "apply" in example:
-        run_cell(shell, "%flowgpt fix --quiet")
-        run_cell(shell, "%%flowgpt edit -1\n```python\nframe['item']\n```")
+    with example_shell(monkeypatch, tmp_path) as shell:
+        yield shell
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES.keys())
 def test_an_example_runs_as_it_stands(shell, example, monkeypatch, capsys):
-    prepare(shell, example, monkeypatch)
+    if "adopt" in example:
+        keep_history_of_moved_notebooks(monkeypatch)
+    prepare(shell)
+    if "apply" in example:
+        fix_with_a_correction(shell)
     capsys.readouterr()
 
     run_cell(shell, example)
