@@ -311,6 +311,8 @@ export class Panel {
     this.frameRequest = 0;
     const deadline = performance.now() + BUDGET;
     this.log.arrange();
+    cancelAnimationFrame(this.frameRequest); // what that found to paint is painted now
+    this.frameRequest = 0;
     for (const turn of [...this.unpainted]) {
       this.unpainted.delete(turn);
       if (turn.paint(deadline)) continue;

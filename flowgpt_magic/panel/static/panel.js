@@ -2976,6 +2976,8 @@ var Panel = class {
     this.frameRequest = 0;
     const deadline = performance.now() + BUDGET;
     this.log.arrange();
+    cancelAnimationFrame(this.frameRequest);
+    this.frameRequest = 0;
     for (const turn of [...this.unpainted]) {
       this.unpainted.delete(turn);
       if (turn.paint(deadline)) continue;
