@@ -51,7 +51,7 @@ def test_chunks_are_shown_before_the_reply_has_ended(kernel):
 
     paints = [content["data"] for _when, content in run.of_type("display_data", "update_display_data")]
     texts = [data["text/markdown"].strip() for data in paints]
-    assert "one" in texts
+    assert f"one{CARET}" in texts
     assert len(texts) > 3
     assert shown(run) == "one two three four five six"
 

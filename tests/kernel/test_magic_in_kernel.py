@@ -26,7 +26,7 @@ def shown(run: Run) -> str:
 def answer(kernel: Kernel, code: str, **how: str) -> str:
     """What a cell that must succeed shows or prints."""
     run = kernel.good(code, **how)
-    return shown(run) if run.outputs else run.printed
+    return run.outputs[0]["data"]["text/plain"] if run.outputs else run.printed
 
 
 # Options

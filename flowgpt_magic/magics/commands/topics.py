@@ -82,13 +82,18 @@ TOPICS: Mapping[str, Topic] = {
     "attach": Topic(
         "What -a attaches",
         "Several names are separated by commas. Each value is described within ``attach_tokens``. A secret is only sent"
-        " as ``name!``.",
+        " as ``name!``. The line below the reply says what was sent and what was not.",
         (
             ("-a frame", "a table: columns, types, first rows; also arrays, functions, classes, objects"),
             ("-a plot", "a figure; as a picture where the model takes pictures"),
             ("-a cell:-1, -a out:3", "the cell before, the output of cell 3"),
             ("-a err", "the last error with your lines of code"),
-            ("-a notes.txt", "a file"),
+            (
+                "-a notes.txt, -a src/*.py, -a src",
+                "files, a pattern, a folder: its text files, without what .gitignore excludes",
+            ),
+            ("-a report.pdf#3-5", "pages of a PDF; also .docx, .xlsx, .parquet, .ipynb"),
+            ("-a figure.png", "a picture, where the model takes pictures"),
         ),
         ("%flowgpt -a frame What is in it?", "%%flowgpt -a frame,cell:-1,notes.txt\nWhat do they have in common?"),
     ),
