@@ -145,7 +145,7 @@ def _argument(command: str, text: str, place: int, cursor: int, sources: Complet
             start = cursor if line[-1].isspace() else cursor - len(line.split()[-1])
             return _best(text, start, cursor, template_slots(text[place:end], line))
         if end < cursor or not named:
-            return _on_line(text, end, cursor, sources, first=False)
+            return _with_flags(_on_line(text, end, cursor, sources, first=False), text, cursor, arguments.flags)
     bare, unused = [], dict(arguments.flags)
     flag: Source | None = None
     while (
@@ -170,6 +170,14 @@ def _argument(command: str, text: str, place: int, cursor: int, sources: Complet
     value_sources = (*arguments.values, setting_values(bare[0])) if command == "set" and bare else arguments.values
     source = value_sources[len(bare)] if len(bare) < len(value_sources) else no_candidates
     return _value_of(flag or source, text, place, cursor, sources)
+
+
+def _with_flags(completion: Completion, text: str, cursor: int, flags: Iterable[str]) -> Completion:
+    """``completion`` with the flags of a subcommand before the options of a prompt, where these are completed."""
+    if not text[completion.start : cursor].startswith("-"):
+        return completion
+    own = [Candidate(flag, "option") for flag in flags if flag not in text[: completion.start].split()]
+    return _best(text, completion.start, cursor, [*own, *completion.candidates])
 
 
 def _value_of(

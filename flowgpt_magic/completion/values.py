@@ -214,7 +214,7 @@ SUBCOMMAND_ARGUMENTS: dict[str, Arguments] = {
     **dict.fromkeys(("use", "rm", "panel"), Arguments((_conversations,), whole=True)),
     "adopt": Arguments((_files,), whole=True),
     **dict.fromkeys(("rename", "branch"), Arguments((_conversations,))),
-    "export": Arguments((_files,), {"--overwrite": None}),
+    "export": Arguments((_files,), {"--overwrite": None, "--addresses": None}),
     "import": Arguments((_files,)),
     **dict.fromkeys(("nested", "ai-alias"), Arguments((_words("on", "off"),))),
     **dict.fromkeys(("dealias", "delete"), Arguments((_aliases,))),
@@ -226,7 +226,8 @@ SUBCOMMAND_ARGUMENTS: dict[str, Arguments] = {
         (_catalogue,), {"--list": None, "--remove": _installed_models, "--any-memory": None, "--from": _files}
     ),
     "usage": Arguments((_words("all"),)),
-    **dict.fromkeys(("retry", "edit"), Arguments((no_candidates,), asks=True)),
+    "retry": Arguments((no_candidates,), {"--following": None}, asks=True),
+    "edit": Arguments((no_candidates,), asks=True),
     **dict.fromkeys(("fix", "error"), Arguments(flags={"--apply": None, "--run": None}, asks=True)),
     "apply": Arguments(flags={"--run": None}),
     "explain": Arguments((_variables,), asks=True),

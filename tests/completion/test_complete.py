@@ -145,6 +145,10 @@ def test_a_row_that_is_added_to_the_options_is_offered(monkeypatch):
         ("%flowgpt undo |", []),
         ("%flowgpt retry -m fa|", ["fast"]),
         ("%flowgpt retry --temp|", ["--temperature"]),
+        ("%flowgpt retry 2 --fo|", ["--following", "--format"]),
+        ("%flowgpt retry --following --fo|", ["--format"]),
+        ("%flowgpt fix --ap|", ["--apply", "--append"]),
+        ("%flowgpt fix what is --ap|", []),
     ],
 )
 def test_values_are_offered_where_they_belong(text, offered):

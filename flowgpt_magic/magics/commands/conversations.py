@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
     from flowgpt_magic.messages import Turn
 
-FOLLOWING = "--following"  # an option of retry
+FOLLOWING = re.compile(r"(?<!\S)--following(?!\S)")  # an option of retry
+NUMBER_FIRST = re.compile(r"\s*(-?\d+)(?:\s+|\Z)(.*)", re.DOTALL)
 EDIT_OPTIONS = {
     "model",
     "temperature",
@@ -175,17 +176,19 @@ def redo(state: ShellState, rest: str) -> Shown:
     examples=("%flowgpt retry", "%flowgpt retry -m echo:words -t 0.9"),
 )
 def retry(state: ShellState, rest: str) -> Shown:
-    following = FOLLOWING in rest.split()
-    read = magic_line.read_line(" ".join(word for word in rest.split() if word != FOLLOWING), models.is_model_name)
-    if read.prompt and not re.fullmatch(r"-?\d+", read.prompt):
+    line, following = FOLLOWING.subn("", rest)
+    numbered = NUMBER_FIRST.match(line)
+    read = magic_line.read_line(numbered[2] if numbered else line, models.is_model_name)
+    number = numbered[1] if numbered else read.prompt or "-1"
+    if (numbered and read.prompt) or not re.fullmatch(r"-?\d+", number):
         raise OptionError(f"%flowgpt retry takes the number of a turn, and options; {magic_line.SEND_INSTEAD}")
     if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format", "out"}):
         raise OptionError(f"%flowgpt retry does not take --{refused[0]}; it takes -m, -t, -s, -f and -o")
-    asked, number = Asked.read("", read.options), int(read.prompt or -1)
+    asked = Asked.read("", read.options)
     if not following:
-        return state.ask(asked, "retry", number)
+        return state.ask(asked, "retry", int(number))
     turns = state.conversation().turns
-    for later in range(turns.index(state.conversation().turn(number)) + 1, len(turns)):
+    for later in range(turns.index(state.conversation().turn(int(number))) + 1, len(turns)):
         state.ask(asked, "retry", later)
     return state.ask(asked, "retry", len(turns))
 

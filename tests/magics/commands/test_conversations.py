@@ -193,6 +193,15 @@ def test_the_turns_after_an_edit_are_marked_and_asked_again_in_order(state, run)
     assert [turn.version for turn in state.conversation().turns] == [2, 2, 1]
 
 
+@pytest.mark.parametrize("line", ["retry 1 -m echo:messages", "retry -m echo:messages 1"])
+def test_retry_takes_its_number_before_or_after_the_options(state, run, line):
+    ask(state, "one", "two")
+
+    run(line)
+
+    assert [turn.model for turn in state.conversation().turns] == ["messages", "words"]
+
+
 def test_retry_with_a_number_asks_that_turn_again(state, run):
     ask(state, "one", "two")
 
