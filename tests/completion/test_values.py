@@ -103,7 +103,8 @@ def test_the_flags_of_an_alias_are_offered_with_what_they_take(command):
 
 
 def test_an_export_may_be_told_to_overwrite():
-    assert tab("%flowgpt export --|") == tab("%flowgpt export my.md --ov|") == [OVERWRITE]
+    assert tab("%flowgpt export --|") == [OVERWRITE, "--addresses"]
+    assert tab("%flowgpt export my.md --ov|") == [OVERWRITE]
     assert tab("%flowgpt export --overwrite no|") == ["notes/"]
     assert tab("%flowgpt export my.md no|") == []
     assert tab("%flowgpt import --|") == []
