@@ -51,7 +51,8 @@ WATCH = """
         else if (node.nodeType === 1) window.typeset += node.querySelectorAll("mjx-container, math").length;
       }
     const shown = window.ended ? [] : area.querySelectorAll(blocks);
-    if (shown[shown.length - 1]?.textContent.includes(end)) requestAnimationFrame(finish);
+    // the last but one, where the line about the reply has an output of its own
+    if ([...shown].slice(-2).some((block) => block.textContent.includes(end))) requestAnimationFrame(finish);
   };
   const finish = () => {
     window.ended ||= Date.now();
