@@ -15,6 +15,7 @@ from typing import Any
 
 from flowgpt_magic.prompt.describe.budget import CallFailure, Inspection, call_with_timeout
 from flowgpt_magic.prompt.describe.recognize import TABLE_CLASSES
+from flowgpt_magic.prompt.describe.tables import secret_label
 from flowgpt_magic.prompt.references import look_up
 from flowgpt_magic.redaction import is_secret_name, redact_environment
 from flowgpt_magic.text import cut
@@ -30,6 +31,7 @@ LOOKS = {
 }
 SEEDS = {"pandas": "random_state", "polars": "seed"}  # without one, ``sample`` would change the user's random numbers
 OWN_CODE = ("describe", "value_counts")  # these compare the values, which may be objects of the user's
+NUMBERS = "biufc"  # kinds of types whose values are no secrets
 ONLY_LOOKS = f"only {', '.join(f'{name}()' for name in LOOKS)} of a pandas or polars table are called"
 ONLY_LITERALS = "its arguments are not literal"
 SAFE_MODULES = {"builtins", "datetime", "decimal", "numpy", "pandas", "uuid"}  # of values that can be compared
@@ -156,8 +158,11 @@ def _check_values(table: Any, method: str, library: str, *, is_whole: bool) -> N
     """
     if method not in OWN_CODE:
         return
+    label = secret_label(table.index) if library == "pandas" else ""
     for column in _columns(table, library, of_numbers=method == "describe" and not is_whole):
         name = cut(str(column.name), NAME_LENGTH)
+        if label and column.dtype.kind not in NUMBERS:  # the result has the values without their labels
+            raise LookError(f"{cut(label, NAME_LENGTH)} looks like a secret")
         if method == "value_counts" and is_secret_name(str(column.name)):
             raise LookError(f"{name} looks like a secret")
         if _has_objects(column, library):

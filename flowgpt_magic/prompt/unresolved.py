@@ -28,6 +28,11 @@ LONGEST_SHOWN = 60  # characters of what is between braces
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)", re.MULTILINE)
 _CODE_BEFORE = re.compile(r"[A-Za-z0-9_/$=@.)\]>&|<~`\\]$|://\S*$")
+_CODE_OPENING = re.compile(  # what ends at the braces: the beginning of a block, an argument, or a text in code
+    r"(?:\)|\w\((?:[^()\"']*,)?|=>?|::)\s*$"
+    r"|\b(?:else|finally|try|(?:enum|interface|namespace|struct)\s+\w+)\s*$"
+    r"|(?:[\w!]\((?:[^()\"']*,)?\s*|[$@]|[\"']\s*:\s*|=\s*)(?:\"[^\"]*|'[^']*)$"
+)
 _CODE_AFTER = re.compile(r"[/<(=\[@`\\]|\.[A-Za-z0-9]|\s*=(?!=)|\s+from\b")
 _CODE_LINE = re.compile(
     r"^(?: {4}|\t)|\\[A-Za-z]|\.format(?:_map)?\(|[;{]\s*$"
@@ -81,6 +86,8 @@ def _is_code(text: str, braces: LeftBraces) -> bool:
     line = f"{before}{{}}{after}"
     return bool(
         _CODE_BEFORE.search(before)
+        or _CODE_OPENING.search(before)
+        or before.count("{") > before.count("}")
         or _CODE_AFTER.match(after)
         or _CODE_LINE.search(line)
         or any(before.count(mark) % 2 and mark in after for mark in "`$")
@@ -104,6 +111,8 @@ def _reason(inside: str, names: Mapping[str, object], failures: Mapping[str, str
         wrong = _why_unread(base, names, suggests=suggests)
         return (wrong or failures.get(inside, spaces)) if is_meant else ""
     if not rest and steps(expression):
+        if spaces and steps(expression)[0].value not in names:  # a block of code, as in items.map { it }
+            return ""
         return _why_unread(expression, names, suggests=suggests) or spaces
     name = re.match(r"\w+", expression)
     if name is None or name[0] not in names:
@@ -145,6 +154,8 @@ def _why_unread(reference: str, names: Mapping[str, object], *, suggests: bool) 
                 others = islice((name for name in list(names) if not name.startswith("_")), MOST_COMPARED)
                 meant = _meant(name, others if suggests else ())
                 return "" if keyword.iskeyword(name) else f"no variable has this name{meant}"
+            if step.kind == "attribute" and any(name in vars(base) for base in _bases(inner)):
+                return f"{cut(path + part, LONGEST_SHOWN)} cannot be read"
             meant = _meant(name, _names_in(inner, step.kind) if suggests else ())
             kind = "key " if isinstance(step.value, str) else "item "
             missing = name if step.kind == "attribute" else f"{kind}{step.value!r}"
@@ -158,10 +169,14 @@ def _meant(name: str, names: Iterable[str]) -> str:
     return f" ({hint[2:]})" if hint.startswith(";") else ""
 
 
+def _bases(value: object) -> tuple[type, ...]:
+    return type.__dict__["__mro__"].__get__(type(value))  # type: ignore[no-any-return]
+
+
 def _names_in(value: Any, kind: str) -> Iterator[str]:
     """The attributes or the keys of ``value`` that a wrong one is compared with. Runs no code of the user's."""
     pandas: Any = sys.modules.get("pandas")
-    bases = type.__dict__["__mro__"].__get__(type(value))
+    bases = _bases(value)
     columns = value.columns if type(value) is getattr(pandas, "DataFrame", None) else ()
     keys = dict.keys(value) if dict in bases else columns
     attributes = [name for base in bases for name in vars(base)]

@@ -65,6 +65,7 @@ NAMES = {
     "things": pandas.DataFrame({"thing": [Thing(), Thing()], "n": [1, 2]}),
     "mixed": pandas.DataFrame({"x": ["a", 1, None, 2.5]}),
     "people": pandas.DataFrame({"password": ["hunter2", "swordfish"], "n": [1, 2]}),
+    "person": pandas.Series({"name": "me", "password": "hunter2"}),
     "tables": {"it's": [FRAME]},
     "len": len,
 }
@@ -161,6 +162,8 @@ def test_a_sample_is_the_same_each_time_and_changes_no_random_numbers():
         ("things.describe(include='all')", "describe would run the code of the objects in thing"),
         ("people.value_counts()", "password looks like a secret"),
         ("people.password.value_counts()", "password looks like a secret"),
+        ("person.value_counts()", "password looks like a secret"),
+        ("person.describe()", "password looks like a secret"),
         ("frame.head(", "only head(), tail()"),
         ("frame" + ".head()" * 1000, "too long"),
     ],

@@ -79,6 +79,17 @@ def test_a_call_that_is_not_made_is_named_with_its_reason(call, reason):
     assert unsent(f"Look: {{{call}}}")[0].startswith(f"{{{call}}} sent as typed: {reason}")
 
 
+def test_a_property_that_fails_is_not_called_missing():
+    class Thermometer:
+        @property
+        def degrees(self) -> float:
+            raise RuntimeError("no sensor")
+
+    sent = compose("{device.degrees}", PromptContext({"device": Thermometer()}), budget=200)
+
+    assert sent.unsent == ("{device.degrees} sent as typed: device.degrees cannot be read",)
+
+
 INNOCENT = [
     '{"a": 1, "name": {"b": [1, 2]}}',
     "{name: 1}",
@@ -94,6 +105,21 @@ INNOCENT = [
     "$a {nosuch} b$",
     r"\frac{a}{b} x^{k} y_{k + 1}",
     r"\begin{align} {nosuch} \end{align}",
+    'println!("{nosuch} files")',
+    'logger.info("User {nosuch} did {action}", name)',
+    'Console.WriteLine($"Hello {nosuch}")',
+    'var hello = $"Hello {nosuch}";',
+    '"welcome": "Hello {nosuch}",',
+    "title = {nosuch},",
+    "func main() { nosuch }",
+    "if (x) {nosuch} else {nosuch}",
+    "try { nosuch } catch (error) { nosuch }",
+    "enum Colour { nosuch }",
+    "use std::{nosuch};",
+    "draw(line, {nosuch})",
+    "{count, plural, one {nosuch} other {nosuch}}",
+    "query { user { nosuch } }",
+    "items.filter { it }",
     "{{nosuch}} {{ nosuch }}",
     'f"{nosuch}"',
     "print('{nosuch}')",

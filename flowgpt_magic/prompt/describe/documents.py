@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from flowgpt_magic.prompt.describe.problems import AttachmentError, need_library
 if TYPE_CHECKING:
     from io import BytesIO
 
-PDF_SECONDS = 10.0  # seconds after which no further page is read
+DOCUMENT_SECONDS = 10.0  # seconds after which no further page or paragraph is read
+LARGEST_WORD_XML = 50 * 2**20  # bytes; python-docx needs twenty times as much memory
 _PAGES = re.compile(r"(\d{1,6})(?:(-)(\d{0,6}))?")
 
 
@@ -56,9 +57,20 @@ def _pdf_texts(path: Path, content: BytesIO, pages: str | None, room: int) -> tu
     total = len(document.pages)
     first, last = _chosen(path, pages, total)
     texts: list[str] = []
-    end = time.monotonic() + PDF_SECONDS
+    end = time.monotonic() + DOCUMENT_SECONDS
+
+    def check_time(*_operation: object) -> None:
+        if time.monotonic() > end:
+            raise _too_slow(path)
+
     while first + len(texts) <= last and sum(map(len, texts)) <= room and time.monotonic() < end:
-        text = document.pages[first + len(texts) - 1].extract_text()
+        page = document.pages[first + len(texts) - 1]
+        try:
+            text = page.extract_text(visitor_operand_before=check_time)
+        except AttachmentError:
+            if any(texts):
+                break
+            raise
         texts.append("\n".join(line.rstrip() for line in text.split("\n")).strip())
     if not any(texts):
         where = path.name if (first, last) == (1, total) else f"{_range(first, last).capitalize()} of {path.name}"
@@ -67,6 +79,11 @@ def _pdf_texts(path: Path, content: BytesIO, pages: str | None, room: int) -> tu
             "or attach a picture of the page to a model that takes pictures"
         )
     return first, last, total, texts
+
+
+def _too_slow(path: Path) -> AttachmentError:
+    advice = "save the part that matters as a file of its own, or as text"
+    return AttachmentError(f"{path} takes longer than {DOCUMENT_SECONDS:.0f} s to read: {advice}")
 
 
 def _opens(document: Any) -> bool:
@@ -98,25 +115,50 @@ def word_document(path: Path, inspection: Inspection) -> Description:
     """Describe a Word document by its text: headings, paragraphs and tables in their order."""
     need_library(path, "docx", "python-docx")
     if str(path) not in inspection.read:
-        with reading(path, "Word document") as content:
+        with reading(path, "Word document", LARGEST_WORD_XML) as content:
             from docx import Document
 
-            inspection.read[str(path)] = list(_blocks(Document(content)))
-    blocks = inspection.read[str(path)]
+            inspection.read[str(path)] = _word_texts(path, Document(content), inspection.room)
+    texts, total = inspection.read[str(path)]
     parts, room = [], inspection.room
-    for block in blocks:
-        parts.append(block)
-        room -= len(block) + 2
+    for text in texts:
+        parts.append(text)
+        room -= len(text) + 2
         if room < 0:
             break
-    omitted = omitted_of(len(parts), len(blocks), "paragraph")
+    omitted = omitted_of(len(parts), total, "paragraph")
     return Description(f"Word document {path.name}", "\n\n".join(parts), "", omitted)
 
 
-def _blocks(document: Any) -> Iterator[str]:
-    for block in document.iter_inner_content():
-        if hasattr(block, "rows"):
-            yield "\n".join(" | ".join(cell.text.strip() for cell in row.cells) for row in block.rows)
-        elif text := block.text.strip():
-            heading = re.fullmatch(r"Heading (\d)", str(getattr(block.style, "name", "")))
-            yield f"{'#' * int(heading[1])} {text}" if heading else text
+def _word_texts(path: Path, document: Any, room: int) -> tuple[list[str], int]:
+    """The first paragraphs and tables, as many as ``room`` needs, and the number of all.
+
+    Raises ``AttachmentError`` if their text takes too long.
+    """
+    headings = _headings(document)
+    blocks = document.iter_inner_content()
+    end = time.monotonic() + DOCUMENT_SECONDS
+    texts: list[str] = []
+    for block in blocks:
+        for line in _lines_of(block, headings):
+            texts.append(line)
+            room -= len(line) + 2
+            if time.monotonic() > end:
+                raise _too_slow(path)
+        if room < 0:
+            break
+    return texts, len(texts) + sum(1 for _ in blocks)
+
+
+def _headings(document: Any) -> dict[str, str]:
+    """The marks of headings by the id of their style: python-docx takes 2 ms to look up the style of a paragraph."""
+    names = ((style.style_id, re.fullmatch(r"Heading (\d)", str(style.name))) for style in document.styles)
+    return {key: "#" * int(heading[1]) + " " for key, heading in names if heading}
+
+
+def _lines_of(block: Any, headings: Mapping[str, str]) -> Iterator[str]:
+    """The text of a paragraph, or the rows of a table in one text; nothing for an empty paragraph."""
+    if hasattr(block, "rows"):
+        yield "\n".join(" | ".join(cell.text.strip() for cell in row.cells) for row in block.rows)
+    elif text := block.text.strip():
+        yield f"{headings.get(block._p.style, '')}{text}"

@@ -46,8 +46,11 @@ def need_library(path: Path, module: str, package: str) -> None:
 
 
 @contextmanager
-def reading(path: Path, what: str) -> Iterator[BytesIO]:
-    """The bytes of the file for a library. Its errors become one ``AttachmentError``; its warnings are not printed."""
+def reading(path: Path, what: str, largest_xml: int | None = None) -> Iterator[BytesIO]:
+    """The bytes of the file for a library. Its errors become one ``AttachmentError``; its warnings are not printed.
+
+    ``largest_xml`` limits the bytes of the XML in a document, for a library that holds all of it in memory.
+    """
     from io import BytesIO
 
     content = BytesIO(read_file(path, LARGEST_DOCUMENT))
@@ -55,7 +58,7 @@ def reading(path: Path, what: str) -> Iterator[BytesIO]:
     root.addHandler(quiet)  # without a handler Python prints warnings to stderr
     try:
         if what != "PDF file":
-            _check_archive(content)
+            _check_archive(content, largest_xml)
         yield content
     except FlowGptError:
         raise
@@ -65,13 +68,16 @@ def reading(path: Path, what: str) -> Iterator[BytesIO]:
         root.removeHandler(quiet)
 
 
-def _check_archive(content: BytesIO) -> None:
+def _check_archive(content: BytesIO, largest_xml: int | None) -> None:
     """Raise for a file that is no zip archive, and for one that is huge when unpacked."""
     from zipfile import ZipFile, is_zipfile
 
     if not is_zipfile(content):
         raise ValueError("it has another format")
     with ZipFile(content) as archive:
-        if sum(item.file_size for item in archive.infolist()) > LARGEST_UNPACKED:
-            raise ValueError(f"its content is longer than {LARGEST_UNPACKED >> 20} MB")
+        items = archive.infolist()
+    xml = (item.file_size for item in items if item.filename.endswith((".xml", ".rels")))
+    for size, limit in ((sum(item.file_size for item in items), LARGEST_UNPACKED), (sum(xml), largest_xml)):
+        if limit is not None and size > limit:
+            raise ValueError(f"its content is longer than {limit >> 20} MB")
     content.seek(0)

@@ -6,8 +6,9 @@ The summary of a large table uses a sample of its rows. Only cells that are show
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from flowgpt_magic.prompt.describe.budget import (
@@ -28,6 +29,7 @@ SAMPLE_ROWS = 100_000  # rows of a table, or items of an array, in a summary
 SAMPLE_CELLS = 2_000_000  # cells of a table in a summary
 COMPARED_TEXTS = 10_000  # values of a text column that are compared
 SEARCHED_LENGTH = 1_000  # characters of a text that are searched for passwords
+LABELS = 1_000  # names of rows that are compared with names of secrets
 FIRST_ROWS = 10  # rows that are shown if not all are
 UNTYPED_MODULES = {"datetime", "decimal", "numpy", "pandas"}  # a cell shows their values without the type
 
@@ -53,10 +55,24 @@ class TableReader:
     label: Callable[[int], object]
     levels: tuple[str, ...] = ()
 
-    def is_secret(self, place: int, value: object, inspection: Inspection) -> bool:
-        """Must ``value`` in the column ``place`` be masked? A number is neither a key nor a password."""
-        harmless = value is None or is_plain_number(value)
-        return inspection.masked and not harmless and is_secret_name(str(self.frame.columns[place]))
+    def is_secret(self, row: int | None, place: int, value: object, inspection: Inspection) -> bool:
+        """Must ``value`` in the column ``place`` be masked? A number is neither a key nor a password.
+
+        Its row has a name too, as in a row of another table: ``frame.iloc[0]``. A ``row`` of None is any of the first.
+        """
+        if not inspection.masked or value is None or is_plain_number(value):
+            return False
+        labels = map(self.label, range(min(self.frame.shape[0], LABELS)) if row is None else (row,))
+        return is_secret_name(str(self.frame.columns[place])) or bool(secret_label(labels))
+
+
+def secret_label(labels: Iterable[object]) -> str:
+    """The first of the labels of rows that looks like the name of a secret, in any of its levels; or empty."""
+    for label in islice(labels, LABELS):
+        for part in label if isinstance(label, tuple) else (label,):
+            if isinstance(part, str) and is_secret_name(part):
+                return part
+    return ""
 
 
 def _table(value: Any) -> TableReader | None:
@@ -165,7 +181,7 @@ def _column_row(reader: TableReader, place: int, step: int, inspection: Inspecti
     column = reader.column(place, step)
     try:
         missing, summary, is_text = reader.facts(column)
-        summary = MASK if is_text and summary and reader.is_secret(place, summary, inspection) else summary
+        summary = MASK if is_text and summary and reader.is_secret(None, place, summary, inspection) else summary
         share = f"{missing:,}" if step == 1 else f"{missing / len(column):.1%}"
     except Exception:  # noqa: BLE001 - columns may have any type; one without a summary still has a name
         share = summary = ""
@@ -205,7 +221,7 @@ def _first_rows(reader: TableReader, columns: int, room: int, inspection: Inspec
 
 def _shown(reader: TableReader, row: int, place: int, inspection: Inspection) -> str:
     value = reader.cell(row, place)
-    return MASK if reader.is_secret(place, value, inspection) else table_cell(value, inspection)
+    return MASK if reader.is_secret(row, place, value, inspection) else table_cell(value, inspection)
 
 
 def is_plain_number(value: object) -> bool:

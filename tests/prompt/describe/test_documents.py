@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from flowgpt_magic.prompt.attachments import Attachment, attach, describe
-from flowgpt_magic.prompt.describe import problems
+from flowgpt_magic.prompt.describe import documents, problems
 from flowgpt_magic.prompt.describe.problems import AttachmentError
 
 
@@ -145,6 +146,13 @@ class TestPdf:
 
         assert "aB3dE5" not in one("keys.pdf").text
 
+    def test_a_page_that_takes_too_long_is_refused(self, folder, monkeypatch):
+        monkeypatch.setattr(documents, "DOCUMENT_SECONDS", 0.2)
+        write_pdf(folder / "slow.pdf", [") Tj ( ".join(["word"] * 200_000)])
+
+        with pytest.raises(AttachmentError, match=r"slow\.pdf takes longer than .* to read: save the part"):
+            one("slow.pdf")
+
 
 class TestWord:
     @pytest.fixture(autouse=True)
@@ -182,6 +190,32 @@ class TestWord:
         monkeypatch.setattr(problems, "LARGEST_UNPACKED", 1_000)
 
         with pytest.raises(AttachmentError, match="its content is longer than"):
+            one("letter.docx")
+
+    def test_one_whose_xml_needs_too_much_memory_is_refused(self, monkeypatch):
+        monkeypatch.setattr(documents, "LARGEST_WORD_XML", 1_000)
+
+        with pytest.raises(AttachmentError, match="its content is longer than"):
+            one("letter.docx")
+
+    def test_of_a_long_one_only_the_beginning_is_read(self, folder, monkeypatch):
+        book = docx.Document()
+        for number in range(3_000):
+            book.add_paragraph(f"Line {number}", style="Heading 2" if number % 10 == 0 else None)
+        book.save(folder / "book.docx")
+        styles: list[object] = []
+        monkeypatch.setattr(docx.text.paragraph.Paragraph, "style", property(styles.append))  # it takes 2 ms for each
+
+        text = one("book.docx").text
+
+        assert "## Line 0\n\nLine 1\n\n" in text
+        assert re.search(r"2,\d\d\d of 3,000 paragraphs are not shown", text)
+        assert styles == []
+
+    def test_one_that_takes_too_long_is_refused(self, monkeypatch):
+        monkeypatch.setattr(documents, "DOCUMENT_SECONDS", -1.0)
+
+        with pytest.raises(AttachmentError, match=r"letter\.docx takes longer than .* to read: save the part"):
             one("letter.docx")
 
     def test_a_variable_with_its_path_is_described_too(self, folder):

@@ -127,6 +127,17 @@ class TestPandas:
         assert re.search(r"\| token \| int64 \| 0 \| 7 to 7, mean 7 \|", "\n".join(lines))
         assert "| 0 | me | s3cr3t |" in describe("df", table, 500, forced=True)
 
+    def test_texts_in_rows_with_names_of_secrets_are_masked(self):
+        table = pd.DataFrame({"user": ["me", "you"], "password": ["s3cr3t", "s3cr3t"], "logins": [7, 8]})
+        nested = pd.concat({"api_key": pd.Series(["s3cr3t"])})
+
+        for value in (table.iloc[0], table.T, table.T.tail(1), table.stack(), nested, {"row": table.iloc[0]}):
+            assert "s3cr3t" not in describe("it", value, 500)
+        text = describe("row", table.iloc[0], 500)
+        assert "| user | me |" in text
+        assert "| logins | 7 |" in text
+        assert "| password | s3cr3t |" in describe("row", table.iloc[0], 500, forced=True)
+
     def test_a_long_frame_is_looked_at_in_part_and_says_so(self, monkeypatch):
         monkeypatch.setattr(tables, "SAMPLE_ROWS", 1_000)
         looked = []
