@@ -81,7 +81,7 @@ def _cell_number() -> int:
     content = request().get("content", {})
     if content.get("silent") or not content.get("store_history", True):
         return 0
-    return int(getattr(shell(), "execution_count", 0))
+    return int(shell().displayhook.prompt_count) if shell() else 0  # IPython 9 counts on when a cell begins
 
 
 def place() -> Place:

@@ -165,7 +165,7 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
     def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the server decides
         """Which server the answer depends on."""
         if chosen.base_url == TABLE["base_url"].default:
-            return "not known to: set base_url to a server that does"
+            return "unknown: set base_url to a server that answers"
         return f"if the server at {redact(chosen.base_url)} does"
 
     @classmethod

@@ -92,12 +92,12 @@ def pause_before(error: ProviderError, attempt: int) -> float | None:
 
 
 def retry_notice(error: BaseException | None) -> str:
-    """The notice that says why a request is sent again."""
-    return f"asked again after {type(error).__name__}: {error}"
+    """The notice that says, in few words, why the model is asked again. The reply's own error says the rest."""
+    return f"asked again after it {_what_happened(error)}"
 
 
-def _what_happened(error: ProviderError) -> str:
-    """The failure as a short predicate, for use after the name of the provider."""
+def _what_happened(error: BaseException | None) -> str:
+    """The failure as a short predicate, for use after the name of the provider or ``it``."""
     if isinstance(error, ProviderStatusError):
         return f"answered {error.status}"
     if isinstance(error, ProviderConnectionError):

@@ -24,7 +24,7 @@ STATUS_WORDS = {
     None: "not sent yet: reply.text sends it",
     "complete": "",
     "cancelled": "interrupted",
-    "failed": "failed before its end",
+    "failed": "failed",
     "streaming": STILL_ARRIVING,
 }
 CLASS = "flowgpt-caption"

@@ -84,7 +84,7 @@ def test_one_that_fails_is_asked_again_as_a_whole(pauses, after_a_chunk):
     batch = batch_of(["one", "two"], answer, retries=2)
 
     assert batch.texts == ["one", "two"]
-    assert batch.results[0].notices == ("asked again after StreamInterruptedError: cut.",)
+    assert batch.results[0].notices == ("asked again after it closed the connection",)
     assert len(pauses) == 4
 
 

@@ -188,7 +188,7 @@ class TestInACell:
             show_result(reply)
 
         assert "so f\n\n<details" in outputs[-1].data["text/markdown"]
-        assert "1.2 s · failed before its end</small></summary>" in outputs[-1].data["text/markdown"]
+        assert "1.2 s · failed</small></summary>" in outputs[-1].data["text/markdown"]
 
 
 class TestInATerminal:

@@ -62,6 +62,16 @@ class TestInAShell:
         assert ipython.put_below("x = 1")
         assert shell.rl_next_input == "x = 1"
 
+    def test_the_number_of_the_running_cell_is_the_one_beside_it(self, shell):
+        shell.user_ns["numbers"] = []
+        for _ in range(2):
+            result = shell.run_cell(
+                "from flowgpt_magic.notebook.ipython import running_cell; numbers.append(running_cell().number)",
+                store_history=True,
+            )
+
+        assert shell.user_ns["numbers"] == [result.execution_count - 1, result.execution_count]
+
     def test_a_run_of_a_cell_is_named_by_its_number(self, shell):
         shell.execution_count = 7
 

@@ -1104,5 +1104,5 @@ def test_what_a_reply_failed_with_stands_below_its_text_in_marimo():
 
     shown = reply._display_()._repr_markdown_()
 
-    ending = r"failed before its end · echo was told to fail after 1 chunks\."
+    ending = r"failed · echo was told to fail after 1 chunks\."
     assert re.match(rf"some\n\n<details [^>]+><summary><small>echo:words · [^\n]* s · {ending}</small>", shown)

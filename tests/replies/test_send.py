@@ -172,8 +172,8 @@ class TestAskingAgain:
 
         assert reply.text == "here"
         assert reply.notices == [
-            "asked again after RateLimitError: slow down.",
-            "asked again after ProviderConnectionError: down.",
+            "asked again after it answered 429",
+            "asked again after it could not be reached",
         ]
 
     @pytest.mark.parametrize(("options", "asked"), [({}, 3), ({"retries": 0}, 1)])
@@ -185,7 +185,7 @@ class TestAskingAgain:
         with pytest.raises(RateLimitError, match="slow down"):
             list(reply)
         assert len(parrot.asked) == asked
-        assert reply.notices == ["asked again after RateLimitError: slow down."][: asked - 1]
+        assert reply.notices == ["asked again after it answered 429"][: asked - 1]
 
 
 def until_it_pauses(reply: Reply, reader: Reader) -> None:
@@ -213,7 +213,7 @@ class TestAPauseBeforeAnotherTry:
 
         assert (pausing.status, pausing.text, pausing.waiting) == ("cancelled", "", None)
         assert [(turn.prompt, turn.status) for turn in chat.turns] == [("hi", "cancelled")]
-        assert chat.turns[0].notices == ("asked again after RateLimitError: slow down.",)
+        assert chat.turns[0].notices == ("asked again after it answered 429",)
 
     def test_stopping_it_ends_what_waits_for_it(self, pausing):
         with ThreadPoolExecutor() as pool:

@@ -15,7 +15,7 @@ def test_a_turn_is_its_prompt_its_reply_and_who_answered():
 
     assert bundle["text/markdown"].startswith("> a\n> b\n\n**c** ")
     assert "<script>" not in bundle["text/markdown"]
-    assert bundle["text/plain"] == "a\nb\n\n**c** <script>x</script>\n\n[echo:words · failed before its end · no]"
+    assert bundle["text/plain"] == "a\nb\n\n**c** <script>x</script>\n\n[echo:words · failed · no]"
 
 
 def test_a_transcript_has_every_turn_below_its_name():

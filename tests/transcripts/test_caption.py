@@ -44,7 +44,7 @@ def test_what_is_unknown_is_left_out(values, text):
     [
         ("complete", ""),
         ("cancelled", " · interrupted"),
-        ("failed", " · failed before its end"),
+        ("failed", " · failed"),
         ("streaming", " · still arriving: %flowgpt show has the rest"),
     ],
 )

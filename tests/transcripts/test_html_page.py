@@ -78,7 +78,7 @@ def test_a_caption_says_who_answered_and_how_it_ended():
 
     assert "echo:words · 1970-01-01 00:00:00 UTC · 1.2 s" in page
     assert "replayed · interrupted · two were left out" in page
-    assert "failed before its end · no proxy" in page
+    assert "failed · no proxy" in page
     assert "secret" not in page
 
 

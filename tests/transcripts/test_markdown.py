@@ -48,7 +48,7 @@ def test_it_is_pleasant_to_read(tmp_path):
         ">",
         "> a tuple?",
         '<div class="flowgpt-caption" style="opacity: 0.7"><small>echo:words · 1970-01-01 00:01:00 UTC · '
-        "failed before its end · TypeError: &lt;oh&gt; no</small></div>",
+        "failed · TypeError: &lt;oh&gt; no</small></div>",
     ]
 
 

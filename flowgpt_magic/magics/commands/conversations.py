@@ -64,7 +64,7 @@ def in_force(state: ShellState, _rest: str = "") -> Shown:
         ("notebook", short_path(state.notebook_history.place.path) or state.notebook_history.place.label),
         ("history", state.notebook_history.location_text),
     )
-    return Table(("", "in force"), rows, "%flowgpt help shows what can be done")
+    return Table(("", "in force"), rows, "what can be done: %flowgpt help")
 
 
 def _model_text(name: str) -> str:
@@ -145,7 +145,7 @@ def _versions(versions: list[Turn], number: int) -> Shown:
         for version in versions
     )
     columns = ("version", "prompt", "reply", "model", "status", "time")
-    return Table(columns, rows, f"%flowgpt show {number} VERSION shows one of them whole")
+    return Table(columns, rows, f"one of them whole: %flowgpt show {number} VERSION")
 
 
 @subcommand(
@@ -371,7 +371,7 @@ def search(state: ShellState, rest: str) -> Shown:
         for hit in hits
     )
     columns = ("notebook", "conversation", "turn", "prompt", "found", "time", "show")
-    return Table(columns, rows, f"%flowgpt show {rows[0][-1]} shows the whole turn")
+    return Table(columns, rows, f"the whole turn: %flowgpt show {rows[0][-1]}")
 
 
 @subcommand(

@@ -46,7 +46,7 @@ def list_providers(state: ShellState, rest: str) -> Shown:
             rows.append((name, "", f"no: {error}"))
         else:
             rows.append((name, _first_line(provider), _would_answer(state, name, provider)))
-    return Table(("provider", "what it is", "would it answer?"), tuple(rows), "%flowgpt models shows their models")
+    return Table(("provider", "what it is", "would it answer?"), tuple(rows), "their models: %flowgpt models")
 
 
 @subcommand(
@@ -78,29 +78,61 @@ def _rows_of_all(state: ShellState, targets: Mapping[str, list[str]], current: s
             provider = known.require_class()
             names = dict.fromkeys([*(known.models or [""]), *_aliased_models(name, targets)])
             answers = {model: _would_answer(state, name, provider, model) for model in names}
+            own_servers = list(_rows_of_own_servers(state, name))
         except Exception as error:  # noqa: BLE001 - foreign code of a plug-in must not hide the other providers
             yield name, "", "", redact(f"no: {error}")
         else:
             yield from _model_rows(name, provider, answers, targets, current)
+            yield from own_servers
 
 
 def _rows_of_one(
     state: ShellState, name: str, targets: Mapping[str, list[str]], current: str
 ) -> Iterator[tuple[str, ...]]:
-    """The models that a provider, or the provider of an alias, has now."""
-    if name in aliases.load():
-        name, chosen = models.find_model(name).provider, state.conversation().settings(model=name)
+    """The models that a provider, or the server of an alias, has now."""
+    own_servers: Iterator[tuple[str, ...]] = iter(())
+    if alias := aliases.load().get(name):
+        target, chosen = models.find_model(name), state.conversation().settings(model=name)
+        if _has_own_server(alias):
+            targets = {str(target): [name]}
+        name = target.provider
     else:
         chosen = state.conversation().settings(model=f"{name}:")
+        own_servers = _rows_of_own_servers(state, name)
     provider = registry.find_provider(name)
     answers = _listed(name, provider, chosen)
     for model in _aliased_models(name, targets):
         answers.setdefault(model, _would_answer(state, name, provider, model))
-    return _model_rows(name, provider, answers, targets, current)
+    return chain(_model_rows(name, provider, answers, targets, current), own_servers)
+
+
+def _rows_of_own_servers(state: ShellState, provider: str) -> Iterator[tuple[str, ...]]:
+    """The aliases with an endpoint or key of their own, and whether their models would answer there."""
+    conversation = state.conversation()
+    in_use = conversation.as_set(conversation.outside(), {}).model
+    for name, alias in aliases.load().items():
+        try:
+            model, own_server = models.find_model(name), _has_own_server(alias)
+        except FlowGptError:
+            continue
+        if model.provider == provider and own_server:
+            mark = " (in use)" if name == in_use else ""
+            answer = _answer_through(state, name, model.provider_class, model.model)
+            yield provider, f"{short_path(model.model)}{mark}", name, answer
+
+
+def _answer_through(state: ShellState, alias: str, provider: type[Provider], model: str) -> str:
+    """Whether a model would answer at the endpoint and with the key of an alias."""
+    conversation = state.conversation()
+    try:
+        chosen = aliases.apply(conversation.as_set(conversation.outside(), {"model": alias}))
+    except FlowGptError as error:
+        return redact(f"no: {error.clause}")
+    return redact(provider.would_answer(chosen, model) or "yes")
 
 
 def _aliased_models(provider: str, targets: Mapping[str, list[str]]) -> list[str]:
-    """The models of a provider that the user's aliases name."""
+    """The models of a provider that the user's aliases without a server of their own name."""
     prefix = f"{provider}:"
     return [target.removeprefix(prefix) for target in targets if target.startswith(prefix)]
 
@@ -144,16 +176,23 @@ def _model_rows(
 
 
 def _aliases_by_target() -> dict[str, list[str]]:
-    """The user's aliases by the model that they ask; those without a model are left out."""
+    """The user's aliases by the model that they ask, without those that ask nobody or have a server of their own."""
     targets: dict[str, list[str]] = {}
     for name, alias in aliases.load().items():
         try:
             target = str(models.find_model(name))
-            elsewhere = aliases.merged(alias).base_url
+            own_server = _has_own_server(alias)
         except FlowGptError:
             continue
-        targets.setdefault(target, []).append(f"{name} (at its own endpoint)" if elsewhere else name)
+        if not own_server:
+            targets.setdefault(target, []).append(name)
     return targets
+
+
+def _has_own_server(alias: aliases.Alias) -> bool:
+    """Has the alias, or one that it names, an endpoint or a key?"""
+    merged = aliases.merged(alias)
+    return bool(merged.base_url or merged.key_variable)
 
 
 def _would_answer(state: ShellState, name: str, provider: type[Provider], model: str = "") -> str:

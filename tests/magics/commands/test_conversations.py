@@ -108,7 +108,7 @@ def test_show_lists_the_versions_of_a_turn_and_gives_each_whole(state, run):
 
     assert column(table, "version") == ["1", "2 (live)"]
     assert column(table, "prompt") == ["one", "other one"]
-    assert table.note == "%flowgpt show 1 VERSION shows one of them whole"
+    assert table.note == "one of them whole: %flowgpt show 1 VERSION"
     assert [run(f"show 1 {version}").prompt for version in (1, 2)] == ["one", "other one"]
 
 
