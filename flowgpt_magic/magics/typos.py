@@ -40,14 +40,14 @@ ORDINARY = frozenset(
     dealing deals deletes deleted delegate delta denote deplete relate elite demote deflate
     audit credit edits emit exit editor edition editar edita
     errors errore terror
-    exploit explains explained plain
+    exploit esporta esportare explains explained plain
     effort exert expect expert experts expo explore exporta exportar exporter exports expose report reports
     resort sport port support extort
     held hell hello helm helps heap kelp
-    historic historia historie story victory factory
-    impact impart importa importar important imported importer imports impose
+    historic historia historie histoire histoires historias story storia storie victory factory
+    impact impart importa importar importe importes importer importiere important imported importer imports impose
     dist fist gist last least lift lint lisp lists lost lust mist lista liste listen wrist
-    modele modell modelle modello modelo
+    modele modeles modell modelle modello modelli modelo modelos modela modelar modeler modeling
     listed need needed nest noted posted rested tested vested wasted
     pane panels panes paneled
     provide provided provides provider proven
@@ -60,7 +60,7 @@ ORDINARY = frozenset(
     chow how shot shop shown shows shoe slow snow stow
     templates templated template's temple
     atop slop step steps stops stoop top
-    item stem sister systems esteem systemic symptom
+    item stem sister sistem sistema sistemas sistemi systeme systemes systems esteem systemic symptom
     undone under unto
     date dates plate updated updates uptake upstate
     image sage usages

@@ -27,6 +27,10 @@ LISTING_TIMEOUT = 5.0  # seconds for each step of listing a server's models
 SERVER_PROVIDER = "flowgpt"  # used if only the address of its server is set
 
 
+# A time or a fraction, such as 10:30; two short words, such as and/or or A/B; a file, such as src/main.py:12.
+NO_MODEL = re.compile(r"\d+[:/]\d\S*|[A-Za-z]{1,3}/[A-Za-z]{1,3}|\S+\.(?!gguf)[A-Za-z]{1,5}(?::\d+)*")
+
+
 def with_implied_model(chosen: Settings) -> Settings:
     """``chosen`` with ``flowgpt`` as the model, if the user has set only the address of its server."""
     address = "base_url"
@@ -65,12 +69,15 @@ def canonical_name(name: str) -> str:
 
 def is_model_name(name: str, aliases: Collection[str] | None = None) -> bool:
     """Does the first word of a magic line name a model? Every ``this:that`` and ``this/that`` is taken for one,
-    if ``this`` is ASCII: languages without spaces have no first word.
+    if ``this`` is ASCII: languages without spaces have no first word. Times, files and pairs such as and/or are not,
+    unless ``this`` is a provider.
 
     ``aliases`` are by default the user's.
     """
-    has_model_form = re.fullmatch(r"[A-Za-z0-9_.-]+[:/]\S+", name) and "://" not in name
-    if has_model_form or name in provider_names() or name in _names(name, aliases):
+    has_model_form = re.fullmatch(r"([A-Za-z0-9_.-]+)[:/]\S+", name) if "://" not in name else None
+    if has_model_form and (has_model_form[1] in provider_names() or not NO_MODEL.fullmatch(name)):
+        return True
+    if name in provider_names() or name in _names(name, aliases):
         return True
     return bool(providers_with_model(name))
 
