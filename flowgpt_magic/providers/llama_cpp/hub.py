@@ -219,13 +219,15 @@ def _target(url: URL, location: str) -> URL:
 
 
 def _hub_file(entry: Any) -> HubFile | None:
-    """The GGUF file in an entry of a listing, or None."""
+    """The GGUF file in an entry of a listing, or None. A name that would control a terminal is none."""
     if not isinstance(entry, dict) or entry.get("type") != "file":
         return None
     path, lfs = entry.get("path"), entry.get("lfs")
     lfs = lfs if isinstance(lfs, dict) else {}
     size = lfs.get("size", entry.get("size"))
-    if not isinstance(path, str) or not path.lower().endswith(".gguf") or type(size) is not int or size < 0:
+    if not isinstance(path, str) or not path.isprintable() or not path.lower().endswith(".gguf"):
+        return None
+    if type(size) is not int or size < 0:
         return None
     return HubFile(path, size, _checksum(str(lfs.get("oid", ""))))
 

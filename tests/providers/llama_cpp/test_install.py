@@ -361,12 +361,22 @@ def test_a_name_that_is_none_is_refused_with_the_way_to_write_it(text: str, expe
         install.install(text, say=said.append, machine=BIG)
 
 
-@pytest.mark.parametrize("path", ["..\\x.gguf", "a/.gguf", "CON:.gguf", "x\ny.gguf"])
+@pytest.mark.parametrize("path", ["..\\x.gguf", "a/.gguf", "CON:.gguf"])
 def test_a_file_whose_name_could_leave_the_folder_is_refused(path: str, hub: ModelHub, said: list[str]) -> None:
     hub.files = {path: CONTENT}
 
     with pytest.raises(FlowGptError, match="name that is not used"):
         install.install(SPEC, say=said.append, machine=BIG)
+
+
+@pytest.mark.parametrize("path", ["x\ny.gguf", "x\x1b[31m.gguf", "x\x1b]0;title\x07.gguf", "x\u202efugg.gguf"])
+def test_a_file_whose_name_controls_the_terminal_is_not_named(path: str, hub: ModelHub, said: list[str]) -> None:
+    hub.files = {path: CONTENT, "tiny-Q4_K_M.gguf": CONTENT}
+
+    install.install(SPEC, say=said.append, machine=BIG)
+
+    assert "fugg" not in "".join(said)
+    assert "".join(said).replace("\n", "").isprintable()
 
 
 def test_folders_in_a_repository_do_not_lead_out_of_the_folder(hub: ModelHub, said: list[str]) -> None:
