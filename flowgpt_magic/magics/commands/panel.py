@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 @subcommand(
     "Open the chat panel, on this conversation or another one: ``panel [NAME]``.",
+    "Enter sends, Shift+Enter begins a new line, / lists the commands, Escape leaves the field. In JupyterLab, Create "
+    "New View for Cell Output in the menu of its output (a right click) opens it in a tab, which can be dragged beside "
+    "the notebook.",
     group="ask",
     examples=("%flowgpt panel", "%flowgpt panel main"),
 )

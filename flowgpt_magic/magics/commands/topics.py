@@ -33,7 +33,7 @@ class Topic:
     examples: tuple[str, str]
 
 
-# By the name of the option. They run as they stand, with a table ``frame``, a figure ``plot``, a type ``City`` and a
+# By the name of the option. They run as they stand, with a table ``frame``, a type ``City`` and a
 # file ``notes.txt``.
 OPTION_EXAMPLES: Mapping[str, tuple[str, str]] = {
     "model": ("%flowgpt -m echo Say hello.", "%%flowgpt echo:words\nSay hello."),
@@ -85,7 +85,7 @@ TOPICS: Mapping[str, Topic] = {
         " as ``name!``. The line below the reply says what was sent and what was not.",
         (
             ("-a frame", "a table: columns, types, first rows; also arrays, functions, classes, objects"),
-            ("-a plot", "a figure; as a picture where the model takes pictures"),
+            ("-a fig", "a figure of fig, ax = plt.subplots(); as a picture where the model takes pictures"),
             ("-a cell:-1, -a out:3", "the cell before, the output of cell 3"),
             ("-a err", "the last error with your lines of code"),
             (
@@ -155,8 +155,9 @@ TOPICS: Mapping[str, Topic] = {
     ),
     "batches": Topic(
         "Many prompts at once",
-        "Run it again after an interrupt or a restart: only the missing prompts are sent. A failed prompt does not"
-        " affect the others. ``map_partition`` does the same on the workers of Ray, Dask and Spark.",
+        "Nothing is sent before the results are read: by the last line of a cell, a loop, or ``.texts``. Run it again"
+        " after an interrupt or a restart: only the missing prompts are sent. A failed prompt does not affect the others."
+        " ``map_partition`` does the same on the workers of Ray, Dask and Spark.",
         (
             ("map_prompts(frame, template=…)", "{name} in the template is a column; {} is the item of a list"),
             ("concurrency=8, requests_per_minute=60", "how fast"),
