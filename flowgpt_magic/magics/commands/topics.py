@@ -156,7 +156,7 @@ TOPICS: Mapping[str, Topic] = {
     "batches": Topic(
         "Many prompts at once",
         "Nothing is sent before the results are read: by the last line of a cell, a loop, or ``.texts``. Run it again"
-        " after an interrupt or a restart: only the missing prompts are sent. A failed prompt does not affect the others."
+        " after an interrupt or a restart: only the missing prompts are sent. A failed prompt does not affect others."
         " ``map_partition`` does the same on the workers of Ray, Dask and Spark.",
         (
             ("map_prompts(frame, template=…)", "{name} in the template is a column; {} is the item of a list"),
