@@ -36,9 +36,9 @@ def number(value: object) -> str:
 
 
 def is_array(value: object) -> bool:
-    """Is ``value`` a numpy array, and not an instance of a subclass?"""
+    """Is ``value`` an array of a class of numpy, and not an instance of a subclass?"""
     numpy: Any = sys.modules.get("numpy")
-    return type(value) in (getattr(numpy, "ndarray", None), getattr(numpy, "memmap", None))
+    return type(value) in [getattr(numpy, name, None) for name in ("ndarray", "memmap", "recarray")]
 
 
 def headline(value: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -62,8 +63,12 @@ class TableReader:
         """
         if not inspection.masked or value is None or is_plain_number(value):
             return False
-        labels = map(self.label, range(min(self.frame.shape[0], LABELS)) if row is None else (row,))
-        return is_secret_name(str(self.frame.columns[place])) or bool(secret_label(labels))
+        has_secret_label = self._has_secret_label if row is None else bool(secret_label([self.label(row)]))
+        return has_secret_label or is_secret_name(str(self.frame.columns[place]))
+
+    @cached_property
+    def _has_secret_label(self) -> bool:
+        return bool(secret_label(map(self.label, range(min(self.frame.shape[0], LABELS)))))
 
 
 def secret_label(labels: Iterable[object]) -> str:
@@ -269,9 +274,15 @@ def array(value: Any, inspection: Inspection) -> Description | None:
             text = numpy.array2string(corner, separator=", ", threshold=corner.size + 1, max_line_width=LINE_LENGTH)
     if not text or len(text) > room:
         corner = value.flat[: max(1, room // MIN_ITEM_LENGTH)]
-        text = short(corner.tolist(), room, inspection)
+        text = short(_items(corner), room, inspection)
     omitted = omitted_of(corner.size, value.size, "item") + (SHORTENED if inspection.shortened else ())
     return Description(headline(value), f"{facts}{'The first items:' + chr(10) if omitted else ''}{text}", "", omitted)
+
+
+def _items(array: Any) -> list[object]:
+    """The items of a flat array. Those with named fields are dictionaries, to mask secrets by their names."""
+    fields = array.dtype.names
+    return [dict(zip(fields, item, strict=True)) for item in array.tolist()] if fields else array.tolist()
 
 
 def _range(items: Any, numpy: Any) -> str:

@@ -201,6 +201,14 @@ class TestNumpy:
             "it: numpy array, shape (2, 3), float64\n```\nmin 0, max 5, mean 2.5\n[[0., 1., 2.],\n [3., 4., 5.]]\n```"
         )
 
+    def test_texts_in_fields_with_names_of_secrets_are_masked(self):
+        people = np.array([("me", "s3cr3t", 1)] * 2, dtype=[("user", "U9"), ("password", "U9"), ("size", int)])
+
+        for array in (people, people[:1], people.reshape(2, 1), people.view(np.recarray)):
+            text = describe("it", array, 500)
+            assert "{'user': 'me', 'password': ***, 'size': 1}" in text
+            assert "s3cr3t" not in text
+
     def test_a_big_array_shows_a_corner(self):
         text = describe("it", np.zeros((3000, 1000)), 200)
 
