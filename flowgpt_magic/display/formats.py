@@ -30,7 +30,8 @@ def _markdown(text: str, images: bool) -> FormattedReply:
 
 
 def _text(text: str, _images: bool) -> FormattedReply:
-    return FormattedReply({"text/html": f'<pre style="white-space: pre-wrap">{html.escape(clean(text))}</pre>'})
+    style = "white-space: pre-wrap; font-family: monospace"  # pages of nbconvert show it in the font of the text
+    return FormattedReply({"text/html": f'<pre style="{style}">{html.escape(clean(text))}</pre>'})
 
 
 def _code(text: str, images: bool) -> FormattedReply:

@@ -125,8 +125,7 @@ class OutputStatusLine:
 
     def show(self, text: str) -> None:
         """Publish the line, or update it."""
-        self._send({"text/markdown": saved_line(text)}, {})
-        self._shown = True
+        self._show(saved_line(text))
 
     def remove(self) -> None:
         """Clear the cell or empty the output."""
@@ -139,11 +138,11 @@ class OutputStatusLine:
         self._shown = False
 
     def restart(self, text: str) -> None:
-        """Clear the cell, and show the line as its first output."""
+        """Clear the cell, and show the line, which is a caption, as its first output."""
         if self._clear is not None:
             self._clear()
             self._shown = False
-            self.show(text)
+            self._show(line_html(text))
 
     def replace(self, data: dict[str, str], metadata: dict[str, Any]) -> None:
         """Put a bundle in place of the line, or into a new output if no line was shown."""
@@ -151,6 +150,10 @@ class OutputStatusLine:
             self._send(data, metadata)
         else:
             self._publish(data, metadata)
+
+    def _show(self, line: str) -> None:
+        self._send({"text/markdown": line}, {})
+        self._shown = True
 
     def _send(self, data: dict[str, str], metadata: dict[str, Any]) -> None:
         self._publish(data, metadata, transient={"display_id": self._name}, update=self._shown)

@@ -76,13 +76,15 @@ _RULES = """
 .fg-transcript .flowgpt-caption small { font-size: 1em; }
 .fg-transcript .fg-reply { overflow-wrap: anywhere; }
 .fg-transcript .fg-prompt p { margin: 0; }
-.fg-transcript .fg-prompt pre { margin: 0.4em 0; white-space: pre; }
+.fg-transcript .fg-prompt pre { margin: 0.4em 0; white-space: pre; background: none; }
+.fg-transcript pre code { background: none; }
 .fg-transcript pre, .fg-transcript .fg-scroll { overflow-x: auto; }
 .fg-transcript .fg-reply pre { background: var(--fg-code); margin: 0.6em 0; padding: 0.6em 0.8em; }
 .fg-transcript .fg-reply pre[data-part] { margin-top: -0.6em; padding-top: 0; }
 .fg-transcript code, .fg-transcript pre { font-family: ui-monospace, monospace; font-size: 0.93em; }
 .fg-transcript table { border-collapse: collapse; }
-.fg-transcript th, .fg-transcript td { border: 1px solid var(--fg-line); padding: 0.25em 0.6em; }
+.fg-transcript th, .fg-transcript td { border: 1px solid var(--fg-line); padding: 0.25em 0.6em;
+  overflow-wrap: break-word; }
 .fg-transcript th:not([align]), .fg-transcript td:not([align]) { text-align: start; }
 .fg-transcript blockquote { border-inline-start: 3px solid var(--fg-line); color: var(--fg-faint); margin-inline: 0;
   padding-inline-start: 1em; }

@@ -119,7 +119,7 @@ class TestInACell:
         assert [output.data for output in outputs] == [
             {"clear": True},
             {
-                "text/html": f'<pre style="white-space: pre-wrap">&lt;b&gt;</pre>{CAPTION}',
+                "text/html": f'<pre style="white-space: pre-wrap; font-family: monospace">&lt;b&gt;</pre>{CAPTION}',
                 "text/plain": "<b>",
             },
         ]

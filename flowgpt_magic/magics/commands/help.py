@@ -126,13 +126,14 @@ def _sentence(text: str) -> str:
 
 # -- as HTML -----------------------------------------------------------------------------------------------------------
 
+PRE = '<pre style="font-family: monospace">'  # pages of nbconvert show it in the font of the text
 LEFT = "text-align: left; vertical-align: top"
 
 
 def _section_html(section: Section) -> str:
     heading = f"<p><b>{_inline(section.heading)}</b></p>" if section.heading else ""
     paragraphs = [
-        f"<pre>{html.escape(part)}</pre>" if part.startswith(" ") else f"<p>{_inline(part)}</p>"
+        f"{PRE}{html.escape(part)}</pre>" if part.startswith(" ") else f"<p>{_inline(part)}</p>"
         for part in _paragraphs(section.text)
     ]
     return f"{heading}{''.join(paragraphs)}{_table_html(section.rows)}"
@@ -142,7 +143,7 @@ def _table_html(rows: Sequence[tuple[str, str, str]]) -> str:
     if not rows:
         return ""
     if not any(about or example for _typed, about, example in rows):
-        return "".join(f"<pre>{html.escape(typed)}</pre>" for typed, _about, _example in rows)
+        return "".join(f"{PRE}{html.escape(typed)}</pre>" for typed, _about, _example in rows)
     with_examples = any(example for _typed, _about, example in rows)
     names = ("write", "what it does", "example")[: 3 if with_examples else 2]
     head = "".join(f'<th style="{LEFT}">{name}</th>' for name in names)
