@@ -462,7 +462,7 @@ class Conversation:
         earlier_images = images if isinstance(images, EarlierImages) else ()
         images = read_images(images, resolved.target, prompt=text, earlier=earlier)
         dropped = len(earlier_images) - len(images)
-        unsent = (unsent_pictures(dropped, resolved.target),) if dropped > 0 else ()
+        unsent = (unsent_pictures(dropped, resolved),) if dropped > 0 else ()
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         spot = Position() if turn is None else Position.of(kind, turn)
@@ -485,8 +485,8 @@ class Conversation:
         if history and request.earlier is None:
             sent, left_out = self._turns_before(request.settings, place)
         request = replace(request, left_out=2 * left_out)
-        if not request.resolved.takes_images and (count := sum(len(turn.images) for turn in sent)):
-            request = replace(request, unsent=(*request.unsent, unsent_pictures(count, request.target)))
+        if (count := sum(len(turn.images) for turn in sent)) and not request.resolved.takes_earlier_images:
+            request = replace(request, unsent=(*request.unsent, unsent_pictures(count, request.resolved)))
         request = replace(request, key=request_key(request, sent), messages=build_messages(request, sent))
         return request if request.continues is None else _continued(request, request.continues)
 

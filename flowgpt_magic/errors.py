@@ -212,6 +212,13 @@ class ParameterRefusedError(ProviderStatusError):
         return type(self), (str(self), self.status, self.parameter, self.retry_after)
 
 
+class ImagesRefusedError(ParameterRefusedError):
+    """The model reads text only, and the request has images. ``parameter`` is ``images``."""
+
+    def __init__(self, message: str, status: int, parameter: str = "images", retry_after: float | None = None) -> None:
+        super().__init__(message, status, parameter, retry_after)
+
+
 class RateLimitError(ProviderStatusError):
     """There were too many requests, or the quota is used up."""
 

@@ -89,6 +89,18 @@ def background(answer: Answer) -> Iterator[Server]:
         loop.close()
 
 
+def blind() -> Answer:
+    """A server whose model reads text only, and says ``fine``."""
+
+    async def answer(request: Request, connection: Connection) -> None:
+        if any(isinstance(message["content"], list) for message in request.json["messages"]):
+            report = {"message": "image input is not supported", "type": "invalid_request_error", "code": 400}
+            return await refusing(400, {"error": report})(request, connection)
+        return await streaming(reply("fine"))(request, connection)
+
+    return answer
+
+
 def picky(*refused: str, words: str = "Unsupported parameter: '{}' is not supported with this model.") -> Answer:
     """A server whose model takes none of these fields, and says so in these words."""
 

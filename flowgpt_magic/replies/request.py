@@ -235,14 +235,14 @@ def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
     own_system = any(message["role"] == "system" for message in before)
     text = request.settings.system
     system: list[Message] = [{"role": "system", "content": text}] if text.strip() else []
-    if not request.resolved.takes_images:
-        before = [_without_images(message) for message in before]
+    if request.earlier is None and not request.resolved.takes_earlier_images:
+        before = [without_images(message) for message in before]
     return [*([] if own_system else system), *before, user_message(request.prompt, request.images)]
 
 
-def unsent_pictures(count: int, target: Target) -> str:
-    """The clause for pictures of earlier turns that the provider does not take."""
-    return f"{counted(count, 'earlier picture')} not sent: {target.provider} reads text"
+def unsent_pictures(count: int, resolved: Resolved) -> str:
+    """The clause for pictures of earlier turns that the model does not take."""
+    return f"{counted(count, 'earlier picture')} not sent: {resolved.reader} reads text"
 
 
 def _sent(request: Request) -> Sent:
@@ -261,7 +261,7 @@ def _sent(request: Request) -> Sent:
     return Sent(tuple(filter(None, included)), turns, (*getattr(prompt, "unsent", ()), *request.unsent), tokens)
 
 
-def _without_images(message: Message) -> Message:
+def without_images(message: Message) -> Message:
     """``message`` with its images replaced by their number."""
     if "images" not in message:
         return message

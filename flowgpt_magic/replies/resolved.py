@@ -10,10 +10,13 @@ from typing import Any
 from flowgpt_magic.errors import ModelNotSupportedError, ProviderNotFoundError
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
-from flowgpt_magic.providers.registry import Target, find_target, parameter_names
-from flowgpt_magic.settings import TABLE, Settings, with_source
+from flowgpt_magic.providers.refused_parameters import ModelKey
+from flowgpt_magic.providers.registry import Target, find_target, parameter_names, refused_parameters
+from flowgpt_magic.settings import TABLE, Settings, alias_of, with_source
 from flowgpt_magic.settings.parameters import EXTRA_BODY, origins, without
 from flowgpt_magic.text import short_path
+
+IMAGES = "images"  # among the refused parameters of a model that reads text only
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,25 @@ class Resolved:
     def takes_images(self) -> bool:
         """Does the provider accept images?"""
         return self.target.provider_class.supports_images
+
+    @property
+    def takes_earlier_images(self) -> bool:
+        """Does the provider accept images, and has the model refused none in this process?"""
+        return self.takes_images and not refused_parameters().known(self.model_key, {IMAGES: None})
+
+    @property
+    def model_key(self) -> ModelKey:
+        """The server and the model, under which refused parameters are remembered."""
+        address = self.parameters.get(self.target.provider_class.address_setting)
+        return str(address or ""), self.target.provider, self.target.model
+
+    @property
+    def reader(self) -> str:
+        """Who reads the prompt, in a clause about what it cannot read: the provider, the alias or the model."""
+        if not self.takes_images:
+            return self.target.provider
+        address = self.target.provider_class.address_setting
+        return (alias_of(self.settings, address) if address else "") or self.target.model or self.target.provider
 
 
 def resolve(

@@ -9,6 +9,7 @@ from flowgpt_magic.messages import LeftOut, Message
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.cache import ReplyCache
 from flowgpt_magic.replies.continuation import Continuation
+from flowgpt_magic.replies.earlier_images import with_readable_images
 from flowgpt_magic.replies.received import CheckedChunks, Chunks, RetriedChunks
 from flowgpt_magic.replies.reply import Recorder, Reply
 from flowgpt_magic.replies.request import Request
@@ -40,7 +41,11 @@ def checked_chunks(request: Request, ask: Ask, retries: int) -> CheckedChunks:
 
     def ask_supported(messages: Sequence[Message], added: Mapping[str, Any]) -> RetriedChunks:
         parameters = {**request.parameters, **added} if added else request.parameters
-        return with_supported_parameters(lambda supported: ask(messages, supported), parameters, request)
+
+        def ask_readable(readable: Sequence[Message]) -> RetriedChunks:
+            return with_supported_parameters(lambda supported: ask(readable, supported), parameters, request)
+
+        return with_readable_images(ask_readable, messages, request)
 
     if request.schema is None:
         return ask_supported(request.messages, {})

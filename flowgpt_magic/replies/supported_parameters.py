@@ -9,7 +9,6 @@ from flowgpt_magic.errors import ParameterRefusedError
 from flowgpt_magic.messages import Waiting, notice
 from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.inner_generator import InnerGenerator
-from flowgpt_magic.providers.refused_parameters import ModelKey
 from flowgpt_magic.replies.received import RetriedChunks
 from flowgpt_magic.replies.request import Request
 from flowgpt_magic.settings.parameters import EXTRA_BODY, fields, origins, without
@@ -28,7 +27,7 @@ async def with_supported_parameters(
     same server and model leave it out from the start. Raises ``ParameterRefusedError``, with advice, for a parameter
     that was given for this prompt.
     """
-    model, refused_parameters = _model_key(parameters, request), registry.refused_parameters()
+    model, refused_parameters = request.resolved.model_key, registry.refused_parameters()
     for name, source in _unknown_parameters(request):
         if refused_parameters.first_time("not taken", request.target.provider, name):
             notice(f"{name} (from {source}) was left out: {request.target.provider} takes no such parameter")
@@ -51,11 +50,6 @@ async def with_supported_parameters(
             if refused_parameters.learn(model, name, fields(sent)[name], str(error)):
                 notice(f"{name} ({_source(name, request)}) was left out, because the model refuses it: {error}")
             sent = without(sent, [name])
-
-
-def _model_key(parameters: Mapping[str, Any], request: Request) -> ModelKey:
-    address = parameters.get(request.target.provider_class.address_setting)
-    return str(address or ""), request.target.provider, request.target.model
 
 
 def _parameter_name(field: str, sent: Mapping[str, Any]) -> str:

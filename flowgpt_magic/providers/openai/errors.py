@@ -13,6 +13,7 @@ from typing import Any
 from flowgpt_magic.errors import (
     AuthenticationError,
     ContextLengthError,
+    ImagesRefusedError,
     ModelNotFoundError,
     ParameterRefusedError,
     ProviderError,
@@ -96,6 +97,22 @@ LENGTH_LIMIT_PATTERN = re.compile(
     re.IGNORECASE,
 )
 MIN_HISTORY_TOKENS, MAX_HISTORY_TOKENS = 500, 2000  # that an error about a long prompt suggests
+# What llama.cpp, vLLM, Ollama, LM Studio, OpenAI, OpenRouter, Groq, DeepSeek and Mistral write about images for a model
+# that reads text only, and words about an image that is itself at fault.
+IMAGES_PATTERN = re.compile(
+    r"\b(?:images?(?:_url)?|pictures?|vision|multi-?modal)\b.{0,60}"
+    r"(?:not (?:be )?(?:supported|enabled|allowed|accepted)|only supported by|unsupported)|"
+    r"(?:not (?:support|accept|take|allow)|n't (?:support|accept|take)|unsupported|unknown (?:variant|part|type)|"
+    r"that support|data required for|not an?|at most 0) .{0,40}"
+    r"\b(?:images?(?:_url)?|vision|multi-?modal)\b|content['\"`]?:? must be a string",
+    re.IGNORECASE | re.DOTALL,
+)
+FAULTY_IMAGE_PATTERN = re.compile(
+    r"\b(?:formats?|valid|decod\w*|download\w*|fetch\w*|base64|mime\w*|size|dimensions?|pixels|jpe?g|png)\b|"
+    r"\btoo (?:large|big|small|many)\b",
+    re.IGNORECASE,
+)
+NO_IMAGES_STATUSES = (400, 404, 415, 422, 500, 501, None)  # 500: Ollama, and llama.cpp of 2025
 SCHEMA_PATTERN = re.compile(r"response_format|json[_ ]?schema|structured[_ ]outputs?|grammar|guided", re.IGNORECASE)
 BUSY_PATTERN = re.compile(r"\b(busy|overloaded|overload|at capacity|temporarily|unavailable)\b", re.IGNORECASE)
 RATE_LIMIT_PATTERN = re.compile(r"rate.?limit|too many requests", re.IGNORECASE)
@@ -180,6 +197,8 @@ class ErrorMapper:
             return QuotaError(f"{message} {advice}", status or 429, delay)
         if status in (401, 429):
             return None
+        if status in NO_IMAGES_STATUSES and self._refuses_images(text):
+            return ImagesRefusedError(message, status or 400, retry_after=delay)
         if codes & KEY_CODES or (status in (*INVALID_REQUEST, 403, None) and KEY_PATTERN.search(text)):
             message = _with_advice(redact_shortened_keys(message), endpoint.route.unauthorized)
             return AuthenticationError(message, status or 401, delay)
@@ -189,6 +208,12 @@ class ErrorMapper:
             advice = f"%flowgpt models {endpoint.route.alias or 'openai_compatible'} lists its models."
             return ModelNotFoundError(f"{message} {advice}", status or 404)
         return self._refused_field(message, status, report, text)
+
+    def _refuses_images(self, text: str) -> bool:
+        if not IMAGES_PATTERN.search(text) or FAULTY_IMAGE_PATTERN.search(text):
+            return False
+        contents = [message.get("content") for message in self._body.get("messages", ())]
+        return any(part.get("type") == "image_url" for parts in contents if isinstance(parts, list) for part in parts)
 
     def _names_model(self, text: str, status: int | None) -> bool:
         if not self._body or NOT_ABOUT_MODEL_PATTERN.search(text) or not MODEL_PATTERN.search(text):

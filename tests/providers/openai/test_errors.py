@@ -14,6 +14,7 @@ from flowgpt_magic.errors import (
     AuthenticationError,
     ContextLengthError,
     FlowGptError,
+    ImagesRefusedError,
     ModelNotFoundError,
     ModelNotSupportedError,
     ParameterRefusedError,
@@ -479,3 +480,47 @@ def test_a_wait_that_is_asked_for_stands_in_the_message(asked, words):
 
     assert ("it asks to wait" in message) == bool(words)
     assert f"slow down; it asks to wait {words}." in message or not words
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+PROMPT = {"role": "user", "content": [{"type": "text", "text": "What is it?"}, PICTURE]}
+SEEING = {"model": "llama9", "messages": [PROMPT], "stream": True}
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (400, "image input is not supported"),
+        (500, "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"),
+        (400, "llama9 is not a multimodal model"),
+        (400, "At most 0 image(s) may be provided in one request."),
+        (400, "Invalid content type. image_url is only supported by certain models."),
+        (404, "No endpoints found that support image input"),
+        (400, "messages[0].content must be a string"),
+        (422, "messages[1]: unknown variant `image_url`, expected `text` at line 1 column 52"),
+        (400, "Model does not support images. Please use a model that does."),
+        (500, "this model is missing data required for image input"),
+        (400, "Image input is not enabled for this model"),
+        (415, "images are not supported"),
+    ],
+)
+def test_a_model_that_reads_text_only_refuses_images(status, text):
+    found = refused(status, error(text), SEEING)
+
+    assert type(found) is ImagesRefusedError
+    assert (found.status, found.parameter) == (status, "images")
+    assert type(refused(status, error(text), {**SEEING, "messages": []})) is not ImagesRefusedError
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You uploaded an unsupported image. Please make sure your image has one of these formats: png, jpeg",
+        "Image format not supported",
+        "The image is too large",
+        "Could not process image",
+        "unsupported parameter: top_k",
+    ],
+)
+def test_an_image_that_is_itself_at_fault_does_not_mean_that_the_model_reads_text_only(text):
+    assert type(refused(400, error(text), SEEING)) is not ImagesRefusedError
