@@ -32,6 +32,7 @@ from flowgpt_magic.completion.values import (
     subcommand_names,
     template_slots,
 )
+from flowgpt_magic.errors import OptionError
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.prompt.references import resolve, steps
 from flowgpt_magic.text import cut
@@ -227,7 +228,7 @@ def _end(text: str, place: int, cursor: int, *, value: bool, option: magic_line.
     A ``value`` may have an open quote. The value of an ``option`` that takes JSON may have spaces.
     """
     if option and option.json:
-        with suppress(ValueError):
+        with suppress(ValueError, OptionError):
             closed = magic_line.option_value(option, text[:cursor], place)[1]
             return closed if _is_closed(text[place:closed]) else cursor
         return cursor

@@ -15,6 +15,7 @@ from typing import Any
 from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.prompt import parameter_syntax
 from flowgpt_magic.settings import FORMATS, number, one_of, temperature, whole_number
+from flowgpt_magic.text import cut
 
 # The first line of a cell that is a subcommand and takes the lines below it.
 ABOVE_TEXT = re.compile(r"\s*(?:edit\s+-?\d+(?:\s+-.*)?|system|template\s+\w[\w.-]*(?:\s+(?:[^\W\d]\w*=|-).*)?)\s*")
@@ -142,6 +143,7 @@ class MagicLine:
 _QUOTES = ("\u201c\u201d\u201c", "\u201e\u201c\u201d", "\u201d\u201d", "\u2018\u2019", "\u201a\u2018\u2019")
 _ANGLES = ("\xab\xbb", "\xbb\xab")
 TYPOGRAPHIC = re.compile("|".join(rf"{marks[0]}(.*?)[{marks[1:]}](?!\S)" for marks in (*_QUOTES, *_ANGLES)), re.DOTALL)
+CLOSING = {marks[0]: marks[1:] for marks in ('""', "''", *_QUOTES, *_ANGLES)}  # by their opening quotation mark
 _DASHES = re.compile("[\u2012-\u2015\u2212]-?(?=[A-Za-z])")  # which editors insert for hyphens
 _OPTION_WITH_VALUE = re.compile(r"--[\w-]+=")
 
@@ -227,9 +229,22 @@ def _read_option(line: str, result: MagicLine, place: int) -> int:
     return end
 
 
+def _value(line: str, place: int) -> tuple[str, int]:
+    """The value at ``place`` as ``_word`` reads it. Raises ``OptionError`` if its opening quote is never closed."""
+    value, end = _word(line, place)
+    quote, after = line[place : place + 1], line[place + 1 :]
+    if quote in CLOSING and value.startswith(quote) and not any(mark in after for mark in CLOSING[quote]):
+        shown = f"{quote}{cut(after, 40)}"
+        raise OptionError(f"the quote before {shown} is never closed: write {CLOSING[quote][0]} where the value ends")
+    return value, end
+
+
 def option_value(option: Option, line: str, place: int) -> tuple[str, int]:
-    """The value of ``option`` at ``place`` without the quotes of a shell, and where it ends."""
-    return parameter_syntax.cut(line, place, _word) if option.json else _word(line, place)
+    """The value of ``option`` at ``place`` without the quotes of a shell, and where it ends.
+
+    Raises ``OptionError`` for a quote that is never closed.
+    """
+    return parameter_syntax.cut(line, place, _value) if option.json else _value(line, place)
 
 
 def read_line(line: str, is_model: Callable[[str], bool]) -> MagicLine:
@@ -281,7 +296,7 @@ def first_word(line: str) -> tuple[str, int]:
 def value_at(flag: str, line: str, place: int) -> tuple[str, int]:
     """The value of ``flag`` at ``place``, and where it ends. Raises ``OptionError`` for invalid JSON."""
     try:
-        return option_value(BY_FLAG[flag], line, place) if flag in BY_FLAG else _word(line, place)
+        return option_value(BY_FLAG[flag], line, place) if flag in BY_FLAG else _value(line, place)
     except ValueError as error:
         raise OptionError(f"{flag}: {error}") from None
 

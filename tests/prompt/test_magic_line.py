@@ -127,6 +127,11 @@ def test_an_answer_is_named_in_front_of_two_arrows():
     ("line", "said"),
     [
         ("--sytem x", "there is no option --sytem; did you mean --system?"),
+        ('-s "Be brief What is it?', 'the quote before "Be brief What is it? is never closed: write " where the value'),
+        ("--system='Be brief", "the quote before 'Be brief is never closed: write ' where the value ends"),
+        ("-t 1 -s “Be brief What is it?", "the quote before “Be brief What is it? is never closed: write ”"),
+        ('-m "gpt hello', 'the quote before "gpt hello is never closed'),
+        ('-P "stop=x hello', 'the quote before "stop=x hello is never closed'),
         ("--sytem=x", "there is no option --sytem; did you mean --system?"),
         ("-x", "there is no option -x"),
         ("--temperature", "--temperature needs a value: --temperature NUMBER (0 to 2)"),
