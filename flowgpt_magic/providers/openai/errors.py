@@ -134,6 +134,11 @@ PARAMETER_PATTERN = re.compile(
 # Other names of a field on servers that translate requests, besides Google's spelling (``topP``).
 OTHER_SPELLINGS = {"max_tokens": ("max_output_tokens", "maxOutputTokens", "max_new_tokens", "max_completion_tokens")}
 NO_KEY_ADVICE = "No key was sent (setting openai_key)."
+ABOUT_KEY_PATTERN = re.compile(  # such as "Authentication required" or "You didn't provide an API key"
+    r"\bapi[ _-]?keys?\b|\b(?:no|your|valid|missing) key\b|\bauth(?:enticat|oriz|oris)|\bunauth|\bcredential|"
+    r"\bbearer\b|\b(?:access|auth) token|\b(?:log|sign)[ -]?in\b",
+    re.IGNORECASE,
+)
 UNRELATED_TO_KEY = (ContextLengthError, ParameterRefusedError, SchemaNotSupportedError)  # a key would not help
 
 
@@ -160,7 +165,8 @@ class ErrorMapper:
         specific = self._specific_error(str(error), status, parse_report(page), text, delay, endpoint)
         if specific is None and status in (404, 405):
             specific = ProviderStatusError(f"{error} {path_advice(endpoint)}", status, delay)
-        return _with_key_advice(specific or error, endpoint)
+        about_key = status in (401, 403) or ABOUT_KEY_PATTERN.search(text) is not None
+        return _with_key_advice(specific or error, endpoint) if about_key else specific or error
 
     def for_report(self, report: Mapping[str, Any], endpoint: Endpoint, *, begun: bool = True) -> ProviderError:
         """The error for a failure that is reported inside a successful response.

@@ -420,13 +420,18 @@ def test_words_about_routes_and_mocks_are_no_wrong_model(status, words):
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 429, 500, 503])
-def test_where_no_key_was_sent_every_status_says_so_once(status):
-    nobody = Endpoint(
-        URL("https://host.example/v1/chat/completions"), Proxy(), Route(unauthorized="No key was sent: set it")
-    )
-    content = json.dumps(error("no")).encode()
+@pytest.mark.parametrize("alias", ["", "polly"])
+def test_where_no_key_was_sent_an_error_says_so_once_if_a_key_may_help(status, alias):
+    route = Route(unauthorized="No key was sent: set it", alias=alias)
+    nobody = Endpoint(URL("https://host.example/v1/chat/completions"), Proxy(), route)
 
-    assert str(ErrorMapper(BODY).for_status(status, {}, content, nobody)).count("No key was sent") == 1
+    def message(text: str) -> str:
+        return str(ErrorMapper(BODY).for_status(status, {}, json.dumps(error(text)).encode(), nobody))
+
+    assert message("no").count("No key was sent") == (status in (401, 403))
+    assert message("Extraneous key [foo] is not permitted").count("No key was sent") == (status in (401, 403))
+    for text in ("You didn't provide an API key", "Authentication required", "Please log in", "unauthorized"):
+        assert message(text).count("No key was sent") == 1
     assert "No key was sent" not in str(refused(status, error("no")))
     too_long = json.dumps(error("maximum context length is 8 tokens")).encode()
     if status not in (401, 429):
