@@ -24,7 +24,7 @@ from flowgpt_magic.history.current import configured_in_shell, current_history, 
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import ConversationRecord
 from flowgpt_magic.history.turn_recorder import RequestRecorder, TurnRecorder
-from flowgpt_magic.messages import Message, Turn
+from flowgpt_magic.messages import Message, Turn, checksum
 from flowgpt_magic.notebook.place import Cell
 from flowgpt_magic.prompt.compose import PromptContext
 from flowgpt_magic.providers import aliases
@@ -670,15 +670,19 @@ def first_words(prompt: str) -> str:
 
 
 def asked_before_edit(turns: Sequence[Turn]) -> list[Turn]:
-    """Those of the live ``turns`` that are older than a turn above them, which was edited or asked again since then.
+    """Those of the live ``turns`` that were asked when the turns above them had other prompts or answers.
 
-    Their replies follow from a prompt or a reply that is no longer there.
+    Their replies follow from a text that is no longer there. An earlier turn that was asked again and answered the same
+    changes nothing. Turns below one that is arriving are not among them, because its answer is not known yet. Where a
+    turn does not know what was above it, the times decide.
     """
-    newest, earlier = 0.0, []
+    newest, above, arriving, earlier = 0.0, 0, False, []
     for turn in turns:
-        if turn.started < newest:
+        then = turn.sent.above
+        if turn.started < newest if then is None else not arriving and then != above:
             earlier.append(turn)
-        newest = max(newest, turn.started)
+        newest, above = max(newest, turn.started), checksum([turn], above)
+        arriving = arriving or turn.status == "streaming"
     return earlier
 
 

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import pickle
 import threading
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -27,7 +28,7 @@ from flowgpt_magic.history.database import History
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.timeline import Timeline
 from flowgpt_magic.history.turn_recorder import TurnRecorder
-from flowgpt_magic.messages import LeftOut, notice
+from flowgpt_magic.messages import LeftOut, Sent, Turn, notice
 from flowgpt_magic.messages.token_estimate import tokens_in
 from flowgpt_magic.notebook.place import NO_CELL, Cell, Place
 from flowgpt_magic.prompt.magic_line import words
@@ -583,6 +584,90 @@ class TestAskedAgain:
 
         conversation.undo()
         assert [turn.prompt for turn in asked_before_edit(conversation.turns)] == ["three"]
+
+    def test_an_earlier_turn_that_is_answered_the_same_again_changes_nothing_for_the_turns_below(self, conversation):
+        for prompt in ("one", "two", "three"):
+            list(conversation.ask(prompt, cell=NO_CELL))
+
+        list(conversation.retry(1))
+
+        assert conversation.turn(1).started > conversation.turn(3).started
+        assert asked_before_edit(conversation.turns) == []
+
+    def test_a_cell_that_runs_again_marks_the_turns_below_only_with_another_text(self, conversation):
+        def run(prompt: str, cell: str, number: int) -> None:
+            list(conversation.ask(prompt, cell=Cell(cell, f"{cell} {number}")))
+
+        for cell in ("a", "b", "c"):
+            run(f"prompt of {cell}", cell, 1)
+        for cell in ("a", "b"):  # the cell of the last turn is gone
+            run(f"prompt of {cell}", cell, 2)
+        assert asked_before_edit(conversation.turns) == []
+
+        run("another prompt", "a", 3)
+        assert [turn.cell_id for turn in asked_before_edit(conversation.turns)] == ["b", "c"]
+        run("prompt of a", "a", 4)
+        assert asked_before_edit(conversation.turns) == []
+
+    def test_after_a_restart_prompts_answered_from_the_history_change_nothing_for_the_turns_below(self, tmp_path):
+        place = Place("jupyter", "", "a.ipynb", "/home/ada/a.ipynb")
+
+        def run(cells: str, kernel: str) -> list[Turn]:
+            notebook_history = NotebookHistory(place, str(tmp_path / "history.sqlite3"))
+            chat = Conversation(configured=lambda: {"model": "echo", "cache": True}, notebook_history=notebook_history)
+            for cell in cells:
+                list(chat.ask(f"prompt of {cell}", cell=Cell(cell, f"{kernel} {cell}")))
+            turns = chat.turns
+            notebook_history.close()
+            return turns
+
+        run("abcd", "first")
+        turns = run("abc", "second")
+
+        assert [turn.replayed for turn in turns] == [True, True, True, False]
+        assert turns[0].started > turns[3].started
+        assert asked_before_edit(turns) == []
+
+    def test_a_version_that_is_chosen_again_marks_the_turns_that_were_asked_with_another_one(self, conversation):
+        for prompt in ("one", "two"):
+            list(conversation.ask(prompt, cell=NO_CELL))
+        list(conversation.edit(1, "another"))
+        list(conversation.retry(2))
+        assert asked_before_edit(conversation.turns) == []
+
+        conversation.choose(1, 1)
+        assert [turn.prompt for turn in asked_before_edit(conversation.turns)] == ["two"]
+        conversation.choose(2, 1)  # which was asked with that version
+        assert asked_before_edit(conversation.turns) == []
+
+    def test_a_branch_has_the_marks_of_its_turns(self, conversation):
+        for prompt in ("one", "two"):
+            list(conversation.ask(prompt, cell=NO_CELL))
+        list(conversation.retry(1))
+        assert asked_before_edit(conversation.branch("same").turns) == []
+
+        list(conversation.edit(1, "another"))
+        branch = conversation.branch("other")
+        assert [turn.prompt for turn in asked_before_edit(branch.turns)] == ["two"]
+        list(branch.retry(2))
+        assert asked_before_edit(branch.turns) == []
+
+    def test_the_turns_below_a_reply_that_arrives_again_are_not_marked_before_its_end(self, conversation):
+        for prompt in ("one", "two"):
+            list(conversation.ask(prompt, cell=NO_CELL))
+        list(conversation.retry(1))
+        first, second = conversation.turns
+
+        assert asked_before_edit([replace(first, text="o", status="streaming"), second]) == []
+        assert asked_before_edit([replace(first, text="o", status="cancelled"), second]) == [second]
+
+    def test_turns_that_do_not_know_what_was_above_them_are_marked_by_their_times(self, conversation):
+        for prompt in ("one", "two"):
+            list(conversation.ask(prompt, cell=NO_CELL))
+        list(conversation.retry(1))
+
+        turns = [replace(turn, sent=Sent()) for turn in conversation.turns]
+        assert asked_before_edit(turns) == [turns[1]]
 
 
 class TestNamedByItsFirstPrompt:

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from flowgpt_magic.errors import NothingToUndoError, TurnNotFoundError
 from flowgpt_magic.history.records import ChangeRecord
-from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages import Turn, checksum
 
 Saved = list[Turn | ChangeRecord]
 CHANGES_IN_MEMORY = 200  # changes that stay in memory when turns are unloaded
@@ -55,6 +55,7 @@ class Timeline:
         self._live: list[Turn] = []  # in order
         # Of the unloaded live turns: the hashes of their ids and cells, and how many have an answer.
         self._unloaded, self._unloaded_cells, self._unloaded_answers = array("q"), set[int](), 0
+        self._unloaded_checksum = 0
         self._horizon = 0  # turns at places up to this one are unloaded
         self._add(turns)
         # A negative number marks a change that can no longer be redone, because another one was made after its undo.
@@ -104,6 +105,12 @@ class Timeline:
         """The live turns in memory before a place; all for None."""
         return self._live[: None if place is None else bisect_left(self._live, (place, -1, 0.0), key=_order)]
 
+    def checksum_above(self, place: int) -> int | None:
+        """The checksum of the live turns above a place; None while one of them arrives."""
+        turns = self.live_before(place)
+        arriving = any(turn.status == "streaming" for turn in turns)
+        return None if arriving else checksum(turns, self._unloaded_checksum)
+
     # Unloaded turns
 
     @property
@@ -132,6 +139,7 @@ class Timeline:
     def unload(self, count: int) -> None:
         """Unload the ``count`` oldest live turns, and all versions at their places."""
         turns = self._live[:count]
+        self._unloaded_checksum = checksum(turns, self._unloaded_checksum)
         self._horizon = turns[-1].place
         for turn in turns:
             self._unloaded.append(hash(turn.turn_id))
@@ -151,7 +159,7 @@ class Timeline:
         """Take unloaded turns back. ``turns`` are all live turns of the file, and perhaps others."""
         unloaded = set(self._unloaded)
         self._unloaded, self._unloaded_cells, self._unloaded_answers = array("q"), set(), 0
-        self._horizon = 0
+        self._horizon = self._unloaded_checksum = 0
         for place, version in newest_versions.items():
             self._newest[place] = max(self._newest.get(place, 0), version)
         self._add(turn for turn in turns if hash(turn.turn_id) in unloaded and turn.turn_id not in self._turns)

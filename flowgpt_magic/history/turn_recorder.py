@@ -77,6 +77,7 @@ class TurnRecorder:
         )
         self._state.replies[reply.turn_id] = reply  # before listeners hear of the turn
         self._turn = reply.turn = self._begin(turn)
+        reply.sent = self._turn.sent
         if reply.status is not None and reply.ended:  # an interrupt came in the meantime
             self.end(reply, reply.status)
 
@@ -118,6 +119,7 @@ class TurnRecorder:
         with self._state.lock:
             place = timeline.next_place() if spot.place is None else spot.place
             turn = replace(turn, place=place, version=timeline.next_version(place))
+            turn = replace(turn, sent=replace(turn.sent, above=timeline.checksum_above(place)))
             others = timeline.live_at({place, *spot.clears})
             records = timeline.change(spot.kind, added=[turn], removed=others)
             self._notebook_history.begin(self._state, turn, [record for record in records if record != turn])

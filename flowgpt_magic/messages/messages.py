@@ -7,7 +7,8 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -228,6 +229,13 @@ class Turn:
     def digest(self) -> str:
         """The SHA-256 of prompt, images and answer: turns with the same digest are the same to a model."""
         return hashlib.sha256(json.dumps([self.prompt, self.answer, *self.images]).encode()).hexdigest()
+
+
+def checksum(turns: Iterable[Turn], before: int = 0) -> int:
+    """A checksum of the prompts, images and answers of ``turns``; ``before`` is that of the turns above them."""
+    for turn in turns:
+        before = zlib.crc32(turn.digest.encode(), before)
+    return before
 
 
 def user_message(prompt: str, images: Sequence[str] = ()) -> Message:

@@ -18,12 +18,14 @@ class Sent:
         turns: the number of earlier turns that were sent.
         unsent: a clause for each thing that looks meant but was not sent, such as ``{nosuch} sent as typed``.
         tokens: an estimate of the tokens of the request, without its pictures; 0 if unknown.
+        above: the checksum of the turns above, as ``checksum`` returns it; None if unknown.
     """
 
     included: tuple[str, ...] = ()
     turns: int = 0
     unsent: tuple[str, ...] = ()
     tokens: int = 0
+    above: int | None = None
 
     def __bool__(self) -> bool:
         """Is anything known?"""
@@ -45,10 +47,13 @@ class Sent:
     def as_json(self) -> dict[str, Any]:
         """Its fields as JSON values; empty if nothing is known."""
         values = {"included": list(self.included), "turns": self.turns, "unsent": list(self.unsent)}
-        return {**values, "tokens": self.tokens} if self else {}
+        about = {**values, "tokens": self.tokens} if self else {}
+        return about if self.above is None else {**about, "above": self.above}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Sent:
         """The value whose ``as_json`` is ``values``. Fields of a later version are ignored."""
         included, unsent = (tuple(map(str, values.get(name) or ())) for name in ("included", "unsent"))
-        return cls(included, int(values.get("turns") or 0), unsent, int(values.get("tokens") or 0))
+        above = values.get("above")
+        numbers = int(values.get("turns") or 0), int(values.get("tokens") or 0)
+        return cls(included, numbers[0], unsent, numbers[1], None if above is None else int(above))

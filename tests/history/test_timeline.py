@@ -11,7 +11,7 @@ from flowgpt_magic.errors import NothingToUndoError, TurnNotFoundError
 from flowgpt_magic.history import timeline as timeline_module
 from flowgpt_magic.history.records import ChangeRecord
 from flowgpt_magic.history.timeline import Timeline
-from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages import Turn, checksum
 from tests.records import conversation_record, notebook_record, turn_record
 
 CONVERSATION = conversation_record(notebook_record())
@@ -215,6 +215,23 @@ def test_places_up_to_the_last_unloaded_turn_count_as_unloaded():
     ]
     assert made.has_unloaded(cell_id="cell")
     assert not made.has_unloaded(cell_id="other")
+
+
+def test_the_checksum_of_the_turns_above_is_that_of_their_texts_also_after_they_are_unloaded():
+    turns = [turn(place, status="complete") for place in (1, 2, 3)]
+    made = timeline(*turns)
+    whole = made.checksum_above(4)
+    made.unload(2)
+
+    assert made.checksum_above(4) == whole == checksum(turns)
+    assert made.checksum_above(4) != timeline(turns[0], turns[2]).checksum_above(4)
+
+
+def test_the_checksum_is_unknown_while_a_turn_above_arrives():
+    made = timeline(turn(1, status="complete"), turn(2, status="streaming"))
+
+    assert made.checksum_above(3) is None
+    assert made.checksum_above(2) is not None
 
 
 def test_changes_that_can_be_redone_stay_in_memory_when_turns_are_unloaded(monkeypatch):

@@ -13,7 +13,7 @@ from flowgpt_magic import bridge
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ProviderError, RateLimitError
 from flowgpt_magic.history.current import current_history, streaming_replies
-from flowgpt_magic.messages import Turn, Usage, progress
+from flowgpt_magic.messages import Sent, Turn, Usage, progress
 from flowgpt_magic.notebook.place import NO_CELL, Cell
 from flowgpt_magic.panel import state as panel_state
 from flowgpt_magic.panel.protocol import Row, row
@@ -500,7 +500,7 @@ def test_a_turn_that_another_kernel_asks_keeps_nobody_from_asking(open_page):
     list(chat.ask("here", cell=NO_CELL))
     page = open_page()
     timeline = chat._state.timeline
-    there = replace(timeline.live[0], turn_id="there", place=2, status="streaming", kernel="another")
+    there = replace(timeline.live[0], turn_id="there", place=2, status="streaming", kernel="another", sent=Sent())
     timeline.update(there)
     page.state.refresh()
 
