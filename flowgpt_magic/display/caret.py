@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 CARET = "▌"
-_GROWS = re.compile(r"(?:(?:://|www\.|@)\S*|^[ >]*\d+[.)])\Z")  # an address, or the number of a list item
+# The end of an address, or the number of a list item.
+_GROWS = re.compile(r"(?:(?:://|www\.|@)\S*|^(?:[ >]|[-*+] |\d+[.)] )*\d+[.)])\Z")
 _FENCE = re.compile(r"[ >]*(`{3,}|~{3,})[^`]*\Z")
 _EMPTY_CELLS = re.compile(r"(?<!\\)(?: *\|)+ *\Z")  # at the end of a row
 _TABLE_HEAD = re.compile(r"[ >]*\|[-:| ]*\Z")

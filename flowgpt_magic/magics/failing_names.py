@@ -41,8 +41,13 @@ def failing_names(error: BaseException) -> list[FailingName]:
     Modules are left out, and functions and classes of modules.
     """
     values: dict[str, object] = {}
+    trees: dict[str, ast.Module | None] = {}
+    lines = set()
     for frame, line in reversed(list(frames_of(error))):
-        for name in _names(frame, line):
+        if (frame.f_code, line) in lines:  # a function that calls itself: its innermost call counts
+            continue
+        lines.add((frame.f_code, line))
+        for name in _names(frame, line, trees):
             value = _value(name, frame)
             if value is not _MISSING and not _is_library(value):
                 values.setdefault(name, value)
@@ -69,19 +74,27 @@ def _merged(values: Mapping[str, object]) -> list[FailingName]:
     return merged
 
 
-def _names(frame: FrameType, line: int) -> list[str]:
-    """The names in a line, such as ``frame`` or ``self.frame``."""
+def _names(frame: FrameType, line: int, trees: dict[str, ast.Module | None]) -> list[str]:
+    """The names in a line, such as ``frame`` or ``self.frame``. ``trees`` keeps the parsed cells by their files."""
     file = frame.f_code.co_filename
     if file in TIMED:
         return [name for name in frame.f_code.co_names if not _IPYTHON.fullmatch(name)]
     if not is_cell(file):
         return []
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError):  # it has changed since
+    if file not in trees:
+        trees[file] = _parsed("".join(linecache.getlines(file)))
+    tree = trees[file]
+    if tree is None:
         return []
     names = dict.fromkeys(name for part in _at(tree, line) for name in _names_in(part))
     return [name for name in names if not _IPYTHON.fullmatch(name)]
+
+
+def _parsed(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):  # it has changed since
+        return None
 
 
 def _at(tree: ast.Module, line: int) -> list[ast.AST]:

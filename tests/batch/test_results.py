@@ -129,25 +129,24 @@ def test_sums_leave_out_what_came_from_the_history():
     assert (counts.complete, counts.replayed, counts.prompt_tokens, counts.completion_tokens) == (3, 1, 10, 20)
 
 
-def test_a_table_tells_how_many_and_the_first_failures():
+def test_a_table_tells_how_many_and_the_first_answers():
     counts = BatchCounts()
-    for number, why in enumerate(["one\n<b>", "two.", "one\n<b>", "three", "four"]):
+    for number, why in enumerate(["one\n<b>", "two.", "three"]):
         counts.add(result(number, status="failed", error=ProviderError(why)))
-    counts.add(result(5, status="complete", replayed=True))
-    counts.add(result(6, status="cancelled"))
+    counts.add(result(3, status="complete", replayed=True))
+    counts.add(result(4, status="cancelled"))
 
     shown = table(counts, model="echo:words", total=1200, seconds=61.25, notes=["run it again"])
 
+    assert shown.headline == (
+        "echo:words · 1 complete · 3 failed · 1 cancelled · 1,195 not sent · 1 from the history · 61.2 s"
+    )
     assert shown.rows == (
-        ("complete", "1"),
-        ("of these from the history", "1"),
-        ("failed", "5"),
-        ("stopped", "1"),
-        ("not sent", "1,193"),
-        ("time", "61.2 s"),
+        ("0", "prompt", "ProviderError: one <b>.", "failed"),
+        ("1", "prompt", "ProviderError: two.", "failed"),
+        ("2", "prompt", "ProviderError: three.", "failed"),
+        ("3", "prompt", "", "from the history"),
+        ("4", "prompt", "", "cancelled"),
     )
-    assert shown.note == (
-        "2 times, first 0: ProviderError: one <b>; 1: ProviderError: two; 3: ProviderError: three; and 1 other. "
-        "run it again"
-    )
+    assert shown.note == "run it again"
     assert "<b>" not in shown.html()

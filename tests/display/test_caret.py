@@ -78,6 +78,7 @@ def parsed(markdown: str) -> list[tuple[str, str]]:
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 @example("a\n\n| b |")
+@example("- 1. ")
 @example("```\na\n```\nb\n```")
 def test_it_changes_no_block_and_no_part_of_one(text):
     shown = harmless(text)

@@ -70,8 +70,11 @@ def fill(path: Path, turns: int = 200) -> None:
     history = History(path)
     notebook = notebook_record()
     conversation = conversation_record(notebook)
-    texts = [f"reply {number} " + "and so on " * 50 for number in range(turns)]
-    history.save(notebook, conversation, *(turn_record(conversation, text=each, status="complete") for each in texts))
+    records = (
+        turn_record(conversation, place=number, text=f"reply {number} " + "and so on " * 50, status="complete")
+        for number in range(turns)
+    )
+    history.save(notebook, conversation, *records)
     history.close()
 
 
