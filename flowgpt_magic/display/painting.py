@@ -31,9 +31,9 @@ MESSAGE_BYTES = 120  # bytes of a display message besides its text: keys, displa
 STREAM_BYTES = 32  # the same for a message that appends text
 EARNING_PAUSE = 1.0  # seconds of a pause between chunks that add to the budget
 MAX_OUTPUTS = 44  # outputs of a streaming cell; JupyterLab hides those after the fiftieth
-MIN_OUTPUT = 120  # characters; shorter blocks share an output
+MIN_OUTPUT = 40  # characters; shorter blocks share an output
 MIN_OPEN_PART = 600  # characters; shorter open blocks are never cut
-OUTPUT_SHARE = 24  # an output holds at least 1/24 of the finished text, so that outputs stay few
+OUTPUT_SHARE = 24  # after a merge an output holds at least 1/24 of the merged text, so that merges stay few
 FORMULA_BYTES = 300  # a front end needs as long for a formula as for so many bytes of text
 FEW_FORMULAS = 4  # with fewer, the outputs of a reply become one at the end
 HEAVY = 6_000  # bytes, with FORMULA_BYTES for each formula: more at once keeps a front end busy for 50 ms
@@ -396,9 +396,10 @@ class SealedOutput:
 class BlockOutputs:
     """Markdown in a cell of its own. Finished blocks stay in their outputs; only the last output is sent again.
 
-    At the end the outputs become one, so nothing else may be shown in the cell. Too many outputs are merged earlier,
-    each time the text has grown by a factor: all merges together cost less than 1.5 times the text. The budget does not
-    count them, because the reply would stall after each.
+    A front end draws an output anew when it is sent again, and what a reader has selected in it is lost. So a finished
+    block gets an output of its own while there are few. At the end the outputs become one, so nothing else may be shown
+    in the cell. Too many outputs are merged earlier, each time the text has grown by a factor: all merges together cost
+    less than 1.6 times the text. The budget does not count them, because the reply would stall after each.
 
     A front end needs milliseconds for each formula, and would typeset all of them again in that one output. So the
     outputs of a reply with many formulas stay: the text so far becomes one output, and each output after it is sealed
@@ -417,6 +418,7 @@ class BlockOutputs:
         self._sealed: list[SealedOutput] = []
         self._pending: list[FinishedBlock] = []  # finished blocks in the last output
         self._sealed_size = self._pending_size = self._open_size = 0  # characters
+        self._merged_size = 0  # characters in the first output since the last merge
         self._sealed_formulas = 0
         self._stay = False  # do the outputs stay at the end?
         self._count = 0  # outputs so far, without that of the line
@@ -453,7 +455,7 @@ class BlockOutputs:
     def paint(self) -> tuple[int, int]:
         """Send the last output; begin another one if it is full."""
         self._new = False
-        slot_size = max(MIN_OUTPUT, self._sealed_size // OUTPUT_SHARE)
+        slot_size = max(MIN_OUTPUT, self._merged_size // OUTPUT_SHARE)
         self._take_finished(max(MIN_OPEN_PART, slot_size))
         messages, size = 0, 0
         if self._is_full(slot_size) or (self.at_end and self._pending):
@@ -513,7 +515,7 @@ class BlockOutputs:
             pairs = zip_longest(self._sealed[::2], self._sealed[1::2], fillvalue=SealedOutput("", ""))
             self._sealed = [one + other for one, other in pairs]
         else:
-            self._sealed = [reduce(add, self._sealed)]
+            self._sealed, self._merged_size = [reduce(add, self._sealed)], self._sealed_size
         self._clear()
         self._count, self._line_shown = self._count + self._line_shown, False
         for output in self._sealed:

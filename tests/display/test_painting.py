@@ -171,6 +171,22 @@ def test_finished_blocks_are_not_sent_again():
     assert cell.text.split("\n\n") == paragraphs
 
 
+@pytest.mark.parametrize("size", [45, 55, 200, 450])
+def test_a_finished_paragraph_is_not_drawn_again_while_the_next_ones_grow(size):
+    cell = Cell()
+    slots = blocks_in(cell)
+    paragraph = f"{'some words ' * 50}"[: size - 1] + "."
+    for number in range(painting.MAX_OUTPUTS - 2):
+        finished = len(cell.outputs) - (number > 0)  # without the line
+        already = len(cell.changed)
+        for piece in pieces(f"{paragraph}\n\n", 7):
+            slots.add(piece)
+            slots.paint()
+        assert min(cell.changed[already:]) == finished == number
+        if number == 0:
+            slots.show_arriving("still arriving")
+
+
 @given(
     st.lists(
         st.sampled_from(["word ", "\n\n", "- item\n", "```\n", "    x\n", "\n\n| a | b |\n|---|---|\n", "x" * 700]),
