@@ -90,20 +90,59 @@ def _rows_of_one(
     state: ShellState, name: str, targets: Mapping[str, list[str]], current: str
 ) -> Iterator[tuple[str, ...]]:
     """The models that a provider, or the server of an alias, has now."""
-    own_servers: Iterator[tuple[str, ...]] = iter(())
     if alias := aliases.load().get(name):
-        target, chosen = models.find_model(name), state.conversation().settings(model=name)
         if _has_own_server(alias):
-            targets = {str(target): [name]}
-        name = target.provider
-    else:
-        chosen = state.conversation().settings(model=f"{name}:")
-        own_servers = _rows_of_own_servers(state, name)
+            return _rows_of_server(state, name, current)
+        target, chosen = models.find_model(name), state.conversation().settings(model=name)
+        return _rows_of_provider(state, target.provider, chosen, targets, current)
+    chosen = state.conversation().settings(model=f"{name}:")
+    return chain(_rows_of_provider(state, name, chosen, targets, current), _rows_of_own_servers(state, name))
+
+
+def _rows_of_provider(
+    state: ShellState, name: str, chosen: Settings, targets: Mapping[str, list[str]], current: str
+) -> Iterator[tuple[str, ...]]:
+    """The models that a provider has now, with the aliases that have no server of their own."""
     provider = registry.find_provider(name)
     answers = _listed(name, provider, chosen)
     for model in _aliased_models(name, targets):
         answers.setdefault(model, _would_answer(state, name, provider, model))
-    return chain(_model_rows(name, provider, answers, targets, current), own_servers)
+    return _model_rows(name, provider, answers, targets, current)
+
+
+def _rows_of_server(state: ShellState, alias: str, current: str) -> Iterator[tuple[str, ...]]:
+    """The models that the server of an alias has now, with the aliases that ask it with the same key."""
+    provider, targets = models.find_model(alias).provider, _aliases_of_server(alias)
+    provider_class = registry.find_provider(provider)
+    answers = _listed(provider, provider_class, state.conversation().settings(model=alias))
+    for target, (name, *_others) in targets.items():
+        model = target.removeprefix(f"{provider}:")
+        answers.setdefault(model, _answer_through(state, name, provider_class, model))
+    conversation = state.conversation()
+    in_use = conversation.as_set(conversation.outside(), {}).model
+    is_current = any(in_use in names for names in targets.values())
+    return _model_rows(provider, provider_class, answers, targets, current if is_current else "")
+
+
+def _aliases_of_server(alias: str) -> dict[str, list[str]]:
+    """The aliases with the provider, the endpoint and the key of this one, by the model that they ask."""
+    known, targets = aliases.load(), dict[str, list[str]]()
+    target = models.find_model(alias)
+    for name in (alias, *(other for other in known if other != alias)):
+        try:
+            other = models.find_model(name)
+            is_same = other.provider == target.provider and _server_of(known[name]) == _server_of(known[alias])
+        except FlowGptError:
+            continue
+        if is_same:
+            targets.setdefault(str(other), []).append(name)
+    return targets
+
+
+def _server_of(alias: aliases.Alias) -> tuple[str, str]:
+    """The endpoint and the name of the key of an alias."""
+    merged = aliases.merged(alias)
+    return merged.base_url.rstrip("/"), merged.key_variable
 
 
 def _rows_of_own_servers(state: ShellState, provider: str) -> Iterator[tuple[str, ...]]:
@@ -191,8 +230,7 @@ def _aliases_by_target() -> dict[str, list[str]]:
 
 def _has_own_server(alias: aliases.Alias) -> bool:
     """Has the alias, or one that it names, an endpoint or a key?"""
-    merged = aliases.merged(alias)
-    return bool(merged.base_url or merged.key_variable)
+    return any(_server_of(alias))
 
 
 def _would_answer(state: ShellState, name: str, provider: type[Provider], model: str = "") -> str:

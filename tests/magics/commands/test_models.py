@@ -251,6 +251,25 @@ def test_an_alias_with_a_server_of_its_own_misses_only_its_own_key(run, monkeypa
     assert "OPENAI_API_KEY" not in rows["paid"][3]
 
 
+def test_the_models_of_an_alias_are_judged_by_its_own_address_and_key(run, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with background(speaking(models=["m", "n"])) as server:
+        address = f"{server.url}/v1"
+        save(Alias("paid", "openai_compatible:m", f"{SERVER}/v1", key_variable="NO_SUCH_KEY"))
+        save(Alias("down", "openai_compatible:m", f"http://127.0.0.1:{closed_port()}/v1"))
+        save(Alias("gpu", "openai_compatible:x", address))
+        save(Alias("gpu2", "openai_compatible:m", f"{address}/"))
+        save(Alias("fast", "openai_compatible:m"))
+        run("set model down")
+
+        rows = [row[1:] for row in run("models gpu").rows]
+        assert rows == [("m", "gpu2", "yes"), ("n", "", "yes"), ("x", "gpu", f"if the server at {address} does")]
+        run("set model gpu2")
+        assert run("models gpu").rows[0][1] == "m (in use)"
+        with pytest.raises(ProviderConnectionError):
+            run("models down")
+
+
 def test_a_server_that_lists_nothing_says_why(run):
     port = closed_port()
     run(f"set openai_base_url http://127.0.0.1:{port}/v1")
