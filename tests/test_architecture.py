@@ -206,6 +206,21 @@ print(*[name for name in {HEAVY} if name in new])
     assert python(code).strip() == ""
 
 
+def test_help_loads_no_library():
+    code = f"""
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+before = set(sys.modules)
+shell.run_line_magic("load_ext", "flowgpt_magic")
+shell.run_line_magic("flowgpt", "help")
+new = set(sys.modules) - before
+print()
+print(*[name for name in {HEAVY} if name in new])
+"""
+    assert python(code).splitlines()[-1] == ""
+
+
 def test_an_import_starts_no_thread_and_touches_no_loop():
     code = """
 import asyncio, signal, threading

@@ -37,7 +37,6 @@ def show_answer(answer: str | Showable | Turn | None, troubles: list[str]) -> No
     """Show the answer of a subcommand, after the ``troubles``, which go to stderr."""
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.tables import Showable, Table, bundle
-    from flowgpt_magic.transcripts.bundles import turn_bundle
 
     for trouble in troubles:
         sys.stderr.write(f"{trouble}\n")
@@ -46,6 +45,8 @@ def show_answer(answer: str | Showable | Turn | None, troubles: list[str]) -> No
     elif isinstance(answer, Showable):
         _publish_or_print(bundle(answer))
     elif isinstance(answer, Turn):
+        from flowgpt_magic.transcripts.bundles import turn_bundle
+
         _publish_or_print(turn_bundle(answer))
     elif answer:
         printing.write_line(answer)

@@ -19,7 +19,7 @@ from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.notebook.ipython import headless, in_console, in_kernel, publish
 from flowgpt_magic.printing import write
 from flowgpt_magic.prompt import magic_line
-from flowgpt_magic.providers.llama_cpp import install, installed, machine, runtime, weights
+from flowgpt_magic.providers.llama_cpp import installed, machine, runtime
 from flowgpt_magic.providers.llama_cpp.downloads import progress_bar, progress_text, seconds_text, size_text
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ USAGE = "%flowgpt install-model takes NAME or hf:OWNER/REPO[:FILE], --list, --re
     examples=("%flowgpt install-model --list", "%flowgpt install-model"),
 )
 def install_model(state: ShellState, rest: str) -> Shown:
+    # Imported here: the HTTP client loads slowly, and help needs none.
+    from flowgpt_magic.providers.llama_cpp import install, weights
+
     options = read_options(rest)
     chosen = effective_settings(state)
     if options.list:

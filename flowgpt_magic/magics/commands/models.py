@@ -17,7 +17,7 @@ from flowgpt_magic.magics.commands.command import Subcommand, subcommand
 from flowgpt_magic.magics.commands.settings import effective_settings
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line
-from flowgpt_magic.providers import aliases, local_servers, models, registry
+from flowgpt_magic.providers import aliases, models, registry
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import counted, cut, short_path
@@ -64,6 +64,8 @@ def list_models(state: ShellState, rest: str) -> Shown:
     columns = ("provider", "model", "alias", "would it answer?")
     notes = [f"{redact(note)}; %flowgpt model NAME changes that"]
     if not words:
+        from flowgpt_magic.providers import local_servers  # the HTTP client loads slowly, and help needs none
+
         servers = bridge.run(local_servers.find_servers(local_servers.PORTS, local_servers.TIMEOUT))
         notes += [redact(_how_to_ask(server)) for server in servers]
         notes.append("More models that run in this process: %flowgpt install-model --list")
