@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic.errors import ModelNotSupportedError, ProviderNotFoundError, ProviderTimeoutError
 from flowgpt_magic.providers import aliases as user_aliases
@@ -109,7 +109,7 @@ def server_settings(name: str) -> tuple[str, str]:
     return registry.server_settings(lambda: find_model(name))
 
 
-def _all_names(aliases: Mapping[str, str] | None) -> Collection[str]:
+def _all_names(aliases: Mapping[str, str] | None) -> Mapping[str, Any]:
     return user_aliases.load() if aliases is None else aliases
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flowgpt_magic.errors import (
     FlowGptError,
@@ -20,6 +20,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.providers.refused_parameters import RefusedParameters
 from flowgpt_magic.settings import KEYS, TABLE, Settings, variable
+from flowgpt_magic.spelling import nearest
 
 if TYPE_CHECKING:
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -109,8 +110,8 @@ def is_built_in(name: str) -> bool:
 def find_provider(name: str) -> type[Provider]:
     """The class of provider ``name``. Raises ``ProviderNotFoundError`` if there is none or it cannot be loaded."""
     if not _installed(name):
-        names = provider_names()
-        raise ProviderNotFoundError(f"no provider {name!r}{closest(name, names)} Installed: {', '.join(names)}")
+        hint, installed = closest(name, provider_names()), ", ".join(_ready_providers())
+        raise ProviderNotFoundError(f"no provider {name!r}{hint} Installed: {installed}")
     try:
         provider = _entry_points()[name].load()
     except (Exception, SystemExit) as error:  # a plug-in is foreign code and may raise anything
@@ -147,10 +148,21 @@ def has_embedded_model() -> bool:
     return not find_provider(DEFAULT_PROVIDER).would_answer(Settings())
 
 
-def find_target(name: str, others: Callable[[], Iterable[str]] = tuple) -> Target:
+def _ready_providers() -> list[str]:
+    """The names of the providers, without the built-in ones whose package is not installed."""
+    return [name for name in provider_names() if not _lacks(name, "not installed")]
+
+
+def _lacks(name: str, *beginnings: str) -> bool:
+    """Is it a built-in provider that, with the default settings, has such a reason not to answer?"""
+    return is_built_in(name) and find_provider(name).would_answer(Settings()).startswith(beginnings)
+
+
+def find_target(name: str, others: Callable[[], Mapping[str, Any]] = dict) -> Target:
     """The target of ``name``: ``provider:model``, ``provider/model``, a provider, or a model.
 
-    ``others`` returns further names that an error may suggest. Raises the same errors as ``models.find_model``.
+    ``others`` returns the aliases, which an error may suggest, or the targets, by their names. Raises the same errors
+    as ``models.find_model``.
     """
     if not name:
         return _target(default_provider(), "")
@@ -223,7 +235,7 @@ def target_names() -> list[str]:
     return names
 
 
-def _by_model(name: str, others: Callable[[], Iterable[str]]) -> Target:
+def _by_model(name: str, others: Callable[[], Mapping[str, Any]]) -> Target:
     owners = providers_with_model(name)
     if len(owners) == 1:
         return _target(owners[0], name)
@@ -233,5 +245,39 @@ def _by_model(name: str, others: Callable[[], Iterable[str]]) -> Target:
     provider = name.partition(":")[0] if ":" in name else ""
     if provider:
         find_provider(provider)
-    hint, installed = closest(name, [*target_names(), *others()]), ", ".join(provider_names())
+    several = [part.strip() for part in name.split(",") if part.strip()]
+    if len(several) > 1:
+        first, second = several[:2]
+        text = f"{name!r} is more than one model: ask {first}, then %flowgpt retry -m {second} asks the next one"
+        raise ModelNotSupportedError(text)
+    hint, installed = _suggestion(name, others()), ", ".join(_ready_providers())
     raise ModelNotSupportedError(f"no model, provider or alias {name!r}{hint} Installed providers: {installed}")
+
+
+def _suggestion(name: str, aliases: Mapping[str, Any]) -> str:
+    """The end of an error about an unknown ``name``: a question with the most similar one that can be asked.
+
+    A model that does not answer here is suggested for a typing mistake, but not in place of another version.
+    """
+    from flowgpt_magic.providers.llama_cpp.catalogue import CATALOGUE
+
+    silent = {
+        model for owner, names in _model_names().items() if _lacks(owner, "unknown", "no") for model in names
+    } - aliases.keys()
+    asked = {str(getattr(alias, "target", alias)).partition(":")[2]: short for short, alias in aliases.items()}
+    asked.pop("", None)
+    names = [*asked, *target_names(), *aliases]
+    model = nearest(name, names)
+    if model.rpartition(":")[2] in silent and not _digits(model).startswith(_digits(name)):
+        silent |= set(provider_names()) - aliases.keys()  # a loose match with the name of a provider helps nobody
+        model = nearest(name, [other for other in names if other.rpartition(":")[2] not in silent])
+    model = model or nearest(name, CATALOGUE)
+    if model in asked and model not in aliases and model not in target_names():
+        return f"; did you mean {asked[model]}, which asks {model}?"
+    if model in CATALOGUE and model not in aliases and model not in target_names():
+        return f"; did you mean {model}? %flowgpt install-model {model} installs it."
+    return f"; did you mean {model}?" if model else "."
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdigit, name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -110,8 +111,25 @@ def test_an_error_about_a_name_lists_who_is_installed(parrot):
     with pytest.raises(ModelNotSupportedError) as caught:
         find_model("zzzzzz")
 
-    assert str(caught.value).endswith(f"Installed providers: {', '.join(provider_names())}.")
-    assert "parrot" in str(caught.value)
+    listed = str(caught.value).partition("Installed providers: ")[2].rstrip(".").split(", ")
+    assert {"echo", "flowgpt", "openai_compatible", "parrot"} <= set(listed) <= set(provider_names())
+    assert ("llm" in listed) == bool(find_spec("llm"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gpu,mini", "'gpu,mini' is more than one model: ask gpu, then %flowgpt retry -m mini asks the next one."),
+        ("llama3", "no model, provider or alias 'llama3'. Installed providers: "),
+        ("gtp-4", "did you mean gpt-4-turbo?"),
+        ("qwne", "did you mean gpu, which asks qwen?"),
+        ("qwen2.5-codr", "did you mean qwen2.5-coder-7b? %flowgpt install-model qwen2.5-coder-7b installs it."),
+        (",", "no model, provider or alias ','. Installed"),
+    ],
+)
+def test_a_suggestion_is_one_that_can_be_used(name, said):
+    with pytest.raises(ModelNotSupportedError, match=re.escape(said)):
+        find_model(name, {"gpu": "openai_compatible:qwen", "mini": "echo"})
 
 
 @pytest.mark.parametrize("word", ["parrot", "grey", "ara", "polly", "any:thing", "any/thing"])
