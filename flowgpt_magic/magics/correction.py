@@ -16,6 +16,10 @@ from flowgpt_magic.redaction import MASK, redact_environment
 if TYPE_CHECKING:
     from flowgpt_magic.magics.failed_cells import CellCode
 
+BETTER_MODEL = (
+    "a better model may do it: %flowgpt fix -m NAME asks another one, "
+    "%flowgpt install-model --list shows some to install"
+)
 COMPARED = 10_000  # characters of a cell that are compared
 FEW = 0.5  # of the lines of the failed cell; a shorter correction may be a part of it only
 
@@ -72,12 +76,12 @@ def find_correction(blocks: Sequence[tuple[str, str]], cells: Sequence[CellCode]
     """
     sources = code_cells(blocks).sources
     if not sources:
-        raise OptionError("the reply to %flowgpt fix contains no code to apply: %flowgpt retry asks again")
+        raise OptionError(f"the reply to %flowgpt fix contains no code to apply; {BETTER_MODEL}")
     failed = {cell.source.strip() for cell in cells}
     masked = {redact_environment(source) for source in failed}
     changed = [source for source in sources if source.strip() not in failed | masked]
     if not changed:
-        raise OptionError("the reply to %flowgpt fix repeats the code that failed: %flowgpt retry asks again")
+        raise OptionError(f"the reply to %flowgpt fix repeats the code that failed; {BETTER_MODEL}")
     code = [source for source in changed if not _installs(source)]
     if not code:
         return Correction(cells[0], "\n".join([*changed, cells[0].source]))

@@ -535,7 +535,10 @@ def test_a_secret_that_the_model_was_not_sent_is_kept(notebook, put, capsys):
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        ("No idea.", "the reply to %flowgpt fix contains no code to apply: %flowgpt retry asks again"),
+        (
+            "No idea.",
+            "the reply to %flowgpt fix contains no code to apply; a better model may do it: %flowgpt fix -m NAME",
+        ),
         ("```python\n1 / 0\n```", "the reply to %flowgpt fix repeats the code that failed"),
     ],
 )
