@@ -9,10 +9,10 @@ from typing import Any
 from flowgpt_magic.completion import complete
 from flowgpt_magic.completion.shell import sources_of
 from flowgpt_magic.control_characters import join_surrogates
-from flowgpt_magic.errors import closest
 from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError
 from flowgpt_magic.prompt import templates
+from flowgpt_magic.spelling import nearest
 
 MOST_OFFERED = 40  # completions
 
@@ -52,6 +52,11 @@ PANEL_COMMANDS: dict[str, Command] = {
     "stop": Command("stop", "stop the reply"),
     "help": Command("help", "list the commands"),
 }
+# Subcommands of the magic that are no commands of a panel.
+IN_CELLS = (
+    *("alias", "aliases", "apply", "branch", "chats", "config", "edit", "explain", "export", "fix", "history"),
+    *("import", "models", "providers", "reset", "show", "update", "usage", "version"),
+)
 
 
 def command_in(text: str) -> tuple[str, Facts] | None:
@@ -65,11 +70,17 @@ def command_in(text: str) -> tuple[str, Facts] | None:
     if not text.startswith("/") or not name.isalpha() or "\n" in word:
         return None
     if name not in PANEL_COMMANDS:
-        hint = closest(name, PANEL_COMMANDS)
-        listed = "" if hint != "." else " /help lists them."
-        raise PanelError(f"there is no command {word}{hint}{listed} To send this as a prompt, begin it with //")
+        raise PanelError(f"there is no command {word}{_hint(name)} To send this as a prompt, begin it with //")
     command = PANEL_COMMANDS[name]
     return command.action, command.request(name, rest.strip())
+
+
+def _hint(name: str) -> str:
+    """What an unknown command may stand for: another one, or a subcommand of the magic."""
+    subcommand = nearest(name, [*PANEL_COMMANDS, *IN_CELLS])
+    if subcommand in IN_CELLS:
+        return f"; did you mean {subcommand}? It is typed in a cell, as %flowgpt {subcommand}."
+    return f"; did you mean {subcommand}?" if subcommand else ". /help lists them."
 
 
 def prompt_in(text: str) -> str:

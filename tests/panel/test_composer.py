@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 from flowgpt_magic.panel.actions import ACTIONS
-from flowgpt_magic.panel.composer import PANEL_COMMANDS, command_in, complete_attached, complete_input, prompt_in
+from flowgpt_magic.panel.composer import (
+    IN_CELLS,
+    PANEL_COMMANDS,
+    command_in,
+    complete_attached,
+    complete_input,
+    prompt_in,
+)
 from flowgpt_magic.panel.state import PanelError
 from tests.templates_on_disk import write
 
@@ -49,6 +57,9 @@ def test_a_prompt_that_begins_with_a_slash_is_typed_with_two():
     ("text", "said"),
     [
         ("/udno", "did you mean undo"),
+        ("/histroy", "did you mean history\\? It is typed in a cell, as %flowgpt history\\. To send this as a prompt"),
+        ("/history 5", "typed in a cell, as %flowgpt history"),
+        ("/zzzz", "there is no command /zzzz\\. /help lists them\\."),
         ("/use", "/use needs a name"),
         ("/undo everything", "/undo takes no argument"),
     ],
@@ -56,6 +67,11 @@ def test_a_prompt_that_begins_with_a_slash_is_typed_with_two():
 def test_a_wrong_command_says_what_to_do(text, said):
     with pytest.raises(PanelError, match=said):
         command_in(text)
+
+
+def test_what_is_typed_in_a_cell_is_a_subcommand_and_no_command_of_a_panel():
+    assert set(IN_CELLS) <= set(SUBCOMMANDS)
+    assert not set(IN_CELLS) & set(PANEL_COMMANDS)
 
 
 def test_every_command_is_an_action():
