@@ -136,6 +136,29 @@ def test_blocks_with_formulas_stay_where_they_are_when_the_reply_ends(open_noteb
     assert saved.cells[2].outputs[-1].metadata["flowgpt"]["status"] == "complete"
 
 
+SELECT = """
+() => {
+  const cell = document.querySelectorAll(".jp-Notebook .jp-CodeCell")[2];
+  window.selected = [...cell.querySelectorAll(".jp-OutputArea-output p")].find((p) => p.innerText.includes("number 3,"));
+  getSelection().selectAllChildren(window.selected);
+}
+"""
+
+
+def test_a_selection_in_a_finished_paragraph_stays_while_the_next_ones_grow(open_notebook, page):
+    text = "\n\n".join(f"Sentence number {n}, of a **slow** reply." for n in range(1, 25))
+    notebook = open_notebook("%config FlowGPT.pace = 0.03", f"%%flowgpt\n{text}")
+    notebook.run(1)
+    notebook.start(2)
+    notebook.output(2).get_by_text("number 4,").first.wait_for()
+    page.evaluate(SELECT)
+    notebook.output(2).get_by_text("number 20,").first.wait_for()
+
+    assert page.evaluate("() => window.selected.isConnected")
+    assert page.evaluate("() => getSelection().toString().trim()") == "Sentence number 3, of a slow reply."
+    notebook.finished(2)
+
+
 def test_the_stop_button_keeps_the_text(open_notebook, page):
     notebook = open_notebook("%config FlowGPT.pace = 0.05", "%%flowgpt\n" + "word " * 2000)
     notebook.run(1)
