@@ -458,6 +458,7 @@ def harmless(text: str, *, images: bool = False) -> str:
     tokens = _READER.parse(text)
     if _is_too_deep(tokens):
         return _as_plain_text(text)
+    _undo_cut_emphasis(tokens)
     blocks = _Blocks(tokens, images, len(text))
     lines, _ = blocks.write(0, "")
     written = "\n".join(lines)
@@ -481,6 +482,23 @@ def code_tokens(text: str, *, cleaned: bool = True) -> list[Token]:
     for token in tokens:
         token.content, token.info = show_bars(token.content), show_bars(token.info)
     return [] if _is_too_deep(tokens) else [token for token in tokens if token.type in ("fence", "code_block")]
+
+
+def _undo_cut_emphasis(tokens: Sequence[Token]) -> None:
+    """Make text of an emphasis that is only read because the text ends inside its last marks, as in ``**so*``."""
+    last = next((place for place in reversed(range(len(tokens))) if tokens[place].type == "inline"), None)
+    if last is None or any(token.nesting >= 0 for token in tokens[last + 1 :]):
+        return
+    children = [token for token in tokens[last].children or [] if token.type != "text" or token.content]
+    if not children or children[-1].type not in ("em_close", "strong_close"):
+        return
+    end = children[-1]
+    opens = (place for place in reversed(range(1, len(children))) if children[place].level == end.level)
+    begin = next((place for place in opens if children[place].nesting > 0), 0)
+    before, mark = children[begin - 1], end.markup[0]
+    if begin and before.type == "text" and before.content.endswith(mark) and f"\\{mark}" not in tokens[last].content:
+        for token in (children[begin], end):
+            token.type, token.content, token.nesting = "text", token.markup, 0
 
 
 def _is_too_deep(tokens: Sequence[Token]) -> bool:

@@ -167,6 +167,30 @@ def test_html_in_code_stays_readable_as_it_was_typed() -> None:
     assert "<code>&lt;div&gt;</code>" in looks(harmless("Use `<div>` here"))
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("It is **slow*", r"It is \*\*slow\*"),
+        ("***slow**", r"\*\*\*slow\*\*"),
+        ("__slow_", r"\_\_slow\_"),
+        ("- one\n- **so `x`*", "- one\n- \\*\\*so `x`\\*"),
+        ("> **slow*\n", r"> \*\*slow\*"),
+    ],
+)
+def test_a_text_that_ends_inside_the_last_marks_of_an_emphasis_is_shown_as_typed(text: str, shown: str) -> None:
+    assert harmless(text) == shown
+
+
+@pytest.mark.parametrize("text", ["**slow**", "*slow*", "***slow***", "a *b* **c *d***", r"\*a **b**"])
+def test_an_emphasis_that_is_whole_at_the_end_of_a_text_stays_one(text: str) -> None:
+    assert harmless(text) == text
+
+
+@pytest.mark.parametrize("text", ["**slow*\n\nMore", "**slow*\n\n```\nx\n```"])
+def test_only_the_end_of_a_text_may_be_cut(text: str) -> None:
+    assert harmless(text).startswith(r"\**slow*")
+
+
 def test_a_fence_that_is_still_open_is_closed() -> None:
     assert harmless("text\n```python\nx = 1") == "text\n\n```python\nx = 1\n```"
 
