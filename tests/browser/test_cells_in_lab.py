@@ -139,7 +139,8 @@ def test_blocks_with_formulas_stay_where_they_are_when_the_reply_ends(open_noteb
 SELECT = """
 () => {
   const cell = document.querySelectorAll(".jp-Notebook .jp-CodeCell")[2];
-  window.selected = [...cell.querySelectorAll(".jp-OutputArea-output p")].find((p) => p.innerText.includes("number 3,"));
+  const paragraphs = [...cell.querySelectorAll(".jp-OutputArea-output p")];
+  window.selected = paragraphs.find((p) => p.innerText.includes("number 3,"));
   getSelection().selectAllChildren(window.selected);
 }
 """
