@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from flowgpt_magic.errors import (
     AuthenticationError,
+    MismatchError,
     ModelNotFoundError,
     ParameterRefusedError,
     ProviderConnectionError,
@@ -104,7 +105,7 @@ def _what_happened(error: BaseException | None) -> str:
         return "could not be reached"
     if isinstance(error, StreamInterruptedError):
         return "closed the connection"
-    return "failed"
+    return "sent a reply that does not fit" if isinstance(error, MismatchError) else "failed"
 
 
 async def with_silence_limit(chunks: Chunks, seconds: float) -> Chunks:

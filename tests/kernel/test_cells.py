@@ -309,11 +309,11 @@ def test_an_interrupt_ends_a_pause_before_another_try_and_keeps_the_prompt(kerne
 def test_a_pause_is_seen_behind_an_attempt_that_does_not_fit(kernel, serve):
     refused = servers.answering(servers.whole(b"{}", 429, Retry_After="60"))
     kernel.good(f"%config FlowGPT.base_url = '{serve(servers.replying(servers.line('none')), refused)}'")
-    interrupted = []
+    shown, interrupted = [], []
 
     def interrupt_once(message):
-        shown = str(message["content"])
-        if "does not fit" in shown and "asking again in" in shown and not interrupted:
+        shown.append(str(message["content"]))
+        if "does not fit" in str(shown) and "asking again in" in shown[-1] and not interrupted:
             interrupted.append(message["content"]["data"]["text/markdown"])
             kernel.interrupt()
 
