@@ -14,7 +14,7 @@ from flowgpt_magic.redaction import redact
 from flowgpt_magic.settings import Settings
 from flowgpt_magic.text import cut
 
-UNABLE = ("no:", "not ")  # prefixes of the reasons why a model cannot be chosen
+UNABLE = ("no:", "not ", "unknown:")  # prefixes of the reasons why a model cannot be chosen
 MAX_REASON = 80  # characters of a reason
 LISTING = "its models are being listed"
 NO_MODELS = "it lists no models"
