@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Update = list[Any]  # the first letters of a turn's id, the number of the change, keep, cut, added text, whole blocks
 ID_LETTERS = 12  # letters of an id: enough to tell the arriving turns apart
-FRAME = 0.08  # seconds between two messages; each costs the page two frames of layout and paint
+FRAME = 0.12  # seconds between two messages; each costs the page two frames of layout and paint
 AHEAD = 12  # messages that are sent before a page has shown the first of them
 PAGE_TIMEOUT = 1.0  # seconds
 
