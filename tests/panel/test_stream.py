@@ -106,7 +106,7 @@ class TestPages:
 
         pages.showed("a", 1)
 
-        assert pages.wait(10.1) <= 0
+        assert pages.wait(10.0 + FRAME) <= 0
 
     def test_a_page_that_stays_silent_gets_a_message_a_second(self):
         pages = Pages()
