@@ -235,7 +235,7 @@ def test_a_page_that_is_held_up_gets_a_message_a_second_and_then_shows_everythin
     notebook = open_notebook(pace(0.002), OPEN)
     notebook.run(1)
     panel = in_cell(notebook, 2)
-    prompt = "held up: " + "word " * 1000
+    prompt = "held up: " + "word " * 2000
     panel.ask(prompt)
     panel.reply(1).get_by_text("word word").wait_for()
 
