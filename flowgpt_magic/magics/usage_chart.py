@@ -223,10 +223,6 @@ def _cells(day: str, model: str, rows: Sequence[UsageRow]) -> tuple[str, ...]:
     return (day, model, requests, *(text and f"{about}{text}" for text in tokens), *times)
 
 
-def _rate(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= PRECISE else f"{rate:.1f}"
-
-
 def _mean(values: Sequence[tuple[float | None, int]]) -> float | None:
     """The mean of the known values, weighted by requests."""
     weighted = [(value, requests) for value, requests in values if value is not None]

@@ -330,12 +330,3 @@ def nothing_more(subcommand: str, rest: str) -> None:
     """Raise ``OptionError`` if ``rest``, the argument of a subcommand that takes none, is not empty."""
     if rest:
         raise OptionError(f"%flowgpt {subcommand} takes no arguments; {SEND_INSTEAD}")
-
-
-def usage() -> str:
-    """The help: one line for each option."""
-    rows = []
-    for option in OPTIONS:
-        names = f"-{option.short}, --{option.name}" if option.short else f"--{option.name}"
-        rows.append(f"  {names + ' ' + option.value:<28}{option.text}")
-    return "\n".join(rows)

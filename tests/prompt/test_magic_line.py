@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.errors import OptionError
 from flowgpt_magic.prompt import magic_line
-from flowgpt_magic.prompt.magic_line import OPTIONS, read_line
+from flowgpt_magic.prompt.magic_line import read_line
 
 
 def no_model(word: str) -> bool:
@@ -184,16 +184,6 @@ def test_quotes_around_all_of_a_text_are_taken_off():
 def test_help_takes_no_value():
     assert read_line("-h", claims) == magic_line.MagicLine({"help": True}, "")
     assert read_line("--help me", claims) == magic_line.MagicLine({"help": True}, "me")
-
-
-def test_the_usage_has_a_line_for_every_option():
-    lines = magic_line.usage().splitlines()
-
-    assert len(lines) == len(OPTIONS)
-    for option, line in zip(OPTIONS, lines, strict=True):
-        assert f"--{option.name}" in line
-        assert option.value in line
-        assert option.text in line
 
 
 def without_options(line: str) -> bool:

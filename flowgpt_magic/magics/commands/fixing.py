@@ -14,6 +14,7 @@ from flowgpt_magic.messages.token_estimate import characters_for, tokens_in
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.prompt.references import names_secret
 from flowgpt_magic.providers import models
+from flowgpt_magic.text import sentences
 
 if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
@@ -130,14 +131,9 @@ def _offer(state: ShellState) -> str:
         correction = _correction(state)
     except OptionError as error:
         return error.clause
-    return " ".join(
-        filter(
-            None,
-            [
-                "%flowgpt apply puts the corrected cell below; %flowgpt apply --run runs it.",
-                correction.warning and f"C{correction.warning[1:]}.",
-            ],
-        )
+    warning = correction.warning
+    return sentences(
+        "%flowgpt apply puts the corrected cell below; %flowgpt apply --run runs it", warning[:1].upper() + warning[1:]
     )
 
 

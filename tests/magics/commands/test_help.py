@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,17 @@ def test_the_overview_names_every_subcommand_once_with_its_second_names_and_ever
     assert all(f"help {name}" in text for name in TOPICS)
     assert all(f"{title}:" in text for title in GROUP_TITLES.values())
     assert max(map(len, text.splitlines())) <= 130
+
+
+def test_the_overview_has_a_row_for_every_option(run):
+    table = run("help").html().partition("<b>Options</b>")[2].partition("</tbody>")[0]
+    rows = [unescape(row) for row in table.split("<tr>")[2:]]  # the first is the head
+
+    assert len(rows) == len(OPTIONS)
+    for option, row in zip(OPTIONS, rows, strict=True):
+        assert f"--{option.name}" in row
+        assert option.value in row
+        assert option.text in row
 
 
 @pytest.mark.parametrize("word", [*SUBCOMMANDS, *TOPICS, *OPTION_EXAMPLES, "-m", "--schema"])
