@@ -76,13 +76,17 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext flowgpt_magic``."""
+    from flowgpt_magic.lab import target
     from flowgpt_magic.magics import magic
 
     magic.load(shell)
+    target.register(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext flowgpt_magic``."""
+    from flowgpt_magic.lab import target
     from flowgpt_magic.magics import magic
 
+    target.unregister(shell)
     magic.unload(shell)

@@ -17,7 +17,7 @@ PACKAGE = Path(flowgpt_magic.__file__).parent
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
-    if path != PACKAGE / "__init__.py"
+    if path != PACKAGE / "__init__.py" and "node_modules" not in path.parts
 }
 PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
 
@@ -52,6 +52,7 @@ ORDER = [
     "clusters",
     "panel",
     "magics",
+    "lab",
     "__main__",
 ]
 
@@ -236,6 +237,7 @@ LOADED = {
     "errors",
     "installing",
     "keys",
+    "lab.target",
     "magics.input_transforms",
     "magics.magic",
     "printing",

@@ -19,6 +19,7 @@ import traitlets
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.current import current_history
+from flowgpt_magic.notebook.comms import answer_on_its_own_thread
 from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.panel.actions import answer
 from flowgpt_magic.panel.output import Output, can_open
@@ -63,7 +64,7 @@ class ChatPanel(anywidget.AnyWidget):
         self._state = PanelState(conversation, send=self._tell, show=self._set, settled=self._settle)
         self._output = Output(uuid4().hex[:12], self._state.notebook_history.place.kind)
         self.on_msg(self._hear)
-        _send_to_its_own_thread(self)
+        answer_on_its_own_thread(self.comm)
         if shell() is not None:
             shell().events.register("post_run_cell", self._cell_has_run)
 
@@ -177,13 +178,3 @@ def _address_of(request: dict[str, Any]) -> Facts:
     """The page and the number of a request, valid in JSON."""
     values = {name: request.get(name) for name in ("page", "id")}
     return {name: join_surrogates(value) if isinstance(value, str) else value for name, value in values.items()}
-
-
-def _send_to_its_own_thread(panel: ChatPanel) -> None:
-    """Let a page's message reach the panel while a cell runs.
-
-    JupyterLab sends it on a subshell. ipykernel 7.4 forwards it to the shell that last published on this comm, so a
-    panel made in a cell would receive it only when that cell has ended. Other releases do not forward it.
-    """
-    if hasattr(panel.comm, "_reply_subshell_for"):
-        panel.comm._reply_subshell_for = lambda _data, default: default

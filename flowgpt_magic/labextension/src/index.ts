@@ -1,0 +1,9 @@
+/** The plugins of the extension: each can be switched off by its own name. */
+
+import type { JupyterFrontEndPlugin } from "@jupyterlab/application";
+
+import { connectionsPlugin } from "./kernel/plugin";
+
+const plugins: JupyterFrontEndPlugin<any>[] = [connectionsPlugin];
+
+export default plugins;

@@ -1,0 +1,44 @@
+"""What a page of JupyterLab asks of a real kernel."""
+
+from __future__ import annotations
+
+from tests.kernel.conftest import SETUP, Kernel
+from tests.kernel.pages import Page
+
+
+def test_a_page_is_greeted_with_the_version_and_the_magics(kernel: Kernel):
+    hello = Page(kernel).hear()
+
+    assert hello["kind"] == "hello"
+    assert hello["protocol"] == 1
+    assert "flowgpt" in hello["magics"]
+
+
+def test_a_page_learns_which_names_exist(kernel: Kernel):
+    kernel.good("frame = 1")
+    page = Page(kernel)
+
+    assert page.ask("names", names=["frame", "nothing_of_the_kind", 3])["known"] == ["frame"]
+
+
+def test_an_unknown_request_is_answered_with_what_to_do(kernel: Kernel):
+    assert "reload the page" in Page(kernel).ask("of_tomorrow")["error"]
+
+
+def test_unloading_the_extension_closes_the_connections(kernel: Kernel):
+    page = Page(kernel)
+    page.hear()
+    try:
+        kernel.client.execute("%unload_ext flowgpt_magic", silent=True)
+        page.hear()
+
+        assert page.closed
+    finally:
+        kernel.good(SETUP)
+
+
+def test_an_unknown_purpose_closes_the_connection(kernel: Kernel):
+    page = Page(kernel, purpose="of tomorrow")
+    page.hear()
+
+    assert page.closed
