@@ -1,7 +1,12 @@
-"""A real JupyterLab on loopback, driven in headless Chromium."""
+"""A real JupyterLab on loopback, driven in headless Chromium, with this checkout's extension in it.
+
+``test_extension_*.py`` prove the extension: their ``front`` is each front end in turn, their kernels always are this
+environment's. With ``LAB_EXTENSION=disabled`` the other tests show that nothing else needs it.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -12,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
@@ -22,7 +28,12 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 from tests import processes
 
 LIMIT = 60  # seconds after which something is broken, and not only slow
-SCREENSHOTS = Path(__file__).parent / "screenshots"
+HERE = Path(__file__).parent
+SCREENSHOTS = HERE / "screenshots"
+CHECKOUT = HERE.parents[1]
+FIRST_TIME = pytest.mark.timeout(1200)  # seconds: environments are made by the first test that needs them
+EXTENSION = CHECKOUT / "flowgpt_magic" / "labextension"
+DISABLED = os.environ.get("LAB_EXTENSION") == "disabled"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -48,10 +59,36 @@ def chromium() -> str:
     return found
 
 
-class Lab:
-    """A JupyterLab server with a folder of its own."""
+def with_extension(folder: Path) -> Path:
+    """A folder of extensions, with this checkout's in it; it wins over one that is installed."""
+    shutil.copytree(EXTENSION / "built", folder / "flowgpt_magic")
+    shutil.copy(EXTENSION / "install.json", folder / "flowgpt_magic")
+    return folder
 
-    def __init__(self, folder: Path) -> None:
+
+def disable_extension(config: Path) -> None:
+    """Do what ``jupyter labextension disable flowgpt_magic`` does."""
+    page = config / "labconfig" / "page_config.json"
+    page.parent.mkdir(parents=True)
+    page.write_text(json.dumps({"disabledExtensions": {"flowgpt_magic": True}}), "utf-8")
+
+
+def own_kernel(data: Path) -> None:
+    """Have Jupyter find the kernel of this interpreter in this folder, whatever environment Jupyter itself is in."""
+    folder = data / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel = {"argv": command, "display_name": "Python 3 (ipykernel)", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(kernel), "utf-8")
+
+
+class Lab:
+    """A JupyterLab server with a folder of its own, and Notebook 7 beside it.
+
+    ``python`` is the interpreter whose JupyterLab it is; the kernels are those of this one.
+    """
+
+    def __init__(self, folder: Path, python: Path = Path(sys.executable)) -> None:
         self.folder = folder / "work"
         self.folder.mkdir()
         self.settings = folder / "settings"
@@ -64,12 +101,18 @@ class Lab:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
         places = {
-            name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+            name: str(folder / name.lower())
+            for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_PATH", "IPYTHONDIR")
         }
-        self.command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={self.port}"]
+        own_kernel(Path(places["JUPYTER_PATH"]))
+        if DISABLED:
+            disable_extension(Path(places["JUPYTER_CONFIG_DIR"]))
+        self.command = [str(python), "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={self.port}"]
         self.command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--ServerApp.log_level=ERROR"]
         self.command += ["--IdentityProvider.token=", "--LabApp.news_url=None", f"--ServerApp.root_dir={self.folder}"]
-        self.command += ["--LabApp.expose_app_in_browser=True"]  # for `OPEN_NEXT`
+        for app in ("LabApp", "JupyterNotebookApp"):
+            self.command.append(f"--{app}.expose_app_in_browser=True")  # for `OPEN_NEXT`
+        self.command += [f"--LabServerApp.extra_labextensions_path={with_extension(folder / 'labextensions')}"]
         self.command += [f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
         self.command += [f"--LabApp.user_settings_dir={self.settings}"]
         own = {"FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data")}
@@ -197,6 +240,18 @@ class NextNotebook(Notebook):
         self.page.evaluate(OPEN_NEXT, self.path.name)
 
 
+class Notebook7(Notebook):
+    """A notebook open in Notebook 7, served beside JupyterLab."""
+
+    def _open(self) -> None:
+        with self.page.expect_websocket(lambda socket: "/channels" in socket.url) as connected:
+            self.page.goto(f"{self.lab.url}/notebooks/{self.path.name}")
+        connected.value.wait_for_event("framereceived", lambda frame: b"kernel_info_reply" in frame)
+
+    def wait_for_idle(self) -> None:
+        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+
+
 def whole_json(path: Path) -> str:
     """What is in the file; nothing while it is being written."""
     content = path.read_text("utf-8")
@@ -213,6 +268,39 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab(tmp_path_factory.mktemp("lab"))
     with lab.running():
         yield lab
+
+
+@pytest.fixture(scope="session")
+def oldest_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The oldest JupyterLab that the extension supports, with the Notebook of its time."""
+    python = environment(".venv-lab42", "OLDEST_LAB_PYTHON", "jupyterlab==4.2.*", "notebook==7.2.*")
+    lab = Lab(tmp_path_factory.mktemp("oldest-lab"), python)
+    with lab.running():
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def next_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The JupyterLab that comes next."""
+    lab = Lab(tmp_path_factory.mktemp("next-lab"), environment(".venv-lab47", "NEXT_LAB_PYTHON", "jupyterlab>=4.7.0a0"))
+    with lab.running():
+        yield lab
+
+
+def environment(name: str, variable: str, *packages: str) -> Path:
+    """The interpreter of an environment of front ends, made once in the checkout, or the one that a variable names."""
+    if os.environ.get(variable):
+        return Path(os.environ[variable])
+    folder = CHECKOUT / name
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test runs may want it at once
+        if not (folder / "complete").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*install, *packages, "ipywidgets>=8", "anywidget>=0.9.13"], check=True)
+            (folder / "complete").touch()
+    return folder / "bin" / "python"
 
 
 @pytest.fixture(scope="package")
@@ -296,12 +384,57 @@ def pytest_runtest_makereport(item: pytest.Item):
 @pytest.fixture
 def open_notebook(page: Page, lab: Lab, request: pytest.FixtureRequest) -> Callable[..., Notebook]:
     """Open a new notebook with these cells, the extension loaded by the first of them."""
+    return Front(lab).opener(page, request.node.name)
 
-    def open_one(*cells: str) -> Notebook:
-        name = f"{request.node.name.split('[')[0][-60:]}-{time.monotonic_ns()}.ipynb"
-        kind = NextNotebook if page.url.startswith(f"{lab.url}/lab") else Notebook
-        notebook = kind(page, lab, lab.write(name, "%load_ext flowgpt_magic", *cells))
-        notebook.run(0)
-        return notebook
 
-    return open_one
+@dataclass(frozen=True)
+class Front:
+    """What shows the notebooks of a server: its JupyterLab, or its Notebook 7."""
+
+    lab: Lab
+    notebook7: bool = False
+
+    def open(self, page: Page, path: Path) -> Notebook:
+        if self.notebook7:
+            return Notebook7(page, self.lab, path)
+        return (NextNotebook if page.url.startswith(f"{self.lab.url}/lab") else Notebook)(page, self.lab, path)
+
+    def opener(self, page: Page, test: str) -> Callable[..., Notebook]:
+        def open_one(*cells: str) -> Notebook:
+            name = f"{test.split('[')[0][-60:]}-{time.monotonic_ns()}.ipynb"
+            notebook = self.open(page, self.lab.write(name, "%load_ext flowgpt_magic", *cells))
+            notebook.run(0)
+            return notebook
+
+        return open_one
+
+
+FRONTS = {
+    "JupyterLab": ("lab", False),
+    "JupyterLab 4.2": ("oldest_lab", False),
+    "Notebook 7": ("lab", True),
+    "Notebook 7.2": ("oldest_lab", True),
+    "JupyterLab 4.7": ("next_lab", False),
+}
+NEXT = pytest.param("JupyterLab 4.7", marks=pytest.mark.next_lab)
+
+
+@pytest.fixture(scope="session", params=["JupyterLab", "JupyterLab 4.2", "Notebook 7", NEXT])
+def front(request: pytest.FixtureRequest) -> Front:
+    """Each front end in turn; ``@pytest.mark.parametrize("front", [...], indirect=True)`` chooses from ``FRONTS``."""
+    server, notebook7 = FRONTS[request.param]
+    return Front(request.getfixturevalue(server), notebook7)
+
+
+@pytest.fixture
+def open_in_front(page: Page, front: Front, request: pytest.FixtureRequest) -> Callable[..., Notebook]:
+    """``open_notebook`` in each front end in turn."""
+    return front.opener(page, request.node.name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == HERE and item.path.name.startswith("test_extension_"):
+            if DISABLED:
+                item.add_marker(pytest.mark.skip("the extension is disabled"))
+            item.add_marker(FIRST_TIME)

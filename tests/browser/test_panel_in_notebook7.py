@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Lab, Notebook
+from tests.browser.conftest import Front, Lab, Notebook
 from tests.browser.panels import OPEN, Panel, in_cell
 
 
-class Notebook7(Notebook):
-    """A notebook open in Notebook 7, served beside JupyterLab."""
-
-    def __init__(self, page: Page, lab: Lab, name: str) -> None:
-        self.page, self.lab, self.path = page, lab, lab.folder / name
-        with page.expect_websocket(lambda socket: "/channels" in socket.url) as connected:
-            page.goto(f"{lab.url}/notebooks/{name}")
-        connected.value.wait_for_event("framereceived", lambda frame: b"kernel_info_reply" in frame)
-        page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        self.wait_for_idle()
-
-    def wait_for_idle(self) -> None:
-        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
-
-
 @pytest.fixture
-def open_notebook(page: Page, lab: Lab, request: pytest.FixtureRequest) -> Callable[..., Notebook7]:
+def open_notebook(page: Page, lab: Lab, request: pytest.FixtureRequest) -> Callable[..., Notebook]:
     """Open a new notebook with these cells, the extension loaded by the first of them."""
-
-    def open_one(*cells: str) -> Notebook7:
-        name = f"seven-{request.node.name.split('[')[0][-50:]}-{time.monotonic_ns()}.ipynb"
-        lab.write(name, "%load_ext flowgpt_magic", *cells)
-        notebook = Notebook7(page, lab, name)
-        notebook.run(0)
-        return notebook
-
-    return open_one
+    return Front(lab, notebook7=True).opener(page, request.node.name)
 
 
 def test_ask_in_the_panel_and_in_a_cell(open_notebook):
