@@ -12,7 +12,8 @@ from typing import Any
 
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.lab.requests import REQUESTS, Facts
+from flowgpt_magic.lab.page import Facts
+from flowgpt_magic.lab.requests import REQUESTS
 from flowgpt_magic.notebook.comms import answer_on_its_own_thread
 from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.redaction import redact

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
 
+from flowgpt_magic.lab.asking import models, stop
+from flowgpt_magic.lab.fixing import fix
+from flowgpt_magic.lab.page import Facts, Page, Request
 from flowgpt_magic.notebook.ipython import shell
-
-Facts = dict[str, Any]  # JSON values
-
-
-class Page(Protocol):
-    """The page that asks."""
-
-    def tell(self, message: Facts, buffers: Sequence[bytes] = ()) -> None:
-        """Send a message that answers nothing."""
-
-    def when_closed(self, run: Callable[[], None]) -> None:
-        """Call ``run`` when the connection is closed."""
-
-
-Request = Callable[[Page, Facts, Sequence[memoryview]], Facts | None]
 
 
 def names(_page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
@@ -29,4 +16,4 @@ def names(_page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
     return {"known": [name for name in request.get("names", []) if isinstance(name, str) and name in namespace]}
 
 
-REQUESTS: dict[str, Request] = {"names": names}
+REQUESTS: dict[str, Request] = {"names": names, "fix": fix, "models": models, "stop": stop}

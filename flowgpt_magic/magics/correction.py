@@ -21,6 +21,7 @@ BETTER_MODEL = (
     "%flowgpt install-model --list shows some to install"
 )
 COMPARED = 10_000  # characters of a cell that are compared
+MANY_LINES = 1_000  # of a cell; then lines that occur often are not compared
 FEW = 0.5  # of the lines of the failed cell; a shorter correction may be a part of it only
 
 
@@ -41,6 +42,20 @@ class Correction:
         """The same as HTML: lines that are new are green, those that are gone are red."""
         lines = (f'<span style="{_style(line)}">{html.escape(line)}\n</span>' for line in self.text().split("\n"))
         return f'<pre style="overflow-x: auto">{"".join(lines)}</pre>'
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """The lines of both cells, with secrets: ``-`` before a line of the failed cell, ``+`` of the corrected one,
+        a space of both."""
+        before, after = self.cell.source.split("\n"), self.source.split("\n")
+        rows: list[tuple[str, str]] = []
+        matcher = SequenceMatcher(None, before, after, autojunk=len(before) > MANY_LINES)
+        for kind, start, end, first, last in matcher.get_opcodes():
+            if kind == "equal":
+                rows += [(" ", line) for line in before[start:end]]
+            else:
+                rows += [*(("-", line) for line in before[start:end]), *(("+", line) for line in after[first:last])]
+        return rows
 
     @property
     def warning(self) -> str:
@@ -66,6 +81,13 @@ def _style(line: str) -> str:
 
 def _line_count(source: str) -> int:
     return sum(bool(line.strip()) for line in source.split("\n"))
+
+
+def correction_in(text: str, cells: Sequence[CellCode]) -> Correction:
+    """The correction in the reply ``text``; see ``find_correction``."""
+    from flowgpt_magic.replies.code_blocks import code_blocks_of  # its parser takes a while to load
+
+    return find_correction([(block.language, block) for block in code_blocks_of(text)], cells)
 
 
 def find_correction(blocks: Sequence[tuple[str, str]], cells: Sequence[CellCode]) -> Correction:

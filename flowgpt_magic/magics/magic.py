@@ -226,6 +226,8 @@ class FlowGPT(Magics):
             raise PromptError(f"the prompt is empty: write it below the %%flowgpt line, or after %flowgpt{hint}")
         typos.refuse_model(read, above=bool(cell and cell.strip()))
         own_cell = cell is not None and is_whole_cell(request)
+        if own_cell and (model := ipython.model_for_this_run(request)):
+            read.options["model"] = model
         asked = Asked.read(prompt, read.options)
         reply = self.state.ask(asked, own_cell=own_cell, names=names, load_aliases=load_aliases)
         return self._value(reply, is_cell=cell is not None)

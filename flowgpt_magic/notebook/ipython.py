@@ -50,6 +50,16 @@ def execution() -> str:
     return str(request().get("header", {}).get("msg_id") or count)
 
 
+def model_for_this_run(message: Mapping[str, Any]) -> str:
+    """The model that the front end wants for this run of a prompt cell, in place of the one in the cell; else empty.
+
+    ``message`` is the request that runs the cell. The extension of JupyterLab puts the name into its metadata.
+    """
+    metadata = message.get("metadata")
+    model = metadata.get("flowgpt_model_for_this_run") if isinstance(metadata, dict) else None
+    return model.strip() if isinstance(model, str) else ""
+
+
 def headless() -> bool:
     """Is the output not seen as it arrives?
 

@@ -19,6 +19,7 @@ from flowgpt_magic.notebook.ipython import prompt_context, shell
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel.composer import PANEL_COMMANDS, command_in, complete_attached, complete_input, prompt_in
 from flowgpt_magic.panel.examples import examples
+from flowgpt_magic.panel.model_choices import choice_rows
 from flowgpt_magic.panel.output import MAX_OPEN_OUTPUT, marked, transcript
 from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelError, PanelState
@@ -233,10 +234,7 @@ def full_turn(panel: PanelState, request: Facts) -> Facts:
 
 def list_models(panel: PanelState, request: Facts) -> Facts:
     """The models that this conversation can use, by provider. ``anew`` asks servers again."""
-    rows = [
-        {"name": join_surrogates(name), "group": join_surrogates(group), "note": join_surrogates(note), "able": able}
-        for group, name, note, able in panel.choices(anew=value(request, "anew", bool, False))
-    ]
+    rows = choice_rows(panel.choices(anew=value(request, "anew", bool, False)))
     return {"models": rows, "chosen": join_surrogates(panel.conversation.record.model)}
 
 

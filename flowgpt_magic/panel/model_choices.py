@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from flowgpt_magic import bridge
+from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.providers import aliases, models, registry
@@ -119,6 +120,14 @@ class Choices:
             self._listed[key] = found
         if changed:
             self._changed()
+
+
+def choice_rows(choices: Iterable[Choice]) -> list[dict[str, Any]]:
+    """Choices as a page gets them: ``name``, ``group``, ``note``, and whether the model is ``able`` to answer."""
+    return [
+        {"name": join_surrogates(name), "group": join_surrogates(group), "note": join_surrogates(note), "able": able}
+        for group, name, note, able in choices
+    ]
 
 
 def _choice(group: str, name: str, reason: str) -> Choice:

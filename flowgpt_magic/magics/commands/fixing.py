@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flowgpt_magic.errors import CorrectionFailedError, OptionError, last_error
 from flowgpt_magic.magics import typos
 from flowgpt_magic.magics.commands.code import ask_about
 from flowgpt_magic.magics.commands.command import Subcommand, subcommand
-from flowgpt_magic.messages.token_estimate import characters_for, tokens_in
 from flowgpt_magic.prompt import magic_line
-from flowgpt_magic.prompt.references import names_secret
 from flowgpt_magic.providers import models
 from flowgpt_magic.text import sentences
 
 if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
     from flowgpt_magic.magics.correction import Correction
-    from flowgpt_magic.magics.failed_cells import CellCode
     from flowgpt_magic.magics.state import ShellState
 
-LOOK_LENGTH = 600  # characters of the look of one variable, at most
-SHORTEST_LOOK = 40
-FIX_PROMPT = (
-    "This failed in my notebook. Say in one or two sentences what is wrong and why. "
-    "Then give the corrected cell, whole, in one Python code block."
-)
 _SWITCH = re.compile(r"(?<!\S)--(apply|run)(?!\S)")
 
 
@@ -42,6 +32,7 @@ _SWITCH = re.compile(r"(?<!\S)--(apply|run)(?!\S)")
 def fix(state: ShellState, rest: str) -> Shown:
     from flowgpt_magic.display.show import show_remark
     from flowgpt_magic.magics.failed_cells import failed_cells
+    from flowgpt_magic.magics.failure import FIX_PROMPT, failure
     from flowgpt_magic.magics.state import LastFix
 
     rest, switches = _cut_switches(rest)
@@ -55,7 +46,7 @@ def fix(state: ShellState, rest: str) -> Shown:
         )
     cells = failed_cells(error, state.names)
     del error  # its frames hold the values of variables
-    reply = ask_about(state, lambda budget: _failure(cells, state.names, budget), FIX_PROMPT, read)
+    reply = ask_about(state, lambda budget: failure(cells, state.names, budget, last_error()), FIX_PROMPT, read)
     if reply is None:
         return None
     state.last_fix = LastFix(tuple(cells), reply, str(read.options.get("chat", "")))
@@ -76,53 +67,6 @@ def _cut_switches(rest: str) -> tuple[str, set[str]]:
         switches.add(match[1])
         rest = before + rest[match.end() :]
     return rest, switches
-
-
-def _failure(cells: Sequence[CellCode], names: Mapping[str, Any], budget: int) -> str:
-    """The cells that the last error passed through, the outermost first; the variables in them; the error."""
-    from flowgpt_magic.magics.failed_cells import MARK_LENGTH, block
-    from flowgpt_magic.prompt.attachments import describe
-
-    error = last_error()
-    variables = [] if error is None else _variables(error, cells, names, budget // 3)
-    budget = max(0, budget - sum(map(tokens_in, variables)))
-    room = characters_for(budget, "".join(cell.source for cell in cells))
-    code = sum(len(cell.source) + MARK_LENGTH for cell in cells)
-    text = describe("The error", error, budget * max(room // 2, room - code) // max(1, room))
-    room -= len(text)
-    parts = []
-    for number, cell in enumerate(cells):
-        words = "The error passed through this code" if number else "This was run"
-        parts.append(block(words, cell, room // (len(cells) - number)))
-        room -= len(parts[-1])
-    return "\n\n".join([*parts, *variables, text])
-
-
-def _variables(error: BaseException, cells: Sequence[CellCode], names: Mapping[str, Any], budget: int) -> list[str]:
-    """The cells that made the variables in the failing lines, and their looks, in about ``budget`` tokens."""
-    from flowgpt_magic.magics.failed_cells import MARK_LENGTH, block
-    from flowgpt_magic.magics.failing_names import failing_names, making_cells
-    from flowgpt_magic.prompt.describe.look import look
-
-    room = characters_for(budget)
-    variables = failing_names(error)
-    lines = []
-    for variable in variables:
-        share = min(room // 2, LOOK_LENGTH)
-        if variable.is_code or share < SHORTEST_LOOK:
-            continue
-        is_secret = any(map(names_secret, variable.names))
-        value = "not sent, its name is that of a secret" if is_secret else look(variable.value, share)
-        lines.append(f"{' = '.join(variable.names)}: {value}")
-        room -= len(lines[-1])
-    parts = []
-    makers = making_cells(variables, cells, names)
-    for number, cell in enumerate(makers):
-        share = room // (len(makers) - number)
-        if share > 2 * MARK_LENGTH:
-            parts.append(block("This was run before", cell, share))
-            room -= len(parts[-1])
-    return [*parts, "\n".join(["The variables when it failed:\n", *lines])] if lines else parts
 
 
 def _offer(state: ShellState) -> str:
@@ -167,16 +111,15 @@ def _apply(state: ShellState, *, run: bool) -> None:
 
 def _correction(state: ShellState) -> Correction:
     """The correction in the reply to the last ``fix``. Raises ``OptionError`` if there is none."""
-    from flowgpt_magic.magics.correction import find_correction
-    from flowgpt_magic.replies.code_blocks import code_blocks_of
+    from flowgpt_magic.magics.correction import correction_in
 
     last = state.last_fix
     if last is None:
         raise OptionError("there is no correction yet: %flowgpt fix asks for one")
     if not last.cells:
         raise OptionError("the code of the cell that failed is not known, so it cannot be replaced")
-    text = last.text(state.conversation(last.chat).turns if last.reply.turn is not None else [])
-    return find_correction([(block.language, block) for block in code_blocks_of(text)], last.cells)
+    turns = state.conversation(last.chat).turns if last.reply.turn is not None else []
+    return correction_in(last.text(turns), last.cells)
 
 
 def _run(source: str) -> None:

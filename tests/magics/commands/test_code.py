@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.errors import OptionError, PromptError, ReplyInterrupted, keep_last_error, last_error
 from flowgpt_magic.magics.commands.code import EXPLAIN_PROMPT
-from flowgpt_magic.magics.commands.fixing import FIX_PROMPT
 from flowgpt_magic.magics.commands.table import SUBCOMMANDS
 from flowgpt_magic.magics.failed_cells import MARK_LENGTH, CellCode, block, excerpt
+from flowgpt_magic.magics.failure import FIX_PROMPT
 from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.replies.reply import Reply
 from tests.openai_servers import background, speaking
