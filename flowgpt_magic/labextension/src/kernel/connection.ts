@@ -29,6 +29,7 @@ export class Connection implements IDisposable {
   private wanted = false; // has somebody called `connect`?
   private probing = false;
   private kernelId = "";
+  private _language = "";
   private _status: Status = "none";
   private _hello: Hello | null = null;
   private _isDisposed = false;
@@ -52,6 +53,11 @@ export class Connection implements IDisposable {
   /** What the kernel said of itself; null until it is ready, or known to be of another version. */
   get hello(): Hello | null {
     return this._hello;
+  }
+
+  /** The language of a kernel that is "foreign". */
+  get language(): string {
+    return this._language;
   }
 
   get kernel(): Kernel.IKernelConnection | null {
@@ -119,7 +125,8 @@ export class Connection implements IDisposable {
     this.probing = true;
     try {
       const { language_info } = await kernel.info;
-      if (language_info.name !== "python") return this.become("foreign");
+      this._language = language_info.name;
+      if (this._language !== "python") return this.become("foreign");
       const found = probed(await this.evaluate(kernel, PROBE));
       if (kernel.id !== this.kernelId || this._isDisposed) return;
       if (found === "ready") this.open(kernel);
