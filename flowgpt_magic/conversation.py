@@ -175,6 +175,11 @@ class Conversation:
             turns = {version.turn_id: version for version in (*stored, *self._timeline.versions(turn.place))}
         return sorted(turns.values(), key=lambda version: (version.version, version.started))
 
+    def newest_version(self, turn: Turn) -> int:
+        """The number of the newest version at the place of ``turn``."""
+        with self._state.lock:
+            return max(turn.version, self._timeline.next_version(turn.place) - 1)
+
     def turn(self, number: int) -> Turn:
         """The turn with this number: 1 is the first, -1 the last. Raises ``TurnNotFoundError``."""
         self.follow_setting()

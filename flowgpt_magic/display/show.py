@@ -9,6 +9,8 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from flowgpt_magic import bridge, printing
@@ -16,6 +18,7 @@ from flowgpt_magic.errors import ReplyInterrupted
 from flowgpt_magic.notebook.ipython import clear, execution, headless, in_console, in_kernel, publish
 
 if TYPE_CHECKING:
+    from flowgpt_magic.display.formats import FormattedReply
     from flowgpt_magic.display.painting import Ending, Sink, TextWriter
     from flowgpt_magic.display.shown_reply import ShownReader, ShownReply
     from flowgpt_magic.display.waiting_line import StatusLine
@@ -101,6 +104,51 @@ def show(
     bridge.on_interrupt(lambda: bridge.apart(reply.cancel), follow)
 
 
+def show_elsewhere(reply: ShownReply, publish: Callable[..., None], *, form: str, images: bool) -> None:
+    """Show ``reply`` through ``publish`` as it arrives, as one output. Returns when it has ended.
+
+    It may run on any thread: nothing goes to the running cell, and no interrupt is noticed.
+
+    Args:
+        reply: the reply; the request is started if necessary.
+        publish: takes the data and the metadata of the output, each time it has changed.
+        form: a key of ``FORMATTERS``.
+        images: whether Markdown may load images.
+    """
+    from flowgpt_magic.display import painting
+    from flowgpt_magic.display.formats import STREAMED_FORMATS
+    from flowgpt_magic.display.waiting_line import OutputStatusLine
+
+    name, publish_part = _name(reply), _publisher(reply, publish)
+    line = OutputStatusLine(publish_part, name)
+    sink: Sink = painting.AtEnd(lambda ending: line.replace(ending.data, ending.metadata), line)
+    if form in STREAMED_FORMATS:
+        sink = painting.OneOutput(publish_part, name, images=images)
+    reader = reply.open()
+    try:
+        _follow(reader, reply, sink)
+    finally:
+        reply.detach(reader)
+        sink.finish(_ending(reply, form, images=images))
+
+
+def output_of(turn: Turn, form: str, *, images: bool = False) -> tuple[dict[str, str], dict[str, Any]]:
+    """The display bundle and the metadata with which the reply of a turn that has ended is shown in a cell.
+
+    Args:
+        turn: the turn.
+        form: a key of ``FORMATTERS``.
+        images: whether Markdown may load images; not by default.
+    """
+    from flowgpt_magic.display.formats import format_reply
+
+    formatted = format_reply(turn.text, form, images=images)
+    if formatted.notice and formatted.notice not in turn.notices:
+        turn = replace(turn, notices=(*turn.notices, formatted.notice))
+    ending = _ended(turn, formatted, form)
+    return ending.data, ending.metadata
+
+
 def raise_ending(reply: ShownReply, *, shown: bool = True) -> None:
     """Raise if the reply failed or was cancelled, so that Run All stops at this cell.
 
@@ -146,8 +194,8 @@ def _sink(reply: ShownReply, form: str, *, images: bool, own_cell: bool, extent:
         return painting.AtEnd(_publish)
     if not in_kernel() or in_console():
         return _terminal_sink(form, extent)
-    name = f"flowgpt-{reply.turn_id[:12]}"
-    line = OutputStatusLine(publish, name, clear if own_cell else None)
+    name, publish_part = _name(reply), _publisher(reply, publish)
+    line = OutputStatusLine(publish_part, name, clear if own_cell else None)
     appended = form == "text" or (form not in STREAMED_FORMATS and own_cell)
     if extent == "end" or not (appended or form in STREAMED_FORMATS):
         return painting.AtEnd(lambda ending: line.replace(ending.data, ending.metadata), line)
@@ -155,8 +203,23 @@ def _sink(reply: ShownReply, form: str, *, images: bool, own_cell: bool, extent:
         close = _end_of_cell_text if own_cell else _end_of_text
         return painting.Appended(close, line=line, restart=line.restart if own_cell else None)
     if own_cell:
-        return painting.BlockOutputs(publish, clear, name, images=images)
-    return painting.OneOutput(publish, name, images=images)
+        return painting.BlockOutputs(publish_part, clear, name, images=images)
+    return painting.OneOutput(publish_part, name, images=images)
+
+
+def _name(reply: ShownReply) -> str:
+    """The display id of its output, or the beginning of those of its outputs."""
+    return f"flowgpt-{reply.turn_id[:12]}"
+
+
+def _publisher(reply: ShownReply, publish: Callable[..., None]) -> Callable[..., None]:
+    """``publish`` for the outputs of ``reply``: each says which turn it shows, before the end too."""
+    identity = {"flowgpt": {"turn_id": reply.turn_id}}
+
+    def publish_part(data: dict[str, str], metadata: dict[str, Any], **how: Any) -> None:
+        publish(data, metadata or identity, **how)
+
+    return publish_part
 
 
 def _terminal_sink(form: str, extent: Extent) -> Sink:
@@ -230,15 +293,22 @@ def _follow(reader: ShownReader, reply: ShownReply, sink: Sink) -> None:
 
 
 def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
+    from flowgpt_magic.display.formats import format_reply
+
+    formatted = format_reply(reply.text_so_far, form, images=images)
+    if formatted.notice and formatted.notice not in reply.notices:
+        reply.notices.append(formatted.notice)
+    return _ended(reply, formatted, form)
+
+
+def _ended(reply: ShownReply | Turn, formatted: FormattedReply, form: str) -> Ending:
+    """The final output of a reply, which ``formatted`` shows in the format ``form``."""
     from flowgpt_magic.control_characters import clean
-    from flowgpt_magic.display.formats import MAX_CHARACTERS, format_reply
+    from flowgpt_magic.display.formats import MAX_CHARACTERS
     from flowgpt_magic.display.painting import Ending
     from flowgpt_magic.transcripts.caption import caption, caption_html
 
     text = clean(reply.text_so_far)
-    formatted = format_reply(reply.text_so_far, form, images=images)
-    if formatted.notice and formatted.notice not in reply.notices:
-        reply.notices.append(formatted.notice)
     below = caption_html(reply)
     data = {**formatted.data, "text/plain": text}
     if "text/html" in data:
@@ -247,19 +317,20 @@ def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
         data["text/markdown"] = f"{data['text/markdown']}\n\n{below}".lstrip("\n")
     whole = form in ("markdown", "md", "text", "html") or len(text) > MAX_CHARACTERS
     body = text if whole else formatted.data["text/markdown"]
-    return Ending(data, _metadata(reply), clean(caption(reply)), body, below)
+    return Ending(data, _metadata(reply, form), clean(caption(reply)), body, below)
 
 
-def _metadata(reply: ShownReply) -> dict[str, Any]:
+def _metadata(reply: ShownReply | Turn, form: str) -> dict[str, Any]:
     usage = reply.usage
     times = {"first_chunk_seconds": usage.first_chunk_seconds, "seconds": usage.seconds}
     return {
         "flowgpt": {
             "turn_id": reply.turn_id,
+            "format": form,
             "provider": reply.provider,
             "model": reply.model,
             "status": reply.status,
-            "notices": reply.notices,
+            "notices": list(reply.notices),
             "replayed": reply.replayed,
             "left_out": reply.left_out,
             "sent": reply.sent.as_json(),

@@ -444,6 +444,21 @@ class NotebookHistory:
             raise TurnNotFoundError(f"{subject} an id that begins with {turn_id!r}")
         return turns[0]
 
+    def turn_by_id(self, turn_id: str) -> Turn | None:
+        """The turn of any notebook with this id, also one that is not in the file yet; None if there is none."""
+        for state in self.open_conversations():
+            with state.lock:
+                turn = state.timeline.find(turn_id)
+            if turn is not None:
+                return turn
+        return next(iter(self.turns([turn_id])), None)
+
+    def name_of(self, conversation_id: str) -> str:
+        """The name of this notebook's conversation with this id; empty if it has none."""
+        records = [state.record for state in self.open_conversations()]
+        records += [summary.conversation for summary in self.summaries()]
+        return next((record.name for record in records if record.conversation_id == conversation_id), "")
+
     def search(self, words: str, limit: int = 20) -> tuple[SearchHit, ...]:
         """The turns of all notebooks that contain these words, each once, newest first."""
         own_key = self.notebook.key

@@ -207,6 +207,10 @@ class Timeline:
         """The turn with this id."""
         return self._turns[turn_id]
 
+    def find(self, turn_id: str) -> Turn | None:
+        """The turn with this id; None if it is not in memory."""
+        return self._turns.get(turn_id)
+
     def change(self, kind: str, added: Sequence[Turn] = (), removed: Sequence[Turn] = ()) -> Saved:
         """Make ``added`` live and ``removed`` not live. Changes undone before can no longer be redone."""
         dropped = [replace(change, number=-change.number) for change in self._redoable()]

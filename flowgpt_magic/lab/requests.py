@@ -16,4 +16,11 @@ def names(_page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
     return {"known": [name for name in request.get("names", []) if isinstance(name, str) and name in namespace]}
 
 
-REQUESTS: dict[str, Request] = {"names": names, "fix": fix, "models": models, "stop": stop}
+def turn(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
+    """What the line below a reply asks about its turn; ``action`` names it."""
+    from flowgpt_magic.lab import turns  # imports all that asks and keeps
+
+    return turns.answer(page, request)
+
+
+REQUESTS: dict[str, Request] = {"names": names, "fix": fix, "models": models, "stop": stop, "turn": turn}
