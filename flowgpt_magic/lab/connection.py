@@ -13,6 +13,7 @@ from typing import Any
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.lab.page import Facts
+from flowgpt_magic.lab.preferences import preferences
 from flowgpt_magic.lab.requests import REQUESTS
 from flowgpt_magic.notebook.comms import answer_on_its_own_thread
 from flowgpt_magic.notebook.ipython import shell
@@ -33,7 +34,9 @@ class Connection:
         comm.on_close(lambda _message: self._closed())
         answer_on_its_own_thread(comm)
         magics = [name for name in ("flowgpt", "ai") if _is_ours(name)]
-        self.tell({"kind": "hello", "version": version("flowgpt_magic"), "protocol": PROTOCOL, "magics": magics})
+        about = {"version": version("flowgpt_magic"), "protocol": PROTOCOL, "magics": magics}
+        sent = preferences()
+        self.tell({"kind": "hello", **about, "preferences": dict(sent.given), "notice": sent.notice})
 
     def tell(self, message: Facts, buffers: Sequence[bytes] = ()) -> None:
         """Send a message that answers nothing."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flowgpt_magic.lab.asking import models, stop
 from flowgpt_magic.lab.fixing import fix
 from flowgpt_magic.lab.page import Facts, Page, Request
+from flowgpt_magic.lab.preferences import set_preferences
 from flowgpt_magic.notebook.ipython import shell
 
 
@@ -23,4 +24,4 @@ def turn(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
     return turns.answer(page, request)
 
 
-REQUESTS: dict[str, Request] = {"names": names, "fix": fix, "models": models, "stop": stop, "turn": turn}
+REQUESTS: dict[str, Request] = {"names": names, "fix": fix, "models": models, "stop": stop, "turn": turn, "preferences": set_preferences}

@@ -51,6 +51,7 @@ SHORTEST_SECRET = 8  # characters; shorter values are shown as they are
 # releases creates functions without a module.
 WRAPPER_PACKAGES = ("flowgpt_magic", "IPython", "decorator", "")
 AFTER_CELL = "post_run_cell"  # an event of IPython
+PREFERENCES = "flowgpt_preferences"  # the attribute of the shell with what JupyterLab sent: see lab/preferences.py
 
 
 def _docstring() -> str:
@@ -125,10 +126,12 @@ class FlowGPT(Magics):
         except SettingError as error:
             raise traitlets.TraitError(str(error)) from None
 
-    def configured(self) -> dict[str, Any]:
-        """The settings of ``%config``, by name."""
+    def configured(self) -> settings.Configured:
+        """The settings of ``%config``, by name, and those of JupyterLab."""
         values = {name: getattr(self, name) for name in settings.TABLE}
-        return {n: str(v) if isinstance(v, MaskedText) else v for n, v in values.items() if v is not None}
+        own = {n: str(v) if isinstance(v, MaskedText) else v for n, v in values.items() if v is not None}
+        preferences = getattr(self.shell, PREFERENCES, None)
+        return settings.Configured(own, preferences.values if preferences else {})
 
     @property
     def state(self) -> ShellState:

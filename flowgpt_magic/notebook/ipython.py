@@ -33,10 +33,10 @@ def in_kernel() -> bool:
     return hasattr(shell(), "kernel")
 
 
-def configured() -> dict[str, Any]:
-    """What ``%config FlowGPT`` has set; empty where the extension is not loaded."""
+def configured() -> Mapping[str, Any]:
+    """What ``%config FlowGPT`` and JupyterLab have set; empty where the extension is not loaded."""
     magics = shell().magics_manager.registry.get("FlowGPT")
-    return {} if magics is None else dict(magics.configured())
+    return {} if magics is None else magics.configured()  # type: ignore[no-any-return]
 
 
 def request() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowgpt_magic.settings.settings import (
     CONNECTION,
     FORMATS,
+    FRONT_END,
     KEYS,
     NO_PARAMETERS,
     NOWHERE,
@@ -12,6 +13,7 @@ from flowgpt_magic.settings.settings import (
     OPENAI_KEY,
     SERVER,
     TABLE,
+    Configured,
     Settings,
     alias_of,
     check,
@@ -34,6 +36,7 @@ from flowgpt_magic.settings.settings import (
 __all__ = [
     "CONNECTION",
     "FORMATS",
+    "FRONT_END",
     "KEYS",
     "NOWHERE",
     "NO_PARAMETERS",
@@ -41,6 +44,7 @@ __all__ = [
     "OPENAI_KEY",
     "SERVER",
     "TABLE",
+    "Configured",
     "Settings",
     "alias_of",
     "check",

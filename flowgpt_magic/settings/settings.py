@@ -1,9 +1,9 @@
 """Settings: their names, allowed values, and sources.
 
 The first source that sets a value wins: an option of the call, the conversation, ``%config FlowGPT.name``, the
-environment variable ``FLOWGPT_NAME``, the table ``[tool.flowgpt_magic]`` of the nearest pyproject.toml, the user's
-settings file, the default below. An alias ranks just below the source that names it. If no source sets
-``openai_base_url``, ``OPENAI_BASE_URL`` is used.
+environment variable ``FLOWGPT_NAME``, the table ``[tool.flowgpt_magic]`` of the nearest pyproject.toml, JupyterLab's
+settings, the user's settings file, the default below. An alias ranks just below the source that names it. If no source
+sets ``openai_base_url``, ``OPENAI_BASE_URL`` is used.
 
 ``params`` and ``extra_headers`` are tables. All sources are merged, and for each name the first source wins. A
 parameter that is also a setting, such as ``temperature``, sets that setting.
@@ -28,11 +28,12 @@ from flowgpt_magic.settings import extra_headers, parameters
 from flowgpt_magic.settings.parameters import Layer
 
 APP = "flowgpt_magic"
-PROJECT = 1  # the rank of a project's settings: above the settings file, below the environment
+FRONT_END = "JupyterLab's settings"
+PROJECT = 2  # the rank of a project's settings: above the user's own, below the environment
 PROJECT_CHOICES = ("model", "system")  # a project may only suggest them: see `project_choice`
 TOOLS = ("tools", "tool_choice", "functions", "web_search_options")  # parameters that a project cannot set
 MAX_PROJECT_SIZE = 1_000_000  # bytes; a longer pyproject.toml is ignored
-CALL = 5  # the rank of the options of a call
+CALL = 6  # the rank of the options of a call
 SERVER = "openai_base_url"  # the address of the server that receives `extra_headers`
 NOWHERE = Path(os.devnull)  # stands for a missing home folder: it has no files, and none can be created
 SETTLED = 2.0  # seconds; modification times are coarse, so a file changed within this time is not cached
@@ -164,6 +165,14 @@ def setting(
     return field(default=default, repr=not secret, metadata=about)
 
 
+class Configured(dict[str, Any]):
+    """The values that a shell knows: those of ``%config``, and as ``front_end`` those of JupyterLab's settings."""
+
+    def __init__(self, values: Mapping[str, Any], front_end: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.front_end = front_end
+
+
 @dataclass(frozen=True)
 class Project:
     """The settings of a project.
@@ -187,9 +196,9 @@ class Project:
 class Outside:
     """The values set outside conversations and calls.
 
-    ``places`` are the settings file, the project, the environment and ``%config``, with their values. ``server`` is the
-    environment variable with the address for OpenAI's clients, and its value. ``has_key`` says whether
-    ``OPENAI_API_KEY`` is set.
+    ``places`` are the settings file, JupyterLab's settings, the project, the environment and ``%config``, with their
+    values. ``server`` is the environment variable with the address for OpenAI's clients, and its value. ``has_key``
+    says whether ``OPENAI_API_KEY`` is set.
     """
 
     places: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=(), repr=False)
@@ -451,7 +460,7 @@ def load(
 
     Args:
         options: the options of one call.
-        configured: the values of ``%config``.
+        configured: the values of ``%config``; ``Configured`` also has those of JupyterLab's settings.
         environ: the environment variables.
         path: the user's settings file; None for ``settings_file()``.
         conversation: the settings of the call's conversation.
@@ -460,6 +469,7 @@ def load(
     table = _project_values(project) if project else {}
     places = (
         (str(file), _file_values(file)),
+        (FRONT_END, configured.front_end if isinstance(configured, Configured) else {}),
         (str(project), {name: value for name, value in table.items() if name not in PROJECT_CHOICES}),
         ("environment", {name: environ[variable(name)] for name in TABLE if variable(name) in environ}),
         ("%config", configured or {}),

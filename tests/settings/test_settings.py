@@ -16,11 +16,11 @@ from flowgpt_magic.errors import FlowGptWarning, SettingError
 from flowgpt_magic.history.current import current_history
 from flowgpt_magic.magics.commands.settings import show_config
 from flowgpt_magic.providers import aliases
-from flowgpt_magic.settings import TABLE, Settings, load
+from flowgpt_magic.settings import TABLE, Configured, Settings, load
 from flowgpt_magic.settings.parameters import origins
 from tests.shell_states import new_state
 
-PLACES = ("default", "file", "project", "environment", "%config", "conversation", "option")
+PLACES = ("default", "file", "JupyterLab", "project", "environment", "%config", "conversation", "option")
 
 
 @pytest.fixture
@@ -35,18 +35,20 @@ def test_with_nothing_set_every_value_is_its_default(file):
 
 @pytest.mark.parametrize("highest", PLACES)
 def test_a_value_from_further_up_wins(file, project, highest):
-    rank = PLACES.index(highest)
+    rank, preferences = PLACES.index(highest), dict[str, int]()
     if rank >= 1:
         file.write_text("context_size = 1001")
     if rank >= 2:
-        project("[tool.flowgpt_magic]\ncontext_size = 1002")
+        preferences["context_size"] = 1002
+    if rank >= 3:
+        project("[tool.flowgpt_magic]\ncontext_size = 1003")
 
     chosen = load(
-        {"context_size": 1006 if rank >= 6 else None},
-        {"context_size": 1004 if rank >= 4 else None},
-        {"FLOWGPT_CONTEXT_SIZE": "1003"} if rank >= 3 else {},
+        {"context_size": 1007 if rank >= 7 else None},
+        Configured({"context_size": 1005 if rank >= 5 else None}, preferences),
+        {"FLOWGPT_CONTEXT_SIZE": "1004"} if rank >= 4 else {},
         file,
-        {"context_size": 1005 if rank >= 5 else None},
+        {"context_size": 1006 if rank >= 6 else None},
     )
 
     assert chosen.context_size == (1000 + rank if rank else Settings().context_size)
@@ -56,6 +58,7 @@ def test_a_value_from_further_up_wins(file, project, highest):
     ("highest", "label"),
     [
         ("file", "{file}"),
+        ("JupyterLab", "JupyterLab's settings"),
         ("environment", "environment variable FLOWGPT_MODEL"),
         ("%config", "%config"),
         ("option", "option"),
@@ -67,7 +70,9 @@ def test_each_value_says_where_it_came_from(file, highest, label):
 
     chosen = load(
         {"model": "echo"} if highest == "option" else None,
-        {"model": "echo"} if highest == "%config" else None,
+        Configured(
+            {"model": "echo"} if highest == "%config" else {}, {"model": "echo"} if highest == "JupyterLab" else {}
+        ),
         {"FLOWGPT_MODEL": "echo"} if highest == "environment" else {},
         file,
     )

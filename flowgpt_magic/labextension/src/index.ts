@@ -3,7 +3,8 @@
 import type { JupyterFrontEndPlugin } from "@jupyterlab/application";
 
 import { connectionsPlugin } from "./kernel/plugin";
+import { settingsPlugin } from "./settings/plugin";
 
-const plugins: JupyterFrontEndPlugin<any>[] = [connectionsPlugin];
+const plugins: JupyterFrontEndPlugin<any>[] = [connectionsPlugin, settingsPlugin];
 
 export default plugins;

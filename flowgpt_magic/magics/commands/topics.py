@@ -206,7 +206,7 @@ TOPICS: Mapping[str, Topic] = {
     "settings": Topic(
         "Where a setting comes from",
         "The first place that has it: an option, the conversation, ``%config``, the environment, the project's"
-        " ``pyproject.toml``, your settings file. A project cannot set a provider, an address, a key, a system prompt"
+        " ``pyproject.toml``, JupyterLab's settings, your settings file. A project cannot set a provider, an address, a key, a system prompt"
         " or tools."
         '\n\n  model = "local"\n  temperature = 0.3\n  proxy = "http://proxy.example:3128"\n'
         '  ca_bundle = "~/company-ca.pem"\n  [params]\n  top_p = 0.9\n  [extra_headers]\n  api-key = "$AZURE_KEY"',
@@ -216,6 +216,7 @@ TOPICS: Mapping[str, Topic] = {
             ("%config FlowGPT.temperature = 0.2", "all cells of this kernel"),
             ("FLOWGPT_TEMPERATURE=0.2", "an environment variable"),
             ("[tool.flowgpt_magic] in pyproject.toml", "a project"),
+            ("Settings → Settings Editor → FlowGPT", "JupyterLab's notebooks: model, temperature and format; no keys"),
             ("settings.toml", "yours; %flowgpt config says where it is"),
             (
                 'c.MagicsManager.lazy_magics = {"flowgpt": "flowgpt_magic"}',

@@ -11,6 +11,8 @@ export interface Hello {
   version: string; // of the package in the kernel
   protocol: number;
   magics: string[]; // names of the cell magics that are this package's
+  preferences?: JSONObject; // what it got of JupyterLab's settings
+  notice?: string; // why some of them are not used; empty if all are
 }
 
 export type Message = JSONObject & { kind: string };
