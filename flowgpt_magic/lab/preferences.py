@@ -24,8 +24,9 @@ from flowgpt_magic.text import sentences
 
 NAMES = ("model", "temperature", "format")  # of the settings that JupyterLab has; never one with a key
 LONGEST_MODEL = 1000  # characters, the path of a model file included
+NOT_USED = f"{FRONT_END}, not used"  # the beginning of a notice
 NO_KEY = (
-    f"{FRONT_END}: model is a key, and keys do not belong there: put it into an environment variable; "
+    f"{NOT_USED}: model is a key, and keys do not belong there: put it into an environment variable; "
     "%flowgpt help servers says into which one"
 )
 
@@ -60,8 +61,7 @@ def take(given: Any) -> Preferences:
         except FlowGptError as error:
             notices.append(error.clause)
     public = {name: given[name] for name in NAMES if name in given and not _is_key(given[name])}
-    unused = "This setting is not used" if len(notices) == 1 else "These settings are not used"
-    taken = Preferences(public, values, redact(sentences(*notices, unused)) if notices else "")
+    taken = Preferences(public, values, redact(sentences(*notices)))
     setattr(shell(), PREFERENCES, taken)
     return taken
 
@@ -79,15 +79,15 @@ def set_preferences(_page: object, request: dict[str, Any], _buffers: Sequence[m
 def _checked(name: str, value: Any) -> Any:
     if _is_key(value):
         raise SettingError(NO_KEY)
-    checked = settings.check(name, value, FRONT_END)
+    checked = settings.check(name, value, NOT_USED)
     if name != "model":
         return checked
     if len(checked) > LONGEST_MODEL:
-        raise SettingError(f"{FRONT_END}: model is too long for the name of a model")
+        raise SettingError(f"{NOT_USED}: model is too long for the name of a model")
     try:
         models.find_model(checked)
     except FlowGptError as error:
-        raise SettingError(f"{FRONT_END}: model: {error.clause}") from None
+        raise SettingError(f"{NOT_USED}: model: {error.clause}") from None
     return checked
 
 

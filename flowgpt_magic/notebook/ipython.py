@@ -36,7 +36,7 @@ def in_kernel() -> bool:
 def configured() -> Mapping[str, Any]:
     """What ``%config FlowGPT`` and JupyterLab have set; empty where the extension is not loaded."""
     magics = shell().magics_manager.registry.get("FlowGPT")
-    return {} if magics is None else magics.configured()  # type: ignore[no-any-return]
+    return {} if magics is None else magics.configured()
 
 
 def request() -> dict[str, Any]:

@@ -42,3 +42,15 @@ def test_an_unknown_purpose_closes_the_connection(kernel: Kernel):
     page.hear()
 
     assert page.closed
+
+
+def test_a_page_brings_the_settings_and_the_next_one_is_told_of_them(kernel: Kernel):
+    page = Page(kernel)
+    try:
+        assert "no model, provider or alias" in page.ask("preferences", settings={"model": "ecko"})["notice"]
+        assert page.ask("preferences", settings={"temperature": 0.7})["notice"] == ""
+
+        assert "0.7 (JupyterLab's settings)" in kernel.good("%flowgpt set temperature").printed
+        assert Page(kernel).hear()["preferences"] == {"temperature": 0.7}
+    finally:
+        page.ask("preferences", settings={})

@@ -206,8 +206,8 @@ TOPICS: Mapping[str, Topic] = {
     "settings": Topic(
         "Where a setting comes from",
         "The first place that has it: an option, the conversation, ``%config``, the environment, the project's"
-        " ``pyproject.toml``, JupyterLab's settings, your settings file. A project cannot set a provider, an address, a key, a system prompt"
-        " or tools."
+        " ``pyproject.toml``, JupyterLab's settings, your settings file. A project cannot set a provider, an address,"
+        " a key, a system prompt or tools."
         '\n\n  model = "local"\n  temperature = 0.3\n  proxy = "http://proxy.example:3128"\n'
         '  ca_bundle = "~/company-ca.pem"\n  [params]\n  top_p = 0.9\n  [extra_headers]\n  api-key = "$AZURE_KEY"',
         (

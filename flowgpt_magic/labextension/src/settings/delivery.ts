@@ -9,8 +9,8 @@ const ENDED = ["restarting", "autorestarting", "dead", "terminating"];
 const UNREACHABLE = ["none", "dead", "foreign"];
 
 /**
- * What one kernel has got. It is sent nothing as long as nothing is set, and nothing on its own: somebody else connects,
- * or the person runs a cell that may ask a model.
+ * What one kernel has got. It is sent nothing as long as nothing is set. It is not asked to connect either, before the
+ * person runs a cell that may ask a model.
  */
 export class Delivery {
   private sentEarly: JSONObject = {}; // to the kernel as it runs now
@@ -52,6 +52,7 @@ export class Delivery {
     if (JSONExt.deepEqual(values, this.sentEarly)) return;
     this.sentEarly = values;
     const content = { code: "", silent: true, store_history: false, user_expressions: { sent: early(values) } };
-    void kernel.requestExecute(content).done.catch(() => undefined); // the kernel has ended: the next one is told
+    const sent = kernel.requestExecute(content).done;
+    void sent.then(() => this.connection.connect()).catch(() => undefined); // the kernel has ended: the next one is told
   }
 }
