@@ -15,9 +15,9 @@ from typing import Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptError, SettingError
+from flowgpt_magic.lab.page import Facts, Page
 from flowgpt_magic.magics.magic import PREFERENCES
 from flowgpt_magic.notebook.ipython import shell
-from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import looks_like_key, redact
 from flowgpt_magic.settings import FRONT_END
 from flowgpt_magic.text import sentences
@@ -71,7 +71,7 @@ def take_early(text: str) -> None:
     take(json.loads(text))
 
 
-def set_preferences(_page: object, request: dict[str, Any], _buffers: Sequence[memoryview]) -> dict[str, Any]:
+def set_preferences(_page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
     """Use the settings of the page: ``{"notice": ...}``, which is empty if all of them are used."""
     return {"notice": take(request.get("settings")).notice}
 
@@ -84,6 +84,8 @@ def _checked(name: str, value: Any) -> Any:
         return checked
     if len(checked) > LONGEST_MODEL:
         raise SettingError(f"{NOT_USED}: model is too long for the name of a model")
+    from flowgpt_magic.providers import models  # needed for nothing else here
+
     try:
         models.find_model(checked)
     except FlowGptError as error:

@@ -24,4 +24,11 @@ def turn(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
     return turns.answer(page, request)
 
 
-REQUESTS: dict[str, Request] = {"names": names, "fix": fix, "models": models, "stop": stop, "turn": turn, "preferences": set_preferences}
+REQUESTS: dict[str, Request] = {
+    "names": names,
+    "fix": fix,
+    "models": models,
+    "stop": stop,
+    "turn": turn,
+    "preferences": set_preferences,
+}
