@@ -462,11 +462,12 @@ class Conversation:
         if prompt is None:
             prompt = "" if turn is None else prompt_of(turn)
         elif isinstance(prompt, TypedPrompt):
-            prompt = prompt.composed(context or PromptContext({}), resolved)
+            context = replace(context or PromptContext({}), find_picture=self._notebook_history.picture_url)
+            prompt = prompt.composed(context, resolved)
         earlier, text = read_prompt(prompt)
         earlier_images = images if isinstance(images, EarlierImages) else ()
         images = read_images(images, resolved.target, prompt=text, earlier=earlier)
-        dropped = len(earlier_images) - len(images)
+        dropped = 0 if resolved.takes_images else len(earlier_images)
         unsent = (unsent_pictures(dropped, resolved),) if dropped > 0 else ()
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")

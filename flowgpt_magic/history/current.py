@@ -31,6 +31,7 @@ class Shell(Protocol):
     def place(self) -> Place: ...
     def running_cell(self) -> Cell: ...
     def notebook_path(self) -> str | None: ...
+    def page_is_connected(self) -> bool: ...
 
 
 _histories: list[NotebookHistory] = []  # the last one is in use; those before it have other files
@@ -106,6 +107,7 @@ def _open(location: str, shell: Shell | None) -> NotebookHistory:
             running_cell=shell.running_cell,
             find_path=shell.notebook_path,
             configured=shell.configured,
+            page_is_connected=shell.page_is_connected,
         )
     if not settings.has_data_folder() and location == MEMORY:
         history.tell(HOMELESS)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,6 +32,7 @@ from flowgpt_magic.history.records import (
     ConversationSummary,
     NotebookRecord,
     PartialText,
+    PictureRecord,
     Record,
     RequestRecord,
     SearchHit,
@@ -40,11 +42,15 @@ from flowgpt_magic.history.rows import (
     CHANGE,
     CONVERSATION,
     NOTEBOOK,
+    PICTURE,
     REQUEST,
     TURN,
     change_of,
     conversation_of,
+    digests_in,
     from_sqlite,
+    picture_of,
+    pictures_of,
     request_of,
     statement,
     to_sqlite,
@@ -53,9 +59,12 @@ from flowgpt_magic.history.rows import (
 from flowgpt_magic.history.search import HIT, can_be_prefix, match_expression, one_of_each, snippet, words_of
 from flowgpt_magic.history.sent_requests import request_of_dead_turn
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.prompt.pictures import Picture, picture_of_url
 
 BUSY_TIMEOUT = 1.0  # seconds to wait for another process that writes
 INDEX_AT_ONCE = 50  # turns added to the index in one transaction
+DECODED_PICTURES = 4  # pictures of turns that are saved, which are saved again when they end
+UNASKED_FOR = 30 * 24 * 3600.0  # seconds after which a picture that no prompt was sent with is removed
 PERIODS_AT_ONCE = 20  # periods whose usage is summed in one transaction
 SEARCH_COLUMNS = (("turns", TURN), ("conversations", CONVERSATION), ("notebooks", NOTEBOOK))
 
@@ -86,8 +95,11 @@ class History:
         self.location = history_file.path_of(str(location))
         self._database = history_file.open_file(self.location, patience)
         self._file = history_file.file_number(self.location)
+        self._picture_of = lru_cache(DECODED_PICTURES)(picture_of_url)
         with suppress(HistoryLockedError):  # then they are only shown as cancelled
             self._cancel_dead_turns()
+        with suppress(HistoryLockedError):
+            self._remove_unasked_pictures(time.time() - UNASKED_FOR)
 
     @classmethod
     def read_only(cls, location: str | Path, *, patience: float = BUSY_TIMEOUT) -> History:
@@ -124,7 +136,9 @@ class History:
         """
         with self._writing():
             for record in records:
-                self._run(*statement(record))
+                for picture in pictures_of(record, self._picture_of) if isinstance(record, Turn) else ():
+                    self._run(*statement(picture))
+                self._run(*statement(record, self._picture_of))
 
     def grow_turn(self, turn_id: str, text: str) -> None:
         """Set the text of a turn that streams."""
@@ -159,6 +173,13 @@ class History:
                 for turn in turns:
                     self._run(CANCEL_TURN, (turn.turn_id,))
                     self._run(*statement(request_of_dead_turn(turn, dead[turn.turn_id])))
+
+    def _remove_unasked_pictures(self, before: float) -> None:
+        """Remove the pictures that were added before this time, in Unix seconds, and never sent with a prompt."""
+        which = "FROM pictures WHERE asked = 0 AND added < ?"
+        if self._rows(("digest",), f"SELECT digest {which} LIMIT 1", (before,)):
+            with self._writing():
+                self._run(f"DELETE {which}", (before,))
 
     def index_ended_turns(self) -> bool:
         """Add some ended turns to the full-text index. True if there are more.
@@ -297,7 +318,7 @@ class History:
         last = 0
         while rows := self._rows(("number", *TURN), sql, (last, at_once)):
             last = [row.pop("number") for row in rows][-1]
-            yield tuple(map(turn_of, rows))
+            yield self._turns_of(rows)
 
     def all_requests(self, at_once: int = 2000) -> Iterator[tuple[RequestRecord, ...]]:
         """All requests in the order of their save, ``at_once`` at a time."""
@@ -306,6 +327,22 @@ class History:
         while rows := self._rows(("number", *REQUEST), sql, (last, at_once)):
             last = [row.pop("number") for row in rows][-1]
             yield tuple(map(request_of, rows))
+
+    def all_pictures(self) -> Iterator[PictureRecord]:
+        """All pictures, one at a time."""
+        for row in self._rows(("digest",), "SELECT digest FROM pictures ORDER BY digest"):
+            yield from self._pictures([row["digest"]])
+
+    def picture(self, beginning: str) -> Picture | None:
+        """The picture whose digest begins so."""
+        between = "SELECT digest FROM pictures WHERE digest >= ? AND digest < ? LIMIT 1"
+        digests = [row["digest"] for row in self._rows(("digest",), between, (beginning, f"{beginning}g"))]
+        return next((record.picture for record in self._pictures(digests)), None)
+
+    def pictures_among(self, digests: Collection[str]) -> frozenset[str]:
+        """Those of these digests whose pictures are here."""
+        sql = "SELECT digest FROM pictures WHERE digest IN (SELECT value FROM json_each(?))"
+        return frozenset(row["digest"] for row in self._rows(("digest",), sql, (json.dumps(list(digests)),)))
 
     def all_conversations(self) -> tuple[ConversationRecord, ...]:
         """The conversations of all notebooks, including the removed ones, oldest first."""
@@ -423,7 +460,7 @@ class History:
         rows = {row[0]: row[1:] for row in self._read(sql, (json.dumps(numbers),))} if numbers else {}
         homes: dict[tuple[Any, ...], tuple[ConversationRecord, NotebookRecord]] = {}
         for place, *columns_of_turn in (rows[number] for number in numbers if number in rows):
-            turn = turn_of(dict(zip(TURN, columns_of_turn, strict=False)))
+            (turn,) = self._turns_of([dict(zip(TURN, columns_of_turn, strict=False))])
             home = tuple(columns_of_turn[len(TURN) :])  # shared by many hits
             conversation, notebook = homes.get(home) or homes.setdefault(home, _home(home))
             yield SearchHit(turn, conversation, notebook, snippet((turn.prompt, turn.text), words), place)
@@ -473,7 +510,19 @@ class History:
         return tuple(map(conversation_of, self._rows(CONVERSATION, sql, values)))
 
     def _turns(self, rest: str, values: Sequence[Any]) -> tuple[Turn, ...]:
-        return tuple(map(turn_of, self._rows(TURN, f"SELECT {', '.join(TURN)} FROM turns {rest}", values)))
+        return self._turns_of(self._rows(TURN, f"SELECT {', '.join(TURN)} FROM turns {rest}", values))
+
+    def _turns_of(self, rows: Sequence[dict[str, Any]]) -> tuple[Turn, ...]:
+        """The turns of these rows. Those with the same picture share it."""
+        digests = {digest for row in rows for digest in digests_in(row["images"])}
+        pictures = {record.picture.digest: record.picture for record in self._pictures(digests)} if digests else {}
+        return tuple(turn_of(row, pictures) for row in rows)
+
+    def _pictures(self, digests: Collection[str]) -> Iterator[PictureRecord]:
+        sql = f"SELECT {', '.join(PICTURE)} FROM pictures WHERE digest = ?"
+        for digest in digests:
+            with history_file.translate_errors(self.location):
+                yield from map(picture_of, self._run(sql, (digest,)).fetchall())
 
     def _rows(self, names: Sequence[str], sql: str, values: Values = ()) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in self._read(sql, values)]

@@ -97,6 +97,10 @@ def _merge_file(notebook_history: NotebookHistory, file: Path) -> tuple[int, int
             notebook_history.take((), new)
             added, existing = added + len(new), existing + present
             _flush(notebook_history)
+        for picture in source.all_pictures():  # their turns have brought all but the thumbnails
+            if picture.asked and picture.picture.thumbnail:
+                notebook_history.take([picture], ())
+        _flush(notebook_history)
         for requests in source.all_requests():
             notebook_history.take(requests, ())
             _flush(notebook_history)

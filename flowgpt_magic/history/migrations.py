@@ -7,10 +7,12 @@ on someone's machine: to change the tables, add a new one at the bottom.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.errors import HistoryFileError, HistoryNewerError
+from flowgpt_magic.prompt.pictures import picture_of_url
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -186,6 +188,31 @@ def sent_of_turns(database: Connection) -> None:
     database.execute("ALTER TABLE turns ADD COLUMN sent TEXT NOT NULL DEFAULT '{}'")
 
 
+def pictures_kept_once(database: Connection) -> None:
+    """Each picture once, by the SHA-256 of its content; until now every turn had a copy of it in base64.
+
+    A picture that was not sent yet is not ``asked``. The content is the last column, so that others are read without
+    it.
+    """
+    database.execute(
+        """CREATE TABLE pictures (
+            digest TEXT PRIMARY KEY NOT NULL, type TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+            asked INTEGER NOT NULL, added REAL NOT NULL, thumbnail BLOB NOT NULL, content BLOB NOT NULL)"""
+    )
+    database.execute("CREATE INDEX pictures_unasked ON pictures (added) WHERE asked = 0")
+    numbers = database.execute("SELECT number FROM turns WHERE images <> '[]'").fetchall()
+    for (number,) in numbers:
+        started, images = database.execute("SELECT started, images FROM turns WHERE number = ?", (number,)).fetchone()
+        entries = []
+        for url in json.loads(images):
+            picture = picture_of_url(url)
+            entries.append(url if picture is None else f"picture:{picture.digest}:{picture.type}")
+            if picture is not None:
+                values = (picture.digest, picture.type, picture.width, picture.height, started, picture.content)
+                database.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?, ?, 1, ?, x'', ?)", values)
+        database.execute("UPDATE turns SET images = ? WHERE number = ?", (json.dumps(entries), number))
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     notebooks_conversations_turns,
     words_of_turns,
@@ -194,6 +221,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     sums_of_usage,
     requests_sent,
     sent_of_turns,
+    pictures_kept_once,
 )
 NEWEST = len(MIGRATIONS)
 

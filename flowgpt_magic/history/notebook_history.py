@@ -24,12 +24,14 @@ from flowgpt_magic.errors import (
     ConversationNotFoundError,
     FlowGptWarning,
     HistoryError,
+    PromptError,
     TurnNotFoundError,
 )
 from flowgpt_magic.history.background_writer import LOCK_WARNING_AFTER, BackgroundWriter
 from flowgpt_magic.history.conversation_state import ConversationState, StoredConversation
 from flowgpt_magic.history.notebook_identity import FILE_KINDS, NotebookMatch, find_notebook, new_notebook, with_place
 from flowgpt_magic.history.processes import this_kernel
+from flowgpt_magic.history.received_pictures import ReceivedPictures
 from flowgpt_magic.history.records import (
     MAIN,
     MEMORY,
@@ -46,6 +48,7 @@ from flowgpt_magic.history.records import (
 from flowgpt_magic.history.sent_requests import sent_request
 from flowgpt_magic.history.timeline import Timeline
 from flowgpt_magic.messages import Status, Turn
+from flowgpt_magic.notebook.attached_pictures import attached_picture
 from flowgpt_magic.notebook.place import (
     ELSEWHERE,
     NO_CELL,
@@ -54,6 +57,7 @@ from flowgpt_magic.notebook.place import (
     elsewhere,
     place_of,
 )
+from flowgpt_magic.prompt.pictures import PictureReference, read_picture
 from flowgpt_magic.replies.cache import ReplyCache
 from flowgpt_magic.text import counted, short_path
 
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.replies.request import Request
 
 T = TypeVar("T")
+PAGE_TIMEOUT = 2.0  # seconds to wait for a picture that a page is sending
 SAVE_TIMEOUT = LOCK_WARNING_AFTER + 0.5  # seconds a reply waits to be saved; the warning comes shortly before that
 
 
@@ -78,6 +83,7 @@ class NotebookHistory:
         running_cell: returns the running cell; by default there is none.
         find_path: returns the notebook's current path, or None if unknown.
         configured: returns the settings made with ``%config``.
+        page_is_connected: says whether a page may be sending a picture now.
     """
 
     def __init__(
@@ -88,11 +94,13 @@ class NotebookHistory:
         running_cell: Callable[[], Cell] = lambda: NO_CELL,
         find_path: Callable[[], str | None] = lambda: None,
         configured: Callable[[], Mapping[str, Any]] = dict,
+        page_is_connected: Callable[[], bool] = lambda: False,
     ) -> None:
         self.place = place
         self.location = location
         self.running_cell = running_cell
         self.configured = configured
+        self._page_is_connected = page_is_connected
         self.listeners: list[Callable[[ConversationState | None], None]] = []
         self._cell_numbers: dict[str, int] = {}  # by run, of this process
         self._current = MAIN
@@ -101,6 +109,7 @@ class NotebookHistory:
         self._notices: deque[str] = deque()  # not shown yet
         self._notified: set[str] = set()
         self._writer = BackgroundWriter(location, warn=self.tell)
+        self.pictures = ReceivedPictures(self._writer.save, lambda query: self.read(query, None))
         self._notebook: NotebookRecord | None = None
         self._notebook_saved = False
         self._states: dict[str, ConversationState] = {}
@@ -164,6 +173,7 @@ class NotebookHistory:
     def unlock(self) -> None:
         """In a forked child: replace the locks, and drop the replies that arrive in the parent."""
         self._lock = threading.RLock()
+        self.pictures.unlock()
         for state in self._states.values():
             state.lock = threading.RLock()
             state.replies.clear()
@@ -188,6 +198,25 @@ class NotebookHistory:
         except HistoryError as error:
             self.tell(str(error))
             return otherwise
+
+    def picture_url(self, reference: PictureReference) -> str:
+        """The URL of a picture that a prompt names: from the history, the notebook's file, or a page that sends it now.
+
+        Raises ``PromptError`` if it is nowhere, or if its name stands for several pictures.
+        """
+        digits = reference.digits
+        picture = self.pictures.find(digits) if digits else None
+        if picture is None:
+            content = attached_picture(self.place.path, reference.name, self.running_cell().cell_id)
+            picture = None if content is None else read_picture(content, reference.name)
+        if picture is None and digits and self._page_is_connected():
+            picture = self.pictures.wait(digits, PAGE_TIMEOUT)
+        if picture is None:
+            raise PromptError(
+                f"the picture {reference.name} is neither in the history nor in the notebook's file: save the notebook "
+                "if it shows the picture, or else paste the picture again"
+            )
+        return picture.url
 
     # The notebook
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowgpt_magic.messages import Status, Turn, Usage
+from flowgpt_magic.prompt.pictures import Picture
 from flowgpt_magic.redaction import redacted_repr
 
 OFF, MEMORY = "off", ":memory:"  # locations of a history that is not a file
@@ -117,6 +118,18 @@ class RequestRecord:
 
 
 @dataclass(frozen=True)
+class PictureRecord:
+    """A picture, which the history keeps once, however many turns have it.
+
+    ``asked`` says whether it was sent with a prompt. One that was not is removed some time after it was ``added``.
+    """
+
+    picture: Picture
+    asked: bool
+    added: float
+
+
+@dataclass(frozen=True)
 class PartialText:
     """The text received so far for a streaming turn."""
 
@@ -132,7 +145,7 @@ class KeyChange:
     new: str
 
 
-Record = NotebookRecord | ConversationRecord | Turn | ChangeRecord | RequestRecord | KeyChange
+Record = NotebookRecord | ConversationRecord | Turn | ChangeRecord | RequestRecord | KeyChange | PictureRecord
 
 
 @dataclass(frozen=True)

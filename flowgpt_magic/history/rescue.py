@@ -95,7 +95,8 @@ def _records(path: Path) -> list[Record]:
             turns = [turn for batch in source.all_turns() for turn in batch]
             changes = [change for record in conversations for change in source.changes(record.conversation_id, last=-1)]
             requests = [request for batch in source.all_requests() for request in batch]
-            return [*source.notebooks(), *conversations, *turns, *changes, *requests]
+            pictures = source.all_pictures()
+            return [*source.notebooks(), *conversations, *turns, *changes, *requests, *pictures]
     finally:
         for suffix in ("-wal", "-shm"):  # SQLite leaves these empty files after reading
             Path(f"{path}{suffix}").unlink(missing_ok=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from flowgpt_magic.history.dead_kernels import is_abandoned
@@ -16,11 +18,13 @@ from flowgpt_magic.history.records import (
     KeyChange,
     NotebookRecord,
     PartialText,
+    PictureRecord,
     Record,
     RequestRecord,
 )
 from flowgpt_magic.messages import Sent, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.prompt.pictures import Picture, picture_of_url
 from flowgpt_magic.redaction import redact, without_secrets
 
 NOTEBOOK = ("notebook_id", "key", "label", "kind", "path", "created", "seen")
@@ -35,6 +39,8 @@ TURN = (
 )
 SPENT = tuple(name for name in USAGE if name != "finish_reason")
 REQUEST = ("request_id", "notebook_id", "provider", "model", "status", "started", "estimated", *SPENT)
+PICTURE = ("digest", "type", "width", "height", "asked", "added", "thumbnail", "content")
+KEPT = "picture:"  # begins what stands for a picture among the images of a turn: its digest and its type follow
 NOTHING_KNOWN = Sent()
 CHANGE = ("change_id", "conversation_id", "number", "kind", "added", "removed", "undone", "made")
 
@@ -58,17 +64,31 @@ SAVE_REQUEST = (
     f"INSERT INTO requests ({', '.join(REQUEST)}) VALUES ({', '.join('?' * len(REQUEST))}) "
     "ON CONFLICT (request_id) DO NOTHING"
 )
+SAVE_PICTURE = (
+    f"INSERT INTO pictures ({', '.join(PICTURE)}) VALUES ({', '.join('?' * len(PICTURE))}) "
+    "ON CONFLICT (digest) DO UPDATE SET asked = max(asked, excluded.asked), added = max(added, excluded.added), "
+    "thumbnail = CASE thumbnail WHEN x'' THEN excluded.thumbnail ELSE thumbnail END "
+    "WHERE (asked < excluded.asked) OR (NOT asked AND added < excluded.added) "
+    "OR (thumbnail = x'' AND excluded.thumbnail <> x'')"
+)
 GROW_TURN = "UPDATE turns SET text = ?, grown = ?, indexed = 0 WHERE turn_id = ?"
 
 
-def statement(record: Record | PartialText) -> tuple[str, tuple[Any, ...]]:
-    """The SQL and its values that insert ``record`` or update the row with its id."""
+def statement(
+    record: Record | PartialText, picture_of: Callable[[str], Picture | None] = picture_of_url
+) -> tuple[str, tuple[Any, ...]]:
+    """The SQL and its values that insert ``record`` or update the row with its id.
+
+    ``picture_of`` returns the picture of a URL. The pictures of a turn are records of their own: ``pictures_of``.
+    """
     if isinstance(record, PartialText):
         return GROW_TURN, (record.text, time.time(), record.turn_id)
     if isinstance(record, KeyChange):
         return "UPDATE notebooks SET key = ? WHERE key = ?", (record.new, record.old)
     if isinstance(record, Turn):
-        return SAVE_TURN, _turn_values(record)
+        return SAVE_TURN, _turn_values(record, picture_of)
+    if isinstance(record, PictureRecord):
+        return SAVE_PICTURE, _picture_values(record)
     if isinstance(record, RequestRecord):
         return SAVE_REQUEST, _request_values(record)
     if isinstance(record, ConversationRecord):
@@ -111,7 +131,50 @@ def _values(record: object, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names}
 
 
-def _turn_values(turn: Turn) -> tuple[Any, ...]:
+def pictures_of(turn: Turn, picture_of: Callable[[str], Picture | None] = picture_of_url) -> list[PictureRecord]:
+    """The pictures that were sent with a turn, to be saved before it."""
+    pictures = [picture for url in turn.images if (picture := picture_of(url)) is not None]
+    return [PictureRecord(picture, asked=True, added=turn.started) for picture in pictures]
+
+
+def kept(url: str, picture_of: Callable[[str], Picture | None] = picture_of_url) -> str:
+    """What stands for the image at ``url`` in the row of its turn: the URL itself if it is no picture."""
+    picture = picture_of(url)
+    return url if picture is None else f"{KEPT}{picture.digest}:{picture.type}"
+
+
+def digests_in(images: str) -> list[str]:
+    """The digests of the pictures in the column ``images`` of a turn."""
+    return [entry.split(":")[1] for entry in _list(images) if entry.startswith(KEPT)] if KEPT in images else []
+
+
+def _images(column: str, pictures: Mapping[str, Picture]) -> tuple[str, ...]:
+    """The URLs of the images of a turn. A picture that is missing in a damaged file is left out."""
+    urls = []
+    for entry in _list(column):
+        _kept, _colon, rest = entry.partition(KEPT) if entry.startswith(KEPT) else ("", "", "")
+        digest, _colon, mime = rest.partition(":")
+        if not digest:
+            urls.append(entry)
+        elif digest in pictures:
+            picture = pictures[digest]
+            urls.append((picture if picture.type == mime else replace(picture, type=mime)).url)
+    return tuple(urls)
+
+
+def _picture_values(record: PictureRecord) -> tuple[Any, ...]:
+    picture = record.picture
+    size = picture.width, picture.height
+    return picture.digest, picture.type, *size, record.asked, record.added, picture.thumbnail, picture.content
+
+
+def picture_of(row: Sequence[Any]) -> PictureRecord:
+    """The picture of a row with the columns ``PICTURE``."""
+    _digest, mime, width, height, asked, added, thumbnail, content = row
+    return PictureRecord(Picture(mime, width, height, content, thumbnail), bool(asked), added)
+
+
+def _turn_values(turn: Turn, picture_of: Callable[[str], Picture | None]) -> tuple[Any, ...]:
     """The row of a turn, in the order of ``TURN``."""
     values = {name: getattr(turn, name, None) for name in TURN}
     values |= _values(turn.usage, USAGE)
@@ -120,7 +183,7 @@ def _turn_values(turn: Turn) -> tuple[Any, ...]:
         "notices": _json(map(redact, turn.notices)),
         "error": redact(turn.error),
         "grown": turn.ended or time.time(),
-        "images": _json(turn.images),
+        "images": _json(kept(url, picture_of) for url in turn.images),
         "extras": _json(turn.extras.as_json()),
         "sent": _json(turn.sent.rewritten(redact).as_json()),
     }
@@ -138,14 +201,17 @@ def request_of(row: dict[str, Any]) -> RequestRecord:
     return RequestRecord(**row | {"estimated": bool(row["estimated"])}, usage=usage)
 
 
-def turn_of(row: dict[str, Any]) -> Turn:
-    """The turn of a row; a turn that its kernel abandoned is cancelled, see ``dead_kernels``."""
+def turn_of(row: dict[str, Any], pictures: Mapping[str, Picture] = MappingProxyType({})) -> Turn:
+    """The turn of a row; a turn that its kernel abandoned is cancelled, see ``dead_kernels``.
+
+    ``pictures`` has those of ``digests_in``, by digest.
+    """
     grown = row.pop("grown")
     if row["status"] == "streaming" and is_abandoned(row["kernel"], grown):
         row |= {"status": "cancelled", "ended": grown}
     row["usage"] = Usage(**{name: row.pop(name) for name in USAGE})
     row["parameters"] = _mapping(row["parameters"])
-    row["notices"], row["images"] = _list(row["notices"]), _list(row["images"])
+    row["notices"], row["images"] = _list(row["notices"]), _images(row["images"], pictures)
     row["extras"] = Extras.from_json(extras) if (extras := _mapping(row["extras"])) else Extras()
     row["sent"] = Sent.from_json(sent) if (sent := _mapping(row["sent"])) else NOTHING_KNOWN
     return Turn(**row | {"live": bool(row["live"]), "replayed": bool(row["replayed"])})

@@ -30,6 +30,7 @@ from flowgpt_magic.history.records import (
     KeyChange,
     NotebookRecord,
     PartialText,
+    PictureRecord,
     Record,
     RequestRecord,
 )
@@ -137,6 +138,8 @@ class RecoveryRecords:
             self.changes.add(record.change_id, record)
         elif isinstance(record, RequestRecord):
             self.requests.add(record.request_id, record)
+        elif isinstance(record, PictureRecord):
+            return  # the turns have those that were sent
         elif isinstance(record, KeyChange):
             for notebook_id, notebook in self.notebooks.items():
                 if notebook.key == record.old:

@@ -15,7 +15,7 @@ from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.lab.page import Facts
 from flowgpt_magic.lab.preferences import preferences
 from flowgpt_magic.lab.requests import REQUESTS
-from flowgpt_magic.notebook.comms import answer_on_its_own_thread
+from flowgpt_magic.notebook.comms import BUFFERS, answer_on_its_own_thread
 from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import sentences
@@ -50,7 +50,8 @@ class Connection:
         request, buffers = message["content"]["data"], message.get("buffers", [])
         answer = self._answer(request, buffers)
         if answer is not None:
-            self.tell({"kind": "answer", "id": request.get("id"), **answer})
+            parts = answer.pop(BUFFERS, ())
+            self.tell({"kind": "answer", "id": request.get("id"), **answer}, parts)
 
     def _answer(self, request: Any, buffers: Sequence[memoryview]) -> Facts | None:
         try:

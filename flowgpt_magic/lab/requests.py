@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flowgpt_magic.lab.asking import models, stop
 from flowgpt_magic.lab.fixing import fix
 from flowgpt_magic.lab.page import Facts, Page, Request
+from flowgpt_magic.lab.pictures import PICTURE_REQUESTS
 from flowgpt_magic.lab.preferences import set_preferences
 from flowgpt_magic.notebook.ipython import shell
 
@@ -31,4 +32,5 @@ REQUESTS: dict[str, Request] = {
     "stop": stop,
     "turn": turn,
     "preferences": set_preferences,
+    **PICTURE_REQUESTS,
 }

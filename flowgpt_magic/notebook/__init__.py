@@ -1,3 +1,3 @@
 """Which notebook and which cell is running, and the access to IPython."""
 
-__all__ = ["code_cells", "comms", "ipython", "place"]
+__all__ = ["attached_pictures", "code_cells", "comms", "ipython", "place"]

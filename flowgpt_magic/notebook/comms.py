@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+BUFFERS = "buffers"  # among the values of an answer: bytes, which are sent beside it and not as JSON
+
 
 def answer_on_its_own_thread(comm: Any) -> None:
     """Let a page's message arrive while a cell runs.

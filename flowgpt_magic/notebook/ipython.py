@@ -71,6 +71,12 @@ def headless() -> bool:
     return captured or not request().get("content", {}).get("allow_stdin", True)
 
 
+def page_is_connected() -> bool:
+    """Is a page connected that has this package's extension of JupyterLab or Notebook?"""
+    comms = getattr(getattr(shell(), "kernel", None), "comm_manager", None)
+    return comms is not None and any(comm.target_name == "flowgpt_magic" for comm in list(comms.comms.values()))
+
+
 def in_console() -> bool:
     """Does this request come without a cell's id, as from ``jupyter console``, Qt Console and Spyder?
 

@@ -17,13 +17,15 @@ from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.code_cells import code_cells
 from flowgpt_magic.notebook.ipython import prompt_context, shell
 from flowgpt_magic.notebook.place import NO_CELL
+from flowgpt_magic.panel import pictures
 from flowgpt_magic.panel.composer import PANEL_COMMANDS, command_in, complete_attached, complete_input, prompt_in
 from flowgpt_magic.panel.examples import examples
 from flowgpt_magic.panel.model_choices import choice_rows
 from flowgpt_magic.panel.output import MAX_OPEN_OUTPUT, marked, transcript
-from flowgpt_magic.panel.protocol import Facts
+from flowgpt_magic.panel.protocol import Facts, shown_prompt
 from flowgpt_magic.panel.state import PanelError, PanelState
 from flowgpt_magic.prompt import templates
+from flowgpt_magic.prompt.pictures import PictureReference
 from flowgpt_magic.providers import models
 from flowgpt_magic.providers.project_choice import template_options
 from flowgpt_magic.redaction import redact
@@ -36,6 +38,7 @@ NO_CODE = "this block holds no code that can be run"
 MAX_HITS = 100  # hits in this conversation that are shown
 OTHER_VERSION = "the page and the kernel run different versions: reload the page, and run the cell again"
 T = TypeVar("T")
+Buffers = pictures.Buffers
 
 
 def value(request: Facts, name: str, kind: type[T], default: T | None = None) -> T:
@@ -54,9 +57,9 @@ def ask(panel: PanelState, request: Facts) -> Facts:
     text = value(request, "text", str)
     command = command_in(text)
     if command is not None:
-        request = {"attached": request.get("attached", []), **command[1]}
+        request = {name: request.get(name, []) for name in ("attached", "pictures")} | command[1]
         return ACTIONS[command[0]](panel, request) | {"command": command[0]}
-    typed = TypedPrompt(prompt_in(text), _attached(request))
+    typed = TypedPrompt(prompt_in(text), _attached(request), pictures=_pictures(panel, request))
     prepared = panel.conversation.prepare(typed, {}, context=prompt_context(with_running_cell=True))
     return {"turn": panel.read_reply(panel.conversation.ask_prepared(prepared, cell=NO_CELL), prepared, typed)}
 
@@ -71,7 +74,8 @@ def ask_with_template(panel: PanelState, request: Facts) -> Facts:
     if call.options:
         raise PanelError("/template takes no options here; the head of the panel has the model and the temperature")
     template, context = templates.find(call.name), prompt_context(with_running_cell=True)
-    typed = TypedPrompt(templates.fill(template, call, context.names), _attached(request))
+    filled = templates.fill(template, call, context.names)
+    typed = TypedPrompt(filled, _attached(request), pictures=_pictures(panel, request))
     conversation = panel.conversation
     options, notice = template_options(template, conversation.as_set(conversation.outside(), {}))
     prepared = conversation.prepare(typed, options, context=context)
@@ -80,14 +84,20 @@ def ask_with_template(panel: PanelState, request: Facts) -> Facts:
 
 
 def edit(panel: PanelState, request: Facts) -> Facts:
-    """Send another prompt in the place of a turn, with the same attachments."""
+    """Send another prompt in the place of a turn, with the same attachments.
+
+    ``pictures`` replace those of the turn; without them, these stay.
+    """
     number = panel.turn_number(value(request, "place", int))
     turn, text = panel.conversation.turn(number), value(request, "text", str)
     original = panel.typed_prompts.get(turn.turn_id)
+    chosen = _pictures(panel, request) if "pictures" in request else None
     if original is None:  # the stored prompt has its references replaced: braces in it are plain text
-        return _send(panel, "edit", turn, text)
-    typed = TypedPrompt(text, original.attached)
-    return _send(panel, "edit", turn, typed, typed)
+        if chosen is None:
+            return _send(panel, "edit", turn, text)
+        return _send(panel, "edit", turn, TypedPrompt(text, raw=True, pictures=chosen), images=())
+    typed = TypedPrompt(text, original.attached, pictures=original.pictures if chosen is None else chosen)
+    return _send(panel, "edit", turn, typed, typed, images=())
 
 
 def retry(panel: PanelState, request: Facts) -> Facts:
@@ -110,9 +120,15 @@ def continue_reply(panel: PanelState, _request: Facts) -> Facts:
 
 
 def _send(
-    panel: PanelState, kind: Kind, turn: Turn, prompt: str | TypedPrompt | None, typed: TypedPrompt | None = None
+    panel: PanelState,
+    kind: Kind,
+    turn: Turn,
+    prompt: str | TypedPrompt | None,
+    typed: TypedPrompt | None = None,
+    **options: Any,
 ) -> Facts:
-    options, context = {} if kind == "continue" else panel.repeat_options, prompt_context(with_running_cell=True)
+    options = options if kind == "continue" else panel.repeat_options | options
+    context = prompt_context(with_running_cell=True)
     prepared = panel.conversation.prepare(prompt, options, turn, kind, context=context)
     return {"turn": panel.read_reply(panel.conversation.send(prepared), prepared, typed)}
 
@@ -120,6 +136,10 @@ def _send(
 def stop(panel: PanelState, _request: Facts) -> Facts:
     """Stop the replies that arrive in this conversation."""
     return {"stopped": panel.stop()}
+
+
+def _pictures(panel: PanelState, request: Facts) -> tuple[PictureReference, ...]:
+    return pictures.references(panel.notebook_history, value(request, "pictures", list, []))
 
 
 def _attached(request: Facts) -> tuple[str, ...]:
@@ -219,7 +239,7 @@ def recall(panel: PanelState, request: Facts) -> Facts:
         return {}
     turn = turns[-back]
     typed = panel.typed_prompts.get(turn.turn_id)
-    return {"text": join_surrogates(turn.prompt if typed is None else typed.text)}
+    return {"text": join_surrogates(shown_prompt(turn) if typed is None else typed.text)}
 
 
 def full_turn(panel: PanelState, request: Facts) -> Facts:
@@ -227,7 +247,7 @@ def full_turn(panel: PanelState, request: Facts) -> Facts:
     turn = panel.turn(value(request, "turn", str))
     reply = panel.arriving_reply(turn.turn_id)
     return {
-        "prompt": join_surrogates(turn.prompt),
+        "prompt": join_surrogates(shown_prompt(turn)),
         "text": join_surrogates(turn.text if reply is None else reply.text_so_far),
     }
 
@@ -327,6 +347,47 @@ def refresh(panel: PanelState, _request: Facts) -> Facts:
     return {}
 
 
+# Pictures and files
+
+
+def take_picture(panel: PanelState, request: Facts, buffers: Buffers) -> Facts:
+    """Keep a picture: see ``pictures.take``."""
+    return pictures.take(panel.notebook_history, request, buffers)
+
+
+def take_file(panel: PanelState, request: Facts, buffers: Buffers) -> Facts:
+    """Keep a file: see ``pictures.take_file``."""
+    return pictures.take_file(panel.conversation, request, buffers)
+
+
+def find_file(panel: PanelState, request: Facts, _buffers: Buffers) -> Facts:
+    """Find a file of the file browser: see ``pictures.find_file``."""
+    return pictures.find_file(panel.conversation, request)
+
+
+def missing_pictures(panel: PanelState, request: Facts, _buffers: Buffers) -> Facts:
+    """The pictures that a page still has to send: see ``pictures.missing``."""
+    return pictures.missing(panel.notebook_history, request)
+
+
+def pictures_taken(panel: PanelState, request: Facts, _buffers: Buffers) -> Facts:
+    """What pictures the model takes: see ``pictures.taken``."""
+    return pictures.taken(panel.conversation, request)
+
+
+def thumbnail(panel: PanelState, request: Facts, _buffers: Buffers) -> Facts:
+    """A small copy of a picture: see ``pictures.thumbnail``."""
+    return pictures.thumbnail(panel.conversation, request)
+
+
+ACTIONS_WITH_BUFFERS: dict[str, Callable[[PanelState, Facts, Buffers], Facts]] = {
+    "picture": take_picture,
+    "file": take_file,
+    "file_path": find_file,
+    "pictures_missing": missing_pictures,
+    "pictures_taken": pictures_taken,
+    "thumbnail": thumbnail,
+}
 Action = Callable[[PanelState, Facts], Facts]
 ACTIONS: dict[str, Action] = {
     "ask": ask,
@@ -360,17 +421,20 @@ ACTIONS: dict[str, Action] = {
 }
 
 
-def answer(panel: PanelState, request: Any) -> Facts | None:
-    """Perform a page's request. Returns the response, None if there is none. Errors are responses, never raised."""
+def answer(panel: PanelState, request: Any, buffers: Buffers = ()) -> Facts | None:
+    """Perform a page's request. Returns the response, None if there is none. Errors are responses, never raised.
+
+    ``buffers`` are the bytes that came with the request; those of the response are its value ``BUFFERS``.
+    """
     try:
-        return _answer(panel, request)
+        return _answer(panel, request, buffers)
     except FlowGptError as error:
         return {"error": join_surrogates(redact(str(error)))}
     except Exception as error:  # noqa: BLE001 - a value in a prompt is foreign code; a comm handler would hide its error
         return {"error": join_surrogates(redact(sentences(f"{type(error).__name__}: {error}")))}
 
 
-def _answer(panel: PanelState, request: Any) -> Facts | None:
+def _answer(panel: PanelState, request: Any, buffers: Buffers) -> Facts | None:
     if not isinstance(request, dict):
         raise PanelError(OTHER_VERSION)
     kind, page = value(request, "kind", str), value(request, "page", str, "")
@@ -382,6 +446,8 @@ def _answer(panel: PanelState, request: Any) -> Facts | None:
         panel.acknowledge(page, value(request, "number", int))
     elif kind == "need":
         panel.send_turns(page, [str(turn_id) for turn_id in value(request, "turns", list)])
+    elif kind in ACTIONS_WITH_BUFFERS:
+        return ACTIONS_WITH_BUFFERS[kind](panel, request, buffers)
     elif kind in ACTIONS:
         return ACTIONS[kind](panel, request)
     else:

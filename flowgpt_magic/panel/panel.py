@@ -7,7 +7,7 @@ in the traits, which a page gets when it shows the widget; events are custom mes
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import traitlets
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.current import current_history
-from flowgpt_magic.notebook.comms import answer_on_its_own_thread
+from flowgpt_magic.notebook.comms import BUFFERS, answer_on_its_own_thread
 from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.panel.actions import answer
 from flowgpt_magic.panel.output import Output, can_open
@@ -110,7 +110,7 @@ class ChatPanel(anywidget.AnyWidget):
 
     # From and to the pages
 
-    def _hear(self, _widget: Any, request: Any, _buffers: Any) -> None:
+    def _hear(self, _widget: Any, request: Any, buffers: Any) -> None:
         """Handle a page's message, on the thread of the shell that received it."""
         if not isinstance(request, dict) or self.closed:
             return
@@ -124,16 +124,17 @@ class ChatPanel(anywidget.AnyWidget):
         if request.get("kind") == "open" and not self._opened:
             self._opened = True
             self._later(self._clear_line)
-        response = answer(self._state, request)
+        response = answer(self._state, request, buffers or ())
         if response is not None:
-            self._tell({"kind": "answer", **_address_of(request), **response})
+            parts = response.pop(BUFFERS, ())
+            self._tell({"kind": "answer", **_address_of(request), **response}, parts)
 
     def _cell_has_run(self, _result: Any) -> None:
         """A cell may have changed settings, such as the model."""
         self._state.schedule_refresh()
 
-    def _tell(self, message: Facts) -> None:
-        self.send(message)
+    def _tell(self, message: Facts, buffers: Sequence[bytes] = ()) -> None:
+        self.send(message, *([list(buffers)] if buffers else []))
 
     def _set(self, values: Facts) -> None:
         with self._setting:

@@ -8,6 +8,7 @@ from typing import Any
 
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.messages import Turn, Waiting
+from flowgpt_magic.prompt.pictures import attachment_name, picture_of_url, references_of, without_references
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import sentences
 from flowgpt_magic.transcripts.caption import sent_line, tokens_of
@@ -46,11 +47,12 @@ def splice(before: Sequence[Row], after: Sequence[Row]) -> Splice | None:
 def facts(turn: Turn, versions: int, status: str) -> Facts:
     """What is shown around a reply: the prompt, the model, the status."""
     seconds = turn.usage.seconds
+    prompt = shown_prompt(turn)
     return {
         "id": turn.turn_id,
         "place": turn.place,
-        "prompt": join_surrogates(turn.prompt[:LONGEST_PROMPT]),
-        "prompt_more": max(0, len(turn.prompt) - LONGEST_PROMPT),
+        "prompt": join_surrogates(prompt[:LONGEST_PROMPT]),
+        "prompt_more": max(0, len(prompt) - LONGEST_PROMPT),
         "model": join_surrogates(redact(f"{turn.provider}:{turn.model}")),
         "status": status,
         "error": join_surrogates(redact(sentences(turn.error))) if turn.error else "",
@@ -65,6 +67,30 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
         "cell": bool(turn.cell_id),
         "empty": not turn.text,
     }
+
+
+def shown_prompt(turn: Turn) -> str:
+    """The prompt without the lines at its end that name its pictures, which are shown beside it."""
+    return without_references(turn.prompt) if turn.images else turn.prompt
+
+
+def picture_facts(turn: Turn) -> list[Facts]:
+    """The pictures of a turn, as a page shows them and sends them back with an edited prompt.
+
+    This reads the pictures, which takes some milliseconds for each megabyte.
+    """
+    pictures = [picture for url in dict.fromkeys(turn.images) if (picture := picture_of_url(url)) is not None]
+    references = references_of(turn.prompt, [picture.digest for picture in pictures])
+    return [
+        {
+            "picture": picture.digest,
+            "name": join_surrogates(attachment_name("", picture) if reference is None else reference.name),
+            "description": join_surrogates("" if reference is None else reference.description),
+            "width": picture.width,
+            "height": picture.height,
+        }
+        for picture, reference in zip(pictures, references, strict=True)
+    ]
 
 
 def pause_facts(pause: Waiting) -> Facts:

@@ -25,7 +25,17 @@ from flowgpt_magic.history.current import configured_in_shell, current_history, 
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.panel.model_choices import Choices
-from flowgpt_magic.panel.protocol import MAX_PART, Facts, Row, facts, parts, pause_facts, row, splice
+from flowgpt_magic.panel.protocol import (
+    MAX_PART,
+    Facts,
+    Row,
+    facts,
+    parts,
+    pause_facts,
+    picture_facts,
+    row,
+    splice,
+)
 from flowgpt_magic.panel.stream import Pages, Stream, Update
 from flowgpt_magic.providers import models
 from flowgpt_magic.redaction import redact
@@ -38,7 +48,7 @@ from flowgpt_magic.text import cut, sentences
 
 MAX_CACHED_TURNS = 64  # turns whose HTML is cached
 MAX_CACHED_LENGTH = 100_000  # characters of a reply; the HTML of a longer one is not cached
-PROMPT_FACTS = ("prompt", "prompt_more", "typed", "attached")  # do not change when the reply ends
+PROMPT_FACTS = ("prompt", "prompt_more", "typed", "attached", "pictures")  # do not change when the reply ends
 REFRESH_INTERVAL = 0.02  # seconds between two checks of arriving replies
 FAILURE_PAUSE = 1.0  # seconds until the next update after one that failed
 MAX_IDLE = 30.0  # seconds between two updates while nothing arrives
@@ -85,6 +95,7 @@ class PanelState:
         self._revision = 0
         self._streams: dict[str, Stream] = {}
         self._arriving: set[str] = set()  # the turns whose replies arrived at the last refresh
+        self._pictures: OrderedDict[str, list[Facts]] = OrderedDict()  # by turn id
         self._html: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
         self._stale = True  # has anything changed since the last refresh?
         self._closed = False
@@ -259,7 +270,7 @@ class PanelState:
                 shown.append(near)
         return [
             facts(it, it.version, "elsewhere" if it.status == "streaming" else it.status)
-            | {"blocks": [join_surrogates(block) for block in self._blocks(it)]}
+            | {"blocks": [join_surrogates(block) for block in self._blocks(it)], "pictures": self._pictures_of(it)}
             for it in sorted(shown, key=turns.index)
         ]
 
@@ -272,7 +283,17 @@ class PanelState:
             values |= {"elapsed": round(reply.elapsed, 2), "doing": join_surrogates(reply.progress)}
             values |= {"pause": pause_facts(pause) if pause else None}
         values["before_edit"] = turn.turn_id in self._before_edit
+        values["pictures"] = self._pictures_of(turn)
         return values | ({"typed": typed.text, "attached": list(typed.attached)} if typed else {})
+
+    def _pictures_of(self, turn: Turn) -> list[Facts]:
+        if not turn.images:
+            return []
+        if turn.turn_id not in self._pictures:
+            self._pictures[turn.turn_id] = picture_facts(turn)
+            while len(self._pictures) > MAX_CACHED_TURNS:
+                self._pictures.popitem(last=False)
+        return self._pictures[turn.turn_id]
 
     def _status_of(self, turn: Turn) -> str:
         """The turn's status; ``elsewhere`` if its reply arrives in another kernel."""

@@ -4,10 +4,12 @@ __all__ = [
     "attachments",
     "compose",
     "describe",
+    "dropped_files",
     "images",
     "looks",
     "magic_line",
     "parameter_syntax",
+    "pictures",
     "references",
     "templates",
 ]

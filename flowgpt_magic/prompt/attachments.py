@@ -16,8 +16,9 @@ from pathlib import Path
 from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
-from flowgpt_magic.errors import FlowGptError, closest
+from flowgpt_magic.errors import FileError, FlowGptError, closest
 from flowgpt_magic.messages.token_estimate import characters_for, tokens_in
+from flowgpt_magic.prompt import dropped_files
 from flowgpt_magic.prompt.describe.budget import (
     HEADLINE_LENGTH,
     CallFailure,
@@ -186,8 +187,8 @@ def attach(
 
     Args:
         specs: references such as ``frame`` or ``table["a"][0]``, ``cell:3`` or ``cell:-1``, ``out:3``, ``err``, paths
-            of files and folders, patterns such as ``src/**/*.py``, and pages such as ``report.pdf#3-5``. A spec that
-            ends in ``!`` is sent although it looks like a secret.
+            of files and folders, patterns such as ``src/**/*.py``, pages such as ``report.pdf#3-5``, and what
+            ``dropped_files.keep`` returned. A spec that ends in ``!`` is sent although it looks like a secret.
         names: the user's variables.
         budget: tokens.
         forced: send secrets too; not by default.
@@ -205,6 +206,7 @@ def attach(
         name = spec.removesuffix("!").rstrip()
         is_meant = forced or name != spec
         value = namespace.find(name, is_meant)
+        name = dropped_files.label_of(name)
         taker = "" if with_images else model
         if isinstance(value, Path) and _is_image_file(value):
             attachments.append(_image_file(name, value, taker))
@@ -273,6 +275,8 @@ class _Namespace:
                 f"{name} is an address, and nothing is fetched: download it first, in a notebook with !curl -LO and "
                 "the address, then attach the file by its name"
             )
+        if (dropped := self._dropped(name, is_meant)) is not None:
+            return dropped
         kind, colon, number = name.partition(":")
         if colon and kind in ("cell", "out"):
             return self._numbered(name, kind, number)
@@ -290,6 +294,16 @@ class _Namespace:
         if not is_meant and names_secret(name) and not isinstance(value, (FunctionType, ModuleType, type)):
             raise secret_refusal(name)
         return value
+
+    def _dropped(self, name: str, is_meant: bool) -> Path | None:
+        """The copy of a file that was dropped on a page; None if ``name`` is not that of one."""
+        try:
+            path = dropped_files.path_of(name)
+        except FileError as error:
+            raise AttachmentError(str(error)) from None
+        if path is not None and not is_meant and is_secret_file(path):
+            raise secret_refusal(name)
+        return path
 
     def _numbered(self, name: str, kind: str, number: str) -> object:
         cells = {index: _CellSource(index, source) for index, source in enumerate(self.cells) if index}

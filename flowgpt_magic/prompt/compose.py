@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from flowgpt_magic.messages import ComposedPrompt
 from flowgpt_magic.prompt.attachments import Attachment, attach, describe
 from flowgpt_magic.prompt.describe.recognize import headline
 from flowgpt_magic.prompt.looks import LookError, look, names_secret_argument
+from flowgpt_magic.prompt.pictures import PictureReference, with_references
 from flowgpt_magic.prompt.references import names_secret, resolve, steps
 from flowgpt_magic.prompt.unresolved import clauses
 from flowgpt_magic.redaction import redact_environment
@@ -23,12 +24,16 @@ SIMPLE = (str, int, float, complex, bool, type(None))  # inserted as Python prin
 
 @dataclass(frozen=True)
 class PromptContext:
-    """What a prompt can refer to: the user's variables, the inputs and outputs so far, and the last error."""
+    """What a prompt can refer to: the user's variables, the inputs and outputs so far, and the last error.
+
+    ``find_picture`` returns the URL of a picture, or raises ``PromptError``.
+    """
 
     names: Mapping[str, object]
     inputs: Sequence[str] = ()
     outputs: Mapping[int, object] = field(default_factory=dict)
     error: BaseException | None = None
+    find_picture: Callable[[PictureReference], str] | None = None
 
 
 def compose(
@@ -37,6 +42,7 @@ def compose(
     *,
     raw: bool = False,
     attached: Sequence[str] = (),
+    pictures: Sequence[PictureReference] = (),
     budget: int,
     with_images: bool = False,
     model: str = "the model",
@@ -52,6 +58,7 @@ def compose(
         context: what it can refer to.
         raw: leave the references as typed; not by default.
         attached: the specs of ``attach``.
+        pictures: the pictures that are sent; those that the prompt does not name are named below it.
         budget: tokens for each value.
         with_images: whether the model takes images; not by default.
         model: who takes none, for the clause about a picture that is not sent.
@@ -62,8 +69,10 @@ def compose(
     if not raw and "{" in prompt:
         names = {**context.names, **({"Err": context.error} if context.error is not None else {})}
         text, included, unsent = _filled_in(prompt, names, budget)
+    text = with_references(text, pictures)
+    urls = [context.find_picture(picture) for picture in pictures] if context.find_picture is not None else []
     if not attached:
-        return ComposedPrompt(text, included=included, unsent=unsent)
+        return ComposedPrompt(text, list(dict.fromkeys(urls)), included=included, unsent=unsent)
     attachments = attach(
         attached,
         context.names,
@@ -77,7 +86,7 @@ def compose(
     images = [attachment.image for attachment in attachments if attachment.image]
     return ComposedPrompt(
         "\n\n".join([text, *map(_labelled, attachments)]),
-        images,
+        list(dict.fromkeys([*urls, *images])),
         included=[*included, *(attachment.about or attachment.label for attachment in attachments)],
         unsent=[*unsent, *(attachment.unsent for attachment in attachments if attachment.unsent)],
     )

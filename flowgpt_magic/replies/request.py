@@ -16,6 +16,7 @@ from flowgpt_magic.messages.token_estimate import tokens_in_all
 from flowgpt_magic.notebook.place import NO_CELL, Cell
 from flowgpt_magic.prompt.compose import PromptContext, compose
 from flowgpt_magic.prompt.images import image_url
+from flowgpt_magic.prompt.pictures import PictureReference, references_in
 from flowgpt_magic.providers.registry import Target, parameter_names
 from flowgpt_magic.replies.resolved import Resolved
 from flowgpt_magic.replies.schema import Schema
@@ -116,21 +117,30 @@ class TypedPrompt:
         attached: the names of variables, cells and files to attach.
         raw: ignore references such as ``{name}``.
         below: returns more text for the end of the prompt that fits into a number of tokens.
+        pictures: the pictures to send, besides those that the text names.
     """
 
     text: str
     attached: tuple[str, ...] = ()
     raw: bool = False
     below: Callable[[int], str] | None = None
+    pictures: tuple[PictureReference, ...] = ()
 
     def composed(self, context: PromptContext, resolved: Resolved) -> ComposedPrompt:
-        """The prompt as it is sent to the target of ``resolved``. Raises ``AttachmentError``."""
+        """The prompt as it is sent to the target of ``resolved``.
+
+        Raises ``AttachmentError``, and ``OptionError`` for a picture if the provider takes none.
+        """
         budget = resolved.settings.attach_tokens
+        pictures = [*([] if self.raw else references_in(self.text)), *self.pictures]
+        if pictures and not resolved.takes_images:
+            raise takes_no_images(resolved.target)
         return compose(
             self.text if self.below is None else f"{self.text}\n\n{self.below(budget)}",
             context,
             raw=self.raw,
             attached=self.attached,
+            pictures=list({picture.name: picture for picture in pictures}.values()),
             budget=budget,
             with_images=bool(self.attached) and resolved.takes_images,
             model=resolved.target.provider,
@@ -268,10 +278,17 @@ def without_images(message: Message) -> Message:
     return {"role": message["role"], "content": f"{message['content']}\n\n[{counted(len(message['images']), 'image')}]"}
 
 
+def takes_no_images(target: Target) -> OptionError:
+    """The error for images that the provider does not accept."""
+    return OptionError(f"{target.provider} takes no images: ask a provider that does, or leave them out")
+
+
 def read_images(
     images: Any, target: Target, *, prompt: str = "", earlier: Sequence[Message] | None = None
 ) -> list[str]:
     """The URLs of the images in ``prompt`` and of the separate ``images``: one, or several.
+
+    Images of the prompt replace those of a turn that is repeated.
 
     Raises ``OptionError`` if the provider does not accept images and there are some, here or in the messages
     ``earlier``, and ``PromptError`` for an object that is not an image.
@@ -281,9 +298,10 @@ def read_images(
         return []
     several = isinstance(images, Sequence) and not isinstance(images, (str, bytes))
     separate = [] if not images else list(images) if several else [images]
-    sources = separate if repeated else [*getattr(prompt, "images", ()), *separate]
+    own = getattr(prompt, "images", ())
+    sources = separate if repeated and not own else own if repeated else [*own, *separate]
     if not accepted and (sources or any(message.get("images") for message in earlier or ())):
-        raise OptionError(f"{target.provider} takes no images: ask a provider that does, or leave them out")
+        raise takes_no_images(target)
     return [image_url(source) for source in sources]
 
 
