@@ -127,7 +127,8 @@ def test_the_editor_saves_every_model(model):
 
 
 def test_the_page_has_these_settings_and_no_field_for_a_key():
-    assert tuple(SCHEMA["properties"]) == NAMES
+    assert tuple(SCHEMA["properties"]) == (*NAMES, "shortcuts")
+    assert SCHEMA["properties"]["shortcuts"]["additionalProperties"] is False
     assert SCHEMA["additionalProperties"] is False
     assert {choice["const"] for choice in SCHEMA["properties"]["format"]["oneOf"]} - {""} < set(FORMATS)
 

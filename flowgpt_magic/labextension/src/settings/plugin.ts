@@ -4,10 +4,12 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import { Notification } from "@jupyterlab/apputils";
 import { INotebookTracker, NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
+import { IFormRendererRegistry } from "@jupyterlab/ui-components";
 
 import { IConnections } from "../kernel/plugin";
 import { Delivery } from "./delivery";
 import { chosen, mayAsk } from "./preferences";
+import { shortcutsField } from "./shortcuts";
 
 const ID = "flowgpt_magic:settings"; // also the name of its schema
 
@@ -22,11 +24,13 @@ async function loaded(registry: ISettingRegistry): Promise<ISettingRegistry.ISet
 }
 
 async function activate(
-  _app: JupyterFrontEnd,
+  app: JupyterFrontEnd,
   connections: IConnections,
   notebooks: INotebookTracker,
   registry: ISettingRegistry,
+  forms: IFormRendererRegistry | null,
 ): Promise<void> {
+  forms?.addRenderer(`${ID}.shortcuts`, { fieldRenderer: shortcutsField(app) });
   const settings = await loaded(registry);
   if (!settings) return;
   const deliveries = new Map<NotebookPanel, Delivery>();
@@ -59,5 +63,6 @@ export const settingsPlugin: JupyterFrontEndPlugin<void> = {
   description: "Brings the settings of JupyterLab's settings editor to the kernels.",
   autoStart: true,
   requires: [IConnections, INotebookTracker, ISettingRegistry],
+  optional: [IFormRendererRegistry],
   activate,
 };
