@@ -31,10 +31,11 @@ _ARROW = re.compile(r"^-+> *(\d+) ?(.*)$", re.MULTILINE)  # the line of a traceb
 
 
 def fix(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
-    """Ask for the correction of a cell. ``fix`` of the answer is the id that the messages about it have.
+    """Ask for the correction of a cell: the ``turn`` that brings it, and the ``model`` that is asked.
 
-    The request has the ``source`` and the ``number`` of the cell, and ``ename``, ``evalue`` and ``traceback`` of its
-    error. Of the messages, ``text`` is what the reply has grown by; the last one is described at `_ending`.
+    The request has the ``source`` and the ``number`` of the cell, ``ename``, ``evalue`` and ``traceback`` of its error,
+    and an id, ``fix``, that the messages about the reply have. ``text`` in them is what stands from the character
+    ``from`` on; the last one is described at `_ending`.
     """
     from flowgpt_magic.magics.failure import FIX_PROMPT, failure
     from flowgpt_magic.magics.state import LastFix
@@ -54,8 +55,8 @@ def fix(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
     reply = conversation.ask_prepared(prepared, cell=NO_CELL)
     reader = reply.open()
     state.last_fix = LastFix(tuple(cells), reply)
-    bridge.worker().submit(_follow(page, reply, reader, cells))
-    return {"fix": reply.turn_id, "model": join_surrogates(f"{reply.provider}:{reply.model}")}
+    bridge.worker().submit(_follow(page, request.get("fix"), reply, reader, cells))
+    return {"turn": reply.turn_id, "model": join_surrogates(f"{reply.provider}:{reply.model}")}
 
 
 def _running_cells(request: Facts, names: Mapping[str, Any]) -> list[CellCode]:
@@ -86,7 +87,7 @@ def _cell_shown(request: Facts, names: Mapping[str, Any]) -> CellCode:
     return CellCode(source, line)
 
 
-async def _follow(page: Page, reply: Reply, reader: Reader, cells: Sequence[CellCode]) -> None:
+async def _follow(page: Page, fix_id: object, reply: Reply, reader: Reader, cells: Sequence[CellCode]) -> None:
     """Tell the page what arrives, and in the end what became of it."""
     length = 0
     read = asyncio.ensure_future(_read(reader))
@@ -96,11 +97,11 @@ async def _follow(page: Page, reply: Reply, reader: Reader, cells: Sequence[Cell
         if len(text) < length:  # another attempt began
             length = 0
         told = {"text": join_surrogates(text[length:]), "from": length, "doing": join_surrogates(reply.progress)}
-        page.tell({"kind": "fix", "fix": reply.turn_id, **told})
+        page.tell({"kind": "fix", "fix": fix_id, **told})
         length = len(text)
     reply.detach(reader)
     ending = await asyncio.to_thread(_ending, reply, cells)
-    page.tell({"kind": "fix", "fix": reply.turn_id, "ending": ending})
+    page.tell({"kind": "fix", "fix": fix_id, "ending": ending})
 
 
 async def _read(reader: Reader) -> None:

@@ -36,11 +36,10 @@ def hear(page: Page, kind: str = "fix") -> dict[str, Any]:
 
 def ended(page: Page, request: dict[str, Any]) -> dict[str, Any]:
     """What the page is told in the end of the fix that it asks for."""
-    fix = page.ask("fix", **request)["fix"]
-    while True:
-        message = hear(page)
-        if message["fix"] == fix and "ending" in message:
-            return dict(message["ending"])
+    page.ask("fix", fix="a fix", **request)
+    while "ending" not in (message := hear(page)):
+        assert message["fix"] == "a fix"
+    return dict(message["ending"])
 
 
 def last_prompt(kernel: Kernel) -> str:
@@ -115,11 +114,11 @@ def test_a_reply_that_repeats_the_cell_says_so(kernel: Kernel, serve: Callable[.
 def test_a_fix_that_is_stopped_keeps_its_text(kernel: Kernel):
     kernel.good("%config FlowGPT.pace = 0.2")
     page = Page(kernel)
-    fix = page.ask("fix", **fails(kernel, "half = 10 / 0"))["fix"]
+    turn = page.ask("fix", **fails(kernel, "half = 10 / 0"))["turn"]
 
     while not hear(page)["text"]:
         pass
-    stopped = page.ask("stop", turn=fix)["stopped"]
+    stopped = page.ask("stop", turn=turn)["stopped"]
 
     while "ending" not in (message := hear(page)):
         pass

@@ -2,9 +2,10 @@
 
 import type { JupyterFrontEndPlugin } from "@jupyterlab/application";
 
+import { commandsPlugin } from "./commands/plugin";
 import { connectionsPlugin } from "./kernel/plugin";
 import { settingsPlugin } from "./settings/plugin";
 
-const plugins: JupyterFrontEndPlugin<any>[] = [connectionsPlugin, settingsPlugin];
+const plugins: JupyterFrontEndPlugin<any>[] = [connectionsPlugin, commandsPlugin, settingsPlugin];
 
 export default plugins;

@@ -110,7 +110,7 @@ export class Connection implements IDisposable {
     if (!kernel || this.sessionContext.hasNoKernel) return this.become("none");
     if (kernel.status === "dead") return this.become("dead");
     if (["none", "dead"].includes(this._status)) this.become("unknown");
-    if (this.wanted && this._status === "unknown" && kernel.status === "idle") void this.probe();
+    if (this.wanted && this._status === "unknown" && !this.comm && kernel.status === "idle") void this.probe();
   }
 
   /** Another cell has run: it may have loaded or unloaded the extension. */
