@@ -306,7 +306,11 @@ def export(panel: PanelState, request: Facts) -> Facts:
     conversation = panel.conversation
     with tempfile.TemporaryDirectory(prefix="flowgpt-") as folder:
         path = files.write(
-            Path(folder) / f"transcript.{extension}", conversation.name, conversation.record.system, conversation.turns
+            Path(folder) / f"transcript.{extension}",
+            conversation.name,
+            conversation.record.system,
+            conversation.turns,
+            find_picture=panel.notebook_history.pictures.find,
         )
         content = path.read_text("utf-8")
     name = "".join(char if char.isalnum() or char in " -_()" else "_" for char in conversation.name).strip() or "chat"

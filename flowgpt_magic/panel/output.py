@@ -19,6 +19,7 @@ from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.ipython import headless, in_console, in_kernel, publish
 from flowgpt_magic.text import counted, escaped
 from flowgpt_magic.transcripts.caption import caption_html, caption_text
+from flowgpt_magic.transcripts.pictures import Thumbnails, pictures_of, thumbnails_of
 
 if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation
@@ -54,13 +55,14 @@ def transcript(conversation: Conversation, room: int = MAX_CLOSED_OUTPUT) -> dic
     shown = [
         replace(turn, prompt=_begun(turn.prompt, room), text=_begun(turn.text, room)) for turn in _last(turns, room)
     ]
+    thumbnails = thumbnails_of(shown, conversation.notebook_history.pictures.find, room)
     left_out = len(turns) - len(shown)
     lines = [f"Conversation {conversation.name}, {counted(len(turns), 'turn')}. {REOPEN}"]
     if left_out:
         lines.append(f"{counted(left_out, 'earlier turn')}: %flowgpt history")
     return {
-        "text/html": _html(lines, shown),
-        "text/markdown": _markdown(lines, shown),
+        "text/html": _html(lines, shown, thumbnails),
+        "text/markdown": _markdown(lines, shown, thumbnails),
         "text/plain": _plain(lines, shown),
     }
 
@@ -89,12 +91,13 @@ def _begun(text: str, room: int) -> str:
     return text if len(text) <= room else f"{text[:room]} …\n\n(%flowgpt show shows all of it)"
 
 
-def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
+def _html(lines: Sequence[str], turns: Sequence[Turn], thumbnails: Thumbnails | None = None) -> str:
     from flowgpt_magic.transcripts.html_page import STYLE, turns_html
 
     captions = "".join(f"<p class='fg-caption'>{html.escape(line)}</p>" for line in lines)
+    shown = turns_html(turns, thumbnails)
     # Headings become bold: JupyterLab's table of contents lists headings of outputs, hidden ones too.
-    body = _HEADING.sub(lambda heading: "</strong></p>" if heading[1] else "<p><strong>", turns_html(turns))
+    body = _HEADING.sub(lambda heading: "</strong></p>" if heading[1] else "<p><strong>", shown)
     # The formulas are typeset already. MathJax, which JupyterLab runs on every output, would take $5 and $7 for one.
     classes = "flowgpt-transcript fg-transcript mathjax_ignore tex2jax_ignore"
     return (
@@ -102,13 +105,14 @@ def _html(lines: Sequence[str], turns: Sequence[Turn]) -> str:
     )
 
 
-def _markdown(lines: Sequence[str], turns: Sequence[Turn]) -> str:
+def _markdown(lines: Sequence[str], turns: Sequence[Turn], thumbnails: Thumbnails | None = None) -> str:
     from flowgpt_magic.markdown.growing import harmless
 
     parts = [f"*{line}*" for line in map(escaped, lines)]
     for turn in turns:
         quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
-        parts += [quoted, harmless(turn.text), caption_html(turn, error=turn.error)]
+        pictures = [picture.markdown for picture in pictures_of(turn, thumbnails)]
+        parts += [quoted, *pictures, harmless(turn.text), caption_html(turn, error=turn.error)]
     return "\n\n".join(filter(None, parts))
 
 
@@ -123,7 +127,8 @@ def _plain(lines: Sequence[str], turns: Sequence[Turn]) -> str:
 
     parts = list(lines)
     for turn in turns:
-        parts += [f"> {turn.prompt}", turn.text, caption_text(turn, error=turn.error)]
+        pictures = [picture.line for picture in pictures_of(turn)]
+        parts += [f"> {turn.prompt}", *pictures, turn.text, caption_text(turn, error=turn.error)]
     return clean("\n\n".join(filter(None, parts)))
 
 

@@ -182,7 +182,7 @@ def picture_of_url(url: str) -> Picture | None:
     except binascii.Error:
         return None
     picture = Picture(match[1], *_size_of(content), content)
-    return picture if picture.url == url else None
+    return picture if content and picture.url == url else None
 
 
 def _size_of(content: bytes) -> tuple[int, int]:

@@ -132,7 +132,7 @@ class TypedPrompt:
         Raises ``AttachmentError``, and ``OptionError`` for a picture if the provider takes none.
         """
         budget = resolved.settings.attach_tokens
-        pictures = [*([] if self.raw else references_in(self.text)), *self.pictures]
+        pictures = [*references_in(self.text), *self.pictures]
         if pictures and not resolved.takes_images:
             raise takes_no_images(resolved.target)
         return compose(

@@ -9,15 +9,19 @@ from flowgpt_magic.markdown.growing import harmless
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.text import counted, escaped
 from flowgpt_magic.transcripts.caption import caption_html, caption_text
+from flowgpt_magic.transcripts.pictures import pictures_of
 
 SHOWN_TURNS = 50  # turns of a conversation that are shown at once
 
 
 def turn_bundle(turn: Turn) -> dict[str, str]:
     """One turn with its caption."""
+    pictures = pictures_of(turn)
+    shown_pictures = "".join(f"\n\n{picture.markdown}" for picture in pictures)
+    plain_pictures = "".join(f"\n{picture.line}" for picture in pictures)
     quoted = "\n".join(f"> {line}" for line in harmless(turn.prompt).splitlines())
-    shown = f"{quoted}\n\n{harmless(turn.text)}\n\n{caption_html(turn, error=turn.error)}"
-    plain = f"{turn.prompt}\n\n{turn.text}\n\n{caption_text(turn, error=turn.error)}"
+    shown = f"{quoted}{shown_pictures}\n\n{harmless(turn.text)}\n\n{caption_html(turn, error=turn.error)}"
+    plain = f"{turn.prompt}{plain_pictures}\n\n{turn.text}\n\n{caption_text(turn, error=turn.error)}"
     return {"text/markdown": shown, "text/plain": clean(plain)}
 
 

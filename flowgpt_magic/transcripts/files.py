@@ -17,11 +17,13 @@ from uuid import uuid4
 
 from flowgpt_magic.errors import FileError
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.prompt.pictures import Picture
 from flowgpt_magic.regular_files import read_file
 from flowgpt_magic.text import one_line
 from flowgpt_magic.transcripts.html_page import to_page
 from flowgpt_magic.transcripts.markdown import from_markdown, to_markdown
 from flowgpt_magic.transcripts.notebook import from_notebook, to_notebook
+from flowgpt_magic.transcripts.pictures import Thumbnails, thumbnails_of
 from flowgpt_magic.transcripts.transcript import (
     HEADER,
     JsonObject,
@@ -49,14 +51,14 @@ class Format(NamedTuple):
     ``read`` raises ``ValueError`` for text that it cannot read. It is None for a format that is written only.
     """
 
-    write: Callable[[Transcript], str]
+    write: Callable[[Transcript, Thumbnails], str]
     read: Callable[[str], JsonObject] | None
 
 
 FILE_FORMATS = {
     ".md": Format(to_markdown, from_markdown),
-    ".json": Format(lambda transcript: to_json(HEADER | asdict(transcript)), from_json),
-    ".ipynb": Format(to_notebook, from_notebook),
+    ".json": Format(lambda transcript, _thumbnails: to_json(HEADER | asdict(transcript)), from_json),
+    ".ipynb": Format(lambda transcript, _thumbnails: to_notebook(transcript), from_notebook),
     ".html": Format(to_page, None),
 }
 
@@ -69,6 +71,7 @@ def write(
     *,
     overwrite: bool = False,
     addresses: bool = False,
+    find_picture: Callable[[str], Picture | None] = lambda _digest: None,
 ) -> Path:
     """Export turns to a file. It is written completely or not at all.
 
@@ -82,11 +85,12 @@ def write(
         turns: the turns, in their order.
         overwrite: replace a file that exists; without it, such a file is an error.
         addresses: keep the addresses of servers and the names of the variables of keys.
+        find_picture: returns the picture with this digest, with its thumbnail; by default only small ones are shown.
     """
     path, form = _path_and_format(path)
     exports = tuple(exported(turn, addresses=addresses) for turn in turns)
     transcript = Transcript(encodable(conversation_name), encodable(system), exports)
-    content = form.write(transcript).encode()
+    content = form.write(transcript, thumbnails_of(turns, find_picture)).encode()
     try:
         target = path.resolve()  # where a link points to; the link stays
         if not target.parent.is_dir():

@@ -1,7 +1,7 @@
 """A conversation as an HTML page that needs no kernel, no widgets and no scripts.
 
-The page fetches nothing and runs nothing; its content security policy forbids both. It follows the light or dark mode
-of the reader's system. In a notebook it has Jupyter's colours.
+The page fetches nothing and runs nothing; its content security policy forbids both. Pictures are in the page itself. It
+follows the light or dark mode of the reader's system. In a notebook it has Jupyter's colours.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.control_characters import clean
+from flowgpt_magic.prompt.pictures import without_references
 from flowgpt_magic.text import one_line
 from flowgpt_magic.transcripts.caption import caption_html
+from flowgpt_magic.transcripts.pictures import Thumbnails, pictures_of
 
 if TYPE_CHECKING:
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.transcripts.transcript import Transcript, TranscriptTurn
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 # For each kind of token in code: the last part of Jupyter's CSS variable, and the colours without it, light and dark.
 _COLOURS = {
@@ -74,6 +76,8 @@ _RULES = """
 .fg-transcript .fg-caption { color: var(--fg-faint); font-size: 0.85em; overflow-wrap: anywhere; }
 .fg-transcript .flowgpt-caption { opacity: 1 !important; }
 .fg-transcript .flowgpt-caption small { font-size: 1em; }
+.fg-transcript .fg-picture { margin: 0.5em 0; }
+.fg-transcript .fg-picture img { border: 1px solid var(--fg-line); display: block; max-width: 100%; height: auto; }
 .fg-transcript .fg-reply { overflow-wrap: anywhere; }
 .fg-transcript .fg-prompt p { margin: 0; }
 .fg-transcript .fg-prompt pre { margin: 0.4em 0; white-space: pre; background: none; }
@@ -118,12 +122,19 @@ _PAGE = "html { color-scheme: light dark; } body { margin: 1.5em auto; max-width
 _PAGE += " @media (prefers-color-scheme: dark) { body { background: #0d1117; color: #e6edf3; } }"
 
 
-def to_page(transcript: Transcript) -> str:
+def to_page(transcript: Transcript, thumbnails: Thumbnails | None = None) -> str:
     """The page of a conversation, with its name and its system prompt."""
-    return transcript_html(transcript.turns, name=transcript.name, system=transcript.system)
+    name, system = transcript.name, transcript.system
+    return transcript_html(transcript.turns, name=name, system=system, thumbnails=thumbnails)
 
 
-def transcript_html(turns: Iterable[Turn | TranscriptTurn], *, name: str = "", system: str = "") -> str:
+def transcript_html(
+    turns: Iterable[Turn | TranscriptTurn],
+    *,
+    name: str = "",
+    system: str = "",
+    thumbnails: Thumbnails | None = None,
+) -> str:
     """A page with these turns, in their order."""
     title = _escaped(one_line(name) or "Conversation")
     system_html = f'<p class="fg-prompt" dir="auto">{_escaped(system)}</p>' if system else ""
@@ -133,23 +144,25 @@ def transcript_html(turns: Iterable[Turn | TranscriptTurn], *, name: str = "", s
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
         f"<title>{title}</title>\n<style>\n{_PAGE}\n{STYLE}</style>\n</head>\n<body>\n"
-        f'<main class="fg-transcript">\n<h1 dir="auto">{title}</h1>\n{system_html}{turns_html(turns)}</main>\n'
-        "</body>\n</html>\n"
+        f'<main class="fg-transcript">\n<h1 dir="auto">{title}</h1>\n'
+        f"{system_html}{turns_html(turns, thumbnails)}</main>\n</body>\n</html>\n"
     )
 
 
-def turns_html(turns: Iterable[Turn | TranscriptTurn]) -> str:
+def turns_html(turns: Iterable[Turn | TranscriptTurn], thumbnails: Thumbnails | None = None) -> str:
     """The turns as a part of a page with ``STYLE``, inside an element of the class ``fg-transcript``."""
-    return "".join(_turn(number, turn) for number, turn in enumerate(turns, 1))
+    return "".join(_turn(number, turn, thumbnails) for number, turn in enumerate(turns, 1))
 
 
-def _turn(number: int, turn: Turn | TranscriptTurn) -> str:
+def _turn(number: int, turn: Turn | TranscriptTurn, thumbnails: Thumbnails | None) -> str:
     from flowgpt_magic.markdown.html.changes import static_blocks_of
 
     below = caption_html(turn, started=turn.started or None, error=turn.error)
     blocks = "\n".join(static_blocks_of(turn.text))
+    pictures = [picture.html for picture in pictures_of(turn, thumbnails)] if turn.images else []
+    prompt = without_references(turn.prompt) if pictures else turn.prompt
     return (
-        f"<section>\n<h2>{number}</h2>\n{_prompt(turn.prompt)}\n"
+        f"<section>\n<h2>{number}</h2>\n{_prompt(prompt)}\n{''.join(pictures)}"
         f'<div class="fg-reply">\n{blocks}\n</div>\n'
         f'<div class="fg-caption">{below}</div>\n</section>\n'
     )

@@ -15,13 +15,14 @@ from zlib import crc32
 from flowgpt_magic.control_characters import escaped_in_json
 from flowgpt_magic.text import escaped, one_line
 from flowgpt_magic.transcripts.caption import caption_html
+from flowgpt_magic.transcripts.pictures import Thumbnails, pictures_of
 from flowgpt_magic.transcripts.transcript import HEADER, JsonObject, Transcript, check_format, from_json
 
 _COMMENT_START = "<!-- flowgpt_magic"
 _COMMENT = re.compile(rf"^{_COMMENT_START} (\w+) (\{{.*\}}) -->$", re.MULTILINE)
 
 
-def to_markdown(transcript: Transcript) -> str:
+def to_markdown(transcript: Transcript, thumbnails: Thumbnails | None = None) -> str:
     """The transcript as Markdown."""
     system, original_system = _harmless(transcript.system)
     parts = [
@@ -36,6 +37,7 @@ def to_markdown(transcript: Transcript) -> str:
             _comment("turn", asdict(turn) | {"prompt": original_prompt, "text": original_text}),
             f"## {number}",
             _quoted(prompt),
+            *(picture.markdown for picture in pictures_of(turn, thumbnails)),
             _comment("reply", {}),
             text,
             _comment("caption", {}),

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from flowgpt_magic.errors import OptionError
 from flowgpt_magic.prompt import magic_line
+from flowgpt_magic.prompt.pictures import (
+    Picture,
+    PictureReference,
+    attachment_name,
+    picture_of_url,
+    references_of,
+    with_references,
+)
 from flowgpt_magic.providers import models
 from flowgpt_magic.text import escaped, one_line
 from flowgpt_magic.transcripts.caption import caption_html
@@ -44,8 +52,14 @@ def to_notebook(transcript: Transcript) -> str:
         _cell("code", "setup", setup, **not_run),
     ]
     for number, turn in enumerate(transcript.turns, 1):
-        source = _source(turn, transcript.system)
-        cells.append(_cell("code", f"turn-{number}", source, **not_run | {"outputs": [_output(turn)]}))
+        pictures = _pictures(turn)
+        prompt = with_references(turn.prompt, pictures)
+        source = _source(replace(turn, prompt=prompt), transcript.system)
+        outputs = [_output(turn, {} if prompt == turn.prompt else {"prompt": turn.prompt, "prompt_of_cell": prompt})]
+        own: JsonObject = (
+            {"flowgpt_magic": {"attachments": attachments}} if (attachments := _attachments(pictures)) else {}
+        )
+        cells.append(_cell("code", f"turn-{number}", source, **not_run | {"outputs": outputs, "metadata": own}))
     metadata = {
         "flowgpt": HEADER | {"name": transcript.name, "system": transcript.system},
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -55,6 +69,21 @@ def to_notebook(transcript: Transcript) -> str:
 
 def _cell(kind: str, cell_id: str, source: str, **fields: Any) -> JsonObject:
     return {"cell_type": kind, "id": cell_id, "metadata": {}, **fields, "source": source.splitlines(keepends=True)}
+
+
+def _pictures(turn: TranscriptTurn) -> dict[PictureReference, Picture]:
+    """The pictures of a turn, each with how its prompt names it, or would."""
+    pictures = [picture for url in dict.fromkeys(turn.images) if (picture := picture_of_url(url)) and picture.width]
+    references = references_of(turn.prompt, [picture.digest for picture in pictures])
+    return {
+        reference or PictureReference(attachment_name("", picture)): picture
+        for picture, reference in zip(pictures, references, strict=True)
+    }
+
+
+def _attachments(pictures: Mapping[PictureReference, Picture]) -> JsonObject:
+    """The pictures as Jupyter stores attachments."""
+    return {reference.name: {picture.type: picture.url.partition(",")[2]} for reference, picture in pictures.items()}
 
 
 def _system_lines(system: str) -> list[str]:
@@ -96,14 +125,14 @@ def _words(options: JsonObject) -> Iterator[str]:
         yield value if bare else f"--{name} {value if name == 'temperature' else quoted}"
 
 
-def _output(turn: TranscriptTurn) -> JsonObject:
+def _output(turn: TranscriptTurn, more: JsonObject) -> JsonObject:
     from flowgpt_magic.control_characters import clean
     from flowgpt_magic.markdown.growing import harmless
 
     text = clean(turn.text)
     shown = f"{harmless(turn.text).rstrip()}\n\n{caption_html(turn, error=turn.error)}".lstrip("\n")
     values = {name: value for name, value in asdict(turn).items() if name not in ("prompt", "text", "usage")}
-    values |= asdict(turn.usage) | ({} if text == turn.text else {"text": turn.text})
+    values |= more | asdict(turn.usage) | ({} if text == turn.text else {"text": turn.text})
     data = {"text/markdown": shown.splitlines(keepends=True), "text/plain": text.splitlines(keepends=True)}
     return {"data": data, "metadata": {"flowgpt": values}, "output_type": "display_data"}
 
@@ -142,7 +171,9 @@ def _turn(cell: Any, system: str) -> JsonObject:
         if values := nested_object(output, "metadata", "flowgpt"):
             text, original = _joined(nested_object(output, "data").get("text/plain")), values.get("text")
             text = original if isinstance(original, str) and clean(original) == text else text
-            turn |= values | {"prompt": options["prompt"], "usage": values, "text": text}
+            is_exported = values.get("prompt_of_cell") == options["prompt"]
+            prompt = values.get("prompt") if is_exported else options["prompt"]
+            turn |= values | {"prompt": prompt, "usage": values, "text": text}
     return turn
 
 

@@ -18,6 +18,7 @@ class Page:
         self.kernel = kernel
         self.comm_id = uuid4().hex
         self.messages: list[dict[str, Any]] = []
+        self.buffers: list[bytes] = []  # of the last message
         self.closed = False
         self._numbers = count(1)
         data = {"purpose": purpose, "version": "0.1.0", "protocol": 1, **opening}
@@ -43,6 +44,7 @@ class Page:
                 self.closed = True
                 return {}
             if message["msg_type"] == "comm_msg":
+                self.buffers = [bytes(buffer) for buffer in message["buffers"]]
                 return dict(message["content"]["data"])
 
     def close(self) -> None:

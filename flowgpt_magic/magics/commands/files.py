@@ -35,6 +35,7 @@ def export_file(state: ShellState, rest: str) -> str:
         turns,
         overwrite=OVERWRITE in words,
         addresses=ADDRESSES in words,
+        find_picture=conversation.notebook_history.pictures.find,
     )
     return f"exported {conversation.name} with {counted(len(turns), 'turn')} to {short_path(str(path))}"
 
