@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -27,6 +28,7 @@ def test_a_notebook_runs_and_its_saved_outputs_are_real(path, tmp_path, own_sett
     for cell in fresh.cells:
         cell.get("outputs", []).clear()
 
+    shutil.copy(path, tmp_path)  # a picture in a prompt is looked for in its notebook
     NotebookClient(fresh, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
     assert kinds(fresh) == kinds(saved)

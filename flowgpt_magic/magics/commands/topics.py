@@ -225,6 +225,21 @@ TOPICS: Mapping[str, Topic] = {
         ),
         ("%flowgpt config", "%config FlowGPT.temperature = 0.2\n%flowgpt"),
     ),
+    "jupyterlab": Topic(
+        "In JupyterLab and Notebook 7",
+        "The package brings an extension of these two. Prompt cells are prose there, and everything else works without"
+        " it. Its settings and shortcuts are in Settings → Settings Editor → FlowGPT.",
+        (
+            ("the chat icon in the right sidebar", "the panel of the notebook in front"),
+            ("Alt+Shift+Q, Alt+Shift+E", "ask about the selection or cell; explain it"),
+            ("Alt+Shift+F, or Fix below an error", "a correction as a difference, to apply or to discard"),
+            ("Alt+Shift+M, Alt+Shift+S", "run the prompt with another model; stop the replies"),
+            ("P, Shift+P in command mode", "turn the cell into a prompt, and back"),
+            ("paste or drop a picture or a file", "into a prompt cell or into the panel"),
+            ("jupyter labextension disable flowgpt_magic", "switch the extension off"),
+        ),
+        ("%flowgpt panel", "%flowgpt explain frame"),
+    ),
     "gateway": Topic(
         "One machine with the model, many notebooks without",
         "The gateway speaks the FlowGPT protocol in front of any provider. Notebooks set ``FLOWGPT_BASE_URL`` to the"
