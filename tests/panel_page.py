@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,10 @@ class Page:
     def open(self) -> None:
         self.tell("open")
 
-    def tell(self, kind: str, **more: Any) -> dict[str, Any]:
+    def tell(self, kind: str, buffers: Sequence[bytes] = (), **more: Any) -> dict[str, Any]:
         """Send a request; what is answered."""
-        return answer(self.state, {"kind": kind, "page": self.name, "id": 1, **more}) or {}
+        message = answer(self.state, {"kind": kind, "page": self.name, "id": 1, **more}, buffers) or {}
+        return {name: value for name, value in message.items() if name not in ("kind", "page", "id")}
 
     def learn(self, values: dict[str, Any]) -> None:
         with self._changed:

@@ -73,6 +73,10 @@ def connect(comm: Any, opening: Facts) -> None:
     """Take the connection that a page opened for the purpose that ``opening``, its first message, names."""
     if opening.get("purpose") == "page":
         Connection(comm)
+    elif opening.get("purpose") == "panel":
+        from flowgpt_magic.lab.sidebar import Sidebar
+
+        Sidebar(comm)
     else:
         comm.close()
 

@@ -24,6 +24,7 @@ def unregister(shell: Any) -> None:
         return
     comms.unregister_target(TARGET, _opened)
     for comm in [comm for comm in comms.comms.values() if comm.target_name == TARGET]:
+        comm.handle_close({})  # as if the page had closed it: nobody else tells its owner
         comm.close()
 
 

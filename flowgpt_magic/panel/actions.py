@@ -426,16 +426,30 @@ ACTIONS: dict[str, Action] = {
 
 
 def answer(panel: PanelState, request: Any, buffers: Buffers = ()) -> Facts | None:
-    """Perform a page's request. Returns the response, None if there is none. Errors are responses, never raised.
+    """Perform a page's request. Returns the message with the response, None if there is none; nothing is raised.
 
     ``buffers`` are the bytes that came with the request; those of the response are its value ``BUFFERS``.
     """
+    response = _response(panel, request, buffers)
+    return None if response is None else {"kind": "answer", **_address_of(request), **response}
+
+
+def _response(panel: PanelState, request: Any, buffers: Buffers) -> Facts | None:
+    """The response to a request; an error is one, too."""
     try:
         return _answer(panel, request, buffers)
     except FlowGptError as error:
         return {"error": join_surrogates(redact(str(error)))}
     except Exception as error:  # noqa: BLE001 - a value in a prompt is foreign code; a comm handler would hide its error
         return {"error": join_surrogates(redact(sentences(f"{type(error).__name__}: {error}")))}
+
+
+def _address_of(request: Any) -> Facts:
+    """The page and the number of a request, valid in JSON."""
+    if not isinstance(request, dict):
+        return {}
+    values = {name: request.get(name) for name in ("page", "id")}
+    return {name: join_surrogates(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _answer(panel: PanelState, request: Any, buffers: Buffers) -> Facts | None:

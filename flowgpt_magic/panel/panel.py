@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,11 +15,9 @@ from uuid import uuid4
 import anywidget
 import traitlets
 
-from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.current import current_history
 from flowgpt_magic.notebook.comms import BUFFERS, answer_on_its_own_thread
-from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.panel.actions import answer
 from flowgpt_magic.panel.output import Output, can_open
 from flowgpt_magic.panel.protocol import Facts
@@ -65,8 +62,6 @@ class ChatPanel(anywidget.AnyWidget):
         self._output = Output(uuid4().hex[:12], self._state.notebook_history.place.kind)
         self.on_msg(self._hear)
         answer_on_its_own_thread(self.comm)
-        if shell() is not None:
-            shell().events.register("post_run_cell", self._cell_has_run)
 
     @property
     def conversation(self) -> Conversation:
@@ -97,9 +92,6 @@ class ChatPanel(anywidget.AnyWidget):
         if self.closed:
             return
         self._state.close()
-        if shell() is not None:
-            with suppress(ValueError):  # not registered any more: the shell is a new one
-                shell().events.unregister("post_run_cell", self._cell_has_run)
         if self._timer is not None:
             self._timer.cancel()
         self._set({"closed": True})
@@ -126,12 +118,8 @@ class ChatPanel(anywidget.AnyWidget):
             self._later(self._clear_line)
         response = answer(self._state, request, buffers or ())
         if response is not None:
-            parts = response.pop(BUFFERS, ())
-            self._tell({"kind": "answer", **_address_of(request), **response}, parts)
-
-    def _cell_has_run(self, _result: Any) -> None:
-        """A cell may have changed settings, such as the model."""
-        self._state.schedule_refresh()
+            buffers = response.pop(BUFFERS, ())
+            self._tell(response, buffers)
 
     def _tell(self, message: Facts, buffers: Sequence[bytes] = ()) -> None:
         self.send(message, *([list(buffers)] if buffers else []))
@@ -173,9 +161,3 @@ class ChatPanel(anywidget.AnyWidget):
         with self._keeping:  # never after the transcript of a closed panel
             if not self.closed:
                 self._tell({"kind": "kept", "metadata": self._output.keep(self.conversation)["metadata"]})
-
-
-def _address_of(request: dict[str, Any]) -> Facts:
-    """The page and the number of a request, valid in JSON."""
-    values = {name: request.get(name) for name in ("page", "id")}
-    return {name: join_surrogates(value) if isinstance(value, str) else value for name, value in values.items()}

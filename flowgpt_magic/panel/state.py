@@ -24,6 +24,7 @@ from flowgpt_magic.history.conversation_state import ConversationState
 from flowgpt_magic.history.current import configured_in_shell, current_history, location_of
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.panel.model_choices import Choices
 from flowgpt_magic.panel.protocol import (
     MAX_PART,
@@ -52,7 +53,7 @@ PROMPT_FACTS = ("prompt", "prompt_more", "typed", "attached", "pictures")  # do 
 REFRESH_INTERVAL = 0.02  # seconds between two checks of arriving replies
 FAILURE_PAUSE = 1.0  # seconds until the next update after one that failed
 MAX_IDLE = 30.0  # seconds between two updates while nothing arrives
-
+AFTER_CELL = "post_run_cell"  # an event of IPython
 
 MAX_TURNS_AROUND = 40  # turns of another notebook that are shown around the one that was found
 
@@ -107,6 +108,9 @@ class PanelState:
         self._notebook_history.listeners.append(self._on_change)
         self._bind(outside)
         self._refresh(outside)
+        self._shell = shell()
+        if self._shell is not None:
+            self._shell.events.register(AFTER_CELL, self._cell_has_run)
         self._running: Future[None] = bridge.worker().submit(self._run())
 
     # Which conversation
@@ -162,6 +166,10 @@ class PanelState:
     def schedule_refresh(self) -> None:
         """Refresh on the worker, for changes that no listener reports. Safe from any thread."""
         self._on_change(None)
+
+    def _cell_has_run(self, _result: Any) -> None:
+        """A cell may have changed settings, such as the model."""
+        self.schedule_refresh()
 
     # Asking
 
@@ -502,6 +510,9 @@ class PanelState:
             self._closed = True
             if self._on_change in self._notebook_history.listeners:
                 self._notebook_history.listeners.remove(self._on_change)
+        if self._shell is not None:
+            with suppress(ValueError):  # not registered any more: it was closed before
+                self._shell.events.unregister(AFTER_CELL, self._cell_has_run)
         self._wake()
 
 

@@ -34,6 +34,10 @@ class Page:
                 return message
             self.messages.append(message)
 
+    def tell(self, kind: str, **more: Any) -> None:
+        """Send a message that needs no answer."""
+        self._send("comm_msg", {"comm_id": self.comm_id, "data": {"kind": kind, **more}})
+
     def hear(self) -> dict[str, Any]:
         """The next message on this connection; empty if the kernel closed it."""
         while True:

@@ -350,6 +350,12 @@ def test_a_page_of_another_version_is_told_to_reload(page, request_):
     assert "reload the page" in answer(page.state, request_)["error"]
 
 
+def test_a_page_gets_half_a_surrogate_back_as_json_can_carry_it(page):
+    message = answer(page.state, {"kind": "help", "page": "half \ud83d", "id": 3})
+
+    assert (message["kind"], message["page"], message["id"]) == ("answer", "half \N{REPLACEMENT CHARACTER}", 3)
+
+
 def test_what_goes_wrong_inside_a_value_is_an_answer(page, monkeypatch):
     def fail(_panel, _request):
         raise ValueError("http://ada:secret@host broke")

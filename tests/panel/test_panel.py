@@ -14,7 +14,7 @@ from traitlets.config import Config
 
 from flowgpt_magic import ChatPanel, Conversation
 from flowgpt_magic.notebook.place import NO_CELL
-from flowgpt_magic.panel.panel import STATIC, _address_of
+from flowgpt_magic.panel.panel import STATIC
 from flowgpt_magic.panel.state import PanelError
 
 
@@ -169,9 +169,3 @@ def test_asking_in_a_panel_is_seen_by_everybody_who_looks_at_the_conversation(pa
     chat = Conversation()
     assert chat.ask("and then?", cell=NO_CELL).text == "and then?"
     assert [turn.prompt for turn in chat.turns] == ["hello", "and then?"]
-
-
-def test_a_page_gets_half_a_surrogate_back_as_json_can_carry_it():
-    said = _address_of({"kind": "ask", "page": "half \ud83d", "id": 3})
-
-    assert said == {"page": "half \N{REPLACEMENT CHARACTER}", "id": 3}

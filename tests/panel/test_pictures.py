@@ -12,7 +12,6 @@ import pytest
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.current import current_history
 from flowgpt_magic.messages.content_parts import ADDRESSES
-from flowgpt_magic.panel.actions import answer
 from flowgpt_magic.prompt import dropped_files
 from tests.image_files import noise, picture, with_metadata
 from tests.openai_servers import background, speaking
@@ -36,7 +35,7 @@ def page(server: Server) -> Iterator[Page]:
 
 
 def send(page: Page, kind: str, *buffers: bytes, **more: Any) -> dict[str, Any]:
-    return answer(page.state, {"kind": kind, "page": page.name, "id": 1, **more}, buffers) or {}
+    return page.tell(kind, buffers, **more)
 
 
 def upload(page: Page, content: bytes, name: str = "my cat.png") -> dict[str, Any]:

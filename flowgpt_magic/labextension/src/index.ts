@@ -5,7 +5,8 @@ import type { JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { commandsPlugin } from "./commands/plugin";
 import { connectionsPlugin } from "./kernel/plugin";
 import { settingsPlugin } from "./settings/plugin";
+import { sidebarPlugin } from "./sidebar/plugin";
 
-const plugins: JupyterFrontEndPlugin<any>[] = [connectionsPlugin, commandsPlugin, settingsPlugin];
+const plugins: JupyterFrontEndPlugin<any>[] = [connectionsPlugin, commandsPlugin, settingsPlugin, sidebarPlugin];
 
 export default plugins;

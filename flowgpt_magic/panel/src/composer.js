@@ -84,7 +84,8 @@ export class Composer {
    * @param {string} name of the conversation
    */
   draftOf(name, kind = "prompt") {
-    return `flowgpt-${kind}:${this.panel.kernel.manager?.context?.path ?? location.pathname}:${name}`;
+    const place = this.panel.surroundings ? `${this.panel.surroundings.name}:` : "";
+    return `flowgpt-${kind}:${place}${this.panel.kernel.manager?.context?.path ?? location.pathname}:${name}`;
   }
 
   remember(draft = this.draft, text = this.field.value, attached = this.attached) {
@@ -130,6 +131,17 @@ export class Composer {
     this.offer(null);
   }
 
+  /**
+   * Put a text below what is typed, and attach more.
+   * @param {string} text
+   * @param {string[]} attached
+   */
+  add(text, attached) {
+    this.fill([this.field.value, text].filter(Boolean).join("\n\n"), [...new Set([...this.attached, ...attached])]);
+    this.remember();
+    this.field.focus();
+  }
+
   /** Fit the height to the text. The surroundings keep their height meanwhile, so that the transcript does not move. */
   fit() {
     const { element, field } = this;
@@ -158,14 +170,19 @@ export class Composer {
     else this.submit();
   }
 
-  async submit() {
+  /**
+   * Send what is typed, or another prompt; what is typed stays then. Returns true if it was sent.
+   * @param {string} text
+   * @param {string[]} attached
+   */
+  async submit(text = this.field.value, attached = this.attached) {
     const { panel } = this;
-    const text = this.field.value;
-    if (!text.trim() || this.field.readOnly) return;
-    if (text.trim().startsWith("/search ")) { panel.search.open(text.trim().slice(8)); this.sent(this.draft, text, this.attached); return; }
+    if (!text.trim() || this.field.readOnly) return false;
+    if (text.trim().startsWith("/search ")) { panel.search.open(text.trim().slice(8)); this.sent(this.draft, text, attached); return true; }
     const command = text.startsWith("/") && !text.startsWith("//") && !/^\/template\s+\S/.test(text); // which asks
-    if (!command && panel.refuseWhileArriving()) return;
-    const { draft, attached } = this;
+    if (!command && panel.refuseWhileArriving()) return false;
+    const { draft } = this;
+    const typed = attached === this.attached;
     panel.pending = !command;
     this.field.readOnly = true;
     this.showButton();
@@ -173,9 +190,10 @@ export class Composer {
     const done = await panel.act("ask", { text, attached });
     panel.pending = false;
     this.field.readOnly = false;
-    if (done) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)));
-    else panel.sent = false;
+    if (done && typed) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)));
+    if (!done) panel.sent = false;
     this.showButton();
+    return done;
   }
 
   /**

@@ -27,7 +27,7 @@ export class Head {
       ["Export as JSON", () => panel.save("json")],
       ["Export as a notebook", () => panel.save("ipynb")],
       ["Export as a page", () => panel.save("html")],
-      ["Close the panel", () => panel.link.tell("close")],
+      ["Close the panel", () => (panel.surroundings ? panel.surroundings.hide() : panel.link.tell("close"))],
     ]);
     this.element = make("div", { class: "fg-head" },
       make("div", { class: "fg-group" }, this.chats, this.name, this.pencil,

@@ -44,8 +44,9 @@ export class Notebook {
     const { sources, said } = cells;
     if (!sources.length) { hint.textContent = said; return; }
     try {
-      this.insertCells(/** @type {Cells} */ (this.panel.kernel.manager?.context?.model), sources);
-      hint.textContent = "There is a new cell below.";
+      if (this.panel.surroundings) this.panel.surroundings.insert(sources);
+      else this.insertCells(/** @type {Cells} */ (this.panel.kernel.manager?.context?.model), sources);
+      hint.textContent = this.panel.surroundings ? "There is a new cell below the active one." : "There is a new cell below.";
     } catch {
       copy(sources.join("\n\n")).then(() => { hint.textContent = "No cell can be inserted here: the code was copied."; });
     }

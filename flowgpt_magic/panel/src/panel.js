@@ -44,6 +44,7 @@ export class Panel {
    */
   constructor(model, element) {
     this.model = model;
+    this.surroundings = model.surroundings;
     this.number = ++panels;
     this.cleanups = /** @type {(() => void)[]} */ ([]);
     this.closed = false;
@@ -63,6 +64,7 @@ export class Panel {
     this.wasReachable = /** @type {boolean | undefined} */ (undefined);
     this.before = { name: "", id: "", status: "", trouble: "" }; // the traits that were shown last
     this.lastEnded = ""; // id of a turn
+    this.left = ""; // why no more prompts are accepted
 
     this.link = new Link(model, (message) => this.hear(message));
     this.kernel = new Kernel(model, () => this.reach());
@@ -75,7 +77,7 @@ export class Panel {
     this.reading = new Reading(this);
     this.banner = make("div", { class: "fg-banner", role: "alert", hidden: true });
     this.state = make("div", { class: "fg-status", role: "status" });
-    this.root = make("section", { class: "flowgpt-panel", "aria-label": "Chat panel", "data-lm-suppress-shortcuts": "true" },
+    this.root = make("section", { class: "flowgpt-panel", "aria-label": "Chat panel" },
       this.head.element, this.search.element, this.tuning.element, make("div", { class: "fg-middle" }, this.log.box, this.log.toEnd, this.reading.element),
       this.banner, this.composer.element, this.state);
     element.append(this.root);
@@ -97,8 +99,7 @@ export class Panel {
 
   listen() {
     this.root.addEventListener("keydown", (event) => this.key(event));
-    // JupyterLab looks for this attribute and for its own shortcuts from the focused element upwards.
-    this.root.addEventListener("focusin", ({ target }) => /** @type {Element} */ (target).setAttribute("data-lm-suppress-shortcuts", "true"));
+    if (!this.surroundings) this.suppressShortcuts();
     this.follow("change", () => this.update());
     this.follow("change:name", () => this.renamed());
     const seen = () => { if (!document.hidden) this.requestFrame(); };
@@ -107,6 +108,20 @@ export class Panel {
     const attached = new ResizeObserver(() => this.notebook.cover());
     attached.observe(this.root);
     this.cleanups.push(() => attached.disconnect());
+  }
+
+  /** Keep the shortcuts of notebooks away. JupyterLab looks for them and for this attribute from the focused element upwards. */
+  suppressShortcuts() {
+    const suppress = (/** @type {Element} */ element) => element.setAttribute("data-lm-suppress-shortcuts", "true");
+    suppress(this.root);
+    this.root.addEventListener("focusin", ({ target }) => suppress(/** @type {Element} */ (target)));
+    this.root.addEventListener("keydown", (event) => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") { // only this one passes
+        event.preventDefault();
+        this.kernel.manager?.context?.save?.();
+      }
+      event.stopPropagation();
+    });
   }
 
   /**
@@ -121,12 +136,7 @@ export class Panel {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") { // of the front end's shortcuts only this one passes
-      event.preventDefault();
-      this.kernel.manager?.context?.save?.();
-    }
     if (event.key === "Escape" && !event.defaultPrevented && !event.isComposing) this.leaveFocus(event);
-    event.stopPropagation();
   }
 
   /**
@@ -137,7 +147,8 @@ export class Panel {
     const { box } = this.log;
     const outer = focused() === box ? /** @type {HTMLElement | null} */ (this.root.closest(".jp-Cell")) : box;
     event.preventDefault();
-    if (outer) outer.focus({ preventScroll: true });
+    if (this.surroundings && outer !== box) this.surroundings.leave();
+    else if (outer) outer.focus({ preventScroll: true });
     else focused()?.blur();
   }
 
@@ -373,6 +384,17 @@ export class Panel {
   }
 
   /**
+   * Take a prompt that the page has: send it, or put it into the field below what is typed there. One that begins with
+   * a slash is no command.
+   *
+   * @param {{text: string, attached: string[], send: boolean}} prompt
+   */
+  async take({ text, attached, send }) {
+    const prompt = text.startsWith("/") ? `/${text}` : text;
+    if (!send || !(await this.composer.submit(prompt, attached))) this.composer.add(prompt, attached);
+  }
+
+  /**
    * Show why an action is not possible.
    * @param {string} kind of request
    */
@@ -422,13 +444,14 @@ export class Panel {
   /* the kernel comes and goes */
 
   unreachable() {
+    if (!this.link.alive) return this.left;
     return this.kernel.gone ? GONE : DISCONNECTED;
   }
 
   reach() {
     const { reachable, gone } = this.kernel;
     if (!reachable && this.wasReachable !== false) {
-      this.note(this.unreachable());
+      if (this.link.alive || !this.surroundings) this.note(this.unreachable());
       if (gone) this.leave(GONE);
     } else if (gone && this.link.alive) this.leave(GONE);
     if (reachable && this.wasReachable === false && this.link.alive) {
@@ -445,10 +468,20 @@ export class Panel {
    * @param {string} why
    */
   leave(why) {
+    this.left = why;
     this.link.lost(why);
-    this.note(why);
+    this.note(this.surroundings ? "" : why); // which says it itself
     this.root.classList.add("fg-gone");
     this.root.classList.remove("fg-arriving");
+  }
+
+  /** The kernel knows this panel again: request everything. */
+  revive() {
+    this.link.alive = true;
+    this.root.classList.remove("fg-gone");
+    this.note("");
+    this.opening = 0;
+    this.open();
   }
 
   /* what the person is told */

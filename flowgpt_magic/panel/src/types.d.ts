@@ -37,6 +37,15 @@ export interface Model {
   off(event: string, run: (...about: any[]) => void): void;
   send(message: object): void;
   widget_manager?: Manager;
+  surroundings?: Surroundings;
+}
+
+/** What the page does for a panel that is in no output of a cell, such as one in a sidebar. */
+export interface Surroundings {
+  name: string; // of the place, for what is typed there
+  leave(): void; // go to the notebook
+  hide(): void;
+  insert(sources: string[]): void; // new code cells; throws an error where there can be none
 }
 
 /** The model of `CellInserter`. */

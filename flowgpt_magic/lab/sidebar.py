@@ -1,0 +1,49 @@
+"""The chat panel in the sidebar of JupyterLab or Notebook: the kernel's half of one page's panel.
+
+It is the panel of ``ChatPanel`` without a widget, so it needs no ipywidgets. The traits are messages of the kind
+``state``, each with the values that changed; all other messages are those of ``PanelState``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from flowgpt_magic.notebook.comms import BUFFERS, answer_on_its_own_thread
+from flowgpt_magic.panel.actions import answer
+from flowgpt_magic.panel.protocol import Facts
+from flowgpt_magic.panel.state import PanelState
+
+
+class Sidebar:
+    """The panel that a page shows through ``comm``: of the conversation that the notebook's cells use."""
+
+    def __init__(self, comm: Any) -> None:
+        self._comm = comm
+        self._sending = threading.RLock()
+        self._values: Facts = {}  # the traits as the page has them
+        self._state = PanelState(None, send=self._tell, show=self._show)
+        comm.on_msg(self._hear)
+        comm.on_close(lambda _message: self._state.close())
+        answer_on_its_own_thread(comm)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        request = message["content"]["data"]
+        if request.get("kind") == "open":  # the page may have missed messages
+            with self._sending:
+                self._tell({"kind": "state", "values": self._values})
+        response = answer(self._state, request, message.get("buffers", []))
+        if response is not None:
+            buffers = response.pop(BUFFERS, ())
+            self._tell(response, buffers)
+
+    def _show(self, values: Facts) -> None:
+        with self._sending:
+            changed = {name: value for name, value in values.items() if self._values.get(name, ...) != value}
+            if changed:
+                self._values = {**self._values, **changed}
+                self._tell({"kind": "state", "values": changed})
+
+    def _tell(self, message: Facts, buffers: Sequence[bytes] = ()) -> None:
+        self._comm.send(message, buffers=list(buffers))
