@@ -244,7 +244,8 @@ var Composer = class {
    * @param {string} name of the conversation
    */
   draftOf(name, kind = "prompt") {
-    return `flowgpt-${kind}:${this.panel.kernel.manager?.context?.path ?? location.pathname}:${name}`;
+    const place = this.panel.surroundings ? `${this.panel.surroundings.name}:` : "";
+    return `flowgpt-${kind}:${place}${this.panel.kernel.manager?.context?.path ?? location.pathname}:${name}`;
   }
   remember(draft = this.draft, text = this.field.value, attached = this.attached) {
     drafts.write(draft, text || attached.length ? { text, attached } : null);
@@ -284,6 +285,16 @@ var Composer = class {
     this.fit();
     this.offer(null);
   }
+  /**
+   * Put a text below what is typed, and attach more.
+   * @param {string} text
+   * @param {string[]} attached
+   */
+  add(text, attached) {
+    this.fill([this.field.value, text].filter(Boolean).join("\n\n"), [.../* @__PURE__ */ new Set([...this.attached, ...attached])]);
+    this.remember();
+    this.field.focus();
+  }
   /** Fit the height to the text. The surroundings keep their height meanwhile, so that the transcript does not move. */
   fit() {
     const { element, field } = this;
@@ -308,18 +319,23 @@ var Composer = class {
     if (this.panel.stoppable) this.panel.stop();
     else this.submit();
   }
-  async submit() {
+  /**
+   * Send what is typed, or another prompt; what is typed stays then. Returns true if it was sent.
+   * @param {string} text
+   * @param {string[]} attached
+   */
+  async submit(text = this.field.value, attached = this.attached) {
     const { panel } = this;
-    const text = this.field.value;
-    if (!text.trim() || this.field.readOnly) return;
+    if (!text.trim() || this.field.readOnly) return false;
     if (text.trim().startsWith("/search ")) {
       panel.search.open(text.trim().slice(8));
-      this.sent(this.draft, text, this.attached);
-      return;
+      this.sent(this.draft, text, attached);
+      return true;
     }
     const command = text.startsWith("/") && !text.startsWith("//") && !/^\/template\s+\S/.test(text);
-    if (!command && panel.refuseWhileArriving()) return;
-    const { draft, attached } = this;
+    if (!command && panel.refuseWhileArriving()) return false;
+    const { draft } = this;
+    const typed = attached === this.attached;
     panel.pending = !command;
     this.field.readOnly = true;
     this.showButton();
@@ -327,9 +343,10 @@ var Composer = class {
     const done = await panel.act("ask", { text, attached });
     panel.pending = false;
     this.field.readOnly = false;
-    if (done) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)));
-    else panel.sent = false;
+    if (done && typed) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)));
+    if (!done) panel.sent = false;
     this.showButton();
+    return done;
   }
   /**
    * A sent text is no draft any more. A command keeps the attachments, and may have loaded another draft.
@@ -772,7 +789,7 @@ var Head = class {
       ["Export as JSON", () => panel.save("json")],
       ["Export as a notebook", () => panel.save("ipynb")],
       ["Export as a page", () => panel.save("html")],
-      ["Close the panel", () => panel.link.tell("close")]
+      ["Close the panel", () => panel.surroundings ? panel.surroundings.hide() : panel.link.tell("close")]
     ]);
     this.element = make(
       "div",
@@ -2332,12 +2349,13 @@ var Notebook = class {
       return;
     }
     try {
-      this.insertCells(
+      if (this.panel.surroundings) this.panel.surroundings.insert(sources);
+      else this.insertCells(
         /** @type {Cells} */
         this.panel.kernel.manager?.context?.model,
         sources
       );
-      hint.textContent = "There is a new cell below.";
+      hint.textContent = this.panel.surroundings ? "There is a new cell below the active one." : "There is a new cell below.";
     } catch {
       copy(sources.join("\n\n")).then(() => {
         hint.textContent = "No cell can be inserted here: the code was copied.";
@@ -2706,6 +2724,7 @@ var Panel = class {
    */
   constructor(model, element) {
     this.model = model;
+    this.surroundings = model.surroundings;
     this.number = ++panels;
     this.cleanups = /** @type {(() => void)[]} */
     [];
@@ -2731,6 +2750,7 @@ var Panel = class {
     void 0;
     this.before = { name: "", id: "", status: "", trouble: "" };
     this.lastEnded = "";
+    this.left = "";
     this.link = new Link(model, (message) => this.hear(message));
     this.kernel = new Kernel(model, () => this.reach());
     this.notebook = new Notebook(this);
@@ -2744,7 +2764,7 @@ var Panel = class {
     this.state = make("div", { class: "fg-status", role: "status" });
     this.root = make(
       "section",
-      { class: "flowgpt-panel", "aria-label": "Chat panel", "data-lm-suppress-shortcuts": "true" },
+      { class: "flowgpt-panel", "aria-label": "Chat panel" },
       this.head.element,
       this.search.element,
       this.tuning.element,
@@ -2770,10 +2790,7 @@ var Panel = class {
   }
   listen() {
     this.root.addEventListener("keydown", (event) => this.key(event));
-    this.root.addEventListener("focusin", ({ target }) => (
-      /** @type {Element} */
-      target.setAttribute("data-lm-suppress-shortcuts", "true")
-    ));
+    if (!this.surroundings) this.suppressShortcuts();
     this.follow("change", () => this.update());
     this.follow("change:name", () => this.renamed());
     const seen = () => {
@@ -2784,6 +2801,22 @@ var Panel = class {
     const attached = new ResizeObserver(() => this.notebook.cover());
     attached.observe(this.root);
     this.cleanups.push(() => attached.disconnect());
+  }
+  /** Keep the shortcuts of notebooks away. JupyterLab looks for them and for this attribute from the focused element upwards. */
+  suppressShortcuts() {
+    const suppress = (element) => element.setAttribute("data-lm-suppress-shortcuts", "true");
+    suppress(this.root);
+    this.root.addEventListener("focusin", ({ target }) => suppress(
+      /** @type {Element} */
+      target
+    ));
+    this.root.addEventListener("keydown", (event) => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") {
+        event.preventDefault();
+        this.kernel.manager?.context?.save?.();
+      }
+      event.stopPropagation();
+    });
   }
   /**
    * Listen to the model.
@@ -2796,12 +2829,7 @@ var Panel = class {
   }
   /** @param {KeyboardEvent} event */
   key(event) {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") {
-      event.preventDefault();
-      this.kernel.manager?.context?.save?.();
-    }
     if (event.key === "Escape" && !event.defaultPrevented && !event.isComposing) this.leaveFocus(event);
-    event.stopPropagation();
   }
   /**
    * Escape leads outwards: from a field or a button to the conversation, from there to the notebook.
@@ -2814,7 +2842,8 @@ var Panel = class {
       this.root.closest(".jp-Cell")
     ) : box;
     event.preventDefault();
-    if (outer) outer.focus({ preventScroll: true });
+    if (this.surroundings && outer !== box) this.surroundings.leave();
+    else if (outer) outer.focus({ preventScroll: true });
     else focused()?.blur();
   }
   close() {
@@ -3032,6 +3061,16 @@ var Panel = class {
     this.act("stop", {});
   }
   /**
+   * Take a prompt that the page has: send it, or put it into the field below what is typed there. One that begins with
+   * a slash is no command.
+   *
+   * @param {{text: string, attached: string[], send: boolean}} prompt
+   */
+  async take({ text, attached, send }) {
+    const prompt = text.startsWith("/") ? `/${text}` : text;
+    if (!send || !await this.composer.submit(prompt, attached)) this.composer.add(prompt, attached);
+  }
+  /**
    * Show why an action is not possible.
    * @param {string} kind of request
    */
@@ -3075,12 +3114,13 @@ var Panel = class {
   }
   /* the kernel comes and goes */
   unreachable() {
+    if (!this.link.alive) return this.left;
     return this.kernel.gone ? GONE2 : DISCONNECTED;
   }
   reach() {
     const { reachable: reachable2, gone } = this.kernel;
     if (!reachable2 && this.wasReachable !== false) {
-      this.note(this.unreachable());
+      if (this.link.alive || !this.surroundings) this.note(this.unreachable());
       if (gone) this.leave(GONE2);
     } else if (gone && this.link.alive) this.leave(GONE2);
     if (reachable2 && this.wasReachable === false && this.link.alive) {
@@ -3096,10 +3136,19 @@ var Panel = class {
    * @param {string} why
    */
   leave(why) {
+    this.left = why;
     this.link.lost(why);
-    this.note(why);
+    this.note(this.surroundings ? "" : why);
     this.root.classList.add("fg-gone");
     this.root.classList.remove("fg-arriving");
+  }
+  /** The kernel knows this panel again: request everything. */
+  revive() {
+    this.link.alive = true;
+    this.root.classList.remove("fg-gone");
+    this.note("");
+    this.opening = 0;
+    this.open();
   }
   /* what the person is told */
   /**
