@@ -27,6 +27,7 @@ from flowgpt_magic.history.turn_recorder import RequestRecorder, TurnRecorder
 from flowgpt_magic.messages import Message, Turn, checksum
 from flowgpt_magic.notebook.place import Cell
 from flowgpt_magic.prompt.compose import PromptContext
+from flowgpt_magic.prompt.pictures import described
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.models import with_implied_model
@@ -458,7 +459,7 @@ class Conversation:
         if turn is not None and turn.provider != resolved.target.provider:  # another provider gets what it takes
             params = {n: v for n, v in params.items() if n in typed or n in parameter_names(resolved.target)}
         check_params(resolved.target, {**self._params, **params}, by_name=options)
-        title = prompt.text if isinstance(prompt, TypedPrompt) else ""
+        title = described(prompt.text) if isinstance(prompt, TypedPrompt) else ""
         if prompt is None:
             prompt = "" if turn is None else prompt_of(turn)
         elif isinstance(prompt, TypedPrompt):

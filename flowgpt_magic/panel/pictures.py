@@ -28,7 +28,9 @@ from flowgpt_magic.prompt.pictures import (
     picture_of_url,
     read_picture,
 )
+from flowgpt_magic.prompt.references import leading
 from flowgpt_magic.providers import aliases
+from flowgpt_magic.redaction import is_secret_file
 from flowgpt_magic.replies.resolved import Resolved, resolve
 
 Buffers = Sequence["memoryview | bytes"]
@@ -133,17 +135,21 @@ def _reference(history: NotebookHistory, entry: Facts) -> PictureReference:
 def take_file(conversation: Conversation, request: Facts, buffers: Buffers) -> Facts:
     """Keep the file in the buffer: how to attach it, and what it is.
 
-    Raises ``FileError`` and ``AttachmentError`` for a file that cannot be attached.
+    Raises ``FileError`` for a file that cannot be attached.
     """
     name = _text(request, "name")
     if not buffers:
         raise FileError(f"{name} is a folder: drop the files in it")
+    if is_secret_file(Path(name)):
+        raise FileError(f"{name} looks like a secret, so it is not sent")
     spec = dropped_files.keep(name, bytes(buffers[0]))
+    label = dropped_files.label_of(spec)
     try:
-        return _attached(conversation, spec, dropped_files.label_of(spec))
-    except FlowGptError:
+        return _attached(conversation, spec, label)
+    except FlowGptError as error:
+        path = dropped_files.path_of(spec)
         dropped_files.forget(spec)
-        raise
+        raise FileError(str(error).replace(str(path), label).replace(spec, label)) from None
 
 
 def find_file(conversation: Conversation, request: Facts) -> Facts:
@@ -158,7 +164,9 @@ def find_file(conversation: Conversation, request: Facts) -> Facts:
         raise FileError(f"{name} is not where this kernel can read it: drop it from your desktop")
     if path.is_dir():
         raise FileError(f"{name} is a folder: drop the files in it")
-    spec = os.path.relpath(path) if os.path.commonpath([path, os.getcwd()]) == os.getcwd() else str(path)
+    spec = os.path.relpath(path) if path.is_relative_to(os.getcwd()) else str(path)
+    if leading(spec) == spec:  # a variable may have this name
+        spec = os.path.join(os.curdir, spec)
     return _attached(conversation, spec, path.name)
 
 

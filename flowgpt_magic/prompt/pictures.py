@@ -155,6 +155,13 @@ def with_references(text: str, pictures: Iterable[PictureReference]) -> str:
     return "\n\n".join(filter(None, [text, "\n".join(lines)]))
 
 
+def described(text: str) -> str:
+    """``text`` with the description of each picture in the place of its name."""
+    if not references_in(text):
+        return text
+    return _REFERENCE.sub(lambda match: _unescaped(match["description"]) if match["name"] else match[0], text)
+
+
 def without_references(text: str) -> str:
     """``text`` without the lines at its end that name a picture each and nothing else."""
     lines = text.rstrip("\n").split("\n")

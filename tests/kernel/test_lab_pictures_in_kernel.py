@@ -48,7 +48,7 @@ def test_a_prompt_cell_is_sent_with_the_pictures_that_it_names(kernel: Kernel, s
     assert page.ask("pictures_missing", pictures=[sent["picture"], "0" * 64])["missing"] == ["0" * 64]
     assert page.ask("pictures_taken")["able"] is None
     page.ask("thumbnail", picture=sent["picture"])
-    assert page.buffers == [picture()]
+    assert page.buffers == [picture(colour=9)]
 
     prompt = f"what is ![a cat](attachment:{sent['name']})?"
     assert "images      1" in shown(kernel.good(f"%%flowgpt --dry-run\n{prompt}"))
