@@ -4,9 +4,16 @@ import type { JupyterFrontEndPlugin } from "@jupyterlab/application";
 
 import { commandsPlugin } from "./commands/plugin";
 import { connectionsPlugin } from "./kernel/plugin";
+import { replyLinePlugin } from "./reply_line/plugin";
 import { settingsPlugin } from "./settings/plugin";
 import { sidebarPlugin } from "./sidebar/plugin";
 
-const plugins: JupyterFrontEndPlugin<any>[] = [connectionsPlugin, commandsPlugin, settingsPlugin, sidebarPlugin];
+const plugins: JupyterFrontEndPlugin<any>[] = [
+  connectionsPlugin,
+  commandsPlugin,
+  replyLinePlugin,
+  settingsPlugin,
+  sidebarPlugin,
+];
 
 export default plugins;

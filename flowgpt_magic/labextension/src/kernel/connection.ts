@@ -155,6 +155,7 @@ export class Connection implements IDisposable {
 
   private open(kernel: Kernel.IKernelConnection): void {
     this.disconnect();
+    this.become("unknown"); // until the kernel has greeted
     const comm = kernel.createComm(TARGET);
     comm.onMsg = (message) => this.hear(message.content.data as Message);
     comm.onClose = () => {
