@@ -19,7 +19,9 @@ var ICONS = {
   below: "M7 10l5 5 5-5",
   down: "M12 5v13M6 12l6 6 6-6",
   insert: "M5 5h14v6H5zM12 14v6M9 17h6",
-  close: "M6 6l12 12M18 6L6 18"
+  close: "M6 6l12 12M18 6L6 18",
+  code: "M9 7l-5 5 5 5M15 7l5 5-5 5",
+  info: "M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16M12 11v5M12 8v.1"
 };
 function make(tag, about = {}, ...inside) {
   const node = document.createElement(tag);
