@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from flowgpt_magic.errors import PromptError
@@ -132,7 +131,7 @@ def attachment_name(name: str, picture: Picture) -> str:
 
 def safe_stem(name: str) -> str:
     """The name of a file without its folder, suffix, and all characters that mean something in Markdown."""
-    stem = PurePosixPath(name.replace("\\", "/").rpartition("/")[2]).stem
+    stem = re.sub(r"\.[^.]*$", "", re.split(r"[\\/]", name)[-1])  # as the page does it
     return re.sub(r"[^A-Za-z0-9]+", "-", stem)[:LONGEST_STEM].strip("-") or "picture"
 
 

@@ -94,6 +94,7 @@ TOPICS: Mapping[str, Topic] = {
             ),
             ("-a report.pdf#3-5", "pages of a PDF; also .docx, .xlsx, .parquet, .ipynb"),
             ("-a figure.png", "a picture, where the model takes pictures"),
+            ("![a cat](attachment:cat.png)", "in a prompt: a picture that was pasted into this or a Markdown cell"),
         ),
         ("%flowgpt -a frame What is in it?", "%%flowgpt -a frame,cell:-1,notes.txt\nWhat do they have in common?"),
     ),
