@@ -124,7 +124,7 @@ def test_blocks_with_formulas_stay_where_they_are_when_the_reply_ends(open_noteb
     page.wait_for_function("() => document.querySelectorAll('mjx-container').length === 28")
     kept = page.evaluate(KEEP)
     notebook.finished(2)
-    notebook.output(2).last.get_by_text("echo:words").wait_for()
+    notebook.cell(2).locator(".jp-OutputArea-child").last.get_by_text("echo:words").last.wait_for()
 
     saved = notebook.save()
 
@@ -172,7 +172,7 @@ def test_the_stop_button_keeps_the_text(open_notebook, page):
     notebook.finished(2)
 
     assert notebook.output(2).count() == 1
-    assert notebook.output(2).inner_text().lower().count("interrupted") == 1
+    assert notebook.cell(2).locator(".jp-OutputArea").inner_text().lower().count("interrupted") == 1
     assert notebook.output(2).locator("[data-mime-type*=error]").count() == 0
     assert "word word" in notebook.output(2).inner_text()
 
