@@ -12,11 +12,11 @@ from typing import Any
 
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.errors import FlowGptError
+from flowgpt_magic.lab.names import own_magics
 from flowgpt_magic.lab.page import Facts
 from flowgpt_magic.lab.preferences import preferences
 from flowgpt_magic.lab.requests import REQUESTS
 from flowgpt_magic.notebook.comms import BUFFERS, answer_on_its_own_thread
-from flowgpt_magic.notebook.ipython import shell
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import sentences
 
@@ -33,8 +33,7 @@ class Connection:
         comm.on_msg(self._hear)
         comm.on_close(lambda _message: self._closed())
         answer_on_its_own_thread(comm)
-        magics = [name for name in ("flowgpt", "ai") if _is_ours(name)]
-        about = {"version": version("flowgpt_magic"), "protocol": PROTOCOL, "magics": magics}
+        about = {"version": version("flowgpt_magic"), "protocol": PROTOCOL, "magics": own_magics()}
         sent = preferences()
         self.tell({"kind": "hello", **about, "preferences": dict(sent.given), "notice": sent.notice})
 
@@ -79,8 +78,3 @@ def connect(comm: Any, opening: Facts) -> None:
         Sidebar(comm)
     else:
         comm.close()
-
-
-def _is_ours(name: str) -> bool:
-    magic = shell().magics_manager.magics["cell"].get(name)
-    return magic is not None and (name == "flowgpt" or getattr(magic, "is_ours", False))

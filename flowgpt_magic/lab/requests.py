@@ -6,16 +6,10 @@ from collections.abc import Sequence
 
 from flowgpt_magic.lab.asking import models, stop
 from flowgpt_magic.lab.fixing import fix
+from flowgpt_magic.lab.names import names
 from flowgpt_magic.lab.page import Facts, Page, Request
 from flowgpt_magic.lab.pictures import PICTURE_REQUESTS
 from flowgpt_magic.lab.preferences import set_preferences
-from flowgpt_magic.notebook.ipython import shell
-
-
-def names(_page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
-    """Which of these names exist in the notebook: ``{"known": [...]}``."""
-    namespace = shell().user_ns
-    return {"known": [name for name in request.get("names", []) if isinstance(name, str) and name in namespace]}
 
 
 def turn(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:

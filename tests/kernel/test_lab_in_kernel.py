@@ -14,11 +14,17 @@ def test_a_page_is_greeted_with_the_version_and_the_magics(kernel: Kernel):
     assert "flowgpt" in hello["magics"]
 
 
-def test_a_page_learns_which_names_exist(kernel: Kernel):
-    kernel.good("frame = 1")
+def test_a_page_learns_which_names_a_prompt_can_refer_to_and_which_words_are_models(kernel: Kernel):
+    kernel.good("frame, api_key = 1, 2")
     page = Page(kernel)
 
-    assert page.ask("names", names=["frame", "nothing_of_the_kind", 3])["known"] == ["frame"]
+    names = ["frame", "nothing_of_the_kind", "print", "api_key", "In", 3]
+    answer = page.ask("names", names=names, models=["echo", "hello", None])
+
+    assert answer["known"] == ["frame", "In"]
+    assert answer["missing"] == ["nothing_of_the_kind"]
+    assert answer["models"] == ["echo"]
+    assert answer["magics"] == ["flowgpt"]
 
 
 def test_an_unknown_request_is_answered_with_what_to_do(kernel: Kernel):
