@@ -34,7 +34,8 @@ export class KernelNames {
   private _magics: readonly string[] = ["flowgpt"];
   private timer = 0;
   private isAsking = false;
-  private hasRun = false; // has a cell run since the kernel was asked?
+  private isOld = false; // is what the kernel is being asked to be asked once more?
+  private readonly running = new Set<string>(); // requests to run a cell
   private hasCandidate = false; // is there a cell that is a prompt if its magic is ours?
 
   constructor(
@@ -44,7 +45,6 @@ export class KernelNames {
     this._magics = connection.hello?.magics ?? this._magics;
     connection.statusChanged.connect(this.connected, this);
     connection.sessionContext.iopubMessage.connect(this.overhear, this);
-    connection.sessionContext.statusChanged.connect(this.idle, this);
   }
 
   /** The names of the cell magics that are ours; `ai` is another package's until the kernel says otherwise. */
@@ -107,12 +107,12 @@ export class KernelNames {
     this.magicsChanged();
   }
 
+  /** Ask again when a cell has run, whoever ran it. */
   private overhear(_context: ISessionContext, message: KernelMessage.IMessage): void {
-    if (message.header.msg_type === "execute_input") this.hasRun = true;
-  }
-
-  private idle(): void {
-    if (this.hasRun && this.connection.sessionContext.session?.kernel?.status === "idle") this.askSoon();
+    const request = (message.parent_header as Partial<KernelMessage.IHeader>).msg_id ?? "";
+    if (message.header.msg_type === "execute_input") this.running.add(request);
+    const { execution_state } = message.content as { execution_state?: string };
+    if (execution_state === "idle" && this.running.delete(request)) this.askSoon();
   }
 
   private askSoon(): void {
@@ -121,11 +121,12 @@ export class KernelNames {
   }
 
   private async ask(): Promise<void> {
-    if (this.isAsking || !(this.prompts.size || this.hasCandidate)) return;
+    if (!this.prompts.size && !this.hasCandidate) return;
+    if (this.isAsking) return void (this.isOld = true);
     const names = new Set([...this.prompts].flatMap((prompt) => [...prompt.names]));
     const words = new Set([...this.prompts].map((prompt) => prompt.bare).filter(Boolean));
     this.isAsking = true;
-    this.hasRun = false;
+    this.isOld = false;
     try {
       const answer: Answer = await this.connection.ask("names", { names: [...names], models: [...words] });
       this.take(answer, new Set([...names, ...words]));
@@ -135,7 +136,7 @@ export class KernelNames {
     } finally {
       this.isAsking = false;
     }
-    if (this.hasRun) this.idle();
+    if (this.isOld) this.askSoon();
     for (const prompt of this.prompts) this.look(prompt); // what was typed in the meantime
   }
 
