@@ -116,10 +116,10 @@ def _ending(reply: Reply, cells: Sequence[CellCode]) -> Facts:
     of the cell; ``label``, its number; ``rows``, see ``Correction.rows``; and ``remarks``. Otherwise ``trouble`` says
     why there is none.
     """
-    from flowgpt_magic.markdown.html.changes import blocks_of
+    from flowgpt_magic.markdown.html.changes import static_blocks_of
     from flowgpt_magic.transcripts.caption import caption
 
-    blocks = [join_surrogates(block) for block in blocks_of(reply.text_so_far)]
+    blocks = [join_surrogates(block) for block in static_blocks_of(reply.text_so_far)]
     facts = {
         "explanation": [block for block in blocks if "data-language=" not in block.partition(">")[0]],
         "whole": blocks,

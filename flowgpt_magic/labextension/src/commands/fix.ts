@@ -105,23 +105,22 @@ class Fix {
   }
 
   /** The cell whose code was corrected: the one that failed, or one with a function that it called. */
-  private findTarget({ failed }: Correction): Cell | null {
+  private findTarget({ failed, label }: Correction): Cell {
     const { cell, panel } = this.place;
     const isIt = (other: Cell): boolean => other.model.type === "code" && same(sourceOf(other), failed);
-    return isIt(cell) ? cell : (panel.content.widgets.find(isIt) ?? null);
+    if (isIt(cell) || !label || label === `In[${numberOf(cell)}]`) return cell;
+    return panel.content.widgets.find(isIt) ?? cell;
   }
 
   /** Say whether the correction can be applied: not to a cell that was changed since. */
   private look(): void {
+    const { target, correction } = this;
     const { panel, cell } = this.place;
-    const { failed, label } = this.correction!;
-    if (this.target && (this.target.isDisposed || !same(sourceOf(this.target), failed))) this.target = null;
-    this.target ??= this.findTarget(this.correction!);
-    if (isReadOnly(panel, this.target ?? cell)) return this.view.offer(false, "This notebook cannot be changed.", false);
-    if (!this.target) {
+    if (isReadOnly(panel, target ?? cell)) return this.view.offer(false, "This notebook cannot be changed.", false);
+    if (!target || target.isDisposed || !same(sourceOf(target), correction!.failed)) {
       return this.view.offer(false, "The cell was changed since it failed, so it is not overwritten.", true);
     }
-    const other = this.target === cell ? "" : `This corrects another cell, ${label || nameOf(this.target)}.`;
+    const other = target === cell ? "" : `This corrects another cell, ${correction!.label || nameOf(target)}.`;
     this.view.offer(true, other, true);
   }
 
@@ -134,8 +133,8 @@ class Fix {
 
   private apply(run: boolean): void {
     const { target } = this;
-    if (!target || !this.correction) return;
     const { panel, cell } = this.place;
+    if (!target || !this.correction || !same(sourceOf(target), this.correction.failed)) return;
     replaceSource(target.model, this.correction.corrected);
     this.close();
     if (run) void runCells(panel, target === cell ? [cell] : [target, cell]);

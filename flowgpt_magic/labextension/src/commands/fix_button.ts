@@ -7,6 +7,7 @@ import type { Message } from "@lumino/messaging";
 import { PanelLayout, Widget } from "@lumino/widgets";
 
 import { isCorrectable } from "./cells";
+import { keepPlainKeys } from "./keys";
 
 const ERROR = "application/vnd.jupyter.error"; // the whole error; the other type is its traceback as text
 const TEXT = "application/vnd.jupyter.stderr";
@@ -42,7 +43,7 @@ class ErrorWithButton extends Widget implements IRenderMime.IRenderer {
     button.textContent = "Fix";
     button.title = "Ask for a correction of this cell";
     button.setAttribute("aria-label", "Fix this error");
-    button.dataset.lmSuppressShortcuts = "true"; // Enter presses it, and does not edit the cell
+    keepPlainKeys(button);
     button.addEventListener("click", () => this.offer(this.node)?.());
   }
 

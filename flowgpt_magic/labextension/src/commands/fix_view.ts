@@ -2,6 +2,8 @@
 
 import { Widget } from "@lumino/widgets";
 
+import { keepPlainKeys } from "./keys";
+
 /** What the kernel says of a reply that has ended. */
 export interface Ending {
   explanation: string[]; // blocks of harmless HTML
@@ -51,7 +53,7 @@ export class FixView extends Widget {
     node.tabIndex = -1;
     node.setAttribute("role", "region");
     node.setAttribute("aria-label", `Correction of ${name}`);
-    node.dataset.lmSuppressShortcuts = "true"; // letters are no commands of the notebook here
+    keepPlainKeys(node);
     node.append(element("div", "head", `Fix ${name}`), this.status, this.body, this.note, this.actions);
     node.querySelector(".flowgpt-fix-head")!.append(this.status);
     node.addEventListener("keydown", (event) => this.key(event));
@@ -108,6 +110,7 @@ export class FixView extends Widget {
 
   override dispose(): void {
     clearInterval(this.clock);
+    if (this.node.contains(document.activeElement)) (document.activeElement as HTMLElement).blur();
     super.dispose();
   }
 

@@ -1,12 +1,13 @@
 /** The commands on cells, in the command palette, the menus and the cells' context menu. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
-import { ICommandPalette, Notification } from "@jupyterlab/apputils";
+import { ICommandPalette, Notification, showErrorMessage } from "@jupyterlab/apputils";
 import { INotebookTracker, type NotebookPanel } from "@jupyterlab/notebook";
 import { IRenderMimeRegistry } from "@jupyterlab/rendermime";
 import type { CommandRegistry } from "@lumino/commands";
 
 import { IConnections } from "../kernel/plugin";
+import { statusText } from "../kernel/status_text";
 import { askAbout, explain } from "./ask";
 import { errorOf, isForeign, isPromptCell, isReadOnly, selectedCells, sourceOf, type Place } from "./cells";
 import { toCode, toPrompts } from "./convert";
@@ -75,8 +76,11 @@ const needsText = ({ cell }: Place): string => (sourceOf(cell).trim() ? "" : "Th
 const noChange = ({ panel, cell }: Place): string => (isReadOnly(panel, cell) ? "This notebook cannot be changed." : "");
 const selectedPlaces = (place: Place): Place[] => selectedCells(place.panel.content).map((cell) => ({ ...place, cell }));
 
+const LONGEST_NOTE = 140; // characters that a notification shows
+
 function warn(text: string): void {
-  if (text) Notification.warning(text, { autoClose: 6000 });
+  if (text.length > LONGEST_NOTE) void showErrorMessage("FlowGPT", text);
+  else if (text) Notification.warning(text, { autoClose: 6000 });
 }
 
 /** Add a command. `args.menu`: in a menu it is hidden where it cannot be used; elsewhere it is grey and says why. */
@@ -84,7 +88,10 @@ function add(registry: CommandRegistry, id: string, command: CellCommand, place:
   const why = (): string => {
     const at = place();
     if (!at) return "No notebook is open.";
-    return isForeign(at.panel) ? "The kernel of this notebook does not run Python." : (command.why?.(at) ?? "");
+    if (isForeign(at.panel)) return "The kernel of this notebook does not run Python.";
+    const { connection } = at;
+    const isUseless = ["foreign", "absent"].includes(connection.status);
+    return isUseless ? statusText(connection.status, connection) : (command.why?.(at) ?? "");
   };
   registry.addCommand(id, {
     label: command.label,
@@ -122,12 +129,15 @@ function mark(panel: NotebookPanel, connections: IConnections): void {
 /** Ask the kernel of a notebook with an error whether it has the package, if the notebook itself uses it. */
 function acquaintance(connections: IConnections): (panel: NotebookPanel) => void {
   const waiting = new Set<NotebookPanel>(); // a notebook that is opened shows many errors at once
+  const known = new WeakSet<NotebookPanel>();
   return (panel) => {
-    if (connections.of(panel).status !== "unknown" || waiting.has(panel)) return;
+    if (known.has(panel) || waiting.has(panel)) return;
     waiting.add(panel);
     setTimeout(() => {
       waiting.delete(panel);
-      if (!panel.isDisposed && usesPackage(panel)) connections.of(panel).connect();
+      if (panel.isDisposed || !usesPackage(panel)) return;
+      known.add(panel);
+      connections.of(panel).connect();
     });
   };
 }
