@@ -22,8 +22,8 @@ export function shortcutsField({ commands, shell }: JupyterFrontEnd): () => Reac
   return () =>
     createElement(
       "section",
-      { className: "fgl-shortcuts", "aria-labelledby": "fgl-shortcuts-title" },
-      createElement("h3", { id: "fgl-shortcuts-title" }, "Shortcuts"),
+      { className: "flowgpt-shortcuts", "aria-labelledby": "flowgpt-shortcuts-title" },
+      createElement("h3", { id: "flowgpt-shortcuts-title" }, "Shortcuts"),
       createElement("dl", null, shortcuts(commands).flatMap(row)),
       createElement("button", button, "Change shortcuts"),
     );
