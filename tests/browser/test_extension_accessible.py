@@ -16,6 +16,8 @@ REPLY = "The name is mistyped.\n\n```python\nprices = [3, 4]\nprint(sum(prices))
 COMMAND = "name => { void window.jupyterapp.commands.execute(`flowgpt_magic:${name}`, {}); }"
 SETTINGS = "() => window.jupyterapp.commands.execute('settingeditor:open', { query: 'FlowGPT' })"
 OURS = "/extensions/flowgpt_magic/"
+PANEL = "Control+Shift+Enter"
+SLOW = "%config FlowGPT.model = 'echo'\n%config FlowGPT.pace = 60"
 NOT_SHOWN = "element => getComputedStyle(element).borderTopStyle === 'none'"
 
 
@@ -57,6 +59,20 @@ def check(page: Page, state: str, *places: str) -> None:
             assert violations == [], f"{state}, {theme}"
 
 
+def field(page: Page) -> Locator:
+    """The field of the panel in the sidebar."""
+    return page.locator(".flowgpt-sidebar").get_by_role("textbox", name="Prompt", exact=True)
+
+
+def tab_to(page: Page, name: str, key: str = "Tab") -> None:
+    """Go on to the element of this name, as one does who has only a keyboard."""
+    for _ in range(40):
+        page.keyboard.press(key)
+        if page.evaluate("() => document.activeElement.ariaLabel || document.activeElement.textContent") == name:
+            return
+    raise AssertionError(f"{key} does not lead to {name}")
+
+
 def fix(notebook: Notebook, number: int) -> Locator:
     """Run a cell that fails, and ask for its correction with the keyboard."""
     notebook.run(number)
@@ -83,10 +99,62 @@ def test_axe_finds_nothing_in_what_is_added_to_the_page_and_the_console_is_quiet
     check(page, "the models", ".jp-Dialog-content")
     page.keyboard.press("Escape")
 
+    page.keyboard.press(PANEL)
+    expect(field(page)).to_be_focused()
+    page.keyboard.type("in the sidebar")
+    page.keyboard.press("Enter")
+    page.locator(".flowgpt-sidebar .fg-answer").filter(has_text="mistyped").first.wait_for()
+    check(page, "the sidebar", ".flowgpt-sidebar")
+
     page.evaluate(SETTINGS)
     page.locator(".flowgpt-shortcuts").wait_for()
+    expect(page.locator(".flowgpt-shortcuts dt").filter(has_text="Fix Error")).to_be_visible()
     check(page, "the settings", ".flowgpt-shortcuts")
     page.locator(".lm-TabBar-tab.lm-mod-current .lm-TabBar-tabCloseIcon").last.click()
+    assert said == []
+
+
+def test_the_panel_and_a_fix_need_nothing_but_the_keyboard(
+    open_notebook: Callable[..., Notebook], page: Page, corrector: str, said: list[str]
+):
+    notebook = open_notebook(corrector, FAILING, SLOW)
+    notebook.cell(1).locator(".cm-content").click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+Enter")
+    notebook.finished(1)
+    page.keyboard.press("Control+Enter")
+    notebook.finished(2)
+
+    page.keyboard.press("Alt+Shift+F")
+    expect(notebook.cell(2).get_by_role("button", name="Apply", exact=True)).to_be_visible()
+    tab_to(page, "Apply and run")
+    page.keyboard.press("Enter")
+    expect(notebook.output(2)).to_have_text("7")
+
+    page.keyboard.press("Escape")
+    page.keyboard.press(PANEL)
+    expect(field(page)).to_be_focused()
+    tab_to(page, "Attach a value or a file", "Shift+Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.type("prices")
+    page.keyboard.press("Enter")
+    expect(page.locator(".flowgpt-sidebar .fg-chip")).to_have_text("prices")
+    expect(field(page)).to_be_focused()
+    page.keyboard.type("what are they?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".flowgpt-sidebar .fg-answer")).to_contain_text("mistyped")
+
+    page.keyboard.press(PANEL)
+    expect(field(page)).not_to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Control+Enter")
+    notebook.finished(3)
+    page.keyboard.press(PANEL)
+    page.keyboard.type("never comes")
+    page.keyboard.press("Enter")
+    tab_to(page, "Stop")
+    page.keyboard.press("Enter")
+    expect(page.locator(".flowgpt-sidebar .fg-send")).to_have_attribute("aria-label", "Send")
     assert said == []
 
 
