@@ -98,6 +98,7 @@ def test_axe_finds_nothing_in_what_is_added_to_the_page_and_the_console_is_quiet
     page.locator(".flowgpt-models-list [role=option]").first.wait_for()
     check(page, "the models", ".jp-Dialog-content")
     page.keyboard.press("Escape")
+    expect(page.locator(".jp-Dialog")).to_have_count(0)
 
     page.keyboard.press(PANEL)
     expect(field(page)).to_be_focused()

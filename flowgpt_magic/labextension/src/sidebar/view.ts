@@ -124,6 +124,7 @@ export class NotebookView extends Widget {
     this.comm = comm;
     this.kernel = kernel;
     this.model.use(comm);
+    if (!this.panel) this.notice.show(this.step()); // the connection may have been there before this view
     comm.open({ purpose: "panel" });
   }
 
