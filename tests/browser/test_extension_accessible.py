@@ -1,4 +1,4 @@
-"""What the extension adds to a page, for everybody: axe-core, the keyboard, names, forced colours, 200 %, a quiet console."""
+"""What the extension adds to a page, for everybody: axe-core, the keyboard, forced colours, 200 %, a quiet console."""
 
 from __future__ import annotations
 
