@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Front
@@ -41,10 +42,11 @@ def test_the_shortcut_leads_to_the_panel_and_back_and_cells_and_panel_share_a_co
     expect(notebook.output(2)).to_contain_text("asked in the sidebar")
 
 
+@pytest.mark.parametrize("front", ["JupyterLab", "Notebook 7"], indirect=True)
 def test_one_click_loads_the_extension_and_what_was_typed_survives_a_restart_and_a_reload(page: Page, front: Front):
     notebook = front.open(page, front.lab.write(f"restart-{id(page)}.ipynb", "1 + 1"))
     page.evaluate("window.jupyterapp.commands.execute('flowgpt_magic:open-panel')")
-    expect(sidebar(page)).to_contain_text("not loaded")
+    expect(sidebar(page)).to_contain_text("is not loaded in this kernel")
 
     page.keyboard.press("Enter")  # the button has the focus
     expect(field(page)).to_be_focused()
@@ -53,7 +55,7 @@ def test_one_click_loads_the_extension_and_what_was_typed_survives_a_restart_and
     expect(answer(page, "before the restart")).to_be_visible()
     page.keyboard.type("half a thought")
     restart(page)
-    expect(sidebar(page)).to_contain_text("not loaded")
+    expect(sidebar(page)).to_contain_text("is not loaded in this kernel")
     expect(answer(page, "before the restart")).to_be_visible()
     sidebar(page).get_by_role("button", name="Load it").click()
 

@@ -231,7 +231,7 @@ TOPICS: Mapping[str, Topic] = {
         "The package brings an extension of these two. Prompt cells are prose there, and everything else works without"
         " it. Its settings and shortcuts are in Settings → Settings Editor → FlowGPT.",
         (
-            ("the chat icon in the right sidebar", "the panel of the notebook in front"),
+            ("Ctrl+Shift+Enter, or the chat icon on the right", "the panel of the notebook in front, and back to it"),
             ("Alt+Shift+Q, Alt+Shift+E", "ask about the selection or cell; explain it"),
             ("Alt+Shift+F, or Fix below an error", "a correction as a difference, to apply or to discard"),
             ("Alt+Shift+M, Alt+Shift+S", "run the prompt with another model; stop the replies"),
