@@ -42,7 +42,7 @@ interface Look {
 }
 
 const LONG = 10_000; // characters of a prompt that is not read again at each keystroke
-const PAUSE = 200; // ms without a keystroke after which it is
+const PAUSE = 500; // ms without a keystroke after which it is
 
 const NOT_DEFINED = "not defined in the kernel";
 const MARKS = Object.fromEntries(
