@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -214,6 +215,24 @@ def test_a_notebook_that_cannot_be_changed_says_so(open_notebook: Callable[..., 
 
 
 # -- Ask, run with another model, stop ---------------------------------------------------------------------------------
+
+
+def test_a_question_about_a_cell_begins_in_the_panel_with_its_code(open_in_front: Callable[..., Notebook]):
+    notebook = open_in_front("1 / 0", "first\nsecond")
+    page = notebook.page
+    notebook.run(1)
+    select(notebook, 1)
+    page.keyboard.press("Alt+Shift+Q")
+    field = page.locator(".flowgpt-sidebar textarea[aria-label='Prompt']").first
+    whole = "Cell [2]:\n\n```python\n1 / 0\n```\n\nIts error:\n\n```text\nZeroDivisionError: division by zero\n```"
+    expect(field).to_have_value(re.compile(re.escape(whole) + r"\s+"))
+
+    field.fill("")
+    notebook.cell(2).locator(".cm-content").click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Alt+Shift+Q")
+    expect(field).to_have_value(re.compile(r"From the cell:\n\n```python\nfirst\n```"))
 
 
 def test_a_prompt_is_run_once_with_a_model_from_the_list(open_in_front: Callable[..., Notebook]):
