@@ -27,11 +27,14 @@ OTHER_VERSION = "JupyterLab and the kernel run different versions of flowgpt_mag
 class Connection:
     """One page that is connected through ``comm``."""
 
-    def __init__(self, comm: Any) -> None:
+    def __init__(self, comm: Any, opening: Facts) -> None:
         self._comm = comm
+        self._misfit = _misfit(opening)
+        self._open = True
+        self._heard = True  # since the last ping
         self._closers: list[Callable[[], None]] = []
         comm.on_msg(self._hear)
-        comm.on_close(lambda _message: self._closed())
+        comm.on_close(lambda _message: self._end())
         answer_on_its_own_thread(comm)
         about = {"version": version("flowgpt_magic"), "protocol": PROTOCOL, "magics": own_magics()}
         sent = preferences()
@@ -45,8 +48,28 @@ class Connection:
         """Call ``run`` when the page or the kernel has closed the connection."""
         self._closers.append(run)
 
+    @property
+    def comm_id(self) -> str:
+        return str(self._comm.comm_id)
+
+    def is_alive(self) -> bool:
+        """Whether the page has sent something since this was asked before; the page is told to answer."""
+        alive, self._heard = self._open and self._heard, False
+        if alive:
+            self.tell({"kind": "ping"})
+        return alive
+
+    def farewell(self) -> None:
+        """Tell the page that this connection has ended."""
+        if self._open:
+            self.tell({"kind": "closed"})
+            self._end()
+
     def _hear(self, message: dict[str, Any]) -> None:
+        self._heard = True
         request, buffers = message["content"]["data"], message.get("buffers", [])
+        if request.get("kind") == "pong":
+            return
         answer = self._answer(request, buffers)
         if answer is not None:
             parts = answer.pop(BUFFERS, ())
@@ -54,6 +77,8 @@ class Connection:
 
     def _answer(self, request: Any, buffers: Sequence[memoryview]) -> Facts | None:
         try:
+            if self._misfit:
+                raise FlowGptError(self._misfit)
             run = REQUESTS.get(str(request.get("kind")))
             if run is None:
                 raise FlowGptError(OTHER_VERSION)
@@ -63,18 +88,38 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - the user's objects are foreign code; a comm would hide its error
             return {"error": join_surrogates(redact(sentences(f"{type(error).__name__}: {error}")))}
 
-    def _closed(self) -> None:
+    def _end(self) -> None:
+        """The connection has ended, at either side."""
+        self._open = False
+        self._comm._closed = True  # or else the end of the object sends ``comm_close`` to all pages
         while self._closers:
             self._closers.pop()()
 
 
-def connect(comm: Any, opening: Facts) -> None:
+def connect(comm: Any, opening: Facts) -> Connection | None:
     """Take the connection that a page opened for the purpose that ``opening``, its first message, names."""
     if opening.get("purpose") == "page":
-        Connection(comm)
-    elif opening.get("purpose") == "panel":
+        return Connection(comm, opening)
+    if opening.get("purpose") == "panel":
         from flowgpt_magic.lab.sidebar import Sidebar
 
         Sidebar(comm)
     else:
         comm.close()
+    return None
+
+
+def _misfit(opening: Facts) -> str:
+    """What to do about a page with which this kernel cannot speak; empty if it can."""
+    page, kernel, protocol = opening.get("version"), version("flowgpt_magic"), opening.get("protocol")
+    if protocol == PROTOCOL:
+        return ""
+    if isinstance(protocol, int) and protocol > PROTOCOL:
+        return (
+            f"the kernel has flowgpt_magic {kernel}, which is too old for the extension of JupyterLab ({page}): "
+            "upgrade it with %pip install --upgrade flowgpt_magic, then restart the kernel"
+        )
+    return (
+        f"the extension of JupyterLab ({page}) is too old for the kernel, which has flowgpt_magic {kernel}: "
+        "upgrade flowgpt_magic in JupyterLab's environment, then reload the page"
+    )

@@ -36,9 +36,9 @@ def test_unloading_the_extension_closes_the_connections(kernel: Kernel):
     page.hear()
     try:
         kernel.client.execute("%unload_ext flowgpt_magic", silent=True)
-        page.hear()
 
-        assert page.closed
+        assert page.hear() == {"kind": "closed"}
+        assert comms(kernel) == []
     finally:
         kernel.good(SETUP)
 
@@ -60,3 +60,44 @@ def test_a_page_brings_the_settings_and_the_next_one_is_told_of_them(kernel: Ker
         assert Page(kernel).hear()["preferences"] == {"temperature": 0.7}
     finally:
         page.ask("preferences", settings={})
+
+
+def test_a_page_of_another_version_is_greeted_and_its_requests_say_what_to_upgrade(kernel: Kernel):
+    older, newer = Page(kernel, protocol=0, version="0.0.9"), Page(kernel, protocol=9, version="9.9")
+
+    assert newer.hear()["kind"] == "hello"
+    assert "too old for the extension of JupyterLab (9.9): upgrade it with %pip" in newer.ask("names")["error"]
+    assert "(0.0.9) is too old for the kernel" in older.ask("names")["error"]
+    assert "upgrade flowgpt_magic in JupyterLab's environment" in older.ask("names")["error"]
+
+
+def test_a_page_that_has_gone_without_a_word_is_dismissed_when_others_connect(kernel: Kernel):
+    gone, there = Page(kernel), Page(kernel)
+    assert there.hear()["kind"] == "hello"
+    there.tell("pong")
+    third = Page(kernel)
+    assert third.hear()["kind"] == "hello"
+    there.tell("pong")  # it was asked again
+
+    fourth = Page(kernel)
+    assert fourth.hear()["kind"] == "hello"
+
+    assert comms(kernel) == sorted([there.comm_id, third.comm_id, fourth.comm_id])
+    assert gone.comm_id not in comms(kernel)
+
+
+def test_a_connection_that_a_page_has_closed_sends_nothing_any_more(kernel: Kernel):
+    page = Page(kernel)
+    page.hear()
+    page.close()
+
+    run = kernel.good("import gc; gc.collect(); None")
+
+    assert comms(kernel) == []
+    assert run.of_type("comm_close") == []
+
+
+def comms(kernel: Kernel) -> list[str]:
+    """The ids of the connections that this kernel keeps."""
+    comms = "c.comm_id for c in get_ipython().kernel.comm_manager.comms.values() if c.target_name == 'flowgpt_magic'"
+    return sorted(kernel.good(f"print(*({comms}))").printed.split())

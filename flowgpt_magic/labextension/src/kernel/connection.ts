@@ -2,12 +2,15 @@
 
 import type { ISessionContext } from "@jupyterlab/apputils";
 import type { Kernel, KernelMessage } from "@jupyterlab/services";
-import type { JSONObject } from "@lumino/coreutils";
+import { PromiseDelegate, type JSONObject } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { Signal, type ISignal } from "@lumino/signaling";
 
-import { LOAD, PROBE, probed } from "./probe";
+import { LOAD, concerns, probe, probed } from "./probe";
 import { PROTOCOL, TARGET, type Hello, type Message, type Status } from "./protocol";
+import { forget, remember, remembered } from "./remembered";
+import { statusText } from "./status_text";
+import { sendOver, subshell, takesSubshells } from "./subshell";
 
 interface Waiting {
   resolve: (answer: JSONObject) => void;
@@ -15,6 +18,7 @@ interface Waiting {
 }
 
 const GONE = ["dead", "terminating", "restarting", "autorestarting"];
+const STARTING = ["initializing", "starting", "connecting", "restarting", "autorestarting"];
 const LOST = "The kernel was restarted or has ended.";
 
 /** One kernel as one notebook of this page sees it. It is asked nothing before `connect` is called. */
@@ -25,10 +29,15 @@ export class Connection implements IDisposable {
   private readonly _statusChanged = new Signal<this, Status>(this);
   private readonly waiting = new Map<number, Waiting>(); // by the id of a request
   private next = 1;
+  private known: Kernel.IKernelConnection | null = null; // what `look` saw last
   private comm: Kernel.IComm | null = null;
+  private subshellId = ""; // what the comm's messages are sent over, if this extension had to make it
+  private greeting = new PromiseDelegate<void>(); // ends with the hello, or without one
+  private refused = 0; // how often the kernel has closed the comm without a hello
   private wanted = false; // has somebody called `connect`?
-  private probing = false;
-  private kernelId = "";
+  private stale = true; // may the status have changed since the kernel was asked?
+  private probing: { kernel: Kernel.IKernelConnection; done: Promise<void> } | null = null;
+  private reaching: Kernel.IKernelConnection | null = null;
   private _language = "";
   private _status: Status = "none";
   private _hello: Hello | null = null;
@@ -40,9 +49,12 @@ export class Connection implements IDisposable {
   ) {
     this.messages = this._messages;
     this.statusChanged = this._statusChanged;
+    sessionContext.sessionChanged.connect(this.look, this);
     sessionContext.kernelChanged.connect(this.look, this);
     sessionContext.statusChanged.connect(this.look, this);
+    sessionContext.connectionStatusChanged.connect(this.reconnected, this);
     sessionContext.iopubMessage.connect(this.overhear, this);
+    void sessionContext.ready.then(() => this.look());
     this.look();
   }
 
@@ -71,14 +83,20 @@ export class Connection implements IDisposable {
   /** Ask the kernel whether it can be talked to, now and whenever that may have changed. */
   connect(): void {
     this.wanted = true;
+    if (this._status !== "ready") this.stale = true;
     this.look();
   }
 
   /** Load the extension into the kernel. Rejects with what to do if it cannot be loaded. */
   async load(): Promise<void> {
-    const failure = await this.run(LOAD);
+    const { kernel } = this;
+    if (!kernel || kernel.status === "dead") throw new Error(statusText(this._status, this));
+    const failure = await this.run(kernel, LOAD);
     if (failure) throw new Error(failure);
-    await this.probe();
+    this.wanted = true;
+    await this.probing?.done;
+    if (this._status !== "ready") await this.probe(kernel);
+    if (this._status !== ("ready" as Status)) throw new Error(statusText(this._status, this));
   }
 
   /**
@@ -86,12 +104,13 @@ export class Connection implements IDisposable {
    * `buffers` are sent as they are, beside the message.
    */
   ask(kind: string, more: JSONObject = {}, buffers: ArrayBuffer[] = []): Promise<any> {
-    const { comm } = this;
-    if (!comm || this._status !== "ready") return Promise.reject(new Error("The kernel cannot be reached."));
+    if (this._status !== "ready") return Promise.reject(new Error(statusText(this._status, this)));
     const id = this.next++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      comm.send({ kind, id, ...more }, {}, buffers);
+      if (this.send({ kind, id, ...more }, buffers)) return;
+      this.waiting.delete(id);
+      reject(new Error(LOST));
     });
   }
 
@@ -105,78 +124,158 @@ export class Connection implements IDisposable {
   /** Find out what has become of the kernel. */
   private look(): void {
     const { kernel } = this;
-    if (kernel?.id !== this.kernelId || (kernel && GONE.includes(kernel.status))) this.disconnect();
-    this.kernelId = kernel?.id ?? "";
-    if (!kernel || this.sessionContext.hasNoKernel) return this.become("none");
+    if (this._isDisposed) return;
+    if (kernel !== this.known || (kernel && GONE.includes(kernel.status))) this.lose();
+    this.known = kernel;
+    if (!kernel) return this.become(STARTING.includes(this.sessionContext.kernelDisplayStatus) ? "unknown" : "none");
     if (kernel.status === "dead") return this.become("dead");
     if (["none", "dead"].includes(this._status)) this.become("unknown");
-    if (this.wanted && this._status === "unknown" && !this.comm && kernel.status === "idle") void this.probe();
+    if (!this.wanted || !this.stale) return;
+    if (kernel.status === "idle") void this.probe(kernel);
+    else if (!this.comm && remembered(kernel.id)) void this.reach(kernel);
   }
 
-  /** Another cell has run: it may have loaded or unloaded the extension. */
-  private overhear(_context: ISessionContext, message: KernelMessage.IMessage): void {
-    if (!["absent", "unloaded", "older"].includes(this._status) || message.header.msg_type !== "execute_input") return;
-    this.become("unknown"); // and as soon as the kernel is idle, it is asked
+  /** The kernel is another one, or starts anew: nothing is known of it. */
+  private lose(): void {
+    this.disconnect();
+    this.stale = true;
+    this.refused = 0;
+    this.become("unknown");
   }
 
-  private async probe(): Promise<void> {
-    const { kernel } = this;
-    if (!kernel || this.probing) return;
-    this.probing = true;
-    try {
-      const { language_info } = await kernel.info;
-      this._language = language_info.name;
-      if (this._language !== "python") return this.become("foreign");
-      const found = probed(await this.evaluate(kernel, PROBE));
-      if (kernel.id !== this.kernelId || this._isDisposed) return;
-      if (found === "ready") this.open(kernel);
-      else this.become(found);
-    } catch {
-      // The kernel was restarted, or its connection broke: it is asked again when it is idle.
-    } finally {
-      this.probing = false;
+  /** The page has its connection to the server again: the kernel may have been restarted meanwhile. */
+  private reconnected(_context: ISessionContext, status: Kernel.ConnectionStatus): void {
+    if (status === "connected") {
+      this.stale = true;
+      this.probing = null; // its answer may be lost
     }
+    this.look();
+  }
+
+  /** A cell runs. If it may have loaded the extension, the kernel is asked as soon as it is idle. */
+  private overhear(_context: ISessionContext, message: KernelMessage.IMessage): void {
+    if (!["absent", "unloaded", "older", "newer"].includes(this._status)) return;
+    if (message.header.msg_type !== "execute_input") return;
+    if (concerns((message.content as { code: string }).code)) this.stale = true;
+  }
+
+  private probe(kernel: Kernel.IKernelConnection): Promise<void> {
+    if (this.probing?.kernel === kernel) return this.probing.done;
+    this.stale = false;
+    const done = this.findOut(kernel).finally(() => {
+      if (this.probing?.done !== done) return;
+      this.probing = null;
+      if (this.stale) this.look(); // something has happened meanwhile
+    });
+    this.probing = { kernel, done };
+    return done;
+  }
+
+  private async findOut(kernel: Kernel.IKernelConnection): Promise<void> {
+    let found: Status | "open" = "foreign";
+    const { comm } = this;
+    try {
+      this._language = (await kernel.info).language_info.name;
+      if (this._language === "python") found = probed(await this.evaluate(kernel, probe(comm?.commId ?? "")));
+    } catch {
+      return; // it was restarted, or its connection broke: it is asked again when it is idle
+    }
+    if (kernel !== this.known || comm !== this.comm || this._isDisposed || found === "open") return;
+    if (found === "ready") return this.open(kernel);
+    forget(kernel.id);
+    this.disconnect();
+    this.become(found);
   }
 
   private async evaluate(kernel: Kernel.IKernelConnection, expression: string): Promise<unknown> {
-    const content = { code: "", silent: true, store_history: false, user_expressions: { answer: expression } };
+    const user_expressions = { answer: expression };
+    const content = { code: "", silent: true, store_history: false, allow_stdin: false, user_expressions };
     const reply = await kernel.requestExecute(content).done;
-    return reply.content.status === "ok" ? reply.content.user_expressions?.answer : undefined;
+    if (reply.content.status !== "ok") throw new Error("The kernel has refused the question.");
+    return reply.content.user_expressions?.answer;
   }
 
   /** Run code beside the history of the notebook. Returns what went wrong, nothing if nothing did. */
-  private async run(code: string): Promise<string> {
-    const { kernel } = this;
-    if (!kernel) throw new Error("There is no kernel.");
-    const reply = await kernel.requestExecute({ code, silent: true, store_history: false }).done;
-    const { content } = reply;
-    return content.status === "error" ? `${content.ename}: ${content.evalue}` : "";
+  private async run(kernel: Kernel.IKernelConnection, code: string): Promise<string> {
+    const content = { code, silent: true, store_history: false, allow_stdin: false };
+    const reply = await kernel.requestExecute(content).done;
+    return reply.content.status === "error" ? `${reply.content.ename}: ${reply.content.evalue}` : "";
   }
 
-  private open(kernel: Kernel.IKernelConnection): void {
+  /** Connect while a cell runs, if this kernel was ready before the page was reloaded. */
+  private async reach(kernel: Kernel.IKernelConnection): Promise<void> {
+    if (this.reaching === kernel || kernel.connectionStatus !== "connected") return;
+    this.reaching = kernel;
+    try {
+      const id = await subshell(kernel);
+      // The answer to this request makes the kernel look idle, even where the cell still runs.
+      if (kernel === this.known && !this.comm) await this.open(kernel, id);
+    } catch {
+      // The kernel has ended: `look` sees it.
+    } finally {
+      this.reaching = null;
+    }
+  }
+
+  /** Connect; returns when the kernel has said hello, or that it takes no connection. */
+  private open(kernel: Kernel.IKernelConnection, subshellId = ""): Promise<void> {
     this.disconnect();
+    if (!kernel.handleComms) {
+      this.become("shared");
+      return Promise.resolve();
+    }
     this.become("unknown"); // until the kernel has greeted
     const comm = kernel.createComm(TARGET);
-    comm.onMsg = (message) => this.hear(message.content.data as Message);
-    comm.onClose = () => {
-      if (comm !== this.comm) return;
-      this.disconnect();
-      this.become("unloaded");
-    };
+    comm.onMsg = (message) => this.hear(comm, message.content.data as Message);
+    comm.onClose = () => this.closed(comm);
     this.comm = comm;
-    comm.open({ purpose: "page", version: this.version, protocol: PROTOCOL });
+    this.subshellId = subshellId;
+    this.greeting = new PromiseDelegate();
+    const data = { purpose: "page", version: this.version, protocol: PROTOCOL };
+    if (!subshellId) comm.open(data);
+    else sendOver(subshellId, kernel, "comm_open", { comm_id: comm.commId, target_name: TARGET, data });
+    return this.greeting.promise;
   }
 
-  private hear(message: Message): void {
+  /** Send a message; false if there is no way to the kernel. */
+  private send(data: JSONObject, buffers: ArrayBuffer[] = []): boolean {
+    const { comm, known, subshellId } = this;
+    if (!comm || comm.isDisposed || !known || GONE.includes(known.status)) return false;
+    if (!subshellId) comm.send(data, {}, buffers);
+    else sendOver(subshellId, known, "comm_msg", { comm_id: comm.commId, data }, buffers);
+    return true;
+  }
+
+  private hear(comm: Kernel.IComm, message: Message): void {
+    if (comm !== this.comm) return;
     if (message.kind === "answer") this.answered(message);
     else if (message.kind === "hello") this.greeted(message as unknown as Hello);
+    else if (message.kind === "ping") this.send({ kind: "pong" });
+    else if (message.kind === "closed") this.closed(comm);
     else this._messages.emit(message);
   }
 
   private greeted(hello: Hello): void {
     this._hello = hello;
+    this.refused = 0;
+    this.stale = false;
+    const { known } = this;
+    if (known && takesSubshells(known) && !this.subshellId) remember(known.id, remembered(known.id)?.subshell);
     if (hello.protocol === PROTOCOL) this.become("ready");
     else this.become(hello.protocol < PROTOCOL ? "older" : "newer");
+    this.greeting.resolve();
+  }
+
+  /** The kernel has closed the comm: the extension was unloaded, or it took this page for gone. */
+  private closed(comm: Kernel.IComm): void {
+    if (comm !== this.comm || this._isDisposed) return;
+    comm.dispose();
+    if (this.subshellId && this.known) forget(this.known.id); // it is asked when it is idle
+    else if (!this._hello) this.refused += 1;
+    this.disconnect();
+    if (this.refused > 1) return this.become("newer"); // it does not know what a page is to this one
+    this.stale = true;
+    this.look();
   }
 
   private answered(answer: Message): void {
@@ -187,18 +286,21 @@ export class Connection implements IDisposable {
   }
 
   private disconnect(): void {
-    const { comm } = this;
+    const { comm, known } = this;
     this.comm = null;
     this._hello = null;
+    this.greeting.resolve();
     for (const { reject } of this.waiting.values()) reject(new Error(LOST));
     this.waiting.clear();
     if (this._status === "ready") this.become("unknown");
-    if (comm && !comm.isDisposed) comm.dispose();
+    if (!comm || comm.isDisposed) return;
+    if (known && !known.isDisposed && !GONE.includes(known.status)) comm.close();
+    else comm.dispose();
   }
 
   private become(status: Status): void {
     if (status === this._status) return;
     this._status = status;
-    this._statusChanged.emit(status);
+    if (!this._isDisposed) this._statusChanged.emit(status);
   }
 }

@@ -23,7 +23,8 @@ class Connections implements IConnections {
     if (!connection) {
       connection = new Connection(notebook.sessionContext, __VERSION__);
       this.byNotebook.set(notebook, connection);
-      notebook.disposed.connect(() => connection?.dispose());
+      // Before the notebook's own end, which takes the connection to the kernel with it.
+      notebook.content.disposed.connect(() => connection?.dispose());
     }
     return connection;
   }

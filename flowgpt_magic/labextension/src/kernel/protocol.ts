@@ -21,6 +21,7 @@ export type Message = JSONObject & { kind: string };
 export type Status =
   | "none" // the notebook has no kernel
   | "dead"
+  | "shared" // another notebook or console of this page has its comms
   | "foreign" // it runs another language
   | "unknown" // it was not asked yet, or is busy
   | "absent" // it has no package flowgpt_magic

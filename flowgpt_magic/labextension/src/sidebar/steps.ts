@@ -23,6 +23,7 @@ export interface Front {
 const BUTTONS: Partial<Record<Status, [label: string, run: (connection: Connection, front: Front) => unknown]>> = {
   unloaded: ["Load it", (connection) => connection.load()],
   none: ["Choose a kernel", (_connection, front) => front.run("notebook:change-kernel")],
+  shared: ["Choose another kernel", (_connection, front) => front.run("notebook:change-kernel")],
   foreign: ["Choose another kernel", (_connection, front) => front.run("notebook:change-kernel")],
   dead: ["Restart the kernel", (_connection, front) => front.run("notebook:restart-kernel")],
   older: ["Restart the kernel", (_connection, front) => front.run("notebook:restart-kernel")],
