@@ -95,7 +95,7 @@ def missing(history: NotebookHistory, request: Facts) -> Facts:
 
 
 def thumbnail(conversation: Conversation, request: Facts) -> Facts:
-    """A small copy of a picture as a buffer, or the picture itself if it is not large.
+    """A small copy of a picture as a buffer, or the picture itself if it is not large, or ``large`` is asked for.
 
     Without a buffer there is none.
     """
@@ -104,7 +104,8 @@ def thumbnail(conversation: Conversation, request: Facts) -> Facts:
     picture = picture or _in_turns(conversation, digest)
     if picture is None:
         return {}
-    content = picture.thumbnail or (picture.content if len(picture.content) <= LARGEST_SHOWN else b"")
+    small = picture.thumbnail or (picture.content if len(picture.content) <= LARGEST_SHOWN else b"")
+    content = picture.content if request.get("large") is True else small
     size = {"width": picture.width, "height": picture.height}
     return {**size, BUFFERS: [content]} if content else size
 

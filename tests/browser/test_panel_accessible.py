@@ -86,7 +86,7 @@ def test_axe_finds_nothing_in_any_state(open_notebook, page):
     page.keyboard.press("Escape")
     panel.button("System prompt and temperature").click()
     check(page, "the drawer")
-    panel.button("Attach a value or a file").click()
+    panel.button("Attach a value or a file by name").click()
     panel.root.get_by_label("What to attach").fill("table")
     panel.button("Attach").click()
     panel.button("Search").click()

@@ -493,7 +493,7 @@ def test_values_are_attached_as_chips(open_notebook, faults):
     notebook.run(1)
     panel = in_cell(notebook, 2)
 
-    panel.button("Attach a value or a file").click()
+    panel.button("Attach a value or a file by name").click()
     panel.page.keyboard.type("numb")
     panel.options.filter(has_text="numbers").first.click()
     panel.page.keyboard.press("Enter")

@@ -159,7 +159,7 @@ def test_each_conversation_has_its_draft(panel):
 
 
 def test_a_command_leaves_what_is_attached(panel):
-    panel.button("Attach a value or a file").click()
+    panel.button("Attach a value or a file by name").click()
     panel.page.keyboard.type("numbers")
     panel.button("Attach").click()
     panel.prompt.fill("/temperature 0.3")

@@ -189,6 +189,7 @@ def test_a_thumbnail_is_the_small_copy_or_a_small_picture(page):
     tiny = send(page, "picture", picture(), name="z.png")
 
     assert send(page, "thumbnail", picture=sent["picture"])["buffers"] == [small]
+    assert send(page, "thumbnail", picture=other["picture"], large=True)["buffers"]
     assert "buffers" not in send(page, "thumbnail", picture=other["picture"])
     assert send(page, "thumbnail", picture=tiny["picture"])["buffers"] == [picture()]
     assert send(page, "thumbnail", picture="0" * 64) == {}

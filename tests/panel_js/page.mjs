@@ -109,7 +109,7 @@ export class Model {
   get(name) { return this.traits[name]; }
   on(event, run) { this.listeners.set(event, [...(this.listeners.get(event) ?? []), run]); }
   off(event, run) { this.listeners.set(event, (this.listeners.get(event) ?? []).filter((other) => other !== run)); }
-  send(message) { this.sent.push(message); }
+  send(message, _callbacks, buffers) { this.sent.push(message); this.buffers = buffers; }
 
   emit(event, ...about) {
     for (const run of this.listeners.get(event) ?? []) run(...about);
@@ -124,8 +124,8 @@ export class Model {
   }
 
   /** The kernel sends a message. */
-  say(message) {
-    this.emit("msg:custom", structuredClone(message));
+  say(message, buffers) {
+    this.emit("msg:custom", structuredClone(message), buffers);
   }
 
   /** The last message of a kind that the page sent. */

@@ -4,6 +4,7 @@ import type { JupyterFrontEndPlugin } from "@jupyterlab/application";
 
 import { commandsPlugin } from "./commands/plugin";
 import { connectionsPlugin } from "./kernel/plugin";
+import { picturesPlugin } from "./pictures/plugin";
 import { promptCellsPlugin } from "./prompt_cells/plugin";
 import { replyLinePlugin } from "./reply_line/plugin";
 import { settingsPlugin } from "./settings/plugin";
@@ -12,6 +13,7 @@ import { sidebarPlugin } from "./sidebar/plugin";
 const plugins: JupyterFrontEndPlugin<any>[] = [
   connectionsPlugin,
   commandsPlugin,
+  picturesPlugin,
   promptCellsPlugin,
   replyLinePlugin,
   settingsPlugin,

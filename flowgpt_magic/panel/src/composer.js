@@ -1,9 +1,11 @@
 /** The field for the next prompt, with its attachments, completions and earlier prompts. */
 
+import { Tray } from "./attachments.js";
 import { button, focused, icon, make } from "./dom.js";
 import { drafts } from "./drafts.js";
 
 /** @import { Panel } from "./panel.js" */
+/** @import { Keepable } from "./types.js" */
 
 const HIGHEST = 220; // pixels
 
@@ -12,6 +14,14 @@ const HIGHEST = 220; // pixels
  * brace after them.
  * @typedef {{field: HTMLTextAreaElement | HTMLInputElement, start: number, items: [text: string, about: string][], close: boolean}} Offer
  */
+
+/**
+ * What is attached, for the reader: the kernel keeps uploaded files under names of its own.
+ * @param {string} name
+ */
+function labelOf(name) {
+  return name.replace(/^dropped:[0-9a-f]+\//, "");
+}
 
 export class Composer {
   /** @param {Panel} panel */
@@ -36,11 +46,12 @@ export class Composer {
       placeholder: "variable, file, cell:3, out:3 or err", "aria-autocomplete": "list", "aria-controls": panel.id("list"), spellcheck: "false" });
     this.attachRow = make("div", { class: "fg-row fg-attach", hidden: true }, this.attach,
       make("button", { type: "button", class: "fg-button", text: "Attach", onclick: () => this.addAttached() }));
-    this.clip = button("clip", "Attach a value or a file", () => this.toggleAttach(), { "aria-expanded": "false" });
+    this.values = button("braces", "Attach a value or a file by name", () => this.toggleAttach(), { "aria-expanded": "false" });
+    this.tray = new Tray(panel, { draft: () => this.draft, changed: (draft, pictures) => this.picturesChanged(draft, pictures), attach: (name) => this.attachNamed(name), field: this.field });
     this.send = make("button", { type: "button", class: "fg-send", "aria-label": "Send", title: "Send (Enter)", onclick: () => this.pressed() }, icon("send"));
     this.hint = make("div", { class: "fg-hint", id: panel.id("hint") });
-    this.element = make("div", { class: "fg-composer" }, this.list, this.attachRow, this.chips,
-      make("div", { class: "fg-input" }, this.clip, this.field, this.send), this.hint);
+    this.element = make("div", { class: "fg-composer" }, this.list, this.attachRow, this.tray.element, this.chips,
+      make("div", { class: "fg-input" }, this.tray.clip, this.values, this.field, this.send), this.tray.input, this.hint);
     this.listen();
     this.restore();
   }
@@ -88,8 +99,19 @@ export class Composer {
     return `flowgpt-${kind}:${place}${this.panel.kernel.manager?.context?.path ?? location.pathname}:${name}`;
   }
 
-  remember(draft = this.draft, text = this.field.value, attached = this.attached) {
-    drafts.write(draft, text || attached.length ? { text, attached } : null);
+  remember(draft = this.draft, text = this.field.value, attached = this.attached, pictures = this.tray.kept) {
+    drafts.write(draft, text || attached.length || pictures.length ? { text, attached, pictures } : null);
+  }
+
+  /**
+   * The pictures changed: those of the draft that is shown, or more of them in another draft.
+   * @param {string} draft
+   * @param {Keepable[] | null} more
+   */
+  picturesChanged(draft, more) {
+    if (!more) { this.remember(); return; }
+    const { text = "", attached = [], pictures = [] } = drafts.read(draft) ?? {};
+    this.remember(draft, text, attached, [...pictures, ...more]);
   }
 
   /** The other conversations of the notebook with a draft. */
@@ -101,7 +123,7 @@ export class Composer {
   /** Load the draft of the conversation; returns true if there is one. */
   restore() {
     const draft = drafts.read(this.draft);
-    if (draft) this.fill(String(draft.text), draft.attached.map(String));
+    if (draft) this.fill(String(draft.text), draft.attached.map(String), draft.pictures ?? []);
     return Boolean(draft);
   }
 
@@ -112,7 +134,8 @@ export class Composer {
    */
   change(before, same) {
     if (!same && this.restore()) return;
-    this.remember(this.draftOf(before), "", []);
+    this.tray.move(this.draftOf(before));
+    this.remember(this.draftOf(before), "", [], []);
     this.remember();
   }
 
@@ -120,11 +143,13 @@ export class Composer {
    * The text of the field changed.
    * @param {string} text
    * @param {string[]} attached
+   * @param {Keepable[]} [pictures] those that are there, if none are given
    */
-  fill(text, attached) {
+  fill(text, attached, pictures = this.tray.kept) {
     this.typing += 1;
     this.field.value = text;
     this.attached = attached;
+    this.tray.set(pictures);
     this.back = 0;
     this.showChips();
     this.fit();
@@ -177,8 +202,9 @@ export class Composer {
    */
   async submit(text = this.field.value, attached = this.attached) {
     const { panel } = this;
+    if (!text.trim() && this.tray.items.length) this.hint.textContent = "Type what to ask about the picture.";
     if (!text.trim() || this.field.readOnly) return false;
-    if (text.trim().startsWith("/search ")) { panel.search.open(text.trim().slice(8)); this.sent(this.draft, text, attached); return true; }
+    if (text.trim().startsWith("/search ")) { panel.search.open(text.trim().slice(8)); this.sent(this.draft, text, attached, this.tray.kept); return true; }
     const command = text.startsWith("/") && !text.startsWith("//") && !/^\/template\s+\S/.test(text); // which asks
     if (!command && panel.refuseWhileArriving()) return false;
     const { draft } = this;
@@ -186,14 +212,25 @@ export class Composer {
     panel.pending = !command;
     this.field.readOnly = true;
     this.showButton();
-    panel.sent = true;
-    const done = await panel.act("ask", { text, attached });
+    const withPictures = typed && !command;
+    if (withPictures && this.tray.pending) await this.tray.work;
+    const pictures = withPictures ? this.tray.ready() : [];
+    panel.sent = pictures !== null;
+    const done = pictures !== null && (await panel.act("ask", { text, attached, ...(pictures.length ? { pictures } : {}) }));
     panel.pending = false;
     this.field.readOnly = false;
-    if (done && typed) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)));
+    if (done && typed) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)), this.unsentOf(pictures));
     if (!done) panel.sent = false;
     this.showButton();
     return done;
+  }
+
+  /**
+   * The pictures that are there besides these.
+   * @param {{picture: string}[]} pictures that were sent
+   */
+  unsentOf(pictures) {
+    return this.tray.kept.filter(({ picture }) => !pictures.some((sent) => sent.picture === picture));
   }
 
   /**
@@ -201,12 +238,13 @@ export class Composer {
    * @param {string} draft its name
    * @param {string} text
    * @param {string[]} attached what stays attached
+   * @param {Keepable[]} pictures that stay
    */
-  sent(draft, text, attached) {
+  sent(draft, text, attached, pictures) {
     const here = this.field.value === text;
-    if (draft !== this.draft) this.remember(draft, "", here ? [] : attached);
+    if (draft !== this.draft) this.remember(draft, "", here ? [] : attached, here ? [] : pictures);
     if (!here) return;
-    this.fill("", attached);
+    this.fill("", attached, pictures);
     this.remember();
   }
 
@@ -260,23 +298,28 @@ export class Composer {
   toggleAttach() {
     const open = this.attachRow.hidden;
     this.attachRow.hidden = !open;
-    this.clip.setAttribute("aria-expanded", String(open));
+    this.values.setAttribute("aria-expanded", String(open));
     (open ? this.attach : this.field).focus();
   }
 
   addAttached() {
     const name = this.attach.value.trim();
-    if (name && !this.attached.includes(name)) this.attached.push(name);
     this.attach.value = "";
+    if (name) this.attachNamed(name);
+    this.toggleAttach();
+  }
+
+  /** @param {string} name of a value or a file */
+  attachNamed(name) {
+    if (!this.attached.includes(name)) this.attached.push(name);
     this.showChips();
     this.remember();
-    this.toggleAttach();
   }
 
   showChips() {
     this.chips.hidden = !this.attached.length;
-    this.chips.replaceChildren(...this.attached.map((name) => make("span", { class: "fg-chip" }, make("span", { text: name }),
-      button("close", `Do not attach ${name}`, () => this.removeAttached(name)))));
+    this.chips.replaceChildren(...this.attached.map((name) => make("span", { class: "fg-chip" }, make("span", { text: labelOf(name), title: name }),
+      button("close", `Do not attach ${labelOf(name)}`, () => this.removeAttached(name)))));
   }
 
   /** @param {string} name */

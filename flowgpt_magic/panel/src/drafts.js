@@ -1,9 +1,11 @@
 /** Text that the person has not sent yet. It survives the widget and a reload of the page. */
 
 /**
- * The text typed in a turn, the id of that turn, and whether it is on its way to the kernel.
- * @typedef {{text: string, id: string, sent?: boolean}} Edit
+ * The text typed in a turn with its pictures, the id of that turn, and whether it is on its way to the kernel.
+ * @typedef {{text: string, id: string, pictures?: Keepable[], sent?: boolean}} Edit
  */
+
+/** @import { Keepable } from "./types.js" */
 
 /** Storage of text by name; reading returns what was written, or null. */
 export const drafts = {
@@ -33,7 +35,7 @@ export class Edits extends Map {
   constructor(name) {
     super();
     this.name = name;
-    for (const [place, { text, id }] of drafts.read(name) ?? []) super.set(place, { text, id });
+    for (const [place, { text, id, pictures }] of drafts.read(name) ?? []) super.set(place, { text, id, ...(pictures ? { pictures } : {}) });
   }
 
   /**

@@ -19,9 +19,9 @@ export class Link {
     this.next = 1;
     this.lostBefore = 0; // requests with a smaller id were sent before the connection was lost
     this.alive = true;
-    this.heard = (/** @type {any} */ message) => {
+    this.heard = (/** @type {any} */ message, /** @type {DataView<ArrayBuffer>[]} */ buffers = []) => {
       if (message.page && message.page !== this.page) return;
-      if (message.kind === "answer") this.answered(message);
+      if (message.kind === "answer") this.answered(buffers.length ? { ...message, buffers } : message);
       else hear(message);
     };
     model.on("msg:custom", this.heard);
@@ -45,17 +45,18 @@ export class Link {
   }
 
   /**
-   * Send a request and return the kernel's answer. Rejects with an error message for the person.
+   * Send a request and return the kernel's answer, with its `buffers` if it has any. Rejects with an error message for the person.
    * @param {string} kind
    * @param {object} [more]
+   * @param {ArrayBuffer[]} [buffers] are sent as they are, beside the message
    * @returns {Promise<any>}
    */
-  ask(kind, more = {}) {
+  ask(kind, more = {}, buffers) {
     if (!this.alive) return Promise.reject(new Error("The kernel cannot be reached."));
     const id = this.next++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.model.send({ kind, id, page: this.page, ...more });
+      this.model.send({ kind, id, page: this.page, ...more }, undefined, buffers);
     });
   }
 

@@ -11,10 +11,12 @@ import { Log } from "./log.js";
 import { Notebook } from "./notebook.js";
 import { Reading } from "./reading.js";
 import { Search } from "./search.js";
+import { Thumbnails } from "./thumbnails.js";
 import { Tuning } from "./tuning.js";
+import { Viewer } from "./viewer.js";
 
 /** @import { Turn } from "./turn.js" */
-/** @import { Facts, Message, Model } from "./types.js" */
+/** @import { Facts, Keepable, Message, Model } from "./types.js" */
 
 const BUDGET = 8; // milliseconds of work without a pause
 const SLOW = 400; // milliseconds after which the reason for the kernel's delay is shown
@@ -69,6 +71,8 @@ export class Panel {
     this.link = new Link(model, (message) => this.hear(message));
     this.kernel = new Kernel(model, () => this.reach());
     this.notebook = new Notebook(this);
+    this.thumbnails = new Thumbnails(this);
+    this.viewer = new Viewer(this);
     this.log = new Log(this);
     this.composer = new Composer(this);
     this.head = new Head(this);
@@ -79,7 +83,7 @@ export class Panel {
     this.state = make("div", { class: "fg-status", role: "status" });
     this.root = make("section", { class: "flowgpt-panel", "aria-label": "Chat panel" },
       this.head.element, this.search.element, this.tuning.element, make("div", { class: "fg-middle" }, this.log.box, this.log.toEnd, this.reading.element),
-      this.banner, this.composer.element, this.state);
+      this.banner, this.composer.element, this.viewer.element, this.state);
     element.append(this.root);
     this.listen();
     this.update();
@@ -99,6 +103,7 @@ export class Panel {
 
   listen() {
     this.root.addEventListener("keydown", (event) => this.key(event));
+    this.composer.tray.listen(this.root);
     if (!this.surroundings) this.suppressShortcuts();
     this.follow("change", () => this.update());
     this.follow("change:name", () => this.renamed());
@@ -192,7 +197,7 @@ export class Panel {
     if (edits && same) {
       edits.move(this.composer.draftOf(name, "turns"));
       this.editsOf.set(name, edits);
-    } else for (const [place, { text }] of [...(edits ?? [])]) { edits?.delete(place); this.rescueText(text); }
+    } else for (const [place, { text, pictures }] of [...(edits ?? [])]) { edits?.delete(place); this.rescueText(text, pictures); }
   }
 
   /** An empty panel was just opened: the person can type at once, unless they are in another cell by now. */
@@ -507,7 +512,7 @@ export class Panel {
   }
 
   /**
-   * For screen readers: the start and the end of a reply, nothing else.
+   * For screen readers: the start and the end of a reply, and what was attached or removed.
    * @param {string} text
    */
   announce(text) {
@@ -529,17 +534,20 @@ export class Panel {
    * @param {Set<number>} places of the turns that are there
    */
   rescueEdits(places) {
-    for (const [place, { text }] of [...this.edits]) {
+    for (const [place, { text, pictures }] of [...this.edits]) {
       if (places.has(place) || this.sending === place) continue;
       this.edits.delete(place);
-      this.rescueText(text);
+      this.rescueText(text, pictures);
     }
   }
 
-  /** @param {string} text */
-  rescueText(text) {
+  /**
+   * @param {string} text
+   * @param {Keepable[]} [pictures] with it
+   */
+  rescueText(text, pictures = []) {
     const { composer } = this;
-    composer.fill([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached);
+    composer.fill([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached, [...composer.tray.kept, ...pictures]);
     composer.remember();
     this.note(TAKEN_OUT);
   }

@@ -5,6 +5,7 @@ import { PromptEditor } from "./prompt_editor.js";
 import { Toolbar } from "./toolbar.js";
 
 /** @import { Turn } from "./turn.js" */
+/** @import { AttachedPicture } from "./types.js" */
 
 const LONG = 400; // characters, and
 const LINES = 12; // lines of a prompt that may be higher than its place
@@ -32,10 +33,12 @@ export class TurnElements {
     this.prompt = make("div", { class: "fg-prompt", dir: "auto" });
     this.rest = make("button", { type: "button", class: "fg-rest", text: "Show all of it", hidden: true, onclick: () => turn.unfold() });
     this.chips = make("div", { class: "fg-chips" });
+    this.pictures = make("div", { class: "fg-pictures", role: "group", "aria-label": "Pictures", hidden: true });
+    this.picturesShown = "[]"; // which these are
     this.editButton = button("pencil", "Edit and ask again", () => this.edit());
     this.promptTools = make("div", { class: "fg-tools", role: "toolbar", "aria-label": "The prompt" }, this.editButton,
       button("copy", "Copy the prompt", () => panel.copied(turn.whole("prompt"))));
-    this.bubble = make("div", { class: "fg-bubble" }, this.prompt, this.rest, this.chips);
+    this.bubble = make("div", { class: "fg-bubble" }, this.pictures, this.prompt, this.rest, this.chips);
     this.question = make("div", { class: "fg-question" }, this.bubble,
       make("div", { class: "fg-foot" }, this.promptTools, this.asker));
 
@@ -79,6 +82,7 @@ export class TurnElements {
     }
     this.rest.hidden = Boolean(full) || facts.typed !== undefined || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((text) => make("span", { class: "fg-chip", text })));
+    this.showPictures(facts.pictures ?? []);
     this.error.textContent = facts.status === "failed" ? facts.error : "";
     this.error.hidden = facts.status !== "failed" || !facts.error;
     this.showWhetherFilled();
@@ -93,6 +97,15 @@ export class TurnElements {
     this.goOn.hidden = !last || facts.empty;
     this.toolbar.update();
     this.turn.panel.log.refocus(this.turn);
+  }
+
+  /** @param {AttachedPicture[]} pictures */
+  showPictures(pictures) {
+    const shown = JSON.stringify(pictures);
+    if (shown === this.picturesShown) return; // the focus may be on one of them
+    this.picturesShown = shown;
+    this.pictures.hidden = !pictures.length;
+    this.pictures.replaceChildren(...this.turn.panel.thumbnails.buttons(pictures));
   }
 
   /** The contents have arrived: the element gets its natural height. */

@@ -35,7 +35,7 @@ export interface Model {
   get<Name extends keyof Traits>(name: Name): Traits[Name];
   on(event: string, run: (...about: any[]) => void): void;
   off(event: string, run: (...about: any[]) => void): void;
-  send(message: object): void;
+  send(message: object, callbacks?: object, buffers?: ArrayBuffer[]): void;
   widget_manager?: Manager;
   surroundings?: Surroundings;
 }
@@ -118,6 +118,7 @@ export interface Facts {
   prompt_more: number;
   typed?: string;
   attached?: string[];
+  pictures?: AttachedPicture[];
   model: string;
   status: string;
   error: string;
@@ -138,6 +139,21 @@ export interface Facts {
   doing?: string;
   gone?: boolean; // no turn is left of it
   before_edit?: boolean; // a turn above it was edited, or asked again, since it was asked
+}
+
+/** A picture of a prompt: the SHA-256 of its content, the name of the attachment, and its description. */
+export interface AttachedPicture {
+  picture: string;
+  name: string;
+  description: string;
+  width?: number; // in pixels
+  height?: number;
+}
+
+/** A picture of a draft, which the kernel has already. */
+export interface Keepable extends AttachedPicture {
+  bytes?: number;
+  thumbnail?: string; // the address of a small copy
 }
 
 /** A change to a reply: the beginning of the turn's id, the number of the change, and the arguments of `changedFrom`. */

@@ -12,6 +12,8 @@ import { forget, remember, remembered } from "./remembered";
 import { statusText } from "./status_text";
 import { sendOver, subshell, takesSubshells } from "./subshell";
 
+type Buffers = readonly (ArrayBuffer | ArrayBufferView)[];
+
 interface Waiting {
   resolve: (answer: JSONObject) => void;
   reject: (error: Error) => void;
@@ -101,7 +103,7 @@ export class Connection implements IDisposable {
 
   /**
    * Ask the kernel something. Rejects with one sentence for the person if it cannot answer.
-   * `buffers` are sent as they are, beside the message.
+   * `buffers` are sent as they are, beside the message; those of the answer are its `buffers`.
    */
   ask(kind: string, more: JSONObject = {}, buffers: ArrayBuffer[] = []): Promise<any> {
     if (this._status !== "ready") return Promise.reject(new Error(statusText(this._status, this)));
@@ -226,7 +228,7 @@ export class Connection implements IDisposable {
     }
     this.become("unknown"); // until the kernel has greeted
     const comm = kernel.createComm(TARGET);
-    comm.onMsg = (message) => this.hear(comm, message.content.data as Message);
+    comm.onMsg = (message) => this.hear(comm, message.content.data as Message, message.buffers);
     comm.onClose = () => this.closed(comm);
     this.comm = comm;
     this.subshellId = subshellId;
@@ -246,9 +248,9 @@ export class Connection implements IDisposable {
     return true;
   }
 
-  private hear(comm: Kernel.IComm, message: Message): void {
+  private hear(comm: Kernel.IComm, message: Message, buffers: Buffers = []): void {
     if (comm !== this.comm) return;
-    if (message.kind === "answer") this.answered(message);
+    if (message.kind === "answer") this.answered(message, buffers);
     else if (message.kind === "hello") this.greeted(message as unknown as Hello);
     else if (message.kind === "ping") this.send({ kind: "pong" });
     else if (message.kind === "closed") this.closed(comm);
@@ -278,10 +280,10 @@ export class Connection implements IDisposable {
     this.look();
   }
 
-  private answered(answer: Message): void {
+  private answered(answer: Message, buffers: Buffers): void {
     const waiting = this.waiting.get(answer.id as number);
     this.waiting.delete(answer.id as number);
-    if (answer.error === undefined) waiting?.resolve(answer);
+    if (answer.error === undefined) waiting?.resolve(buffers.length ? ({ ...answer, buffers } as any) : answer);
     else waiting?.reject(new Error(answer.error as string));
   }
 
