@@ -26,13 +26,15 @@ HAND_OVER = """
   }
   if (text) transfer.setData("text/plain", text);
   if (folders.length) {
-    const items = folders.map((name) => ({ kind: "file", webkitGetAsEntry: () => ({ isDirectory: true, name }), getAsFile: () => null }));
+    const entry = (name) => ({ webkitGetAsEntry: () => ({ isDirectory: true, name }), getAsFile: () => null });
+    const items = folders.map((name) => ({ kind: "file", ...entry(name) }));
     Object.defineProperty(transfer, "items", { value: [...transfer.items, ...items] });
   }
   const box = element.getBoundingClientRect();
   const where = { bubbles: true, cancelable: true, clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 };
   const drop = (name) => element.dispatchEvent(new DragEvent(name, { ...where, dataTransfer: transfer }));
-  if (kind === "paste") return element.dispatchEvent(new ClipboardEvent("paste", { ...where, clipboardData: transfer }));
+  const pasted = new ClipboardEvent("paste", { ...where, clipboardData: transfer });
+  if (kind === "paste") return element.dispatchEvent(pasted);
   drop("dragenter");
   const taken = !drop("dragover");
   return !drop("drop") && taken;
@@ -74,7 +76,7 @@ def paste(page: Page, picture: bytes) -> None:
 def hand_over(
     element: Locator, kind: str, files: dict[str, bytes], *, folders: Sequence[str] = (), text: str = ""
 ) -> bool:
-    """Drop files of other programs on an element, or paste them; ``kind`` says which. Returns whether they are taken."""
+    """Drop files of other programs on an element, or paste them; ``kind`` says which. Returns whether it is taken."""
     types = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
     rows = [[name, types.get(name[-4:], ""), _text(content)] for name, content in files.items()]
     return element.evaluate(HAND_OVER, [kind, rows, list(folders), text])

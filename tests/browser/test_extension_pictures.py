@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import SCREENSHOTS, Notebook, in_each_theme
+from tests.browser.conftest import NextNotebook, Notebook, in_each_theme
 from tests.browser.pictures import SVG, copy, hand_over, paste, png, size_of
 
 REFERENCE = re.compile(r"!\[(.*?)\]\(attachment:([\w-]+\.png)\)")
@@ -20,6 +20,11 @@ number => {
   return [sharedModel.getSource(), sharedModel.getMetadata("flowgpt_magic")?.attachments ?? {}];
 }
 """
+
+
+SEES = "from flowgpt_magic.providers.echo import Echo; Echo.supports_images = True"
+GOT = "from flowgpt_magic import Conversation; print(len(Conversation().turns[-1].images), 'pictures')"
+MAKE_READ_ONLY = "() => { window.jupyterapp.shell.currentWidget.content.model.readOnly = true; }"
 
 
 def state(page: Page, number: int) -> tuple[str, dict[str, bytes]]:
@@ -52,8 +57,10 @@ def test_a_pasted_picture_is_in_the_text_and_in_the_metadata_and_one_undo_takes_
     expect(rows).to_have_count(1)
     source, attachments = state(page, 1)
     [(description, name)] = REFERENCE.findall(source)
-    assert source == f"%%flowgpt\nwhat is this?![](attachment:{name})" and description == ""
-    assert list(attachments) == [name] and size_of(attachments[name]) == (30, 20)
+    assert source == f"%%flowgpt\nwhat is this?![](attachment:{name})"
+    assert description == ""
+    assert list(attachments) == [name]
+    assert size_of(attachments[name]) == (30, 20)
     assert b"secret" not in attachments[name]
 
     page.keyboard.type(" tell me")
@@ -64,11 +71,6 @@ def test_a_pasted_picture_is_in_the_text_and_in_the_metadata_and_one_undo_takes_
     page.keyboard.press("Control+Shift+z")
     expect(rows).to_have_count(1)
     assert state(page, 1)[1] == attachments
-
-
-SEES = "from flowgpt_magic.providers.echo import Echo; Echo.supports_images = True"
-GOT = "from flowgpt_magic import Conversation; print(len(Conversation().turns[-1].images), 'pictures')"
-MAKE_READ_ONLY = "() => { window.jupyterapp.shell.currentWidget.content.model.readOnly = true; }"
 
 
 def rows(notebook: Notebook, number: int) -> Locator:
@@ -99,7 +101,8 @@ def test_dropped_pictures_are_described_removed_and_sent(open_notebook, page):
     tray(notebook, 1).get_by_role("button", name="Remove dog").press("Delete")
     expect(rows(notebook, 1)).to_have_count(1)
     expect(tray(notebook, 1).get_by_role("button", name="Remove cat")).to_be_focused()
-    assert kept_matches_text(page, 1) and "dog" not in state(page, 1)[0]
+    assert kept_matches_text(page, 1)
+    assert "dog" not in state(page, 1)[0]
 
     begin(notebook, 4)
     paste(page, png())
@@ -113,18 +116,22 @@ def test_pictures_go_where_their_text_goes_and_nothing_is_left_behind(open_noteb
     paste(page, png())
     expect(rows(notebook, 1)).to_have_count(1)
     name = next(iter(state(page, 1)[1]))
-    copied = page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel.getSource()")
+    copied = state(page, 1)[0]
 
     page.keyboard.press("Control+a")
     page.keyboard.press("Delete")
     page.keyboard.type("%%flowgpt")
     expect(rows(notebook, 1)).to_have_count(0)
-    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel.getMetadata('flowgpt_magic')")
+    page.wait_for_function(
+        "() => !window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel.getMetadata('flowgpt_magic')"
+    )
     begin(notebook, 2)
     copy(page, text_plain=copied.partition("\n")[2].encode())
     page.keyboard.press("Control+V")
     expect(rows(notebook, 2)).to_have_count(1)
-    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.widgets[2].model.sharedModel.getMetadata('flowgpt_magic')")
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.content.widgets[2].model.sharedModel.getMetadata('flowgpt_magic')"
+    )
     assert list(state(page, 2)[1]) == [name]
 
     for command in ("copy-cell", "paste-cell-below"):
@@ -144,7 +151,6 @@ def test_a_notebook_that_is_opened_gives_its_pictures_to_the_kernel(open_noteboo
     first.save()
     content = first.path.read_text("utf-8").replace("pass", SEES)
     lab.folder.joinpath("copied.ipynb").write_text(content)
-    from tests.browser.conftest import NextNotebook
 
     notebook = NextNotebook(page, lab, lab.folder / "copied.ipynb")
     expect(rows(notebook, 1).locator("img")).to_have_js_property("naturalWidth", 7)
@@ -163,18 +169,20 @@ def test_files_of_the_file_browser_are_dropped_into_a_prompt(open_in_front, page
     notebook = open_in_front("%%flowgpt\nwhat?")
     page.evaluate("() => window.jupyterapp.commands.execute('filebrowser:activate')")
     page.evaluate("() => window.jupyterapp.commands.execute('filebrowser:refresh')")
+    expect(page.locator(".jp-DirListing-item").filter(has_text="seen.png")).to_be_visible()
     for name in ("seen.png", "data.csv"):
         drag(page, page.locator(".jp-DirListing-item").filter(has_text=name), notebook.cell(1).locator(".cm-content"))
         expect(notebook.cell(1).locator(".cm-content")).to_contain_text(name.partition(".")[0])
     expect(rows(notebook, 1)).to_have_count(1)
     source, attachments = state(page, 1)
-    assert source.startswith("%%flowgpt -a data.csv\n")
+    assert source.startswith("%%flowgpt -a ./data.csv\n")
     assert [size_of(picture) for picture in attachments.values()] == [(50, 40)]
 
 
 def drag(page: Page, source: Locator, target: Locator) -> None:
     """Drag with the mouse, as JupyterLab's own drags need it."""
     source.click()
+    expect(source).to_have_class(re.compile("jp-mod-selected"))
     start, end = source.bounding_box(), target.bounding_box()
     page.mouse.move(start["x"] + 20, start["y"] + start["height"] / 2)
     page.mouse.down()
@@ -193,7 +201,6 @@ def test_a_command_chooses_files_and_a_read_only_notebook_takes_none(open_notebo
     for theme in in_each_theme(page):
         found = Axe().run(page, context=".flowgpt-pictures")
         assert [violation["id"] for violation in found.response["violations"]] == [], theme
-        notebook.cell(1).screenshot(path=f"/tmp/wt/drop-try/cell-{theme[-4:].strip()}.png")
 
     before = state(page, 1)
     page.evaluate(MAKE_READ_ONLY)

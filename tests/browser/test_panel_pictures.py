@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser.conftest import SCREENSHOTS, Lab, Notebook, in_each_theme
 from tests.browser.panels import OPEN, Panel
@@ -68,7 +68,7 @@ def test_a_pasted_picture_goes_with_the_prompt_and_its_turn_shows_it_large(panel
     paste(notebook.page, png(60, 40))
     ready(panel, 1)
     expect(panel.status).to_have_text(re.compile("^Picture added: "))
-    expect(tray(panel)).to_contain_text("60 × 40")
+    expect(tray(panel)).to_contain_text("60 \u00d7 40")
     panel.root.get_by_label(re.compile("^Description of ")).fill("a red field")
     panel.answered("what is this?")
     ready(panel, 0)
@@ -87,10 +87,21 @@ def test_a_pasted_picture_goes_with_the_prompt_and_its_turn_shows_it_large(panel
 
 
 def test_what_is_dropped_is_taken_or_refused_with_a_reason_and_nothing_is_sent_of_it(panel, notebook):
-    files = {"one.png": png(), "two.png": png(20, 20, (0, 0, 200)), "logo.svg": SVG, "empty.png": b"", "not.png": b"GIF"}
+    files = {
+        "one.png": png(),
+        "two.png": png(20, 20, (0, 0, 200)),
+        "logo.svg": SVG,
+        "empty.png": b"",
+        "not.png": b"GIF",
+    }
     assert hand_over(panel.log, "drop", files, folders=["photos"])
     ready(panel, 2)
-    for reason in ("photos is a folder", "logo.svg is an SVG drawing", "empty.png is empty", "not.png is not a picture"):
+    for reason in (
+        "photos is a folder",
+        "logo.svg is an SVG drawing",
+        "empty.png is empty",
+        "not.png is not a picture",
+    ):
         expect(panel.note).to_contain_text(reason)
 
     hand_over(panel.prompt, "drop", {"data.csv": b"a,b\n1,2\n"})
@@ -180,7 +191,7 @@ def test_a_large_photo_does_not_hold_up_the_page(panel, notebook, tmp_path):
     )
     panel.root.locator("input[type=file]").first.set_input_files(photo)
     ready(panel, 1)
-    expect(tray(panel)).to_contain_text("1568 × 1045")
+    expect(tray(panel)).to_contain_text("1568 \u00d7 1045")
     assert notebook.page.evaluate("window.longest") < 500  # milliseconds, on a machine that does other things too
 
 

@@ -24,6 +24,7 @@ export class NotebookPictures implements Surroundings, IDisposable {
   private readonly cells = new Map<Cell, CellPictures>();
   private work: Promise<unknown> = Promise.resolve(); // one picture after the other
   private readonly given = new Set<string>(); // digests that this kernel has
+  private timer = 0;
   private _isDisposed = false;
 
   constructor(
@@ -36,8 +37,11 @@ export class NotebookPictures implements Surroundings, IDisposable {
     for (const name of DRAGS) panel.node.addEventListener(name, this.drag, true);
     panel.disposed.connect(this.dispose, this);
     connection.statusChanged.connect(this.kernelChanged, this);
-    panel.content.modelContentChanged.connect(this.look, this);
-    void panel.context.ready.then(() => this.look());
+    void panel.context.ready.then(() => {
+      if (this._isDisposed) return;
+      panel.content.model?.cells.changed.connect(this.lookSoon, this);
+      this.look();
+    });
   }
 
   get isDisposed(): boolean {
@@ -108,8 +112,15 @@ export class NotebookPictures implements Surroundings, IDisposable {
     }
   }
 
+  /** Cells came or went: their widgets follow. */
+  private lookSoon(): void {
+    window.clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => this.look());
+  }
+
   /** Each cell that is there has its pictures. */
   private look(): void {
+    if (this._isDisposed) return;
     const { widgets } = this.panel.content;
     const there = new Set<Cell>(widgets);
     for (const [cell, pictures] of this.cells) {
@@ -117,13 +128,19 @@ export class NotebookPictures implements Surroundings, IDisposable {
       pictures.dispose();
       this.cells.delete(cell);
     }
-    for (const cell of widgets) {
-      if (cell instanceof CodeCell && !this.cells.has(cell)) this.cells.set(cell, new CellPictures(cell, this));
-    }
+    for (const cell of widgets) this.of(cell);
+  }
+
+  private of(cell: Cell): CellPictures | null {
+    const known = this.cells.get(cell);
+    if (known || !(cell instanceof CodeCell)) return known ?? null;
+    const pictures = new CellPictures(cell, this);
+    this.cells.set(cell, pictures);
+    return pictures;
   }
 
   private promptOf(cell: Cell | null): CellPictures | null {
-    const pictures = cell && this.cells.get(cell);
+    const pictures = cell && this.of(cell);
     return pictures?.isPrompt ? pictures : null;
   }
 
