@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -33,6 +34,13 @@ def state(page: Page, number: int) -> tuple[str, dict[str, bytes]]:
     return source, {name: base64.b64decode(bundle["image/png"]) for name, bundle in attachments.items()}
 
 
+def open_seeing(open_one: Callable[..., Notebook], *cells: str) -> Notebook:
+    """A notebook with these cells; the model that answers reads pictures."""
+    notebook = open_one(*cells, SEES)
+    notebook.run(len(cells) + 1)
+    return notebook
+
+
 def tray(notebook: Notebook, number: int) -> Locator:
     return notebook.cell(number).locator(".flowgpt-pictures")
 
@@ -50,7 +58,7 @@ def kept_matches_text(page: Page, number: int) -> bool:
 
 @FRONTS
 def test_a_pasted_picture_is_in_the_text_and_in_the_metadata_and_one_undo_takes_both_back(open_in_front, page):
-    notebook = open_in_front("%%flowgpt\nwhat is this?", "1 + 1")
+    notebook = open_seeing(open_in_front, "%%flowgpt\nwhat is this?", "1 + 1")
     begin(notebook, 1)
     paste(page, png(text="secret"))
     rows = tray(notebook, 1).get_by_role("listitem")
@@ -111,7 +119,7 @@ def test_dropped_pictures_are_described_removed_and_sent(open_notebook, page):
 
 
 def test_pictures_go_where_their_text_goes_and_nothing_is_left_behind(open_notebook, page):
-    notebook = open_notebook("%%flowgpt\n", "%%flowgpt\n", "pass")
+    notebook = open_seeing(open_notebook, "%%flowgpt\n", "%%flowgpt\n", "pass")
     begin(notebook, 1)
     paste(page, png())
     expect(rows(notebook, 1)).to_have_count(1)
@@ -144,13 +152,12 @@ def test_pictures_go_where_their_text_goes_and_nothing_is_left_behind(open_noteb
 
 
 def test_a_notebook_that_is_opened_gives_its_pictures_to_the_kernel(open_notebook, page, lab):
-    first = open_notebook("%%flowgpt\n", "pass")
+    first = open_seeing(open_notebook, "%%flowgpt\n")
     begin(first, 1)
     paste(page, png(7, 7))
     expect(rows(first, 1)).to_have_count(1)
     first.save()
-    content = first.path.read_text("utf-8").replace("pass", SEES)
-    lab.folder.joinpath("copied.ipynb").write_text(content)
+    lab.folder.joinpath("copied.ipynb").write_text(first.path.read_text("utf-8"))
 
     notebook = NextNotebook(page, lab, lab.folder / "copied.ipynb")
     expect(rows(notebook, 1).locator("img")).to_have_js_property("naturalWidth", 7)
@@ -166,7 +173,7 @@ def test_files_of_the_file_browser_are_dropped_into_a_prompt(open_in_front, page
         pytest.skip("Notebook 7 has no file browser beside a notebook")
     front.lab.folder.joinpath("seen.png").write_bytes(png(50, 40))
     front.lab.folder.joinpath("data.csv").write_text("a,b\n1,2\n")
-    notebook = open_in_front("%%flowgpt\nwhat?")
+    notebook = open_seeing(open_in_front, "%%flowgpt\nwhat?")
     page.evaluate("() => window.jupyterapp.commands.execute('filebrowser:activate')")
     page.evaluate("() => window.jupyterapp.commands.execute('filebrowser:refresh')")
     expect(page.locator(".jp-DirListing-item").filter(has_text="seen.png")).to_be_visible()
@@ -192,7 +199,7 @@ def drag(page: Page, source: Locator, target: Locator) -> None:
 
 
 def test_a_command_chooses_files_and_a_read_only_notebook_takes_none(open_notebook, page):
-    notebook = open_notebook("%%flowgpt\nwhat?")
+    notebook = open_seeing(open_notebook, "%%flowgpt\nwhat?")
     begin(notebook, 1)
     with page.expect_file_chooser() as choosing:
         page.evaluate("() => { window.jupyterapp.commands.execute('flowgpt_magic:attach'); }")
