@@ -10,6 +10,7 @@ var ICONS = {
   send: "M4 12l16-8-5 16-3.5-6.5L4 12M11.500 13.500L20 4",
   stop: "M7 7h10v10H7z",
   clip: "M19 11l-7.500 7.500a4.500 4.500 0 0 1-6.400-6.400L13 4.200a3 3 0 0 1 4.300 4.300l-7.800 7.800a1.500 1.500 0 0 1-2.100-2.100L14.500 7",
+  braces: "M9 4c-2.500 0-3 1-3 3v2.500c0 1.500-1 2.500-2 2.500 1 0 2 1 2 2.500V17c0 2 .5 3 3 3M15 4c2.500 0 3 1 3 3v2.500c0 1.500 1 2.500 2 2.500-1 0-2 1-2 2.500V17c0 2-.5 3-3 3",
   copy: "M9 9h10v11H9zM6 15H5V4h10v2",
   retry: "M19 12a7 7 0 1 1-2.200-5.100M19 4v4h-4",
   go: "M6 5l9 7-9 7zM19 5v14",
@@ -71,6 +72,742 @@ async function copy(text) {
   }
 }
 
+// picture_files.js
+var HEAD = 4 << 20;
+var ORIENTATION = 274;
+var NEUTRAL_PNG = ["IHDR", "PLTE", "IDAT", "IEND", "tRNS", "gAMA", "cHRM", "sRGB", "iCCP", "sBIT", "bKGD", "pHYs"];
+var NEUTRAL_JPEG = { 224: "JFIF\0", 226: "ICC_PROFILE\0", 238: "Adobe" };
+var NEUTRAL_WEBP = ["VP8 ", "VP8L", "VP8X", "ALPH", "ICCP"];
+function ascii(bytes, at, length) {
+  return String.fromCharCode(...bytes.subarray(at, at + length));
+}
+async function inspect(file) {
+  const head = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
+  if (isSvg(file, head)) return "svg";
+  const read = reader(head);
+  if (!read) return null;
+  const facts = read(head);
+  if (file.size <= HEAD || facts?.width) return facts && { ...facts, bare: facts.bare && file.size <= HEAD };
+  return read(new Uint8Array(await file.arrayBuffer()));
+}
+function isSvg(file, head) {
+  return file.type === "image/svg+xml" || /^\uFEFF?\s*(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg[\s>]/i.test(new TextDecoder().decode(head.subarray(0, 4096)));
+}
+function reader(bytes) {
+  if (bytes[0] === 255 && bytes[1] === 216 && bytes[2] === 255) return jpeg;
+  if (ascii(bytes, 0, 8) === "PNG\r\n\n") return png;
+  if (/^GIF8[79]a/.test(ascii(bytes, 0, 6))) return gif;
+  if (ascii(bytes, 0, 4) === "RIFF" && ascii(bytes, 8, 4) === "WEBP") return webp;
+  if (ascii(bytes, 0, 2) === "BM" && bytes.length > 26) return bmp;
+  const brand = ascii(bytes, 4, 4) === "ftyp" ? ascii(bytes, 8, 4) : "";
+  if (/^(avif|avis)$/.test(brand)) return () => unknownSize("image/avif");
+  if (/^(hei[cx]|hev[cx]|mif1|msf1)$/.test(brand)) return () => unknownSize("image/heic");
+  if (/^(II\*\0|MM\0\*)/.test(ascii(bytes, 0, 4))) return () => unknownSize("image/tiff");
+  return null;
+}
+function unknownSize(type) {
+  return { type, width: 0, height: 0, turned: false, bare: false };
+}
+var viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function png(bytes) {
+  if (bytes.length < 33) return null;
+  const view = viewOf(bytes);
+  let [at, bare, last] = [8, true, ""];
+  while (at + 12 <= bytes.length) {
+    last = ascii(bytes, at + 4, 4);
+    if (!NEUTRAL_PNG.includes(last)) bare = false;
+    at += 12 + view.getUint32(at);
+    if (last === "IEND") break;
+  }
+  return { type: "image/png", width: view.getUint32(16), height: view.getUint32(20), turned: false, bare: bare && last === "IEND" && at === bytes.length };
+}
+function gif(bytes) {
+  const view = viewOf(bytes);
+  return { type: "image/gif", width: view.getUint16(6, true), height: view.getUint16(8, true), turned: false, bare: false };
+}
+function bmp(bytes) {
+  const view = viewOf(bytes);
+  return { type: "image/bmp", width: Math.abs(view.getInt32(18, true)), height: Math.abs(view.getInt32(22, true)), turned: false, bare: false };
+}
+function webp(bytes) {
+  if (bytes.length < 30) return null;
+  const view = viewOf(bytes);
+  let [at, bare] = [12, true];
+  for (; at + 8 <= bytes.length; at += 8 + view.getUint32(at + 4, true) + (view.getUint32(at + 4, true) & 1)) {
+    if (!NEUTRAL_WEBP.includes(ascii(bytes, at, 4))) bare = false;
+  }
+  const kind = ascii(bytes, 12, 4);
+  const bits = view.getUint32(21, true);
+  const [width, height] = kind === "VP8X" ? [1 + (view.getUint32(24, true) & 16777215), 1 + (view.getUint32(26, true) >>> 8)] : kind === "VP8L" ? [1 + (bits & 16383), 1 + (bits >>> 14 & 16383)] : [view.getUint16(26, true) & 16383, view.getUint16(28, true) & 16383];
+  return { type: "image/webp", width, height, turned: false, bare: bare && at === bytes.length };
+}
+function jpeg(bytes) {
+  const view = viewOf(bytes);
+  const facts = { type: "image/jpeg", width: 0, height: 0, turned: false, bare: true };
+  let at = 2;
+  while (at + 2 <= bytes.length) {
+    if (bytes[at] !== 255) {
+      at = bytes.indexOf(255, at);
+      if (at < 0) break;
+      continue;
+    }
+    const marker = bytes[at + 1];
+    if (marker === 255) {
+      at += 1;
+      continue;
+    }
+    if (marker === 0 || marker === 1 || marker >= 208 && marker <= 216) {
+      at += 2;
+      continue;
+    }
+    if (marker === 217 || at + 4 > bytes.length) break;
+    segment(bytes, view, at, marker, facts);
+    at += 2 + view.getUint16(at + 2);
+  }
+  facts.bare &&= bytes[at + 1] === 217 && at + 2 === bytes.length;
+  return facts;
+}
+function segment(bytes, view, at, marker, facts) {
+  const isSize = marker >= 192 && marker <= 207 && ![196, 200, 204].includes(marker);
+  if (isSize && at + 9 <= bytes.length) [facts.height, facts.width] = [view.getUint16(at + 5), view.getUint16(at + 7)];
+  const neutral = ascii(bytes, at + 4, 12).startsWith(
+    /** @type {{[marker: number]: string}} */
+    NEUTRAL_JPEG[marker] ?? "no"
+  );
+  if ((marker >= 224 && marker <= 239 || marker === 254) && !neutral) facts.bare = false;
+  if (marker === 225 && ascii(bytes, at + 4, 6) === "Exif\0\0") facts.turned ||= orientation(view, at + 10) > 1;
+}
+function orientation(view, start) {
+  try {
+    const little = view.getUint16(start) === 18761;
+    const table = start + view.getUint32(start + 4, little);
+    for (let number = 0; number < view.getUint16(table, little); number += 1) {
+      const entry = table + 2 + 12 * number;
+      if (view.getUint16(entry, little) === ORIENTATION) return view.getUint16(entry + 8, little);
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+  return 1;
+}
+
+// pictures.js
+var MAX_MESSAGE = 9e6;
+var MAX_PIXELS = 15e7;
+var STRIP = 8e6;
+var THUMBNAIL_SIDE = 160;
+var THUMBNAIL_BYTES = 2e4;
+var SMALL = 3e5;
+var FEW_COLOURS = 256;
+var LOOKED_AT = 128;
+var QUALITY = 0.85;
+var SUFFIXES = (
+  /** @type {{[type: string]: string}} */
+  { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif" }
+);
+function sizeText(bytes) {
+  if (bytes < 1e3) return `${bytes} bytes`;
+  return bytes < 1e6 ? `${Math.round(bytes / 1e3)} KB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+async function isPicture(file) {
+  if (!file.size) throw new Error(`${file.name} is empty.`);
+  const facts = await inspect(file);
+  if (facts === "svg") throw new Error(`${file.name} is an SVG drawing, which may contain scripts: save it as PNG, and attach that.`);
+  if (!facts && file.type.startsWith("image/")) throw new Error(notReadable(file.name));
+  return facts !== null;
+}
+function notReadable(name) {
+  return `${name} is not a picture that this browser can read: save it as PNG or JPEG first.`;
+}
+async function prepare(file, limits) {
+  const facts = await inspect(file);
+  if (!facts || facts === "svg") throw new Error(notReadable(file.name));
+  if (facts.width * facts.height > MAX_PIXELS) {
+    throw new Error(`${file.name} has ${facts.width.toLocaleString("en")} × ${facts.height.toLocaleString("en")} pixels, which is too much for a page: make it smaller first.`);
+  }
+  let bitmap = await decode(file);
+  try {
+    const ready = usable(file, facts, bitmap, limits);
+    if (!ready) bitmap = await reduced(bitmap, limits.max_side);
+    const { blob, width, height } = ready ?? await smaller(file, bitmap, facts.type === "image/jpeg", limits);
+    const small = await thumbnail(bitmap);
+    return {
+      name: `${stem(file.name)}.${SUFFIXES[blob.type]}`,
+      type: blob.type,
+      bytes: await blob.arrayBuffer(),
+      width,
+      height,
+      thumbnail: await small.arrayBuffer(),
+      url: await dataUrl(small)
+    };
+  } finally {
+    bitmap.close();
+  }
+}
+function stem(name) {
+  return name.replace(/\.[^.]*$/, "") || "picture";
+}
+async function decode(file) {
+  try {
+    return await createImageBitmap(file, { imageOrientation: "from-image" });
+  } catch {
+    throw new Error(notReadable(file.name));
+  }
+}
+var mostBytes = ({ max_bytes }) => Math.min(max_bytes, MAX_MESSAGE);
+function usable(file, facts, { width, height }, limits) {
+  const fits = Math.max(width, height) <= limits.max_side && file.size <= mostBytes(limits) && limits.types.includes(facts.type);
+  if (!fits || !facts.bare || facts.turned) return null;
+  return { blob: file.type === facts.type ? file : file.slice(0, file.size, facts.type), width, height };
+}
+async function reduced(bitmap, side) {
+  const factor = side / Math.max(bitmap.width, bitmap.height);
+  if (factor >= 1) return bitmap;
+  try {
+    return await createImageBitmap(await scaled(bitmap, factor));
+  } finally {
+    bitmap.close();
+  }
+}
+async function smaller(file, bitmap, photo, limits) {
+  const most = mostBytes(limits);
+  let smallest = (
+    /** @type {Encoded | null} */
+    null
+  );
+  for (let factor = 1; ; factor *= 0.7) {
+    const encoded = await encode(await scaled(bitmap, factor), photo, limits.types, most);
+    if (encoded && (!smallest || encoded.blob.size < smallest.blob.size)) smallest = encoded;
+    if (smallest && smallest.blob.size <= most) return smallest;
+    if (Math.max(bitmap.width, bitmap.height) * factor < 256) break;
+  }
+  throw new Error(`${file.name} has ${sizeText(smallest?.blob.size ?? file.size)} even when it is scaled; ${sizeText(most)} can be sent: make it smaller first.`);
+}
+async function encode(canvas, photo, types, most) {
+  const transparent = !photo && isTransparent(canvas);
+  const blobs = [];
+  if (!photo && types.includes("image/png")) {
+    const png2 = await toBlob(canvas, "image/png");
+    if (png2 && (png2.size <= Math.min(SMALL, most) || (transparent || hasFewColours(canvas)) && png2.size <= most)) return sized(png2, canvas);
+    blobs.push(png2);
+  }
+  if (types.includes("image/jpeg") && !transparent) blobs.push(await toBlob(canvas, "image/jpeg"));
+  if (types.includes("image/webp") && !blobs.some((blob) => blob && blob.size <= most)) blobs.push(await toBlob(canvas, "image/webp"));
+  if (types.includes("image/jpeg") && transparent) blobs.push(await toBlob(onWhite(canvas), "image/jpeg"));
+  const [smallest] = blobs.filter((blob) => blob !== null).sort((one, other) => one.size - other.size);
+  return smallest ? sized(smallest, canvas) : null;
+}
+function sized(blob, { width, height }) {
+  return { blob, width, height };
+}
+function canvasOf(width, height) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [width, height];
+  const context = (
+    /** @type {CanvasRenderingContext2D} */
+    canvas.getContext("2d", { willReadFrequently: true })
+  );
+  return { canvas, context };
+}
+async function scaled(bitmap, factor) {
+  const [width, height] = [bitmap.width, bitmap.height].map((size) => Math.max(1, Math.round(size * factor)));
+  const { canvas, context } = canvasOf(width, height);
+  if (bitmap.width === width && bitmap.height === height) {
+    context.drawImage(bitmap, 0, 0);
+    return canvas;
+  }
+  const rows = Math.max(1, Math.min(height, Math.floor(STRIP / bitmap.width * (height / bitmap.height))));
+  for (let top = 0; top < height; top += rows) {
+    const bottom = Math.min(height, top + rows);
+    const [first, last] = [top, bottom].map((row) => Math.round(row * bitmap.height / height));
+    const strip = await createImageBitmap(bitmap, 0, first, bitmap.width, last - first, { resizeWidth: width, resizeHeight: bottom - top, resizeQuality: "high" });
+    context.drawImage(strip, 0, top);
+    strip.close();
+    if (bottom < height) await new Promise((resolve) => {
+      setTimeout(resolve);
+    });
+  }
+  return canvas;
+}
+function pixels(canvas) {
+  return (
+    /** @type {CanvasRenderingContext2D} */
+    canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+  );
+}
+function isTransparent(canvas) {
+  const data = pixels(canvas);
+  for (let at = 3; at < data.length; at += 4) if (data[at] < 255) return true;
+  return false;
+}
+function hasFewColours(whole) {
+  const { canvas, context } = canvasOf(LOOKED_AT, LOOKED_AT);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(whole, 0, 0, LOOKED_AT, LOOKED_AT);
+  return new Set(new Uint32Array(pixels(canvas).buffer)).size <= FEW_COLOURS;
+}
+function onWhite(picture) {
+  const { canvas, context } = canvasOf(picture.width, picture.height);
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(picture, 0, 0);
+  return canvas;
+}
+function toBlob(canvas, type, quality = QUALITY) {
+  return new Promise((resolve) => {
+    canvas.toBlob((blob) => resolve(blob?.type === type ? blob : null), type, quality);
+  });
+}
+async function thumbnail(bitmap) {
+  const canvas = await scaled(bitmap, Math.min(1, THUMBNAIL_SIDE / Math.max(bitmap.width, bitmap.height)));
+  const png2 = await toBlob(canvas, "image/png");
+  if (png2 && png2.size <= THUMBNAIL_BYTES / 2) return png2;
+  for (const quality of [0.8, 0.6, 0.4]) {
+    const jpeg2 = await toBlob(onWhite(canvas), "image/jpeg", quality);
+    if (jpeg2 && jpeg2.size <= THUMBNAIL_BYTES) return jpeg2;
+  }
+  return (
+    /** @type {Blob} */
+    await toBlob(onWhite(canvas), "image/jpeg", 0.2)
+  );
+}
+function dataUrl(blob) {
+  return new Promise((resolve, reject) => {
+    const reader2 = new FileReader();
+    reader2.addEventListener("load", () => resolve(String(reader2.result)));
+    reader2.addEventListener("error", () => reject(reader2.error));
+    reader2.readAsDataURL(blob);
+  });
+}
+
+// transfers.js
+function held(transfer) {
+  const [files, folders] = [
+    /** @type {File[]} */
+    [],
+    /** @type {string[]} */
+    []
+  ];
+  for (const item of transfer?.items ?? []) {
+    if (item.kind !== "file") continue;
+    const entry = item.webkitGetAsEntry?.();
+    const file = entry?.isDirectory ? null : item.getAsFile();
+    if (entry?.isDirectory) folders.push(entry.name);
+    else if (file) files.push(file);
+  }
+  const text = files.length + folders.length ? besides(transfer?.getData("text/plain") ?? "", [...files.map(({ name }) => name), ...folders]) : "";
+  return { files, folders, text };
+}
+function besides(text, names) {
+  const lines = text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
+  return lines.every((line) => names.includes(line.split(/[\\/]/).at(-1) ?? "") || line.startsWith("file:")) ? "" : text;
+}
+function bringsFiles(transfer) {
+  return Boolean(transfer?.types.includes("Files"));
+}
+var TEXT_WINS = "The clipboard held text and a picture, and the text was pasted: to attach the picture, copy it alone.";
+function folderText(names) {
+  return `${names.join(", ")} ${names.length > 1 ? "are folders" : "is a folder"}: attach the files in it instead.`;
+}
+var CONTENTS = "application/x-jupyter-icontents";
+var RICH_CONTENTS = "application/x-jupyter-icontentsrich";
+function fileOf({ name, format, mimetype, content }) {
+  const bytes = format === "base64" ? Uint8Array.from(atob(content), (char) => char.charCodeAt(0)) : typeof content === "string" ? content : JSON.stringify(content);
+  return new File([bytes], name, { type: mimetype ?? "" });
+}
+
+// attachments.js
+var numbers = 0;
+var Tray = class {
+  /**
+   * @param {Panel} panel
+   * @param {Owner} owner
+   */
+  constructor(panel, owner) {
+    this.panel = panel;
+    this.owner = owner;
+    this.items = /** @type {Item[]} */
+    [];
+    this.targets = /** @type {Target[]} */
+    [];
+    this.pending = 0;
+    this.work = /** @type {Promise<void>} */
+    Promise.resolve();
+    this.element = make("ul", { class: "fg-tray", role: "list", "aria-label": "Pictures to send", hidden: true });
+    this.element.addEventListener("keydown", (event) => this.key(event));
+    this.input = make("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", "aria-hidden": "true", onchange: () => this.chosen() });
+    this.clip = button("clip", "Attach a picture or a file", () => this.input.click());
+  }
+  /* what comes in */
+  /**
+   * Take what is pasted and dropped there.
+   * @param {HTMLElement} element
+   */
+  listen(element) {
+    const away = () => element.classList.remove("fg-drop");
+    element.addEventListener("paste", (event) => this.pasted(event));
+    for (const name of ["dragenter", "dragover"]) {
+      element.addEventListener(name, (event) => {
+        const { dataTransfer } = (
+          /** @type {DragEvent} */
+          event
+        );
+        if (!dataTransfer || !bringsFiles(dataTransfer)) return;
+        take(event);
+        dataTransfer.dropEffect = "copy";
+        element.classList.add("fg-drop");
+      });
+    }
+    element.addEventListener("dragleave", (event) => {
+      if (!element.contains(
+        /** @type {Node | null} */
+        event.relatedTarget
+      )) away();
+    });
+    element.addEventListener("drop", (event) => {
+      away();
+      if (!bringsFiles(event.dataTransfer)) return;
+      take(event);
+      const { files, folders } = held(event.dataTransfer);
+      this.add(files, folders.length ? folderText(folders) : "");
+    });
+    this.listenToLab(element, away);
+  }
+  /**
+   * JupyterLab's own drags, such as those out of its file browser.
+   * @param {HTMLElement} element
+   * @param {() => void} away
+   */
+  listenToLab(element, away) {
+    for (const name of ["lm-dragenter", "lm-dragover"]) {
+      element.addEventListener(name, (event) => {
+        const drag = (
+          /** @type {any} */
+          event
+        );
+        if (!drag.mimeData.hasData(CONTENTS)) return;
+        take(event);
+        drag.dropAction = drag.proposedAction;
+        element.classList.add("fg-drop");
+      });
+    }
+    element.addEventListener("lm-dragleave", away);
+    element.addEventListener("lm-drop", (event) => {
+      const drag = (
+        /** @type {any} */
+        event
+      );
+      away();
+      if (!drag.mimeData.hasData(CONTENTS)) return;
+      take(event);
+      drag.dropAction = drag.proposedAction;
+      this.addPaths(drag.mimeData.getData(CONTENTS), drag.mimeData.getData(RICH_CONTENTS));
+    });
+  }
+  /** @param {ClipboardEvent} event */
+  pasted(event) {
+    const { files, folders, text } = held(event.clipboardData);
+    if (!files.length && !folders.length) return;
+    event.stopPropagation();
+    if (text) {
+      this.panel.composer.hint.textContent = TEXT_WINS;
+      return;
+    }
+    event.preventDefault();
+    this.add(files, folders.length ? folderText(folders) : "");
+  }
+  chosen() {
+    const files = [...this.input.files ?? []];
+    this.input.value = "";
+    this.owner.field.focus();
+    this.add(files);
+  }
+  /**
+   * Attach files.
+   * @param {File[]} files
+   * @param {string} [trouble] what else was not attached, and why
+   */
+  add(files, trouble = "") {
+    const target = this.target();
+    this.panel.note("");
+    if (trouble) this.refuse(trouble);
+    for (const file of files) this.soon(() => this.addOne(file, target));
+  }
+  /**
+   * Attach files of Jupyter's server.
+   * @param {string[]} paths
+   * @param {{model: {path: string, type: string}, withContent: () => Promise<any>} | undefined} rich the only one, or the last one
+   */
+  addPaths(paths, rich) {
+    const target = this.target();
+    this.panel.note("");
+    for (const path of paths) {
+      const model = rich?.model.path === path ? rich.model : null;
+      if (model?.type === "directory") this.refuse(folderText([path]));
+      else if (model && /\.(png|jpe?g|gif|webp|bmp|avif|svg)$/i.test(path)) this.soon(async () => this.addOne(fileOf(await rich?.withContent()), target));
+      else this.soon(() => this.addFile("file_path", { path }));
+    }
+  }
+  target() {
+    const target = { draft: this.owner.draft() };
+    this.targets.push(target);
+    return target;
+  }
+  /**
+   * The draft has another name now: what is under way goes with it.
+   * @param {string} before
+   */
+  move(before) {
+    for (const target of this.targets) if (target.draft === before) target.draft = this.owner.draft();
+  }
+  /**
+   * Do something when what was begun before it is done.
+   * @param {() => Promise<void>} run
+   */
+  soon(run) {
+    this.pending += 1;
+    this.work = this.work.then(run).catch((error) => this.refuse(error instanceof Error ? error.message : String(error))).finally(() => {
+      this.pending -= 1;
+      if (!this.pending) this.targets = [];
+    });
+  }
+  /** @param {string} why something was not attached */
+  refuse(why) {
+    const { panel } = this;
+    panel.note([panel.banner.hidden ? "" : panel.banner.textContent, why].filter(Boolean).join(" "));
+    panel.error = panel.banner.textContent ?? "";
+  }
+  /**
+   * @param {File} file
+   * @param {Target} target
+   */
+  async addOne(file, target) {
+    if (!await isPicture(file)) {
+      if (!this.owner.attach) throw new Error(`${file.name} is not a picture: an earlier prompt takes only pictures.`);
+      if (file.size > MAX_MESSAGE) throw new Error(`${file.name} has ${sizeText(file.size)}, and ${sizeText(MAX_MESSAGE)} can be uploaded: put it beside the notebook, and attach its name.`);
+      await this.addFile("file", { name: file.name }, [await file.arrayBuffer()]);
+      return;
+    }
+    const item = { number: ++numbers, name: file.name, description: "", state: "scaling…", failed: false, file };
+    this.items.push(item);
+    this.show();
+    try {
+      await this.scale(item);
+      if (this.items.includes(item)) await this.upload(item, target);
+    } catch (error) {
+      if (!item.failed) this.drop(item);
+      throw error;
+    }
+  }
+  /**
+   * Send a file that is no picture to the kernel, or have the kernel take one that it can reach.
+   * @param {"file" | "file_path"} kind
+   * @param {object} about
+   * @param {ArrayBuffer[]} [buffers]
+   */
+  async addFile(kind, about, buffers) {
+    const { attach } = this.owner;
+    if (!attach) throw new Error("An earlier prompt takes only pictures.");
+    const { attached, about: said } = await this.panel.link.ask(kind, about, buffers);
+    attach(attached);
+    this.panel.announce("File added.");
+    this.panel.composer.hint.textContent = said ?? "";
+  }
+  /** @param {Item} item */
+  async scale(item) {
+    if (this.panel.kernel.busy) this.become(item, "waiting for the kernel…");
+    const limits = await this.panel.link.ask("pictures_taken");
+    if (limits.able === false) throw new Error(limits.why);
+    this.become(item, "scaling…");
+    item.prepared = await prepare(
+      /** @type {File} */
+      item.file,
+      limits
+    );
+    const { url, width, height, bytes } = item.prepared;
+    Object.assign(item, { thumbnail: url, width, height, bytes: bytes.byteLength, file: void 0 });
+  }
+  /**
+   * Send the picture to the kernel.
+   * @param {Item} item
+   * @param {Target} target
+   */
+  async upload(item, target) {
+    const { bytes, thumbnail: thumbnail2, type } = (
+      /** @type {Picture} */
+      item.prepared
+    );
+    this.become(item, "sending to the kernel…");
+    try {
+      const { picture, name } = await this.panel.link.ask("picture", { name: item.name, type }, [bytes, thumbnail2]);
+      Object.assign(item, { picture, name });
+    } catch (error) {
+      item.failed = true;
+      this.become(item, "not sent");
+      throw error;
+    }
+    item.failed = false;
+    this.become(item, "");
+    this.arrived(item, target.draft);
+  }
+  /**
+   * The kernel has the picture: it is shown, or kept for the conversation in which it was attached.
+   * @param {Item} item
+   * @param {string} draft
+   */
+  arrived(item, draft) {
+    const twin = this.items.find((other) => other !== item && other.picture === item.picture);
+    if (!this.items.includes(item)) return;
+    if (twin || draft !== this.owner.draft()) this.drop(item);
+    if (draft !== this.owner.draft()) this.owner.changed(draft, [keepable(item)]);
+    else this.owner.changed(draft, null);
+    this.panel.announce(twin ? `${item.name} is attached already.` : `Picture added: ${item.name}`);
+  }
+  /** @param {Item} item */
+  tryAgain(item) {
+    this.panel.note("");
+    this.soon(() => this.upload(item, this.target()));
+  }
+  /* what is there */
+  /** The pictures that the kernel has, for a draft. */
+  get kept() {
+    return this.items.filter(({ picture }) => picture).map(keepable);
+  }
+  /**
+   * Replace the pictures; those on their way stay.
+   * @param {Keepable[]} kept
+   */
+  set(kept) {
+    const under = this.items.filter(({ picture, failed }) => !picture && !failed);
+    this.items = [...kept.map((picture) => ({ ...picture, number: ++numbers, state: "", failed: false })), ...under];
+    this.show();
+  }
+  /**
+   * The pictures to send. Null, and a note, if one of them is not with the kernel.
+   * @returns {AttachedPicture[] | null}
+   */
+  ready() {
+    const failed = this.items.find((item) => item.failed);
+    if (failed) {
+      this.refuse(`${failed.name} was not sent to the kernel: try it again, or remove it.`);
+      return null;
+    }
+    return this.items.map(({ picture, name, description }) => ({ picture: String(picture), name, description }));
+  }
+  /* what is shown */
+  /**
+   * @param {Item} item
+   * @param {string} state
+   */
+  become(item, state) {
+    item.state = state;
+    if (!item.element) return;
+    const before = item.element;
+    const within = before.contains(focused());
+    before.replaceWith(this.row(item));
+    if (within) this.focus(item);
+  }
+  show() {
+    this.element.hidden = !this.items.length;
+    this.element.replaceChildren(...this.items.map((item) => item.element ?? this.row(item)));
+  }
+  /** @param {Item} item */
+  row(item) {
+    const { name, thumbnail: thumbnail2, state, failed, width, height, bytes } = item;
+    const about = state || [bytes && sizeText(bytes), width && `${width} × ${height}`].filter(Boolean).join(" · ");
+    if (item.picture && !thumbnail2) this.load(item);
+    const picture = thumbnail2 ? make("img", { src: thumbnail2, alt: "" }) : make("span", { class: "fg-blank" });
+    item.element = make(
+      "li",
+      { class: "fg-picture", "aria-busy": state && !failed ? "true" : null },
+      make("button", { type: "button", class: "fg-thumb", "aria-label": `Show ${name} large`, title: name, disabled: !(thumbnail2 || item.picture), onclick: () => this.large(item) }, picture),
+      make(
+        "div",
+        { class: "fg-abouts" },
+        this.descriptionOf(item),
+        make("span", { class: failed ? "fg-about fg-failed" : "fg-about", title: name, text: about })
+      ),
+      failed && make("button", { type: "button", class: "fg-button", "aria-label": `Send ${name} again`, text: "Try again", onclick: () => this.tryAgain(item) }),
+      button("close", `Remove ${name}`, () => this.remove(item))
+    );
+    return item.element;
+  }
+  /** @param {Item} item of which the kernel has the thumbnail */
+  load(item) {
+    this.panel.thumbnails.url(String(item.picture)).then((url) => {
+      item.thumbnail = url;
+      item.element?.querySelector(".fg-blank")?.replaceWith(make("img", { src: url, alt: "" }));
+    }, () => {
+    });
+  }
+  /** @param {Item} item */
+  descriptionOf(item) {
+    const field = make("input", { type: "text", class: "fg-field", dir: "auto", maxlength: "300", "aria-label": `Description of ${item.name}`, placeholder: "Description (optional)" });
+    field.value = item.description;
+    field.addEventListener("input", () => {
+      item.description = field.value;
+      this.panel.forgetError();
+      this.owner.changed(this.owner.draft(), null);
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.isComposing) {
+        event.preventDefault();
+        this.owner.field.focus();
+      }
+    });
+    return field;
+  }
+  /** @param {Item} item */
+  large(item) {
+    const { prepared, picture, name, description, element } = item;
+    const bytes = prepared?.bytes;
+    const content = bytes && new Blob([bytes], { type: prepared.type });
+    this.panel.viewer.open({ picture: picture ?? "", name, description }, content ?? null, () => (
+      /** @type {HTMLElement | null} */
+      (item.element ?? element)?.querySelector(".fg-thumb")
+    ));
+  }
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const target = (
+      /** @type {Element} */
+      event.target
+    );
+    const item = this.items.find(({ element }) => element?.contains(target));
+    if (!item || !["Delete", "Backspace"].includes(event.key) || target.matches("input")) return;
+    event.preventDefault();
+    this.remove(item);
+  }
+  /** @param {Item} item */
+  remove(item) {
+    const at = this.items.indexOf(item);
+    this.drop(item);
+    const next = this.items[Math.min(at, this.items.length - 1)];
+    if (next) this.focus(next);
+    else this.owner.field.focus();
+    this.owner.changed(this.owner.draft(), null);
+    this.panel.forgetError();
+    this.panel.announce(`Picture removed: ${item.name}`);
+  }
+  /** @param {Item} item */
+  focus(item) {
+    item.element?.querySelector("[aria-label^='Remove']")?.focus();
+  }
+  /** @param {Item} item */
+  drop(item) {
+    this.items = this.items.filter((other) => other !== item);
+    item.element?.remove();
+    this.element.hidden = !this.items.length;
+  }
+};
+function keepable({ picture, name, description, width, height, bytes, thumbnail: thumbnail2 }) {
+  return { picture: String(picture), name, description, width, height, bytes, thumbnail: thumbnail2 };
+}
+function take(event) {
+  event.preventDefault();
+  event.stopPropagation();
+}
+
 // drafts.js
 var drafts = {
   /** @param {string} name */
@@ -98,7 +835,7 @@ var Edits = class extends Map {
   constructor(name) {
     super();
     this.name = name;
-    for (const [place, { text, id }] of drafts.read(name) ?? []) super.set(place, { text, id });
+    for (const [place, { text, id, pictures }] of drafts.read(name) ?? []) super.set(place, { text, id, ...pictures ? { pictures } : {} });
   }
   /**
    * @param {number} place
@@ -131,6 +868,9 @@ var Edits = class extends Map {
 
 // composer.js
 var HIGHEST = 220;
+function labelOf(name) {
+  return name.replace(/^dropped:[0-9a-f]+\//, "");
+}
 var Composer = class {
   /** @param {Panel} panel */
   constructor(panel) {
@@ -176,7 +916,8 @@ var Composer = class {
       this.attach,
       make("button", { type: "button", class: "fg-button", text: "Attach", onclick: () => this.addAttached() })
     );
-    this.clip = button("clip", "Attach a value or a file", () => this.toggleAttach(), { "aria-expanded": "false" });
+    this.values = button("braces", "Attach a value or a file by name", () => this.toggleAttach(), { "aria-expanded": "false" });
+    this.tray = new Tray(panel, { draft: () => this.draft, changed: (draft, pictures) => this.picturesChanged(draft, pictures), attach: (name) => this.attachNamed(name), field: this.field });
     this.send = make("button", { type: "button", class: "fg-send", "aria-label": "Send", title: "Send (Enter)", onclick: () => this.pressed() }, icon("send"));
     this.hint = make("div", { class: "fg-hint", id: panel.id("hint") });
     this.element = make(
@@ -184,8 +925,10 @@ var Composer = class {
       { class: "fg-composer" },
       this.list,
       this.attachRow,
+      this.tray.element,
       this.chips,
-      make("div", { class: "fg-input" }, this.clip, this.field, this.send),
+      make("div", { class: "fg-input" }, this.tray.clip, this.values, this.field, this.send),
+      this.tray.input,
       this.hint
     );
     this.listen();
@@ -249,8 +992,21 @@ var Composer = class {
     const place = this.panel.surroundings ? `${this.panel.surroundings.name}:` : "";
     return `flowgpt-${kind}:${place}${this.panel.kernel.manager?.context?.path ?? location.pathname}:${name}`;
   }
-  remember(draft = this.draft, text = this.field.value, attached = this.attached) {
-    drafts.write(draft, text || attached.length ? { text, attached } : null);
+  remember(draft = this.draft, text = this.field.value, attached = this.attached, pictures = this.tray.kept) {
+    drafts.write(draft, text || attached.length || pictures.length ? { text, attached, pictures } : null);
+  }
+  /**
+   * The pictures changed: those of the draft that is shown, or more of them in another draft.
+   * @param {string} draft
+   * @param {Keepable[] | null} more
+   */
+  picturesChanged(draft, more) {
+    if (!more) {
+      this.remember();
+      return;
+    }
+    const { text = "", attached = [], pictures = [] } = drafts.read(draft) ?? {};
+    this.remember(draft, text, attached, [...pictures, ...more]);
   }
   /** The other conversations of the notebook with a draft. */
   elsewhere() {
@@ -260,7 +1016,7 @@ var Composer = class {
   /** Load the draft of the conversation; returns true if there is one. */
   restore() {
     const draft = drafts.read(this.draft);
-    if (draft) this.fill(String(draft.text), draft.attached.map(String));
+    if (draft) this.fill(String(draft.text), draft.attached.map(String), draft.pictures ?? []);
     return Boolean(draft);
   }
   /**
@@ -270,18 +1026,21 @@ var Composer = class {
    */
   change(before, same) {
     if (!same && this.restore()) return;
-    this.remember(this.draftOf(before), "", []);
+    this.tray.move(this.draftOf(before));
+    this.remember(this.draftOf(before), "", [], []);
     this.remember();
   }
   /**
    * The text of the field changed.
    * @param {string} text
    * @param {string[]} attached
+   * @param {Keepable[]} [pictures] those that are there, if none are given
    */
-  fill(text, attached) {
+  fill(text, attached, pictures = this.tray.kept) {
     this.typing += 1;
     this.field.value = text;
     this.attached = attached;
+    this.tray.set(pictures);
     this.back = 0;
     this.showChips();
     this.fit();
@@ -328,10 +1087,11 @@ var Composer = class {
    */
   async submit(text = this.field.value, attached = this.attached) {
     const { panel } = this;
+    if (!text.trim() && this.tray.items.length) this.hint.textContent = "Type what to ask about the picture.";
     if (!text.trim() || this.field.readOnly) return false;
     if (text.trim().startsWith("/search ")) {
       panel.search.open(text.trim().slice(8));
-      this.sent(this.draft, text, attached);
+      this.sent(this.draft, text, attached, this.tray.kept);
       return true;
     }
     const command = text.startsWith("/") && !text.startsWith("//") && !/^\/template\s+\S/.test(text);
@@ -341,26 +1101,37 @@ var Composer = class {
     panel.pending = !command;
     this.field.readOnly = true;
     this.showButton();
-    panel.sent = true;
-    const done = await panel.act("ask", { text, attached });
+    const withPictures = typed && !command;
+    if (withPictures && this.tray.pending) await this.tray.work;
+    const pictures = withPictures ? this.tray.ready() : [];
+    panel.sent = pictures !== null;
+    const done = pictures !== null && await panel.act("ask", { text, attached, ...pictures.length ? { pictures } : {} });
     panel.pending = false;
     this.field.readOnly = false;
-    if (done && typed) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)));
+    if (done && typed) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)), this.unsentOf(pictures));
     if (!done) panel.sent = false;
     this.showButton();
     return done;
+  }
+  /**
+   * The pictures that are there besides these.
+   * @param {{picture: string}[]} pictures that were sent
+   */
+  unsentOf(pictures) {
+    return this.tray.kept.filter(({ picture }) => !pictures.some((sent) => sent.picture === picture));
   }
   /**
    * A sent text is no draft any more. A command keeps the attachments, and may have loaded another draft.
    * @param {string} draft its name
    * @param {string} text
    * @param {string[]} attached what stays attached
+   * @param {Keepable[]} pictures that stay
    */
-  sent(draft, text, attached) {
+  sent(draft, text, attached, pictures) {
     const here = this.field.value === text;
-    if (draft !== this.draft) this.remember(draft, "", here ? [] : attached);
+    if (draft !== this.draft) this.remember(draft, "", here ? [] : attached, here ? [] : pictures);
     if (!here) return;
-    this.fill("", attached);
+    this.fill("", attached, pictures);
     this.remember();
   }
   /** @param {KeyboardEvent} event */
@@ -428,24 +1199,28 @@ var Composer = class {
   toggleAttach() {
     const open = this.attachRow.hidden;
     this.attachRow.hidden = !open;
-    this.clip.setAttribute("aria-expanded", String(open));
+    this.values.setAttribute("aria-expanded", String(open));
     (open ? this.attach : this.field).focus();
   }
   addAttached() {
     const name = this.attach.value.trim();
-    if (name && !this.attached.includes(name)) this.attached.push(name);
     this.attach.value = "";
+    if (name) this.attachNamed(name);
+    this.toggleAttach();
+  }
+  /** @param {string} name of a value or a file */
+  attachNamed(name) {
+    if (!this.attached.includes(name)) this.attached.push(name);
     this.showChips();
     this.remember();
-    this.toggleAttach();
   }
   showChips() {
     this.chips.hidden = !this.attached.length;
     this.chips.replaceChildren(...this.attached.map((name) => make(
       "span",
       { class: "fg-chip" },
-      make("span", { text: name }),
-      button("close", `Do not attach ${name}`, () => this.removeAttached(name))
+      make("span", { text: labelOf(name), title: name }),
+      button("close", `Do not attach ${labelOf(name)}`, () => this.removeAttached(name))
     )));
   }
   /** @param {string} name */
@@ -913,9 +1688,9 @@ var Link = class {
     this.next = 1;
     this.lostBefore = 0;
     this.alive = true;
-    this.heard = (message) => {
+    this.heard = (message, buffers = []) => {
       if (message.page && message.page !== this.page) return;
-      if (message.kind === "answer") this.answered(message);
+      if (message.kind === "answer") this.answered(buffers.length ? { ...message, buffers } : message);
       else hear(message);
     };
     model.on("msg:custom", this.heard);
@@ -936,17 +1711,18 @@ var Link = class {
     if (this.alive) this.model.send({ kind, page: this.page, ...more });
   }
   /**
-   * Send a request and return the kernel's answer. Rejects with an error message for the person.
+   * Send a request and return the kernel's answer, with its `buffers` if it has any. Rejects with an error message for the person.
    * @param {string} kind
    * @param {object} [more]
+   * @param {ArrayBuffer[]} [buffers] are sent as they are, beside the message
    * @returns {Promise<any>}
    */
-  ask(kind, more = {}) {
+  ask(kind, more = {}, buffers) {
     if (!this.alive) return Promise.reject(new Error("The kernel cannot be reached."));
     const id = this.next++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.model.send({ kind, id, page: this.page, ...more });
+      this.model.send({ kind, id, page: this.page, ...more }, void 0, buffers);
     });
   }
   /** The connection was lost. Pending requests may still be answered until it works again. */
@@ -1408,6 +2184,8 @@ var PromptEditor = class {
     this.edit = edit;
     this.field = make("textarea", { class: "fg-field", "aria-label": "The prompt of this turn", dir: "auto", rows: "3" });
     this.field.value = edit.text;
+    this.tray = new Tray(this.turn.panel, { draft: () => this.edit.id, changed: () => this.picturesChanged(), attach: null, field: this.field });
+    this.tray.set(edit.pictures ?? this.turn.facts?.pictures ?? []);
     this.field.addEventListener("input", () => {
       edit.text = this.field.value;
       this.turn.panel.edits.remember();
@@ -1418,15 +2196,19 @@ var PromptEditor = class {
     this.element = make(
       "div",
       { class: "fg-editor" },
+      this.tray.element,
       this.field,
       changed,
       make(
         "div",
         { class: "fg-row" },
+        this.tray.clip,
+        this.tray.input,
         make("button", { type: "button", class: "fg-button fg-main", text: "Ask", onclick: () => this.send() }),
         make("button", { type: "button", class: "fg-button", text: "Cancel", onclick: () => elements.leaveEditor() })
       )
     );
+    this.tray.listen(this.element);
   }
   /**
    * The field is in the page now.
@@ -1442,6 +2224,14 @@ var PromptEditor = class {
     const { field } = this;
     field.style.height = "auto";
     field.style.height = `${Math.min(HIGHEST2, field.scrollHeight + 2)}px`;
+  }
+  /** Does the prompt have pictures, or did it have some? */
+  get hasPictures() {
+    return Boolean(this.tray.items.length || this.turn.facts?.pictures?.length);
+  }
+  picturesChanged() {
+    this.edit.pictures = this.tray.kept;
+    this.turn.panel.edits.remember();
   }
   /** @param {KeyboardEvent} event */
   key(event) {
@@ -1460,7 +2250,9 @@ var PromptEditor = class {
     edit.sent = true;
     panel.sending = place;
     field.readOnly = true;
-    const done = await panel.act("edit", { place, text: field.value });
+    if (this.tray.pending) await this.tray.work;
+    const pictures = this.tray.ready();
+    const done = pictures && await panel.act("edit", { place, text: field.value, ...this.hasPictures ? { pictures } : {} });
     field.readOnly = edit.sent = false;
     panel.sending = null;
     if (done) {
@@ -1469,7 +2261,7 @@ var PromptEditor = class {
       panel.composer.field.focus({ preventScroll: true });
     } else if (!panel.log.byId.has(id)) {
       edits.delete(place);
-      panel.rescueText(field.value);
+      panel.rescueText(field.value, this.tray.kept);
     }
   }
 };
@@ -1538,6 +2330,8 @@ var TurnElements = class {
     this.prompt = make("div", { class: "fg-prompt", dir: "auto" });
     this.rest = make("button", { type: "button", class: "fg-rest", text: "Show all of it", hidden: true, onclick: () => turn.unfold() });
     this.chips = make("div", { class: "fg-chips" });
+    this.pictures = make("div", { class: "fg-pictures", role: "group", "aria-label": "Pictures", hidden: true });
+    this.picturesShown = "[]";
     this.editButton = button("pencil", "Edit and ask again", () => this.edit());
     this.promptTools = make(
       "div",
@@ -1545,7 +2339,7 @@ var TurnElements = class {
       this.editButton,
       button("copy", "Copy the prompt", () => panel.copied(turn.whole("prompt")))
     );
-    this.bubble = make("div", { class: "fg-bubble" }, this.prompt, this.rest, this.chips);
+    this.bubble = make("div", { class: "fg-bubble" }, this.pictures, this.prompt, this.rest, this.chips);
     this.question = make(
       "div",
       { class: "fg-question" },
@@ -1614,6 +2408,7 @@ var TurnElements = class {
     }
     this.rest.hidden = Boolean(full) || facts.typed !== void 0 || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((text) => make("span", { class: "fg-chip", text })));
+    this.showPictures(facts.pictures ?? []);
     this.error.textContent = facts.status === "failed" ? facts.error : "";
     this.error.hidden = facts.status !== "failed" || !facts.error;
     this.showWhetherFilled();
@@ -1628,6 +2423,14 @@ var TurnElements = class {
     this.goOn.hidden = !last || facts.empty;
     this.toolbar.update();
     this.turn.panel.log.refocus(this.turn);
+  }
+  /** @param {AttachedPicture[]} pictures */
+  showPictures(pictures) {
+    const shown = JSON.stringify(pictures);
+    if (shown === this.picturesShown) return;
+    this.picturesShown = shown;
+    this.pictures.hidden = !pictures.length;
+    this.pictures.replaceChildren(...this.turn.panel.thumbnails.buttons(pictures));
   }
   /** The contents have arrived: the element gets its natural height. */
   loaded() {
@@ -2638,6 +3441,58 @@ var Search = class {
   }
 };
 
+// thumbnails.js
+var Thumbnails = class {
+  /** @param {Panel} panel */
+  constructor(panel) {
+    this.panel = panel;
+    this.urls = /** @type {Map<string, Promise<string>>} */
+    /* @__PURE__ */ new Map();
+  }
+  /**
+   * A picture from the kernel.
+   * @param {string} picture
+   * @param {object} [more]
+   */
+  async content(picture, more = { large: true }) {
+    const { buffers } = await this.panel.link.ask("thumbnail", { picture, ...more });
+    if (!buffers?.length) throw new Error("The kernel no longer has this picture.");
+    const content = new Blob([buffers[0]]);
+    const facts = await inspect(content);
+    return content.slice(0, content.size, facts && facts !== "svg" ? facts.type : "");
+  }
+  /** @param {string} picture */
+  url(picture) {
+    const known = this.urls.get(picture);
+    if (known) return known;
+    const url = this.content(picture, {}).then(dataUrl);
+    this.urls.set(picture, url);
+    url.catch(() => this.urls.delete(picture));
+    return url;
+  }
+  /**
+   * Buttons that show pictures small, and when pressed, large.
+   * @param {AttachedPicture[]} pictures
+   */
+  buttons(pictures) {
+    return pictures.map((about) => {
+      const image2 = make("img", { alt: "" });
+      const label = about.description || about.name;
+      const shown = make("button", {
+        type: "button",
+        class: "fg-thumb",
+        title: label,
+        "aria-label": `Show the picture large: ${label}`,
+        onclick: () => this.panel.viewer.open(about, null, () => shown)
+      }, image2);
+      this.url(about.picture).then((url) => {
+        image2.src = url;
+      }, () => shown.classList.add("fg-missing"));
+      return shown;
+    });
+  }
+};
+
 // tuning.js
 var Tuning = class {
   /** @param {Panel} panel */
@@ -2704,6 +3559,61 @@ var Tuning = class {
   }
 };
 
+// viewer.js
+var Viewer = class {
+  /** @param {Panel} panel */
+  constructor(panel) {
+    this.panel = panel;
+    this.back = /** @type {() => HTMLElement | null} */
+    (() => null);
+    this.shown = 0;
+    this.image = make("img", { class: "fg-large", alt: "" });
+    this.caption = make("div", { class: "fg-about", dir: "auto" });
+    this.leave = button("close", "Close the picture", () => this.close());
+    this.element = make(
+      "div",
+      { class: "fg-viewer", role: "dialog", "aria-modal": "true", "aria-label": "Picture", hidden: true },
+      make("div", { class: "fg-row" }, this.caption, this.leave),
+      this.image
+    );
+    this.element.addEventListener("click", ({ target }) => {
+      if (target === this.element) this.close();
+    });
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" || event.key === "Tab") event.preventDefault();
+      if (event.key === "Escape") this.close();
+    });
+  }
+  /**
+   * Show a picture.
+   * @param {AttachedPicture} about
+   * @param {Blob | null} content null to get it from the kernel
+   * @param {() => HTMLElement | null} back what gets the focus afterwards
+   */
+  async open({ picture, name, description }, content, back) {
+    const number = ++this.shown;
+    this.back = back;
+    this.image.removeAttribute("src");
+    this.image.alt = description || name;
+    this.caption.textContent = description || name;
+    this.element.setAttribute("aria-label", description || name);
+    this.element.hidden = false;
+    this.leave.focus();
+    try {
+      const url = await dataUrl(content ?? await this.panel.thumbnails.content(picture));
+      if (number === this.shown && !this.element.hidden) this.image.src = url;
+    } catch (error) {
+      if (number === this.shown) this.close();
+      this.panel.noteError(error);
+    }
+  }
+  close() {
+    this.element.hidden = true;
+    this.image.removeAttribute("src");
+    (this.back() ?? this.panel.log.box).focus({ preventScroll: true });
+  }
+};
+
 // panel.js
 var BUDGET = 8;
 var SLOW = 400;
@@ -2756,6 +3666,8 @@ var Panel = class {
     this.link = new Link(model, (message) => this.hear(message));
     this.kernel = new Kernel(model, () => this.reach());
     this.notebook = new Notebook(this);
+    this.thumbnails = new Thumbnails(this);
+    this.viewer = new Viewer(this);
     this.log = new Log(this);
     this.composer = new Composer(this);
     this.head = new Head(this);
@@ -2773,6 +3685,7 @@ var Panel = class {
       make("div", { class: "fg-middle" }, this.log.box, this.log.toEnd, this.reading.element),
       this.banner,
       this.composer.element,
+      this.viewer.element,
       this.state
     );
     element.append(this.root);
@@ -2792,6 +3705,7 @@ var Panel = class {
   }
   listen() {
     this.root.addEventListener("keydown", (event) => this.key(event));
+    this.composer.tray.listen(this.root);
     if (!this.surroundings) this.suppressShortcuts();
     this.follow("change", () => this.update());
     this.follow("change:name", () => this.renamed());
@@ -2885,9 +3799,9 @@ var Panel = class {
     if (edits && same) {
       edits.move(this.composer.draftOf(name, "turns"));
       this.editsOf.set(name, edits);
-    } else for (const [place, { text }] of [...edits ?? []]) {
+    } else for (const [place, { text, pictures }] of [...edits ?? []]) {
       edits?.delete(place);
-      this.rescueText(text);
+      this.rescueText(text, pictures);
     }
   }
   /** An empty panel was just opened: the person can type at once, unless they are in another cell by now. */
@@ -3171,7 +4085,7 @@ var Panel = class {
     this.error = "";
   }
   /**
-   * For screen readers: the start and the end of a reply, nothing else.
+   * For screen readers: the start and the end of a reply, and what was attached or removed.
    * @param {string} text
    */
   announce(text) {
@@ -3190,16 +4104,19 @@ var Panel = class {
    * @param {Set<number>} places of the turns that are there
    */
   rescueEdits(places) {
-    for (const [place, { text }] of [...this.edits]) {
+    for (const [place, { text, pictures }] of [...this.edits]) {
       if (places.has(place) || this.sending === place) continue;
       this.edits.delete(place);
-      this.rescueText(text);
+      this.rescueText(text, pictures);
     }
   }
-  /** @param {string} text */
-  rescueText(text) {
+  /**
+   * @param {string} text
+   * @param {Keepable[]} [pictures] with it
+   */
+  rescueText(text, pictures = []) {
     const { composer } = this;
-    composer.fill([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached);
+    composer.fill([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached, [...composer.tray.kept, ...pictures]);
     composer.remember();
     this.note(TAKEN_OUT);
   }
