@@ -135,7 +135,7 @@ def test_the_panel_and_a_fix_need_nothing_but_the_keyboard(
     page.keyboard.press("Escape")
     page.keyboard.press(PANEL)
     expect(field(page)).to_be_focused()
-    tab_to(page, "Attach a value or a file", "Shift+Tab")
+    tab_to(page, "Attach a value or a file by name", "Shift+Tab")
     page.keyboard.press("Enter")
     page.keyboard.type("prices")
     page.keyboard.press("Enter")
