@@ -14,9 +14,10 @@ from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.lab.names import own_magics
 from flowgpt_magic.lab.page import Facts
+from flowgpt_magic.lab.page_comm import PageComm
 from flowgpt_magic.lab.preferences import preferences
 from flowgpt_magic.lab.requests import REQUESTS
-from flowgpt_magic.notebook.comms import BUFFERS, answer_on_its_own_thread
+from flowgpt_magic.notebook.comms import BUFFERS
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import sentences
 
@@ -24,56 +25,30 @@ PROTOCOL = 1  # that of labextension/src/kernel/protocol.ts
 OTHER_VERSION = "JupyterLab and the kernel run different versions of flowgpt_magic: reload the page"
 
 
-class Connection:
+class Connection(PageComm):
     """One page that is connected through ``comm``."""
 
     def __init__(self, comm: Any, opening: Facts) -> None:
-        self._comm = comm
+        super().__init__(comm)
         self._misfit = _misfit(opening)
-        self._open = True
-        self._heard = True  # since the last ping
         self._closers: list[Callable[[], None]] = []
-        comm.on_msg(self._hear)
-        comm.on_close(lambda _message: self._end())
-        answer_on_its_own_thread(comm)
         about = {"version": version("flowgpt_magic"), "protocol": PROTOCOL, "magics": own_magics()}
         sent = preferences()
         self.tell({"kind": "hello", **about, "preferences": dict(sent.given), "notice": sent.notice})
-
-    def tell(self, message: Facts, buffers: Sequence[bytes] = ()) -> None:
-        """Send a message that answers nothing."""
-        self._comm.send(message, buffers=list(buffers))
 
     def when_closed(self, run: Callable[[], None]) -> None:
         """Call ``run`` when the page or the kernel has closed the connection."""
         self._closers.append(run)
 
-    @property
-    def comm_id(self) -> str:
-        return str(self._comm.comm_id)
-
-    def is_alive(self) -> bool:
-        """Whether the page has sent something since this was asked before; the page is told to answer."""
-        alive, self._heard = self._open and self._heard, False
-        if alive:
-            self.tell({"kind": "ping"})
-        return alive
-
-    def farewell(self) -> None:
-        """Tell the page that this connection has ended."""
-        if self._open:
-            self.tell({"kind": "closed"})
-            self._end()
-
-    def _hear(self, message: dict[str, Any]) -> None:
-        self._heard = True
-        request, buffers = message["content"]["data"], message.get("buffers", [])
-        if request.get("kind") == "pong":
-            return
+    def hear(self, request: Facts, buffers: Sequence[memoryview]) -> None:
         answer = self._answer(request, buffers)
         if answer is not None:
             parts = answer.pop(BUFFERS, ())
             self.tell({"kind": "answer", "id": request.get("id"), **answer}, parts)
+
+    def ended(self) -> None:
+        while self._closers:
+            self._closers.pop()()
 
     def _answer(self, request: Any, buffers: Sequence[memoryview]) -> Facts | None:
         try:
@@ -88,24 +63,16 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - the user's objects are foreign code; a comm would hide its error
             return {"error": join_surrogates(redact(sentences(f"{type(error).__name__}: {error}")))}
 
-    def _end(self) -> None:
-        """The connection has ended, at either side."""
-        self._open = False
-        self._comm._closed = True  # or else the end of the object sends ``comm_close`` to all pages
-        while self._closers:
-            self._closers.pop()()
 
-
-def connect(comm: Any, opening: Facts) -> Connection | None:
+def connect(comm: Any, opening: Facts) -> PageComm | None:
     """Take the connection that a page opened for the purpose that ``opening``, its first message, names."""
     if opening.get("purpose") == "page":
         return Connection(comm, opening)
     if opening.get("purpose") == "panel":
         from flowgpt_magic.lab.sidebar import Sidebar
 
-        Sidebar(comm)
-    else:
-        comm.close()
+        return Sidebar(comm)
+    comm.close()
     return None
 
 

@@ -10,40 +10,37 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from flowgpt_magic.notebook.comms import BUFFERS, answer_on_its_own_thread
+from flowgpt_magic.lab.page_comm import PageComm
+from flowgpt_magic.notebook.comms import BUFFERS
 from flowgpt_magic.panel.actions import answer
 from flowgpt_magic.panel.protocol import Facts
 from flowgpt_magic.panel.state import PanelState
 
 
-class Sidebar:
+class Sidebar(PageComm):
     """The panel that a page shows through ``comm``: of the conversation that the notebook's cells use."""
 
     def __init__(self, comm: Any) -> None:
-        self._comm = comm
+        super().__init__(comm)
         self._sending = threading.RLock()
         self._values: Facts = {}  # the traits as the page has them
-        self._state = PanelState(None, send=self._tell, show=self._show)
-        comm.on_msg(self._hear)
-        comm.on_close(lambda _message: self._state.close())
-        answer_on_its_own_thread(comm)
+        self._state = PanelState(None, send=self.tell, show=self._show)
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        request = message["content"]["data"]
+    def hear(self, request: Facts, buffers: Sequence[memoryview]) -> None:
         if request.get("kind") == "open":  # the page may have missed messages
             with self._sending:
-                self._tell({"kind": "state", "values": self._values})
-        response = answer(self._state, request, message.get("buffers", []))
+                self.tell({"kind": "state", "values": self._values})
+        response = answer(self._state, request, buffers)
         if response is not None:
-            buffers = response.pop(BUFFERS, ())
-            self._tell(response, buffers)
+            parts = response.pop(BUFFERS, ())
+            self.tell(response, parts)
+
+    def ended(self) -> None:
+        self._state.close()
 
     def _show(self, values: Facts) -> None:
         with self._sending:
             changed = {name: value for name, value in values.items() if self._values.get(name, ...) != value}
             if changed:
                 self._values = {**self._values, **changed}
-                self._tell({"kind": "state", "values": changed})
-
-    def _tell(self, message: Facts, buffers: Sequence[bytes] = ()) -> None:
-        self._comm.send(message, buffers=list(buffers))
+                self.tell({"kind": "state", "values": changed})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flowgpt_magic.lab.connection import Connection
+    from flowgpt_magic.lab.page_comm import PageComm
 
 TARGET = "flowgpt_magic"
 
@@ -18,32 +18,39 @@ class Pages:
 
     def __init__(self, comms: Any) -> None:
         self._comms = comms
-        self._connections: list[Connection] = []
+        self._connections: list[PageComm] = []
 
     def opened(self, comm: Any, message: dict[str, Any]) -> None:
-        """A page opened ``comm``; ``message`` is the whole ``comm_open`` message.
-
-        A page that was reloaded or closed may have had no time to close its connection. So each page is asked whether
-        it is still there when another one connects, and dismissed if it has not answered when the next one does.
-        """
+        """A page opened ``comm``; ``message`` is the whole ``comm_open`` message."""
         from flowgpt_magic.lab.connection import connect
 
+        opening = message["content"]["data"]
+        if opening.get("purpose") == "page":  # and not its panel, which follows before the others could answer
+            self._ask_who_is_there()
+        page = connect(comm, opening)
+        if page is not None:
+            self._connections.append(page)
+
+    def _ask_who_is_there(self) -> None:
+        """Dismiss the pages that have not answered since this was asked before.
+
+        A page that was reloaded or closed may have had no time to close its connection and its panel. So each is asked
+        whether it is still there when another page connects, and dismissed if it has not answered when the next one
+        does.
+        """
         connected, self._connections = self._connections, []
         for connection in connected:
             if connection.is_alive():
                 self._connections.append(connection)
             else:
                 self._dismiss(connection)
-        page = connect(comm, message["content"]["data"])
-        if page is not None:
-            self._connections.append(page)
 
     def dismiss_all(self) -> None:
         """Close all connections."""
         while self._connections:
             self._dismiss(self._connections.pop())
 
-    def _dismiss(self, connection: Connection) -> None:
+    def _dismiss(self, connection: PageComm) -> None:
         """Close a connection with a message of its own.
 
         ``comm_close`` goes to all pages, and JupyterLab complains in the console of those that do not know the comm.
@@ -67,9 +74,6 @@ def unregister(shell: Any) -> None:
     opened = comms.targets[TARGET]
     comms.unregister_target(TARGET, opened)
     opened.__self__.dismiss_all()
-    for comm in [comm for comm in comms.comms.values() if comm.target_name == TARGET]:  # those of panels
-        comm.handle_close({})  # as if the page had closed it: nobody else tells its owner
-        comm.close()
 
 
 def _comms(shell: Any) -> Any:

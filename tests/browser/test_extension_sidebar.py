@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+import time
+
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Front
@@ -42,9 +43,8 @@ def test_the_shortcut_leads_to_the_panel_and_back_and_cells_and_panel_share_a_co
     expect(notebook.output(2)).to_contain_text("asked in the sidebar")
 
 
-@pytest.mark.parametrize("front", ["JupyterLab", "Notebook 7"], indirect=True)
 def test_one_click_loads_the_extension_and_what_was_typed_survives_a_restart_and_a_reload(page: Page, front: Front):
-    notebook = front.open(page, front.lab.write(f"restart-{id(page)}.ipynb", "1 + 1"))
+    notebook = front.open(page, front.lab.write(f"restart-{time.monotonic_ns()}.ipynb", "1 + 1"))
     page.evaluate("window.jupyterapp.commands.execute('flowgpt_magic:open-panel')")
     expect(sidebar(page)).to_contain_text("is not loaded in this kernel")
 

@@ -73,9 +73,20 @@ def test_unloading_the_extension_closes_the_panel(kernel: Kernel):
     page, _values = opened(kernel)
     try:
         kernel.client.execute("%unload_ext flowgpt_magic", silent=True)
-        while page.hear():
-            pass
 
-        assert page.closed
+        assert hear(page, "closed")
     finally:
         kernel.good(SETUP)
+
+
+def test_the_panel_of_a_page_that_crashed_is_closed_when_others_connect(kernel: Kernel):
+    crashed, _values = opened(kernel)
+    there, _values = opened(kernel)
+    for _ in range(2):
+        assert Page(kernel).hear()["kind"] == "hello"
+        there.tell("pong")
+
+    panels = kernel.good(f"print(*get_ipython().kernel.comm_manager.comms.keys() & {[crashed.comm_id, there.comm_id]})")
+
+    assert panels.printed.split() == [there.comm_id]
+    there.close()

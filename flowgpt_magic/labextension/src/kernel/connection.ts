@@ -10,7 +10,7 @@ import { LOAD, concerns, probe, probed } from "./probe";
 import { PROTOCOL, TARGET, type Hello, type Message, type Status } from "./protocol";
 import { forget, remember, remembered } from "./remembered";
 import { statusText } from "./status_text";
-import { sendOver, subshell, takesSubshells } from "./subshell";
+import { openComm, sendOn, subshell, takesSubshells } from "./subshell";
 
 type Buffers = readonly (ArrayBuffer | ArrayBufferView)[];
 
@@ -80,6 +80,11 @@ export class Connection implements IDisposable {
 
   get isDisposed(): boolean {
     return this._isDisposed;
+  }
+
+  /** The id of the subshell that answers while a cell runs, where JupyterLab has none of its own; otherwise empty. */
+  get ownSubshell(): string {
+    return this.subshellId;
   }
 
   /** Ask the kernel whether it can be talked to, now and whenever that may have changed. */
@@ -234,8 +239,7 @@ export class Connection implements IDisposable {
     this.subshellId = subshellId;
     this.greeting = new PromiseDelegate();
     const data = { purpose: "page", version: this.version, protocol: PROTOCOL };
-    if (!subshellId) comm.open(data);
-    else sendOver(subshellId, kernel, "comm_open", { comm_id: comm.commId, target_name: TARGET, data });
+    openComm(comm, kernel, subshellId, data);
     return this.greeting.promise;
   }
 
@@ -243,8 +247,7 @@ export class Connection implements IDisposable {
   private send(data: JSONObject, buffers: ArrayBuffer[] = []): boolean {
     const { comm, known, subshellId } = this;
     if (!comm || comm.isDisposed || !known || GONE.includes(known.status)) return false;
-    if (!subshellId) comm.send(data, {}, buffers);
-    else sendOver(subshellId, known, "comm_msg", { comm_id: comm.commId, data }, buffers);
+    sendOn(comm, known, subshellId, data, buffers);
     return true;
   }
 

@@ -34,8 +34,28 @@ async function control(kernel: Kernel.IKernelConnection, msgType: string): Promi
   return reply.content;
 }
 
+/** Open a comm over a subshell; JupyterLab chooses the way where there is none. */
+export function openComm(comm: Kernel.IComm, kernel: Kernel.IKernelConnection, subshellId: string, data: JSONObject): void {
+  const { commId: comm_id, targetName: target_name } = comm;
+  if (subshellId) sendOver(subshellId, kernel, "comm_open", { comm_id, target_name, data });
+  else comm.open(data);
+}
+
+/** Send what a comm says, in the way in which it was opened; nothing where the comm or the kernel has ended. */
+export function sendOn(
+  comm: Kernel.IComm,
+  kernel: Kernel.IKernelConnection,
+  subshellId: string,
+  data: JSONObject,
+  buffers: ArrayBuffer[] = [],
+): void {
+  if (comm.isDisposed || kernel.isDisposed) return;
+  if (subshellId) sendOver(subshellId, kernel, "comm_msg", { comm_id: comm.commId, data }, buffers);
+  else comm.send(data, {}, buffers);
+}
+
 /** Send what a comm says over a subshell. `msgType` is `comm_open` or `comm_msg`. */
-export function sendOver(
+function sendOver(
   subshellId: string,
   kernel: Kernel.IKernelConnection,
   msgType: string,

@@ -1,11 +1,11 @@
 /** The model of a panel that has no widget: its traits and its messages travel on a comm of their own. */
 
-import type { Kernel } from "@jupyterlab/services";
 import type { JSONObject } from "@lumino/coreutils";
 
 import type { Manager, Model, Surroundings, Traits } from "../../../panel/src/types";
 import type { Message } from "../kernel/protocol";
 
+type Deliver = (message: JSONObject, buffers: ArrayBuffer[]) => void;
 type Slot = (...about: any[]) => void;
 
 const EMPTY: Traits = {
@@ -24,7 +24,7 @@ const EMPTY: Traits = {
 };
 
 export class CommModel implements Model {
-  private comm: Kernel.IComm | null = null;
+  private deliver: Deliver | null = null;
   private values = EMPTY;
   private readonly slots = new Map<string, Set<Slot>>();
 
@@ -33,9 +33,9 @@ export class CommModel implements Model {
     readonly surroundings: Surroundings,
   ) {}
 
-  /** Send on this comm from now on; null for none. */
-  use(comm: Kernel.IComm | null): void {
-    this.comm = comm;
+  /** Send this way from now on; null for none. */
+  use(deliver: Deliver | null): void {
+    this.deliver = deliver;
   }
 
   get<Name extends keyof Traits>(name: Name): Traits[Name] {
@@ -52,7 +52,7 @@ export class CommModel implements Model {
   }
 
   send(message: object, _callbacks?: unknown, buffers: ArrayBuffer[] = []): void {
-    if (this.comm && !this.comm.isDisposed) this.comm.send(message as JSONObject, {}, buffers);
+    this.deliver?.(message as JSONObject, buffers);
   }
 
   /** A message of the kernel. */

@@ -9,6 +9,7 @@ import { Panel } from "../../../panel/src/panel.js";
 import type { Manager } from "../../../panel/src/types";
 import type { Connection } from "../kernel/connection";
 import { TARGET, type Message } from "../kernel/protocol";
+import { openComm, sendOn } from "../kernel/subshell";
 import { insertBelow } from "./insert";
 import { CommModel } from "./model";
 import { Notice } from "./notice";
@@ -23,6 +24,7 @@ export interface Prompt {
 
 const CLOSED = "The kernel has closed this panel.";
 const SERVED = "ready"; // the status in which the kernel serves panels
+const GONE = ["dead", "terminating", "restarting", "autorestarting"];
 
 export class NotebookView extends Widget {
   private readonly model: CommModel;
@@ -50,7 +52,7 @@ export class NotebookView extends Widget {
     });
     connection.statusChanged.connect(this.look, this);
     notebook.sessionContext.connectionStatusChanged.connect(this.connectionChanged, this);
-    window.addEventListener("pagehide", this.leavePage);
+    window.addEventListener("pagehide", this.leaveKernel);
     this.look();
     connection.connect();
     void notebook.sessionContext.ready.then(() => { if (!this.isDisposed) this.look(); });
@@ -72,9 +74,9 @@ export class NotebookView extends Widget {
     if (this.isDisposed) return;
     this.connection.statusChanged.disconnect(this.look, this);
     this.notebook.sessionContext.connectionStatusChanged.disconnect(this.connectionChanged, this);
-    window.removeEventListener("pagehide", this.leavePage);
+    window.removeEventListener("pagehide", this.leaveKernel);
     this.panel?.close();
-    this.leavePage();
+    this.leaveKernel();
     super.dispose();
   }
 
@@ -93,12 +95,11 @@ export class NotebookView extends Widget {
     };
   }
 
-  /** The kernel need not serve this page any more. */
-  private readonly leavePage = (): void => {
+  /** The kernel need not serve this panel any more. */
+  private readonly leaveKernel = (): void => {
     const { comm, kernel } = this;
-    const open = comm && !comm.isDisposed && kernel && !kernel.isDisposed && kernel.status !== "dead";
     this.forget();
-    if (open) comm.close();
+    if (comm && !comm.isDisposed && kernel && !kernel.isDisposed && !GONE.includes(kernel.status)) comm.close();
   };
 
   private connectionChanged(): void {
@@ -112,24 +113,30 @@ export class NotebookView extends Widget {
   }
 
   private open(): void {
-    const { kernel } = this.connection;
+    const { kernel, ownSubshell } = this.connection;
     if (this.comm || !kernel) return;
     const comm = kernel.createComm(TARGET);
-    comm.onMsg = (message) => { if (comm === this.comm) this.hear(message.content.data as Message, message.buffers); };
-    comm.onClose = () => {
-      if (comm !== this.comm) return;
-      this.refused = this.connection.status === SERVED;
-      this.look();
-    };
+    comm.onMsg = ({ content, buffers }) => { if (comm === this.comm) this.hear(comm, content.data as Message, buffers); };
+    comm.onClose = () => this.closed(comm);
     this.comm = comm;
     this.kernel = kernel;
-    this.model.use(comm);
+    this.model.use((data, buffers) => sendOn(comm, kernel, ownSubshell, data, buffers));
     if (!this.panel) this.notice.show(this.step()); // the connection may have been there before this view
-    comm.open({ purpose: "panel" });
+    openComm(comm, kernel, ownSubshell, { purpose: "panel" });
+  }
+
+  /** The kernel has closed the panel. */
+  private closed(comm: Kernel.IComm): void {
+    if (comm !== this.comm) return;
+    this.forget();
+    this.refused = this.connection.status === SERVED;
+    this.look();
   }
 
   /** The first message has the traits; only then there is something to show. */
-  private hear(message: Message, buffers: (ArrayBuffer | ArrayBufferView)[] = []): void {
+  private hear(comm: Kernel.IComm, message: Message, buffers: (ArrayBuffer | ArrayBufferView)[] = []): void {
+    if (message.kind === "ping") return this.model.send({ kind: "pong" });
+    if (message.kind === "closed") return this.dismissed(comm);
     this.model.hear(message, buffers);
     if (!this.notice.shown) return;
     const focused = this.notice.node.contains(document.activeElement);
@@ -140,9 +147,16 @@ export class NotebookView extends Widget {
     this.askNext();
   }
 
+  /** The kernel took this page for gone, or the extension is being unloaded: then the connection says so, too. */
+  private dismissed(comm: Kernel.IComm): void {
+    comm.dispose();
+    this.forget();
+    this.look();
+  }
+
   /** There is no panel to talk to: say what to do. What was shown and typed stays. */
   private lose(): void {
-    this.forget();
+    this.leaveKernel();
     const step = this.step();
     if (this.panel?.link.alive) {
       this.model.hear({ kind: "state", values: { status: "" } });
