@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,9 +58,10 @@ def ask(panel: PanelState, request: Facts) -> Facts:
     text = value(request, "text", str)
     command = command_in(text)
     if command is not None:
-        request = {name: request.get(name, []) for name in ("attached", "pictures")} | command[1]
+        sent = {name: request[name] for name in ("attached", "pictures", "quotes") if name in request}
+        request = sent | command[1]
         return ACTIONS[command[0]](panel, request) | {"command": command[0]}
-    typed = TypedPrompt(prompt_in(text), _attached(request), pictures=_pictures(panel, request))
+    typed = _typed(panel, request, prompt_in(text))
     prepared = panel.conversation.prepare(typed, {}, context=prompt_context(with_running_cell=True))
     return {"turn": panel.read_reply(panel.conversation.ask_prepared(prepared, cell=NO_CELL), prepared, typed)}
 
@@ -75,7 +77,7 @@ def ask_with_template(panel: PanelState, request: Facts) -> Facts:
         raise PanelError("/template takes no options here; the head of the panel has the model and the temperature")
     template, context = templates.find(call.name), prompt_context(with_running_cell=True)
     filled = templates.fill(template, call, context.names)
-    typed = TypedPrompt(filled, _attached(request), pictures=_pictures(panel, request))
+    typed = _typed(panel, request, filled)
     conversation = panel.conversation
     options, notice = template_options(template, conversation.as_set(conversation.outside(), {}))
     prepared = conversation.prepare(typed, options, context=context)
@@ -96,7 +98,7 @@ def edit(panel: PanelState, request: Facts) -> Facts:
         if chosen is None:
             return _send(panel, "edit", turn, text)
         return _send(panel, "edit", turn, TypedPrompt(text, raw=True, pictures=chosen), images=())
-    typed = TypedPrompt(text, original.attached, pictures=original.pictures if chosen is None else chosen)
+    typed = replace(original, text=text, pictures=original.pictures if chosen is None else chosen)
     return _send(panel, "edit", turn, typed, typed, images=())
 
 
@@ -136,6 +138,12 @@ def _send(
 def stop(panel: PanelState, _request: Facts) -> Facts:
     """Stop the replies that arrive in this conversation."""
     return {"stopped": panel.stop()}
+
+
+def _typed(panel: PanelState, request: Facts, text: str) -> TypedPrompt:
+    """The prompt of a request. ``quotes`` says that a command quoted code of the notebook in it."""
+    pictures, quotes = _pictures(panel, request), value(request, "quotes", bool, False)
+    return TypedPrompt(text, _attached(request), pictures=pictures, quotes_code=quotes)
 
 
 def _pictures(panel: PanelState, request: Facts) -> tuple[PictureReference, ...]:
@@ -239,7 +247,9 @@ def recall(panel: PanelState, request: Facts) -> Facts:
         return {}
     turn = turns[-back]
     typed = panel.typed_prompts.get(turn.turn_id)
-    return {"text": join_surrogates(shown_prompt(turn) if typed is None else typed.text)}
+    if typed is None:
+        return {"text": join_surrogates(shown_prompt(turn))}
+    return {"text": join_surrogates(typed.text), **({"quotes": True} if typed.quotes_code else {})}
 
 
 def full_turn(panel: PanelState, request: Facts) -> Facts:

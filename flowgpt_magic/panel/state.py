@@ -49,7 +49,7 @@ from flowgpt_magic.text import cut, sentences
 
 MAX_CACHED_TURNS = 64  # turns whose HTML is cached
 MAX_CACHED_LENGTH = 100_000  # characters of a reply; the HTML of a longer one is not cached
-PROMPT_FACTS = ("prompt", "prompt_more", "typed", "attached", "pictures")  # do not change when the reply ends
+PROMPT_FACTS = ("prompt", "prompt_more", "typed", "attached", "quotes", "pictures")  # do not change when the reply ends
 REFRESH_INTERVAL = 0.02  # seconds between two checks of arriving replies
 FAILURE_PAUSE = 1.0  # seconds until the next update after one that failed
 MAX_IDLE = 30.0  # seconds between two updates while nothing arrives
@@ -292,7 +292,10 @@ class PanelState:
             values |= {"pause": pause_facts(pause) if pause else None}
         values["before_edit"] = turn.turn_id in self._before_edit
         values["pictures"] = self._pictures_of(turn)
-        return values | ({"typed": typed.text, "attached": list(typed.attached)} if typed else {})
+        if typed is None:
+            return values
+        quotes = {"quotes": True} if typed.quotes_code else {}
+        return values | {"typed": typed.text, "attached": list(typed.attached), **quotes}
 
     def _pictures_of(self, turn: Turn) -> list[Facts]:
         if not turn.images:

@@ -41,6 +41,7 @@ def compose(
     context: PromptContext,
     *,
     raw: bool = False,
+    quotes_code: bool = False,
     attached: Sequence[str] = (),
     pictures: Sequence[PictureReference] = (),
     budget: int,
@@ -57,6 +58,7 @@ def compose(
         prompt: the prompt as typed.
         context: what it can refer to.
         raw: leave the references as typed; not by default.
+        quotes_code: leave those in fenced code blocks as typed; not by default.
         attached: the specs of ``attach``.
         pictures: the pictures that are sent; those that the prompt does not name are named below it.
         budget: tokens for each value.
@@ -68,7 +70,7 @@ def compose(
     unsent: list[str] = []
     if not raw and "{" in prompt:
         names = {**context.names, **({"Err": context.error} if context.error is not None else {})}
-        text, included, unsent = _filled_in(prompt, names, budget)
+        text, included, unsent = _filled_in(prompt, names, budget, in_fences=not quotes_code)
     text = with_references(text, pictures)
     urls = [context.find_picture(picture) for picture in pictures] if context.find_picture is not None else []
     if not attached:
@@ -92,7 +94,9 @@ def compose(
     )
 
 
-def _filled_in(prompt: str, names: Mapping[str, object], budget: int) -> tuple[str, list[str], list[str]]:
+def _filled_in(
+    prompt: str, names: Mapping[str, object], budget: int, *, in_fences: bool
+) -> tuple[str, list[str], list[str]]:
     """The prompt with its references replaced, what was included for them, and what was sent as typed."""
     included: list[str] = []
     secrets: list[str] = []
@@ -117,7 +121,7 @@ def _filled_in(prompt: str, names: Mapping[str, object], budget: int) -> tuple[s
             failures[expression] = str(error)
             raise
 
-    resolved = resolve(prompt, names, render, looked)
+    resolved = resolve(prompt, names, render, looked, in_fences=in_fences)
     return resolved.text, included, [*secrets, *(clauses(prompt, resolved.left, names, failures))]
 
 

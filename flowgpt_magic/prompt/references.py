@@ -15,6 +15,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from flowgpt_magic.redaction import is_secret_name
@@ -37,6 +38,7 @@ _TOKEN = re.compile(
     rf"|(?<=\{{)(?:\{{|({_NAME}(?:\.{_NAME}|{_INDEX}|({_CALL}))*)\}}|(?=( ?{_BEGIN}[^{{}}\n]{{0,200}})\}}))"
     r"""|(?<=(?<![\w\\])[fFtT]["'])|(?<=(?<![\w\\])[fFtT][rR]["'])|(?<=(?<![\w\\])[rR][fFtT]["']))"""
 )
+_FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`\n]*$)|~{3,})([^\n]*)", re.MULTILINE)
 _FOREIGN = frozenset("$#%^_{}")
 MOST_LEFT = 1_000  # braces
 _LITERAL = re.compile(
@@ -72,6 +74,8 @@ def resolve(
     names: Mapping[str, object],
     render: Callable[[str, object], str],
     look: Callable[[str], object] | None = None,
+    *,
+    in_fences: bool = True,
 ) -> ResolvedPrompt:
     """``text`` with each reference to something in ``names`` replaced by ``render(reference, value)``.
 
@@ -83,6 +87,7 @@ def resolve(
         names: what it can refer to.
         render: the text for a value.
         look: returns the value of a reference with calls, or raises ``LookupError``. By default these stay as typed.
+        in_fences: read references in fenced code blocks, too.
     """
     pieces: list[str] = []
     place = 0
@@ -97,7 +102,7 @@ def resolve(
             raise LookupError(expression)
         return look(expression)
 
-    for match in _references(text):
+    for match in _references(text if in_fences else _with_blank_fences(text)):
         reference = match[1]
         if reference and reference not in replacements:
             replacements[reference] = _rendered(reference, call if match[2] else read, render)
@@ -116,6 +121,31 @@ def resolve(
 def references(text: str) -> list[str]:
     """The references in ``text`` without their braces, each once, whether or not they lead to something."""
     return list(dict.fromkeys(match[1] for match in _references(text) if match[1] and not match[2]))
+
+
+def fences(text: str) -> list[int]:
+    """Where fenced code blocks begin and end, by turns; the end of one without a closing fence is missing.
+
+    The place of an end is that of the closing fence.
+    """
+    places: list[int] = []
+    fence = ""
+    for match in _FENCE.finditer(text):
+        if not fence:
+            fence = match[1]
+        elif match[1].startswith(fence) and not match[2].strip():
+            fence = ""
+        else:
+            continue
+        places.append(match.start())
+    return places
+
+
+def _with_blank_fences(text: str) -> str:
+    """``text`` with spaces for all characters of fenced code blocks, besides the ends of lines."""
+    places = [0, *fences(text), len(text)]
+    pieces = [text[start:end] for start, end in pairwise(places)]
+    return "".join(re.sub(r"[^\n]", " ", piece) if number % 2 else piece for number, piece in enumerate(pieces))
 
 
 def _rendered(reference: str, read: Callable[[str], object], render: Callable[[str, object], str]) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from flowgpt_magic.errors import closest
 from flowgpt_magic.prompt.looks import LOOKS
-from flowgpt_magic.prompt.references import LeftBraces, leading, look_up, steps
+from flowgpt_magic.prompt.references import LeftBraces, fences, leading, look_up, steps
 from flowgpt_magic.text import cut
 
 MOST_NAMED = 3  # braces; the others are counted
@@ -26,7 +26,6 @@ MOST_COMPARED = 2_000  # names that a wrong one is compared with
 CONTEXT = 400  # characters before and after braces that decide whether they belong to code
 LONGEST_SHOWN = 60  # characters of what is between braces
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)", re.MULTILINE)
 _CODE_BEFORE = re.compile(r"[A-Za-z0-9_/$=@.)\]>&|<~`\\]$|://\S*$")
 _CODE_OPENING = re.compile(  # what ends at the braces: the beginning of a block, an argument, or a text in code
     r"(?:\)|\w\((?:[^()\"']*,)?|=>?|::)\s*$"
@@ -51,10 +50,10 @@ def clauses(
     """
     found: list[str] = []
     more = 0
-    fences = None
+    places = None
     for braces in left:
-        fences = _fences(text) if fences is None else fences
-        if bisect_right(fences, braces.start) % 2 or _is_code(text, braces):
+        places = fences(text) if places is None else places
+        if bisect_right(places, braces.start) % 2 or _is_code(text, braces):
             continue
         reason = _reason(braces.inside, names, failures, suggests=len(found) < MOST_NAMED)
         if reason and len(found) < MOST_NAMED:
@@ -62,21 +61,6 @@ def clauses(
         elif reason:
             more += 1
     return [*found, f"{more} more in braces sent as typed"] if more else found
-
-
-def _fences(text: str) -> list[int]:
-    """Where fenced code blocks begin and end, by turns."""
-    places: list[int] = []
-    fence = ""
-    for match in _FENCE.finditer(text):
-        if not fence:
-            fence = match[1]
-        elif match[1].startswith(fence) and not match[2].strip():
-            fence = ""
-        else:
-            continue
-        places.append(match.start())
-    return places
 
 
 def _is_code(text: str, braces: LeftBraces) -> bool:

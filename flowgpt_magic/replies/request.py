@@ -118,6 +118,7 @@ class TypedPrompt:
         raw: ignore references such as ``{name}``.
         below: returns more text for the end of the prompt that fits into a number of tokens.
         pictures: the pictures to send, besides those that the text names.
+        quotes_code: its fenced code blocks quote the notebook: ignore references in them.
     """
 
     text: str
@@ -125,6 +126,7 @@ class TypedPrompt:
     raw: bool = False
     below: Callable[[int], str] | None = None
     pictures: tuple[PictureReference, ...] = ()
+    quotes_code: bool = False
 
     def composed(self, context: PromptContext, resolved: Resolved) -> ComposedPrompt:
         """The prompt as it is sent to the target of ``resolved``.
@@ -139,6 +141,7 @@ class TypedPrompt:
             self.text if self.below is None else f"{self.text}\n\n{self.below(budget)}",
             context,
             raw=self.raw,
+            quotes_code=self.quotes_code,
             attached=self.attached,
             pictures=list({picture.name: picture for picture in pictures}.values()),
             budget=budget,

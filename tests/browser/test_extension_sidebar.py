@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from playwright.sync_api import Locator, Page, expect
@@ -73,6 +74,22 @@ def test_one_click_loads_the_extension_and_what_was_typed_survives_a_restart_and
 def restart(page: Page) -> None:
     """Restart the kernel of the notebook in front, without asking whether that is wanted."""
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+
+
+def test_what_is_typed_while_the_panel_opens_is_in_its_field_and_not_in_the_cell(open_in_front):
+    notebook = open_in_front("price = 'of a variable'", "f'{price}'")
+    page = notebook.page
+    notebook.cell(1).locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    notebook.cell(2).locator(".cm-content").click()
+    page.keyboard.press("Alt+Shift+Q")
+    page.keyboard.type("why {price}?")
+
+    expect(field(page)).to_be_focused()
+    expect(field(page)).to_have_value(re.compile(r"```python\nf'\{price\}'\n```\n\nwhy \{price\}\?$"))
+    expect(notebook.cell(2).locator(".cm-content")).to_have_text("f'{price}'")
+    page.keyboard.press("Enter")
+    expect(answer(page, "why of a variable?")).to_contain_text("f'{price}'")
 
 
 def test_a_command_fills_the_field_below_what_is_typed_or_sends_and_leaves_that_alone(open_notebook):

@@ -47,6 +47,21 @@ def test_a_turn_asked_in_a_cell_arrives_and_one_asked_in_the_panel_is_in_the_his
     page.close()
 
 
+def test_an_f_string_in_quoted_code_sends_no_value(kernel: Kernel):
+    kernel.good("token = 'OF A VARIABLE'")
+    page, _values = opened(kernel)
+    page.tell("open", page="p")
+    hear(page, "outline")
+
+    page.ask("ask", page="p", text="what is it?\n\n```python\nprint(f'{1}', '{token}')\n{token}\n```", quotes=True)
+    hear(page, "ended")
+
+    history = str(kernel.good("%flowgpt history").outputs)
+    assert "{token}" in history
+    assert "OF A VARIABLE" not in history
+    page.close()
+
+
 def test_the_panel_follows_the_conversation_that_the_cells_use(kernel: Kernel):
     page, values = opened(kernel)
 

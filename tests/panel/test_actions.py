@@ -10,7 +10,9 @@ import pytest
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.current import current_history
 from flowgpt_magic.notebook.place import NO_CELL
+from flowgpt_magic.panel import actions
 from flowgpt_magic.panel.actions import ACTIONS, answer
+from flowgpt_magic.prompt.compose import PromptContext
 from flowgpt_magic.providers import registry
 from tests.panel_page import Page
 from tests.templates_on_disk import write
@@ -219,6 +221,22 @@ def test_references_and_attachments_are_sent_as_text_and_typed_as_they_were(page
     page.settled()
     assert prompts()[0].startswith("read it again")
     assert "from a file" in prompts()[0]
+
+
+def test_quoted_code_goes_as_it_is_also_when_it_is_edited_and_recalled(page, monkeypatch):
+    monkeypatch.setattr(actions, "prompt_context", lambda **_how: PromptContext({"held": "THE VALUE"}))
+    text = "why {held}?\n\n```python\nx = '{held}'\n```"
+
+    page.tell("ask", text=text, quotes=True)
+    page.settled()
+    assert prompts() == ["why THE VALUE?\n\n```python\nx = '{held}'\n```"]
+    assert page.tell("recall", back=1) == {"text": text, "quotes": True}
+    (turn,) = page.load()
+    assert (turn["typed"], turn["quotes"]) == (text, True)
+
+    page.tell("edit", place=1, text=text.replace("x =", "y ="))
+    page.settled()
+    assert prompts() == ["why THE VALUE?\n\n```python\ny = '{held}'\n```"]
 
 
 def test_what_cannot_be_attached_is_said_and_nothing_is_asked(page):

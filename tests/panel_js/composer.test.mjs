@@ -30,6 +30,27 @@ test("Enter sends the prompt with what is attached, and then the field is empty"
   assert.equal(composer.send.getAttribute("aria-label"), "Send");
 });
 
+test("what a command quoted is sent as quoted, also after a reload and after ↑ and ↓, and what is typed next is not", async (t) => {
+  const { page, model, panel, composer, field } = await typing(t);
+  await panel.take({ text: "```python\nf'{x}'\n```", attached: [], send: false, quotes: true });
+  composer.quotes = false;
+  composer.restore();
+  page.type(field, "why?");
+  composer.recall(1);
+  await settled();
+  await model.answer("recall", { text: "earlier" });
+  assert.deepEqual([field.value, composer.quotes], ["earlier", false]);
+  composer.recall(-1);
+  await settled();
+  page.press(field, "Enter");
+  assert.equal(model.last("ask").quotes, true);
+
+  await model.answer("ask");
+  page.type(field, "and {x}?");
+  page.press(field, "Enter");
+  assert.equal(model.last("ask").quotes, undefined);
+});
+
 test("Enter with Shift, or while a character is composed, sends nothing", async (t) => {
   const { page, model, field } = await typing(t, "why?");
   page.press(field, "Enter", { shiftKey: true });

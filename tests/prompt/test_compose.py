@@ -108,3 +108,25 @@ class TestSystemPrompt:
 
         with pytest.raises(PromptError, match=said):
             system_prompt(f"@{path}")
+
+
+QUOTED = 'About {name}\n\n```python\nprint("{price}")\nx = {price}\n```\n\nand {name}'
+
+
+def test_code_that_a_prompt_quotes_stays_as_it_is_and_the_text_beside_it_does_not():
+    names = {"name": "mine", "price": "of a variable"}
+    assert sent(QUOTED, names, quotes_code=True) == QUOTED.replace("{name}", "mine")
+    assert "x = of a variable" in sent(QUOTED, names)
+
+
+def test_a_name_in_quoted_code_is_no_reference_that_failed():
+    prompt = compose("```\n{nosuch}\n```\n{nosuch}", PromptContext({}), quotes_code=True, budget=200)
+    assert len(prompt.unsent) == 1
+
+
+@given(st.lists(st.sampled_from(["{name}", "f'{name}'", "{{", "`", "``` x`", "~~~", "\n", "text", "  "])))
+def test_no_text_in_a_longer_fence_or_before_it_lets_a_value_into_quoted_code(pieces):
+    code = "".join(pieces)
+    block = f"`````python\n{code}\n`````"
+    for before in ("", "Why?\n\n", "```\n\n", "``` x` y\n\n"):
+        assert block in sent(f"{before}{block}\n\n", {"name": "VALUE"}, quotes_code=True)

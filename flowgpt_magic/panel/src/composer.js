@@ -29,7 +29,8 @@ export class Composer {
     this.panel = panel;
     this.attached = /** @type {string[]} */ ([]);
     this.back = 0; // how many turns ↑ has gone back
-    this.unsent = ""; // the draft before ↑
+    this.quotes = false; // has a command quoted code here? Then the kernel reads no {name} in code blocks
+    this.unsent = { text: "", quotes: false }; // the draft before ↑
     this.typing = 0; // increases when an answer of the kernel becomes outdated: by typing, or by another draft
     this.recalls = /** @type {Promise<unknown>} */ (Promise.resolve());
     this.offered = /** @type {Offer | null} */ (null);
@@ -99,8 +100,8 @@ export class Composer {
     return `flowgpt-${kind}:${place}${this.panel.kernel.manager?.context?.path ?? location.pathname}:${name}`;
   }
 
-  remember(draft = this.draft, text = this.field.value, attached = this.attached, pictures = this.tray.kept) {
-    drafts.write(draft, text || attached.length || pictures.length ? { text, attached, pictures } : null);
+  remember(draft = this.draft, text = this.field.value, attached = this.attached, pictures = this.tray.kept, quotes = this.quotes) {
+    drafts.write(draft, text || attached.length || pictures.length ? { text, attached, pictures, ...(text && quotes ? { quotes } : {}) } : null);
   }
 
   /**
@@ -110,8 +111,8 @@ export class Composer {
    */
   picturesChanged(draft, more) {
     if (!more) { this.remember(); return; }
-    const { text = "", attached = [], pictures = [] } = drafts.read(draft) ?? {};
-    this.remember(draft, text, attached, [...pictures, ...more]);
+    const { text = "", attached = [], pictures = [], quotes = false } = drafts.read(draft) ?? {};
+    this.remember(draft, text, attached, [...pictures, ...more], quotes);
   }
 
   /** The other conversations of the notebook with a draft. */
@@ -123,7 +124,7 @@ export class Composer {
   /** Load the draft of the conversation; returns true if there is one. */
   restore() {
     const draft = drafts.read(this.draft);
-    if (draft) this.fill(String(draft.text), draft.attached.map(String), draft.pictures ?? []);
+    if (draft) this.fill(String(draft.text), draft.attached.map(String), draft.pictures ?? [], Boolean(draft.quotes));
     return Boolean(draft);
   }
 
@@ -144,10 +145,12 @@ export class Composer {
    * @param {string} text
    * @param {string[]} attached
    * @param {Keepable[]} [pictures] those that are there, if none are given
+   * @param {boolean} [quotes] has a command quoted code in it?
    */
-  fill(text, attached, pictures = this.tray.kept) {
+  fill(text, attached, pictures = this.tray.kept, quotes = this.quotes) {
     this.typing += 1;
     this.field.value = text;
+    this.quotes = quotes;
     this.attached = attached;
     this.tray.set(pictures);
     this.back = 0;
@@ -160,9 +163,11 @@ export class Composer {
    * Put a text below what is typed, and attach more.
    * @param {string} text
    * @param {string[]} attached
+   * @param {boolean} [quotes] does it quote code?
    */
-  add(text, attached) {
-    this.fill([this.field.value, text].filter(Boolean).join("\n\n"), [...new Set([...this.attached, ...attached])]);
+  add(text, attached, quotes = false) {
+    const all = [...new Set([...this.attached, ...attached])];
+    this.fill([this.field.value, text].filter(Boolean).join("\n\n"), all, this.tray.kept, this.quotes || quotes);
     this.remember();
     this.field.focus();
   }
@@ -199,8 +204,9 @@ export class Composer {
    * Send what is typed, or another prompt; what is typed stays then. Returns true if it was sent.
    * @param {string} text
    * @param {string[]} attached
+   * @param {boolean} quotes does it quote code?
    */
-  async submit(text = this.field.value, attached = this.attached) {
+  async submit(text = this.field.value, attached = this.attached, quotes = this.quotes && text === this.field.value) {
     const { panel } = this;
     if (!text.trim() && this.tray.items.length) this.hint.textContent = "Type what to ask about the picture.";
     if (!text.trim() || this.field.readOnly) return false;
@@ -216,7 +222,7 @@ export class Composer {
     if (withPictures && this.tray.pending) await this.tray.work;
     const pictures = withPictures ? this.tray.ready() : [];
     panel.sent = pictures !== null;
-    const done = pictures !== null && (await panel.act("ask", { text, attached, ...(pictures.length ? { pictures } : {}) }));
+    const done = pictures !== null && (await panel.act("ask", { text, attached, ...(quotes ? { quotes } : {}), ...(pictures.length ? { pictures } : {}) }));
     panel.pending = false;
     this.field.readOnly = false;
     if (done && typed) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)), this.unsentOf(pictures));
@@ -244,7 +250,7 @@ export class Composer {
     const here = this.field.value === text;
     if (draft !== this.draft) this.remember(draft, "", here ? [] : attached, here ? [] : pictures);
     if (!here) return;
-    this.fill("", attached, pictures);
+    this.fill("", attached, pictures, false);
     this.remember();
   }
 
@@ -279,13 +285,14 @@ export class Composer {
    */
   async recalled(step, typing) {
     const back = Math.max(0, this.back + step);
-    if (!this.back) this.unsent = this.field.value;
-    let text = back ? undefined : this.unsent;
+    if (!this.back) this.unsent = { text: this.field.value, quotes: this.quotes };
+    let { text, quotes } = /** @type {{text?: string, quotes?: boolean}} */ (back ? {} : this.unsent);
     if (back) {
-      try { text = (await this.panel.link.ask("recall", { back })).text; } catch (error) { this.panel.noteError(error); }
+      try { ({ text, quotes } = await this.panel.link.ask("recall", { back })); } catch (error) { this.panel.noteError(error); }
     }
     if (text === undefined || this.typing !== typing || this.field.readOnly) return;
     this.field.value = text;
+    this.quotes = Boolean(quotes);
     this.back = back;
     this.fit();
     this.remember();

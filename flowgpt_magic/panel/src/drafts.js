@@ -1,8 +1,9 @@
 /** Text that the person has not sent yet. It survives the widget and a reload of the page. */
 
 /**
- * The text typed in a turn with its pictures, the id of that turn, and whether it is on its way to the kernel.
- * @typedef {{text: string, id: string, pictures?: Keepable[], sent?: boolean}} Edit
+ * The text typed in a turn with its pictures, the id of that turn, whether a command quoted code in it, and whether it
+ * is on its way to the kernel.
+ * @typedef {{text: string, id: string, pictures?: Keepable[], quotes?: boolean, sent?: boolean}} Edit
  */
 
 /** @import { Keepable } from "./types.js" */
@@ -35,7 +36,7 @@ export class Edits extends Map {
   constructor(name) {
     super();
     this.name = name;
-    for (const [place, { text, id, pictures }] of drafts.read(name) ?? []) super.set(place, { text, id, ...(pictures ? { pictures } : {}) });
+    for (const [place, { sent, ...edit }] of drafts.read(name) ?? []) super.set(place, edit);
   }
 
   /**

@@ -197,7 +197,7 @@ export class Panel {
     if (edits && same) {
       edits.move(this.composer.draftOf(name, "turns"));
       this.editsOf.set(name, edits);
-    } else for (const [place, { text, pictures }] of [...(edits ?? [])]) { edits?.delete(place); this.rescueText(text, pictures); }
+    } else for (const [place, { text, pictures, quotes }] of [...(edits ?? [])]) { edits?.delete(place); this.rescueText(text, pictures, quotes); }
   }
 
   /** An empty panel was just opened: the person can type at once, unless they are in another cell by now. */
@@ -390,13 +390,13 @@ export class Panel {
 
   /**
    * Take a prompt that the page has: send it, or put it into the field below what is typed there. One that begins with
-   * a slash is no command.
+   * a slash is no command. Code blocks of one that `quotes` code go as they are, also where they have `{name}`.
    *
-   * @param {{text: string, attached: string[], send: boolean}} prompt
+   * @param {{text: string, attached: string[], send: boolean, quotes: boolean}} prompt
    */
-  async take({ text, attached, send }) {
+  async take({ text, attached, send, quotes }) {
     const prompt = text.startsWith("/") ? `/${text}` : text;
-    if (!send || !(await this.composer.submit(prompt, attached))) this.composer.add(prompt, attached);
+    if (!send || !(await this.composer.submit(prompt, attached, quotes))) this.composer.add(prompt, attached, quotes);
   }
 
   /**
@@ -534,20 +534,22 @@ export class Panel {
    * @param {Set<number>} places of the turns that are there
    */
   rescueEdits(places) {
-    for (const [place, { text, pictures }] of [...this.edits]) {
+    for (const [place, { text, pictures, quotes }] of [...this.edits]) {
       if (places.has(place) || this.sending === place) continue;
       this.edits.delete(place);
-      this.rescueText(text, pictures);
+      this.rescueText(text, pictures, quotes);
     }
   }
 
   /**
    * @param {string} text
    * @param {Keepable[]} [pictures] with it
+   * @param {boolean} [quotes] does it quote code?
    */
-  rescueText(text, pictures = []) {
+  rescueText(text, pictures = [], quotes = false) {
     const { composer } = this;
-    composer.fill([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached, [...composer.tray.kept, ...pictures]);
+    const all = [...composer.tray.kept, ...pictures];
+    composer.fill([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached, all, composer.quotes || quotes);
     composer.remember();
     this.note(TAKEN_OUT);
   }

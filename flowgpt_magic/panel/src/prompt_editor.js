@@ -79,7 +79,7 @@ export class PromptEditor {
       panel.composer.field.focus({ preventScroll: true });
     } else if (!panel.log.byId.has(id)) {
       edits.delete(place);
-      panel.rescueText(field.value, this.tray.kept);
+      panel.rescueText(field.value, this.tray.kept, edit.quotes);
     }
   }
 }

@@ -151,7 +151,7 @@ export class TurnElements {
       if (facts.prompt_more && facts.typed === undefined && !full) {
         try { text = await turn.whole("prompt"); } catch (error) { panel.noteError(error); return; }
       }
-      panel.edits.set(turn.place, { text, id: turn.id });
+      panel.edits.set(turn.place, { text, id: turn.id, ...(facts.quotes ? { quotes: true } : {}) });
     }
     const edit = panel.edits.get(turn.place);
     if (!edit) return;

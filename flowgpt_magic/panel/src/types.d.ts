@@ -117,6 +117,7 @@ export interface Facts {
   prompt: string;
   prompt_more: number;
   typed?: string;
+  quotes?: boolean; // does it quote code of the notebook?
   attached?: string[];
   pictures?: AttachedPicture[];
   model: string;

@@ -20,8 +20,9 @@ export function explain(commands: CommandRegistry, place: Place): Promise<void> 
 }
 
 async function ask(commands: CommandRegistry, place: Place, text: string, send: boolean): Promise<void> {
-  if (commands.hasCommand(PANEL) && commands.isEnabled(PANEL, { text, send })) {
-    await commands.execute(PANEL, { text, send });
+  const prompt = { text, send, quotes: true };
+  if (commands.hasCommand(PANEL) && commands.isEnabled(PANEL, prompt)) {
+    await commands.execute(PANEL, prompt);
     return;
   }
   const { panel } = place;

@@ -27,6 +27,10 @@ export class Notice {
     return !this.node.hidden;
   }
 
+  get hasButton(): boolean {
+    return this.shown && !this.button.hidden;
+  }
+
   /** Show what to do; `above` a panel that is there already, or alone. */
   show({ text, label, run }: Step, above = false): void {
     if (this.text.textContent !== text) this.failure.textContent = "";

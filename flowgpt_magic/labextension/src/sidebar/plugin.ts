@@ -9,7 +9,7 @@ import { chatIcon } from "./icon";
 import { Sidebar } from "./sidebar";
 
 const OPEN = "flowgpt_magic:open-panel"; // the schema has its shortcut and its place in the menu
-const ASK = "flowgpt_magic:ask-in-panel"; // {text, attached?, send?}; for other plugins
+const ASK = "flowgpt_magic:ask-in-panel"; // {text, attached?, send?, quotes?}; for other plugins
 
 function activate(
   app: JupyterFrontEnd,
@@ -27,8 +27,13 @@ function activate(
   });
   app.commands.addCommand(ASK, {
     label: "Ask in the Chat Panel",
-    execute: ({ text, attached, send }) =>
-      sidebar.ask({ text: String(text), attached: Array.isArray(attached) ? attached.map(String) : [], send: Boolean(send) }),
+    execute: ({ text, attached, send, quotes }) =>
+      sidebar.ask({
+        text: String(text),
+        attached: Array.isArray(attached) ? attached.map(String) : [],
+        send: Boolean(send),
+        quotes: Boolean(quotes),
+      }),
   });
   palette?.addItem({ command: OPEN, category: "FlowGPT" });
   app.shell.add(sidebar, "right", { rank: 900, type: "Chat Panel" });

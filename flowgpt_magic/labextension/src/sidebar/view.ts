@@ -14,12 +14,14 @@ import { insertBelow } from "./insert";
 import { CommModel } from "./model";
 import { Notice } from "./notice";
 import { stepFor, type Front, type Step } from "./steps";
+import { WaitingField } from "./waiting_field";
 
 /** A prompt that a command wants to have in the panel. */
 export interface Prompt {
   text: string;
   attached: string[];
   send: boolean; // at once, or let the person see it first
+  quotes: boolean; // does it quote code, which is not read for {name}?
 }
 
 const CLOSED = "The kernel has closed this panel.";
@@ -29,6 +31,7 @@ const GONE = ["dead", "terminating", "restarting", "autorestarting"];
 export class NotebookView extends Widget {
   private readonly model: CommModel;
   private readonly notice = new Notice();
+  private readonly waiting = new WaitingField();
   private panel: Panel | null = null; // once the kernel has served it; it stays when the kernel ends
   private comm: Kernel.IComm | null = null;
   private kernel: Kernel.IKernelConnection | null = null; // of the comm
@@ -43,7 +46,7 @@ export class NotebookView extends Widget {
   ) {
     super();
     this.addClass("flowgpt-sidebar-view");
-    this.node.append(this.notice.node);
+    this.node.append(this.notice.node, this.waiting.node);
     this.model = new CommModel(this.manager(), {
       name: "sidebar",
       leave: () => front.leave(notebook),
@@ -58,9 +61,10 @@ export class NotebookView extends Widget {
     void notebook.sessionContext.ready.then(() => { if (!this.isDisposed) this.look(); });
   }
 
-  /** Put the cursor into the field, or go to the button that leads there. */
+  /** Put the cursor into a field, or go to the button that leads there. */
   focus(): void {
-    if (this.panel && this.comm) this.panel.composer.field.focus();
+    if (this.panel && (this.comm || !this.notice.hasButton)) this.panel.composer.field.focus();
+    else if (this.waiting.shown) this.waiting.node.focus();
     else this.notice.focus();
   }
 
@@ -121,7 +125,7 @@ export class NotebookView extends Widget {
     this.comm = comm;
     this.kernel = kernel;
     this.model.use((data, buffers) => sendOn(comm, kernel, ownSubshell, data, buffers));
-    if (!this.panel) this.notice.show(this.step()); // the connection may have been there before this view
+    if (!this.panel) this.say(this.step()); // the connection may have been there before this view
     openComm(comm, kernel, ownSubshell, { purpose: "panel" });
   }
 
@@ -139,12 +143,32 @@ export class NotebookView extends Widget {
     if (message.kind === "closed") return this.dismissed(comm);
     this.model.hear(message, buffers);
     if (!this.notice.shown) return;
-    const focused = this.notice.node.contains(document.activeElement);
+    const focused = this.hasFocus;
+    const typed = this.waiting.take();
     this.notice.hide();
     if (this.panel) this.panel.revive();
     else this.panel = new Panel(this.model, this.node);
-    if (focused) this.focus();
+    const { composer } = this.panel;
+    const isFresh = !composer.field.value; // no draft that the person could not see
     this.askNext();
+    if (typed.text) this.fillIn(typed.text);
+    if (focused) this.focus();
+    if (typed.send && isFresh) void composer.submit();
+  }
+
+  /** Is the cursor in what stands here without a panel, or above one? */
+  private get hasFocus(): boolean {
+    const { activeElement } = document;
+    return this.notice.node.contains(activeElement) || activeElement === this.waiting.node;
+  }
+
+  /** Put what was typed before the panel was there below what is in its field. */
+  private fillIn(text: string): void {
+    const { composer } = this.panel!;
+    const before = composer.field.value;
+    const gap = !before || before.endsWith("\n\n") ? "" : "\n\n";
+    composer.fill(`${before}${gap}${text}`, composer.attached);
+    composer.remember();
   }
 
   /** The kernel took this page for gone, or the extension is being unloaded: then the connection says so, too. */
@@ -162,7 +186,14 @@ export class NotebookView extends Widget {
       this.model.hear({ kind: "state", values: { status: "" } });
       this.panel.leave(step.text);
     }
+    this.say(step);
+  }
+
+  private say(step: Step): void {
+    const hadFocus = this.hasFocus;
     this.notice.show(step, this.panel !== null);
+    this.waiting.showWhile(!this.panel && !step.label);
+    if (hadFocus) this.focus();
   }
 
   private step(): Step {
