@@ -835,7 +835,7 @@ var Edits = class extends Map {
   constructor(name) {
     super();
     this.name = name;
-    for (const [place, { text, id, pictures }] of drafts.read(name) ?? []) super.set(place, { text, id, ...pictures ? { pictures } : {} });
+    for (const [place, { sent, ...edit }] of drafts.read(name) ?? []) super.set(place, edit);
   }
   /**
    * @param {number} place
@@ -878,7 +878,8 @@ var Composer = class {
     this.attached = /** @type {string[]} */
     [];
     this.back = 0;
-    this.unsent = "";
+    this.quotes = false;
+    this.unsent = { text: "", quotes: false };
     this.typing = 0;
     this.recalls = /** @type {Promise<unknown>} */
     Promise.resolve();
@@ -992,8 +993,8 @@ var Composer = class {
     const place = this.panel.surroundings ? `${this.panel.surroundings.name}:` : "";
     return `flowgpt-${kind}:${place}${this.panel.kernel.manager?.context?.path ?? location.pathname}:${name}`;
   }
-  remember(draft = this.draft, text = this.field.value, attached = this.attached, pictures = this.tray.kept) {
-    drafts.write(draft, text || attached.length || pictures.length ? { text, attached, pictures } : null);
+  remember(draft = this.draft, text = this.field.value, attached = this.attached, pictures = this.tray.kept, quotes = this.quotes) {
+    drafts.write(draft, text || attached.length || pictures.length ? { text, attached, pictures, ...text && quotes ? { quotes } : {} } : null);
   }
   /**
    * The pictures changed: those of the draft that is shown, or more of them in another draft.
@@ -1005,8 +1006,8 @@ var Composer = class {
       this.remember();
       return;
     }
-    const { text = "", attached = [], pictures = [] } = drafts.read(draft) ?? {};
-    this.remember(draft, text, attached, [...pictures, ...more]);
+    const { text = "", attached = [], pictures = [], quotes = false } = drafts.read(draft) ?? {};
+    this.remember(draft, text, attached, [...pictures, ...more], quotes);
   }
   /** The other conversations of the notebook with a draft. */
   elsewhere() {
@@ -1016,7 +1017,7 @@ var Composer = class {
   /** Load the draft of the conversation; returns true if there is one. */
   restore() {
     const draft = drafts.read(this.draft);
-    if (draft) this.fill(String(draft.text), draft.attached.map(String), draft.pictures ?? []);
+    if (draft) this.fill(String(draft.text), draft.attached.map(String), draft.pictures ?? [], Boolean(draft.quotes));
     return Boolean(draft);
   }
   /**
@@ -1035,10 +1036,12 @@ var Composer = class {
    * @param {string} text
    * @param {string[]} attached
    * @param {Keepable[]} [pictures] those that are there, if none are given
+   * @param {boolean} [quotes] has a command quoted code in it?
    */
-  fill(text, attached, pictures = this.tray.kept) {
+  fill(text, attached, pictures = this.tray.kept, quotes = this.quotes) {
     this.typing += 1;
     this.field.value = text;
+    this.quotes = quotes;
     this.attached = attached;
     this.tray.set(pictures);
     this.back = 0;
@@ -1050,9 +1053,11 @@ var Composer = class {
    * Put a text below what is typed, and attach more.
    * @param {string} text
    * @param {string[]} attached
+   * @param {boolean} [quotes] does it quote code?
    */
-  add(text, attached) {
-    this.fill([this.field.value, text].filter(Boolean).join("\n\n"), [.../* @__PURE__ */ new Set([...this.attached, ...attached])]);
+  add(text, attached, quotes = false) {
+    const all = [.../* @__PURE__ */ new Set([...this.attached, ...attached])];
+    this.fill([this.field.value, text].filter(Boolean).join("\n\n"), all, this.tray.kept, this.quotes || quotes);
     this.remember();
     this.field.focus();
   }
@@ -1084,8 +1089,9 @@ var Composer = class {
    * Send what is typed, or another prompt; what is typed stays then. Returns true if it was sent.
    * @param {string} text
    * @param {string[]} attached
+   * @param {boolean} quotes does it quote code?
    */
-  async submit(text = this.field.value, attached = this.attached) {
+  async submit(text = this.field.value, attached = this.attached, quotes = this.quotes && text === this.field.value) {
     const { panel } = this;
     if (!text.trim() && this.tray.items.length) this.hint.textContent = "Type what to ask about the picture.";
     if (!text.trim() || this.field.readOnly) return false;
@@ -1105,7 +1111,7 @@ var Composer = class {
     if (withPictures && this.tray.pending) await this.tray.work;
     const pictures = withPictures ? this.tray.ready() : [];
     panel.sent = pictures !== null;
-    const done = pictures !== null && await panel.act("ask", { text, attached, ...pictures.length ? { pictures } : {} });
+    const done = pictures !== null && await panel.act("ask", { text, attached, ...quotes ? { quotes } : {}, ...pictures.length ? { pictures } : {} });
     panel.pending = false;
     this.field.readOnly = false;
     if (done && typed) this.sent(draft, text, command ? this.attached : this.attached.filter((name) => !attached.includes(name)), this.unsentOf(pictures));
@@ -1131,7 +1137,7 @@ var Composer = class {
     const here = this.field.value === text;
     if (draft !== this.draft) this.remember(draft, "", here ? [] : attached, here ? [] : pictures);
     if (!here) return;
-    this.fill("", attached, pictures);
+    this.fill("", attached, pictures, false);
     this.remember();
   }
   /** @param {KeyboardEvent} event */
@@ -1178,17 +1184,21 @@ var Composer = class {
    */
   async recalled(step, typing) {
     const back = Math.max(0, this.back + step);
-    if (!this.back) this.unsent = this.field.value;
-    let text = back ? void 0 : this.unsent;
+    if (!this.back) this.unsent = { text: this.field.value, quotes: this.quotes };
+    let { text, quotes } = (
+      /** @type {{text?: string, quotes?: boolean}} */
+      back ? {} : this.unsent
+    );
     if (back) {
       try {
-        text = (await this.panel.link.ask("recall", { back })).text;
+        ({ text, quotes } = await this.panel.link.ask("recall", { back }));
       } catch (error) {
         this.panel.noteError(error);
       }
     }
     if (text === void 0 || this.typing !== typing || this.field.readOnly) return;
     this.field.value = text;
+    this.quotes = Boolean(quotes);
     this.back = back;
     this.fit();
     this.remember();
@@ -2261,7 +2271,7 @@ var PromptEditor = class {
       panel.composer.field.focus({ preventScroll: true });
     } else if (!panel.log.byId.has(id)) {
       edits.delete(place);
-      panel.rescueText(field.value, this.tray.kept);
+      panel.rescueText(field.value, this.tray.kept, edit.quotes);
     }
   }
 };
@@ -2476,7 +2486,7 @@ var TurnElements = class {
           return;
         }
       }
-      panel.edits.set(turn.place, { text, id: turn.id });
+      panel.edits.set(turn.place, { text, id: turn.id, ...facts.quotes ? { quotes: true } : {} });
     }
     const edit = panel.edits.get(turn.place);
     if (!edit) return;
@@ -3799,9 +3809,9 @@ var Panel = class {
     if (edits && same) {
       edits.move(this.composer.draftOf(name, "turns"));
       this.editsOf.set(name, edits);
-    } else for (const [place, { text, pictures }] of [...edits ?? []]) {
+    } else for (const [place, { text, pictures, quotes }] of [...edits ?? []]) {
       edits?.delete(place);
-      this.rescueText(text, pictures);
+      this.rescueText(text, pictures, quotes);
     }
   }
   /** An empty panel was just opened: the person can type at once, unless they are in another cell by now. */
@@ -3978,13 +3988,13 @@ var Panel = class {
   }
   /**
    * Take a prompt that the page has: send it, or put it into the field below what is typed there. One that begins with
-   * a slash is no command.
+   * a slash is no command. Code blocks of one that `quotes` code go as they are, also where they have `{name}`.
    *
-   * @param {{text: string, attached: string[], send: boolean}} prompt
+   * @param {{text: string, attached: string[], send: boolean, quotes: boolean}} prompt
    */
-  async take({ text, attached, send }) {
+  async take({ text, attached, send, quotes }) {
     const prompt = text.startsWith("/") ? `/${text}` : text;
-    if (!send || !await this.composer.submit(prompt, attached)) this.composer.add(prompt, attached);
+    if (!send || !await this.composer.submit(prompt, attached, quotes)) this.composer.add(prompt, attached, quotes);
   }
   /**
    * Show why an action is not possible.
@@ -4104,19 +4114,21 @@ var Panel = class {
    * @param {Set<number>} places of the turns that are there
    */
   rescueEdits(places) {
-    for (const [place, { text, pictures }] of [...this.edits]) {
+    for (const [place, { text, pictures, quotes }] of [...this.edits]) {
       if (places.has(place) || this.sending === place) continue;
       this.edits.delete(place);
-      this.rescueText(text, pictures);
+      this.rescueText(text, pictures, quotes);
     }
   }
   /**
    * @param {string} text
    * @param {Keepable[]} [pictures] with it
+   * @param {boolean} [quotes] does it quote code?
    */
-  rescueText(text, pictures = []) {
+  rescueText(text, pictures = [], quotes = false) {
     const { composer } = this;
-    composer.fill([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached, [...composer.tray.kept, ...pictures]);
+    const all = [...composer.tray.kept, ...pictures];
+    composer.fill([composer.field.value, text].filter(Boolean).join("\n\n"), composer.attached, all, composer.quotes || quotes);
     composer.remember();
     this.note(TAKEN_OUT);
   }
