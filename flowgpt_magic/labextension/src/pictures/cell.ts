@@ -229,6 +229,7 @@ export class CellPictures implements IDisposable {
       const layout = this.cell.layout as PanelLayout;
       const input = layout.widgets.findIndex((widget) => widget.hasClass("jp-Cell-inputWrapper"));
       layout.insertWidget(input + 1, tray);
+      tray.follow(layout.widgets[input].node, () => this.cell.inputHidden);
     });
     return tray;
   }

@@ -47,6 +47,15 @@ export class Tray extends Widget {
     this.hide();
   }
 
+  /** Be hidden while the input is, whose parts are in this node: no signal says that a cell was collapsed. */
+  follow(input: HTMLElement, isHidden: () => boolean): void {
+    const look = (): void => void this.toggleClass("flowgpt-pictures-collapsed", isHidden());
+    const parts = new MutationObserver(look);
+    parts.observe(input, { childList: true });
+    this.disposed.connect(() => parts.disconnect());
+    look();
+  }
+
   /** Show these pictures, in this order. */
   showPictures(pictures: readonly Shown[], editable: boolean): void {
     const names = new Set(pictures.map(({ reference }) => reference.name));

@@ -50,6 +50,11 @@ export class ReplyLine {
     return this.reply.turn;
   }
 
+  /** Does the output say the same as the line? */
+  get hasCaption(): boolean {
+    return Boolean(this.caption.textContent);
+  }
+
   /** The outputs show this reply now. */
   show(reply: Reply): void {
     if (reply.turn !== this.turn) this.notebook.versions.forget(this.turn, this.count);
@@ -63,6 +68,7 @@ export class ReplyLine {
     if (this.tools) return;
     this.tools = new Tools(this);
     this.node.append(this.tools.node);
+    this.node.classList.add("flowgpt-line-filled");
     this.update();
   }
 
@@ -143,7 +149,8 @@ export class ReplyLine {
 
   async details(anchor: HTMLElement): Promise<void> {
     if (this.popover?.node.isConnected) return this.popover.close();
-    const popover = (this.popover = new Popover(anchor, "Details"));
+    const popover = (this.popover = new Popover(anchor, "Details", () => this.node.classList.remove("flowgpt-line-open")));
+    this.node.classList.add("flowgpt-line-open");
     try {
       const answer = await this.ask("details", { turn: this.turn });
       const shown = answer.missing ? detailsInFile(this.reply.facts, NOT_THERE) : detailsOf(answer, (text) => this.copied(text));

@@ -14,6 +14,8 @@ import type { Stream } from "./stream";
 import { Versions } from "./versions";
 
 const REPLY = "flowgpt-reply"; // the class of each output of a reply
+const LINED = "flowgpt-lined"; // that of an output with a line below it
+const CAPTIONED = "flowgpt-captioned"; // and of one whose caption the line takes the place of
 const MARGIN = "200px"; // so far outside of the visible part a line gets its buttons
 const EVENTS = ["pointerenter", "focusin"];
 
@@ -105,6 +107,7 @@ export class NotebookLines implements Notebook, IDisposable {
     } else {
       this.add(area, output, reply);
     }
+    output.toggleClass(CAPTIONED, Boolean(this.lines.get(output)?.hasCaption));
   }
 
   private add(area: OutputArea, output: Widget, reply: Reply): void {
@@ -112,7 +115,7 @@ export class NotebookLines implements Notebook, IDisposable {
     this.lines.set(output, line);
     this.byNode.set(line.node, line);
     output.node.append(line.node);
-    output.addClass("flowgpt-lined");
+    output.addClass(LINED);
     for (const event of EVENTS) output.node.addEventListener(event, this.attend);
     output.disposed.connect(() => this.remove(output, line));
     this.inView.observe(line.node);
@@ -121,7 +124,7 @@ export class NotebookLines implements Notebook, IDisposable {
   private remove(output: Widget, line: ReplyLine): void {
     this.lines.delete(output);
     this.inView.unobserve(line.node);
-    if (!output.isDisposed) output.removeClass("flowgpt-lined");
+    if (!output.isDisposed) output.removeClass(LINED);
     for (const event of EVENTS) output.node.removeEventListener(event, this.attend);
     line.dispose();
   }

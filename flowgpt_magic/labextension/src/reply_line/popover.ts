@@ -16,6 +16,7 @@ export class Popover {
   constructor(
     private readonly anchor: HTMLElement,
     title: string,
+    private readonly closed: () => void,
   ) {
     const name = `flowgpt-popover-${performance.now()}`.replace(".", "-");
     const head = make("div", { class: "flowgpt-popover-head" },
@@ -51,6 +52,7 @@ export class Popover {
     document.removeEventListener("scroll", this.place, true);
     this.anchor.setAttribute("aria-expanded", "false");
     this.node.remove();
+    this.closed();
     if (focused) this.anchor.focus({ preventScroll: true });
   }
 
