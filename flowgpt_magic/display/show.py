@@ -334,6 +334,7 @@ def _metadata(reply: ShownReply | Turn, form: str) -> dict[str, Any]:
             "replayed": reply.replayed,
             "left_out": reply.left_out,
             "sent": reply.sent.as_json(),
+            **({"request_id": reply.request_id} if reply.request_id else {}),
             "chunks": usage.chunks,
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,

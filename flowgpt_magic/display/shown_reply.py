@@ -47,6 +47,10 @@ class ShownReply(Protocol):
         """The text received so far."""
 
     @property
+    def request_id(self) -> str:
+        """How the server names the request; empty if it does not say."""
+
+    @property
     def interrupt_summary(self) -> str:
         """What an interrupt left of the reply, in words."""
 

@@ -19,24 +19,26 @@ from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.history.current import current_history, streaming_replies
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.lab.page import Facts, Page
-from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages import Turn, checksum
 from flowgpt_magic.notebook.code_cells import code_cells
 from flowgpt_magic.notebook.ipython import prompt_context
 from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.replies.code_blocks import code_blocks_of
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.settings import FORMATS
-from flowgpt_magic.text import counted
+from flowgpt_magic.text import counted, cut
 from flowgpt_magic.transcripts.caption import STATUS_WORDS, tokens_of
 
 MAX_TURNS = 200  # turns that one request asks about
 MAX_TEXT = 500_000  # characters of a prompt that are shown
+MAX_LINE = 80  # characters of an earlier prompt and of its answer
 MAX_IMAGES = 4_000_000  # characters of the pictures that are shown
 OF_THE_PROMPT = ("schema", "earlier")  # parameters that are shown on their own
 OTHER_VERSION = "JupyterLab and the kernel run different versions of flowgpt_magic: reload the page"
 NOT_THERE = "this reply is not in the history of this kernel"
 REMOVED = "this turn has been removed from the conversation: %flowgpt undo brings it back, or run the cell to ask again"
 ARRIVES = "a reply is still arriving: stop it first, or wait for its end"
+CHANGED = "Some of these have changed since they were sent."
 NO_CODE = "the reply contains no code to put into a cell"
 
 
@@ -73,6 +75,7 @@ def details(_page: Page, request: Facts) -> Facts:
         "sent": [join_surrogates(redact(part)) for part in turn.sent.parts],
         "unsent": [join_surrogates(redact(text)) for text in _unsent(turn)],
         "notices": [join_surrogates(redact(notice)) for notice in turn.notices],
+        "turns": [join_surrogates(redact(line)) for line in _turns_above(turn, conversation)],
         "images": images if sum(map(len, images)) <= MAX_IMAGES else [],
         **{name: join_surrogates(_beginning(str(text))) for name, text in texts.items()},
     }
@@ -228,6 +231,7 @@ def _facts(turn: Turn, conversation: Conversation | None) -> list[tuple[str, str
         ("conversation", place or "of another notebook"),
         ("version", f"{turn.version} of {newest}" if newest > 1 else ""),
         ("parameters", ", ".join(f"{n} = {_short(value)}" for n, value in without_secrets(others).items())),
+        ("request id", turn.request_id),
         ("id", turn.turn_id),
     ]
 
@@ -235,6 +239,16 @@ def _facts(turn: Turn, conversation: Conversation | None) -> list[tuple[str, str
 def _unsent(turn: Turn) -> list[str]:
     left_out = turn.left_out // 2
     return [*turn.sent.unsent, *([f"{counted(left_out, 'older turn')} left out"] if left_out else [])]
+
+
+def _turns_above(turn: Turn, conversation: Conversation | None) -> list[str]:
+    """The first lines of the earlier turns that were sent, as they stand now; a remark if they have changed since."""
+    if conversation is None or not turn.sent.turns:
+        return []
+    above = [live for live in conversation.turns if live.place < turn.place]
+    lines = [f"{cut(live.prompt, MAX_LINE)} → {cut(live.answer, MAX_LINE)}" for live in above if live.answer.strip()]
+    changed = turn.sent.above is not None and checksum(above) != turn.sent.above
+    return [*([CHANGED] if changed else []), *lines[-min(turn.sent.turns, MAX_TURNS) :]]
 
 
 def _short(value: Any) -> str:

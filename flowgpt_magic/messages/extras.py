@@ -39,6 +39,7 @@ class Extras:
         audio: an object for each recording: ``id``, ``data`` in base64, ``transcript``.
         tool_calls: an object for each tool call of the model: ``id``, ``function``.
         others: further known fields of a server, such as ``search_results``.
+        request_id: how the server names the request, for its support and its logs.
     """
 
     reasoning: str = ""
@@ -48,6 +49,7 @@ class Extras:
     audio: tuple[Mapping[str, Any], ...] = ()
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     others: tuple[tuple[str, Any], ...] = ()
+    request_id: str = ""
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
@@ -93,6 +95,7 @@ class Extras:
             citations=tuple(sources),
             images=_of_kind(values, "images", str),
             others=tuple(others.items()) if isinstance(others, Mapping) else (),
+            request_id=str(values.get("request_id", "")),
             **objects,
         )
 

@@ -210,6 +210,11 @@ class Turn:
         """The same as ``text``."""
         return self.text
 
+    @property
+    def request_id(self) -> str:
+        """How the server names the request, for its support and its logs; empty if it did not say."""
+        return self.extras.request_id
+
     @cached_property
     def answer(self) -> str:
         """The part of the reply that later requests contain: its text without the reasoning at its start."""

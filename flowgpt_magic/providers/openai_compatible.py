@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from multidict import CIMultiDict
@@ -268,13 +268,18 @@ async def _chunks(server: _ResolvedServer, body: Mapping[str, Any]) -> AsyncGene
                 async for text in texts:
                     yield text
         except ProviderError:
-            if reader.has_text and (extras := reader.extras()):  # kept with the text so far
+            if reader.has_text and (extras := _extras(reader, response)):  # kept with the text so far
                 yield extras
             raise
     reader.send_notices()
-    if extras := reader.extras():
+    if extras := _extras(reader, response):
         yield extras
     yield reader.usage()
+
+
+def _extras(reader: ReplyReader, response: http.Response) -> Extras:
+    """What the server sent beside the text. The id in its headers is the one that its support asks for."""
+    return replace(reader.extras(), request_id=response.request_id or reader.request_id)
 
 
 async def _texts(

@@ -246,6 +246,11 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         return self._received.extras
 
     @property
+    def request_id(self) -> str:
+        """How the server names the request, for its support and its logs; empty before the end, and if it does not."""
+        return self.extras.request_id
+
+    @property
     def elapsed(self) -> float:
         """Seconds from sending the request until now, or until the end; 0 before."""
         if self.usage.seconds is not None:

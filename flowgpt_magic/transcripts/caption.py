@@ -53,6 +53,8 @@ class Captioned(Protocol):
     def status(self) -> Status | None: ...
     @property
     def notices(self) -> Iterable[str]: ...
+    @property
+    def request_id(self) -> str: ...
 
 
 def caption(reply: Captioned, *, started: float | None = None, error: str = "") -> str:
@@ -92,11 +94,12 @@ def _count(counted: int | None, estimated: int) -> str:
 
 def sent_line(reply: Captioned) -> str:
     """What was sent with the prompt, on one line; empty if unknown."""
-    if not reply.sent.parts or reply.status in (None, "streaming"):
+    if reply.status in (None, "streaming") or not (reply.sent.parts or reply.request_id):
         return ""
     tokens = _count(reply.usage.prompt_tokens, reply.sent.tokens)
-    words = f"sent: {', '.join(map(redact, reply.sent.parts))}"
-    return one_line(" · ".join(filter(None, [words, tokens and f"{tokens} tokens"])))
+    words = f"sent: {', '.join(map(redact, reply.sent.parts))}" if reply.sent.parts else ""
+    request = f"request id: {redact(reply.request_id)}" if reply.request_id else ""
+    return one_line(" · ".join(filter(None, [words, words and tokens and f"{tokens} tokens", request])))
 
 
 def caption_html(reply: Captioned, *, started: float | None = None, error: str = "") -> str:

@@ -89,6 +89,11 @@ class TranscriptTurn:
         """The same as ``text``."""
         return self.text
 
+    @property
+    def request_id(self) -> str:
+        """How the server names the request; empty if it did not say."""
+        return str(self.extras.get("request_id", ""))
+
 
 @dataclass(frozen=True)
 class Transcript:

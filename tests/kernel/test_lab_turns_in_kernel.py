@@ -46,6 +46,16 @@ def test_a_page_learns_what_was_sent(kernel: Kernel):
     assert facts["id"] == turn
 
 
+def test_a_page_learns_which_earlier_turns_were_sent(kernel: Kernel):
+    first = turn_of(kernel, "%%flowgpt -m echo\nOne\nand more")
+    second, page = turn_of(kernel, "%%flowgpt -m echo\nTwo"), Page(kernel)
+
+    assert ask(page, "details", turn=first)["turns"] == []
+    assert ask(page, "details", turn=second)["turns"] == ["One and more → One and more"]
+    kernel.good("%flowgpt edit 1 Uno")
+    assert ask(page, "details", turn=second)["turns"][0].startswith("Some of these have changed")
+
+
 def test_a_turn_that_is_in_no_history_is_missing(kernel: Kernel):
     kept_nowhere = turn_of(kernel, "%%flowgpt -m echo --no-history\nhello")
     page = Page(kernel)

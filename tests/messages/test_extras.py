@@ -30,6 +30,7 @@ EXTRAS = Extras(
     audio=({"id": "audio_1", "data": "AA==", "transcript": "blue"},),
     tool_calls=({"id": "call_1", "function": {"name": "look_up", "arguments": "{}"}},),
     others=(("search_results", [{"url": "https://a.example/1"}]),),
+    request_id="req_1",
 )
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 OBJECTS = st.lists(st.dictionaries(WORDS, WORDS, max_size=2), max_size=2).map(tuple)

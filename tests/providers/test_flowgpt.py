@@ -42,6 +42,7 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.messages import notices_to
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.flowgpt import FlowGpt
 from flowgpt_magic.providers.flowgpt_events import EventReader
 from flowgpt_magic.providers.http.client import LineSplitter
@@ -360,6 +361,13 @@ async def test_the_stream_is_read_as_the_protocol_says(body: bytes, chunks: list
 async def test_a_body_need_not_be_chunked(response: bytes) -> None:
     async with serving(answering(response)) as server:
         assert await read(ask(server)) == (["a", "b"], None)
+
+
+async def test_the_id_of_the_request_is_kept() -> None:
+    async with serving(answering(whole(line("a"), X_Request_Id="req-7"))) as server:
+        chunks = [chunk async for chunk in ask(server)]
+
+    assert chunks == ["a", Extras(request_id="req-7")]
 
 
 @given(st.lists(st.text()), st.lists(st.integers(0, 100_000)), st.booleans())

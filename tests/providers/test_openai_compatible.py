@@ -94,12 +94,13 @@ def ask(server: Server | str, messages: Any = MESSAGES, model: str = "m", **opti
 
 
 async def read(chunks: AsyncGenerator[Any, None]) -> tuple[list[Any], FlowGptError | None]:
-    """What was yielded, and how it failed if it did."""
+    """What was yielded beside the id of every reply, and how it failed if it did."""
     found: list[Any] = []
 
     async def collect() -> None:
         async for each in chunks:
-            found.append(each)
+            if each != Extras(request_id="chatcmpl-1"):
+                found.append(each)
 
     try:
         await asyncio.wait_for(collect(), PROMPT)
@@ -242,6 +243,33 @@ async def test_a_reply_arrives_in_chunks_and_ends_with_its_usage():
     assert await good(speaking("Par", "is", "", ".")) == (["Par", "is", "."], Usage(9, 12, "stop"))
 
 
+@pytest.mark.parametrize(
+    ("headers", "request_id"),
+    [
+        ({}, "chatcmpl-1"),
+        ({"X_Request_Id": "req_9"}, "req_9"),
+        ({"Request_Id": " r-2 "}, "r-2"),
+        ({"X_Request_Id": ""}, "chatcmpl-1"),
+        ({"X_Request_Id": "sk-" + "a1B2" * 12}, "sk-…"),
+        ({"X_Request_Id": "9" * 300}, "9" * 199 + "…"),
+    ],
+)
+async def test_the_id_of_the_request_is_kept_and_that_of_the_headers_wins(headers, request_id):
+    async def answer(request: Request, connection: Connection) -> None:
+        begun = head(Content_Type="text/event-stream", Transfer_Encoding="chunked", **headers)
+        await connection.send(begun, framed(reply("a")), END)
+
+    async with serving(answer) as server:
+        chunks = [each async for each in ask(server)]
+
+    extras = chunks[-2]
+    assert isinstance(extras, Extras)
+    if request_id.startswith("sk-"):
+        assert "a1B2a1B2a1B2" not in extras.request_id
+    else:
+        assert extras == Extras(request_id=request_id)
+
+
 async def test_a_chunk_is_there_before_the_next_one_is_sent():
     more = asyncio.Event()
 
@@ -378,7 +406,7 @@ async def test_what_is_no_text_is_told_beside_it():
     with notices_to(told.append):
         found = await good(streaming(*stream), max_tokens=3)
 
-    assert found == (["a", Extras(reasoning="hm")], Usage(9, 12, "length"))
+    assert found == (["a", Extras(reasoning="hm", request_id="chatcmpl-1")], Usage(9, 12, "length"))
     assert told == [
         "the reply was cut off at max_tokens = 3",
         "the model reasoned before it answered: 2 characters, in reply.reasoning",

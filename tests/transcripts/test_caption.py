@@ -117,3 +117,13 @@ def test_a_caption_is_one_block_whatever_it_says(line, more):
     ]
     assert html.unescape(re.sub(r"<[^>]+>", "", page)) == clean(one_line(line) + one_line(more))
     assert not set(re.sub(r"<[^>]+>", "", page)) & set("$`*[]<>")
+
+
+def test_the_id_of_the_request_stands_with_what_was_sent():
+    named = turn(sent=Sent(("prompt",), tokens=9), extras={"request_id": "req-1"})
+
+    assert sent_line(named) == "sent: prompt · ≈9 tokens · request id: req-1"
+    assert sent_line(turn(extras={"request_id": "req-1"})) == "request id: req-1"
+    assert "req-1" not in caption(named)
+    assert "req-1" in caption_html(named)
+    assert sent_line(turn(status="streaming", extras={"request_id": "req-1"})) == ""

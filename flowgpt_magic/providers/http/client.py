@@ -33,11 +33,13 @@ from flowgpt_magic.providers.http.server_sent_events import BOM
 from flowgpt_magic.providers.rate_limit_headers import report_rate_limits
 from flowgpt_magic.providers.request_group import shared_in_group
 from flowgpt_magic.redaction import redact
-from flowgpt_magic.text import cut_between_words, printable, sentences
+from flowgpt_magic.text import cut, cut_between_words, printable, sentences
 
 T = TypeVar("T")
 MakeStatusError = Callable[[int, Mapping[str, str], bytes, Endpoint], ProviderError]
 
+REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid")
+REQUEST_ID_LIMIT = 200  # characters
 LOCAL_DOMAINS = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 JSON_SPACE = " \t\r\n"
 QUOTE_LIMIT = 200  # characters of an unexpected line that its error quotes
@@ -46,6 +48,12 @@ TIMEOUT_ERRNOS = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 MAX_REDIRECTS = 4
 SINGLE_WRITE_LIMIT = 2**16  # bytes; a larger request body is sent in pieces
 ERROR_BODY_TIMEOUT = 5.0  # seconds; after that only the status is reported
+
+
+def request_id_of(value: object) -> str:
+    """The id that a server gives a request, as it may be shown and kept; empty if it is none."""
+    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
+    return cut(printable(redact(text.strip())), REQUEST_ID_LIMIT)
 
 
 def check_base_url(base_url: str, source: str, example: str = "http://127.0.0.1:8765") -> URL:
@@ -240,6 +248,12 @@ class Response:
     limit: int
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def request_id(self) -> str:
+        """How the server names the request in its headers; empty if it does not."""
+        names = (request_id_of(self.headers.get(header)) for header in REQUEST_ID_HEADERS)
+        return next(filter(None, names), "")
 
     def lines(self) -> ItemStream[bytes]:
         """The body as lines."""

@@ -93,6 +93,7 @@ class ReplyReader:
         self._finish_reason = ""
         self._is_one_object = False  # the reply is one complete message
         self._counts: Mapping[str, Any] = {}
+        self.request_id = ""  # in the body of the reply
         self._answered_by = ""  # the model that the server names; "?" if it names none
         self._unread = b""  # content outside the protocol since the last chunk
         self._is_cut_off = False  # the body ended in the middle of JSON
@@ -173,6 +174,8 @@ class ReplyReader:
             choice = self._first_choice(choices)
             if choice is None:
                 return ""
+        if not self._chunks:
+            self.request_id = http.request_id_of(chunk.get("id"))
         self._answered_by = self._answered_by or chunk.get("model") or "?"
         self._unread = b""
         self._chunks += 1

@@ -22,6 +22,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.magics.state import Asked, ShellState
 from flowgpt_magic.messages import Usage, notices_to
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
@@ -94,10 +95,12 @@ async def test_it_streams_the_same_text_as_the_client_of_openai_reads(base_url):
         )
         theirs = [found async for found in stream]
 
-    *chunks, usage = [each async for each in ask(base_url, prompt, max_tokens=40)]
+    *chunks, extras, usage = [each async for each in ask(base_url, prompt, max_tokens=40)]
 
     expected = [found.choices[0].delta.content for found in theirs if found.choices and found.choices[0].delta.content]
     assert chunks == expected
+    assert isinstance(extras, Extras)
+    assert extras.request_id.startswith("chatcmpl-")
     assert "Paris" in "".join(map(str, chunks))
     assert isinstance(usage, Usage)
     counted = theirs[-1].usage
@@ -115,7 +118,7 @@ async def test_a_limit_is_kept_and_told(base_url):
     told: list[str] = []
 
     with notices_to(told.append):
-        *chunks, usage = [each async for each in ask(base_url, STORY, max_tokens=5)]
+        *chunks, _extras, usage = [each async for each in ask(base_url, STORY, max_tokens=5)]
 
     assert len(chunks) <= 5
     assert isinstance(usage, Usage)
@@ -124,7 +127,9 @@ async def test_a_limit_is_kept_and_told(base_url):
 
 
 async def test_a_reply_fits_the_schema_it_was_asked_with(base_url):
-    *chunks, _usage = [each async for each in ask(base_url, "Tell me of Paris, as JSON.", schema=SCHEMA, max_tokens=60)]
+    *chunks, _extras, _usage = [
+        each async for each in ask(base_url, "Tell me of Paris, as JSON.", schema=SCHEMA, max_tokens=60)
+    ]
 
     found = json.loads("".join(map(str, chunks)))
     assert set(found) == {"name", "large"}

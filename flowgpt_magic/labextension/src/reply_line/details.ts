@@ -11,6 +11,7 @@ export interface Answer {
   sent: string[];
   unsent: string[];
   notices: string[];
+  turns?: string[]; // the first lines of the earlier turns
   images: string[]; // data: URLs
   prompt: string;
   system: string;
@@ -28,6 +29,7 @@ export function detailsOf(answer: Answer, copy: Copy): HTMLElement[] {
     ...list("Sent", answer.sent),
     ...list("Not sent", answer.unsent),
     ...list("Notes", answer.notices),
+    ...folded("Earlier turns", answer.turns ?? []),
     ...text("Prompt as sent", answer.prompt, copy),
     ...pictures(answer.images),
     ...text("System prompt", answer.system, copy),
@@ -45,6 +47,7 @@ export function detailsInFile(facts: Facts, why: string): HTMLElement[] {
     ["tokens", before == null ? "" : `${before} → ${after ?? "?"}`],
     ["time", seconds == null ? "" : `${seconds} s`],
     ["end", facts.status ?? ""],
+    ["request id", facts.request_id ?? ""],
     ["id", facts.turn_id],
   ];
   return [
@@ -68,6 +71,11 @@ function table(rows: [string, string][]): HTMLElement {
 function list(title: string, items: string[]): HTMLElement[] {
   if (!items.length) return [];
   return [section(title, make("ul", {}, ...items.map((item) => make("li", { text: item }))))];
+}
+
+function folded(title: string, items: string[]): HTMLElement[] {
+  if (!items.length) return [];
+  return [make("details", {}, make("summary", { text: title }), make("ol", {}, ...items.map((item) => make("li", { dir: "auto", text: item }))))];
 }
 
 function text(title: string, content: string, copy: Copy): HTMLElement[] {

@@ -15,6 +15,7 @@ export interface Facts {
   prompt_tokens?: number | null;
   completion_tokens?: number | null;
   seconds?: number | null;
+  request_id?: string; // how the server names the request
   sent?: { included?: string[]; turns?: number; unsent?: string[]; tokens?: number };
 }
 
