@@ -24,6 +24,7 @@ export class NotebookLines implements Notebook, IDisposable {
   readonly streams = new Map<string, Stream>();
   private readonly cells = new WeakMap<OutputArea, CodeCell>();
   private readonly known = new WeakSet<CodeCell>();
+  private readonly fresh: CodeCell[] = []; // drawn, and not looked at yet
   private readonly lines = new WeakMap<Widget, ReplyLine>(); // by the output that they are below
   private readonly byNode = new WeakMap<Element, ReplyLine>();
   private readonly inView: IntersectionObserver;
@@ -81,7 +82,14 @@ export class NotebookLines implements Notebook, IDisposable {
     if (cell.isDisposed || this._isDisposed) return;
     this.cells.set(cell.outputArea, cell);
     cell.outputArea.outputLengthChanged.connect(this.look, this); // emitted after each change of an output
-    this.look(cell.outputArea);
+    this.fresh.push(cell);
+    // A line between two cells that Lab draws would have the browser lay out the page for each of them.
+    if (this.fresh.length === 1) requestAnimationFrame(() => this.lookAtFresh());
+  }
+
+  /** Look at the cells that were drawn since the last frame. */
+  private lookAtFresh(): void {
+    for (const cell of this.fresh.splice(0)) if (!cell.isDisposed && !this._isDisposed) this.look(cell.outputArea);
   }
 
   /** Let each reply of a cell have its line, and nothing else have one. */
