@@ -49,7 +49,9 @@ export class Sidebar extends Panel implements Front {
 
   open(): void {
     if (!this.node.contains(document.activeElement)) this.mode = this.notebookInFront?.content.mode ?? "command";
+    const palette = document.activeElement?.closest(".lm-CommandPalette");
     this.app.shell.activateById(this.id);
+    if (palette) requestAnimationFrame(() => setTimeout(() => this.focus())); // JupyterLab goes back to the notebook first
     if (this.isVisible) this.focus(); // now, and not a moment later
   }
 
