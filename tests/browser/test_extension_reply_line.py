@@ -116,7 +116,7 @@ def test_the_line_of_a_file_is_text_and_says_that_its_reply_is_not_in_the_histor
     expect(line.locator("img, a, b")).to_have_count(0)
     press(line, "Details")
     details = page.get_by_role("dialog", name="Details")
-    expect(details).to_contain_text("load it here, or run %load_ext flowgpt_magic")
+    expect(details).to_contain_text("run %load_ext flowgpt_magic")
     expect(details).to_contain_text("<i>nobody</i>:m")
     details.get_by_role("button", name="Load FlowGPT").click()
     expect(details).to_contain_text("This reply is not in the history of this kernel")
