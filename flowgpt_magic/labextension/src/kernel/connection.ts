@@ -21,6 +21,7 @@ interface Waiting {
 
 const GONE = ["dead", "terminating", "restarting", "autorestarting"];
 const STARTING = ["initializing", "starting", "connecting", "restarting", "autorestarting"];
+const ATTEMPTS = 3; // at asking a kernel that does not answer; then something must change first
 const LOST = "The kernel was restarted or has ended.";
 
 /** One kernel as one notebook of this page sees it. It is asked nothing before `connect` is called. */
@@ -36,6 +37,7 @@ export class Connection implements IDisposable {
   private subshellId = ""; // what the comm's messages are sent over, if this extension had to make it
   private greeting = new PromiseDelegate<void>(); // ends with the hello, or without one
   private refused = 0; // how often the kernel has closed the comm without a hello
+  private failures = 0; // how often it was asked in vain
   private wanted = false; // has somebody called `connect`?
   private stale = true; // may the status have changed since the kernel was asked?
   private probing: { kernel: Kernel.IKernelConnection; done: Promise<void> } | null = null;
@@ -91,6 +93,7 @@ export class Connection implements IDisposable {
   connect(): void {
     this.wanted = true;
     if (this._status !== "ready") this.stale = true;
+    this.failures = 0;
     this.look();
   }
 
@@ -132,21 +135,25 @@ export class Connection implements IDisposable {
   private look(): void {
     const { kernel } = this;
     if (this._isDisposed) return;
-    if (kernel !== this.known || (kernel && GONE.includes(kernel.status))) this.lose();
+    const gone = kernel !== null && GONE.includes(kernel.status);
+    if (gone) forget(kernel.id);
+    if (gone || kernel !== this.known) this.lose();
     this.known = kernel;
     if (!kernel) return this.become(STARTING.includes(this.sessionContext.kernelDisplayStatus) ? "unknown" : "none");
     if (kernel.status === "dead") return this.become("dead");
     if (["none", "dead"].includes(this._status)) this.become("unknown");
-    if (!this.wanted || !this.stale) return;
-    if (kernel.status === "idle") void this.probe(kernel);
-    else if (!this.comm && remembered(kernel.id)) void this.reach(kernel);
+    if (!this.wanted || !this.stale || this.failures >= ATTEMPTS) return;
+    if (kernel.status !== "idle" && !this.comm && remembered(kernel.id)) void this.reach(kernel);
+    // A kernel may stay "unknown" or "starting" for JupyterLab, which misses messages while it connects.
+    if (kernel.status !== "busy" && kernel.connectionStatus === "connected") void this.probe(kernel);
   }
 
   /** The kernel is another one, or starts anew: nothing is known of it. */
   private lose(): void {
     this.disconnect();
     this.stale = true;
-    this.refused = 0;
+    this.probing = null; // its answer may be lost
+    this.refused = this.failures = 0;
     this.become("unknown");
   }
 
@@ -154,7 +161,8 @@ export class Connection implements IDisposable {
   private reconnected(_context: ISessionContext, status: Kernel.ConnectionStatus): void {
     if (status === "connected") {
       this.stale = true;
-      this.probing = null; // its answer may be lost
+      this.probing = null;
+      this.failures = 0;
     }
     this.look();
   }
@@ -184,8 +192,12 @@ export class Connection implements IDisposable {
     try {
       this._language = (await kernel.info).language_info.name;
       if (this._language === "python") found = probed(await this.evaluate(kernel, probe(comm?.commId ?? "")));
+      this.failures = 0;
     } catch {
-      return; // it was restarted, or its connection broke: it is asked again when it is idle
+      // It was restarted, or its connection broke.
+      this.failures += 1;
+      this.stale = true;
+      return;
     }
     if (kernel !== this.known || comm !== this.comm || this._isDisposed || found === "open") return;
     if (found === "ready") return this.open(kernel);
@@ -197,7 +209,7 @@ export class Connection implements IDisposable {
   private async evaluate(kernel: Kernel.IKernelConnection, expression: string): Promise<unknown> {
     const user_expressions = { answer: expression };
     const content = { code: "", silent: true, store_history: false, allow_stdin: false, user_expressions };
-    const reply = await kernel.requestExecute(content).done;
+    const reply = await replied(kernel.requestExecute(content));
     if (reply.content.status !== "ok") throw new Error("The kernel has refused the question.");
     return reply.content.user_expressions?.answer;
   }
@@ -205,7 +217,7 @@ export class Connection implements IDisposable {
   /** Run code beside the history of the notebook. Returns what went wrong, nothing if nothing did. */
   private async run(kernel: Kernel.IKernelConnection, code: string): Promise<string> {
     const content = { code, silent: true, store_history: false, allow_stdin: false };
-    const reply = await kernel.requestExecute(content).done;
+    const reply = await replied(kernel.requestExecute(content));
     return reply.content.status === "error" ? `${reply.content.ename}: ${reply.content.evalue}` : "";
   }
 
@@ -308,4 +320,12 @@ export class Connection implements IDisposable {
     this._status = status;
     if (!this._isDisposed) this._statusChanged.emit(status);
   }
+}
+
+/** The reply to a request; `done` would also wait for a message that may be lost while the page connects. */
+function replied(request: Kernel.IShellFuture<KernelMessage.IExecuteRequestMsg, KernelMessage.IExecuteReplyMsg>) {
+  return new Promise<KernelMessage.IExecuteReplyMsg>((resolve, reject) => {
+    request.onReply = resolve;
+    request.done.then(resolve, reject);
+  });
 }
