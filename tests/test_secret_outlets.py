@@ -211,7 +211,7 @@ def turns(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
 @outlet
 def what_a_cell_shows(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
     reply = failing(secret, patch, ProviderError)
-    return [caption(reply), show._metadata(reply), repr(reply), str(reply.error), reply.notices]
+    return [caption(reply), show._metadata(reply, "markdown"), repr(reply), str(reply.error), reply.notices]
 
 
 @outlet
