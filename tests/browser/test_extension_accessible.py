@@ -181,6 +181,7 @@ def test_a_correction_keeps_its_edges_in_forced_colours_is_not_cut_at_200_percen
     moving = "element => element.getAnimations({ subtree: true }).filter(it => it.playState === 'running').length"
     assert view.evaluate(moving) == 0
 
+    page.evaluate("() => window.jupyterapp.shell.collapseRight()")  # another test may have left the sidebar open
     page.set_viewport_size({"width": 640, "height": 450})  # 1280 by 900 at 200 %
     for name in ("Apply", "Apply and run", "Discard"):
         button = view.get_by_role("button", name=name, exact=True)
