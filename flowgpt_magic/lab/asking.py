@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
-from flowgpt_magic.notebook.ipython import shell
-
-if TYPE_CHECKING:
-    from flowgpt_magic.lab.page import Facts, Page
-    from flowgpt_magic.magics.state import ShellState
+from flowgpt_magic.lab.page import Facts, Page, magics_state
 
 
 def models(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
@@ -20,7 +16,7 @@ def models(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
     """
     from flowgpt_magic.panel.model_choices import Choices, choice_rows
 
-    state = _state()
+    state = magics_state()
     choices = Choices(state.conversation, lambda: tell())
 
     def tell() -> None:
@@ -31,17 +27,15 @@ def models(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
 
 def stop(_page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
     """Stop the replies that arrive in this kernel, or only that of the turn ``turn``: ``stopped`` is their number."""
+    turn = request.get("turn")
+    return {"stopped": magics_state().stop() if turn is None else cancel_reply(turn)}
+
+
+def cancel_reply(turn: Any) -> int:
+    """Cancel the reply of the turn with the id ``turn``, if it arrives: returns the number of replies cancelled."""
     from flowgpt_magic.history.current import streaming_replies
 
-    turn = request.get("turn")
-    if turn is None:
-        return {"stopped": _state().stop()}
     replies = [reply for reply in streaming_replies() if reply.turn_id == turn and not reply.ended]
     for reply in replies:
         reply.cancel()
-    return {"stopped": len(replies)}
-
-
-def _state() -> ShellState:
-    state: ShellState = shell().magics_manager.registry["FlowGPT"].state
-    return state
+    return len(replies)

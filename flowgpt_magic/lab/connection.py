@@ -10,19 +10,15 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.lab.names import own_magics
-from flowgpt_magic.lab.page import Facts
+from flowgpt_magic.lab.page import OTHER_VERSION, Facts
 from flowgpt_magic.lab.page_comm import PageComm
 from flowgpt_magic.lab.preferences import preferences
 from flowgpt_magic.lab.requests import REQUESTS
-from flowgpt_magic.notebook.comms import BUFFERS
-from flowgpt_magic.redaction import redact
-from flowgpt_magic.text import sentences
+from flowgpt_magic.notebook.comms import BUFFERS, response_of
 
 PROTOCOL = 1  # that of labextension/src/kernel/protocol.ts
-OTHER_VERSION = "JupyterLab and the kernel run different versions of flowgpt_magic: reload the page"
 
 
 class Connection(PageComm):
@@ -41,7 +37,7 @@ class Connection(PageComm):
         self._closers.append(run)
 
     def hear(self, request: Facts, buffers: Sequence[memoryview]) -> None:
-        answer = self._answer(request, buffers)
+        answer = response_of(lambda: self._answer(request, buffers))
         if answer is not None:
             parts = answer.pop(BUFFERS, ())
             self.tell({"kind": "answer", "id": request.get("id"), **answer}, parts)
@@ -51,17 +47,12 @@ class Connection(PageComm):
             self._closers.pop()()
 
     def _answer(self, request: Any, buffers: Sequence[memoryview]) -> Facts | None:
-        try:
-            if self._misfit:
-                raise FlowGptError(self._misfit)
-            run = REQUESTS.get(str(request.get("kind")))
-            if run is None:
-                raise FlowGptError(OTHER_VERSION)
-            return run(self, request, buffers)
-        except FlowGptError as error:
-            return {"error": join_surrogates(redact(str(error)))}
-        except Exception as error:  # noqa: BLE001 - the user's objects are foreign code; a comm would hide its error
-            return {"error": join_surrogates(redact(sentences(f"{type(error).__name__}: {error}")))}
+        if self._misfit:
+            raise FlowGptError(self._misfit)
+        run = REQUESTS.get(str(request.get("kind")))
+        if run is None:
+            raise FlowGptError(OTHER_VERSION)
+        return run(self, request, buffers)
 
 
 def connect(comm: Any, opening: Facts) -> PageComm | None:

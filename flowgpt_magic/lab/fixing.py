@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from flowgpt_magic import bridge
 from flowgpt_magic.control_characters import clean, join_surrogates
 from flowgpt_magic.errors import FlowGptError, OptionError, last_error
-from flowgpt_magic.notebook.ipython import prompt_context, shell
+from flowgpt_magic.lab.page import Facts, Page, magics_state
+from flowgpt_magic.notebook.ipython import prompt_context
 from flowgpt_magic.notebook.place import NO_CELL
 
 if TYPE_CHECKING:
-    from flowgpt_magic.lab.page import Facts, Page
     from flowgpt_magic.magics.correction import Correction
     from flowgpt_magic.magics.failed_cells import CellCode
-    from flowgpt_magic.magics.state import ShellState
     from flowgpt_magic.replies.reader import Reader
     from flowgpt_magic.replies.reply import Reply
 
@@ -41,7 +40,7 @@ def fix(page: Page, request: Facts, _buffers: Sequence[memoryview]) -> Facts:
     from flowgpt_magic.magics.state import LastFix
     from flowgpt_magic.replies.request import TypedPrompt
 
-    state: ShellState = shell().magics_manager.registry["FlowGPT"].state
+    state = magics_state()
     cells = _running_cells(request, state.names)
     shown = "" if cells else clean(str(request.get("traceback", "")))
     cells = cells or [_cell_shown(request, state.names)]

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowgpt_magic.notebook.ipython import shell
+
+if TYPE_CHECKING:
+    from flowgpt_magic.magics.state import ShellState
 
 Facts = dict[str, Any]  # JSON values
+OTHER_VERSION = "JupyterLab and the kernel run different versions of flowgpt_magic: reload the page"
 
 
 class Page(Protocol):
@@ -19,3 +25,9 @@ class Page(Protocol):
 
 
 Request = Callable[[Page, Facts, Sequence[memoryview]], Facts | None]
+
+
+def magics_state() -> ShellState:
+    """The state of the magics, whose settings and conversation a page's requests use."""
+    state: ShellState = shell().magics_manager.registry["FlowGPT"].state
+    return state

@@ -16,9 +16,10 @@ from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.display.show import output_of, show_elsewhere
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.history.current import current_history, streaming_replies
+from flowgpt_magic.history.current import current_history
 from flowgpt_magic.history.notebook_history import NotebookHistory
-from flowgpt_magic.lab.page import Facts, Page
+from flowgpt_magic.lab.asking import cancel_reply
+from flowgpt_magic.lab.page import OTHER_VERSION, Facts, Page
 from flowgpt_magic.messages import Turn, checksum
 from flowgpt_magic.notebook.code_cells import code_cells
 from flowgpt_magic.notebook.ipython import prompt_context
@@ -34,7 +35,6 @@ MAX_TEXT = 500_000  # characters of a prompt that are shown
 MAX_LINE = 80  # characters of an earlier prompt and of its answer
 MAX_IMAGES = 4_000_000  # characters of the pictures that are shown
 OF_THE_PROMPT = ("schema", "earlier")  # parameters that are shown on their own
-OTHER_VERSION = "JupyterLab and the kernel run different versions of flowgpt_magic: reload the page"
 NOT_THERE = "this reply is not in the history of this kernel"
 REMOVED = "this turn has been removed from the conversation: %flowgpt undo brings it back, or run the cell to ask again"
 ARRIVES = "a reply is still arriving: stop it first, or wait for its end"
@@ -111,10 +111,7 @@ def retry(page: Page, request: Facts) -> Facts:
 
 def stop(_page: Page, request: Facts) -> Facts:
     """Cancel the reply of a turn that arrives: ``{"stopped": …}`` says whether it did."""
-    replies = [reply for reply in streaming_replies() if reply.turn_id == request.get("turn") and not reply.ended]
-    for reply in replies:
-        reply.cancel()
-    return {"stopped": bool(replies)}
+    return {"stopped": bool(cancel_reply(request.get("turn")))}
 
 
 def cells(_page: Page, request: Facts) -> Facts:

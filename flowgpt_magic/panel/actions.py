@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.conversation import Kind
-from flowgpt_magic.errors import FlowGptError
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.code_cells import code_cells
+from flowgpt_magic.notebook.comms import response_of
 from flowgpt_magic.notebook.ipython import prompt_context, shell
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.panel import pictures
@@ -29,9 +29,7 @@ from flowgpt_magic.prompt import templates
 from flowgpt_magic.prompt.pictures import PictureReference
 from flowgpt_magic.providers import models
 from flowgpt_magic.providers.project_choice import template_options
-from flowgpt_magic.redaction import redact
 from flowgpt_magic.replies.request import TypedPrompt
-from flowgpt_magic.text import sentences
 from flowgpt_magic.transcripts import files
 
 HIT_MARGIN = 40  # characters shown before and after the words of a hit
@@ -440,18 +438,8 @@ def answer(panel: PanelState, request: Any, buffers: Buffers = ()) -> Facts | No
 
     ``buffers`` are the bytes that came with the request; those of the response are its value ``BUFFERS``.
     """
-    response = _response(panel, request, buffers)
+    response = response_of(lambda: _answer(panel, request, buffers))
     return None if response is None else {"kind": "answer", **_address_of(request), **response}
-
-
-def _response(panel: PanelState, request: Any, buffers: Buffers) -> Facts | None:
-    """The response to a request; an error is one, too."""
-    try:
-        return _answer(panel, request, buffers)
-    except FlowGptError as error:
-        return {"error": join_surrogates(redact(str(error)))}
-    except Exception as error:  # noqa: BLE001 - a value in a prompt is foreign code; a comm handler would hide its error
-        return {"error": join_surrogates(redact(sentences(f"{type(error).__name__}: {error}")))}
 
 
 def _address_of(request: Any) -> Facts:
