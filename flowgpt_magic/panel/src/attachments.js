@@ -1,6 +1,7 @@
 /** The pictures that go with a prompt: a tray above its field, which pictures and files are pasted and dropped into. */
 
 import { button, focused, make } from "./dom.js";
+import { messageOf } from "./error_text.js";
 import { isPicture, MAX_MESSAGE, prepare, sizeText } from "./pictures.js";
 import { bringsFiles, CONTENTS, fileOf, folderText, held, RICH_CONTENTS, TEXT_WINS } from "./transfers.js";
 
@@ -164,7 +165,7 @@ export class Tray {
    */
   soon(run) {
     this.pending += 1;
-    this.work = this.work.then(run).catch((error) => this.refuse(error instanceof Error ? error.message : String(error))).finally(() => {
+    this.work = this.work.then(run).catch((error) => this.refuse(messageOf(error))).finally(() => {
       this.pending -= 1;
       if (!this.pending) this.targets = [];
     });

@@ -4,6 +4,7 @@ import { copy } from "./clipboard.js";
 import { Composer } from "./composer.js";
 import { focused, make } from "./dom.js";
 import { Edits } from "./drafts.js";
+import { messageOf } from "./error_text.js";
 import { Head } from "./head.js";
 import { Kernel } from "./kernel.js";
 import { Link } from "./link.js";
@@ -33,11 +34,6 @@ const TAKEN_OUT = "The turn you were editing was removed from the conversation; 
 const ENDS = { complete: "The reply is complete.", cancelled: "The reply was stopped.", failed: "The reply failed." };
 
 let panels = 0; // number of panels made in this page
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
-}
 
 export class Panel {
   /**

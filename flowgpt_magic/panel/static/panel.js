@@ -72,6 +72,11 @@ async function copy(text) {
   }
 }
 
+// error_text.js
+function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
 // picture_files.js
 var HEAD = 4 << 20;
 var ORIENTATION = 274;
@@ -566,7 +571,7 @@ var Tray = class {
    */
   soon(run) {
     this.pending += 1;
-    this.work = this.work.then(run).catch((error) => this.refuse(error instanceof Error ? error.message : String(error))).finally(() => {
+    this.work = this.work.then(run).catch((error) => this.refuse(messageOf(error))).finally(() => {
       this.pending -= 1;
       if (!this.pending) this.targets = [];
     });
@@ -3636,9 +3641,6 @@ var DISCONNECTED = "The connection to the kernel is lost. What is typed here is 
 var TAKEN_OUT = "The turn you were editing was removed from the conversation; your text is below.";
 var ENDS = { complete: "The reply is complete.", cancelled: "The reply was stopped.", failed: "The reply failed." };
 var panels = 0;
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
-}
 var Panel = class {
   /**
    * @param {Model} model

@@ -6,10 +6,12 @@ import type { Contents } from "@jupyterlab/services";
 import type { IDisposable } from "@lumino/disposable";
 import type { Drag } from "@lumino/dragdrop";
 
+import { messageOf } from "../../../panel/src/error_text.js";
 import { isPicture, MAX_MESSAGE, prepare, sizeText, SUFFIXES, USUAL, type Limits } from "../../../panel/src/pictures.js";
 import { inspect } from "../../../panel/src/picture_files.js";
 import { bringsFiles, CONTENTS, fileOf, folderText, held, TEXT_WINS } from "../../../panel/src/transfers.js";
 import type { Connection } from "../kernel/connection";
+import { settled } from "../kernel/settled";
 import { isPrompt, readFirstLine } from "../prompt_cells/first_line";
 import { CellPictures, type Place, type Surroundings } from "./cell";
 import { attachmentName } from "./references";
@@ -194,7 +196,7 @@ export class NotebookPictures implements Surroundings, IDisposable {
   /* files */
 
   private soon(cell: CellPictures, run: () => Promise<void>): void {
-    this.work = this.work.then(run).catch((error) => cell.say(error instanceof Error ? error.message : String(error), true));
+    this.work = this.work.then(run).catch((error) => cell.say(messageOf(error), true));
   }
 
   /** Add files of the server: pictures as if they came from the desktop, others by their paths. */
@@ -224,16 +226,7 @@ export class NotebookPictures implements Surroundings, IDisposable {
   private async reach(): Promise<boolean> {
     const { connection } = this;
     connection.connect();
-    if (connection.status === "unknown") {
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          connection.statusChanged.disconnect(done);
-          resolve();
-        };
-        connection.statusChanged.connect(done);
-        window.setTimeout(done, PATIENCE);
-      });
-    }
+    await Promise.race([settled(connection), new Promise((resolve) => window.setTimeout(resolve, PATIENCE))]);
     return connection.status === "ready";
   }
 

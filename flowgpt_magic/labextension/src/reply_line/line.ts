@@ -6,6 +6,7 @@ import type { NotebookPanel } from "@jupyterlab/notebook";
 import { insertCells } from "../../../panel/src/cells.js";
 import { copy } from "../../../panel/src/clipboard.js";
 import { button, make } from "../../../panel/src/dom.js";
+import { messageOf } from "../../../panel/src/error_text.js";
 import { Toolbar } from "../../../panel/src/toolbar.js";
 import type { Connection } from "../kernel/connection";
 import { detailsInFile, detailsOf } from "./details";
@@ -318,8 +319,4 @@ class Tools {
     this.newer.disabled = version >= versions;
     this.toolbar.update();
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

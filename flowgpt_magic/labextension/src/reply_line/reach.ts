@@ -3,6 +3,7 @@
 import type { JSONObject } from "@lumino/coreutils";
 
 import type { Connection } from "../kernel/connection";
+import { settled } from "../kernel/settled";
 import { statusText } from "../kernel/status_text";
 
 /** The kernel has the package, and has not loaded the extension: `connection.load` would help. */
@@ -22,21 +23,10 @@ async function reach(connection: Connection, wait: Wait): Promise<void> {
   connection.connect();
   if (connection.status === "unknown") {
     wait(statusText("unknown", connection));
-    await changed(connection);
+    await settled(connection);
     wait("");
   }
   const { status } = connection;
   if (status === "unloaded") throw new NotLoaded(statusText(status, connection));
   if (status !== "ready") throw new Error(statusText(status, connection));
-}
-
-function changed(connection: Connection): Promise<void> {
-  return new Promise((resolve) => {
-    const settle = (): void => {
-      if (connection.status === "unknown" && !connection.isDisposed) return;
-      connection.statusChanged.disconnect(settle);
-      resolve();
-    };
-    connection.statusChanged.connect(settle);
-  });
 }

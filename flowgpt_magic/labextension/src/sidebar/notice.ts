@@ -1,5 +1,6 @@
 /** A sentence in the sidebar that says what to do, with a button that does it. */
 
+import { messageOf } from "../../../panel/src/error_text.js";
 import type { Step } from "./steps";
 
 export class Notice {
@@ -60,7 +61,7 @@ export class Notice {
     try {
       await this.run?.();
     } catch (error) {
-      this.failure.textContent = error instanceof Error ? error.message : String(error);
+      this.failure.textContent = messageOf(error);
     } finally {
       this.running = false;
     }
