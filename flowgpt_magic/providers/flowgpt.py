@@ -16,7 +16,6 @@ from flowgpt_magic import installing
 from flowgpt_magic.control_characters import SurrogateJoiner
 from flowgpt_magic.messages import Message, Messages, Usage, notice
 from flowgpt_magic.messages.content_parts import read_messages
-from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.arguments import check_messages, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.flowgpt_events import EventReader
@@ -187,7 +186,7 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
         read_timeout: float | None = None,
         line_limit: int | None = None,
         **kwargs: Any,  # noqa: ARG003 - not part of the protocol
-    ) -> AsyncGenerator[str | Usage | Extras, None]:
+    ) -> AsyncGenerator[str | Usage, None]:
         """The chunks of the reply as their lines arrive. An empty reply causes a notice.
 
         Raises ``SettingError``, ``ProxyError``, ``PromptError`` and ``ModelNotSupportedError`` before anything is sent,
@@ -240,5 +239,3 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
             yield rest
         elif empty:
             notice(f"{server.endpoint.url.host} sent an empty reply")
-        if response.request_id:
-            yield Extras(request_id=response.request_id)

@@ -42,7 +42,6 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.messages import notices_to
-from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.flowgpt import FlowGpt
 from flowgpt_magic.providers.flowgpt_events import EventReader
 from flowgpt_magic.providers.http.client import LineSplitter
@@ -363,11 +362,11 @@ async def test_a_body_need_not_be_chunked(response: bytes) -> None:
         assert await read(ask(server)) == (["a", "b"], None)
 
 
-async def test_the_id_of_the_request_is_kept() -> None:
+async def test_a_server_that_names_its_request_changes_nothing_in_what_is_yielded() -> None:
     async with serving(answering(whole(line("a"), X_Request_Id="req-7"))) as server:
         chunks = [chunk async for chunk in ask(server)]
 
-    assert chunks == ["a", Extras(request_id="req-7")]
+    assert chunks == ["a"]
 
 
 @given(st.lists(st.text()), st.lists(st.integers(0, 100_000)), st.booleans())
