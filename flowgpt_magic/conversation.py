@@ -181,6 +181,10 @@ class Conversation:
         with self._state.lock:
             return max(turn.version, self._timeline.next_version(turn.place) - 1)
 
+    def number_at(self, place: int) -> int | None:
+        """The number of the turn at this place of the timeline; None if it was removed."""
+        return next((number for number, turn in enumerate(self.turns, 1) if turn.place == place), None)
+
     def turn(self, number: int) -> Turn:
         """The turn with this number: 1 is the first, -1 the last. Raises ``TurnNotFoundError``."""
         self.follow_setting()

@@ -475,12 +475,17 @@ class NotebookHistory:
 
     def turn_by_id(self, turn_id: str) -> Turn | None:
         """The turn of any notebook with this id, also one that is not in the file yet; None if there is none."""
+        return self.turns_by_id([turn_id]).get(turn_id)
+
+    def turns_by_id(self, turn_ids: Collection[str]) -> dict[str, Turn]:
+        """The turns that ``turn_by_id`` finds, by id; the file is read once for all of them."""
+        found: dict[str, Turn] = {}
         for state in self.open_conversations():
             with state.lock:
-                turn = state.timeline.find(turn_id)
-            if turn is not None:
-                return turn
-        return next(iter(self.turns([turn_id])), None)
+                turns = [state.timeline.find(turn_id) for turn_id in turn_ids if turn_id not in found]
+            found.update({turn.turn_id: turn for turn in turns if turn is not None})
+        saved = self.turns([turn_id for turn_id in turn_ids if turn_id not in found])
+        return found | {turn.turn_id: turn for turn in saved}
 
     def name_of(self, conversation_id: str) -> str:
         """The name of this notebook's conversation with this id; empty if it has none."""

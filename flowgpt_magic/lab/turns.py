@@ -50,10 +50,7 @@ def versions(_page: Page, request: Facts) -> Facts:
     """Of each turn that is known its version and the number of versions: ``{"turns": {ID: {…}}}``."""
     history, conversations = current_history(), dict[str, Conversation | None]()
     states = {}
-    for turn_id in [*map(str, request.get("turns", []))][:MAX_TURNS]:
-        turn = history.turn_by_id(turn_id)
-        if turn is None:
-            continue
+    for turn_id, turn in history.turns_by_id([*map(str, request.get("turns", []))][:MAX_TURNS]).items():
         if turn.conversation_id not in conversations:
             conversations[turn.conversation_id] = _conversation_of(history, turn)
         states[turn_id] = _versions(turn, conversations[turn.conversation_id])
@@ -187,10 +184,10 @@ def _conversation_of(history: NotebookHistory, turn: Turn) -> Conversation | Non
 
 def _number(conversation: Conversation, turn: Turn) -> int:
     """The number of the live turn in the place of ``turn``. Raises ``TurnError`` if there is none."""
-    for number, live in enumerate(conversation.turns, 1):
-        if live.place == turn.place:
-            return number
-    raise TurnError(REMOVED)
+    number = conversation.number_at(turn.place)
+    if number is None:
+        raise TurnError(REMOVED)
+    return number
 
 
 def _versions(turn: Turn, conversation: Conversation | None) -> Facts:
@@ -214,8 +211,8 @@ def _format(request: Facts, default: str) -> str:
 def _facts(turn: Turn, conversation: Conversation | None) -> list[tuple[str, str]]:
     usage, place = turn.usage, ""
     if conversation is not None:
-        numbers = [number for number, live in enumerate(conversation.turns, 1) if live.place == turn.place]
-        place = ", ".join([conversation.name, *(f"turn {number}" for number in numbers)])
+        number = conversation.number_at(turn.place)
+        place = conversation.name if number is None else f"{conversation.name}, turn {number}"
     newest = _versions(turn, conversation)["versions"]
     first = "" if usage.first_chunk_seconds is None else f", the first text after {usage.first_chunk_seconds:.1f} s"
     others = {name: value for name, value in turn.parameters.items() if name not in OF_THE_PROMPT}

@@ -212,10 +212,10 @@ class PanelState:
 
     def turn_number(self, place: int) -> int:
         """The number of the live turn at ``place``. Raises ``PanelError`` if there is none."""
-        for number, turn in enumerate(self._conversation.turns, 1):
-            if turn.place == place:
-                return number
-        raise PanelError("this turn has been removed from the conversation; Undo brings it back")
+        number = self._conversation.number_at(place)
+        if number is None:
+            raise PanelError("this turn has been removed from the conversation; Undo brings it back")
+        return number
 
     def turn(self, turn_id: str) -> Turn:
         """The live turn with this id. Raises ``PanelError`` if there is none."""
