@@ -67,7 +67,10 @@ def test_the_panel_follows_the_conversation_that_the_cells_use(kernel: Kernel):
 
     kernel.client.execute("%flowgpt new of-the-sidebar")
 
-    assert hear(page, "state")["values"]["name"] == "of-the-sidebar"
+    state = hear(page, "state")
+    while "name" not in state["values"]:  # another trait may change first
+        state = hear(page, "state")
+    assert state["values"]["name"] == "of-the-sidebar"
     kernel.good(f"%flowgpt use {values['name']}")
     page.close()
 

@@ -117,7 +117,7 @@ def test_a_reply_that_is_stopped_keeps_its_text(kernel: Kernel):
 
 def test_a_failed_reply_without_text_leaves_the_output_as_it_was(kernel: Kernel):
     turn, page = turn_of(kernel, "%%flowgpt -m echo\nStay"), Page(kernel)
-    kernel.good("%flowgpt alias nobody openai_compatible:m --endpoint http://127.0.0.1:9/v1\n%flowgpt model nobody")
+    kernel.good("%flowgpt alias closed openai_compatible:m --endpoint http://127.0.0.1:9/v1\n%flowgpt model closed")
     kernel.good("%config FlowGPT.retries = 0")
 
     ask(page, "retry", turn=turn, stream="f")

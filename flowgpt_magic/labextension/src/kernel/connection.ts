@@ -228,7 +228,8 @@ export class Connection implements IDisposable {
     try {
       const id = await subshell(kernel);
       // The answer to this request makes the kernel look idle, even where the cell still runs.
-      if (kernel === this.known && !this.comm) await this.open(kernel, id);
+      // The kernel may have been asked meanwhile, and have said that the extension is unloaded.
+      if (kernel === this.known && !this.comm && remembered(kernel.id)) await this.open(kernel, id);
     } catch {
       // The kernel has ended: `look` sees it.
     } finally {
