@@ -55,7 +55,7 @@ from flowgpt_magic.gateway.requests import (
     read_chat_request,
 )
 from flowgpt_magic.gateway.response import ReplyStream
-from flowgpt_magic.messages import notices_to
+from flowgpt_magic.messages import is_text, notices_to
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.flowgpt import PATH, TEMPERATURE
 from flowgpt_magic.providers.models import find_model, with_implied_model
@@ -267,7 +267,7 @@ class Gateway:
             source = self.target.provider_class.create_async_generator(model, chat_request.messages, **options)
             chunks = await stack.enter_async_context(aclosing(source))
             async for chunk in chunks:
-                if isinstance(chunk, str):
+                if is_text(chunk):
                     await stream.send_text(chunk)
 
 

@@ -67,6 +67,8 @@ def read_message(message: Any) -> Message:
     converted: Message = {"role": ROLES[role], "content": join_surrogates(text)}
     if images:
         converted["images"] = images
+    if parts := message.get("reasoning_parts"):
+        converted["reasoning_parts"] = list(parts)
     return converted
 
 

@@ -11,6 +11,7 @@ from flowgpt_magic.text import cut
 
 MAX_SOURCES = 10  # in a notice
 MAX_SOURCE_LENGTH = 200  # characters
+OBJECTS = ("logprobs", "audio", "tool_calls", "reasoning_parts")  # fields that are lists of objects
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Extras:
         tool_calls: an object for each tool call of the model: ``id``, ``function``.
         others: further known fields of a server, such as ``search_results``.
         request_id: how the server names the request, for its support and its logs.
+        reasoning_parts: parts of the reasoning that only the same provider and model can read, such as signatures and
+            encrypted content, as the server sent them; they are sent back to it with later requests.
     """
 
     reasoning: str = ""
@@ -50,6 +53,7 @@ class Extras:
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     others: tuple[tuple[str, Any], ...] = ()
     request_id: str = ""
+    reasoning_parts: tuple[Mapping[str, Any], ...] = ()
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
@@ -84,7 +88,7 @@ class Extras:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Extras:
         """The opposite of ``as_json``; invalid values are left out."""
-        objects = {name: _of_kind(values, name, Mapping) for name in ("logprobs", "audio", "tool_calls")}
+        objects = {name: _of_kind(values, name, Mapping) for name in OBJECTS}
         sources = (
             Citation(str(source.get("url", "")), str(source.get("title", "")))
             for source in _of_kind(values, "citations", Mapping)

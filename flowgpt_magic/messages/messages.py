@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, TypeGuard
 
 from flowgpt_magic.errors import FlowGptWarning
 from flowgpt_magic.messages.extras import Extras
@@ -33,9 +33,14 @@ class _TextMessage(TypedDict):
 
 
 class Message(_TextMessage, total=False):
-    """A message; ``images`` are URLs that begin with ``data:image/``, ``https://`` or ``http://``."""
+    """A message; ``images`` are URLs that begin with ``data:image/``, ``https://`` or ``http://``.
+
+    ``reasoning_parts`` is in messages of the assistant only, see ``Extras.reasoning_parts``. A provider sends them if
+    it knows them, and never as text.
+    """
 
     images: list[str]
+    reasoning_parts: list[Mapping[str, Any]]
 
 
 Messages = Sequence[Mapping[str, Any]]
@@ -63,6 +68,17 @@ class ComposedPrompt(str):
         return composed
 
 
+class Reasoning(str):
+    """A chunk of the model's reasoning. A provider may yield it beside the text, of which it is no part."""
+
+    __slots__ = ()
+
+
+def is_text(chunk: object) -> TypeGuard[str]:
+    """Is ``chunk`` a part of the text of a reply, and not of its reasoning?"""
+    return isinstance(chunk, str) and not isinstance(chunk, Reasoning)
+
+
 class ImageUrl(str):
     """The URL of an image, and the ``detail`` to read it with: ``low``, ``high`` or ``auto``."""
 
@@ -82,12 +98,19 @@ class Usage:
     measured itself, in seconds since the request was made. None means unknown.
 
     Args:
-        prompt_tokens: tokens of the request.
-        completion_tokens: tokens of the reply.
+        prompt_tokens: tokens of the request, those of ``cached_tokens`` and ``cache_write_tokens`` among them.
+        completion_tokens: tokens of the reply, those of ``reasoning_tokens`` among them.
         finish_reason: why the model stopped, in the server's words, such as ``stop`` or ``length``.
-        first_chunk_seconds: seconds until the first chunk.
+        first_chunk_seconds: seconds until the first chunk of text.
         seconds: seconds until the end of the reply.
-        chunks: the number of chunks.
+        chunks: the number of chunks of text.
+        reasoning_tokens: tokens of the reasoning.
+        cached_tokens: tokens of the request that the server read from its cache.
+        cache_write_tokens: tokens of the request that the server wrote to its cache.
+        service_tier: the server's class of service, in its words; empty if it does not tell.
+        answered_by: the model that answered, in the server's words; empty if it does not tell.
+        cost: what the server charges for the request, in US dollars, if it tells.
+        reasoning_seconds: seconds from the first chunk of reasoning to the first one of text, or to the end.
     """
 
     prompt_tokens: int | None = None
@@ -96,6 +119,13 @@ class Usage:
     first_chunk_seconds: float | None = None
     seconds: float | None = None
     chunks: int = 0
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    service_tier: str = ""
+    answered_by: str = ""
+    cost: float | None = None
+    reasoning_seconds: float | None = None
 
     @property
     def chunks_per_second(self) -> float | None:

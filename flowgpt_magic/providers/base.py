@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowgpt_magic import bridge
 from flowgpt_magic.errors import ModelNotSupportedError, closest
-from flowgpt_magic.messages import Messages, Usage
+from flowgpt_magic.messages import Messages, Usage, is_text
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.arguments import check_model
 
@@ -138,6 +138,9 @@ class AsyncGeneratorProvider:
     ) -> AsyncGenerator[str | Usage | Extras, None]:
         """The chunks of the reply, then at most one ``Extras``, then at most one ``Usage``.
 
+        A chunk of the model's reasoning is a ``Reasoning``, which is a ``str`` but no part of the text; all other
+        strings are the text. A provider without reasoning yields no ``Reasoning``.
+
         Nothing is sent and no argument is checked before the first chunk is requested. However the caller leaves, the
         generator closes what it opened. It never changes ``messages``.
 
@@ -154,7 +157,7 @@ class AsyncGeneratorProvider:
     async def create_async(cls, model: str, messages: Messages, **kwargs: Any) -> str:
         """The whole reply. Cancelling closes the connection at once."""
         async with aclosing(cls.create_async_generator(model, messages, **kwargs)) as chunks:
-            return "".join([chunk async for chunk in chunks if isinstance(chunk, str)])
+            return "".join([chunk async for chunk in chunks if is_text(chunk)])
 
     @classmethod
     def create_completion(cls, model: str, messages: Messages, **kwargs: Any) -> Iterator[str]:
@@ -165,7 +168,7 @@ class AsyncGeneratorProvider:
         chunks = bridge.iterate(lambda: cls.create_async_generator(model, messages, **kwargs))
         try:
             for chunk in chunks:
-                if isinstance(chunk, str):
+                if is_text(chunk):
                     yield chunk
         finally:
             chunks.close()  # type: ignore[attr-defined]  # iterate is a generator

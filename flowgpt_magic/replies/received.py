@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.messages import Message, NewAttempt, Sent, Usage, Waiting
+from flowgpt_magic.messages import Message, NewAttempt, Reasoning, Sent, Usage, Waiting
 from flowgpt_magic.messages.extras import Extras
 
 Chunks = AsyncGenerator[str | Usage | Extras, None]  # of one attempt
@@ -66,7 +66,7 @@ class ReceivedContent:
     ``begun`` is the monotonic time at which the request was sent. The seconds in ``usage`` count from there.
     """
 
-    __slots__ = ("_final", "_first", "_reported", "begun", "chunks", "extras")
+    __slots__ = ("_extras", "_final", "_first", "_reasoned", "_reasoning", "_reported", "begun", "chunks")
 
     def __init__(self) -> None:
         self.begun = 0.0
@@ -75,7 +75,9 @@ class ReceivedContent:
     def clear(self) -> None:
         """Discard everything, for a new attempt."""
         self.chunks: list[str] = []
-        self.extras = Extras()
+        self._reasoning: list[Reasoning] = []
+        self._reasoned: tuple[float, float | None] | None = None  # seconds until its first chunk, and until its end
+        self._extras = Extras()
         self._reported = Usage()  # by the provider
         self._first: float | None = None  # seconds until the first chunk
         self._final: Usage | None = None
@@ -86,9 +88,39 @@ class ReceivedContent:
         return "".join(self.chunks)
 
     @property
+    def reasoning(self) -> str:
+        """The reasoning received so far."""
+        return "".join(self._reasoning) or self._extras.reasoning
+
+    @property
+    def extras(self) -> Extras:
+        """What the provider sent in addition to the text, its reasoning included."""
+        return replace(self._extras, reasoning=self.reasoning) if self._reasoning else self._extras
+
+    @property
+    def reasons(self) -> bool:
+        """Is reasoning the last thing that has arrived?"""
+        return self._reasoned is not None and self._reasoned[1] is None
+
+    @property
     def usage(self) -> Usage:
         """The counts from the provider and the times measured here. The total time is set by ``finish``."""
-        return self._final or replace(self._reported, first_chunk_seconds=self._first, chunks=len(self.chunks))
+        if self._final is not None:
+            return self._final
+        return replace(
+            self._reported,
+            first_chunk_seconds=self._first,
+            reasoning_seconds=self._reasoning_seconds,
+            chunks=len(self.chunks),
+        )
+
+    @property
+    def _reasoning_seconds(self) -> float | None:
+        """How long the model has reasoned; None if it has not."""
+        if self._reasoned is None:
+            return None
+        begin, end = self._reasoned
+        return (time.monotonic() - self.begun if end is None else end) - begin
 
     def finish(self) -> None:
         """Set the total time: the reply has ended."""
@@ -96,26 +128,39 @@ class ReceivedContent:
 
     def restore(self, text: str, usage: Usage, extras: Extras) -> None:
         """Take over the content of a stored reply."""
-        self.chunks, self._final, self.extras = [text], usage, extras
+        self.chunks, self._final, self._extras = [text], usage, extras
 
     def add(self, chunk: object, provider: str, add_notice: Callable[[str], object]) -> bool:
-        """Add a ``chunk`` from ``provider``. Returns whether it is text that is not empty.
+        """Add a ``chunk`` from ``provider``. Returns whether it is text or reasoning that is not empty.
 
         ``add_notice`` is called with each notice in it. Raises ``FlowGptError`` for an object of another type.
         """
         if isinstance(chunk, str):
             if not chunk:
                 return False
-            if self._first is None:
-                self._first = time.monotonic() - self.begun
-            self.chunks.append(chunk)
+            if isinstance(chunk, Reasoning):
+                self._reason(chunk)
+            else:
+                self._grow(chunk)
             return True
         if isinstance(chunk, Usage):
             self._reported = chunk
         elif isinstance(chunk, Extras):
-            self.extras = chunk
+            self._extras = chunk
             for text in chunk.notices:
                 add_notice(text)
         else:
             raise FlowGptError(f"{provider} sent {type(chunk).__name__} where text was expected")
         return False
+
+    def _reason(self, chunk: Reasoning) -> None:
+        self._reasoning.append(chunk)
+        begin = self._reasoned[0] if self._reasoned else time.monotonic() - self.begun
+        self._reasoned = begin, None  # also after text: the model reasons again
+
+    def _grow(self, chunk: str) -> None:
+        if self._first is None:
+            self._first = time.monotonic() - self.begun
+        if self._reasoned is not None and self._reasoned[1] is None:
+            self._reasoned = self._reasoned[0], time.monotonic() - self.begun
+        self.chunks.append(chunk)

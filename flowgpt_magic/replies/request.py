@@ -243,7 +243,7 @@ def turns_to_send(chosen: Settings, before: Sequence[Turn]) -> tuple[list[Turn],
 
 def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
     """The system prompt, the messages of the earlier turns (or the given ones), and the prompt."""
-    turn_messages = [message for turn in turns for message in turn.messages]
+    turn_messages = [message for turn in turns for message in _messages_of(turn, request.target)]
     before = turn_messages if request.earlier is None else list(request.earlier)
     own_system = any(message["role"] == "system" for message in before)
     text = request.settings.system
@@ -251,6 +251,15 @@ def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
     if request.earlier is None and not request.resolved.takes_earlier_images:
         before = [without_images(message) for message in before]
     return [*([] if own_system else system), *before, user_message(request.prompt, request.images)]
+
+
+def _messages_of(turn: Turn, target: Target) -> Sequence[Message]:
+    """The messages of a turn. Opaque parts of its reasoning go to the provider and model that sent them only."""
+    parts = turn.extras.reasoning_parts
+    if not parts or (turn.provider, turn.model) != (target.provider, target.model):
+        return turn.messages
+    prompt, answer = turn.messages
+    return prompt, {**answer, "reasoning_parts": list(parts)}
 
 
 def unsent_pictures(count: int, resolved: Resolved) -> str:

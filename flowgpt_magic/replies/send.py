@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowgpt_magic.messages import LeftOut, Message
+from flowgpt_magic.messages import LeftOut, Message, is_text
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.cache import ReplyCache
 from flowgpt_magic.replies.continuation import Continuation
@@ -70,7 +70,7 @@ async def _continue(begin: str, chunks: CheckedChunks) -> CheckedChunks:
         continuation = Continuation(begin)
         yield continuation.begin()
         async for chunk in inner:
-            if isinstance(chunk, str):
+            if is_text(chunk):
                 for piece in continuation.add(chunk):
                     yield piece
             else:

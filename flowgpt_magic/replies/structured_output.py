@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flowgpt_magic.errors import MismatchError, SchemaNotSupportedError
-from flowgpt_magic.messages import Message, NewAttempt, notice
+from flowgpt_magic.messages import Message, NewAttempt, is_text, notice
 from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.received import CheckedChunks, RetriedChunks
@@ -87,6 +87,6 @@ async def _collected(ask: Ask, messages: Sequence[Message], schema: Schema | Non
     parameters = {"schema": dict(schema.json_schema)} if schema else {}
     async with InnerGenerator(ask(messages, parameters)) as chunks:
         async for chunk in chunks:
-            if isinstance(chunk, str):
+            if is_text(chunk):
                 text.append(chunk)
             yield chunk

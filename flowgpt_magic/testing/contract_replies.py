@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flowgpt_magic.errors import FlowGptError, FlowGptWarning, SchemaNotSupportedError
-from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages import Usage, is_text
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.redaction import without_secrets
 from flowgpt_magic.testing.contract import (
@@ -45,7 +45,7 @@ async def _read(chunks: AsyncGenerator[str | Usage | Extras, None]) -> list[Any]
 
 
 def _text(chunks: Sequence[Any]) -> str:
-    return "".join(chunk for chunk in chunks if isinstance(chunk, str))
+    return "".join(chunk for chunk in chunks if is_text(chunk))
 
 
 def check_stream(subject: Subject) -> None:
@@ -70,7 +70,7 @@ def check_stream(subject: Subject) -> None:
         raise ViolationError(
             f"its answer to {subject.prompt!r} is empty: check it, or pass another prompt with prompt="
         )
-    pieces = sum(bool(chunk) for chunk in chunks if isinstance(chunk, str))
+    pieces = sum(bool(chunk) for chunk in chunks if is_text(chunk))
     if pieces == 1 and subject.provider.supports_stream:
         text = "it answered in one chunk, so streaming was not checked: pass a longer prompt, or set "
         warnings.warn(f"{subject.provider.__name__}: {text}supports_stream = False", FlowGptWarning, stacklevel=2)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages import Reasoning, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.replies.received import ReceivedContent
 
@@ -65,3 +65,23 @@ def test_a_restored_reply_keeps_its_own_times():
     content.restore("all", usage, Extras())
 
     assert (content.text, content.usage) == ("all", usage)
+
+
+def test_reasoning_is_kept_beside_the_text_and_its_seconds_end_with_the_first_word_of_the_answer():
+    content = received(Reasoning("two and two"))
+    assert content.reasons
+    content.begun -= 3
+    content.add("four", "test", lambda _text: None)
+    content.begun -= 3
+    content.finish()
+
+    assert (content.text, content.reasoning, content.extras.reasoning) == ("four", "two and two", "two and two")
+    assert not content.reasons
+    assert content.usage.chunks == 1
+    assert content.usage.reasoning_seconds == pytest.approx(3, abs=0.5)
+
+
+def test_reasoning_in_chunks_takes_the_place_of_that_in_the_extras():
+    content = received(Reasoning("in chunks"), "text", Extras(reasoning="at once", request_id="r"))
+
+    assert content.extras == Extras(reasoning="in chunks", request_id="r")

@@ -10,6 +10,7 @@ import pytest
 from flowgpt_magic import settings
 from flowgpt_magic.errors import OptionError, PromptError, SettingError
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.replies.request import (
     EARLIER,
     EarlierImages,
@@ -69,6 +70,17 @@ def test_the_system_prompt_and_the_turns_come_before_the_prompt():
         ("assistant", "two"),
         ("user", "hi"),
     ]
+
+
+def test_opaque_reasoning_goes_back_to_the_provider_and_model_that_sent_it_and_to_no_other():
+    parts = ({"signature": "abc"},)
+    of_this_model = turn(provider="echo", model="words", extras=Extras(reasoning_parts=parts))
+    of_another = turn(provider="echo", model="characters", extras=Extras(reasoning_parts=parts))
+
+    messages = build_messages(request(), [of_this_model, of_another])
+
+    assert [message.get("reasoning_parts") for message in messages] == [None, [*parts], None, None, None]
+    assert "reasoning_parts" not in of_this_model.messages[1]
 
 
 def test_messages_that_were_given_replace_the_turns_and_the_system_prompt():
