@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation, ask, map_prompts
     from flowgpt_magic.errors import FlowGptError
     from flowgpt_magic.history.merge import merge_history
-    from flowgpt_magic.messages import Usage
+    from flowgpt_magic.messages import Reasoning, Usage
     from flowgpt_magic.messages.extras import Citation, Extras
     from flowgpt_magic.panel.panel import ChatPanel
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
@@ -32,6 +32,7 @@ __all__ = [
     "FlowGpt",
     "FlowGptError",
     "ProviderModelMixin",
+    "Reasoning",
     "Reply",
     "Usage",
     "ask",
@@ -51,6 +52,7 @@ _MODULES = {
     "FlowGpt": "providers.flowgpt",
     "FlowGptError": "errors",
     "ProviderModelMixin": "providers.base",
+    "Reasoning": "messages",
     "Reply": "replies.reply",
     "Usage": "messages",
     "ask": "conversation",

@@ -220,7 +220,7 @@ class Run:
         breaker = self._server.breaker
         if breaker.hopeless or (self._probe is not None and not breaker.due_in and not breaker.left):
             # A reply that is arriving is read to its end.
-            if not any(flight.received.chunks for flight in self._flights.values()):
+            if all(flight.received.is_empty for flight in self._flights.values()):
                 self._give_up()
             return None
         if breaker.due_in:

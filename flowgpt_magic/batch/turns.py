@@ -222,11 +222,11 @@ class Turns:
         if not flight.saved:
             flight.saved = True
             self.notebook_history.begin(self.state, self._turn(flight, "streaming"), [])
-        self.notebook_history.grow(flight.turn_id, lambda: flight.text_so_far)
+        self.notebook_history.grow(flight.turn_id, lambda: flight.text_so_far, lambda: flight.received.reasoning)
 
     def again(self, flight: PromptInFlight, why: str) -> None:
         """Discard the text so far; it is stored as an earlier version."""
-        if flight.received.chunks:
+        if not flight.received.is_empty:
             attempt_id = uuid4().hex
             self._count(flight, "failed", attempt_id)
             if self.state is not None:
@@ -237,12 +237,12 @@ class Turns:
     def end(self, flight: PromptInFlight, status: Status) -> None:
         """Record the end, unless the prompt was cancelled before any text arrived and is not in the history."""
         self._count(flight, status, flight.turn_id)
-        if self.state is not None and (flight.saved or flight.received.chunks or status != "cancelled"):
+        if self.state is not None and (flight.saved or not flight.received.is_empty or status != "cancelled"):
             self._save(self._turn(flight, status))
 
     def leave(self, flight: PromptInFlight) -> None:
         """The run ends before a retry: if the prompt is in the history, it is stored as failed."""
-        if flight.received.chunks:
+        if not flight.received.is_empty:
             self._count(flight, "failed", flight.turn_id)
         if self.state is not None and flight.saved:
             self._save(self._turn(flight, "failed"))

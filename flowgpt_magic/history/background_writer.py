@@ -88,14 +88,14 @@ class BackgroundWriter:
         """Save a turn that begins to stream. Save its notebook and conversation first."""
         self._put(BeginTurn(turn))
 
-    def grow(self, turn_id: str, text: str | Callable[[], str]) -> None:
-        """Save the current text of a turn, at most once per ``interval``.
+    def grow(self, turn_id: str, text: str | Callable[[], str], reasoning: str | Callable[[], str] = "") -> None:
+        """Save the current text and reasoning of a turn, at most once per ``interval``.
 
         A function is called on the writer's thread when it is time to write: joining a long reply for each chunk would
         be expensive.
         """
         if (writer := self._current()) is not None:
-            writer.growth[turn_id] = text
+            writer.growth[turn_id] = text, reasoning
 
     def end(self, turn: Turn) -> None:
         """Save a turn that has ended."""

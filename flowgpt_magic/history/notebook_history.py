@@ -576,9 +576,9 @@ class NotebookHistory:
         for request in requests:
             self._writer.save(request)
 
-    def grow(self, turn_id: str, text: Callable[[], str]) -> None:
+    def grow(self, turn_id: str, text: Callable[[], str], reasoning: Callable[[], str]) -> None:
         """Note that a turn has more text. ``text`` is called when it is written, at most once per second."""
-        self._writer.grow(turn_id, text)
+        self._writer.grow(turn_id, text, reasoning)
 
     def end(self, state: ConversationState, turn: Turn, others: list[Turn | ChangeRecord]) -> None:
         """Save a turn that has ended, then the records that change with it."""

@@ -131,10 +131,11 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class PartialText:
-    """The text received so far for a streaming turn."""
+    """The text and the reasoning received so far for a streaming turn."""
 
     turn_id: str
     text: str
+    reasoning: str = ""
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ SAVE_PICTURE = (
     "OR (thumbnail = x'' AND excluded.thumbnail <> x'')"
 )
 GROW_TURN = "UPDATE turns SET text = ?, grown = ?, indexed = 0 WHERE turn_id = ?"
+GROW_REASONING = "UPDATE turns SET text = ?, extras = ?, grown = ?, indexed = 0 WHERE turn_id = ?"
 
 
 def statement(
@@ -81,6 +82,9 @@ def statement(
 
     ``picture_of`` returns the picture of a URL. The pictures of a turn are records of their own: ``pictures_of``.
     """
+    if isinstance(record, PartialText) and record.reasoning:
+        extras = _json(Extras(reasoning=record.reasoning).as_json())
+        return GROW_REASONING, (record.text, extras, time.time(), record.turn_id)
     if isinstance(record, PartialText):
         return GROW_TURN, (record.text, time.time(), record.turn_id)
     if isinstance(record, KeyChange):

@@ -84,7 +84,7 @@ class TurnRecorder:
     def grow(self, reply: Reply) -> None:
         """Note that a chunk has arrived."""
         if self._turn is not None:
-            self._notebook_history.grow(self._turn.turn_id, lambda: reply.text_so_far)
+            self._notebook_history.grow(self._turn.turn_id, lambda: reply.text_so_far, lambda: reply.reasoning_so_far)
 
     def restart(self, reply: Reply, why: str) -> None:
         """Save the text so far as an earlier, failed version, and restart the turn. ``why`` is the error."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from flowgpt_magic.history.database import History
 
 T = TypeVar("T")
+GrowingText = str | Callable[[], str]  # a function is called when it is time to write
 
 RECORDS_PER_TRANSACTION = 32  # a transaction locks the file for other processes
 RETRY_PAUSES = (0.02, 2.0)  # seconds before a locked file is tried again: the first pause, and the longest
@@ -145,7 +146,8 @@ class RecoveryRecords:
                 if notebook.key == record.old:
                     self.notebooks[notebook_id] = replace(notebook, key=record.new)
         elif (turn := self.turns.get(record.turn_id)) is not None:
-            self.turns.add(record.turn_id, replace(turn, text=record.text))
+            extras = replace(turn.extras, reasoning=record.reasoning) if record.reasoning else turn.extras
+            self.turns.add(record.turn_id, replace(turn, text=record.text, extras=extras))
 
     def parents(self) -> list[Record]:
         """Notebooks and conversations, in the order in which to save them."""
@@ -177,7 +179,7 @@ class WriterThread:
 
     def __init__(self, location: str, warn: Callable[[str], None], *, interval: float, patience: float) -> None:
         self.inbox: queue.SimpleQueue[QueueItem] = queue.SimpleQueue()
-        self.growth: dict[str, str | Callable[[], str]] = {}
+        self.growth: dict[str, tuple[GrowingText, GrowingText]] = {}  # text and reasoning by turn id
         self.recovery = RecoveryRecords()
         self._location, self._warn, self._interval, self._patience = location, warn, interval, patience
         self._saves = location != OFF
@@ -272,9 +274,10 @@ class WriterThread:
         for turn_id, due in self._open_turns.items():
             if at_once or due <= now:
                 self._open_turns[turn_id] = now + self._interval
-                if (text := self.growth.pop(turn_id, None)) is not None:
+                if (growth := self.growth.pop(turn_id, None)) is not None:
                     try:
-                        self._put(PartialText(turn_id, text if isinstance(text, str) else text()))
+                        text, reasoning = (part if isinstance(part, str) else part() for part in growth)
+                        self._put(PartialText(turn_id, text, reasoning))
                     except Exception as error:  # noqa: BLE001 # it must not end the thread
                         self._warn_once(
                             "text", sentences(f"the text of a turn could not be saved to the history: {error}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptError, ProviderError
-from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages import Reasoning, Turn
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.received import CheckedChunks
 from flowgpt_magic.replies.request import Request
@@ -48,6 +48,8 @@ class ReplyCache:
             turn = None if refresh else await asyncio.to_thread(self._find, key)
             if turn is not None:
                 reply.replayed = True
+                if turn.extras.reasoning:
+                    yield Reasoning(turn.extras.reasoning)
                 yield turn.text
                 yield turn.extras
                 yield replace(turn.usage, first_chunk_seconds=None, seconds=None)

@@ -35,19 +35,28 @@ class Reader:
     the last call, and an empty list only after a timeout or at the end. When a new attempt begins, the reader gets the
     reason in brackets, then the chunks of the new attempt. With ``waits``, it gets nothing before the reply has ended,
     and only the last attempt.
+
+    With ``reasoning``, both also return when reasoning has arrived, which is in ``reply.reasoning_so_far``. Then the
+    list may be empty at any time, and ``done`` tells the end.
     """
 
-    def __init__(self, reply: ChunkSource, *, waits: bool = False) -> None:
+    def __init__(self, reply: ChunkSource, *, waits: bool = False, reasoning: bool = False) -> None:
         self._reply = reply
         self._waits = waits
+        self._wakes_for_reasoning = reasoning
+        self._has_reasoning = False  # since the last call
         self._place = self._attempt = 0
         # Not a threading.Event, which is not reentrant: the handler of an interrupt may call ``wake`` at any line here.
         self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._async_awake: asyncio.Event | None = None
 
-    def wake(self) -> None:
-        """Signal that there is something new. Called by the reply, from any thread."""
+    def wake(self, *, reasoning: bool = False) -> None:
+        """Signal that there is something new, such as ``reasoning``. Called by the reply, from any thread."""
+        if reasoning:
+            if not self._wakes_for_reasoning:
+                return
+            self._has_reasoning = True
         if not self._awake.empty():
             return
         self._awake.put(None)
@@ -56,23 +65,24 @@ class Reader:
                 self._loop.call_soon_threadsafe(self._async_awake.set)
 
     def _poll(self) -> tuple[list[str], bool]:
-        """The new chunks, and whether the reply has ended.
+        """The new chunks, and whether to return them now even if there are none.
 
         The order matters. The wake-up is cleared first, so that a later one is not lost. ``ended`` is read before the
         chunks, so that none is missed.
         """
         with suppress(queue.Empty):
             self._awake.get_nowait()
+        returns, self._has_reasoning = self._has_reasoning, False
         ended = self._reply.ended
         if self._waits and not ended:
-            return [], False
+            return [], returns
         attempts = self._reply.attempts
         reasons = [] if self._waits else [f"\n\n[{attempt.why}]\n\n" for attempt in attempts[self._attempt :]]
         if len(attempts) > self._attempt:
             self._attempt, self._place = len(attempts), 0
         chunks = self._reply.chunks_from(self._place)
         self._place += len(chunks)
-        return reasons + chunks, ended
+        return reasons + chunks, ended or returns
 
     @property
     def done(self) -> bool:
@@ -84,8 +94,8 @@ class Reader:
         """The new chunks. Waits for one up to ``timeout`` seconds; None: no limit."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            chunks, ended = self._poll()
-            if chunks or ended:
+            chunks, returns = self._poll()
+            if chunks or returns:
                 return chunks
             left = bridge.TICK if deadline is None else min(bridge.TICK, deadline - time.monotonic())
             if left <= 0:
@@ -99,7 +109,7 @@ class Reader:
             self._loop, self._async_awake = asyncio.get_running_loop(), asyncio.Event()
         while True:
             self._async_awake.clear()
-            chunks, ended = self._poll()
-            if chunks or ended:
+            chunks, returns = self._poll()
+            if chunks or returns:
                 return chunks
             await self._async_awake.wait()

@@ -88,6 +88,11 @@ class ReceivedContent:
         return "".join(self.chunks)
 
     @property
+    def is_empty(self) -> bool:
+        """Has neither text nor reasoning arrived in chunks?"""
+        return not self.chunks and not self._reasoning
+
+    @property
     def reasoning(self) -> str:
         """The reasoning received so far."""
         return "".join(self._reasoning) or self._extras.reasoning
@@ -116,9 +121,9 @@ class ReceivedContent:
 
     @property
     def _reasoning_seconds(self) -> float | None:
-        """How long the model has reasoned; None if it has not."""
-        if self._reasoned is None:
-            return None
+        """How long the model has reasoned; None if it has not. That of a stored reply is as it was."""
+        if self._reasoned is None or self._reported.reasoning_seconds is not None:
+            return self._reported.reasoning_seconds
         begin, end = self._reasoned
         return (time.monotonic() - self.begun if end is None else end) - begin
 

@@ -27,6 +27,7 @@ from flowgpt_magic.messages import (
     LeftOut,
     Message,
     NewAttempt,
+    Reasoning,
     Sent,
     Status,
     Turn,
@@ -233,7 +234,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
     @property
     def progress(self) -> str:
         """What the provider does before the first chunk, such as ``waits for another reply``; afterwards empty."""
-        return "" if self.ended or self._received.chunks else self._progress
+        return self._progress if self._received.is_empty and not self.ended else ""
 
     @property
     def usage(self) -> Usage:
@@ -270,6 +271,17 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         """The text received so far. Sends nothing and does not wait."""
         with self._lock:
             return self._received.text
+
+    @property
+    def reasoning_so_far(self) -> str:
+        """The reasoning received so far. Sends nothing and does not wait."""
+        with self._lock:
+            return self._received.reasoning
+
+    @property
+    def reasons(self) -> bool:
+        """Does the model reason now: is reasoning the last thing that has arrived, and the reply still running?"""
+        return self._received.reasons and not self.ended
 
     @property
     def code_blocks(self) -> list[CodeBlock]:
@@ -324,12 +336,13 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
                 raise
         bridge.worker().submit(self._run()).add_done_callback(self._finish)
 
-    def open(self, *, waits: bool = False) -> Reader:
+    def open(self, *, waits: bool = False, reasoning: bool = False) -> Reader:
         """A new reader at the first chunk. Sends the request if necessary. Release it with ``detach``.
 
-        With ``waits``, it gets the chunks of a reply with a schema only after the check.
+        With ``waits``, it gets the chunks of a reply with a schema only after the check. With ``reasoning``, its calls
+        also return when reasoning has arrived.
         """
-        reader = Reader(self, waits=waits and self.schema is not None)
+        reader = Reader(self, waits=waits and self.schema is not None, reasoning=reasoning)
         try:
             with self._lock:
                 self._readers.append(reader)
@@ -371,9 +384,13 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
 
     @property
     def interrupt_summary(self) -> str:
-        """How much text remains after an interrupt, in words."""
-        count = len(self.text_so_far)
-        return f"the {count:,} characters received so far are kept" if count else "nothing had arrived yet"
+        """How much text and reasoning remains after an interrupt, in words."""
+        count, reasoning = len(self.text_so_far), len(self.reasoning_so_far)
+        if count:
+            return f"the {count:,} characters received so far are kept"
+        if reasoning:
+            return f"the {reasoning:,} characters of reasoning received so far are kept; the answer had not begun"
+        return "nothing had arrived yet"
 
     def __aiter__(self) -> ChunkIterator:
         return ChunkIterator(self)
@@ -502,7 +519,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
                 self._begin_again(chunk.why)
                 return
             if self._received.add(chunk, self.provider, self._add_notice):
-                self._wake()
+                self._wake(reasoning=isinstance(chunk, Reasoning))
                 if self._recorder is not None:
                     self._recorder.grow(self)
 
@@ -575,6 +592,6 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             self._observer = self._recorder = None
             self._wake()
 
-    def _wake(self) -> None:
+    def _wake(self, *, reasoning: bool = False) -> None:
         for reader in self._readers:
-            reader.wake()
+            reader.wake(reasoning=reasoning)

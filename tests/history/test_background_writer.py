@@ -22,6 +22,7 @@ from flowgpt_magic.errors import HistoryError, HistoryLockedError
 from flowgpt_magic.history.background_writer import BackgroundWriter
 from flowgpt_magic.history.database import History
 from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages.extras import Extras
 from tests import processes
 from tests.records import conversation_record, notebook_record, turn_record
 
@@ -503,6 +504,20 @@ STREAM = """
         print(number, time.time(), flush=True)
         time.sleep(0.005)
 """
+
+
+def test_reasoning_that_grows_is_saved_before_the_end_beside_the_text(make, path):
+    writer = make()
+    writer.begin(turn_record(conversation, turn_id="one"))
+
+    writer.grow("one", "", lambda: "two and two")
+    assert writer.flush(LIMIT)
+    reasoned = stored(path)["one"]
+    writer.grow("one", "fo", "two and two")
+    assert writer.flush(LIMIT)
+
+    assert (reasoned.text, reasoned.extras) == ("", Extras(reasoning="two and two"))
+    assert (stored(path)["one"].text, stored(path)["one"].extras) == ("fo", Extras(reasoning="two and two"))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no kill -9 here")

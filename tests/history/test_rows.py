@@ -60,7 +60,10 @@ def test_every_field_of_a_record_has_its_column(names, record, elsewhere):
 
 @pytest.mark.parametrize(
     "record",
-    [NOTEBOOK, CONVERSATION, turn_record(CONVERSATION), change_record(CONVERSATION), PartialText("id", "text")],
+    [
+        *(NOTEBOOK, CONVERSATION, turn_record(CONVERSATION), change_record(CONVERSATION)),
+        *(PartialText("id", "text"), PartialText("id", "", "reasoning")),
+    ],
 )
 def test_a_statement_has_a_value_for_each_of_its_marks(record):
     sql, values = statement(record)

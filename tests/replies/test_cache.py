@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from flowgpt_magic.errors import FlowGptError, ProviderError
+from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.replies.cache import ReplyCache, request_key
 from flowgpt_magic.replies.reply import Reply
 from tests.records import conversation_record, notebook_record, turn_record
@@ -81,3 +83,22 @@ def test_requests_are_equal_where_nothing_that_changes_the_reply_differs():
 def test_a_parameter_that_is_not_json_cannot_be_stored():
     with pytest.raises(FlowGptError, match="a parameter cannot be stored"):
         request_key(request(), [], {"odd": object()})
+
+
+async def test_reasoning_of_a_stored_reply_comes_before_its_text_with_its_own_seconds():
+    stored = turn_record(
+        conversation_record(notebook_record()),
+        text="four",
+        status="complete",
+        extras=Extras(reasoning="two and two", request_id="r"),
+        usage=Usage(reasoning_seconds=12.0),
+    )
+    cache = ReplyCache({"key": stored}.get)
+    reply = Reply(
+        lambda: cache.answer(reply, "key", saying("asked twice"), refresh=False),
+        provider="test",
+        model="script",
+        messages=[],
+    )
+
+    assert (reply.text, reply.extras, reply.usage.reasoning_seconds) == ("four", stored.extras, 12.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowgpt_magic.messages import Attempt
+from flowgpt_magic.messages import Attempt, Reasoning
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
 from tests.replies.scripted import END, LIMIT, Script, Thread, ask, take
@@ -142,3 +142,27 @@ def test_an_interrupt_may_cancel_in_the_middle_of_any_line_of_a_readers_wait():
     while cancel_after(lines):
         lines += 1
     assert lines > 20
+
+
+def test_a_reader_that_asks_for_it_is_woken_by_reasoning_and_others_are_not():
+    reply = ask(script := Script("one "))
+    reader, other = reply.open(reasoning=True), reply.open()
+    assert take(reader, 1) == take(other, 1) == ["one "]
+
+    script.say(Reasoning("hm"))
+    assert reader.take(LIMIT) == []
+    assert (reply.reasoning_so_far, reader.done) == ("hm", False)
+    assert other.take(0) == []
+    script.say("two", END)
+
+    assert take(reader, 1) == take(other, 1) == ["two"]
+
+
+async def test_a_coroutine_is_woken_by_reasoning_too():
+    reply = ask(script := Script(Reasoning("hm")))
+    reader = reply.open(reasoning=True)
+
+    assert (await reader.take_async(), reply.reasoning_so_far, reader.done) == ([], "hm", False)
+    script.say("one", END)
+
+    assert await reader.take_async() == ["one"]

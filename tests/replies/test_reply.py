@@ -24,7 +24,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     ReplyInterrupted,
 )
-from flowgpt_magic.messages import Attempt, NewAttempt, Status, Usage, notice, progress
+from flowgpt_magic.messages import Attempt, NewAttempt, Reasoning, Status, Usage, notice, progress
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
@@ -1106,3 +1106,54 @@ def test_what_a_reply_failed_with_stands_below_its_text_in_marimo():
 
     ending = r"failed · echo was told to fail after 1 chunks\."
     assert re.match(rf"some\n\n<details [^>]+><summary><small>echo:words · [^\n]* s · {ending}</small>", shown)
+
+
+# Reasoning
+
+
+def test_reasoning_is_no_part_of_the_text_and_is_there_while_it_arrives():
+    reply = ask(script := Script(Reasoning("two "), Reasoning("and two")))
+    assert (reply.reasoning_so_far, reply.reasons) == ("", False)
+    reader = reply.open(reasoning=True)
+    while reply.reasoning_so_far != "two and two":
+        reader.take(LIMIT)
+    assert (reply.reasons, reply.text_so_far, reply.usage.chunks) == (True, "", 0)
+
+    script.say("four", END)
+
+    assert (reply.text, reply.reasoning, reply.reasons) == ("four", "two and two", False)
+    assert list(reply) == ["four"]
+    assert reply.usage.reasoning_seconds is not None
+
+
+def test_a_reply_that_was_stopped_while_it_reasoned_keeps_the_reasoning_and_says_so():
+    reply = ask(Script(Reasoning("two and two")))
+    reader = reply.open(reasoning=True)
+    while not reply.reasons:
+        reader.take(LIMIT)
+
+    reply.cancel()
+
+    assert (reply.text, reply.reasoning, reply.reasons) == ("", "two and two", False)
+    assert reply.interrupt_summary == (
+        "the 11 characters of reasoning received so far are kept; the answer had not begun"
+    )
+
+
+def test_progress_ends_with_the_first_reasoning():
+    async def source() -> AsyncGenerator[Any, None]:
+        progress("loads")
+        yield Reasoning("hm")
+        shown.append(reply.progress)
+
+    shown: list[str] = []
+    reply = ask(source)
+
+    assert reply.text == ""
+    assert shown == [""]
+
+
+def test_a_reply_of_reasoning_only_is_complete_without_text():
+    reply = ask(Script(Reasoning(""), Reasoning("hm"), END))
+
+    assert (reply.text, reply.reasoning, reply.status) == ("", "hm", "complete")
