@@ -463,6 +463,7 @@ class Conversation:
         if turn is not None and turn.provider != resolved.target.provider:  # another provider gets what it takes
             params = {n: v for n, v in params.items() if n in typed or n in parameter_names(resolved.target)}
         check_params(resolved.target, {**self._params, **params}, by_name=options)
+        _parameters = resolved.parameters  # raises where --think cannot be obeyed
         title = described(prompt.text) if isinstance(prompt, TypedPrompt) else ""
         if prompt is None:
             prompt = "" if turn is None else prompt_of(turn)

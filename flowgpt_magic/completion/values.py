@@ -167,6 +167,7 @@ def _words(*words: str, kind: str = "value") -> Source:
 OPTION_VALUES: dict[str, Source] = {
     "model": models,
     "format": _words(*settings.FORMATS, kind="format"),
+    "think": _words(*settings.THINK),
     "chat": _conversations,
     "system": _system,
     "attach": attachments,

@@ -219,10 +219,10 @@ def rename(panel: PanelState, request: Facts) -> Facts:
 
 
 def change_setting(panel: PanelState, request: Facts) -> Facts:
-    """Set the model, the system prompt or the temperature of this conversation; ``none`` removes the setting."""
+    """Set the model, the system prompt, the temperature or the thinking of this conversation; ``none`` removes it."""
     name, text = value(request, "setting", str), str(request.get("value", "")).strip()
-    if name not in ("model", "system", "temperature"):
-        raise PanelError("a panel can set model, system and temperature; use %flowgpt set for other settings")
+    if name not in ("model", "system", "temperature", "think"):
+        raise PanelError("a panel can set model, system, temperature and think; use %flowgpt set for other settings")
     removed = not text or text.lower() == "none"
     if name == "model" and not removed:
         text = models.canonical_name(text)
@@ -231,7 +231,7 @@ def change_setting(panel: PanelState, request: Facts) -> Facts:
     default = getattr(panel.conversation.settings(), name) if removed else None
     if default in ("", None) or name == "model":
         return {}
-    what = "system prompt" if name == "system" else f"temperature ({default:g})"
+    what = "system prompt" if name == "system" else f"{name} ({default})"
     return {"said": f"the {what} now comes from the settings; %flowgpt config shows where it is set"}
 
 

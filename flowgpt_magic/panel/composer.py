@@ -43,6 +43,7 @@ PANEL_COMMANDS: dict[str, Command] = {
     "model": Command("set", "choose the model that answers", "value", needed=True, fixed=(("setting", "model"),)),
     "system": Command("set", "set the system prompt; none removes it", "value", True, (("setting", "system"),)),
     "temperature": Command("set", "0 to 2, or none", "value", needed=True, fixed=(("setting", "temperature"),)),
+    "think": Command("set", "low, medium, high, off, or none", "value", needed=True, fixed=(("setting", "think"),)),
     "template": Command("template", "ask with a prompt template: its name, slot=value, text", "call"),
     "retry": Command("retry", "ask the last prompt again"),
     "continue": Command("continue", "continue the last reply"),

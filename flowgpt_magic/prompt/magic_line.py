@@ -14,7 +14,7 @@ from typing import Any
 
 from flowgpt_magic.errors import OptionError, closest
 from flowgpt_magic.prompt import parameter_syntax
-from flowgpt_magic.settings import FORMATS, number, one_of, temperature, whole_number
+from flowgpt_magic.settings import FORMATS, THINK, number, one_of, temperature, whole_number
 from flowgpt_magic.text import cut
 
 # The first line of a cell that is a subcommand and takes the lines below it.
@@ -83,6 +83,7 @@ FORMATS_SHOWN = ", ".join(FORMATS)
 OPTIONS = (
     Option("model", "m", "NAME", str, "the model: provider:model, a provider, a model or an alias"),
     Option("temperature", "t", "NUMBER", temperature, "0 to 2"),
+    Option("think", "", "LEVEL", one_of(*THINK), f"how much a reasoning model thinks: {', '.join(THINK)}"),
     Option("max-tokens", "", "NUMBER", whole_number(1), "the longest reply, in tokens, if the provider supports it"),
     Option(
         "param",

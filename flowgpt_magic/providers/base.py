@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowgpt_magic import bridge
-from flowgpt_magic.errors import ModelNotSupportedError, closest
+from flowgpt_magic.errors import ModelNotSupportedError, OptionError, closest
 from flowgpt_magic.messages import Messages, Usage, is_text
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.arguments import check_model
@@ -126,6 +126,21 @@ class AsyncGeneratorProvider:
         if cls.needs_auth and not chosen.token:
             return "no: the setting token is empty"
         return "" if cls.working else "no: the provider is marked as not working"
+
+    @classmethod
+    def think_parameters(cls, model: str, think: str) -> Mapping[str, Any]:  # noqa: ARG003 - for providers that can
+        """The parameters that make ``model`` think as much as ``think`` says.
+
+        They are arguments of ``create_async_generator`` or fields of its ``extra_body``, such as ``{"reasoning_effort":
+        "high"}``; one that the user gives closer to the prompt wins. Sends nothing. Raises ``OptionError`` with the
+        reason, a clause, where the provider or the model takes no such parameter; so does the default. A server that
+        refuses one later is answered with ``ParameterRefusedError``, whose parameter is one of these names.
+
+        Args:
+            model: a model of the provider; empty for the default.
+            think: ``low``, ``medium``, ``high`` or ``off``, the value of ``--think`` and of the setting ``think``.
+        """
+        raise OptionError("how much its models think cannot be set")
 
     @classmethod
     def create_async_generator(

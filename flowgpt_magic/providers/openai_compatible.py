@@ -86,6 +86,11 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         return f"if the server at {server.url} does"
 
     @classmethod
+    def think_parameters(cls, model: str, think: str) -> Mapping[str, Any]:  # noqa: ARG003 - the server decides
+        """``reasoning_effort``, which is ``none`` to switch thinking off."""
+        return {"reasoning_effort": "none" if think == "off" else think}
+
+    @classmethod
     async def list_models(cls, **settings: Any) -> list[str]:
         """The models of the server, in its order.
 

@@ -215,7 +215,10 @@ class Request:
     @property
     def recorded_parameters(self) -> dict[str, Any]:
         """The parameters that change the reply, as JSON values, as they are stored with the turn."""
-        parameters = {name: value for name, value in self.parameters.items() if name not in UNRECORDED}
+        unrecorded = UNRECORDED | self.resolved.think_parameters.keys()
+        parameters = {name: value for name, value in self.parameters.items() if name not in unrecorded}
+        if self.resolved.think_parameters:
+            parameters["think"] = self.settings.think
         if self.schema is not None:
             parameters[SCHEMA] = json.dumps(self.schema.json_schema)
         if self.earlier:
@@ -342,7 +345,7 @@ def check_params(target: Target, params: Mapping[str, Any], *, by_name: Collecti
     for name, value in params.items():
         if name in PROTECTED:
             raise OptionError(f"{name} is no parameter: {PROTECTED[name]}")
-        if name in supported:
+        if name in supported or name == "think":  # which the provider maps to what it takes
             continue
         if name in by_name and (EXTRA_BODY not in supported or "did you mean" in closest(name, settings.TABLE)):
             settings.check(name, value, "option")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from flowgpt_magic.errors import ModelNotSupportedError, ProviderNotFoundError
+from flowgpt_magic.errors import ModelNotSupportedError, OptionError, ProviderNotFoundError
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.refused_parameters import ModelKey
@@ -32,8 +32,45 @@ class Resolved:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """The arguments for the provider, besides model and messages."""
-        return parameters(self.target, self.settings)
+        """The arguments for the provider, besides model and messages. Raises what ``think_parameters`` does."""
+        arguments = parameters(self.target, self.settings)
+        return {**without(arguments, self.think_parameters), **self.think_parameters}
+
+    @cached_property
+    def think_parameters(self) -> Mapping[str, Any]:
+        """The arguments for the provider that the setting ``think`` stands for; empty if the provider takes none.
+
+        Raises ``OptionError`` if ``--think`` was given for this prompt and the provider takes none, or if one of them
+        was given too.
+        """
+        arguments, refusal = self._thinking
+        if "think" not in self.typed:
+            return {name: value for name, value in arguments.items() if not self._is_nearer(name)}
+        if refusal:
+            raise OptionError(f"{self.target.provider} takes no --think: {refusal}")
+        if twice := next((name for name in arguments if name in self.typed), ""):
+            raise OptionError(f"{twice} is given twice, with --think and as a parameter: which one do you mean?")
+        return arguments
+
+    @property
+    def takes_no_think(self) -> str:
+        """Why the provider takes no ``think``, a clause; empty if it does, or if that is not set."""
+        return self._thinking[1]
+
+    @cached_property
+    def _thinking(self) -> tuple[Mapping[str, Any], str]:
+        if not self.settings.think:
+            return {}, ""
+        try:
+            return self.target.provider_class.think_parameters(self.target.model, self.settings.think), ""
+        except OptionError as error:
+            return {}, error.clause
+
+    def _is_nearer(self, parameter: str) -> bool:
+        """Was ``parameter`` set at least as close to the prompt as ``think``?"""
+        places = origins(self.settings.layers.get("params", ()))
+        place = places.get(parameter) or places.get(f"{EXTRA_BODY}.{parameter}")
+        return place is not None and place.rank >= self.settings.ranks.get("think", -1)
 
     @property
     def takes_images(self) -> bool:

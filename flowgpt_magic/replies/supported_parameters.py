@@ -15,7 +15,7 @@ from flowgpt_magic.settings.parameters import EXTRA_BODY, fields, origins, witho
 
 NEVER_DROPPED = ("schema", "response_format")
 PARAMETER_NAMES = {"max_completion_tokens": "max_tokens"}  # by the name of the field that is sent
-FLAGS = {"temperature": "-t", "max_tokens": "--max-tokens"}
+FLAGS = {"temperature": "-t", "max_tokens": "--max-tokens", "think": "--think"}
 
 
 async def with_supported_parameters(
@@ -31,7 +31,10 @@ async def with_supported_parameters(
     for name, source in _unknown_parameters(request):
         if refused_parameters.first_time("not taken", request.target.provider, name):
             notice(f"{name} (from {source}) was left out: {request.target.provider} takes no such parameter")
-    refused = refused_parameters.known(model, fields(parameters), request.resolved.typed)
+    typed = request.resolved.typed
+    if "think" in typed:
+        typed |= request.resolved.think_parameters.keys()
+    refused = refused_parameters.known(model, fields(parameters), typed)
     sent = without(parameters, refused) if refused else parameters
     while True:
         started = False
@@ -45,10 +48,11 @@ async def with_supported_parameters(
             name = _parameter_name(error.parameter, sent)
             if started or name not in fields(sent) or name in NEVER_DROPPED:
                 raise
-            if name in request.resolved.typed:
-                raise _with_advice(error, name) from None
+            setting = "think" if name in request.resolved.think_parameters else name
+            if setting in request.resolved.typed:
+                raise _with_advice(error, setting) from None
             if refused_parameters.learn(model, name, fields(sent)[name], str(error)):
-                notice(f"{name} ({_source(name, request)}) was left out, because the model refuses it: {error}")
+                notice(f"{setting} ({_source(setting, request)}) was left out, because the model refuses it: {error}")
             sent = without(sent, [name])
 
 
@@ -59,6 +63,8 @@ def _parameter_name(field: str, sent: Mapping[str, Any]) -> str:
 
 def _unknown_parameters(request: Request) -> Iterator[tuple[str, str]]:
     """The parameters in the settings that the provider does not support, with their sources."""
+    if request.resolved.takes_no_think:
+        yield "think", request.settings.sources.get("think", "")
     params = request.settings.params or {}
     if params:
         supported, places = registry.parameter_names(request.target), origins(request.settings.layers.get("params", ()))

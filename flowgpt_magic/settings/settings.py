@@ -131,11 +131,16 @@ def _or_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None or value == "" else check(value)
 
 
+def _think(value: Any) -> str:
+    return "off" if value is False else one_of(*THINK)(value)
+
+
 temperature = number(0, 2)
 ALIAS = "alias "  # before the name of an alias in ``Settings.sources``
 OPENAI = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
 OPENAI_ADDRESSES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")  # read by OpenAI's clients; the second is the older one
+THINK = ("low", "medium", "high", "off")
 FORMATS = ("markdown", "text", "code", "json", "html", "math", "md", "image")
 
 
@@ -256,6 +261,11 @@ class Settings:
     context_size: int = setting(4096, whole_number(256), "context size of the embedded model in tokens")
     max_tokens: int = setting(
         512, whole_number(1), "maximum tokens of a reply; the default applies to the embedded model only"
+    )
+    think: str = setting(
+        "",
+        lambda value: "" if value == "" else _think(value),
+        "how much a reasoning model thinks: low, medium, high or off; empty: the model's default",
     )
     params: Mapping[str, Any] | None = setting(
         None, parameters.checked, 'additional parameters for the provider, such as {"top_p": 0.9}', table=True

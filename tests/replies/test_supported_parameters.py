@@ -10,7 +10,7 @@ import pytest
 
 from flowgpt_magic import settings
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.errors import ParameterRefusedError, ProviderError
+from flowgpt_magic.errors import OptionError, ParameterRefusedError, ProviderError, SettingError
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
@@ -308,3 +308,97 @@ def test_a_parameter_that_the_provider_does_not_take_is_told_once():
     assert first.text == second.text == "hi"
     assert first.notices == ["odd_one (from %config) was left out: echo takes no such parameter"]
     assert second.notices == []
+
+
+# --think
+
+
+@pytest.mark.parametrize(("think", "effort"), [("low", "low"), ("high", "high"), ("off", "none")])
+def test_think_is_sent_as_the_field_that_the_server_takes(think, effort):
+    with background(streaming(reply("hello"))) as server:
+        answer = conversation(server).ask("hi", think=think)
+
+        assert answer.text == "hello"
+        assert [body["reasoning_effort"] for body in bodies(server)] == [effort]
+        assert answer.turn.parameters["think"] == think
+
+
+def test_a_provider_that_takes_no_think_refuses_it_before_anything_is_sent_where_it_was_typed():
+    with pytest.raises(OptionError, match=r"^echo takes no --think: how much its models think cannot be set\.$"):
+        Conversation(configured=lambda: {"model": "echo"}).ask("hi", think="low")
+
+
+def test_a_provider_that_takes_no_think_answers_without_it_where_it_comes_from_the_settings():
+    chat = Conversation(configured=lambda: {"model": "echo", "think": "low"})
+
+    first, second = chat.ask("hi"), chat.ask("hi")
+
+    assert (first.text, second.text) == ("hi", "hi")
+    assert first.notices == ["think (from %config) was left out: echo takes no such parameter"]
+    assert second.notices == []
+
+
+def test_a_server_that_refuses_it_where_it_was_typed_is_one_error_that_names_think():
+    with background(picky("reasoning_effort")) as server:
+        answer = conversation(server).ask("hi", think="off")
+
+        with pytest.raises(ParameterRefusedError, match=r"remove --think \(-P think, or think= in Python\)"):
+            _text = answer.text
+        assert len(server.requests) == 1
+
+
+def test_a_server_that_refuses_it_where_it_was_set_is_asked_without_it_from_then_on():
+    with background(picky("reasoning_effort")) as server:
+        chat = conversation(server, think="low")
+        first, second = chat.ask("hi"), chat.ask("hi")
+
+        assert (first.status, second.status) == (None, None)
+        assert first.text == second.text
+        assert ["reasoning_effort" in body for body in bodies(server)] == [True, False, False]
+        assert first.notices[0].startswith("think (from %config) was left out, because the model refuses it")
+
+
+def test_the_parameter_and_think_in_one_prompt_are_one_too_many():
+    with background(streaming(reply("hello"))) as server, pytest.raises(OptionError, match="given twice"):
+        conversation(server).ask("hi", think="low", params={"reasoning_effort": "high"})
+
+
+@pytest.mark.parametrize(
+    ("configured", "options", "effort"),
+    [
+        ({"think": "low"}, {"params": {"reasoning_effort": "high"}}, "high"),
+        ({"params": {"reasoning_effort": "high"}}, {"think": "low"}, "low"),
+        ({"params": {"extra_body": {"reasoning_effort": "high"}}}, {"think": "low"}, "low"),
+        ({"params": {"reasoning_effort": "high"}, "think": "low"}, {}, "high"),
+        ({"think": "low"}, {"params": {"think": "high"}}, "high"),
+    ],
+)
+def test_what_was_set_closer_to_the_prompt_wins(configured, options, effort):
+    with background(streaming(reply("hello"))) as server:
+        assert conversation(server, **configured).ask("hi", **options).text == "hello"
+
+        (body,) = bodies(server)
+        assert body["reasoning_effort"] == effort
+
+
+def test_a_turn_that_is_asked_again_thinks_as_much_and_may_be_told_otherwise():
+    with background(streaming(reply("hello"))) as server:
+        chat = conversation(server)
+        for ask in (lambda: chat.ask("hi", think="high", cell=NO_CELL), chat.retry, lambda: chat.retry(think="off")):
+            assert ask().text == "hello"
+
+        assert [body["reasoning_effort"] for body in bodies(server)] == ["high", "high", "none"]
+
+
+def test_an_alias_may_say_how_much_is_thought():
+    with background(streaming(reply("hello"))) as server:
+        aliases.save(Alias("deep", MODEL, f"{server.url}/v1", params={"think": "high"}))
+
+        assert conversation(server, model="deep").ask("hi").text == "hello"
+        assert [body["reasoning_effort"] for body in bodies(server)] == ["high"]
+
+
+@pytest.mark.parametrize("value", ["hgih", True, 3, "none"])
+def test_a_level_that_does_not_exist_is_an_error_that_lists_those_that_do(value):
+    with pytest.raises(SettingError, match="low, medium, high, off"):
+        Conversation(configured=lambda: {"model": MODEL}).ask("hi", think=value)

@@ -27,6 +27,7 @@ NUMBER_FIRST = re.compile(r"\s*(-?\d+)(?:\s+|\Z)(.*)", re.DOTALL)
 EDIT_OPTIONS = {
     "model",
     "temperature",
+    "think",
     "system",
     "format",
     "param",
@@ -60,6 +61,7 @@ def in_force(state: ShellState, _rest: str = "") -> Shown:
         ("model", _model_text(chosen.model)),
         ("system prompt", cut(redact(chosen.system), 200) or "none"),
         ("temperature", temperature),
+        ("think", chosen.think or "the model's own"),
         ("format", chosen.format),
         ("notebook", short_path(state.notebook_history.place.path) or state.notebook_history.place.label),
         ("history", state.notebook_history.location_text),
@@ -182,8 +184,8 @@ def retry(state: ShellState, rest: str) -> Shown:
     number = numbered[1] if numbered else read.prompt or "-1"
     if (numbered and read.prompt) or not re.fullmatch(r"-?\d+", number):
         raise OptionError(f"%flowgpt retry takes the number of a turn, and options; {magic_line.SEND_INSTEAD}")
-    if refused := sorted(read.options.keys() - {"model", "temperature", "system", "format", "out"}):
-        raise OptionError(f"%flowgpt retry does not take --{refused[0]}; it takes -m, -t, -s, -f and -o")
+    if refused := sorted(read.options.keys() - {"model", "temperature", "think", "system", "format", "out"}):
+        raise OptionError(f"%flowgpt retry does not take --{refused[0]}; it takes -m, -t, --think, -s, -f and -o")
     asked = Asked.read("", read.options)
     if not following:
         return state.ask(asked, "retry", int(number))

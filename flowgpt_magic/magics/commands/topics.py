@@ -38,6 +38,10 @@ class Topic:
 OPTION_EXAMPLES: Mapping[str, tuple[str, str]] = {
     "model": ("%flowgpt -m echo Say hello.", "%%flowgpt echo:words\nSay hello."),
     "temperature": ("%flowgpt -t 0.2 Say hello.", "%%flowgpt --temperature=1.2\nMake up a word."),
+    "think": (
+        "%flowgpt -m openai_compatible:gpt-5 --think high --dry-run Is 91 a prime number?",
+        "%%flowgpt -m openai_compatible:gpt-5 --think=off --dry-run\nSay hello.",
+    ),
     "max-tokens": (
         "%flowgpt local --max-tokens 20 Say hello.",
         "%%flowgpt local --max-tokens=20\nTell me about the sea.",

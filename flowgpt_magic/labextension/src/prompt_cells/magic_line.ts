@@ -20,7 +20,7 @@ export interface MagicLine {
 
 /** Options that take a value, and those that take none; a Python test compares them with the kernel's. */
 export const WITH_VALUE = (
-  "model m temperature t max-tokens param P system s chat c format f out o attach a schema timeout retries proxy"
+  "model m temperature t think max-tokens param P system s chat c format f out o attach a schema timeout retries proxy"
 ).split(" ");
 export const WITHOUT_VALUE = (
   "raw no-history append cache refresh dry-run next-cell no-stream quiet help h"
