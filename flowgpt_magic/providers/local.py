@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import installing, settings
-from flowgpt_magic.errors import FlowGptError, ModelNotSupportedError, NotInstalledError, closest
+from flowgpt_magic.errors import FlowGptError, ModelNotSupportedError, NotInstalledError, OptionError, closest
 from flowgpt_magic.messages import Messages, Usage, notice, progress
 from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_number, check_schema, check_stop
@@ -144,6 +144,16 @@ class Local(AsyncGeneratorProvider, ProviderModelMixin):
         if missing := _missing(name):
             return f"not installed: {installing.one_by_one(missing)}"
         return "no: there is no such file" if _is_path(name) and not os.path.isfile(name) else ""
+
+    @classmethod
+    def think_parameters(cls, model: str, think: str) -> Mapping[str, Any]:
+        """No parameters: the embedded model and those of the list never think, so they take ``off`` only."""
+        name = cls.get_model(model)
+        if name not in (cls.default_model, *CATALOGUE):
+            return super().think_parameters(name, think)
+        if think != "off":
+            raise OptionError(f"{name} never thinks")
+        return {}
 
     @classmethod
     async def create_async_generator(

@@ -20,6 +20,7 @@ from flowgpt_magic.errors import (
     ContextLengthError,
     ModelNotSupportedError,
     NotInstalledError,
+    OptionError,
     ProviderError,
     SchemaNotSupportedError,
     SettingError,
@@ -480,3 +481,10 @@ async def test_a_schema_the_runtime_cannot_keep_to_is_refused_and_the_model_goes
 
     text, _usage = await read(Local.create_async_generator("", user("Say hi."), max_tokens=8))
     assert text
+
+
+def test_the_embedded_model_never_thinks_and_what_another_file_does_cannot_be_set() -> None:
+    assert Local.think_parameters("", "off") == Local.think_parameters("phi-4", "off") == {}
+    for model, reason in (("", "never thinks"), ("phi-4", "never thinks"), ("own.gguf", "cannot be set")):
+        with pytest.raises(OptionError, match=reason):
+            Local.think_parameters(model, "low")

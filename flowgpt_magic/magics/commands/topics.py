@@ -39,8 +39,8 @@ OPTION_EXAMPLES: Mapping[str, tuple[str, str]] = {
     "model": ("%flowgpt -m echo Say hello.", "%%flowgpt echo:words\nSay hello."),
     "temperature": ("%flowgpt -t 0.2 Say hello.", "%%flowgpt --temperature=1.2\nMake up a word."),
     "think": (
-        "%flowgpt -m openai_compatible:gpt-5 --think high --dry-run Is 91 a prime number?",
-        "%%flowgpt -m openai_compatible:gpt-5 --think=off --dry-run\nSay hello.",
+        "%flowgpt local --think off Say hello.",
+        "%%flowgpt openai_compatible:gpt-5 --think=high --dry-run\nIs 91 a prime number?",
     ),
     "max-tokens": (
         "%flowgpt local --max-tokens 20 Say hello.",
