@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from flowgpt_magic.clusters.partitions import map_partition
-    from flowgpt_magic.conversation import Conversation, ask, map_prompts
+    from flowgpt_magic.conversation import Conversation, ask, compare, map_prompts
     from flowgpt_magic.errors import FlowGptError
     from flowgpt_magic.history.merge import merge_history
     from flowgpt_magic.messages import Reasoning, Usage
@@ -36,6 +36,7 @@ __all__ = [
     "Reply",
     "Usage",
     "ask",
+    "compare",
     "load_ipython_extension",
     "map_partition",
     "map_prompts",
@@ -56,6 +57,7 @@ _MODULES = {
     "Reply": "replies.reply",
     "Usage": "messages",
     "ask": "conversation",
+    "compare": "conversation",
     "map_partition": "clusters.partitions",
     "map_prompts": "conversation",
     "merge_history": "history.merge",

@@ -14,11 +14,14 @@ from flowgpt_magic.bridge import wholly
 from flowgpt_magic.errors import (
     ConversationNameError,
     ConversationNotFoundError,
+    MissingKeyError,
+    OptionError,
     PromptError,
     SettingError,
     TurnNotFoundError,
 )
 from flowgpt_magic.history.cell_turns import last_run, last_run_by_number
+from flowgpt_magic.history.compared_turns import ComparedTurns
 from flowgpt_magic.history.conversation_state import CellRun
 from flowgpt_magic.history.current import configured_in_shell, current_history, location_of
 from flowgpt_magic.history.notebook_history import NotebookHistory
@@ -35,7 +38,9 @@ from flowgpt_magic.providers.project_choice import project_notice, with_project_
 from flowgpt_magic.providers.registry import parameter_names
 from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.replies.cache import request_key
-from flowgpt_magic.replies.reply import Reply
+from flowgpt_magic.replies.comparison import Column, Comparison
+from flowgpt_magic.replies.prepared_columns import PreparedColumn, checked_columns, find_target_of
+from flowgpt_magic.replies.reply import Recorder, Reply
 from flowgpt_magic.replies.request import (
     TYPED_OPTIONS,
     EarlierImages,
@@ -284,13 +289,130 @@ class Conversation:
         """The reply to a prompt that ``prepare`` returned. The options are those of ``ask``."""
         cell = self._notebook_history.running_cell() if cell is None else cell
         run = self._run_of(cell, request.prompt) if history and not append else None
-        spot = Position(cell=cell)
-        if run is not None and run.prompt_count < len(run.places):
-            spot = Position("rerun", run.places[run.prompt_count], tuple(run.places[run.prompt_count :]), cell)
-        reply = self.send(replace(request, spot=spot), history=history, refresh=refresh)
+        reply = self.send(replace(request, spot=_spot(cell, run)), history=history, refresh=refresh)
         if run is not None:
             run.prompt_count += 1
         return reply
+
+    def compare(
+        self,
+        prompt: Prompt,
+        models: Sequence[str],
+        *,
+        cell: Cell | None = None,
+        append: bool = False,
+        history: bool = True,
+        refresh: bool = False,
+        outside: Settings | None = None,
+        **options: Any,
+    ) -> Comparison:
+        """The replies of several models to ``prompt``. Nothing is sent before one of them is read, then all are sent.
+
+        They become versions of one turn. The reply of the first model is the live one, unless only others answer;
+        ``keep`` chooses another. A prompt that cannot be sent to one of the models, such as one with pictures, fails
+        there and does not affect the others.
+
+        Raises ``OptionError`` for fewer than two models and for one that is named twice, and what ``ask`` raises.
+
+        Args:
+            prompt: As for ``ask``.
+            models: The names of the models: ``provider:model``, a provider, a model or an alias.
+            cell: The cell that asks; by default the running one. ``NO_CELL`` is none.
+            append: Add a turn, as for ``ask``.
+            history: Send the earlier turns, and keep this one.
+            refresh: Ask even where the history has an answer.
+            outside: The settings outside of this conversation; by default they are read now.
+            options: The other options of ``ask``, the same for all models.
+        """
+        outside = outside or self.outside()
+        prepared = self.prepare_all(prompt, models, options, outside=outside)
+        return self.compare_prepared(prepared, cell=cell, append=append, history=history, refresh=refresh)
+
+    def prepare_all(
+        self,
+        prompt: Prompt | TypedPrompt,
+        models: Sequence[str],
+        options: Mapping[str, Any],
+        *,
+        context: PromptContext | None = None,
+        outside: Settings | None = None,
+        load_aliases: Callable[[], Mapping[str, Alias]] = aliases.load,
+    ) -> list[PreparedColumn]:
+        """``prepare`` for each of several models. Raises what ``compare`` raises."""
+        if isinstance(models, str) or len(models) < 2:
+            raise OptionError('a comparison needs two models or more: models=["local", "echo"]')
+        if "model" in options:
+            raise OptionError("a comparison takes models=[…] and no model=")
+        outside = outside or self.outside()
+
+        def prepared(name: str) -> PreparedColumn:
+            target = find_target_of(name, load_aliases)  # raises for an unknown name, which is a typing mistake
+            try:
+                request = self.prepare(
+                    prompt, {**options, "model": name}, context=context, outside=outside, load_aliases=load_aliases
+                )
+            except (OptionError, MissingKeyError) as error:
+                return PreparedColumn(name, target, error=error)
+            return PreparedColumn(name, request.target, request)
+
+        return checked_columns([prepared(name.strip()) for name in models])
+
+    def compare_prepared(
+        self,
+        prepared: Sequence[PreparedColumn],
+        *,
+        cell: Cell | None = None,
+        append: bool = False,
+        history: bool = True,
+        refresh: bool = False,
+    ) -> Comparison:
+        """The replies to a prompt that ``prepare_all`` returned. The options are those of ``compare``."""
+        cell = self._notebook_history.running_cell() if cell is None else cell
+        title, prompt = next((it.request.title, it.request.prompt) for it in prepared if it.request is not None)
+        run = self._run_of(cell, prompt) if history and not append else None
+        if history and self._state.unnamed:
+            self._name_after(title)
+        comparison = Comparison(self._keep, self._live_of) if history else Comparison()
+        turns, spot = ComparedTurns(self._state, self._notebook_history), _spot(cell, run)
+        columns = []
+        for number, column in enumerate(prepared, 1):
+            if column.request is None:
+                columns.append(column.refused())
+                continue
+            request = self._placed(replace(column.request, spot=spot), history=history)
+            recorder: Recorder = RequestRecorder(self._notebook_history, request)
+            if history:
+                recorder = turns.recorder(request, number)
+            replays, conversation_id = self._notebook_history.replays, self.record.conversation_id if history else ""
+            reply = create_reply(request, replays, recorder, conversation_id, refresh=refresh, begin=comparison.start)
+            columns.append(Column(column.name, reply))
+        comparison.columns = tuple(columns)
+        if run is not None:
+            run.prompt_count += 1
+        return comparison
+
+    def _live_of(self, turn_ids: Sequence[str]) -> str:
+        """The id of the live turn among these; empty if none is."""
+        with self._state.lock:
+            turns = [self._timeline.find(turn_id) for turn_id in turn_ids]
+        return next((turn.turn_id for turn in turns if turn is not None and turn.live), "")
+
+    def _keep(self, turn_id: str) -> Turn:
+        turn = self._notebook_history.turn_by_id(turn_id)
+        number = None if turn is None else self.number_at(turn.place)
+        if turn is None or number is None:
+            raise TurnNotFoundError("this turn has been removed from the conversation: undo brings it back")
+        return self.choose(number, turn.version)
+
+    def compared(self, turn: Turn) -> list[Turn]:
+        """The versions of ``turn`` among which ``keep`` chooses: those of the newest comparison in its place.
+
+        In the order of the columns; without a comparison all versions, oldest first.
+        """
+        versions = self.versions(turn)
+        comparison = next((other.sent.comparison for other in reversed(versions) if other.sent.comparison), "")
+        columns = [other for other in versions if comparison and other.sent.comparison == comparison]
+        return sorted(columns, key=lambda other: other.sent.column) or versions
 
     def preview(self, prompt: Prompt, *, history: bool = True, **options: Any) -> Request:
         """What ``ask`` would send now. Sends and keeps nothing. Raises what ``ask`` raises."""
@@ -664,6 +786,13 @@ class Conversation:
             self._state.record = replace(self.record, changed=time.time(), **values)
 
 
+def _spot(cell: Cell, run: CellRun | None) -> Position:
+    """Where the next prompt of this run of a cell stands."""
+    if run is None or run.prompt_count >= len(run.places):
+        return Position(cell=cell)
+    return Position("rerun", run.places[run.prompt_count], tuple(run.places[run.prompt_count :]), cell)
+
+
 def first_words(prompt: str) -> str:
     """A name for a conversation: the first words of its prompt, without quotes, braces and other marks.
 
@@ -723,6 +852,15 @@ def ask(prompt: Prompt, *, schema: Any = None, **options: Any) -> Reply[Any]:
     """The reply to ``prompt`` in this notebook's main conversation; see ``Conversation.ask``."""
     outside = settings.load(configured=configured_in_shell())
     return Conversation(outside=outside).ask(prompt, schema=schema, outside=outside, **options)
+
+
+def compare(prompt: Prompt, models: Sequence[str], **options: Any) -> Comparison:
+    """The replies of several models to ``prompt``, in this notebook's main conversation; see ``Conversation.compare``.
+
+    Options are those of ``Conversation.compare``, such as ``temperature``, ``system`` and ``schema``.
+    """
+    outside = settings.load(configured=configured_in_shell())
+    return Conversation(outside=outside).compare(prompt, models, outside=outside, **options)
 
 
 def map_prompts(prompts: Any, template: str | None = None, **how: Any) -> Batch:

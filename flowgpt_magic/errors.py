@@ -10,7 +10,7 @@ from flowgpt_magic.spelling import nearest
 from flowgpt_magic.text import sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 def _redacted(args: tuple[object, ...]) -> list[object]:
@@ -119,6 +119,23 @@ class MismatchError(FlowGptError):
 
 class BatchError(FlowGptError):
     """A batch stopped early or cannot be read in this way; the message says why."""
+
+
+class ComparisonError(FlowGptError):
+    """All models of a comparison have failed; the message says why each of them did.
+
+    ``errors`` are the errors by model.
+    """
+
+    def __init__(self, message: str, errors: Mapping[str, BaseException] | None = None) -> None:
+        super().__init__(message)
+        self.errors = dict(errors or {})
+
+    @classmethod
+    def of(cls, errors: Mapping[str, BaseException]) -> ComparisonError:
+        """The error for these errors by model."""
+        clauses = (f"{name}: {getattr(error, 'clause', error)}" for name, error in errors.items())
+        return cls(f"all {len(errors)} models have failed. {'; '.join(clauses)}", errors)
 
 
 class ProxyError(FlowGptError):

@@ -29,6 +29,7 @@ from flowgpt_magic.completion.values import (
     attachments,
     no_candidates,
     setting_values,
+    several_models,
     subcommand_names,
     template_slots,
 )
@@ -191,7 +192,7 @@ def _value_of(
     opened = _OPEN.match(text, start, cursor)
     quote = text[start] if opened else ""
     start += len(quote)
-    if source is attachments:  # one of several, separated by commas
+    if source in (attachments, several_models):  # one of several, separated by commas
         start = max(start, text.rfind(",", start, cursor) + 1)
         start += len(text[start:cursor]) - len(text[start:cursor].lstrip())
     typed = text[start:cursor]
@@ -249,6 +250,8 @@ def _is_closed(value: str) -> bool:
 
 def _is_model(word: str, sources: CompletionSources) -> bool:
     name = "".join(magic_line.words(word))
+    if "," in name:
+        return all(_is_model(part, sources) for part in name.split(","))
     return bool(_CLAIM.fullmatch(name) and "://" not in name) or any(model.text == name for model in sources.models())
 
 

@@ -32,6 +32,7 @@ class CompletionSources:
         magics: the names of the magics that are completed.
         automagic: whether a line may begin with a magic without ``%``.
         parameters: the parameters of all providers.
+        compared: the replies that ``keep`` chooses from.
     """
 
     names: Mapping[str, object] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class CompletionSources:
     magics: tuple[str, ...] = ("flowgpt",)
     automagic: bool = False
     parameters: Callable[[], Iterable[Candidate]] = tuple
+    compared: Callable[[], Iterable[Candidate]] = tuple
 
 
 Source = Callable[[CompletionSources, str], Iterable[Candidate]]
@@ -58,6 +60,16 @@ def no_candidates(_sources: CompletionSources, _typed: str) -> Iterable[Candidat
 def models(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
     """Aliases, providers and models."""
     return sources.models()
+
+
+def several_models(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    """What ``--model`` takes. There may be several, separated by commas."""
+    return sources.models()
+
+
+def _replies_to_keep(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
+    """The numbers and models of the last comparison."""
+    return sources.compared()
 
 
 def _providers_and_aliases(sources: CompletionSources, _typed: str) -> Iterable[Candidate]:
@@ -165,7 +177,7 @@ def _words(*words: str, kind: str = "value") -> Source:
 
 # By the name of the option. Settings of the same name use them too.
 OPTION_VALUES: dict[str, Source] = {
-    "model": models,
+    "model": several_models,
     "format": _words(*settings.FORMATS, kind="format"),
     "think": _words(*settings.THINK),
     "chat": _conversations,
@@ -226,6 +238,7 @@ SUBCOMMAND_ARGUMENTS: dict[str, Arguments] = {
     "install-model": Arguments(
         (_catalogue,), {"--list": None, "--remove": _installed_models, "--any-memory": None, "--from": _files}
     ),
+    "keep": Arguments((_replies_to_keep,)),
     "usage": Arguments((_words("all"),)),
     "retry": Arguments((no_candidates,), {"--following": None}, asks=True),
     "edit": Arguments((no_candidates,), asks=True),

@@ -1,3 +1,3 @@
 """Show a reply in a cell or a terminal, while it arrives and at its end."""
 
-__all__ = ["show"]
+__all__ = ["columns", "show"]

@@ -73,7 +73,13 @@ def _publish_or_print(data: dict[str, str]) -> None:
 
 
 def show(
-    reply: ShownReply, *, form: str = "markdown", images: bool = False, own_cell: bool = False, extent: Extent = "all"
+    reply: ShownReply,
+    *,
+    form: str = "markdown",
+    images: bool = False,
+    own_cell: bool = False,
+    extent: Extent = "all",
+    cancel: Callable[[], object] | None = None,
 ) -> None:
     """Show ``reply`` as it arrives. Returns when it is complete, cancelled or failed.
 
@@ -86,6 +92,7 @@ def show(
         images: whether Markdown may load images; not by default.
         own_cell: whether the reply is all that this cell shows; not by default.
         extent: "all", only the "end", or "nothing".
+        cancel: what the first interrupt calls; by default it cancels this reply.
     """
     reply.shown_in = execution()
 
@@ -101,7 +108,7 @@ def show(
                 sink.finish(_ending(reply, form, images=images))
 
     # The handler does not wait: the interrupted line may hold a lock of the reply.
-    bridge.on_interrupt(lambda: bridge.apart(reply.cancel), follow)
+    bridge.on_interrupt(lambda: bridge.apart(cancel or reply.cancel), follow)
 
 
 def show_elsewhere(reply: ShownReply, publish: Callable[..., None], *, form: str, images: bool) -> None:
@@ -156,9 +163,14 @@ def raise_ending(reply: ShownReply, *, shown: bool = True) -> None:
     """
     reply.raise_error()
     if reply.status == "cancelled":
-        interrupt = ReplyInterrupted(f"Interrupted: {reply.interrupt_summary}")
-        interrupt.shown = shown
-        raise interrupt
+        raise_interrupt(reply.interrupt_summary, shown=shown)
+
+
+def raise_interrupt(summary: str, *, shown: bool) -> None:
+    """Raise ``ReplyInterrupted``. ``shown``: is the text, with a caption, in the output?"""
+    interrupt = ReplyInterrupted(f"Interrupted: {summary}")
+    interrupt.shown = shown
+    raise interrupt
 
 
 def show_interrupt(interrupt: ReplyInterrupted) -> None:
@@ -317,10 +329,11 @@ def _ended(reply: ShownReply | Turn, formatted: FormattedReply, form: str) -> En
         data["text/markdown"] = f"{data['text/markdown']}\n\n{below}".lstrip("\n")
     whole = form in ("markdown", "md", "text", "html") or len(text) > MAX_CHARACTERS
     body = text if whole else formatted.data["text/markdown"]
-    return Ending(data, _metadata(reply, form), clean(caption(reply)), body, below)
+    return Ending(data, metadata_of(reply, form), clean(caption(reply)), body, below)
 
 
-def _metadata(reply: ShownReply | Turn, form: str) -> dict[str, Any]:
+def metadata_of(reply: ShownReply | Turn, form: str) -> dict[str, Any]:
+    """The metadata of the output that shows a reply in the format ``form``."""
     usage = reply.usage
     times = {"first_chunk_seconds": usage.first_chunk_seconds, "seconds": usage.seconds}
     return {

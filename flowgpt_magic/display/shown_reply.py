@@ -24,6 +24,7 @@ class ShownReply(Protocol):
     turn_id: str
     provider: str
     model: str
+    error: BaseException | None
     notices: list[str]
     replayed: bool
     left_out: int

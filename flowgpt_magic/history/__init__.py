@@ -2,6 +2,7 @@
 
 __all__ = [
     "cell_turns",
+    "compared_turns",
     "conversation_state",
     "current",
     "database",

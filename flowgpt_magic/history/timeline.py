@@ -198,6 +198,17 @@ class Timeline:
         """The number of the next version at a place."""
         return self._newest.get(place, 0) + 1
 
+    def reserve(self, place: int | None, count: int) -> tuple[int, int]:
+        """Reserve the numbers of the next ``count`` versions at a place, which may be a new one (None).
+
+        Returns the place and the first of the numbers.
+        """
+        place = self.next_place() if place is None else place
+        first = self.next_version(place)
+        self._newest[place] = first + count - 1
+        self._last_place = max(self._last_place, place)
+        return place, first
+
     def update(self, turn: Turn) -> None:
         """Add or replace a turn. A turn that is replaced stays live, or not live."""
         before = self._turns.get(turn.turn_id)
@@ -265,6 +276,16 @@ class Timeline:
             raise NothingToUndoError("there is nothing to redo")
         change = self._mark(undone[0], undone=False)
         return change, [*self._apply(change.added, change.removed), change]
+
+    def substitute(self, turn_id: str, other_id: str) -> Saved:
+        """Let another turn be live instead, as if the change had added that one. No effect if the turn is not live."""
+        change = next((each for each in reversed(self._changes) if turn_id in each.added and not each.undone), None)
+        if change is None or not self._turns[turn_id].live:
+            return []
+        added = tuple(other_id if each == turn_id else each for each in change.added)
+        rewritten = replace(change, added=added)
+        self._changes[self._changes.index(change)] = rewritten
+        return [*self._apply([other_id], [turn_id]), rewritten]
 
     def withdraw(self, turn_id: str) -> Saved:
         """Cancel the change by which an empty reply replaced other turns, as if it had never been made.

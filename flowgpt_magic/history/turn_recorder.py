@@ -58,16 +58,16 @@ class TurnRecorder:
     def __init__(self, state: ConversationState, notebook_history: NotebookHistory, request: Request) -> None:
         self._state = state
         self._notebook_history = notebook_history
-        self._request = request
+        self.request = request
         self._requests = RequestRecorder(notebook_history, request)
         self._turn: Turn | None = None
 
     def begin(self, reply: Reply) -> None:
         """Save the turn. Called before the request is sent."""
         self._requests.begin(reply)
-        self._notebook_history.number_cell(self._request.spot.cell)
+        self._notebook_history.number_cell(self.request.spot.cell)
         turn = turn_of(
-            self._request,
+            self.request,
             reply,
             "streaming",
             conversation_id=self._state.record.conversation_id,
@@ -102,7 +102,7 @@ class TurnRecorder:
             return
         reply.notices += self._notebook_history.take_notices()
         turn = replace(self._turn, **_outcome(reply, status))
-        empty = not turn.answer.strip() or turn.text == self._request.begins_with
+        empty = not turn.answer.strip() or turn.text == self.request.begins_with
         reply.turn = self._end(turn, empty=empty)
         self._requests.end(reply, status)
 
@@ -113,9 +113,8 @@ class TurnRecorder:
 
     def _begin(self, turn: Turn) -> Turn:
         """Give the turn its place and version, and make it live."""
-        spot, timeline = self._request.spot, self._state.timeline
-        if spot.place is not None and timeline.has_unloaded(place=min((spot.place, *spot.clears))):
-            self._state.reload()
+        spot, timeline = self.request.spot, self._state.timeline
+        self._load_replaced()
         with self._state.lock:
             place = timeline.next_place() if spot.place is None else spot.place
             turn = replace(turn, place=place, version=timeline.next_version(place))
@@ -124,6 +123,12 @@ class TurnRecorder:
             records = timeline.change(spot.kind, added=[turn], removed=others)
             self._notebook_history.begin(self._state, turn, [record for record in records if record != turn])
         return turn
+
+    def _load_replaced(self) -> None:
+        """Load the unloaded turns if the turn takes the place of one of them."""
+        spot = self.request.spot
+        if spot.place is not None and self._state.timeline.has_unloaded(place=min((spot.place, *spot.clears))):
+            self._state.reload()
 
     def _begin_again(self, turn: Turn, attempt: Turn) -> Turn:
         """The turn as the next, still empty version at its place, after ``attempt``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flowgpt_magic.completion.complete import complete
@@ -68,6 +69,7 @@ def _sources(shell: Any, state: ShellState | None, magics: tuple[str, ...]) -> C
         topics=_all_topics,
         conversations=lambda: _all_conversations(state),
         magics=magics,
+        compared=lambda: _all_compared(state),
     )
 
 
@@ -94,3 +96,22 @@ def _all_conversations(state: ShellState | None) -> Sequence[str]:
     key = f"conversations in {notebook_history.location} of {notebook_history.place.key}"
     names = in_time(key, notebook_history.known_names, LOOKUP_SECONDS)
     return list(dict.fromkeys([state.current, *reversed(names), MAIN]))
+
+
+def _all_compared(state: ShellState | None) -> Sequence[Candidate]:
+    """The replies of the last comparison: their numbers, each with its model, and the models."""
+    if state is None:
+        return []
+
+    def look_up() -> Sequence[Candidate]:
+        from flowgpt_magic.magics.commands.comparing import last_compared, number_of
+
+        conversation = state.conversation()
+        replies = conversation.compared(last_compared(conversation))
+        names = {turn.turn_id: f"{turn.provider}:{turn.model}" for turn in replies}
+        numbers = [Candidate(str(number_of(turn)), f"reply of {names[turn.turn_id]}") for turn in replies]
+        return [*numbers, *(Candidate(name, "model") for name in names.values())]
+
+    with suppress(FlowGptError):
+        return in_time(f"compared in {state.current}", look_up, 10 * LOOKUP_SECONDS)
+    return []

@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from flowgpt_magic.magics.completer import CompletionContext
     from flowgpt_magic.magics.preloading import Preloader
     from flowgpt_magic.magics.state import ShellState
+    from flowgpt_magic.replies.comparison import Comparison
     from flowgpt_magic.replies.reply import Reply
+
+    Answer = Reply | Comparison | None
 
 SHORTEST_SECRET = 8  # characters; shorter values are shown as they are
 # Packages whose frames lie between a cell and its magic. Older IPython wraps magics with ``decorator``, which in early
@@ -165,7 +168,7 @@ class FlowGPT(Magics):
     @no_var_expand
     @needs_local_scope
     @line_cell_magic
-    def flowgpt(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Reply | None:
+    def flowgpt(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Answer:
         """Send a prompt to a language model and show the reply as it arrives; see ``%flowgpt help``."""
 
         try:
@@ -176,7 +179,7 @@ class FlowGPT(Magics):
 
     flowgpt.getdoc = _docstring  # type: ignore[union-attr]  # what IPython shows for %flowgpt?
 
-    def _answer(self, line: str, cell: str | None, local_names: dict[str, Any] | None) -> Reply | None:
+    def _answer(self, line: str, cell: str | None, local_names: dict[str, Any] | None) -> Answer:
         from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.magics.commands.table import find_subcommand
         from flowgpt_magic.replies.reply import Reply
@@ -204,7 +207,7 @@ class FlowGPT(Magics):
             return None
         return ChainMap(local_names, self._names)
 
-    def _ask(self, line: str, cell: str | None, names: Mapping[str, Any] | None) -> Reply | None:
+    def _ask(self, line: str, cell: str | None, names: Mapping[str, Any] | None) -> Answer:
         from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.magics import typos
         from flowgpt_magic.magics.commands.table import full_help
@@ -215,7 +218,8 @@ class FlowGPT(Magics):
         load_aliases = cache(aliases.load)
 
         def is_model(word: str) -> bool:
-            return models.is_model_name(word, load_aliases() if aliases.may_be_alias(word) else ())
+            names = load_aliases() if aliases.may_be_alias(word) else ()
+            return models.is_model_name(word, names) or models.are_model_names(word, names)
 
         request = ipython.request()  # before the reply, after which another cell may run
         read = magic_line.read_line(line, is_model)
@@ -232,10 +236,14 @@ class FlowGPT(Magics):
         if own_cell and (model := ipython.model_for_this_run(request)):
             read.options["model"] = model
         asked = Asked.read(prompt, read.options)
+        chosen = read.options.get("model", "")
+        if "," in chosen and len(several := models.split_names(chosen, load_aliases())) > 1:
+            comparison = self.state.compare(asked, several, names=names, load_aliases=load_aliases)
+            return self._value(comparison, is_cell=cell is not None)
         reply = self.state.ask(asked, own_cell=own_cell, names=names, load_aliases=load_aliases)
         return self._value(reply, is_cell=cell is not None)
 
-    def _value(self, reply: Reply | None, *, is_cell: bool = False) -> Reply | None:
+    def _value(self, reply: Answer, *, is_cell: bool = False) -> Answer:
         """The value of the magic: the reply, or None where a terminal would print an empty ``Out[1]:`` for it."""
         from flowgpt_magic.notebook.ipython import in_kernel
 
@@ -355,6 +363,7 @@ def _remove_completion(shell: Any) -> None:
 
 DISPLAYED_CLASSES = (
     "flowgpt_magic.replies.reply.Reply",
+    "flowgpt_magic.replies.comparison.Comparison",
     "flowgpt_magic.batch.batch.Batch",
     "flowgpt_magic.panel.panel.ChatPanel",
 )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # completion imports the subcommands, but not what they work 
     from flowgpt_magic.magics.next_cells import NextCells
     from flowgpt_magic.messages import Turn
     from flowgpt_magic.providers.aliases import Alias
+    from flowgpt_magic.replies.comparison import Comparison
+    from flowgpt_magic.replies.prepared_columns import PreparedColumn
     from flowgpt_magic.replies.reply import Reply
     from flowgpt_magic.replies.request import Request
     from flowgpt_magic.replies.schema import Schema
@@ -190,6 +192,67 @@ class ShellState:
         if "next-cell" in switches:
             self._put_below(reply)
         return reply
+
+    def compare(
+        self,
+        asked: Asked,
+        models: Sequence[str],
+        *,
+        names: Mapping[str, object] | None = None,
+        load_aliases: Callable[[], Mapping[str, Alias]] | None = None,
+    ) -> Comparison | None:
+        """Send a prompt to several models and show the replies as they arrive; with ``--dry-run``, what would be sent.
+
+        Raises an error if all models have failed or if the replies were stopped.
+
+        Args:
+            asked: the prompt with its options.
+            models: the names of the models.
+            names: the names that the prompt can refer to, by default the user's variables.
+            load_aliases: returns the user's aliases; by default it reads them from their file.
+        """
+        from flowgpt_magic.display import columns
+        from flowgpt_magic.notebook import ipython
+        from flowgpt_magic.providers import aliases
+        from flowgpt_magic.replies.request import TypedPrompt
+
+        outside, switches = self._outside(), asked.switches
+        conversation = self.conversation(asked.chat, outside)
+        self._last = conversation.notebook_history
+        typed = TypedPrompt(asked.prompt, asked.attached, "raw" in switches, asked.below)
+        options, context = asked.options(names or self.names), ipython.prompt_context(names)
+        del options["model"]
+        load = load_aliases or aliases.load
+        prepared = conversation.prepare_all(typed, models, options, context=context, outside=outside, load_aliases=load)
+        request = next(column.request for column in prepared if column.request is not None)
+        form, history = form_of(request), "no-history" not in switches
+        if "dry-run" in switches:
+            self._show_dry_runs(conversation, prepared, history=history)
+            return None
+        append, refresh = "append" in switches, "refresh" in switches
+        comparison = conversation.compare_prepared(prepared, append=append, history=history, refresh=refresh)
+        if asked.out:
+            self.names[asked.out] = comparison
+        extent: Extent = "nothing" if "quiet" in switches else "end" if "no-stream" in switches else "all"
+        self._replies = [*(other for other in self._replies if not other.ended), *comparison.replies]
+        columns.show_comparison(comparison, form=form, images=request.settings.images, extent=extent)
+        columns.raise_ending(comparison, shown=extent != "nothing")
+        if "next-cell" in switches:
+            self._put_below(comparison[max(0, comparison.live - 1)])
+        return comparison
+
+    def _show_dry_runs(self, conversation: Conversation, prepared: Sequence[PreparedColumn], *, history: bool) -> None:
+        """Show what would be sent to each model, or why nothing can be sent to it."""
+        from flowgpt_magic.display.show import show_answer
+        from flowgpt_magic.replies.dry_run import DryRun
+
+        for number, column in enumerate(prepared, 1):
+            show_answer(f"{number} {column.name}", [])
+            if column.request is None:
+                show_answer(f"nothing would be sent: {column.error}", [])
+            else:
+                show_answer(DryRun(conversation.preview_prepared(column.request, history=history)), [])
+        show_answer(None, conversation.notebook_history.take_notices())
 
     def _put_below(self, reply: Reply) -> None:
         """Put the code of the reply into cells below, once for each cell and code."""

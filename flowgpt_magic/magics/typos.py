@@ -15,7 +15,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.providers import registry
-from flowgpt_magic.providers.models import find_model, is_model_name, known_names
+from flowgpt_magic.providers.models import are_model_names, find_model, is_model_name, known_names
 from flowgpt_magic.spelling import edits, that_begins
 from flowgpt_magic.text import sentences
 
@@ -126,9 +126,11 @@ def refuse_model(read: magic_line.MagicLine, *, above: bool) -> None:
         return
     how = "to make it the first line of the prompt, write -- before it" if above else magic_line.SEND_INSTEAD
     if "model" in read.options:
-        provider, *more = re.split("[:/]", read.options["model"], maxsplit=1)
-        if read.is_bare_model and more and provider not in registry.provider_names():  # a model by its form only
-            _find(read.options["model"], how, certain=True)
+        model = read.options["model"]
+        provider, *more = re.split("[:/]", model, maxsplit=1)
+        by_form = read.is_bare_model and more and provider not in registry.provider_names()
+        if by_form and not are_model_names(model):
+            _find(model, how, certain=True)
         return
     word, _space, rest = read.prompt.strip().partition(" ")
     is_alone = bool(word) and (not rest or (above and _only_options(rest)))

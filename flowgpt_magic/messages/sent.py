@@ -19,6 +19,8 @@ class Sent:
         unsent: a clause for each thing that looks meant but was not sent, such as ``{nosuch} sent as typed``.
         tokens: an estimate of the tokens of the request, without its pictures; 0 if unknown.
         above: the checksum of the turns above, as ``checksum`` returns it; None if unknown.
+        comparison: the id of the comparison of several models that the request belongs to; empty for none.
+        column: its number in the comparison, from 1; 0 for none.
     """
 
     included: tuple[str, ...] = ()
@@ -26,6 +28,8 @@ class Sent:
     unsent: tuple[str, ...] = ()
     tokens: int = 0
     above: int | None = None
+    comparison: str = ""
+    column: int = 0
 
     def __bool__(self) -> bool:
         """Is anything known?"""
@@ -48,7 +52,8 @@ class Sent:
         """Its fields as JSON values; empty if nothing is known."""
         values = {"included": list(self.included), "turns": self.turns, "unsent": list(self.unsent)}
         about = {**values, "tokens": self.tokens} if self else {}
-        return about if self.above is None else {**about, "above": self.above}
+        about |= {} if self.above is None else {"above": self.above}
+        return {**about, "comparison": self.comparison, "column": self.column} if self.comparison else about
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Sent:
@@ -56,4 +61,5 @@ class Sent:
         included, unsent = (tuple(map(str, values.get(name) or ())) for name in ("included", "unsent"))
         above = values.get("above")
         numbers = int(values.get("turns") or 0), int(values.get("tokens") or 0)
-        return cls(included, numbers[0], unsent, numbers[1], None if above is None else int(above))
+        column = str(values.get("comparison") or ""), int(values.get("column") or 0)
+        return cls(included, numbers[0], unsent, numbers[1], None if above is None else int(above), *column)

@@ -82,6 +82,39 @@ def is_model_name(name: str, aliases: Collection[str] | None = None) -> bool:
     return bool(providers_with_model(name))
 
 
+def split_names(text: str, aliases: Collection[str] | None = None) -> list[str]:
+    """The names in ``text``, which are separated by commas; one if there is no comma, or if a known name has one.
+
+    Raises ``ModelNotSupportedError`` if a name is missing. ``aliases`` are by default the user's.
+    """
+    parts, names = text.split(","), list[str]()
+    while parts:
+        ends = range(len(parts), 1, -1)
+        count = next((end for end in ends if _is_known(",".join(parts[:end]).strip(), aliases)), 1)
+        names.append(",".join(parts[:count]).strip())
+        del parts[:count]
+    if len(names) > 1 and not all(names):
+        raise ModelNotSupportedError(f"a name is missing in {text!r}: write the models without spaces, such as a,b")
+    return names
+
+
+def are_model_names(text: str, aliases: Collection[str] | None = None) -> bool:
+    """Does the first word of a magic line name several models, each of them a known one or of a known provider?"""
+    names = [name.strip() for name in text.split(",")]
+    return len(names) > 1 and all(
+        _is_known(name, aliases) or re.split("[:/]", name)[0] in provider_names() for name in names
+    )
+
+
+def _is_known(name: str, aliases: Collection[str] | None) -> bool:
+    """Is it a provider, a model that is known without asking a server, or an alias?"""
+    if name in provider_names() or name in _names(name, aliases):
+        return True
+    provider, _separator, model = name.partition(":")
+    owners = providers_with_model(model if provider in provider_names() else name)
+    return provider in owners if provider in provider_names() else bool(owners)
+
+
 def known_names() -> list[str]:
     """The names that ``find_model`` finds without asking a server, with the user's aliases."""
     return [*registry.target_names(), *user_aliases.load()]

@@ -247,9 +247,8 @@ def _by_model(name: str, others: Callable[[], Mapping[str, Any]]) -> Target:
         find_provider(provider)
     several = [part.strip() for part in name.split(",") if part.strip()]
     if len(several) > 1:
-        first, second = several[:2]
-        text = f"{name!r} is more than one model: ask {first}, then %flowgpt retry -m {second} asks the next one"
-        raise ModelNotSupportedError(text)
+        asks = f"%%flowgpt -m {','.join(several)} asks them at once, in Python compare(prompt, models={several})"
+        raise ModelNotSupportedError(f"{name!r} is more than one model: {asks}")
     hint, installed = _suggestion(name, others()), ", ".join(_ready_providers())
     raise ModelNotSupportedError(f"no model, provider or alias {name!r}{hint} Installed providers: {installed}")
 

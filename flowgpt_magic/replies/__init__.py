@@ -3,8 +3,10 @@
 __all__ = [
     "cache",
     "code_blocks",
+    "comparison",
     "dry_run",
     "log",
+    "prepared_columns",
     "reader",
     "received",
     "reply",

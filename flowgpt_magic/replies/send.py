@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flowgpt_magic.messages import LeftOut, Message, is_text
@@ -86,6 +86,7 @@ def create_reply(
     conversation_id: str = "",
     *,
     refresh: bool = False,
+    begin: Callable[[], None] | None = None,
 ) -> Reply:
     """The reply to ``request``. The request is sent when the reply is first read.
 
@@ -95,10 +96,13 @@ def create_reply(
         recorder: records the turn; None records nothing.
         conversation_id: the conversation of the turn, for traces; "" for none.
         refresh: send the request even if its reply is known.
+        begin: is called on the worker's loop just before the request is sent; None for nothing.
     """
     telemetry = Telemetry(request, conversation_id)
 
     def source() -> CheckedChunks:
+        if begin is not None:
+            begin()
         if request.settings.cache:
             return cache.answer(reply, request.key, lambda: reply_chunks(request, telemetry), refresh=refresh)
         return reply_chunks(request, telemetry)

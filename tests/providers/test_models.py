@@ -119,7 +119,11 @@ def test_an_error_about_a_name_lists_who_is_installed(parrot):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("gpu,mini", "'gpu,mini' is more than one model: ask gpu, then %flowgpt retry -m mini asks the next one."),
+        (
+            "gpu,mini",
+            "'gpu,mini' is more than one model: %%flowgpt -m gpu,mini asks them at once, in Python "
+            "compare(prompt, models=['gpu', 'mini']).",
+        ),
         ("llama3", "no model, provider or alias 'llama3'. Installed providers: "),
         ("gtp-4", "did you mean gpt-4-turbo?"),
         ("qwne", "did you mean gpu, which asks qwen?"),

@@ -1,3 +1,3 @@
 """The subcommands of ``%flowgpt``, one module for each group."""
 
-__all__ = ["table", "topics"]
+__all__ = ["comparing", "table", "topics"]

@@ -13,6 +13,7 @@ from flowgpt_magic.magics import typos
 from flowgpt_magic.magics.commands import (
     aliases,
     code,
+    comparing,
     conversations,
     files,
     fixing,
@@ -53,6 +54,7 @@ def show_help(_state: ShellState, rest: str) -> Shown:
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     **conversations.SUBCOMMANDS,
+    **comparing.SUBCOMMANDS,
     **shell.SUBCOMMANDS,
     **panel.SUBCOMMANDS,
     "help": show_help,
