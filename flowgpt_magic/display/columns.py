@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 COLUMNS = Allowance(per_character=2.0, per_second=7_000, reserve=24_000)
 LARGEST_PAGE = 18_000  # bytes of the columns together while they arrive: more would be repainted too seldom
 POLL_SECONDS = 0.03  # between two looks at the replies
-MIN_WIDTH = "18em"  # of a column; in a narrower output the columns are one below the other
+MIN_WIDTH = "16em"  # of a column; in a narrower output the columns are one below the other
 # ``!important`` keeps the grid out of untrusted notebooks, where JupyterLab drops the other half of its layout.
 GRID = (
     f"display: grid !important; grid-template-columns: repeat(auto-fit, minmax(min({MIN_WIDTH}, 100%), 1fr)); "
     "gap: 1em 1.5em; align-items: start"
 )
 COLUMN = (
-    "display: inline-block; box-sizing: border-box; vertical-align: top; min-width: min(18em, 100%); overflow-x: auto; "
+    "display: inline-block; box-sizing: border-box; vertical-align: top; min-width: min(16em, 100%); overflow-x: auto; "
     "overflow-wrap: break-word; margin-bottom: 0.5em"
 )
 HEADING = "font-weight: bold; border-bottom: 1px solid; margin-bottom: 0.5em; overflow-wrap: anywhere"
@@ -116,7 +116,7 @@ def show_comparison(
     for column in comparison.columns:
         column.reply.shown_in = execution()
     bridge.whole(comparison.start)
-    in_cell = in_kernel() and not in_console()
+    in_cell = headless() or (in_kernel() and not in_console())
     if in_cell or extent == "nothing":
         painter = ColumnsPainter(comparison, form, images=images, extent="end" if headless() else extent)
         bridge.on_interrupt(lambda: bridge.apart(comparison.cancel), painter.follow)
@@ -170,7 +170,8 @@ def _below(comparison: ShownComparison) -> str:
         return ""
     other = next(number for number in range(1, len(comparison.columns) + 1) if number != comparison.live)
     name = comparison.columns[comparison.live - 1].name
-    return f"the conversation continues with {comparison.live} {name}; %flowgpt keep {other} chooses another reply"
+    # True also after another one was chosen elsewhere, as in a panel.
+    return f"the conversation continues with {comparison.live} {name}, unless another is kept: %flowgpt keep {other}"
 
 
 class ColumnsPainter:

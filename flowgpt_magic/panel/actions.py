@@ -260,6 +260,12 @@ def full_turn(panel: PanelState, request: Facts) -> Facts:
     }
 
 
+def other_reply(panel: PanelState, request: Facts) -> Facts:
+    """The reply of another model that a turn was compared with, as blocks of HTML."""
+    blocks = panel.reply_blocks(panel.turn(value(request, "turn", str)), value(request, "other", str))
+    return {"blocks": [join_surrogates(block) for block in blocks]}
+
+
 def list_models(panel: PanelState, request: Facts) -> Facts:
     """The models that this conversation can use, by provider. ``anew`` asks servers again."""
     rows = choice_rows(panel.choices(anew=value(request, "anew", bool, False)))
@@ -420,6 +426,7 @@ ACTIONS: dict[str, Action] = {
     "set": change_setting,
     "recall": recall,
     "whole": full_turn,
+    "other": other_reply,
     "models": list_models,
     "search": search,
     "elsewhere": read_elsewhere,

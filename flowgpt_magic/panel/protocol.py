@@ -11,7 +11,7 @@ from flowgpt_magic.messages import Turn, Waiting
 from flowgpt_magic.prompt.pictures import attachment_name, picture_of_url, references_of, without_references
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import sentences
-from flowgpt_magic.transcripts.caption import sent_line, tokens_of
+from flowgpt_magic.transcripts.caption import caption, sent_line, tokens_of
 
 Row = tuple[str, int, int, str]  # a turn's id, number, length of its texts, and a mark that changes with its contents
 Facts = dict[str, Any]  # JSON values
@@ -19,9 +19,14 @@ LONGEST_PROMPT = 4000  # characters of a prompt that are sent until the page req
 MAX_PART = 200_000  # characters of HTML in one message: a longer message would block the page
 
 
-def row(turn: Turn, versions: int, status: str, *, before_edit: bool = False) -> Row:
-    """A turn in the page's outline. ``before_edit`` says that it was asked before a turn above it was edited."""
-    mark = f"{status} {turn.version}/{versions}{' before an edit' if before_edit else ''}"
+def row(turn: Turn, versions: int, status: str, *, before_edit: bool = False, others: Sequence[Turn] = ()) -> Row:
+    """A turn in the page's outline.
+
+    ``before_edit`` says that it was asked before a turn above it was edited; ``others`` are the replies of other models
+    that it was compared with.
+    """
+    compared = "".join(f" {other.version} {other.status}" for other in others)
+    mark = f"{status} {turn.version}/{versions}{' before an edit' if before_edit else ''}{compared}"
     return turn.turn_id, turn.place, len(turn.prompt) + len(turn.text), mark
 
 
@@ -67,6 +72,22 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
         "cell": bool(turn.cell_id),
         "empty": not turn.text,
     }
+
+
+def compared_facts(others: Sequence[Turn]) -> list[Facts]:
+    """The replies of other models that a turn was compared with, in the order of their columns."""
+    return [
+        {
+            "id": other.turn_id,
+            "version": other.version,
+            "title": join_surrogates(redact(f"{other.sent.column} {other.provider}:{other.model}")),
+            "line": join_surrogates(caption(other).partition(" · ")[2]),
+            "error": join_surrogates(redact(sentences(other.error))) if other.error else "",
+            "status": other.status,
+            "empty": not other.text.strip(),
+        }
+        for other in others
+    ]
 
 
 def shown_prompt(turn: Turn) -> str:

@@ -30,6 +30,7 @@ from flowgpt_magic.panel.protocol import (
     MAX_PART,
     Facts,
     Row,
+    compared_facts,
     facts,
     parts,
     pause_facts,
@@ -98,6 +99,7 @@ class PanelState:
         self._arriving: set[str] = set()  # the turns whose replies arrived at the last refresh
         self._pictures: OrderedDict[str, list[Facts]] = OrderedDict()  # by turn id
         self._html: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
+        self._compared: dict[str, tuple[Turn, ...]] = {}  # by comparison, replies that are only in the file
         self._stale = True  # has anything changed since the last refresh?
         self._closed = False
         self._wake_event: asyncio.Event | None = None
@@ -292,6 +294,8 @@ class PanelState:
             values |= {"pause": pause_facts(pause) if pause else None}
         values["before_edit"] = turn.turn_id in self._before_edit
         values["pictures"] = self._pictures_of(turn)
+        if others := self.compared_with(turn):
+            values["compared"] = compared_facts(others)
         if typed is None:
             return values
         quotes = {"quotes": True} if typed.quotes_code else {}
@@ -350,10 +354,7 @@ class PanelState:
         turns = self._live_turns()
         unchanged = self._count_unchanged(turns)
         self._before_edit = {turn.turn_id for turn in asked_before_edit(turns)}
-        rows = [
-            row(turn, self._versions(turn), self._status_of(turn), before_edit=turn.turn_id in self._before_edit)
-            for turn in turns[unchanged:]
-        ]
+        rows = [self._row(turn) for turn in turns[unchanged:]]
         change = splice(self._rows[unchanged:], rows)
         self._rows[unchanged:], self._row_turns = rows, turns
         if change is not None:
@@ -368,9 +369,45 @@ class PanelState:
 
     def _count_unchanged(self, turns: list[Turn]) -> int:
         """The number of leading turns whose rows are current. An ended turn that changes becomes another object."""
+
+        def has_changed(number: int, before: Turn, turn: Turn) -> bool:
+            if turn is not before or turn.status == "streaming":
+                return True
+            return bool(turn.sent.comparison) and self._row(turn) != self._rows[number]
+
         pairs = zip(self._row_turns, turns, strict=False)
-        changed = (n for n, (before, turn) in enumerate(pairs) if turn is not before or turn.status == "streaming")
+        changed = (number for number, pair in enumerate(pairs) if has_changed(number, *pair))
         return next(changed, min(len(self._row_turns), len(turns)))
+
+    def _row(self, turn: Turn) -> Row:
+        before_edit, others = turn.turn_id in self._before_edit, self.compared_with(turn)
+        return row(turn, self._versions(turn), self._status_of(turn), before_edit=before_edit, others=others)
+
+    def compared_with(self, turn: Turn) -> list[Turn]:
+        """The other replies of the comparison that the turn belongs to, in the order of their columns."""
+        comparison = turn.sent.comparison
+        if not comparison:
+            return []
+        with self._conversation_state.lock:
+            versions = self._conversation_state.timeline.versions(turn.place)
+        if len(versions) < self._versions(turn) and comparison not in self._compared:
+            conversation_id = turn.conversation_id  # of an earlier kernel, whose replies are only in the file
+            self._compared[comparison] = self._notebook_history.versions(conversation_id, turn.place)
+        known = {other.turn_id: other for other in (*self._compared.get(comparison, ()), *versions)}
+        others = (other for other in known.values() if other.sent.comparison == comparison)
+        return sorted((it for it in others if it.turn_id != turn.turn_id), key=lambda other: other.sent.column)
+
+    def reply_blocks(self, turn: Turn, turn_id: str) -> list[str]:
+        """The reply so far of one that ``turn`` was compared with, as blocks. Raises ``PanelError`` if it was not."""
+        other = next((it for it in self.compared_with(turn) if it.turn_id == turn_id), None)
+        if other is None:
+            raise PanelError("this turn has been replaced by another version")
+        reply = self.arriving_reply(turn_id)
+        if reply is None:
+            return self._blocks(other)
+        from flowgpt_magic.markdown.html.changes import blocks_of
+
+        return blocks_of(reply.text_so_far, images=self._shows_images)
 
     def _live_turns(self) -> list[Turn]:
         """The live turns, also while the settings are wrong."""

@@ -45,7 +45,7 @@ class Panel:
         return self.root.get_by_role("article", name=f"Turn {number} of")
 
     def reply(self, number: int) -> Locator:
-        return self.turn(number).locator(".fg-blocks")
+        return self.turn(number).locator(".fg-answer > .fg-blocks")
 
     def asked(self, number: int) -> Locator:
         return self.turn(number).locator(".fg-prompt")

@@ -55,7 +55,7 @@ def test_the_columns_are_one_output_with_all_replies_as_text_too(outputs, conver
     assert re.sub(r"\d\.\d s", "0.0 s", last.data["text/plain"]) == (
         "1 echo\n**one** two\n[echo:words · 2 → 2 tokens · 0.0 s]\n[sent: prompt · 2 tokens]\n\n"
         "2 echo:messages\nuser: **one** two\n[echo:messages · 2 → 3 tokens · 0.0 s]\n[sent: prompt · 2 tokens]\n\n"
-        "[the conversation continues with 1 echo; %flowgpt keep 2 chooses another reply]"
+        "[the conversation continues with 1 echo, unless another is kept: %flowgpt keep 2]"
     )
     assert {output.transient["display_id"] for output in outputs} == {comparison.display_id}
     assert [output.update for output in outputs] == [False, *[True] * (len(outputs) - 1)]
@@ -82,7 +82,7 @@ def test_a_model_that_fails_shows_its_text_and_why_and_the_cell_is_no_error(outp
     page = outputs[-1].data["text/html"]
     assert re.search(r"<p[^>]*>one </p>|<p[^>]*>one</p>", page)
     assert "<b>echo was told to fail after 1 chunks.</b></p>" in page
-    assert "the conversation continues with 2 echo; %flowgpt keep 1 chooses another reply" in page
+    assert "the conversation continues with 2 echo, unless another is kept: %flowgpt keep 1" in page
 
 
 def test_the_cell_is_an_error_where_all_have_failed(outputs, conversation):
@@ -162,7 +162,7 @@ def test_a_terminal_shows_one_below_the_other(shell, capsys, conversation):
     assert shown == (
         "1 broken\none \n[echo:words · ≈2 → ≈1 tokens · 0.0 s · failed]\necho was told to fail after 1 chunks.\n\n"
         "2 echo\none two\n[echo:words · 2 → 2 tokens · 0.0 s]\n"
-        "the conversation continues with 2 echo; %flowgpt keep 1 chooses another reply\n"
+        "the conversation continues with 2 echo, unless another is kept: %flowgpt keep 1\n"
     )
 
 

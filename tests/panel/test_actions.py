@@ -9,7 +9,8 @@ import pytest
 
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.history.current import current_history
-from flowgpt_magic.notebook.place import NO_CELL
+from flowgpt_magic.history.notebook_history import NotebookHistory
+from flowgpt_magic.notebook.place import NO_CELL, place_of
 from flowgpt_magic.panel import actions
 from flowgpt_magic.panel.actions import ACTIONS, answer
 from flowgpt_magic.prompt.compose import PromptContext
@@ -406,3 +407,36 @@ def test_a_code_block_is_turned_into_the_cell_that_runs_it(page):
         "said": "not put into a cell: js; only Python and shell code is",
     }
     assert page.tell("cells", language="text", code="1")["said"] == "this block holds no code that can be run"
+
+
+def test_the_replies_of_other_models_can_be_read_and_kept(page):
+    comparison = Conversation(current_history().current).compare("one", ["echo", "echo:messages"], cell=NO_CELL)
+    comparison.read()
+    page.state.refresh()
+    page.wait(lambda: page.statuses == ["complete 1/2 2 complete"])
+
+    (turn,) = page.load()
+    (other,) = turn["compared"]
+    assert (other["title"], other["version"], other["empty"]) == ("2 echo:messages", 2, False)
+    assert other["line"].startswith("1 → 2 tokens · ")
+    assert page.tell("other", turn=turn["id"], other=other["id"])["blocks"] == ['<p dir="auto">user: one</p>']
+
+    page.tell("choose", place=1, version=2)
+    page.wait(lambda: page.statuses == ["complete 2/2 1 complete"])
+    (turn,) = page.load()
+    assert [it["title"] for it in turn["compared"]] == ["1 echo:words"]
+    assert "error" in page.tell("other", turn=turn["id"], other="nosuch")
+
+
+def test_the_other_replies_are_read_from_the_file_after_a_restart(tmp_path):
+    for number in range(2):
+        history = NotebookHistory(place_of(str(tmp_path / "a.ipynb")), str(tmp_path / "history.sqlite3"))
+        conversation = Conversation(configured=lambda: {"model": "echo"}, notebook_history=history)
+        if not number:
+            conversation.compare("one", ["echo", "echo:messages"], cell=NO_CELL).read()
+        page = Page(conversation)
+        try:
+            assert page.statuses == ["complete 1/2 2 complete"]
+        finally:
+            page.close()
+            history.close()

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -361,9 +362,9 @@ def test_a_new_turn_of_a_long_conversation_makes_rows_of_the_changed_turns_alone
     page = open_page()
     prompts: list[str] = []
 
-    def counted(turn: Turn, versions: int, status: str, *, before_edit: bool) -> Row:
+    def counted(turn: Turn, versions: int, status: str, **how: Any) -> Row:
         prompts.append(turn.prompt)
-        return row(turn, versions, status, before_edit=before_edit)
+        return row(turn, versions, status, **how)
 
     monkeypatch.setattr(panel_state, "row", counted)
 

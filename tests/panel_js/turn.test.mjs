@@ -193,3 +193,29 @@ test("the buttons of a turn are one tab stop, and arrow keys move between them",
   page.press(page.document.activeElement, "ArrowRight");
   assert.equal(page.document.activeElement, button("Edit and ask again"));
 });
+
+const OTHER = { id: "b", version: 2, title: "2 echo:messages", line: "9 tokens · 1.2 s", error: "", status: "complete", empty: false };
+
+test("a reply of another model opens below the live one, and can be kept instead", async (t) => {
+  const { page, model, element, button } = await withTurn(t, { compared: [OTHER, { ...OTHER, id: "c", title: "3 x:y", status: "failed", error: "no key", empty: true }] });
+  const compared = element.querySelector(".fg-compared");
+  const details = compared.querySelector("details");
+  assert.equal(compared.hidden, false);
+  assert.equal(details.querySelector("summary").textContent, "2 echo:messages · 9 tokens · 1.2 s");
+  assert.equal(compared.querySelector(".fg-trouble").textContent, "no key");
+  assert.deepEqual([button("Keep 2 echo:messages").disabled, button("Keep 3 x:y").disabled], [false, true]);
+
+  details.setAttribute("open", "");
+  details.dispatchEvent(new page.window.Event("toggle"));
+  await model.answer("other", { blocks: ["<p>that is why</p>"] });
+  assert.equal(details.querySelector(".fg-blocks").textContent, "that is why");
+
+  button("Keep 2 echo:messages").click();
+  assert.deepEqual(model.sent.filter(({ kind }) => kind === "choose").map(({ place, version }) => [place, version]), [[0, 2]]);
+});
+
+test("without a comparison there are no other replies", async (t) => {
+  const { element } = await withTurn(t, {});
+
+  assert.equal(element.querySelector(".fg-compared").hidden, true);
+});

@@ -1,5 +1,6 @@
 /** The elements of a turn that is in the page. */
 
+import { Compared } from "./compared.js";
 import { button, make } from "./dom.js";
 import { PromptEditor } from "./prompt_editor.js";
 import { Toolbar } from "./toolbar.js";
@@ -60,9 +61,10 @@ export class TurnElements {
     this.before = make("div", { class: "fg-before", hidden: true }, make("span", { class: "fg-who", text: "asked before the edit above" }),
       make("div", { class: "fg-tools", role: "toolbar", "aria-label": "Asked before the edit above" },
         make("button", { type: "button", class: "fg-link", text: "ask again from here", onclick: () => panel.refuseWhileArriving() || panel.act("following", { place: turn.place }) })));
+    this.compared = new Compared(turn);
     this.element = make("article", { class: "fg-turn" }, this.before, this.question,
       make("div", { class: "fg-answer" }, turn.body.element, this.waiting, this.error,
-        make("div", { class: "fg-foot" }, this.caption, this.tools)));
+        make("div", { class: "fg-foot" }, this.caption, this.tools), this.compared.element));
     this.element.turn = turn;
     this.toolbar = new Toolbar(this.element);
   }
@@ -83,6 +85,7 @@ export class TurnElements {
     this.rest.hidden = Boolean(full) || facts.typed !== undefined || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((text) => make("span", { class: "fg-chip", text })));
     this.showPictures(facts.pictures ?? []);
+    this.compared.show(facts.compared ?? []);
     this.error.textContent = facts.status === "failed" ? facts.error : "";
     this.error.hidden = facts.status !== "failed" || !facts.error;
     this.showWhetherFilled();

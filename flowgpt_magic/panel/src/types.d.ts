@@ -139,7 +139,19 @@ export interface Facts {
   pause?: Pause;
   doing?: string;
   gone?: boolean; // no turn is left of it
+  compared?: OtherReply[]; // with which it was compared
   before_edit?: boolean; // a turn above it was edited, or asked again, since it was asked
+}
+
+/** The reply of another model to the same prompt. */
+export interface OtherReply {
+  id: string;
+  version: number;
+  title: string; // its number and its model
+  line: string; // tokens, time, and how it ended
+  error: string;
+  status: string;
+  empty: boolean;
 }
 
 /** A picture of a prompt: the SHA-256 of its content, the name of the attachment, and its description. */
