@@ -2186,6 +2186,68 @@ var Body = class {
   }
 };
 
+// compared.js
+var Compared = class {
+  /** @param {Turn} turn */
+  constructor(turn) {
+    this.turn = turn;
+    this.shown = "[]";
+    this.element = make("div", { class: "fg-compared", role: "group", "aria-label": "Replies of other models", hidden: true });
+  }
+  /** @param {OtherReply[]} others */
+  show(others) {
+    const shown = JSON.stringify(others);
+    if (shown === this.shown) return;
+    const open = new Set([...this.element.querySelectorAll("details[open]")].map((details) => details.getAttribute("data-turn")));
+    this.shown = shown;
+    this.element.hidden = !others.length;
+    this.element.replaceChildren(...others.map((other) => this.row(other, open.has(other.id))));
+  }
+  /**
+   * @param {OtherReply} other
+   * @param {boolean} open
+   */
+  row(other, open) {
+    const { turn } = this;
+    const { panel } = turn;
+    const line = [other.title, other.line].filter(Boolean).join(" · ");
+    const body = make("div", { class: "fg-blocks jp-RenderedHTMLCommon" });
+    const details = make(
+      "details",
+      { "data-turn": other.id, open, ontoggle: () => details.open && this.fill(other, body) },
+      make("summary", { class: "fg-who", text: line }),
+      other.error && make("div", { class: "fg-trouble", text: other.error }),
+      body
+    );
+    const keep = make("button", {
+      type: "button",
+      class: "fg-button",
+      text: "Keep",
+      "aria-label": `Keep ${other.title}`,
+      disabled: other.empty || other.status === "streaming",
+      onclick: () => panel.refuseWhileArriving() || panel.act("choose", { place: turn.place, version: other.version })
+    });
+    return make("div", { class: "fg-other" }, details, keep);
+  }
+  /**
+   * @param {OtherReply} other
+   * @param {HTMLElement} body
+   */
+  async fill(other, body) {
+    const { panel, id } = this.turn;
+    try {
+      const { blocks } = await panel.link.ask("other", { turn: id, other: other.id });
+      body.replaceChildren(...blocks.map((html) => {
+        const block = make("div", { class: "fg-block", dir: "auto" });
+        morph(panel, block, parsed(html));
+        return block;
+      }));
+    } catch (error) {
+      panel.noteError(error);
+    }
+  }
+};
+
 // prompt_editor.js
 var HIGHEST2 = 320;
 var PromptEditor = class {
@@ -2391,6 +2453,7 @@ var TurnElements = class {
         make("button", { type: "button", class: "fg-link", text: "ask again from here", onclick: () => panel.refuseWhileArriving() || panel.act("following", { place: turn.place }) })
       )
     );
+    this.compared = new Compared(turn);
     this.element = make(
       "article",
       { class: "fg-turn" },
@@ -2402,7 +2465,8 @@ var TurnElements = class {
         turn.body.element,
         this.waiting,
         this.error,
-        make("div", { class: "fg-foot" }, this.caption, this.tools)
+        make("div", { class: "fg-foot" }, this.caption, this.tools),
+        this.compared.element
       )
     );
     this.element.turn = turn;
@@ -2424,6 +2488,7 @@ var TurnElements = class {
     this.rest.hidden = Boolean(full) || facts.typed !== void 0 || !facts.prompt_more;
     this.chips.replaceChildren(...(facts.attached ?? []).map((text) => make("span", { class: "fg-chip", text })));
     this.showPictures(facts.pictures ?? []);
+    this.compared.show(facts.compared ?? []);
     this.error.textContent = facts.status === "failed" ? facts.error : "";
     this.error.hidden = facts.status !== "failed" || !facts.error;
     this.showWhetherFilled();
