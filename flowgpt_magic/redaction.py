@@ -68,7 +68,7 @@ _LAST_WORDS = (phrase.rpartition(" ")[2] for phrase in SECRET_PHRASES)
 _HAS_SECRET_WORD = re.compile("|".join((*SECRET_WORDS, *SECRET_ENDINGS, *_LAST_WORDS)), re.I)
 _PLURAL_NAME = re.compile(r"\b(?:keys|tokens)\b")
 _SHELL_FOLDERS = ("PWD", "OLDPWD")
-_KEY_PLACES = ("openai_key", "client_key")  # settings that say where a key is kept
+_KEY_PLACES = ("openai_key", "anthropic_key", "client_key")  # settings that say where a key is kept
 _HEADERS = "extra_headers"  # the setting whose values may name variables
 
 _SECRET_FILE = re.compile(

@@ -31,6 +31,8 @@ OUTSIDE = (  # in small letters or capitals
     "openai_api_key",
     "openai_base_url",
     "openai_api_base",
+    "anthropic_api_key",
+    "anthropic_base_url",
     "requests_ca_bundle",
     "curl_ca_bundle",
 )

@@ -139,7 +139,7 @@ def test_what_a_package_hands_on_is_there(package):
 
 
 def test_a_provider_knows_no_other_provider():
-    names = ("flowgpt", "local", "echo", "openai_compatible", "llm_models")
+    names = ("flowgpt", "local", "echo", "openai_compatible", "anthropic", "llm_models")
     providers = {f"providers.{name}" for name in names}
     for module in providers & MODULES.keys():
         others = set(imported(ast.parse(MODULES[module].read_text("utf-8")))) & providers

@@ -59,6 +59,7 @@ HTTP_MODULES = (
 PROVIDER_MODULES = {
     "flowgpt": HTTP_MODULES,
     "openai_compatible": HTTP_MODULES,
+    "anthropic": HTTP_MODULES,
 }  # other providers load their libraries on a thread
 
 _importing = threading.RLock()

@@ -2,6 +2,7 @@
 
 __all__ = [
     "aliases",
+    "anthropic",
     "base",
     "echo",
     "flowgpt",

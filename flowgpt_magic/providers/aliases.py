@@ -216,29 +216,36 @@ def apply(
         ranks={**chosen.ranks, **dict.fromkeys(replaced, rank)},
     )
     tables["params"] = {setting: value for setting, value in tables["params"].items() if setting not in as_settings}
-    server = str(options.get(settings.SERVER, changed.openai_base_url))
-    return _with_tables(changed, tables, source, rank, server)
+    address = _header_address(aliases[name], tables)
+    server = str(options.get(address, getattr(changed, address))).strip().rstrip("/")
+    layers = {
+        table: Layer(source, rank - 0.5, values, server)  # just below what was set as close to the prompt as the alias
+        for table, values in tables.items()
+        if values
+    }
+    return _with_tables(changed, layers, source, address)
+
+
+def _header_address(alias: Alias, tables: Mapping[str, Any]) -> str:
+    """The setting of the address of the server that the headers of ``alias`` are for."""
+    address = _server_settings(alias)[0] if tables[extra_headers.EXTRA_HEADERS] else settings.SERVER
+    return address if address in settings.CLIENT_VARIABLES else settings.SERVER
 
 
 def _with_tables(
-    chosen: settings.Settings, tables: Mapping[str, Any], source: str, rank: float, server: str
+    chosen: settings.Settings, tables: Mapping[str, Layer], source: str, address: str
 ) -> settings.Settings:
-    """``chosen`` with the merged fields of an alias, just below what was set as close to the prompt as the alias.
+    """``chosen`` with the merged fields of an alias.
 
     Args:
         chosen: the settings.
         tables: the alias's values by the name of the setting.
         source: the name of the alias for messages.
-        rank: the rank of the setting that named the alias.
-        server: the server that its headers are for.
+        address: the setting of the address of the server that its headers are for.
     """
-    layers, sources = dict(chosen.layers), dict(chosen.sources)
-    server = server.strip().rstrip("/")
-    for name, values in tables.items():
-        if values:
-            layers[name] = (*layers.get(name, ()), Layer(source, rank - 0.5, values, server))
-            sources.setdefault(name, source)
-    return settings.with_tables(replace(chosen, layers=layers, sources=sources))
+    layers = {**chosen.layers, **{name: (*chosen.layers.get(name, ()), layer) for name, layer in tables.items()}}
+    sources = {**dict.fromkeys(tables, source), **chosen.sources}
+    return settings.with_tables(replace(chosen, layers=layers, sources=sources), address)
 
 
 def key_for(address: str, server: str, chosen: settings.Settings, default: str = "") -> str:

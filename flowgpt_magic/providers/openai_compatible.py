@@ -26,7 +26,6 @@ from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMi
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.connection import Endpoint
 from flowgpt_magic.providers.http.lenient_events import JsonSplitter, LenientEventSplitter
-from flowgpt_magic.providers.http.server_sent_events import BOM
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.providers.openai import requests as openai_requests
 from flowgpt_magic.providers.openai.errors import ErrorMapper, RefusedFieldError
@@ -40,7 +39,6 @@ from flowgpt_magic.text import sentences
 NAME = "openai_compatible"
 REQUEST_FIELDS = "fields of the request"  # instead of a provider, for fields that a server does not accept
 HINT_SECONDS = 2.0  # seconds for the list of models, from which an error suggests one
-PARTIAL_BOMS = (BOM[:1], BOM[:2], BOM)
 
 
 class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
@@ -262,7 +260,7 @@ async def _chunks(server: _ResolvedServer, body: Mapping[str, Any]) -> AsyncGene
     """Send ``body``; the chunks of the reply, its ``Extras`` and its ``Usage``."""
     errors = ErrorMapper(body)
     async with http.request("POST", server.endpoint, server.headers, body, errors.for_status) as response:
-        beginning = await _beginning(response)
+        beginning = await response.beginning()
         check_not_web_page(beginning, response.endpoint)
         # The content type is not reliable; a server that does not stream sends one JSON object.
         framed = not looks_like_json(beginning)
@@ -307,13 +305,3 @@ async def _texts(
         yield text
     if rest := reader.finish():
         yield rest
-
-
-async def _beginning(response: http.Response) -> bytes:
-    """The body up to the first block that has more than white space."""
-    content = bytearray()
-    while block := await response.body.read():
-        content += block
-        if (block.strip() and bytes(content[:4]) not in PARTIAL_BOMS) or len(content) > response.limit:
-            break
-    return bytes(content)

@@ -12,7 +12,7 @@ from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.refused_parameters import ModelKey
 from flowgpt_magic.providers.registry import Target, find_target, parameter_names, refused_parameters
-from flowgpt_magic.settings import TABLE, Settings, alias_of, with_source
+from flowgpt_magic.settings import SERVER, TABLE, Settings, alias_of, extra_headers, with_source, with_tables
 from flowgpt_magic.settings.parameters import EXTRA_BODY, origins, without
 from flowgpt_magic.text import short_path
 
@@ -123,6 +123,9 @@ def _target(chosen: Settings, load_aliases: Callable[[], Mapping[str, Alias]]) -
 
 def parameters(target: Target, chosen: Settings) -> dict[str, Any]:
     """The arguments for a provider, besides model and messages: the settings and parameters that it supports."""
+    address = target.provider_class.address_setting
+    if extra_headers.EXTRA_HEADERS in target.provider_class.settings and address != SERVER:
+        chosen = with_tables(chosen, address)  # only the headers for its server
     arguments: dict[str, Any] = {name: with_source(chosen, name) for name in target.provider_class.settings}
     if chosen.proxy:
         arguments["proxy"] = chosen.proxy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowgpt_magic.settings.settings import (
+    CLIENT_VARIABLES,
     CONNECTION,
     FORMATS,
     FRONT_END,
@@ -35,6 +36,7 @@ from flowgpt_magic.settings.settings import (
 )
 
 __all__ = [
+    "CLIENT_VARIABLES",
     "CONNECTION",
     "FORMATS",
     "FRONT_END",

@@ -52,7 +52,8 @@ def _check_name(name: object) -> None:
         raise ValueError("must use valid header names, such as HTTP-Referer")
     if name.lower() == "authorization":
         raise ValueError(
-            "cannot set Authorization: the setting openai_key names the environment variable that holds the key"
+            "cannot set Authorization: the setting openai_key names the environment variable that holds the key "
+            "(for Claude's API it is anthropic_key)"
         )
     if name.lower() in CONNECTION_HEADERS:
         raise ValueError(f"cannot set {name}, which the HTTP client sets itself")

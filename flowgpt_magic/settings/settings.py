@@ -3,7 +3,7 @@
 The first source that sets a value wins: an option of the call, the conversation, ``%config FlowGPT.name``, the
 environment variable ``FLOWGPT_NAME``, the table ``[tool.flowgpt_magic]`` of the nearest pyproject.toml, JupyterLab's
 settings, the user's settings file, the default below. An alias ranks just below the source that names it. If no source
-sets ``openai_base_url``, ``OPENAI_BASE_URL`` is used.
+sets ``openai_base_url``, ``OPENAI_BASE_URL`` is used, and ``ANTHROPIC_BASE_URL`` for ``anthropic_base_url``.
 
 ``params`` and ``extra_headers`` are tables. All sources are merged, and for each name the first source wins. A
 parameter that is also a setting, such as ``temperature``, sets that setting.
@@ -140,6 +140,14 @@ ALIAS = "alias "  # before the name of an alias in ``Settings.sources``
 OPENAI = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
 OPENAI_ADDRESSES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")  # read by OpenAI's clients; the second is the older one
+ANTHROPIC = "https://api.anthropic.com"
+ANTHROPIC_KEY = "ANTHROPIC_API_KEY"
+ANTHROPIC_ADDRESSES = ("ANTHROPIC_BASE_URL",)  # read by Anthropic's clients
+# The variables of the makers' own clients, by the setting of the server's address: its addresses, and its key.
+CLIENT_VARIABLES = {
+    "openai_base_url": (OPENAI_ADDRESSES, OPENAI_KEY),
+    "anthropic_base_url": (ANTHROPIC_ADDRESSES, ANTHROPIC_KEY),
+}
 THINK = ("low", "medium", "high", "off")
 FORMATS = ("markdown", "text", "code", "json", "html", "math", "md", "image")
 
@@ -202,14 +210,14 @@ class Outside:
     """The values set outside conversations and calls.
 
     ``places`` are the settings file, JupyterLab's settings, the project, the environment and ``%config``, with their
-    values. ``server`` is the environment variable with the address for OpenAI's clients, and its value. ``has_key``
-    says whether ``OPENAI_API_KEY`` is set.
+    values. ``servers`` has the environment variables with the addresses for the makers' own clients, and their values,
+    by the setting of the address. ``keys`` are the variables of these clients' keys that are set.
     """
 
     places: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=(), repr=False)
     project: Project = Project()
-    server: tuple[str, str] = field(default=("", ""), repr=False)
-    has_key: bool = False
+    servers: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    keys: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -242,6 +250,16 @@ class Settings:
         personal=True,
         key_for="openai_base_url",
     )
+    anthropic_base_url: str = setting(
+        ANTHROPIC, _text, "address of the server with Claude's API, with or without /v1", personal=True
+    )
+    anthropic_key: str = setting(
+        "",
+        keys.check_name,
+        "environment variable or keyring:SERVICE/USER with its key; empty: ANTHROPIC_API_KEY, for Anthropic only",
+        personal=True,
+        key_for="anthropic_base_url",
+    )
     proxy: str = setting("", _text, "URL of an HTTP proxy, with user and password if needed", secret=True)
     trust_env: bool = setting(False, _switch, "use the proxy environment variables if no proxy is set", personal=True)
     ca_bundle: str = setting(
@@ -273,7 +291,8 @@ class Settings:
     extra_headers: Mapping[str, str | None] | None = setting(
         None,
         extra_headers.checked,
-        "extra headers for the OpenAI-compatible server; $NAME in a value is an environment variable",
+        "extra headers for the OpenAI-compatible server, or given for a prompt or an alias: for its server; $NAME in a "
+        "value is an environment variable",
         personal=True,
         table=True,
     )
@@ -484,9 +503,13 @@ def load(
         ("environment", {name: environ[variable(name)] for name in TABLE if variable(name) in environ}),
         ("%config", configured or {}),
     )
-    server = _openai_server(environ)
-    address, has_key = environ.get(server, "").strip(), bool(environ.get(OPENAI_KEY))
-    outside = Outside(places, _of_project(str(project), table), (server, address), has_key)
+    servers = {
+        setting: (name, environ[name].strip())
+        for setting, (variables, _key) in CLIENT_VARIABLES.items()
+        if (name := _first_set(variables, environ))
+    }
+    present = frozenset(key for _variables, key in CLIENT_VARIABLES.values() if environ.get(key))
+    outside = Outside(places, _of_project(str(project), table), servers, present)
     return _in_force(outside, conversation or {}, options or {})
 
 
@@ -503,11 +526,11 @@ def within(
 def _in_force(outside: Outside, conversation: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
     layers = (*outside.places, ("this conversation", conversation), ("option", options))
     labelled = [(source, _spread(source, layer)) for source, layer in layers]
-    named, address = outside.server
-    if any(layer.get(SERVER) for _, layer in labelled):
-        named = ""
-    if named:
-        dict(labelled)["environment"][SERVER] = address
+    named: dict[str, str] = {}
+    for address, (name, url) in outside.servers.items():
+        if not any(layer.get(address) for _, layer in labelled):
+            named[address] = name
+            dict(labelled)["environment"][address] = url
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     ranks: dict[str, float] = {}
@@ -516,7 +539,7 @@ def _in_force(outside: Outside, conversation: Mapping[str, Any], options: Mappin
         for name, value in layer.items():
             if value is None:
                 continue
-            own = named if named and name == SERVER else variable(name)
+            own = named.get(name) or variable(name)
             label = f"environment variable {own}" if source == "environment" else source
             label = value.source if isinstance(value, SourcedText) else label
             values[name] = check(name, value, label)
@@ -527,10 +550,11 @@ def _in_force(outside: Outside, conversation: Mapping[str, Any], options: Mappin
     for key in _keys_of_others([layer for _, layer in labelled], ranks):
         del values[key], ranks[key]
         sources[key] = f"default; {sources[key]} has one for another server"
-    if named:
-        del ranks[SERVER]  # the address of an alias takes precedence
-        if "openai_key" not in values and outside.has_key:
-            values["openai_key"], sources["openai_key"] = OPENAI_KEY, sources[SERVER]
+    for address in named:
+        del ranks[address]  # the address of an alias takes precedence
+        key, client_key = KEYS[address], CLIENT_VARIABLES[address][1]
+        if key not in values and client_key in outside.keys:
+            values[key], sources[key] = client_key, sources[address]
     about: dict[str, Any] = {"sources": sources, "ranks": ranks, "layers": tables}
     return with_tables(Settings(**values, **about, project=outside.project, outside=outside))
 
@@ -541,20 +565,18 @@ def _of_project(path: str, table: Mapping[str, Any]) -> Project:
     return Project(path, names, checked.get("model", ""), bool(checked.get("system")))
 
 
-def _openai_server(environ: Mapping[str, str]) -> str:
-    """The environment variable that sets the server of OpenAI's clients; "" if none is set.
-
-    The key in ``OPENAI_API_KEY`` is for that server.
-    """
-    return next((name for name in OPENAI_ADDRESSES if environ.get(name, "").strip()), "")
+def _first_set(variables: Sequence[str], environ: Mapping[str, str]) -> str:
+    """The first of the ``variables`` that is set; "" if none is. It names the server that a client's key is for."""
+    return next((name for name in variables if environ.get(name, "").strip()), "")
 
 
-def with_tables(chosen: Settings) -> Settings:
+def with_tables(chosen: Settings, address: str = SERVER) -> Settings:
     """``chosen`` with its layers merged into ``params`` and ``extra_headers``.
 
-    A header is sent only to the server in force where it was set; a header of the call is always sent.
+    ``address`` is the setting of the address of the server that is asked. A header is sent only to the server in force
+    where it was set; a header of the call is always sent.
     """
-    server = chosen.openai_base_url.strip().rstrip("/")
+    server = str(getattr(chosen, address)).strip().rstrip("/")
     headers: dict[str, str | None] = {}
     for layer in sorted(chosen.layers.get(extra_headers.EXTRA_HEADERS, ()), key=lambda layer: layer.rank):
         if layer.server == server or layer.rank >= CALL:

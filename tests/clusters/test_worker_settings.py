@@ -34,6 +34,7 @@ def test_what_is_set_anywhere_travels(monkeypatch):
         "openai_base_url": "http://127.0.0.1:1/v1",
         "openai_key": "CLUSTER_KEY",
         "base_url": settings.Settings().base_url,
+        "anthropic_base_url": settings.Settings().anthropic_base_url,
     }
 
 

@@ -42,6 +42,7 @@ REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-r
 REQUEST_ID_LIMIT = 200  # characters
 LOCAL_DOMAINS = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 JSON_SPACE = " \t\r\n"
+PARTIAL_BOMS = (BOM[:1], BOM[:2], BOM)
 QUOTE_LIMIT = 200  # characters of an unexpected line that its error quotes
 ERROR_BODY_LIMIT = 2**16  # bytes read of the body of an error status
 TIMEOUT_ERRNOS = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
@@ -254,6 +255,15 @@ class Response:
         """How the server names the request in its headers; empty if it does not."""
         names = (request_id_of(self.headers.get(header)) for header in REQUEST_ID_HEADERS)
         return next(filter(None, names), "")
+
+    async def beginning(self) -> bytes:
+        """The body up to the first block that has more than white space."""
+        content = bytearray()
+        while block := await self.body.read():
+            content += block
+            if (block.strip() and bytes(content[:4]) not in PARTIAL_BOMS) or len(content) > self.limit:
+                break
+        return bytes(content)
 
     def lines(self) -> ItemStream[bytes]:
         """The body as lines."""

@@ -62,6 +62,9 @@ class Route:
         unauthorized: advice at the end of errors about a missing or wrong token.
         secrets: further texts that errors never show.
         alias: the user's alias that names the server, for advice; empty if none does.
+        provider: the provider that asks, for advice.
+        address_setting: the setting of the server's address, for advice.
+        key_setting: the setting of the name of its key, for advice.
     """
 
     proxy: str = field(default="", repr=False)
@@ -75,6 +78,9 @@ class Route:
     unauthorized: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     alias: str = ""
+    provider: str = "openai_compatible"
+    address_setting: str = "openai_base_url"
+    key_setting: str = "openai_key"
 
     @property
     def silence(self) -> float | None:

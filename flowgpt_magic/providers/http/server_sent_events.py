@@ -4,17 +4,20 @@ See https://html.spec.whatwg.org/multipage/server-sent-events.html, "Parsing an 
 stream". Lines end with LF, CR or CRLF, a byte order mark may start the stream, a blank line ends an event, and an event
 that is unfinished at the end of the stream is dropped.
 
-Nearly every event of a language model is one ``data`` line and a blank line. These are split off a block all at once;
-everything else is read line by line as the standard says.
+Nearly every event of a language model is one ``data`` line, perhaps below an ``event`` line, and a blank line. These
+are split off a block all at once; everything else is read line by line as the standard says.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 BOM = b"\xef\xbb\xbf"
 EVENT_END = b"\n\n"
 DATA_PREFIX = b"data: "
+TYPE_PREFIX = b"event: "
+PLAIN_EVENT = re.compile(rb"event: [^\n]*\ndata: [^\n]*")
 MESSAGE_EVENT = "message"  # the default type
 RETRY_DIGITS = 18  # at most; Python refuses to convert very long numbers
 
@@ -59,6 +62,9 @@ class EventSplitter:
         for piece in pieces:
             if piece.startswith(DATA_PREFIX) and b"\n" not in piece and not self.too_long:
                 events.append(Event(piece[len(DATA_PREFIX) :], MESSAGE_EVENT, self._id))
+            elif piece.startswith(TYPE_PREFIX) and PLAIN_EVENT.fullmatch(piece) and not self.too_long:
+                kind, _, data = piece[len(TYPE_PREFIX) :].partition(b"\ndata: ")
+                events.append(Event(data, str(kind, "utf-8", "replace") or MESSAGE_EVENT, self._id))
             else:
                 events += self._split_by_line(piece + EVENT_END)
         return events + self._split_by_line(rest) if rest else events

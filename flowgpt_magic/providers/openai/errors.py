@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from flowgpt_magic.errors import (
     AuthenticationError,
@@ -61,7 +61,9 @@ STATUS_OF_CODE = {  # for codes without a status
     "overloaded_error": 503,
     "unavailable": 503,
 }
-QUOTA_PATTERN = re.compile(r"insufficient (?:account )?(?:balance|credits?|funds)|out of credits?\b", re.IGNORECASE)
+QUOTA_PATTERN = re.compile(
+    r"insufficient (?:account )?(?:balance|credits?|funds)|out of credits?\b|credit balance is too low", re.IGNORECASE
+)
 # "There is no such model" in the words of OpenAI, vLLM, SGLang, Ollama, LM Studio, llama-swap, LiteLLM, Ray Serve,
 # OpenRouter, Groq, Mistral, DeepSeek, Gemini, Anthropic, Azure, Together, Fireworks, Perplexity, Hugging Face and
 # Cloudflare.
@@ -87,7 +89,7 @@ KEY_PATTERN = re.compile(
     re.IGNORECASE,
 )
 LENGTH_PATTERN = re.compile(
-    r"context[ _](length|window|size)|prompt is too long|too many (input |prompt )?tokens|input is too long|"
+    r"context[ _](length|window|size|limit)|prompt is too long|too many (input |prompt )?tokens|input is too long|"
     r"reduce the length|exceeds? the (maximum|available|model).{0,40}(context|tokens)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -133,7 +135,6 @@ PARAMETER_PATTERN = re.compile(
 )
 # Other names of a field on servers that translate requests, besides Google's spelling (``topP``).
 OTHER_SPELLINGS = {"max_tokens": ("max_output_tokens", "maxOutputTokens", "max_new_tokens", "max_completion_tokens")}
-NO_KEY_ADVICE = "No key was sent (setting openai_key)."
 ABOUT_KEY_PATTERN = re.compile(  # such as "Authentication required" or "You didn't provide an API key"
     r"\bapi[ _-]?keys?\b|\b(?:no|your|valid|missing) key\b|\bauth(?:enticat|oriz|oris)|\bunauth|\bcredential|"
     r"\bbearer\b|\b(?:access|auth) token|\b(?:log|sign)[ -]?in\b",
@@ -148,6 +149,9 @@ class RefusedFieldError(ParameterRefusedError):
 
 class ErrorMapper:
     """Makes the errors for the failures of one request; ``body`` is its body, empty for none."""
+
+    status_of_code: ClassVar[Mapping[str, int]] = STATUS_OF_CODE
+    image_part: ClassVar[str] = "image_url"  # the type of a content part with an image
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self._body = body
@@ -174,7 +178,7 @@ class ErrorMapper:
         ``begun``: part of the reply has arrived.
         """
         text = redact_shortened_keys(failure_text(report))
-        status, delay = _status(report, text), requested_wait(report, text)
+        status, delay = _status(report, text, self.status_of_code), requested_wait(report, text)
         message = sentences(f"{endpoint.host} reports a failure: {text}")
         specific = self._specific_error(message, status, report, text, delay, endpoint)
         if specific is not None:
@@ -211,7 +215,7 @@ class ErrorMapper:
         if codes & LENGTH_CODES or LENGTH_PATTERN.search(text):
             return ContextLengthError(f"{message} {_length_advice(report, text)}")
         if codes & MODEL_CODES or (status in (*INVALID_REQUEST, 404, None) and self._names_model(text, status)):
-            advice = f"%flowgpt models {endpoint.route.alias or 'openai_compatible'} lists its models."
+            advice = f"%flowgpt models {endpoint.route.alias or endpoint.route.provider} lists its models."
             return ModelNotFoundError(f"{message} {advice}", status or 404)
         return self._refused_field(message, status, report, text)
 
@@ -219,7 +223,9 @@ class ErrorMapper:
         if not IMAGES_PATTERN.search(text) or FAULTY_IMAGE_PATTERN.search(text):
             return False
         contents = [message.get("content") for message in self._body.get("messages", ())]
-        return any(part.get("type") == "image_url" for parts in contents if isinstance(parts, list) for part in parts)
+        return any(
+            part.get("type") == self.image_part for parts in contents if isinstance(parts, list) for part in parts
+        )
 
     def _names_model(self, text: str, status: int | None) -> bool:
         if not self._body or NOT_ABOUT_MODEL_PATTERN.search(text) or not MODEL_PATTERN.search(text):
@@ -269,7 +275,9 @@ def misses_version(endpoint: Endpoint) -> bool:
 def path_advice(endpoint: Endpoint) -> str:
     """Advice for an address without an OpenAI-compatible server."""
     alias = endpoint.route.alias
-    place = f"%flowgpt update {alias} --endpoint URL changes it" if alias else "setting openai_base_url"
+    place = (
+        f"%flowgpt update {alias} --endpoint URL changes it" if alias else f"setting {endpoint.route.address_setting}"
+    )
     if misses_version(endpoint):
         return f"The base URL {_base(endpoint)} probably misses /v1 ({place})."
     return f"Is {_base(endpoint)} the right base URL ({place})?"
@@ -286,7 +294,8 @@ def _with_advice(message: str, advice: str) -> str:
 def _with_key_advice(error: ProviderError, endpoint: Endpoint) -> ProviderError:
     """Add to ``error`` that no key was sent, if that may be the cause."""
     if not endpoint.route.token and not isinstance(error, UNRELATED_TO_KEY) and "No key was sent" not in str(error):
-        advice = endpoint.route.unauthorized if endpoint.route.alias else NO_KEY_ADVICE
+        route = endpoint.route
+        advice = route.unauthorized if route.alias else f"No key was sent (setting {route.key_setting})."
         error.args = (f"{sentences(str(error))} {advice}",)
     return error
 
@@ -317,11 +326,11 @@ def _codes(report: Mapping[str, Any]) -> set[str]:
     return {code.lower() for code in codes if isinstance(code, str)}
 
 
-def _status(report: Mapping[str, Any], text: str) -> int | None:
+def _status(report: Mapping[str, Any], text: str, statuses: Mapping[str, int]) -> int | None:
     """The HTTP status in a report, or the one that its code or message stands for."""
     codes = _codes(report)
     status = reported_status(_error_of(report), report)
-    status = status or next((STATUS_OF_CODE[code] for code in sorted(codes) if code in STATUS_OF_CODE), None)
+    status = status or next((statuses[code] for code in sorted(codes) if code in statuses), None)
     if status or RATE_LIMIT_PATTERN.search(text):
         return status or 429
     return 503 if BUSY_PATTERN.search(text) else None

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible server that the settings select: its address, key, headers and advice for errors."""
+"""The server that the settings select: its address, key, headers and advice for errors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from flowgpt_magic.errors import MissingKeyError, SettingError
 from flowgpt_magic.messages import notice
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.connection import Route
-from flowgpt_magic.settings import OPENAI_ADDRESSES, OPENAI_KEY, Settings, alias_of, extra_headers, variable
+from flowgpt_magic.settings import CLIENT_VARIABLES, KEYS, SERVER, Settings, alias_of, extra_headers, variable
 
-OPENAI_HOST = "api.openai.com"
+MAKERS = {"openai_base_url": "api.openai.com", "anthropic_base_url": "api.anthropic.com"}
 EXAMPLE_URL = "http://127.0.0.1:11434/v1"
 CALL_PATHS = ("/chat/completions", "/completions", "/responses")
 LOCAL_SERVERS = {  # by their default port, with the command that starts them
@@ -45,13 +45,20 @@ class Server:
     """A server: its base URL and the name of the variable or keyring entry of its key, empty for no key.
 
     ``alias`` and ``key_alias`` are the user's alias that names the server, and the one that says which key it gets;
-    empty if settings do.
+    empty if settings do. ``provider`` is the provider that asks it, and ``address_setting`` its setting of the address.
     """
 
     url: URL
     key_name: str
     alias: str = ""
     key_alias: str = ""
+    provider: str = "openai_compatible"
+    address_setting: str = "openai_base_url"
+
+    @property
+    def key_setting(self) -> str:
+        """The setting of the name of its key."""
+        return KEYS[self.address_setting]
 
     @classmethod
     def chosen_by(cls, chosen: Settings) -> Server:
@@ -60,11 +67,21 @@ class Server:
         OpenAI's own servers get the key in ``OPENAI_API_KEY``, unless ``OPENAI_BASE_URL`` says that this key belongs to
         another server. Any other server gets only a key that is named for it.
         """
-        url = _base_url(chosen.openai_base_url, _source(chosen))
-        uses_openai_key = url.scheme == "https" and _is_openai(url.host or "") and not _other_server_of_key(os.environ)
-        alias = alias_of(chosen, "openai_base_url")
-        key_alias = alias_of(chosen, "openai_key") or (alias if not chosen.openai_key else "")
-        return cls(url, chosen.openai_key or (OPENAI_KEY if uses_openai_key else ""), alias, key_alias)
+        return cls.at(_base_url(chosen.openai_base_url, address_source(chosen, SERVER)), chosen)
+
+    @classmethod
+    def at(cls, url: URL, chosen: Settings, provider: str = "openai_compatible", address: str = SERVER) -> Server:
+        """The server at ``url``, with the key that the settings name for it.
+
+        The maker's own server gets the key of the maker's clients, unless the environment says that this key belongs to
+        another server. ``address`` is the setting of the address.
+        """
+        named: str = getattr(chosen, KEYS[address])
+        makers_key = CLIENT_VARIABLES[address][1]
+        uses_makers_key = url.scheme == "https" and is_maker(address, url) and not other_server_of_key(address)
+        alias = alias_of(chosen, address)
+        key_alias = alias_of(chosen, KEYS[address]) or (alias if not named else "")
+        return cls(url, named or (makers_key if uses_makers_key else ""), alias, key_alias, provider, address)
 
     def url_for(self, path: str) -> URL:
         """The URL of one call, such as ``chat/completions``."""
@@ -91,7 +108,7 @@ class Server:
         """Where the name of the key is set."""
         if self.key_alias:
             return f"%flowgpt update {self.key_alias} --key-variable NAME"
-        return f"the setting openai_key ({variable('openai_key')} in the environment)"
+        return f"the setting {self.key_setting} ({variable(self.key_setting)} in the environment)"
 
     def user_headers(self, extra: Mapping[str, str | None] | None) -> UserHeaders:
         """The headers ``extra`` with the values of the environment variables in them.
@@ -108,27 +125,36 @@ class Server:
 
     def route(self, chosen: Settings, key: str, extra: UserHeaders = NO_USER_HEADERS) -> Route:
         """The connection options for this server, with advice for errors."""
+        setting = self.address_setting
         address = (
             f"The address is that of the alias {self.alias}; %flowgpt update {self.alias} --endpoint URL changes it."
             if self.alias
-            else f"The address is the setting openai_base_url, {variable('openai_base_url')} in the environment."
+            else f"The address is the setting {setting}, {variable(setting)} in the environment."
         )
         program = LOCAL_SERVERS.get(self.url.port or 0, "") if self._is_local else ""
         usual_program = f"Port {self.url.port} is the default of {program}. " if program else ""
         if self.key_name:
-            place = f"alias {self.key_alias}" if self.key_alias else "setting openai_key"
+            place = f"alias {self.key_alias}" if self.key_alias else f"setting {self.key_setting}"
             unauthorized = f"The key came from {keys.place(self.key_name)} ({place}): is it the key of this server?"
         elif self.key_alias:
             unauthorized = f"No key was sent: {self._key_place} gives the alias {self.key_alias} the variable of one."
         else:
             unauthorized = (
-                "No key was sent: set openai_key, where openai_base_url is set, to the name of the environment "
-                "variable that holds it."
+                f"No key was sent: set {self.key_setting}, where {setting} is set, to the name of the "
+                "environment variable that holds it."
             )
-            if _is_openai(self.url.host or "") and (variable_name := _other_server_of_key(os.environ)):
-                unauthorized += f" {OPENAI_KEY} is for the server that {variable_name} names."
+            makers_key = CLIENT_VARIABLES[setting][1]
+            if is_maker(setting, self.url) and (name := other_server_of_key(setting)):
+                unauthorized += f" {makers_key} is for the server that {name} names."
         advice = {"unreachable": usual_program + address, "unauthorized": unauthorized}
-        return replace(Route.from_settings(chosen, token=key, **advice), secrets=extra.secrets, alias=self.alias)
+        return replace(
+            Route.from_settings(chosen, token=key, **advice),
+            secrets=extra.secrets,
+            alias=self.alias,
+            provider=self.provider,
+            address_setting=setting,
+            key_setting=self.key_setting,
+        )
 
     @property
     def _is_local(self) -> bool:
@@ -140,16 +166,21 @@ class Server:
             return host == "localhost"
 
 
-def _is_openai(host: str) -> bool:
-    return host == OPENAI_HOST or host.endswith(f".{OPENAI_HOST}")
+def is_maker(address: str, url: URL) -> bool:
+    """Is ``url`` a server of the maker, rather than another one with the same API?"""
+    return _is_within(url.host or "", MAKERS[address])
 
 
-def _other_server_of_key(environ: Mapping[str, str]) -> str:
-    """The variable that assigns OpenAI's key to a server other than OpenAI's; empty if none does."""
-    for name in OPENAI_ADDRESSES:
-        if address := environ.get(name, "").strip():
-            host = re.sub("^[a-z]+://", "", address.lower()).partition("/")[0].partition(":")[0]
-            return "" if _is_openai(host) else name
+def _is_within(host: str, maker: str) -> bool:
+    return host == maker or host.endswith(f".{maker}")
+
+
+def other_server_of_key(address: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The variable that assigns the key of the maker's clients to another server; empty if none does."""
+    for name in CLIENT_VARIABLES[address][0]:
+        if text := environ.get(name, "").strip():
+            host = re.sub("^[a-z]+://", "", text.lower()).partition("/")[0].partition(":")[0]
+            return "" if _is_within(host, MAKERS[address]) else name
     return ""
 
 
@@ -169,10 +200,11 @@ def headers(key: str, extra: UserHeaders = NO_USER_HEADERS) -> dict[str, str]:
     return {**values, "Authorization": f"Bearer {key}"} if key else values
 
 
-def _source(chosen: Settings) -> str:
-    """Where the address was set. The provider always receives it as an option."""
-    variables = [name for name in OPENAI_ADDRESSES if os.environ.get(name, "").strip() == chosen.openai_base_url]
-    source = chosen.sources.get("openai_base_url", "default")
+def address_source(chosen: Settings, address: str) -> str:
+    """Where the setting ``address`` was set. The provider always receives it as an option."""
+    value = getattr(chosen, address)
+    variables = [name for name in CLIENT_VARIABLES[address][0] if os.environ.get(name, "").strip() == value]
+    source = chosen.sources.get(address, "default")
     return f"environment variable {variables[0]}" if variables and source == "option" else source
 
 
