@@ -71,7 +71,11 @@ class TestNames:
     def test_the_settings_that_are_secret_have_secret_names(self):
         by_name = {name for name in TABLE if is_secret_name(name)}
 
-        assert by_name == {name for name in TABLE if TABLE[name].metadata["secret"]} | {"openai_key", "anthropic_key", "client_key"}
+        assert by_name == {name for name in TABLE if TABLE[name].metadata["secret"]} | {
+            "openai_key",
+            "anthropic_key",
+            "client_key",
+        }
         assert without_secrets({"openai_key": "MY_KEY", "client_key": "a.pem"}) == {
             "openai_key": "MY_KEY",
             "client_key": "a.pem",

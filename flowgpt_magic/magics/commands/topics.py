@@ -189,10 +189,29 @@ TOPICS: Mapping[str, Topic] = {
             ("LiteLLM", "http://127.0.0.1:4000/v1, openai_key = LITELLM_KEY"),
             ("OpenRouter", "https://openrouter.ai/api/v1, openai_key = OPENROUTER_API_KEY"),
             ("%flowgpt alias NAME …", "a short name for a server, its key's variable and a model"),
+            ("Claude", "its own API: -m anthropic:MODEL, see %flowgpt help claude"),
         ),
         (
             "%flowgpt set openai_base_url http://127.0.0.1:11434/v1\n%flowgpt config",
             "%flowgpt alias gpu openai_compatible:qwen --endpoint http://127.0.0.1:8000/v1 --key-variable GPU_KEY",
+        ),
+    ),
+    "claude": Topic(
+        "Claude's own API",
+        "The provider ``anthropic`` asks Anthropic's server, or another one with ``/v1/messages``. The key is in"
+        " ANTHROPIC_API_KEY. The system prompt and the earlier turns are marked for the server's cache, so that later"
+        " turns cost less.",
+        (
+            ("%flowgpt models anthropic", "the models of the server"),
+            ("--think high", "the model reasons first; also -P thinking_budget=4096 for older models"),
+            ("--max-tokens N", "the longest reply with its reasoning; by default 32,000 tokens"),
+            ("-P prompt_caching=false", "mark nothing for the cache"),
+            ("anthropic_base_url = URL", "a gateway; anthropic_key is the variable of its key"),
+            ('-P extra_body={"inference_geo": "eu"}', "any other field of the request"),
+        ),
+        (
+            "%flowgpt alias claude anthropic:claude-sonnet-4-5",
+            "%flowgpt set anthropic_base_url http://127.0.0.1:4000\n%flowgpt config",
         ),
     ),
     "parameters": Topic(
