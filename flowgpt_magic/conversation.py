@@ -68,6 +68,7 @@ from flowgpt_magic.text import counted
 
 if TYPE_CHECKING:
     from flowgpt_magic.batch.batch import Batch
+    from flowgpt_magic.batch.comparison import BatchComparison
 
 T = TypeVar("T")
 Kind = Literal["ask", "edit", "retry", "continue"]
@@ -427,11 +428,20 @@ class Conversation:
         spot = Position("rerun", earlier[0].place, (), cell) if earlier and history else Position()
         return self._placed(replace(request, spot=spot), history=history)
 
+    @overload
+    def map(
+        self, prompts: Any, template: str | None = None, *, models: Sequence[str], **how: Any
+    ) -> BatchComparison: ...
+
+    @overload
+    def map(self, prompts: Any, template: str | None = None, *, models: None = None, **how: Any) -> Batch: ...
+
     def map(
         self,
         prompts: Any,
         template: str | None = None,
         *,
+        models: Sequence[str] | None = None,
         values: Mapping[str, Any] | None = None,
         concurrency: int = 8,
         requests_per_minute: float | None = None,
@@ -442,7 +452,7 @@ class Conversation:
         history: bool = True,
         sample: str = "",
         **options: Any,
-    ) -> Batch:
+    ) -> Batch | BatchComparison:
         """Ask many prompts, each as if it were the next one; none of them becomes a turn of this conversation.
 
         Nothing is sent before the batch is read. Raises ``PromptError`` for prompts or a template that cannot be asked,
@@ -452,6 +462,8 @@ class Conversation:
             prompts: A list, a mapping, a column, a table, or a generator, also an async one.
             template: The text of each prompt: ``{}`` stands for the item, ``{name}`` for its column, key or field, or
                 for one of ``values``.
+            models: Ask each of these models at the same time. The result has a batch for each model, and a table with a
+                column for each; ``concurrency`` holds for each model, ``requests_per_minute`` for each server.
             values: Names for the template that are the same for all items.
             concurrency: How many prompts are asked at once. While the server refuses some because it is busy, there are
                 fewer.
@@ -469,15 +481,13 @@ class Conversation:
             sample: Another sample of the same prompts is asked anew, but only once.
             options: Those of ``ask``, ``schema`` among them.
         """
-        from flowgpt_magic.batch.batch import batch_of
-
         limits: dict[str, Any] = {
             "concurrency": concurrency,
             "requests_per_minute": requests_per_minute,
             "patience": patience,
         }
         how: dict[str, Any] = {"retries": retries, "progress": progress, "refresh": refresh, "history": history}
-        return batch_of(self, prompts, template, values=values, sample=sample, **limits, **how, **options)
+        return _mapped(self, prompts, template, models, values=values, sample=sample, **limits, **how, **options)
 
     def without_prompt(
         self, options: Mapping[str, Any], *, earlier: bool
@@ -863,11 +873,31 @@ def compare(prompt: Prompt, models: Sequence[str], **options: Any) -> Comparison
     return Conversation(outside=outside).compare(prompt, models, outside=outside, **options)
 
 
-def map_prompts(prompts: Any, template: str | None = None, **how: Any) -> Batch:
+@overload
+def map_prompts(prompts: Any, template: str | None = None, *, models: Sequence[str], **how: Any) -> BatchComparison: ...
+
+
+@overload
+def map_prompts(prompts: Any, template: str | None = None, *, models: None = None, **how: Any) -> Batch: ...
+
+
+def map_prompts(
+    prompts: Any, template: str | None = None, *, models: Sequence[str] | None = None, **how: Any
+) -> Batch | BatchComparison:
     """Ask each of ``prompts`` without any earlier turns, with the settings of the notebook's current conversation.
 
-    ``how`` and all else is as in ``Conversation.map``.
+    ``models``, ``how`` and all else is as in ``Conversation.map``.
     """
-    from flowgpt_magic.batch.batch import batch_of
+    return _mapped(Conversation(current_history().current), prompts, template, models, earlier=False, **how)
 
-    return batch_of(Conversation(current_history().current), prompts, template, earlier=False, **how)
+
+def _mapped(
+    conversation: Conversation, prompts: Any, template: str | None, models: Sequence[str] | None, **how: Any
+) -> Batch | BatchComparison:
+    if models is None:
+        from flowgpt_magic.batch.batch import batch_of
+
+        return batch_of(conversation, prompts, template, **how)
+    from flowgpt_magic.batch.comparison import batches_of
+
+    return batches_of(conversation, prompts, template, models=models, **how)

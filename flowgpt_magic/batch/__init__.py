@@ -1,3 +1,3 @@
 """Many prompts at once, with a result for each."""
 
-__all__ = ["batch", "items", "rate_limit", "results"]
+__all__ = ["batch", "comparison", "items", "rate_limit", "results"]

@@ -19,7 +19,7 @@ from flowgpt_magic.batch.items import Items
 from flowgpt_magic.batch.progress import HiddenBar, ProgressBar, terminal_bar
 from flowgpt_magic.batch.rate_limit import RateLimiter
 from flowgpt_magic.batch.reading import BatchReader
-from flowgpt_magic.batch.results import Result, table, to_frame
+from flowgpt_magic.batch.results import BatchCounts, Result, table, to_frame
 from flowgpt_magic.batch.run import Order, Run, result_without_request
 from flowgpt_magic.batch.server_state import BatchLimits
 from flowgpt_magic.batch.turns import StoredReplies, Turns, record_for
@@ -104,6 +104,26 @@ class Batch(ReusableCoroutine[list[Result]]):
         return self._run is not None and self._run.ended
 
     @property
+    def counts(self) -> BatchCounts:
+        """How many prompts have ended, by status, and the first results."""
+        return BatchCounts() if self._run is None else self._run.counts
+
+    @property
+    def seconds(self) -> float:
+        """The running time so far, or in all; 0 before it is read."""
+        return 0.0 if self._run is None else self._run.seconds
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Can its prompts be iterated over again?"""
+        return self._items.at_hand
+
+    @property
+    def has_data(self) -> bool:
+        """Are the replies checked against a schema?"""
+        return self._turns.request.schema is not None
+
+    @property
     def error(self) -> BaseException | None:
         """Why it stopped early, if it did."""
         return None if self._run is None else self._run.error
@@ -184,8 +204,7 @@ class Batch(ReusableCoroutine[list[Result]]):
 
         A column whose name that table already has gets the prefix ``reply_``. Raises ``NotInstalledError``.
         """
-        with_data = self._turns.request.schema is not None
-        return to_frame(self._items.given, self.results, self.model, with_data=with_data)
+        return to_frame(self._items.given, self.results, self.model, with_data=self.has_data)
 
     def cancel(self) -> None:
         """Stop the batch, from any thread. Finished results stay. No effect after its end."""
@@ -206,7 +225,7 @@ class Batch(ReusableCoroutine[list[Result]]):
         return [results[index] for index in sorted(results)]
 
     def _ipython_display_(self) -> None:
-        if (display := _display()) is not None:
+        if (display := shell_display()) is not None:
             display.show(self)
 
     def _mime_(self) -> tuple[str, str]:
@@ -250,16 +269,8 @@ class Batch(ReusableCoroutine[list[Result]]):
         return None
 
     def _reading(self, run: Run, *, in_loop: bool) -> BatchReader:
-        return BatchReader(
-            run, self._items, self._bar(), in_loop=in_loop, message=self._interrupt_message, ending=self.table
-        )
-
-    def _bar(self) -> ProgressBar:
-        if not self.has_progress:
-            return HiddenBar()
-        display = _display()
-        bar: ProgressBar = terminal_bar(self.total) if display is None else display.bar(self.total)
-        return bar
+        bar = progress_bar(self.total, hidden=not self.has_progress)
+        return BatchReader(run, self._items, bar, in_loop=in_loop, message=self._interrupt_message, ending=self.table)
 
     def _interrupt_message(self) -> str:
         """The error text after an interrupt."""
@@ -285,7 +296,16 @@ class AsCompleted:
         return self.batch._walk_async("as completed")
 
 
-def _display() -> ModuleType | None:
+def progress_bar(total: int | None, *, hidden: bool = False) -> ProgressBar:
+    """The progress bar for this shell, of ``total`` prompts."""
+    if hidden:
+        return HiddenBar()
+    display = shell_display()
+    bar: ProgressBar = terminal_bar(total) if display is None else display.bar(total)
+    return bar
+
+
+def shell_display() -> ModuleType | None:
     """The module that shows a batch in a shell; imported on demand, and only if IPython is loaded."""
     if "IPython" not in sys.modules:
         return None

@@ -365,6 +365,7 @@ DISPLAYED_CLASSES = (
     "flowgpt_magic.replies.reply.Reply",
     "flowgpt_magic.replies.comparison.Comparison",
     "flowgpt_magic.batch.batch.Batch",
+    "flowgpt_magic.batch.comparison.BatchComparison",
     "flowgpt_magic.panel.panel.ChatPanel",
 )
 
