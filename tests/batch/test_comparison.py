@@ -76,11 +76,15 @@ def test_the_frame_has_the_given_table_the_prompt_and_a_column_for_each_model():
     assert list(frame["echo:messages"]) == ["user: say a", "user: say b"]
 
 
-def test_with_a_schema_the_columns_have_the_values():
-    frame = mapped(["1", "2"], models=["echo", "broken"], schema=int, retries=0).to_frame()
+def test_with_a_schema_the_columns_have_the_values(monkeypatch):
+    async def answer(model: str, _messages: Any, **_options: Any) -> Any:
+        yield "7" if model == "words" else "seven"
 
-    assert list(frame["echo"]) == [1, 2]
-    assert frame["broken"].isna().all()
+    monkeypatch.setattr(Echo, "create_async_generator", answer)
+
+    frame = mapped(["one"], schema=int, retries=0).to_frame()
+
+    assert (frame["echo"][0], frame["echo:messages"][0]) == (7, None)
 
 
 def test_the_table_has_a_column_for_each_model_and_counts_by_model():
