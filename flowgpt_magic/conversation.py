@@ -387,7 +387,7 @@ class Conversation:
             replays, conversation_id = self._notebook_history.replays, self.record.conversation_id if history else ""
             reply = create_reply(request, replays, recorder, conversation_id, refresh=refresh, begin=comparison.start)
             columns.append(Column(column.name, reply))
-        comparison.columns = tuple(columns)
+        comparison.set_columns(columns)
         if run is not None:
             run.prompt_count += 1
         return comparison

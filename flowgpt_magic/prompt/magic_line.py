@@ -81,7 +81,7 @@ def _is_file(name: str) -> bool:
 
 FORMATS_SHOWN = ", ".join(FORMATS)
 OPTIONS = (
-    Option("model", "m", "NAME", str, "the model: provider:model, a provider, a model or an alias"),
+    Option("model", "m", "NAME", str, "provider:model, a provider, a model or an alias; a,b asks several at once"),
     Option("temperature", "t", "NUMBER", temperature, "0 to 2"),
     Option("think", "", "LEVEL", one_of(*THINK), f"how much a reasoning model thinks: {', '.join(THINK)}"),
     Option("max-tokens", "", "NUMBER", whole_number(1), "the longest reply, in tokens, if the provider supports it"),

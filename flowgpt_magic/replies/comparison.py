@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 from uuid import uuid4
@@ -50,6 +51,12 @@ class Comparison(ReusableCoroutine[list[Reply[Any]]], Sequence[Reply[Any]]):
         self.columns: tuple[Column, ...] = ()
         self._keep = keep
         self._find_live = find_live
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Set the columns, once."""
+        self.columns = tuple(columns)
+        for reply in self.replies:
+            reply.cancel_all_with(self.cancel)
 
     def __repr__(self) -> str:
         states = (f"{column.name}: {column.reply.status or 'not sent yet'}" for column in self.columns)
@@ -123,25 +130,17 @@ class Comparison(ReusableCoroutine[list[Reply[Any]]], Sequence[Reply[Any]]):
         Raises ``ComparisonError`` if all models have failed.
         """
         self.start()
-        try:
-            for reply in self.replies:
-                try:
-                    _text = reply.text
-                except FlowGptError:
-                    continue
-        except KeyboardInterrupt:
-            self.cancel()
-            raise
+        for reply in self.replies:
+            with suppress(FlowGptError):
+                _text = reply.text
         self.raise_error()
 
     async def _steps(self) -> list[Reply[Any]]:
         self.start()
         try:
             for reply in self.replies:
-                try:
+                with suppress(FlowGptError):
                     await reply
-                except FlowGptError:
-                    continue
         finally:
             self.cancel()  # no effect at the end
         self.raise_error()

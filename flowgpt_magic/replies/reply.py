@@ -56,7 +56,7 @@ else:
 
 CANCEL_TIMEOUT = 0.5  # seconds to wait for a cancelled reply to end
 # Attributes that are not part of a pickle or a copy.
-TRANSIENT = ("schema", "_source", "_observer", "_recorder", "_readers", "_lock", "_task", "_running")
+TRANSIENT = ("schema", "_source", "_observer", "_recorder", "_readers", "_lock", "_task", "_running", "_cancel_all")
 
 
 class Observer(Protocol):
@@ -166,6 +166,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
 
     _waiting: Waiting | None = None
     _progress = ""
+    _cancel_all: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -378,7 +379,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             finally:
                 self.detach(reader)
         except KeyboardInterrupt:
-            self.cancel()
+            (self._cancel_all or self.cancel)()
             raise ReplyInterrupted(f"Interrupted: {self.interrupt_summary}") from None
         self.raise_error()
 
@@ -470,6 +471,10 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         """Stop the reply, from any thread. It keeps the text received so far. No effect after the end."""
         if not self.ended:
             self._cancel_whole()
+
+    def cancel_all_with(self, cancel_all: Callable[[], None]) -> None:
+        """Let an interrupt while it is read call ``cancel_all``, because other replies belong to it."""
+        self._cancel_all = cancel_all
 
     def _cancel_whole(self, *, if_unread: bool = False) -> None:
         """Cancel it without being interrupted halfway.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 
 import pytest
 
@@ -130,9 +132,10 @@ def test_two_aliases_of_one_model_with_other_settings_are_two_models(conversatio
     assert texts == {"brief": "system: Be brief.\nuser: one", "echo:messages": "user: one"}
 
 
-def test_an_interrupt_stops_all_and_keeps_their_texts(conversation, monkeypatch):
+@pytest.mark.parametrize("read", [lambda comparison: comparison.read(), lambda comparison: comparison[1].text])
+def test_an_interrupt_stops_all_and_keeps_their_texts(conversation, monkeypatch, read):
     aliases.save(Alias("slow", "echo:words", params={"pace": 30}))
-    comparison = conversation.compare("one", ["slow", "echo"])
+    comparison = conversation.compare("one", ["slow", "echo:messages"])
     comparison.start()
 
     def interrupted(*_arguments: object) -> list[str]:
@@ -141,9 +144,17 @@ def test_an_interrupt_stops_all_and_keeps_their_texts(conversation, monkeypatch)
     monkeypatch.setattr(Reader, "take", interrupted)
 
     with pytest.raises(ReplyInterrupted):
-        comparison.read()
+        read(comparison)
 
     assert comparison[0].status == "cancelled"
+
+
+def test_it_can_be_copied_and_pickled_at_its_end(conversation):
+    comparison = conversation.compare("one", ["echo", "echo:messages"])
+    comparison.read()
+
+    assert copy.deepcopy(comparison).texts == comparison.texts == {"echo": "one", "echo:messages": "user: one"}
+    assert pickle.loads(pickle.dumps(comparison)).texts == comparison.texts
 
 
 def test_without_a_conversation_there_is_nothing_to_keep(conversation):
@@ -180,3 +191,8 @@ def test_it_is_public_and_uses_the_main_conversation(monkeypatch):
     assert comparison.texts["echo"] == "one"
     assert "**2. echo:messages**" in comparison._repr_markdown_()
     assert [turn.prompt for turn in Conversation().turns] == ["one"]
+
+
+def test_a_model_that_cannot_be_told_to_think_says_so(conversation):
+    with pytest.raises(OptionError, match="echo"):
+        conversation.compare("one", ["echo", "echo:messages"], think="high")

@@ -65,6 +65,24 @@ def test_an_interrupt_ends_a_pause_before_another_try(terminal, refusing_server)
     assert "Traceback" not in shown
 
 
+def test_several_models_answer_one_below_the_other_and_an_interrupt_stops_all(terminal):
+    shown = terminal.run("%flowgpt -m echo,echo:messages some **bold** words")
+    assert re.search(
+        r"1 echo\s+some bold words\s+\[echo:words[^\n]*\s+2 echo:messages\s+user: some bold words\s+\[echo:messages",
+        shown,
+    )
+    assert "Out[" not in shown
+
+    terminal.run("%config FlowGPT.pace = 0.05")
+    terminal.child.sendline("r = %flowgpt -m echo,echo:messages " + "word " * 500)
+    terminal.child.expect("word word")
+    terminal.child.sendintr()
+    shown = terminal.next_prompt()
+
+    assert shown.count("s · interrupted]") == 2
+    assert "Traceback" not in shown
+
+
 def test_a_reply_can_be_assigned_and_used(terminal):
     terminal.run("r = %flowgpt hello there")
 

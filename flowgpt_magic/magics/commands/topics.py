@@ -36,7 +36,7 @@ class Topic:
 # By the name of the option. They run as they stand, with a table ``frame``, a type ``City`` and a
 # file ``notes.txt``.
 OPTION_EXAMPLES: Mapping[str, tuple[str, str]] = {
-    "model": ("%flowgpt -m echo Say hello.", "%%flowgpt echo:words\nSay hello."),
+    "model": ("%flowgpt -m echo Say hello.", "%%flowgpt -m echo,echo:messages\nSay hello."),
     "temperature": ("%flowgpt -t 0.2 Say hello.", "%%flowgpt --temperature=1.2\nMake up a word."),
     "think": (
         "%flowgpt local --think off Say hello.",
@@ -158,6 +158,23 @@ TOPICS: Mapping[str, Topic] = {
             'from flowgpt_magic import ask\nask("Say hello.", model="echo").text',
         ),
     ),
+    "comparisons": Topic(
+        "Several models at once",
+        "The replies arrive at the same time, in columns where there is room. They are versions of one turn: the"
+        " conversation continues with the first model's, unless another is kept. An interrupt stops all of them. A"
+        " model that fails says so in its column; the cell fails only if all do.",
+        (
+            ("%%flowgpt -m local,gpt,claude", "models, providers and aliases, separated by commas without spaces"),
+            ("%flowgpt keep 2, keep gpt", "continue with another reply; %flowgpt undo takes that back"),
+            ("-o answers", "answers[0], answers['gpt'], for reply in answers, answers.texts"),
+            ("compare('…', ['local', 'gpt'])", "the same in Python"),
+            ("map_prompts(…, models=['local', 'gpt'])", "many prompts, with a column for each model"),
+        ),
+        (
+            "%%flowgpt -m echo,echo:messages -o answers\nSay hello.",
+            'from flowgpt_magic import compare\ncompare("Say hello.", ["echo", "echo:messages"]).texts',
+        ),
+    ),
     "batches": Topic(
         "Many prompts at once",
         "Nothing is sent before the results are read: by the last line of a cell, a loop, or ``.texts``. Run it again"
@@ -167,6 +184,7 @@ TOPICS: Mapping[str, Topic] = {
             ("map_prompts(frame, template=…)", "{name} in the template is a column; {} is the item of a list"),
             ("concurrency=8, requests_per_minute=60", "how fast"),
             ("schema=City", "check every reply"),
+            ("models=['local', 'gpt']", "ask several models, with a column for each"),
             ("refresh=True, sample='b'", "ask again; keep a second set of replies"),
             ("batch.texts, .failed, .to_frame()", "the results, in order"),
         ),
