@@ -581,7 +581,8 @@ class Conversation:
             load_aliases: Returns the user's aliases; by default it reads them from their file.
         """
         if turn is not None and kind == "continue" and not turn.text.strip():
-            raise PromptError("the last turn has no reply to go on with: %flowgpt retry asks again")
+            what = "only reasoning, and no reply" if turn.extras.reasoning else "no reply"
+            raise PromptError(f"the last turn has {what} to go on with: %flowgpt retry asks again")
         outside = outside or self.outside()
         self.follow_setting(outside)
         options = dict(options) if turn is None else self._repeat_options(turn, kind, options, outside)

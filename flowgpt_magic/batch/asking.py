@@ -8,12 +8,12 @@ from typing import Any
 
 from flowgpt_magic.batch.server_state import ServerState
 from flowgpt_magic.batch.turns import PromptInFlight, Turns
-from flowgpt_magic.messages import Message, NewAttempt, Usage
+from flowgpt_magic.messages import Message, NewAttempt, NewSplit, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.send import attempt_chunks, checked_chunks
 
-Chunks = AsyncGenerator[str | Usage | Extras, None]
+Chunks = AsyncGenerator[str | Usage | Extras | NewSplit, None]
 
 
 class PromptSender:

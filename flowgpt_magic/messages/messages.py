@@ -144,6 +144,14 @@ class NewAttempt:
 
 
 @dataclass(frozen=True)
+class NewSplit:
+    """Signals that what has arrived so far is this ``reasoning`` and this ``text``, and not what it was taken for."""
+
+    reasoning: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Waiting:
     """A pause before a retry.
 

@@ -1,15 +1,63 @@
 """Join a reply and its continuation into one growing text.
 
-A reasoning model thinks again before it continues. The new reasoning is inserted after the first reasoning, before the
-first part of the answer. So the first part of the answer is held back until the first words of the continuation show
-whether they are reasoning.
+A reasoning model thinks again before it continues. Where reasoning is not told apart from the text, the new reasoning
+is inserted after the first reasoning, before the first part of the answer. So the first part of the answer is held back
+until the first words of the continuation show whether they are reasoning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from flowgpt_magic.messages.reasoning import LONGEST_TAG, ends_reasoning, may_open, opens, split_reasoning
+from flowgpt_magic.messages import NewSplit, Reasoning, Turn, is_text
+from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.messages.reasoning import (
+    LONGEST_TAG,
+    ends_reasoning,
+    may_open,
+    opens,
+    split_reasoning,
+    without_tags,
+)
+from flowgpt_magic.providers.inner_generator import InnerGenerator
+from flowgpt_magic.replies.received import CheckedChunks
+
+
+async def continued(turn: Turn, chunks: CheckedChunks, *, think_tags: bool) -> CheckedChunks:
+    """The reply of ``turn`` and the ``chunks`` that continue it, with the reasoning of both.
+
+    ``think_tags``: is reasoning told apart by its tags? If not, the reasoning of both texts stands at their start.
+    """
+    reasoning, text = without_tags(turn.text) if think_tags else ("", "")
+    reasoning = _joined(turn.extras.reasoning, reasoning)
+    continuation, thinks_again = Continuation("" if think_tags else turn.text), False
+    if reasoning:
+        yield Reasoning(reasoning)
+    yield text + continuation.begin()
+    async with InnerGenerator(chunks) as inner:
+        async for chunk in inner:
+            if is_text(chunk):
+                for piece in continuation.add(chunk):
+                    yield piece
+            elif isinstance(chunk, Reasoning):
+                yield chunk if thinks_again or not reasoning else Reasoning(f"\n\n{chunk}")
+                thinks_again = True
+            elif isinstance(chunk, NewSplit):
+                yield NewSplit(_joined(reasoning, chunk.reasoning), text + chunk.text)
+                thinks_again = bool(chunk.reasoning)
+            elif isinstance(chunk, Extras) and chunk.reasoning and reasoning and not thinks_again:
+                yield Reasoning(f"\n\n{chunk.reasoning}")
+                yield replace(chunk, reasoning="")
+            else:
+                yield chunk
+    for piece in continuation.finish():
+        yield piece
+
+
+def _joined(*parts: str) -> str:
+    """The parts of the reasoning that are not empty, with an empty line between them."""
+    return "\n\n".join(filter(None, parts))
 
 
 class Continuation:

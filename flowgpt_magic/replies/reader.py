@@ -24,6 +24,10 @@ class ChunkSource(Protocol):
     def attempts(self) -> Sequence[Attempt]:
         """The discarded attempts, oldest first."""
 
+    @property
+    def splits(self) -> int:
+        """How often what had arrived was split anew into reasoning and text. Then the chunks begin again."""
+
     def chunks_from(self, place: int) -> list[str]:
         """The chunks received so far, from index ``place`` on."""
 
@@ -36,6 +40,8 @@ class Reader:
     reason in brackets, then the chunks of the new attempt. With ``waits``, it gets nothing before the reply has ended,
     and only the last attempt.
 
+    Text may turn out to be reasoning, see ``Reply.splits``. The reader then goes on with the text that is left.
+
     With ``reasoning``, both also return when reasoning has arrived, which is in ``reply.reasoning_so_far``. Then the
     list may be empty at any time, and ``done`` tells the end.
     """
@@ -45,7 +51,7 @@ class Reader:
         self._waits = waits
         self._wakes_for_reasoning = reasoning
         self._has_reasoning = False  # since the last call
-        self._place = self._attempt = 0
+        self._place = self._attempt = self._split = 0
         # Not a threading.Event, which is not reentrant: the handler of an interrupt may call ``wake`` at any line here.
         self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -80,6 +86,8 @@ class Reader:
         reasons = [] if self._waits else [f"\n\n[{attempt.why}]\n\n" for attempt in attempts[self._attempt :]]
         if len(attempts) > self._attempt:
             self._attempt, self._place = len(attempts), 0
+        if self._split != (splits := self._reply.splits):
+            self._split, self._place = splits, 0
         chunks = self._reply.chunks_from(self._place)
         self._place += len(chunks)
         return reasons + chunks, ended or returns

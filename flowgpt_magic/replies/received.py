@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Protocol
 
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.messages import Message, NewAttempt, Reasoning, Sent, Usage, Waiting
+from flowgpt_magic.messages import Message, NewAttempt, NewSplit, Reasoning, Sent, Usage, Waiting
 from flowgpt_magic.messages.extras import Extras
 
 Chunks = AsyncGenerator[str | Usage | Extras, None]  # of one attempt
-RetriedChunks = AsyncGenerator[str | Usage | Extras | Waiting, None]  # after failures before the first chunk
-CheckedChunks = AsyncGenerator[str | Usage | Extras | NewAttempt | Waiting, None]  # and after replies that do not fit
+SplitChunks = AsyncGenerator[str | Usage | Extras | NewSplit, None]  # with the reasoning told apart
+RetriedChunks = AsyncGenerator[str | Usage | Extras | NewSplit | Waiting, None]  # after failures before the first chunk
+# and after replies that do not fit
+CheckedChunks = AsyncGenerator[str | Usage | Extras | NewSplit | NewAttempt | Waiting, None]
 
 
 class RecordedReply(Protocol):
@@ -136,7 +138,7 @@ class ReceivedContent:
         self.chunks, self._final, self._extras = [text], usage, extras
 
     def add(self, chunk: object, provider: str, add_notice: Callable[[str], object]) -> bool:
-        """Add a ``chunk`` from ``provider``. Returns whether it is text or reasoning that is not empty.
+        """Add a ``chunk`` from ``provider``. Returns whether text or reasoning have changed.
 
         ``add_notice`` is called with each notice in it. Raises ``FlowGptError`` for an object of another type.
         """
@@ -147,6 +149,9 @@ class ReceivedContent:
                 self._reason(chunk)
             else:
                 self._grow(chunk)
+            return True
+        if isinstance(chunk, NewSplit):
+            self._split_anew(chunk)
             return True
         if isinstance(chunk, Usage):
             self._reported = chunk
@@ -169,3 +174,12 @@ class ReceivedContent:
         if self._reasoned is not None and self._reasoned[1] is None:
             self._reasoned = self._reasoned[0], time.monotonic() - self.begun
         self.chunks.append(chunk)
+
+    def _split_anew(self, split: NewSplit) -> None:
+        """What was taken for text was reasoning, or the other way round."""
+        now = time.monotonic() - self.begun
+        begin = self._reasoned[0] if self._reasoned else now if self._first is None else self._first
+        self._reasoned = (begin, now) if split.reasoning else None
+        self._reasoning = [Reasoning(split.reasoning)] if split.reasoning else []
+        self.chunks = [split.text] if split.text else []
+        self._first = (now if self._first is None else self._first) if split.text else None

@@ -27,6 +27,7 @@ from flowgpt_magic.messages import (
     LeftOut,
     Message,
     NewAttempt,
+    NewSplit,
     Reasoning,
     Sent,
     Status,
@@ -162,6 +163,8 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         left_out: the number of messages not sent because they did not fit into ``history_tokens`` or the model.
         sent: what was sent with the prompt, and what was not.
         shown_in: the run of the cell that has displayed it.
+        splits: how often what had arrived was split anew into reasoning and text, because a tag came that ends
+            reasoning. Then ``text_so_far`` no longer begins with the text of before, and ``chunks_from`` counts anew.
     """
 
     _waiting: Waiting | None = None
@@ -208,6 +211,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         self._recorder = recorder
         self._status: Status | None = None
         self._closed = self._saving = False
+        self.splits = 0
         self._received = ReceivedContent()
         self._data: list[Any] = []  # the value in the text, once it has been read
         self._readers: list[Reader] = []
@@ -513,7 +517,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         except SystemExit as error:  # it would end the worker and all other replies
             raise ProviderError(f"{self.provider} tried to end the process") from error
 
-    def _add(self, chunk: str | Usage | Extras | NewAttempt | Waiting) -> None:
+    def _add(self, chunk: str | Usage | Extras | NewSplit | NewAttempt | Waiting) -> None:
         with self._lock:
             if self._closed:
                 return
@@ -523,10 +527,18 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             if isinstance(chunk, NewAttempt):
                 self._begin_again(chunk.why)
                 return
+            self.splits += isinstance(chunk, NewSplit)
             if self._received.add(chunk, self.provider, self._add_notice):
-                self._wake(reasoning=isinstance(chunk, Reasoning))
+                self._wake_for(chunk)
                 if self._recorder is not None:
                     self._recorder.grow(self)
+
+    def _wake_for(self, chunk: object) -> None:
+        """Wake the readers that ``chunk`` concerns."""
+        if not isinstance(chunk, Reasoning):
+            self._wake()
+        if isinstance(chunk, (Reasoning, NewSplit)):
+            self._wake(reasoning=True)
 
     def _begin_again(self, why: str) -> None:
         """Keep the text so far as an attempt, and begin the next one."""

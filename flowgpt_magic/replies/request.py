@@ -199,8 +199,10 @@ class Request:
 
     @property
     def begins_with(self) -> str:
-        """The text that the reply continues, or an empty string."""
-        return self.continues.text if self.continues else ""
+        """The text that the reply continues, or an empty string; with ``think_tags`` without its reasoning."""
+        if self.continues is None:
+            return ""
+        return self.continues.answer if self.settings.think_tags else self.continues.text
 
     @property
     def native(self) -> bool:

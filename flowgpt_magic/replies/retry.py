@@ -25,7 +25,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.messages import Waiting, notice
 from flowgpt_magic.providers.inner_generator import InnerGenerator
-from flowgpt_magic.replies.received import Chunks, RetriedChunks
+from flowgpt_magic.replies.received import Chunks, RetriedChunks, SplitChunks
 
 # Seconds. Each pause is twice the previous one. The Python clients of OpenAI and Anthropic use the same two values.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
@@ -34,8 +34,10 @@ TEMPORARY_STATUSES = (408, 409, 425, 429)  # and all from 500 on
 PERMANENT_ERRORS = (AuthenticationError, ModelNotFoundError, ParameterRefusedError, QuotaError, SchemaNotSupportedError)
 
 
-async def with_retries(ask: Callable[[], Chunks], *, who: str, retries: int) -> RetriedChunks:
+async def with_retries(ask: Callable[[], SplitChunks], *, who: str, retries: int) -> RetriedChunks:
     """The chunks of ``ask``. If it fails before its first chunk, it is called again, up to ``retries`` times.
+
+    Reasoning is a chunk: what has arrived is shown, kept and paid for, whether it is text or reasoning.
 
     ``who`` is the name of the provider, for the line that is shown during a pause. Each pause is announced by a
     ``Waiting``, and each kind of failure by one notice. Raises the last ``ProviderError`` if no retry is left, or if a

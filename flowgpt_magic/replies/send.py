@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flowgpt_magic.messages import LeftOut, Message, is_text
-from flowgpt_magic.providers.inner_generator import InnerGenerator
+from flowgpt_magic.messages import LeftOut, Message
 from flowgpt_magic.replies.cache import ReplyCache
-from flowgpt_magic.replies.continuation import Continuation
+from flowgpt_magic.replies.continuation import continued
 from flowgpt_magic.replies.earlier_images import with_readable_images
-from flowgpt_magic.replies.received import CheckedChunks, Chunks, RetriedChunks
+from flowgpt_magic.replies.received import CheckedChunks, RetriedChunks, SplitChunks
 from flowgpt_magic.replies.reply import Recorder, Reply
 from flowgpt_magic.replies.request import Request
 from flowgpt_magic.replies.retry import with_retries, with_silence_limit
 from flowgpt_magic.replies.structured_output import Ask, with_schema_check
 from flowgpt_magic.replies.supported_parameters import with_supported_parameters
+from flowgpt_magic.replies.think_tags import split_think_tags
 from flowgpt_magic.replies.tracing import Telemetry
 
 
 def attempt_chunks(
     request: Request, telemetry: Telemetry, messages: Sequence[Message], parameters: Mapping[str, Any]
-) -> Chunks:
-    """The chunks of one attempt.
+) -> SplitChunks:
+    """The chunks of one attempt, with the reasoning between tags told apart if ``think_tags`` is on.
 
-    If ``read_timeout`` was set and the provider does not support it, it is enforced here.
+    If ``read_timeout`` was set and the provider does not support it, it is enforced here; reasoning counts as data.
     """
     provider, chosen = request.target.provider_class, request.settings
     chunks = telemetry.attempt(provider.create_async_generator(request.target.model, messages, **parameters))
-    if "read_timeout" not in chosen.sources or "read_timeout" in provider.settings:
-        return chunks
-    return with_silence_limit(chunks, chosen.read_timeout)
+    if "read_timeout" in chosen.sources and "read_timeout" not in provider.settings:
+        chunks = with_silence_limit(chunks, chosen.read_timeout)
+    return split_think_tags(chunks) if chosen.think_tags else chunks
 
 
 def checked_chunks(request: Request, ask: Ask, retries: int) -> CheckedChunks:
@@ -61,22 +61,8 @@ def reply_chunks(request: Request, telemetry: Telemetry) -> CheckedChunks:
         return with_retries(lambda: attempt_chunks(request, telemetry, messages, parameters), who=who, retries=retries)
 
     chunks = checked_chunks(request, ask, retries)
-    return _continue(request.begins_with, chunks) if request.begins_with else chunks
-
-
-async def _continue(begin: str, chunks: CheckedChunks) -> CheckedChunks:
-    """``begin`` and the chunks that continue it. All reasoning comes first."""
-    async with InnerGenerator(chunks) as inner:
-        continuation = Continuation(begin)
-        yield continuation.begin()
-        async for chunk in inner:
-            if is_text(chunk):
-                for piece in continuation.add(chunk):
-                    yield piece
-            else:
-                yield chunk
-        for piece in continuation.finish():
-            yield piece
+    turn = request.continues
+    return chunks if turn is None else continued(turn, chunks, think_tags=request.settings.think_tags)
 
 
 def create_reply(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flowgpt_magic.errors import MismatchError, SchemaNotSupportedError
-from flowgpt_magic.messages import Message, NewAttempt, is_text, notice
+from flowgpt_magic.messages import Message, NewAttempt, NewSplit, is_text, notice
 from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.received import CheckedChunks, RetriedChunks
@@ -89,4 +89,6 @@ async def _collected(ask: Ask, messages: Sequence[Message], schema: Schema | Non
         async for chunk in chunks:
             if is_text(chunk):
                 text.append(chunk)
+            elif isinstance(chunk, NewSplit):
+                text[:] = [chunk.text]
             yield chunk

@@ -51,6 +51,7 @@ NO_PARAMETERS = {
         "retries",
         "cache",
         "params",
+        "think_tags",
     ),
 }
 
@@ -284,6 +285,9 @@ class Settings:
         "",
         lambda value: "" if value == "" else _think(value),
         "how much a reasoning model thinks: low, medium, high or off; empty: the model's default",
+    )
+    think_tags: bool = setting(
+        True, _switch, "tell reasoning between tags such as <think> apart from the text of a reply"
     )
     params: Mapping[str, Any] | None = setting(
         None, parameters.checked, 'additional parameters for the provider, such as {"top_p": 0.9}', table=True

@@ -21,6 +21,7 @@ class Growing:
     def __init__(self, *chunks: str) -> None:
         self.ended = False
         self.attempts: Sequence[Attempt] = []
+        self.splits = 0
         self.chunks = list(chunks)
 
     def chunks_from(self, place: int) -> list[str]:

@@ -323,10 +323,23 @@ class TestMessagesInPlaceOfAPrompt:
 
 
 class TestReasoning:
-    def test_it_stays_in_the_text_and_is_not_sent_with_later_prompts(self, chat, parrot):
+    def test_it_is_no_part_of_the_text_stays_with_the_turn_and_is_not_sent_with_later_prompts(self, chat, parrot):
         parrot.says[:] = ["<think>\nhmm\n</think>\n\nOslo.", "Is it?\n</think>\nStockholm.", "Copenhagen."]
 
         texts = [chat.ask(f"And of {country}?").text for country in ("Norway", "Sweden", "Denmark")]
+
+        assert texts == ["Oslo.", "Stockholm.", "Copenhagen."]
+        assert [(turn.text, turn.extras.reasoning) for turn in chat.turns] == [
+            ("Oslo.", "hmm"),
+            ("Stockholm.", "Is it?"),
+            ("Copenhagen.", ""),
+        ]
+        assert [message["content"] for message in parrot.asked[2][0]][1:4:2] == ["Oslo.", "Stockholm."]
+
+    def test_with_think_tags_off_it_stays_in_the_text_and_is_not_sent_with_later_prompts(self, chat, parrot):
+        parrot.says[:] = ["<think>\nhmm\n</think>\n\nOslo.", "Is it?\n</think>\nStockholm.", "Copenhagen."]
+
+        texts = [chat.ask(f"And of {country}?", think_tags=False).text for country in ("Norway", "Sweden", "Denmark")]
 
         assert texts[0] == chat.turns[0].text == "<think>\nhmm\n</think>\n\nOslo."
         assert [message["content"] for message in parrot.asked[2][0]][1:4:2] == ["Oslo.", "Stockholm."]
@@ -334,7 +347,7 @@ class TestReasoning:
     def test_a_prompt_that_names_the_reply_gets_its_answer(self, chat, parrot):
         parrot.says[:] = ["<think>hmm</think>\nOslo.", "<think>hmm"]
 
-        whole, cut = chat.ask("Where?"), chat.ask("Where?")
+        whole, cut = (chat.ask("Where?", think_tags=False) for _ in range(2))
         texts = [whole.text, cut.text]
 
         assert [whole._repr_llm_(), cut._repr_llm_()] == ["Oslo.", texts[1]]
@@ -358,22 +371,46 @@ class TestReasoning:
         assert "Your last reply held no answer" in third[2][1]
         assert all('"n": 1' not in content for _role, content in [*second, *third])
 
-    def test_a_reply_that_is_gone_on_with_has_it_at_its_start(self, chat, parrot):
-        parrot.says[:] = ["<think>a</think>One ", "<think>b</think>two", "Three."]
+    def test_a_reply_that_is_gone_on_with_has_that_of_both(self, chat, parrot):
+        parrot.says[:] = ["<think>a</think>One ", "<think>b</think>two", "three"]
         list(chat.ask("Count."))
 
-        more = chat.continue_()
+        assert chat.continue_().text == "One two"
+        assert chat.turns[0].extras.reasoning == "a\n\nb"
+        assert parrot.asked[1][0][-2] == {"role": "assistant", "content": "One "}
+        assert chat.continue_().text == "One twothree"
+        assert chat.turns[0].extras.reasoning == "a\n\nb"
+
+    def test_a_stored_reply_with_tags_in_its_text_is_gone_on_with_without_them(self, chat, parrot):
+        parrot.says[:] = ["<think>a</think>One ", "b</think>two"]
+        list(chat.ask("Count.", think_tags=False))
+
+        assert chat.continue_(think_tags=True).text == "One two"
+        assert chat.turns[0].extras.reasoning == "a\n\nb"
+
+    def test_with_think_tags_off_a_reply_that_is_gone_on_with_has_it_at_its_start(self, chat, parrot):
+        parrot.says[:] = ["<think>a</think>One ", "<think>b</think>two", "Three."]
+        list(chat.ask("Count.", think_tags=False))
+
+        more = chat.continue_(think_tags=False)
 
         assert more.text == "<think>a</think><think>b</think>\n\nOne two"
         assert parrot.asked[1][0][-2] == {"role": "assistant", "content": "One "}
         list(chat.ask("And?"))
         assert parrot.asked[2][0][1]["content"] == "One two"
 
-    def test_where_nothing_else_came_the_reply_goes_on_from_it(self, chat, parrot):
-        parrot.says[:] = ["<think>a", "b</think>One"]
+    def test_where_nothing_else_came_there_is_nothing_to_go_on_with(self, chat, parrot):
+        parrot.says[:] = ["<think>a"]
         list(chat.ask("Count."))
 
-        assert chat.continue_().text == "<think>ab</think>One"
+        with pytest.raises(PromptError, match="only reasoning, and no reply to go on with"):
+            chat.continue_()
+
+    def test_with_think_tags_off_the_reply_goes_on_from_it_where_nothing_else_came(self, chat, parrot):
+        parrot.says[:] = ["<think>a", "b</think>One"]
+        list(chat.ask("Count.", think_tags=False))
+
+        assert chat.continue_(think_tags=False).text == "<think>ab</think>One"
         assert parrot.asked[1][0][-2] == {"role": "assistant", "content": "<think>a"}
 
 
