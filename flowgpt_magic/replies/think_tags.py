@@ -26,10 +26,9 @@ async def split_think_tags(chunks: Chunks) -> SplitChunks:
     async with InnerGenerator(chunks) as inner:
         try:
             async for chunk in inner:
-                if is_text(chunk):
-                    if tags.passes(chunk):
-                        yield chunk
-                        continue
+                if type(chunk) is str and tags.passes(chunk):
+                    yield chunk
+                elif is_text(chunk):
                     for part in tags.add(chunk):
                         yield part
                 elif isinstance(chunk, (Usage, Extras)) and not tags.is_settled:
