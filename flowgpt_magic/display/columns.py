@@ -30,8 +30,8 @@ from flowgpt_magic.transcripts.caption import STILL_ARRIVING, caption, caption_h
 if TYPE_CHECKING:
     from flowgpt_magic.display.shown_reply import ShownReader, ShownReply
 
-COLUMNS = Allowance(per_character=2.0, per_second=7_000, reserve=24_000)
-LARGEST_PAGE = 18_000  # bytes of the columns together while they arrive: more would be repainted too seldom
+COLUMNS = Allowance(per_character=2.0, per_second=12_000, reserve=24_000)
+LARGEST_PAGE = 16_000  # bytes of the columns together while they arrive: more would be repainted too seldom
 POLL_SECONDS = 0.03  # between two looks at the replies
 MIN_WIDTH = "16em"  # of a column; in a narrower output the columns are one below the other
 # ``!important`` keeps the grid out of untrusted notebooks, where JupyterLab drops the other half of its layout.

@@ -37,9 +37,9 @@ def own_magics() -> list[str]:
 
 def _is_model(word: str) -> bool:
     from flowgpt_magic.errors import FlowGptError
-    from flowgpt_magic.providers.models import is_model_name
+    from flowgpt_magic.providers.models import are_model_names, is_model_name
 
     try:
-        return is_model_name(word)
+        return is_model_name(word) or are_model_names(word)
     except FlowGptError:  # the file of aliases is damaged; the next cell says so
         return False

@@ -329,3 +329,15 @@ def test_parameters_are_offered_behind_their_flag_and_json_is_one_value():
     assert tab("%flowgpt set -P st|", known) == ["stop="]
     assert tab('%flowgpt alias fast echo -P stop=["a b"] -P ex|', known) == ["extra_body="]
     assert "extra_body=" not in tab("%%flowgpt -P stop=1 ex|", known)
+
+
+def test_each_of_several_models_is_completed():
+    assert tab("%flowgpt -m echo,ech|") == tab("%flowgpt -m ech|")
+    assert tab("%flowgpt --model=echo,ech|") == tab("%flowgpt -m ech|")
+    assert tab("%flowgpt echo,echo:words --qui|") == ["--quiet"]
+
+
+def test_keep_offers_the_replies_of_the_last_comparison():
+    compared = [Candidate("1", "reply of echo:words"), Candidate("echo:words", "model")]
+
+    assert tab("%flowgpt keep |", dataclasses.replace(KNOWN, compared=lambda: compared)) == ["1", "echo:words"]

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 from flowgpt_magic.completion.names import Candidate
 from flowgpt_magic.magics import completer
+from flowgpt_magic.notebook.place import NO_CELL
+from tests.shell_states import new_state
 
 
 def test_ipython_gets_the_items_and_suppresses_its_own():
@@ -44,6 +46,8 @@ def test_the_first_tab_does_not_wait_for_the_modules_of_providers_where_there_is
 import sys, threading
 from types import SimpleNamespace
 from flowgpt_magic.magics import completer
+from flowgpt_magic.notebook.place import NO_CELL
+from tests.shell_states import new_state
 from flowgpt_magic.completion import shell as completion_shell
 
 def tab(text):
@@ -66,3 +70,15 @@ print([name for name in late if f"flowgpt_magic.{name}" in sys.modules])
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
     assert (ended.stdout, ended.stderr) == ("['undo']\n['echo:words']\n[]\n", "")
+
+
+def test_keep_is_completed_with_the_last_comparison():
+    state = new_state()
+    shell = SimpleNamespace(user_ns={}, user_ns_hidden={})
+    context = SimpleNamespace(full_text="%flowgpt keep ", cursor_line=0, cursor_position=14)
+    assert list(completer.matcher(context, shell, state)["completions"]) == []
+
+    state.conversation().compare("one", ["echo", "echo:messages"], cell=NO_CELL).read()
+
+    texts = [item.text for item in completer.matcher(context, shell, state)["completions"]]
+    assert texts == ["1", "2", "echo:words", "echo:messages"]

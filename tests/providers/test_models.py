@@ -8,13 +8,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowgpt_magic import installing, settings
 from flowgpt_magic.errors import ModelNotSupportedError, NothingChosenError, ProviderNotFoundError
 from flowgpt_magic.providers import aliases, models
 from flowgpt_magic.providers.aliases import Alias, AliasError, save
 from flowgpt_magic.providers.local import Local
-from flowgpt_magic.providers.models import find_model, is_model_name, with_implied_model
+from flowgpt_magic.providers.models import (
+    are_model_names,
+    find_model,
+    is_model_name,
+    split_names,
+    with_implied_model,
+)
 from flowgpt_magic.providers.registry import provider_names
 from tests.providers.conftest import PROVIDER
 
@@ -291,3 +299,38 @@ def test_the_settings_of_address_and_key_are_those_of_whoever_is_asked(parrot):
     assert models.server_settings("fast") == ("openai_base_url", "openai_key")
     for name in ("flowgpt:gemini", "parrot", "zzzzzz"):
         assert models.server_settings(name) == ("base_url", "token")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("echo", ["echo"]),
+        ("echo,gpu", ["echo", "gpu"]),
+        ("echo, gpu ,echo:words", ["echo", "gpu", "echo:words"]),
+        ("one,two", ["one,two"]),
+        ("gpu,one,two,echo", ["gpu", "one,two", "echo"]),
+        ("openai_compatible:a,openai_compatible:b", ["openai_compatible:a", "openai_compatible:b"]),
+    ],
+)
+def test_several_models_are_separated_by_commas_that_are_in_no_name(text, names):
+    assert split_names(text, {"gpu": "echo", "one,two": "echo"}) == names
+
+
+@pytest.mark.parametrize("text", ["echo,", ",echo", "echo,,echo:words", "echo, "])
+def test_a_missing_name_is_an_error(text):
+    with pytest.raises(ModelNotSupportedError, match="a name is missing"):
+        split_names(text, {})
+
+
+@given(st.lists(st.text(st.characters(codec="ascii", categories=("L", "N"))), min_size=1))
+def test_names_without_commas_come_back_as_they_were(names):
+    if all(names):
+        assert split_names(",".join(names), {}) == names
+
+
+@pytest.mark.parametrize(
+    ("word", "are_models"),
+    [("echo,echo:words", True), ("echo,gpu", True), ("echo", False), ("yes,no", False), ("note:this,that:too", False)],
+)
+def test_a_first_word_names_several_models_only_if_each_is_known(word, are_models):
+    assert are_model_names(word, {"gpu": "echo"}) is are_models
