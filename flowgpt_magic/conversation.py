@@ -352,6 +352,7 @@ class Conversation:
                 request = self.prepare(
                     prompt, {**options, "model": name}, context=context, outside=outside, load_aliases=load_aliases
                 )
+                _all_accepted = request.parameters
             except (OptionError, MissingKeyError) as error:
                 return PreparedColumn(name, target, error=error)
             return PreparedColumn(name, request.target, request)

@@ -24,7 +24,7 @@ LIMIT = 10.0  # seconds
 UNFINISHED = "SELECT prompt FROM turns WHERE status = 'streaming'"
 ANSWERED = "SELECT count(*) FROM turns WHERE status = 'complete' AND prompt LIKE 'after%'"
 
-if KIND != "class":
+if KIND not in ("class", "comparison"):
     from IPython.terminal.interactiveshell import TerminalInteractiveShell
     shell = TerminalInteractiveShell.instance()
     shell.run_line_magic("load_ext", "flowgpt_magic")
@@ -34,6 +34,12 @@ def prompt(text):
         return flowgpt_magic.Conversation().ask(text, model="echo").text
     if KIND == "batch":
         return list(flowgpt_magic.Conversation().map([text, text + " again"], model="echo", progress=False))[0].text
+    if KIND == "comparison":
+        comparison = flowgpt_magic.Conversation().compare(text, ["echo", "echo:messages"])
+        return comparison.texts["echo"]
+    if KIND == "columns":
+        shell.run_cell_magic("flowgpt", "-m echo,echo:messages -o replies", text)
+        return shell.user_ns["replies"].texts["echo"]
     shell.run_cell_magic("flowgpt", "-m echo -o reply", text)
     return shell.user_ns["reply"].text
 
@@ -227,7 +233,13 @@ def run(program: str, arguments: list[str], folder: Path) -> tuple[int, list[str
     return entered, faults
 
 
-STEPS = {"class": 1, "cell": 3, "batch": 2}  # every n-th function: all of them would take long
+STEPS = {
+    "class": 1,
+    "cell": 3,
+    "batch": 2,
+    "comparison": 4,
+    "columns": 7,
+}  # every n-th function: all of them would take long
 
 
 @pytest.mark.parametrize("kind", STEPS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from uuid import uuid4
 
 from flowgpt_magic.errors import ComparisonError, FlowGptError, OptionError, closest
-from flowgpt_magic.replies.reply import Reply
+from flowgpt_magic.replies.reply import MarkdownText, Reply
 from flowgpt_magic.replies.task import ReusableCoroutine
 
 if TYPE_CHECKING:
@@ -187,6 +187,16 @@ class Comparison(ReusableCoroutine[list[Reply[Any]]], Sequence[Reply[Any]]):
         from flowgpt_magic.display.columns import show_result
 
         show_result(self)
+
+    def _repr_llm_(self) -> str:
+        """The text for a reference in a prompt: the answers so far, each below the name of its model."""
+        return "\n\n".join(f"{column.name}:\n{column.reply._repr_llm_()}" for column in self.columns)
+
+    def _display_(self) -> MarkdownText:
+        """The whole replies, for marimo, which calls this only to display a value. Sends the requests and waits."""
+        with suppress(FlowGptError):  # the errors are shown below the texts
+            self.read()
+        return MarkdownText(self._repr_markdown_())
 
     def _repr_markdown_(self) -> str:
         """The texts received so far, one below the other, for hosts other than IPython. Sends nothing."""

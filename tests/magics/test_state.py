@@ -200,3 +200,90 @@ class TestImages:
 
         assert "images      1" in capsys.readouterr().out
         assert asked == []
+
+
+MODELS = ["echo", "echo:messages"]
+
+
+def compare(state: ShellState, prompt: str, models: list[str] = MODELS, **options: Any) -> Any:
+    """Ask several models as the magic does."""
+    return state.compare(Asked.read(prompt, {"model": ",".join(models), **options}), models)
+
+
+def test_a_comparison_goes_into_a_variable_and_its_first_reply_into_the_conversation(state, capsys):
+    comparison = compare(state, "hello", out="both")
+
+    assert state.names["both"] is comparison
+    assert [reply.text for reply in comparison] == ["hello", "user: hello"]
+    assert [turn.text for turn in state.conversation().turns] == ["hello"]
+    assert "2 echo:messages\nuser: hello" in capsys.readouterr().out
+
+
+def test_a_comparison_may_have_a_conversation_of_its_own_or_none(state, capsys):
+    compare(state, "aside", chat="aside")
+    compare(state, "nowhere", **{"no-history": True})
+
+    assert [turn.prompt for turn in state.conversation("aside").turns] == ["aside"]
+    assert state.conversation().turns == []
+
+
+def test_a_dry_run_shows_what_each_model_would_get_and_sends_nothing(state, capsys):
+    assert compare(state, "hello", ["echo", "local"], **{"dry-run": True, "think": "off"}) is None
+
+    shown = capsys.readouterr().out
+    assert shown.startswith("1 echo\nnothing would be sent: ")
+    assert "\n2 local\n" in shown
+    assert state.conversation().turns == []
+
+
+def test_an_equal_comparison_is_answered_from_the_history(state, capsys):
+    first = compare(state, "hello", cache=True)
+    state.conversation().clear()
+
+    again = compare(state, "hello", cache=True)
+
+    assert [reply.replayed for reply in first] == [False, False]
+    assert [reply.replayed for reply in again] == [True, True]
+
+
+def test_each_reply_of_a_comparison_is_checked_against_the_schema(state, capsys, monkeypatch):
+    async def answer(model: str, _messages: Any, **_options: Any) -> Any:
+        yield "7" if model == "words" else "seven"
+
+    monkeypatch.setattr(Echo, "create_async_generator", answer)
+    state.names["number"] = int
+
+    comparison = compare(state, "how many?", schema="number", retries=0)
+
+    assert comparison[0].data == 7
+    assert isinstance(comparison[1].error, MismatchError)
+    assert comparison.live == 1
+
+
+def test_the_code_of_the_live_reply_goes_below(state, capsys):
+    compare(state, "```python\n1 + 1\n```", **{"next-cell": True})
+
+    assert "1 + 1" in capsys.readouterr().out
+
+
+def test_a_comparison_can_be_quiet(state, capsys):
+    comparison = compare(state, "hello", quiet=True)
+
+    assert (capsys.readouterr().out, comparison.texts["echo"]) == ("", "hello")
+
+
+def test_stop_cancels_all_replies_of_a_comparison(state, monkeypatch):
+    arrived = asyncio.Event()
+
+    async def endless(_model: str, _messages: Any, **_options: Any) -> Any:
+        yield "word "
+        arrived.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Echo, "create_async_generator", endless)
+    comparison = state.conversation().compare("hi", MODELS, cell=NO_CELL)
+    for reply in comparison:
+        reply.open().take()
+
+    assert state.stop() == 2
+    assert [reply.status for reply in comparison] == ["cancelled", "cancelled"]

@@ -135,7 +135,8 @@ def test_two_aliases_of_one_model_with_other_settings_are_two_models(conversatio
 @pytest.mark.parametrize("read", [lambda comparison: comparison.read(), lambda comparison: comparison[1].text])
 def test_an_interrupt_stops_all_and_keeps_their_texts(conversation, monkeypatch, read):
     aliases.save(Alias("slow", "echo:words", params={"pace": 30}))
-    comparison = conversation.compare("one", ["slow", "echo:messages"])
+    aliases.save(Alias("slower", "echo:words", params={"pace": 40}))
+    comparison = conversation.compare("one", ["slow", "slower"])
     comparison.start()
 
     def interrupted(*_arguments: object) -> list[str]:
@@ -146,7 +147,7 @@ def test_an_interrupt_stops_all_and_keeps_their_texts(conversation, monkeypatch,
     with pytest.raises(ReplyInterrupted):
         read(comparison)
 
-    assert comparison[0].status == "cancelled"
+    assert [reply.status for reply in comparison] == ["cancelled", "cancelled"]
 
 
 def test_it_can_be_copied_and_pickled_at_its_end(conversation):
@@ -196,3 +197,17 @@ def test_it_is_public_and_uses_the_main_conversation(monkeypatch):
 def test_a_model_that_cannot_be_told_to_think_says_so(conversation):
     with pytest.raises(OptionError, match="echo"):
         conversation.compare("one", ["echo", "echo:messages"], think="high")
+
+
+def test_a_reference_in_a_prompt_has_all_replies(conversation):
+    comparison = conversation.compare("one", ["echo", "echo:messages"])
+    comparison.read()
+
+    assert comparison._repr_llm_() == "echo:\none\n\necho:messages:\nuser: one"
+
+
+def test_another_host_shows_all_replies_and_their_errors(conversation):
+    shown = conversation.compare("one", ["echo", "broken"])._display_().text
+
+    assert "**1. echo**\n\none\n\n" in shown
+    assert "echo was told to fail after 0 chunks" in shown
