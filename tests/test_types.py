@@ -84,6 +84,10 @@ async def test_many_are_asked(chat):
     assert await typed_uses.ask_many(chat, ["one", "two"]) == ["one", "two"]
 
 
+def test_several_models_answer_one_prompt_or_many():
+    assert typed_uses.ask_several("one") == {"echo": ["one"], "echo:messages": ["user: one"]}
+
+
 def test_an_error_is_caught_by_its_kind():
     assert typed_uses.catch("hi") == "failed: echo was told to fail after 0 chunks."
 

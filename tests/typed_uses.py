@@ -19,9 +19,11 @@ from flowgpt_magic import (
     Reply,
     Usage,
     ask,
+    compare,
     map_prompts,
 )
 from flowgpt_magic.batch.batch import Batch
+from flowgpt_magic.batch.comparison import BatchComparison
 from flowgpt_magic.batch.results import Result
 from flowgpt_magic.errors import ProviderError, RateLimitError
 from flowgpt_magic.messages import Messages, Turn, Waiting
@@ -122,6 +124,18 @@ async def ask_many(conversation: Conversation, words: Sequence[str]) -> list[str
     assert_type(results[0].error, BaseException | None)
     assert_type(again.failed, list[Result])
     return again.texts
+
+
+def ask_several(prompt: str) -> dict[str, list[str | None]]:
+    comparison = compare(prompt, ["echo", "echo:messages"], temperature=0.5)
+    assert_type(comparison.texts, dict[str, str | None])
+    assert_type(comparison[0].text, str)
+    assert_type(comparison["echo"].text, str)
+    assert_type(comparison.keep(2), Turn)
+    batches = map_prompts([prompt], models=["echo", "echo:messages"], progress=False)
+    assert_type(batches, BatchComparison)
+    assert_type(batches.results[0]["echo"], Result)
+    return batches.texts
 
 
 def catch(prompt: str) -> str:

@@ -247,3 +247,29 @@ def test_changes_that_can_be_redone_stay_in_memory_when_turns_are_unloaded(monke
     assert prompts(made) == ["prompt 2", "prompt 3", "prompt 4"]
     with pytest.raises(NothingToUndoError):
         made.redo()
+
+
+def test_reserved_versions_are_not_taken_by_others():
+    made = timeline(turn(1))
+
+    assert made.reserve(1, 3) == (1, 2)
+    assert made.next_version(1) == 5
+    assert made.reserve(None, 2) == (2, 1)
+    assert (made.next_place(), made.next_version(2)) == (3, 3)
+
+
+def test_another_turn_can_take_the_place_of_one_as_if_the_change_had_added_it():
+    made = timeline(turn(1, "before"))
+    first, other = turn(1, "first", version=2), turn(1, "other", version=3)
+    made.change("ask", [first], made.live)
+    made.update(replace(other, live=False))
+
+    saved = made.substitute(first.turn_id, other.turn_id)
+
+    assert prompts(made) == ["other"]
+    assert {record.turn_id for record in saved if isinstance(record, Turn)} == {first.turn_id, other.turn_id}
+    made.undo()
+    assert prompts(made) == ["before"]
+    made.redo()
+    assert prompts(made) == ["other"]
+    assert made.substitute(first.turn_id, other.turn_id) == []

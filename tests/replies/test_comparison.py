@@ -11,10 +11,12 @@ import pytest
 import flowgpt_magic
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import (
+    AuthenticationError,
     ComparisonError,
     MissingKeyError,
     ModelNotSupportedError,
     OptionError,
+    ProviderConnectionError,
     ProviderError,
     ReplyInterrupted,
 )
@@ -23,6 +25,8 @@ from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.replies.reader import Reader
 from tests.image_files import picture
+from tests.openai_servers import STREAM, background, chunk, refusing, speaking
+from tests.servers import closed_port, framed, stalling
 
 
 @pytest.fixture
@@ -211,3 +215,26 @@ def test_another_host_shows_all_replies_and_their_errors(conversation):
 
     assert "**1. echo**\n\none\n\n" in shown
     assert "echo was told to fail after 0 chunks" in shown
+
+
+@pytest.mark.usefixtures("over_http_and_tls")
+def test_servers_that_stall_refuse_and_are_down_leave_the_others(conversation):
+    with (
+        background(speaking("fi", "ne")) as good,
+        background(stalling(STREAM, framed(chunk("so f")))) as slow,
+        background(refusing(401, {"error": {"message": "wrong key"}})) as strict,
+    ):
+        urls = {"slow": slow.url, "strict": strict.url, "down": f"http://127.0.0.1:{closed_port()}", "good": good.url}
+        for name, url in urls.items():
+            aliases.save(Alias(name, "openai_compatible:m", base_url=f"{url}/v1"))
+        comparison = conversation.compare("one", [*urls], retries=0)
+
+        assert comparison["good"].text == "fine"
+        assert next(iter(comparison["slow"])) == "so f"
+        for name, error in (("strict", AuthenticationError), ("down", ProviderConnectionError)):
+            with pytest.raises(error):
+                list(comparison[name])
+        comparison.cancel()
+
+    assert [reply.status for reply in comparison] == ["cancelled", "failed", "failed", "complete"]
+    assert comparison.live == 4
