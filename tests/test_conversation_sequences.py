@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.errors import NothingToUndoError, ProviderError
+from flowgpt_magic.errors import ComparisonError, NothingToUndoError, ProviderError
 from flowgpt_magic.history import conversation_state as kept
 from flowgpt_magic.history import timeline
 from flowgpt_magic.history.database import History
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.notebook.place import NO_CELL, Cell, Place
+from flowgpt_magic.providers import aliases
+from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.replies.reply import Reply
 
@@ -98,6 +101,8 @@ class Sequences(RuleBasedStateMachine):
         self.asked: set[str] = set()
         self.numbers = map(str, itertools.count())
         self.name = "main"
+        for number in range(3):
+            aliases.save(Alias(f"words{number}", "echo:words", temperature=number / 10))
 
     def open(self) -> NotebookHistory:
         return NotebookHistory(Place("folder", "", "a folder", "folder:/a"), str(self.file))
@@ -141,6 +146,27 @@ class Sequences(RuleBasedStateMachine):
             reply = self.conversation().ask(prompt, cell=Cell(cell, run))
             self.read(reply, expected.messages(place, prompt), fails=fails)
             expected.put(Asked(prompt, cell, run, answered=not fails), place, clears)
+
+    @rule(cell=CELLS, failures=st.lists(st.booleans(), min_size=2, max_size=3), keep=st.integers(0, 2))
+    def compare(self, cell: str, failures: list[bool], keep: int) -> None:
+        run, prompt, expected = next(self.numbers), self.prompt(), self.expect()
+        place, clears = expected.spot(cell, run)
+        sent = expected.messages(place, prompt)
+        models = [f"words{number}" for number, _fails in enumerate(failures)]
+        comparison = self.conversation().compare(prompt, models, cell=Cell(cell, run))
+        for reply, fails in zip(comparison, failures, strict=True):
+            assert [message["content"] for message in reply.messages] == (sent[-1:] if self.limit else sent)
+            if fails:
+                reply._source = partial(Echo.create_async_generator, "words", reply.messages, fail_after=0)
+        with contextlib.suppress(ComparisonError):
+            comparison.read()
+        expected.put(Asked(prompt, cell, run, answered=not all(failures)), place, clears)
+        if not all(failures):
+            assert comparison.live == 1 + failures.index(False)
+            keep %= len(failures)
+            if not failures[keep] and comparison.live != keep + 1:
+                comparison.keep(keep + 1)
+                expected.change(dict(expected.live))
 
     @rule(cell=CELLS)
     def append(self, cell: str) -> None:
