@@ -24,10 +24,12 @@ from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.connection import Endpoint
 from flowgpt_magic.providers.http.lenient_events import CUT_EVENT, ERROR_EVENT, UNFRAMED_EVENT
 from flowgpt_magic.providers.http.server_sent_events import MESSAGE_EVENT, Event
+from flowgpt_magic.providers.openai.chunk_template import ChunkTemplate
 from flowgpt_magic.providers.openai.errors import path_advice
 from flowgpt_magic.text import cut, sentences
 
 EXCERPT_LIMIT = 100  # characters of unexpected content
+TEMPLATE_AFTER = 8  # chunks; only longer replies are worth a template
 LARGEST_COUNT = 10**9  # tokens; a server that says more is wrong
 TEXT, THINKING, REDACTED, TOOL = "text", "thinking", "redacted_thinking", "tool_use"
 SERVER_BLOCKS = re.compile("server_tool_use|.*_tool_result|container_upload|fallback|compaction")  # of server tools
@@ -85,6 +87,9 @@ class ClaudeReplyReader:
         self._stop_reason = ""
         self._stop_details: Mapping[str, Any] = {}
         self._unread = b""  # content outside the protocol
+        self._template = ChunkTemplate("text", lambda message: message["delta"])
+        self._text_block: _Block | None = None  # the block of the events that match the template
+        self._text_chunks = 0
         self._late_failure = ""  # reported after the end of the text
 
     @property
@@ -104,13 +109,23 @@ class ClaudeReplyReader:
         of the text nothing is an error.
         """
         data = event.data
+        if self._text_block is not None:
+            if text := self._template.text_of(data):
+                return self._add_text(self._text_block, text)
+            self._text_block = None
         if data[:1] != b"{" or event.type == CUT_EVENT:
             return self._read_other(event)
         try:
             message = http.read_object(data, constants=True)
-            if message.get("type") == "content_block_delta":
-                return self._read_delta(message)
-            return self._read_event(message, event)
+            if message.get("type") != "content_block_delta":
+                return self._read_event(message, event)
+            text = self._read_delta(message)
+            if message["delta"]["type"] == "text_delta" and text:
+                self._text_chunks += 1
+                if self._text_chunks > TEMPLATE_AFTER:
+                    self._template.learn(data, message)
+                    self._text_block = self._blocks[message.get("index")]
+            return text
         except (AttributeError, TypeError, KeyError):
             error = http.unexpected_content(data, "an event that is not of Claude's API")
         except ProtocolError as protocol_error:

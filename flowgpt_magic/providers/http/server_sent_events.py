@@ -16,8 +16,7 @@ from typing import NamedTuple
 BOM = b"\xef\xbb\xbf"
 EVENT_END = b"\n\n"
 DATA_PREFIX = b"data: "
-TYPE_PREFIX = b"event: "
-PLAIN_EVENT = re.compile(rb"event: [^\n]*\ndata: [^\n]*")
+HEAD = re.compile(rb"event: ([^\n]*)\ndata: ")
 MESSAGE_EVENT = "message"  # the default type
 RETRY_DIGITS = 18  # at most; Python refuses to convert very long numbers
 
@@ -46,6 +45,7 @@ class EventSplitter:
         self._line = bytearray()  # unfinished line
         self._data = bytearray()  # data of the unfinished event, with an LF after each line
         self._type = self._id = ""
+        self._head, self._head_type = DATA_PREFIX, MESSAGE_EVENT  # what the data of the last event with a type follows
 
     def split(self, block: bytes) -> list[Event]:
         """The events that ``block`` completes."""
@@ -62,12 +62,17 @@ class EventSplitter:
         for piece in pieces:
             if piece.startswith(DATA_PREFIX) and b"\n" not in piece and not self.too_long:
                 events.append(Event(piece[len(DATA_PREFIX) :], MESSAGE_EVENT, self._id))
-            elif piece.startswith(TYPE_PREFIX) and PLAIN_EVENT.fullmatch(piece) and not self.too_long:
-                kind, _, data = piece[len(TYPE_PREFIX) :].partition(b"\ndata: ")
-                events.append(Event(data, str(kind, "utf-8", "replace") or MESSAGE_EVENT, self._id))
+            elif piece.startswith(self._head) and b"\n" not in (data := piece[len(self._head) :]) and not self.too_long:
+                events.append(Event(data, self._head_type, self._id))
             else:
                 events += self._split_by_line(piece + EVENT_END)
+                self._learn_head(piece)
         return events + self._split_by_line(rest) if rest else events
+
+    def _learn_head(self, piece: bytes) -> None:
+        """Take the ``event`` line of ``piece`` as that of the events to come."""
+        if (match := HEAD.match(piece)) and (kind := str(match[1], "utf-8", "replace")):
+            self._head, self._head_type = match[0], kind
 
     def last(self) -> list[Event]:
         """The events that the end of the stream completes: none, according to the standard."""

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flowgpt_magic.providers.http import client as http
 
-CONTENT_FIELD = re.compile(rb'"content": ?("(?:[^"\\]|\\.)*")')
 PROBE = "\N{OBJECT REPLACEMENT CHARACTER}"
 MAX_MISMATCHES = 3  # chunks that do not match in a row; after that, learning would cost more than it saves
+
+
+def _delta_of_choice(chunk: Any) -> Any:
+    return chunk["choices"][0]["delta"]
 
 
 class ChunkTemplate:
@@ -22,9 +25,15 @@ class ChunkTemplate:
 
     Replacing one JSON string by another changes nothing else in the parsed object. Which string is the text is not
     guessed: ``learn`` parses the chunk again with another text in its place.
+
+    Args:
+        name: the field with the text.
+        holder: returns the object of a chunk that has this field.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "content", holder: Callable[[Any], Any] = _delta_of_choice) -> None:
+        self._name, self._holder = name, holder
+        self._field = re.compile(rb'"%s": ?("(?:[^"\\]|\\.)*")' % name.encode())
         self._tries_left = MAX_MISMATCHES
         self._prefix = self._suffix = b""
 
@@ -34,14 +43,14 @@ class ChunkTemplate:
             return
         self._tries_left -= 1
         self._prefix = self._suffix = b""
-        if (match := CONTENT_FIELD.search(data)) is None:
+        if (match := self._field.search(data)) is None:
             return
         prefix, suffix = data[: match.start(1)], data[match.end(1) :]
         try:
             probe = json.loads(prefix + json.dumps(PROBE).encode() + suffix)
-            delta = probe["choices"][0]["delta"]
-            is_text = delta["content"] == PROBE
-            delta["content"] = chunk["choices"][0]["delta"]["content"]
+            holder = self._holder(probe)
+            is_text = holder[self._name] == PROBE
+            holder[self._name] = self._holder(chunk)[self._name]
         except (ValueError, RecursionError, LookupError, TypeError):
             return
         if is_text and probe == chunk:
