@@ -57,6 +57,7 @@ from flowgpt_magic.replies.request import (
     repeat_options,
     split_options,
     turns_to_send,
+    unsent_documents,
     unsent_pictures,
 )
 from flowgpt_magic.replies.resolved import resolve
@@ -608,7 +609,7 @@ class Conversation:
         earlier_images = images if isinstance(images, EarlierImages) else ()
         images = read_images(images, resolved.target, prompt=text, earlier=earlier)
         dropped = 0 if resolved.takes_images else len(earlier_images)
-        unsent = (unsent_pictures(dropped, resolved),) if dropped > 0 else ()
+        unsent = (unsent_pictures(dropped, resolved),) if dropped > 0 else unsent_documents(earlier_images, resolved)
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         spot = Position() if turn is None else Position.of(kind, turn)
@@ -633,6 +634,8 @@ class Conversation:
         request = replace(request, left_out=2 * left_out)
         if (count := sum(len(turn.images) for turn in sent)) and not request.resolved.takes_earlier_images:
             request = replace(request, unsent=(*request.unsent, unsent_pictures(count, request.resolved)))
+        if documents := unsent_documents((url for turn in sent for url in turn.images), request.resolved):
+            request = replace(request, unsent=(*request.unsent, *documents))
         request = replace(request, key=request_key(request, sent), messages=build_messages(request, sent))
         return request if request.continues is None else _continued(request, request.continues)
 

@@ -40,7 +40,7 @@ from flowgpt_magic.prompt.describe.problems import AttachmentError, secret_refus
 from flowgpt_magic.prompt.describe.recognize import headline, python_number, size_of
 from flowgpt_magic.prompt.describe.tables import array, table
 from flowgpt_magic.prompt.describe.tracebacks import exception
-from flowgpt_magic.prompt.images import IMAGE_SUFFIXES, image_url, is_image
+from flowgpt_magic.prompt.images import IMAGE_SUFFIXES, MAX_BYTES, image_url, is_image
 from flowgpt_magic.prompt.references import look_up, names_secret
 from flowgpt_magic.redaction import is_secret_file
 from flowgpt_magic.text import cut
@@ -177,6 +177,7 @@ def attach(
     error: BaseException | None = None,
     folder: Path | None = None,
     with_images: bool = False,
+    with_documents: bool = False,
     model: str = "the model",
 ) -> list[Attachment]:
     """Attach what ``specs`` name, each once, in at most ``budget`` tokens in total.
@@ -197,6 +198,7 @@ def attach(
         error: the last error, for ``err``.
         folder: where relative paths begin; the working directory by default.
         with_images: whether the model takes images: figures and image files. Not by default.
+        with_documents: whether it takes PDF files as they are. Not by default: then their text is sent.
         model: who takes none, for the clause about a picture that is not sent.
     """
     namespace = _Namespace(names, cells, outputs, error, folder or Path())
@@ -211,6 +213,9 @@ def attach(
         if isinstance(value, Path) and _is_image_file(value):
             attachments.append(_image_file(name, value, taker))
             continue
+        if with_documents and isinstance(value, Path) and _is_pdf(value):
+            attachments.append(_document(name, value))
+            continue
         attachment = _described(name, value, budget // (len(wanted) - number), is_meant)
         budget = max(0, budget - tokens_in(attachment.text))
         if isinstance(value, FileSet):
@@ -224,6 +229,16 @@ def attach(
 
 def _is_image_file(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+
+
+def _is_pdf(path: Path) -> bool:
+    """Is it a PDF file that can be sent as it is? The text of a longer one is sent instead."""
+    return path.suffix.lower() == ".pdf" and path.is_file() and path.stat().st_size <= MAX_BYTES
+
+
+def _document(name: str, path: Path) -> Attachment:
+    """The attachment for a PDF file that is sent as it is."""
+    return Attachment(name, f"{name}: a PDF document", is_cut=False, image=image_url(path), about=f"document {name}")
 
 
 def _unsent_pictures(number: int, model: str) -> str:

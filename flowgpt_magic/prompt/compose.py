@@ -46,6 +46,7 @@ def compose(
     pictures: Sequence[PictureReference] = (),
     budget: int,
     with_images: bool = False,
+    with_documents: bool = False,
     model: str = "the model",
 ) -> ComposedPrompt:
     """The prompt as it is sent: with its references replaced, and the attachments below it.
@@ -63,6 +64,7 @@ def compose(
         pictures: the pictures that are sent; those that the prompt does not name are named below it.
         budget: tokens for each value.
         with_images: whether the model takes images; not by default.
+        with_documents: whether it takes PDF files as they are; not by default.
         model: who takes none, for the clause about a picture that is not sent.
     """
     text = prompt
@@ -83,6 +85,7 @@ def compose(
         outputs=context.outputs,
         error=context.error,
         with_images=with_images,
+        with_documents=with_documents,
         model=model,
     )
     images = [attachment.image for attachment in attachments if attachment.image]

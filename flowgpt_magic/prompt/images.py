@@ -1,40 +1,54 @@
-"""Images in a prompt: files, bytes and figures become the URL that a message carries."""
+"""Images and PDF documents in a prompt: files, bytes and figures become the URL that a message carries."""
 
 from __future__ import annotations
 
 import base64
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from flowgpt_magic.errors import FileError, PromptError
-from flowgpt_magic.messages.content_parts import ADDRESSES
+from flowgpt_magic.messages.content_parts import ADDRESSES, PDF, document_url
 from flowgpt_magic.regular_files import read_beginning
 
 MAX_BYTES = 20 * 2**20  # bytes of an image; servers refuse larger ones
 # The first bytes of a file.
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
+PDF_SIGNATURE = b"%PDF-"
+ENCRYPTED = re.compile(rb"/Encrypt\s+(?:[0-9]+\s+[0-9]+\s+R|<<)")  # in the trailer, which is never compressed
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 IMAGE_FORM = "a PNG, JPEG, GIF or WebP file, its bytes, or a figure"
 
 
 def image_url(value: Any) -> str:
-    """``value`` as a ``data:image/`` URL. The web address of an image is returned unchanged.
+    """``value`` as a ``data:image/`` URL, or that of a PDF document. The web address of an image is returned unchanged.
 
-    ``value`` is the path or the bytes of a file, a figure or axes of matplotlib, an image of PIL, or any object that a
-    notebook shows as PNG or JPEG. Raises ``PromptError`` for what is no image.
+    ``value`` is the path or the bytes of a picture or PDF file, a figure or axes of matplotlib, an image of PIL, or any
+    object that a notebook shows as PNG or JPEG. Raises ``PromptError`` for what is no image.
     """
-    if isinstance(value, str) and value.startswith(ADDRESSES):
+    if isinstance(value, str) and value.startswith((*ADDRESSES, PDF)):
         return value
     content = _content(value)
+    if content.startswith(PDF_SIGNATURE):
+        return _document_url(content, value)
     kind = _kind(content)
     if not kind:
         raise PromptError(f"{_name(value)} is not an image: use {IMAGE_FORM}")
     if len(content) > MAX_BYTES:
         raise PromptError(f"{_name(value)} has {len(content):,} bytes; the limit for an image is {MAX_BYTES:,}")
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _document_url(content: bytes, value: Any) -> str:
+    name = Path(value).name if isinstance(value, (str, os.PathLike)) else ""
+    if len(content) > MAX_BYTES:
+        raise PromptError(f"{_name(value)} is longer than {MAX_BYTES:,} bytes, the limit for a document")
+    if ENCRYPTED.search(content):
+        raise PromptError(f"{_name(value)} is encrypted: save a copy without its password, and send that")
+    return document_url(content, name)
 
 
 def is_image(value: Any) -> bool:

@@ -63,6 +63,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
     url: ClassVar[str] = "https://platform.claude.com/docs/en/api/messages"
     about: ClassVar[str] = "Claude's own API: Anthropic's server, or a gateway that speaks its protocol."
     supports_images: ClassVar[bool] = True
+    supports_documents: ClassVar[bool] = True
     supports_schema: ClassVar[bool] = True
     address_setting: ClassVar[str] = ADDRESS
     settings: ClassVar[tuple[str, ...]] = (ADDRESS, "anthropic_key", "extra_headers", *CONNECTION)
@@ -157,8 +158,8 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
 
         Args:
             model: a model of the server.
-            messages: the conversation. System messages are sent as ``system``, ``images`` of a message as image blocks,
-                its ``reasoning_parts`` before its text.
+            messages: the conversation. System messages are sent as ``system``, ``images`` of a message as blocks of
+                images and documents, its ``reasoning_parts`` before its text.
             proxy: URL of an HTTP proxy, empty for a direct connection; None for the setting.
             temperature: request field, from 0 to 1.
             anthropic_base_url: base URL, with or without ``/v1``; None for the setting.

@@ -93,6 +93,8 @@ class AsyncGeneratorProvider:
         supports_images: a message may have a key ``images``, a list of URLs that begin with ``data:image/``, or with
             ``https://`` or ``http://`` for an image that the user gave by address. `content_parts.read_messages`
             converts messages of all shapes.
+        supports_documents: a PDF document may stand among them, as a URL that begins with ``data:application/pdf``; see
+            ``content_parts.document_name``.
         supports_schema: ``create_async_generator`` accepts ``schema``, a JSON Schema (a dict) that the text of the
             reply, read as JSON, fits. It raises ``SchemaNotSupportedError`` if the model or the server cannot do that.
         own_temperature: the models need their own default temperature. The gateway then ignores 0.7, which clients of
@@ -110,6 +112,7 @@ class AsyncGeneratorProvider:
     supports_message_history: ClassVar[bool] = True
     supports_system_message: ClassVar[bool] = True
     supports_images: ClassVar[bool] = False
+    supports_documents: ClassVar[bool] = False
     own_temperature: ClassVar[bool] = False
     supports_schema: ClassVar[bool] = False
     needs_auth: ClassVar[bool] = False

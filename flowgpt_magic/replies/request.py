@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from flowgpt_magic import settings
 from flowgpt_magic.errors import OptionError, PromptError, closest
 from flowgpt_magic.messages import ComposedPrompt, Message, Sent, Turn, user_message
-from flowgpt_magic.messages.content_parts import prompt_of_message, read_messages
+from flowgpt_magic.messages.content_parts import is_document, prompt_of_message, read_messages, without_documents
 from flowgpt_magic.messages.token_estimate import tokens_in_all
 from flowgpt_magic.notebook.place import NO_CELL, Cell
 from flowgpt_magic.prompt.compose import PromptContext, compose
@@ -96,7 +96,7 @@ def read_prompt(prompt: Prompt) -> tuple[list[Message] | None, str]:
         text = prompt
     elif isinstance(prompt, Sequence) and prompt and all(isinstance(message, Mapping) for message in prompt):
         messages = [message for message in prompt if isinstance(message, Mapping)]
-        *earlier, last = read_messages(messages, images=True, who="")
+        *earlier, last = read_messages(messages, images=True, documents=True, who="")
         if last["role"] != "user":
             raise PromptError(f"the last message is the prompt: its role must be user, not {last['role']}")
         text = prompt_of_message(last)
@@ -146,6 +146,7 @@ class TypedPrompt:
             pictures=list({picture.name: picture for picture in pictures}.values()),
             budget=budget,
             with_images=bool(self.attached) and resolved.takes_images,
+            with_documents=bool(self.attached) and resolved.takes_documents,
             model=resolved.target.provider,
         )
 
@@ -272,13 +273,21 @@ def unsent_pictures(count: int, resolved: Resolved) -> str:
     return f"{counted(count, 'earlier picture')} not sent: {resolved.reader} reads text"
 
 
+def unsent_documents(urls: Iterable[str], resolved: Resolved) -> tuple[str, ...]:
+    """The clause for the PDF documents among the images of earlier turns that the provider does not take, if any."""
+    count = sum(map(is_document, urls))
+    if resolved.takes_documents or not resolved.takes_images or not count:
+        return ()
+    return (f"{counted(count, 'earlier document')} not sent: {resolved.target.provider} takes none",)
+
+
 def _sent(request: Request) -> Sent:
     prompt, messages = request.prompt, request.messages
     before = messages[: -3 if request.continues else -1]
     included = [
         "prompt",
         "its reply so far" if request.continues else "",
-        counted(len(request.images), "picture") if request.images else "",
+        counted(pictures, "picture") if (pictures := sum(not is_document(url) for url in request.images)) else "",
         *getattr(prompt, "included", ()),
         counted(len(request.earlier), "message") if request.earlier else "",
         "system prompt" if any(message["role"] == "system" for message in before) else "",
@@ -290,6 +299,9 @@ def _sent(request: Request) -> Sent:
 
 def without_images(message: Message) -> Message:
     """``message`` with its images replaced by their number."""
+    if "images" not in message:
+        return message
+    message = without_documents(message)
     if "images" not in message:
         return message
     return {"role": message["role"], "content": f"{message['content']}\n\n[{counted(len(message['images']), 'image')}]"}
@@ -319,7 +331,14 @@ def read_images(
     sources = separate if repeated and not own else own if repeated else [*own, *separate]
     if not accepted and (sources or any(message.get("images") for message in earlier or ())):
         raise takes_no_images(target)
-    return [image_url(source) for source in sources]
+    urls = [image_url(source) for source in sources]
+    if getattr(target.provider_class, "supports_documents", False) or not any(map(is_document, urls)):
+        return urls
+    if not repeated:
+        raise OptionError(
+            f"{target.provider} takes no PDF documents: ask anthropic, or attach the file, whose text is sent"
+        )
+    return [url for url in urls if not is_document(url)]
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -78,6 +78,11 @@ class Resolved:
         return self.target.provider_class.supports_images
 
     @property
+    def takes_documents(self) -> bool:
+        """Does the provider accept PDF documents as they are?"""
+        return getattr(self.target.provider_class, "supports_documents", False)
+
+    @property
     def takes_earlier_images(self) -> bool:
         """Does the provider accept images, and has the model refused none in this process?"""
         return self.takes_images and not refused_parameters().known(self.model_key, {IMAGES: None})

@@ -48,17 +48,26 @@ LINES = [json.dumps({"event": "text", "data": word}).encode() + b"\n" for word i
 
 
 async def _serve(
-    count: int, chunks: list[bytes], last: bytes, at_once: int, certificate: tuple[str, str] | None, address: Connection
+    count: int,
+    chunks: list[bytes],
+    first: bytes,
+    last: bytes,
+    at_once: int,
+    certificate: tuple[str, str] | None,
+    address: Connection,
 ) -> None:
     framed = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]
     blocks = [b"".join(framed[n % len(framed)] for n in range(place, place + at_once)) for place in range(len(framed))]
-    end = (b"%x\r\n%s\r\n" % (len(last), last) if last else b"") + b"0\r\n\r\n"
+    begin, end = (b"%x\r\n%s\r\n" % (len(part), part) if part else b"" for part in (first, last))
+    end += b"0\r\n\r\n"
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
         await reader.readexactly(length)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + begin
+        )
         for place in range(0, count, at_once):
             writer.write(blocks[place % len(blocks)])
             await writer.drain()
@@ -81,9 +90,15 @@ def _run_server(*arguments: Any) -> None:
 
 @contextmanager
 def server(
-    count: int, chunks: list[bytes] = LINES, last: bytes = b"", at_once: int = AT_ONCE, *, tls: bool = False
+    count: int,
+    chunks: list[bytes] = LINES,
+    last: bytes = b"",
+    at_once: int = AT_ONCE,
+    *,
+    first: bytes = b"",
+    tls: bool = False,
 ) -> Iterator[str]:
-    """A server in another process that replies with ``count`` chunks, ``at_once`` at a time, and then ``last``.
+    """A server in another process that replies with ``first``, ``count`` chunks, ``at_once`` at a time, and ``last``.
 
     ``count`` is a multiple of ``at_once``. You get its base URL. With ``tls`` its authority is trusted meanwhile.
     """
@@ -94,7 +109,9 @@ def server(
         os.environ["SSL_CERT_FILE"] = str(authority.bundle)
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_run_server, args=(count, chunks, last, at_once, certificate, there), daemon=True)
+    process = context.Process(
+        target=_run_server, args=(count, chunks, first, last, at_once, certificate, there), daemon=True
+    )
     process.start()
     try:
         yield f"http{'s' if tls else ''}://127.0.0.1:{here.recv()}"

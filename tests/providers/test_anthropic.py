@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import io
 import json
 import re
 import traceback
-from collections.abc import AsyncGenerator
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pypdf import PdfWriter
 
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import (
@@ -39,6 +43,7 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.messages import Reasoning, Usage, notices_to
+from flowgpt_magic.messages.content_parts import document_url
 from flowgpt_magic.messages.extras import Citation, Extras
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
@@ -62,7 +67,9 @@ from tests.anthropic_servers import (
     thinking,
     word,
 )
+from tests.kernel_shell import KernelShell, shells
 from tests.openai_servers import END, STREAM, background, refusing, streaming
+from tests.openai_servers import speaking as speaking_openai
 from tests.servers import Server, answering, closed_port, cut, framed, head, resetting, serving, stalling, whole
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of France?"}]
@@ -305,6 +312,119 @@ async def test_a_schema_is_sent_closed_as_claude_requires_it():
     assert sent_schema["$defs"]["Open"]["additionalProperties"] is True
     assert sent_schema["properties"]["properties"] == {"type": "string", "enum": [{"properties": 1}]}
     assert "additionalProperties" not in schema
+
+
+# Documents
+
+
+def pdf(password: str = "") -> bytes:
+    """A PDF file of one page."""
+    writer, file = PdfWriter(), io.BytesIO()
+    writer.add_blank_page(100, 100)
+    if password:
+        writer.encrypt(password)
+    writer.write(file)
+    return file.getvalue()
+
+
+def document_of(content: bytes, title: str) -> dict[str, Any]:
+    """The block of a document."""
+    source = {"type": "base64", "media_type": "application/pdf", "data": b64encode(content).decode()}
+    return {"type": "document", "source": source, "title": title, "citations": {"enabled": True}}
+
+
+@pytest.mark.parametrize("shape", ["file", "input_file", "document", "images"])
+async def test_a_document_in_a_message_is_sent_whole(shape):
+    content = pdf()
+    data = b64encode(content).decode()
+    parts = {
+        "file": {"file": {"filename": "a b.pdf", "file_data": f"data:application/pdf;base64,{data}"}},
+        "input_file": {"filename": "a b.pdf", "file_data": data},
+        "document": {"title": "a b.pdf", "source": {"type": "base64", "media_type": "application/pdf", "data": data}},
+    }
+    message = {"role": "user", "content": [{"type": "text", "text": "read"}, {"type": shape, **parts.get(shape, {})}]}
+    if shape == "images":
+        message = {"role": "user", "content": "read", "images": [document_url(content, "a b.pdf")]}
+    body = await sent([message])
+
+    assert body["messages"][0]["content"] == [document_of(content, "a b.pdf"), {"type": "text", "text": "read"}]
+
+
+async def test_documents_are_not_cited_where_the_reply_is_json():
+    body = await sent(
+        [{"role": "user", "content": "read", "images": [document_url(pdf(), "a.pdf")]}],
+        schema={"type": "object", "properties": {}},
+    )
+
+    assert "citations" not in body["messages"][0]["content"][0]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file"},
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "input_file", "file_data": "no base64!"},
+        {"type": "document", "source": {"type": "url", "url": "https://example.org/a.pdf"}},
+    ],
+)
+async def test_a_document_without_its_data_is_refused_before_anything_is_sent(part):
+    _chunks, error = await read(ask(f"http://127.0.0.1:{closed_port()}", [{"role": "user", "content": [part]}]))
+
+    assert type(error) is PromptError
+    assert "document" in str(error)
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch) -> Iterator[Any]:
+    """A kernel's shell in a folder with a PDF file and one that has a password."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper.pdf").write_bytes(pdf())
+    (tmp_path / "locked.pdf").write_bytes(pdf("secret"))
+    for kernel_shell in shells(KernelShell):
+        kernel_shell.run_line_magic("load_ext", "flowgpt_magic")
+        yield kernel_shell
+
+
+def test_cells_ask_claude_about_a_file_and_go_on(shell, capsys):
+    answer = streaming(start() + thinking("hm") + text("fine", number=1) + end())
+    with background(answer) as server:
+        shell.run_line_magic("config", f"FlowGPT.anthropic_base_url = '{server.url}'")
+        model = f"-m anthropic:{MODEL}"
+        shell.run_cell(f"%%flowgpt -a paper.pdf {model} --think low\nWhat does it say?").raise_error()
+        shell.run_cell(f"%%flowgpt {model}\nAnd then?").raise_error()
+        shell.run_cell("%flowgpt edit 1 What does it really say?").raise_error()
+        shell.run_cell(f"%%flowgpt {model}\nAnd then?").raise_error()
+        locked = shell.run_cell(f"%%flowgpt -a locked.pdf {model}\nAnd this?")
+
+    first, second, third, fourth = (request.json["messages"] for request in server.requests)
+    document = document_of(Path("paper.pdf").read_bytes(), "paper.pdf")
+    for messages, prompt in ((first, "What does it say?"), (third, "What does it really say?")):
+        assert messages[0]["content"][0] == document
+        assert messages[0]["content"][1]["text"].startswith(prompt)
+    for messages in (second, fourth):
+        assert messages[0]["content"][0] == document
+        assert messages[-2]["content"] == [
+            {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"},
+            {"type": "text", "text": "fine", "cache_control": MARK},
+        ]
+    assert "locked.pdf is encrypted: save a copy without its password" in str(locked.error_in_exec)
+    assert len(server.requests) == 4
+
+
+def test_a_document_is_for_providers_that_take_one(tmp_path):
+    (tmp_path / "paper.pdf").write_bytes(pdf())
+    with background(streaming(reply("fine"))) as server, background(speaking_openai("fine")) as other:
+        where = {"anthropic_base_url": server.url, "openai_base_url": f"{other.url}/v1", "history": "off"}
+        talk = Conversation(model=f"anthropic:{MODEL}", **where)
+        assert talk.ask("read", images=tmp_path / "paper.pdf").text == "fine"
+        next_one = talk.ask("and?", model="openai_compatible:m")
+        assert next_one.text == "fine"
+        with pytest.raises(OptionError, match="openai_compatible takes no PDF documents"):
+            talk.ask("read", images=tmp_path / "paper.pdf", model="openai_compatible:m")
+
+    assert other.requests[0].json["messages"][0]["content"] == "read\n\n[document paper.pdf]"
+    assert next_one.sent.unsent == ("1 earlier document not sent: openai_compatible takes none",)
 
 
 # The cache

@@ -222,6 +222,7 @@ TOPICS: Mapping[str, Topic] = {
         (
             ("%flowgpt models anthropic", "the models of the server"),
             ("--think high", "the model reasons first; also -P thinking_budget=4096 for older models"),
+            ("-a paper.pdf", "the document itself, with its pictures and scans; the reply cites its pages"),
             ("--max-tokens N", "the longest reply with its reasoning; by default 32,000 tokens"),
             ("-P prompt_caching=false", "mark nothing for the cache"),
             ("anthropic_base_url = URL", "a gateway; anthropic_key is the variable of its key"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from flowgpt_magic.errors import OptionError, PromptError
 from flowgpt_magic.messages import Message, Messages
-from flowgpt_magic.messages.content_parts import read_messages
+from flowgpt_magic.messages.content_parts import document_name, is_document, read_messages
 from flowgpt_magic.providers.arguments import check_number, check_schema
 from flowgpt_magic.settings.parameters import joined
 from flowgpt_magic.text import cut
@@ -42,8 +42,9 @@ def request_body(model: str, messages: Messages, fields: Mapping[str, Any], *, m
 
     With ``marks`` the stable part of the prompt is marked for the server's cache.
     """
-    system, others = _split(read_messages(messages, images=True, who=""))
-    entries = [_entry(message) for message in others]
+    system, others = _split(read_messages(messages, images=True, documents=True, who=""))
+    has_schema = "format" in (fields.get("output_config") or {})  # Claude then cites nothing
+    entries = [_entry(message, citations=not has_schema) for message in others]
     if entries[-1]["role"] == "assistant":  # the reply continues it: it has no reasoning and ends with a word
         last = [part for part in entries[-1]["content"] if part["type"] == "text"]
         entries[-1]["content"] = [{**part, "text": part["text"].rstrip()} for part in last]
@@ -76,12 +77,13 @@ def _split(messages: Sequence[Message]) -> tuple[list[dict[str, Any]], list[list
     return system, groups
 
 
-def _entry(messages: Sequence[Message]) -> dict[str, Any]:
+def _entry(messages: Sequence[Message], *, citations: bool) -> dict[str, Any]:
     """One message of the API, with the contents of ``messages``, which have the same role."""
     content: list[dict[str, Any]] = []
     for message in messages:
         content += [dict(part) for part in message.get("reasoning_parts", ()) if is_reasoning_part(part)]
-        content += [_image(image) for image in message.get("images", ())]
+        urls = message.get("images", ())
+        content += [_document(url, citations=citations) if is_document(url) else _image(url) for url in urls]
         content += [_text(message["content"])] if message["content"].strip() else []
     return {"role": messages[0]["role"], "content": content}
 
@@ -100,6 +102,13 @@ def _image(url: str) -> dict[str, Any]:
         return {"type": "image", "source": {"type": "url", "url": str(url)}}
     source = {"type": "base64", "media_type": match[1].lower(), "data": str(url[match.end() :])}
     return {"type": "image", "source": source}
+
+
+def _document(url: str, *, citations: bool) -> dict[str, Any]:
+    source = {"type": "base64", "media_type": "application/pdf", "data": url.partition(",")[2]}
+    title = {"title": name} if (name := document_name(url)) else {}
+    cited = {"citations": {"enabled": True}} if citations else {}
+    return {"type": "document", "source": source, **title, **cited}
 
 
 def is_reasoning_part(part: Mapping[str, Any]) -> bool:
