@@ -28,7 +28,8 @@ from flowgpt_magic.completion import names
 from flowgpt_magic.completion.shell import all_models
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.display import show
-from flowgpt_magic.errors import FlowGptError, FlowGptWarning, ProviderError, SettingError
+from flowgpt_magic.display.columns import ColumnView
+from flowgpt_magic.errors import ComparisonError, FlowGptError, FlowGptWarning, ProviderError, SettingError
 from flowgpt_magic.gateway import server as gateway
 from flowgpt_magic.gateway.log import log_request
 from flowgpt_magic.history import rows
@@ -37,7 +38,7 @@ from flowgpt_magic.messages import Waiting, notice
 from flowgpt_magic.panel.actions import answer
 from flowgpt_magic.panel.model_choices import Choices
 from flowgpt_magic.panel.output import transcript
-from flowgpt_magic.panel.protocol import facts, pause_facts
+from flowgpt_magic.panel.protocol import compared_facts, facts, pause_facts
 from flowgpt_magic.panel.state import PanelState
 from flowgpt_magic.prompt.compose import PromptContext, compose
 from flowgpt_magic.prompt.describe.problems import AttachmentError
@@ -46,6 +47,7 @@ from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.echo import Echo
 from flowgpt_magic.providers.registry import find_provider
 from flowgpt_magic.replies import log, tracing
+from flowgpt_magic.replies.comparison import Column
 from flowgpt_magic.replies.dry_run import DryRun
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.transcripts import files
@@ -211,7 +213,23 @@ def turns(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
 @outlet
 def what_a_cell_shows(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
     reply = failing(secret, patch, ProviderError)
-    return [caption(reply), show._metadata(reply, "markdown"), repr(reply), str(reply.error), reply.notices]
+    return [caption(reply), show.metadata_of(reply, "markdown"), repr(reply), str(reply.error), reply.notices]
+
+
+@outlet
+def what_columns_show(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
+    column = ColumnView(1, Column("echo", failing(secret, patch)), "markdown", images=False)
+    return [column.growing(10_000), column.final(), column.plain()]
+
+
+@outlet
+def all_that_failed(secret: str, _folder: Path, patch: pytest.MonkeyPatch) -> object:
+    failing(secret, patch)
+    comparison = Conversation("of errors", model="echo").compare("hello", ["echo", "echo:messages"], retries=0)
+    with pytest.raises(ComparisonError) as raised:
+        comparison.read()
+    columns = compared_facts(Conversation("of errors").compared(Conversation("of errors").turns[-1]))
+    return [str(raised.value), repr(comparison), comparison._repr_markdown_(), columns]
 
 
 @outlet

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 from uuid import uuid4
 
-from flowgpt_magic.errors import ComparisonError, FlowGptError, OptionError, closest
+from flowgpt_magic.errors import ComparisonError, FlowGptError, OptionError, ReplyInterrupted, closest
 from flowgpt_magic.replies.reply import MarkdownText, Reply
 from flowgpt_magic.replies.task import ReusableCoroutine
 
@@ -129,18 +129,30 @@ class Comparison(ReusableCoroutine[list[Reply[Any]]], Sequence[Reply[Any]]):
 
         Raises ``ComparisonError`` if all models have failed.
         """
-        self.start()
-        for reply in self.replies:
-            with suppress(FlowGptError):
-                _text = reply.text
+        try:
+            self.start()
+            for reply in self.replies:
+                reader = reply.open()
+                try:
+                    while reader.take():
+                        pass
+                finally:
+                    reply.detach(reader)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise ReplyInterrupted(f"Interrupted: {self.interrupt_summary}") from None
         self.raise_error()
 
     async def _steps(self) -> list[Reply[Any]]:
-        self.start()
         try:
+            self.start()
             for reply in self.replies:
-                with suppress(FlowGptError):
-                    await reply
+                reader = reply.open()
+                try:
+                    while await reader.take_async():
+                        pass
+                finally:
+                    reply.detach(reader)
         finally:
             self.cancel()  # no effect at the end
         self.raise_error()

@@ -80,6 +80,17 @@ def test_a_model_that_fails_does_not_affect_the_others(conversation):
         comparison[0].raise_error()
 
 
+def test_an_error_of_foreign_code_is_that_of_its_column_too(conversation, monkeypatch):
+    async def answer(model: str, _messages: object, **_options: object) -> object:
+        if model == "words":
+            raise ZeroDivisionError("foreign")
+        yield "fine"
+
+    monkeypatch.setattr(Echo, "create_async_generator", answer)
+
+    assert conversation.compare("one", ["echo", "echo:messages"]).texts == {"echo": None, "echo:messages": "fine"}
+
+
 def test_a_model_that_takes_no_pictures_says_so_and_the_others_go_on(conversation, monkeypatch):
     monkeypatch.setenv("FLOWGPT_OPENAI_BASE_URL", "http://127.0.0.1:9")  # where nobody listens
 
