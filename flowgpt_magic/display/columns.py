@@ -248,8 +248,7 @@ class ColumnView:
         self._title = f"{number} {clean(column.name)}"
         self._reply, self._form, self._images = column.reply, form, images
         self._reader: ShownReader | None = None
-        self._markup = GrowingMarkup()
-        self._room = MAX_CHARACTERS  # for more text
+        self._markup, self._text = GrowingMarkup(), ""
         self._waiting = WaitingLine(column.reply, time.monotonic())
         self._line = ""  # that is shown until the text arrives
         self._page = ""
@@ -274,9 +273,6 @@ class ColumnView:
         """The chunks since the last call. Waits for one for ``timeout`` seconds."""
         chunks = self._reader.take(timeout) if self._reader is not None else []
         if chunks and self._form in STREAMED_FORMATS:
-            text = "".join(chunks)[: self._room]
-            self._room -= len(text)
-            self._markup.feed(text)
             self._line, self._is_new = "", True
             self._waiting.replaced()
         return chunks
@@ -298,7 +294,8 @@ class ColumnView:
         """The column as it is now, in about ``room`` bytes at most."""
         if self._is_new:
             self._is_new = False
-            self._markup.change()
+            if self._form in STREAMED_FORMATS:
+                self._grow()
             if self._reply.ended and len(self._reply.text_so_far) < room:
                 self._page = self.final()
             else:
@@ -307,6 +304,15 @@ class ColumnView:
                 self._page = self._column("".join(without_middle(blocks, room)) + small(line))
             self.size = len(self._page)
         return self._page
+
+    def _grow(self) -> None:
+        """Take the new text. It begins anew with another attempt, and where its beginning turns out to be reasoning."""
+        text = self._reply.text_so_far[:MAX_CHARACTERS]
+        if not text.startswith(self._text):
+            self._markup, self._text = GrowingMarkup(), ""
+        self._markup.feed(text[len(self._text) :])
+        self._markup.change()
+        self._text = text
 
     def final(self) -> str:
         """The column at the end: the reply in its format, with its error and its caption."""
@@ -345,7 +351,8 @@ def without_middle(blocks: Sequence[str], room: int) -> list[str]:
         return list(blocks)
     first = _fitting(blocks, room // 2)
     last = max(1, _fitting(blocks[:first:-1], room // 2))
-    left_out = sum(map(len, blocks[first:-last]))
+    if not (left_out := sum(map(len, blocks[first:-last]))):
+        return list(blocks)
     return [*blocks[:first], small(f"… about {left_out:,} characters, shown at the end …"), *blocks[-last:]]
 
 

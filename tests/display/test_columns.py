@@ -9,7 +9,16 @@ import pytest
 from IPython.utils.capture import RichOutput
 
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.display.columns import COLUMN, GRID, raise_ending, show_comparison, show_result, styled
+from flowgpt_magic.display.columns import (
+    COLUMN,
+    GRID,
+    ColumnView,
+    raise_ending,
+    show_comparison,
+    show_result,
+    styled,
+    without_middle,
+)
 from flowgpt_magic.errors import ComparisonError, ReplyInterrupted
 from flowgpt_magic.markdown.html.changes import static_blocks_of
 from flowgpt_magic.providers import aliases
@@ -201,6 +210,39 @@ def test_what_is_sent_stays_within_a_few_times_the_texts(outputs, monkeypatch, s
     print(size, seconds, len(outputs), sent / 3 / len(text))
 
 
+def test_text_that_begins_anew_replaces_the_text_before():
+    reply = FakeReply("<think>so ", "far")
+    reply.ended = False
+    view = ColumnView(1, Column("echo", reply), "markdown", images=False)
+    view.open()
+    view.read(0)
+    assert "&lt;think&gt;so far" in view.growing(10_000)
+
+    reply.chunks = ["the answer"]
+    view.open()
+    view.read(0)
+
+    page = view.growing(10_000)
+    assert "<p>the answer</p>" in page
+    assert "so far" not in page
+
+
+@pytest.mark.parametrize("sizes", [[], [10], [30, 30, 30], [10] * 40, [500], [1, 2, 500, 3, 1], [500, 500]])
+def test_the_middle_of_long_columns_is_left_out(sizes):
+    blocks = [f"{number}" * size for number, size in enumerate(sizes)]
+
+    shown = without_middle(blocks, 100)
+
+    gaps = [place for place, block in enumerate(shown) if "shown at the end" in block]
+    if not gaps:
+        assert shown == blocks
+    else:
+        (gap,) = gaps
+        assert shown[:gap] == blocks[:gap]
+        assert shown[gap + 1 :] == blocks[gap + 1 - len(shown) :]
+        assert sum(map(len, shown)) < 100 + max(sizes) + len(shown[gap])
+
+
 class Clock:
     """The time, which only the replies let pass."""
 
@@ -238,6 +280,11 @@ class PacedReply(FakeReply):
     def count(self) -> int:
         """The number of chunks so far."""
         return min(len(self.chunks), int(len(self.chunks) * (self.clock.now - self.begun) / self.duration))
+
+    @property
+    def text_so_far(self) -> str:
+        """The chunks that have arrived."""
+        return "".join(self.chunks[: self.count])
 
     @property
     def ended(self) -> bool:
