@@ -15,7 +15,8 @@ from typing import Any
 from flowgpt_magic import map_prompts
 from flowgpt_magic.batch.batch import Batch
 from flowgpt_magic.bridge import Worker
-from tests.openai_servers import END, STREAM, reply
+from tests import anthropic_servers, openai_servers
+from tests.openai_servers import END, STREAM
 from tests.servers import Connection, framed, read_request, whole
 
 SLOW_DOWN = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
@@ -44,11 +45,27 @@ Decision = Refusal | Good | str
 Decide = Callable[[str, int], Decision]
 
 
+@dataclass(frozen=True)
+class Protocol:
+    """How a server speaks: the events of a reply with this text, and the provider and setting that ask it."""
+
+    reply: Callable[[str], bytes]
+    provider: str
+    address: str
+
+    def __repr__(self) -> str:
+        return self.provider
+
+
+OPENAI = Protocol(openai_servers.reply, "openai_compatible", "openai_base_url")
+CLAUDE = Protocol(anthropic_servers.reply, "anthropic", "anthropic_base_url")
+
+
 class Hostile:
     """``decide`` says what becomes of each request, by its prompt and its number, from 1."""
 
-    def __init__(self, decide: Decide) -> None:
-        self.decide = decide
+    def __init__(self, decide: Decide, protocol: Protocol = OPENAI) -> None:
+        self.decide, self.protocol = decide, protocol
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.refused = 0
@@ -140,7 +157,7 @@ class Hostile:
 
     async def _reply(self, prompt: str, decision: Good, connection: Connection) -> None:
         start = STREAM[:-2] + b"".join(f"{name}: {value}\r\n".encode() for name, value in decision.headers.items())
-        events = reply(f"answer to {prompt}")
+        events = self.protocol.reply(f"answer to {prompt}")
         if decision.cut:
             await connection.send(start + b"\r\n", framed(events[: len(events) // 2]))
             connection.reset()
@@ -156,9 +173,9 @@ def _named(decision: Refusal) -> dict[str, str]:
 
 
 @contextmanager
-def hostile(decide: Decide) -> Iterator[Hostile]:
+def hostile(decide: Decide, protocol: Protocol = OPENAI) -> Iterator[Hostile]:
     """A server that does as it is told while the context lasts."""
-    server = Hostile(decide)
+    server = Hostile(decide, protocol)
     server.listen()
     try:
         yield server
@@ -173,5 +190,5 @@ def words(count: int) -> list[str]:
 
 def batch_at(server: Hostile, prompts: Any, **how: Any) -> Batch:
     """A batch that asks this server."""
-    given = {"progress": False, "openai_base_url": server.url, **how}
-    return map_prompts(prompts, model="openai_compatible:m", **given)
+    given = {"progress": False, server.protocol.address: server.url, **how}
+    return map_prompts(prompts, model=f"{server.protocol.provider}:m", **given)

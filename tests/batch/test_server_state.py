@@ -18,9 +18,10 @@ from flowgpt_magic.batch import breaker as batch_breaker
 from flowgpt_magic.batch import server_state as batch_server
 from flowgpt_magic.errors import BatchError, ProviderStatusError, ReplyInterrupted
 from flowgpt_magic.replies import retry as attempts
-from tests.hostile_servers import RESET, Good, Hostile, Refusal, batch_at, hostile, words
+from tests.hostile_servers import CLAUDE, OPENAI, RESET, Good, Hostile, Refusal, batch_at, hostile, words
 
 GOOD = Good()
+OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 FILTERED = {
     "error": {"message": "The response was filtered by the content management policy", "code": "content_filter"}
 }
@@ -48,13 +49,21 @@ def assert_all_answered_once(server: Hostile, prompts: list[str], batch: Any) ->
 # Servers that come back
 
 
-@pytest.mark.parametrize("broken", [RESET, Refusal(500), Refusal(503), Refusal(429)], ids=lambda each: str(each)[:19])
+BROKEN = [(OPENAI, broken) for broken in (RESET, Refusal(500), Refusal(503), Refusal(429))]
+BROKEN += [(CLAUDE, broken) for broken in (RESET, Refusal(529, report=OVERLOADED))]
+
+
+@pytest.mark.parametrize(("protocol", "broken"), BROKEN, ids=lambda each: str(each)[:19])
 @pytest.mark.parametrize("concurrency", [1, 16])
-def test_a_server_that_flaps_loses_no_prompt(broken, concurrency, monkeypatch):
+def test_a_server_that_flaps_loses_no_prompt(protocol, broken, concurrency, monkeypatch):
     for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(attempts, name, 0.5)  # other prompts fail too before the first is tried again
     prompts = words(60)
-    with hostile(lambda _prompt, number: broken if number % 30 in range(12, 22) and number < 60 else GOOD) as server:
+
+    def decide(_prompt: str, number: int) -> Any:
+        return broken if number % 30 in range(12, 22) and number < 60 else GOOD
+
+    with hostile(decide, protocol) as server:
         batch = batch_at(server, prompts, concurrency=concurrency)
         batch.read()
 
@@ -123,8 +132,8 @@ def test_a_queue_that_is_full_loses_no_prompt_and_is_kept_full(headers):
         assert server.refused < 54 + 50
 
 
-def rate_limited(limit: int, window: float, **headers: str):
-    """So many requests in each window."""
+def rate_limited(limit: int, window: float, *, claude: bool = False, **headers: str):
+    """So many requests in each window; with ``claude`` the headers are those of Claude's API."""
     begun: list[float] = []
     counts: Counter[int] = Counter()
 
@@ -135,6 +144,11 @@ def rate_limited(limit: int, window: float, **headers: str):
         if counts[place] >= limit:
             return Refusal(429, dict(headers))
         counts[place] += 1
+        if claude:
+            end = datetime.now(timezone.utc) + timedelta(seconds=(place + 1) * window - now + begun[0])
+            name = "anthropic-ratelimit-requests"
+            left = {f"{name}-remaining": str(limit - counts[place]), f"{name}-reset": end.isoformat()}
+            return Good(headers=left)
         left = {
             "x-ratelimit-remaining-requests": str(limit - counts[place]),
             "x-ratelimit-reset-requests": f"{1000 * ((place + 1) * window - now + begun[0]):.0f}ms",
@@ -154,9 +168,10 @@ def test_a_limit_of_requests_in_a_time_loses_no_prompt(concurrency):
         assert_all_answered_once(server, prompts, batch)
 
 
-def test_headers_slow_a_batch_before_it_is_refused():
+@pytest.mark.parametrize("protocol", [OPENAI, CLAUDE], ids=repr)
+def test_headers_slow_a_batch_before_it_is_refused(protocol):
     prompts = words(60)
-    with hostile(rate_limited(20, 1.0)) as server:
+    with hostile(rate_limited(20, 1.0, claude=protocol is CLAUDE), protocol) as server:
         batch = batch_at(server, prompts, concurrency=8)
         batch.read()
 
@@ -290,7 +305,8 @@ def test_a_content_filter_that_refuses_five_prompts_in_a_row_stops_nothing():
         assert set(server.asked.values()) == {1}
 
 
-def test_half_a_reply_is_asked_again_and_never_kept_as_complete():
+@pytest.mark.parametrize("protocol", [OPENAI, CLAUDE], ids=repr)
+def test_half_a_reply_is_asked_again_and_never_kept_as_complete(protocol):
     prompts, cut = words(20), set()
 
     def decide(prompt: str, _number: int) -> Good:
@@ -298,7 +314,7 @@ def test_half_a_reply_is_asked_again_and_never_kept_as_complete():
         cut.add(prompt)
         return Good(cut=first)
 
-    with hostile(decide) as server:
+    with hostile(decide, protocol) as server:
         failed = batch_at(server, prompts[:4], retries=0)
         failed.read()
         cut.clear()
