@@ -28,6 +28,7 @@ from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import ConversationRecord
 from flowgpt_magic.history.turn_recorder import RequestRecorder, TurnRecorder
 from flowgpt_magic.messages import Message, Turn, checksum
+from flowgpt_magic.messages.content_parts import is_document
 from flowgpt_magic.notebook.place import Cell
 from flowgpt_magic.prompt.compose import PromptContext
 from flowgpt_magic.prompt.pictures import described
@@ -608,8 +609,9 @@ class Conversation:
         earlier, text = read_prompt(prompt)
         earlier_images = images if isinstance(images, EarlierImages) else ()
         images = read_images(images, resolved.target, prompt=text, earlier=earlier)
-        dropped = 0 if resolved.takes_images else len(earlier_images)
-        unsent = (unsent_pictures(dropped, resolved),) if dropped > 0 else unsent_documents(earlier_images, resolved)
+        dropped = 0 if resolved.takes_images else sum(not is_document(url) for url in earlier_images)
+        pictures = (unsent_pictures(dropped, resolved),) if dropped > 0 else ()
+        unsent = (*pictures, *unsent_documents(earlier_images, resolved))
         if self.record.removed:
             raise ConversationNotFoundError(f"the conversation {self.name!r} was removed: begin another one")
         spot = Position() if turn is None else Position.of(kind, turn)
@@ -632,10 +634,11 @@ class Conversation:
         if history and request.earlier is None:
             sent, left_out = self._turns_before(request.settings, place)
         request = replace(request, left_out=2 * left_out)
-        if (count := sum(len(turn.images) for turn in sent)) and not request.resolved.takes_earlier_images:
-            request = replace(request, unsent=(*request.unsent, unsent_pictures(count, request.resolved)))
-        if documents := unsent_documents((url for turn in sent for url in turn.images), request.resolved):
-            request = replace(request, unsent=(*request.unsent, *documents))
+        urls = [url for turn in sent for url in turn.images]
+        pictures = sum(not is_document(url) for url in urls)
+        if pictures and not request.resolved.takes_earlier_images:
+            request = replace(request, unsent=(*request.unsent, unsent_pictures(pictures, request.resolved)))
+        request = replace(request, unsent=(*request.unsent, *unsent_documents(urls, request.resolved)))
         request = replace(request, key=request_key(request, sent), messages=build_messages(request, sent))
         return request if request.continues is None else _continued(request, request.continues)
 

@@ -276,7 +276,7 @@ def unsent_pictures(count: int, resolved: Resolved) -> str:
 def unsent_documents(urls: Iterable[str], resolved: Resolved) -> tuple[str, ...]:
     """The clause for the PDF documents among the images of earlier turns that the provider does not take, if any."""
     count = sum(map(is_document, urls))
-    if resolved.takes_documents or not resolved.takes_images or not count:
+    if resolved.takes_documents or not count:
         return ()
     return (f"{counted(count, 'earlier document')} not sent: {resolved.target.provider} takes none",)
 

@@ -423,6 +423,8 @@ def test_a_document_is_for_providers_that_take_one(tmp_path):
         with pytest.raises(OptionError, match="openai_compatible takes no PDF documents"):
             talk.ask("read", images=tmp_path / "paper.pdf", model="openai_compatible:m")
 
+        told = talk.ask("and?", model="echo").sent.unsent
+    assert told == ("1 earlier document not sent: echo takes none",)
     assert other.requests[0].json["messages"][0]["content"] == "read\n\n[document paper.pdf]"
     assert next_one.sent.unsent == ("1 earlier document not sent: openai_compatible takes none",)
 

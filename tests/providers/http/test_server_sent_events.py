@@ -84,6 +84,10 @@ STREAMS = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(ENDS)), ma
 @given(STREAMS, st.booleans(), st.lists(st.integers(0, 10_000)))
 @example([("data: a", "\r\n"), ("data: b", "\r\n\r\n"), ("data: c", "\r")], True, [])
 @example([("event: x", "\n"), (": a comment", "\n"), ("data: a", "\n\n"), ("data: b", "\n\n")], False, [9, 10])
+@example([each for kind in "xxyx" for each in ((f"event: {kind}", "\n"), ("data: a", "\n\n"))], False, [])
+@example(
+    [("event: x", "\n"), ("data: a", "\n\n"), ("event: x", "\n"), ("data: b", "\n"), ("id: 7", "\n\n")] * 2, False, []
+)
 @settings(max_examples=300)
 def test_the_events_are_those_of_the_standard_wherever_the_bytes_are_cut(
     stream: list[tuple[str, str]], marked: bool, places: list[int]
