@@ -243,9 +243,9 @@ def _by_model(name: str, others: Callable[[], Mapping[str, Any]]) -> Target:
         choices = ", ".join(f"{owner}:{name}" for owner in owners)
         raise ModelNotSupportedError(f"several providers have a model {name!r}; choose one: {choices}")
     provider = name.partition(":")[0] if ":" in name else ""
-    if provider:
-        find_provider(provider)
     several = [part.strip() for part in name.split(",") if part.strip()]
+    if provider and (len(several) < 2 or "," not in provider):
+        find_provider(provider)
     if len(several) > 1:
         asks = f"%%flowgpt -m {','.join(several)} asks them at once, in Python compare(prompt, models={several})"
         raise ModelNotSupportedError(f"{name!r} is more than one model: {asks}")

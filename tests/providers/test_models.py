@@ -132,6 +132,7 @@ def test_an_error_about_a_name_lists_who_is_installed(parrot):
             "'gpu,mini' is more than one model: %%flowgpt -m gpu,mini asks them at once, in Python "
             "compare(prompt, models=['gpu', 'mini']).",
         ),
+        ("mini,echo:words", "'mini,echo:words' is more than one model: %%flowgpt -m mini,echo:words asks them at once"),
         ("llama3", "no model, provider or alias 'llama3'. Installed providers: "),
         ("gtp-4", "did you mean gpt-4-turbo?"),
         ("qwne", "did you mean gpu, which asks qwen?"),
