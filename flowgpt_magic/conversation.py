@@ -333,15 +333,20 @@ class Conversation:
 
     def prepare_all(
         self,
-        prompt: Prompt | TypedPrompt,
+        prompt: Prompt | TypedPrompt | None,
         models: Sequence[str],
         options: Mapping[str, Any],
+        turn: Turn | None = None,
+        kind: Kind = "ask",
         *,
         context: PromptContext | None = None,
         outside: Settings | None = None,
         load_aliases: Callable[[], Mapping[str, Alias]] = aliases.load,
     ) -> list[PreparedColumn]:
-        """``prepare`` for each of several models. Raises what ``compare`` raises."""
+        """``prepare`` for each of several models, which may ask again in the place of ``turn``.
+
+        Raises what ``compare`` raises.
+        """
         if isinstance(models, str) or len(models) < 2:
             raise OptionError('a comparison needs two models or more: models=["local", "echo"]')
         if "model" in options:
@@ -351,9 +356,9 @@ class Conversation:
         def prepared(name: str) -> PreparedColumn:
             target = find_target_of(name, load_aliases)  # raises for an unknown name, which is a typing mistake
             try:
-                request = self.prepare(
-                    prompt, {**options, "model": name}, context=context, outside=outside, load_aliases=load_aliases
-                )
+                own: dict[str, Any] = {**options, "model": name}
+                how: dict[str, Any] = {"context": context, "outside": outside, "load_aliases": load_aliases}
+                request = self.prepare(prompt, own, turn, kind, **how)
                 _all_accepted = request.parameters
             except (OptionError, MissingKeyError) as error:
                 return PreparedColumn(name, target, error=error)
@@ -373,11 +378,13 @@ class Conversation:
         """The replies to a prompt that ``prepare_all`` returned. The options are those of ``compare``."""
         cell = self._notebook_history.running_cell() if cell is None else cell
         title, prompt = next((it.request.title, it.request.prompt) for it in prepared if it.request is not None)
-        run = self._run_of(cell, prompt) if history and not append else None
+        again = next(it.request.spot for it in prepared if it.request is not None)
+        run = self._run_of(cell, prompt) if history and not append and again.place is None else None
+        spot, refresh = (again, True) if again.place is not None else (_spot(cell, run), refresh)
         if history and self._state.unnamed:
             self._name_after(title)
         comparison = Comparison(self._keep, self._live_of) if history else Comparison()
-        turns, spot = ComparedTurns(self._state, self._notebook_history), _spot(cell, run)
+        turns = ComparedTurns(self._state, self._notebook_history)
         columns = []
         for number, column in enumerate(prepared, 1):
             if column.request is None:

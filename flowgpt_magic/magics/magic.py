@@ -182,6 +182,7 @@ class FlowGPT(Magics):
     def _answer(self, line: str, cell: str | None, local_names: dict[str, Any] | None) -> Answer:
         from flowgpt_magic.display.show import show_answer
         from flowgpt_magic.magics.commands.table import find_subcommand
+        from flowgpt_magic.replies.comparison import Comparison
         from flowgpt_magic.replies.reply import Reply
 
         found = find_subcommand(line, cell)
@@ -195,7 +196,7 @@ class FlowGPT(Magics):
 
             say_how_to_send(error, rest)
             raise
-        if isinstance(answer, Reply):  # which is shown already
+        if isinstance(answer, (Reply, Comparison)):  # which is shown already
             show_answer(None, self.state.take_notices())
             return self._value(answer)
         show_answer(answer, self.state.notebook_history.take_notices())

@@ -197,6 +197,8 @@ class ShellState:
         self,
         asked: Asked,
         models: Sequence[str],
+        kind: Kind = "ask",
+        number: int = -1,
         *,
         names: Mapping[str, object] | None = None,
         load_aliases: Callable[[], Mapping[str, Alias]] | None = None,
@@ -208,6 +210,8 @@ class ShellState:
         Args:
             asked: the prompt with its options.
             models: the names of the models.
+            kind: ``ask`` for a new turn, else how an earlier turn is asked again.
+            number: the number of that turn.
             names: the names that the prompt can refer to, by default the user's variables.
             load_aliases: returns the user's aliases; by default it reads them from their file.
         """
@@ -219,11 +223,12 @@ class ShellState:
         outside, switches = self._outside(), asked.switches
         conversation = self.conversation(asked.chat, outside)
         self._last = conversation.notebook_history
+        turn = None if kind == "ask" else conversation.turn(number)
         typed = TypedPrompt(asked.prompt, asked.attached, "raw" in switches, asked.below)
-        options, context = asked.options(names or self.names), ipython.prompt_context(names)
-        del options["model"]
-        load = load_aliases or aliases.load
-        prepared = conversation.prepare_all(typed, models, options, context=context, outside=outside, load_aliases=load)
+        options = {name: value for name, value in asked.options(names or self.names).items() if name != "model"}
+        how: dict[str, Any] = {"context": ipython.prompt_context(names), "load_aliases": load_aliases or aliases.load}
+        prompt = typed if kind in ("ask", "edit") else None
+        prepared = conversation.prepare_all(prompt, models, options, turn, kind, outside=outside, **how)
         request = next(column.request for column in prepared if column.request is not None)
         form, history = form_of(request), "no-history" not in switches
         if "dry-run" in switches:

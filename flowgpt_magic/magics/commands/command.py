@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from flowgpt_magic.magics.state import ShellState
     from flowgpt_magic.messages import Turn
+    from flowgpt_magic.replies.comparison import Comparison
     from flowgpt_magic.replies.reply import Reply
     from flowgpt_magic.tables import Showable
 
-    Shown: TypeAlias = str | Showable | Turn | Reply | None
+    Shown: TypeAlias = str | Showable | Turn | Reply | Comparison | None
     Run: TypeAlias = Callable[[ShellState, str], Shown]
 
 

@@ -187,6 +187,11 @@ def retry(state: ShellState, rest: str) -> Shown:
     if refused := sorted(read.options.keys() - {"model", "temperature", "think", "system", "format", "out"}):
         raise OptionError(f"%flowgpt retry does not take --{refused[0]}; it takes -m, -t, --think, -s, -f and -o")
     asked = Asked.read("", read.options)
+    several = models.split_names(read.options.get("model", ""))
+    if len(several) > 1:
+        if following:
+            raise OptionError("%flowgpt retry --following takes one model")
+        return state.compare(asked, several, "retry", int(number))
     if not following:
         return state.ask(asked, "retry", int(number))
     turns = state.conversation().turns
@@ -210,7 +215,8 @@ def edit(state: ShellState, rest: str) -> Shown:
     if refused := sorted(read.options.keys() - EDIT_OPTIONS):
         raise OptionError(f"%flowgpt edit does not take --{refused[0]}; it takes {', '.join(sorted(EDIT_OPTIONS))}")
     prompt = "\n".join(filter(None, [read.prompt, body])).strip("\n")
-    return state.ask(Asked.read(prompt, read.options), "edit", place)
+    asked, several = Asked.read(prompt, read.options), models.split_names(read.options.get("model", ""))
+    return state.compare(asked, several, "edit", place) if len(several) > 1 else state.ask(asked, "edit", place)
 
 
 @subcommand(

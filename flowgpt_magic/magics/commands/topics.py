@@ -165,6 +165,7 @@ TOPICS: Mapping[str, Topic] = {
         " model that fails says so in its column; the cell fails only if all do.",
         (
             ("%%flowgpt -m local,gpt,claude", "models, providers and aliases, separated by commas without spaces"),
+            ("%flowgpt retry -m local,gpt", "the last prompt again; %flowgpt edit 2 -m local,gpt TEXT"),
             ("%flowgpt keep 2, keep gpt", "continue with another reply; %flowgpt undo takes that back"),
             ("-o answers", "answers[0], answers['gpt'], for reply in answers, answers.texts"),
             ("compare('…', ['local', 'gpt'])", "the same in Python"),

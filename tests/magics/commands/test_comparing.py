@@ -64,3 +64,32 @@ def test_without_a_comparison_it_chooses_among_the_versions_of_a_turn(state, run
     state.conversation().retry(model="echo:messages").text  # noqa: B018
 
     assert run("keep 1").startswith("turn 1 has the reply of echo:words now")
+
+
+def test_a_turn_can_be_asked_again_of_several_models_and_keeps_its_place(state, run, capsys):
+    ask(state, "one", "two")
+
+    run("retry 1 -m echo:messages,echo")
+
+    assert [turn.text for turn in state.conversation().turns] == ["user: one", "two"]
+    assert column(run("show 1"), "version") == ["1", "2 (live)", "3"]
+    assert run("keep 2").startswith("turn 1 has the reply of echo:words now")
+    run("undo")
+    run("undo")
+    assert [turn.text for turn in state.conversation().turns] == ["one", "two"]
+
+
+def test_an_edited_prompt_can_be_asked_of_several_models(state, run, capsys):
+    ask(state, "one")
+
+    run("edit 1 -m echo,echo:messages three")
+
+    assert [(turn.prompt, turn.text) for turn in state.conversation().turns] == [("three", "three")]
+    assert len(state.conversation().compared(state.conversation().turn(1))) == 2
+
+
+def test_asking_all_later_turns_again_takes_one_model(state, run):
+    ask(state, "one", "two")
+
+    with pytest.raises(OptionError, match="--following takes one model"):
+        run("retry 1 --following -m echo,echo:messages")
