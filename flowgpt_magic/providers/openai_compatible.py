@@ -32,6 +32,7 @@ from flowgpt_magic.providers.openai.errors import ErrorMapper, RefusedFieldError
 from flowgpt_magic.providers.openai.models import listed_models
 from flowgpt_magic.providers.openai.replies import ReplyReader, check_not_web_page, looks_like_json
 from flowgpt_magic.providers.openai.servers import Server, headers
+from flowgpt_magic.providers.openai.usage import COST_HEADER
 from flowgpt_magic.providers.request_group import await_once
 from flowgpt_magic.settings import CONNECTION, Settings, load
 from flowgpt_magic.text import sentences
@@ -201,10 +202,10 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         for text in server.notices:
             notice(text)
         learned, place = registry.refused_parameters(), (server.address, REQUEST_FIELDS, model)
-        refused = learned.known(place, body)
+        refused = learned.known(place, {**body, openai_requests.REASONING_PARTS: None})
         while True:
             for name in refused:
-                body = openai_requests.without_field(body, name) if name in body else body
+                body = openai_requests.without_field(body, name)
             try:
                 async with InnerGenerator(_chunks(server, body)) as chunks:
                     async for chunk in chunks:
@@ -277,7 +278,7 @@ async def _chunks(server: _ResolvedServer, body: Mapping[str, Any]) -> AsyncGene
     reader.send_notices()
     if extras := _extras(reader, response):
         yield extras
-    yield reader.usage()
+    yield reader.usage(response.headers.get(COST_HEADER))
 
 
 def _extras(reader: ReplyReader, response: http.Response) -> Extras:
@@ -293,6 +294,8 @@ async def _texts(
         async for events in http.ItemStream(response.body, splitter, beginning):
             for event in events:
                 if text := reader.read(event):
+                    if reader.reasoning:
+                        yield reader.take_reasoning()
                     yield text
                 elif reader.done:
                     break
@@ -301,7 +304,10 @@ async def _texts(
     except (StreamInterruptedError, ProviderTimeoutError):
         if not reader.is_complete:
             raise
-    if not reader.done and (text := reader.read_unfinished(splitter.unfinished())):
+    text = "" if reader.done else reader.read_unfinished(splitter.unfinished())
+    if reasoning := reader.take_reasoning():
+        yield reasoning
+    if text:
         yield text
     if rest := reader.finish():
         yield rest

@@ -40,7 +40,7 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.magics.state import Asked, ShellState
-from flowgpt_magic.messages import Usage, notices_to
+from flowgpt_magic.messages import Reasoning, Usage, is_text, notices_to
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.notebook.place import NO_CELL
 from flowgpt_magic.providers import aliases
@@ -240,7 +240,7 @@ async def test_openais_key_goes_to_nobody_else(monkeypatch):
 
 
 async def test_a_reply_arrives_in_chunks_and_ends_with_its_usage():
-    assert await good(speaking("Par", "is", "", ".")) == (["Par", "is", "."], Usage(9, 12, "stop"))
+    assert await good(speaking("Par", "is", "", ".")) == (["Par", "is", "."], Usage(9, 12, "stop", answered_by="m"))
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ async def test_a_stream_is_read_with_every_line_end_and_cut_at_every_byte(end, m
     for blocks in ([stream], [stream[:1], stream[1:]], cut(stream, range(len(stream)))):
         assert await good(streaming(*blocks)) == (
             ["Fran\u00e7ais ", "\u6771\u4eac", "\U0001f600"],
-            Usage(9, 12, "stop"),
+            Usage(9, 12, "stop", answered_by="m"),
         )
 
 
@@ -355,8 +355,8 @@ async def test_a_reply_that_nobody_ended_is_interrupted_and_keeps_its_chunks(blo
 async def test_a_connection_that_breaks_after_the_text_was_whole_takes_nothing_from_it():
     blocks = [STREAM, framed(chunk("a")), framed(chunk(reason="stop"))]
 
-    assert await good(resetting(*blocks)) == (["a"], Usage(None, None, "stop"))
-    assert await good(stalling(*blocks), read_timeout=0.05) == (["a"], Usage(None, None, "stop"))
+    assert await good(resetting(*blocks)) == (["a"], Usage(None, None, "stop", answered_by="m"))
+    assert await good(stalling(*blocks), read_timeout=0.05) == (["a"], Usage(None, None, "stop", answered_by="m"))
 
 
 async def test_a_connection_that_breaks_before_that_is_an_error_after_the_chunks():
@@ -406,11 +406,11 @@ async def test_what_is_no_text_is_told_beside_it():
     with notices_to(told.append):
         found = await good(streaming(*stream), max_tokens=3)
 
-    assert found == (["a", Extras(reasoning="hm", request_id="chatcmpl-1")], Usage(9, 12, "length"))
-    assert told == [
-        "the reply was cut off at max_tokens = 3",
-        "the model reasoned before it answered: 2 characters, in reply.reasoning",
-    ]
+    assert found == (
+        ["hm", "a", Extras(reasoning="hm", request_id="chatcmpl-1")],
+        Usage(9, 12, "length", answered_by="m"),
+    )
+    assert told == ["the reply was cut off at max_tokens = 3"]
 
 
 async def test_an_empty_reply_is_told():
@@ -949,3 +949,49 @@ def test_the_models_are_listed_with_the_headers(monkeypatch):
         chosen = {"openai_base_url": f"{server.url}/v1", "extra_headers": {"api-key": "$GATE"}}
         assert asyncio.run(OpenAICompatible.list_models(**chosen)) == ["m"]
         assert server.requests[0].headers["api-key"] == SECRET
+
+
+# Reasoning
+
+
+async def test_reasoning_arrives_as_chunks_of_its_own_and_is_no_part_of_the_text():
+    deltas = [chunk(reasoning_content=word) for word in ("two ", "and ", "two")]
+    async with serving(streaming(*deltas, reply("four"))) as server:
+        chunks = [each async for each in ask(server)]
+        text = await OpenAICompatible.create_async("m", MESSAGES, openai_base_url=f"{server.url}/v1")
+
+    assert [each for each in chunks if isinstance(each, Reasoning)] == ["two ", "and ", "two"]
+    assert [each for each in chunks if is_text(each)] == ["four"]
+    assert text == "four"
+
+
+async def test_the_cost_may_stand_in_a_header():
+    async def priced(request: Request, connection: Connection) -> None:
+        await connection.send(
+            head(Content_Type="text/event-stream", Transfer_Encoding="chunked", X_Litellm_Response_Cost="0.00125"),
+            framed(reply("four")),
+            END,
+        )
+
+    assert (await good(priced))[1].cost == 0.00125
+
+
+async def test_opaque_parts_of_reasoning_are_sent_back_and_left_out_where_the_server_refuses_them():
+    details = {"type": "reasoning.text", "text": "hm", "signature": "abc"}
+    earlier = {"role": "assistant", "content": "4", "reasoning_parts": [details, {"type": "reasoning", "id": "rs"}]}
+    messages = [{"role": "user", "content": "2 + 2?"}, earlier, {"role": "user", "content": "Sure?"}]
+
+    async def strict(request: Request, connection: Connection) -> None:
+        if any("reasoning_details" in message for message in request.json["messages"]):
+            await refusing(400, {"error": {"message": "Invalid signature in reasoning_details"}})(request, connection)
+        else:
+            await streaming(reply("yes"))(request, connection)
+
+    async with serving(streaming(reply("yes"))) as server, serving(strict) as other:
+        for each in (server, other):
+            base = f"{each.url}/v1"
+            assert await OpenAICompatible.create_async("m", messages, openai_base_url=base) == "yes"
+
+        (sent,) = (request.json["messages"][1] for request in server.requests)
+        assert sent == {"role": "assistant", "content": "4", "reasoning_details": [details]}
+        assert [len(request.json["messages"][1]) for request in other.requests] == [3, 2]

@@ -32,7 +32,7 @@ class ChunkTemplate:
     """
 
     def __init__(self, name: str = "content", holder: Callable[[Any], Any] = _delta_of_choice) -> None:
-        self._name, self._holder = name, holder
+        self.name, self._holder = name, holder
         self._field = re.compile(rb'"%s": ?("(?:[^"\\]|\\.)*")' % name.encode())
         self._tries_left = MAX_MISMATCHES
         self._prefix = self._suffix = b""
@@ -49,8 +49,8 @@ class ChunkTemplate:
         try:
             probe = json.loads(prefix + json.dumps(PROBE).encode() + suffix)
             holder = self._holder(probe)
-            is_text = holder[self._name] == PROBE
-            holder[self._name] = self._holder(chunk)[self._name]
+            is_text = holder[self.name] == PROBE
+            holder[self.name] = self._holder(chunk)[self.name]
         except (ValueError, RecursionError, LookupError, TypeError):
             return
         if is_text and probe == chunk:

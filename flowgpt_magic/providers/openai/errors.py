@@ -30,7 +30,8 @@ from flowgpt_magic.providers.failure_reports import (
 )
 from flowgpt_magic.providers.http.connection import Endpoint
 from flowgpt_magic.providers.http.errors import error_message, status_error
-from flowgpt_magic.providers.openai.requests import REPLACEMENTS
+from flowgpt_magic.providers.openai.reasoning_parts import PARTS_FIELDS
+from flowgpt_magic.providers.openai.requests import REASONING_PARTS, REPLACEMENTS
 from flowgpt_magic.providers.wait_times import requested_wait
 from flowgpt_magic.redaction import redact_shortened_keys
 from flowgpt_magic.text import cut_between_words, sentences
@@ -114,6 +115,7 @@ FAULTY_IMAGE_PATTERN = re.compile(
     r"\btoo (?:large|big|small|many)\b",
     re.IGNORECASE,
 )
+PARTS_PATTERN = re.compile("signature|reasoning_details|thinking|encrypted", re.IGNORECASE)
 NO_IMAGES_STATUSES = (400, 404, 415, 422, 500, 501, None)  # 500: Ollama, and llama.cpp of 2025
 SCHEMA_PATTERN = re.compile(r"response_format|json[_ ]?schema|structured[_ ]outputs?|grammar|guided", re.IGNORECASE)
 BUSY_PATTERN = re.compile(r"\b(busy|overloaded|overload|at capacity|temporarily|unavailable)\b", re.IGNORECASE)
@@ -241,12 +243,17 @@ class ErrorMapper:
             for field, replacement in REPLACEMENTS.items():
                 if field in self._body and re.search(rf"\b{field}\b", everything) and replacement in everything:
                     return RefusedFieldError(message, status, field)
+        if status in INVALID_REQUEST and PARTS_PATTERN.search(everything) and self._has_reasoning_parts():
+            return RefusedFieldError(message, status, REASONING_PARTS)
         if status and "json_schema" in str(self._body.get("response_format", "")) and SCHEMA_PATTERN.search(everything):
             return SchemaNotSupportedError(message, status)
         may_be_parameter = status in INVALID_REQUEST or (status in UNSUPPORTED and UNSUPPORTED_PATTERN.search(text))
         if status and may_be_parameter and (parameter := self._refused_parameter(report, text)):
             return ParameterRefusedError(message, status, parameter)
         return None
+
+    def _has_reasoning_parts(self) -> bool:
+        return any(field in message for message in self._body.get("messages", ()) for field in PARTS_FIELDS)
 
     def _refused_parameter(self, report: Mapping[str, Any], text: str) -> str:
         """The parameter of the request that the error is about; empty if it is about none."""

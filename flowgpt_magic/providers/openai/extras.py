@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.messages.extras import Citation, Extras
+from flowgpt_magic.providers.openai.reasoning_parts import PARTS_FIELDS, ReasoningParts
 
 # Fields that are read elsewhere or are not about the reply. Of all other fields, lists, objects and sentences are kept;
 # a number, a word or an id is a detail of the server.
@@ -47,6 +49,7 @@ class ExtrasCollector:
 
     def __init__(self) -> None:
         self.reasoning: list[str] = []
+        self._parts = ReasoningParts()
         self._citations: dict[str, str] = {}  # titles by address, or by title if there is no address
         self._logprobs: list[Mapping[str, Any]] = []
         self._images: dict[str, None] = {}
@@ -68,9 +71,7 @@ class ExtrasCollector:
     def add_delta(self, delta: Mapping[str, Any]) -> None:
         """Add everything in a delta or a message beside its text."""
         self._add_fields(delta, DELTA_FIELDS, append=True)
-        self.reasoning.append(next((_reasoning(delta[name]) for name in REASONING_FIELDS if delta.get(name)), ""))
-        if not self.reasoning[-1]:
-            self.reasoning[-1] = _reasoning(delta.get("reasoning_details") or delta.get("thinking_blocks"))
+        self._add_reasoning(delta)
         calls = delta.get("tool_calls") or []
         for position, call in enumerate(calls if isinstance(calls, list) else [calls]):
             self._add_tool_call(call, position)
@@ -86,7 +87,7 @@ class ExtrasCollector:
             text = part["text"]
             return str(text.get("value", "")) if isinstance(text, Mapping) else str(text or "")
         if kind in REASONING_FIELDS or any(name in part for name in REASONING_FIELDS):
-            self.reasoning.append(_reasoning(part))
+            self._add_reasoning_text(_reasoning(part))
         elif kind == "refusal" or "refusal" in part:
             return str(part.get("refusal") or "")
         elif "image" in kind or "image_url" in part:
@@ -106,7 +107,7 @@ class ExtrasCollector:
     def extras(self) -> Extras:
         """Everything collected so far."""
         return Extras(
-            reasoning="".join(self.reasoning),
+            reasoning=join_surrogates("".join(self.reasoning)),
             citations=tuple(
                 Citation(key, title) if "/" in key else Citation("", title or key)
                 for key, title in self._citations.items()
@@ -116,7 +117,19 @@ class ExtrasCollector:
             audio=tuple(self._audio.values()),
             tool_calls=tuple(self._tool_calls.values()),
             others=(*self._other_values.items(), *filter(_is_sentence, self._other_texts.items())),
+            reasoning_parts=self._parts.opaque(),
         )
+
+    def _add_reasoning(self, delta: Mapping[str, Any]) -> None:
+        details = [part for name in PARTS_FIELDS for part in _objects(delta.get(name))]
+        if details:
+            self._parts.add(details)
+        text = next((_reasoning(delta[name]) for name in REASONING_FIELDS if delta.get(name)), "")
+        self._add_reasoning_text(text or _reasoning(details))
+
+    def _add_reasoning_text(self, text: str) -> None:
+        if text:
+            self.reasoning.append(text)
 
     def _add_fields(self, fields: Mapping[str, Any], known: frozenset[str], *, append: bool = False) -> None:
         """Add the ``fields`` that are not ``known``. ``append``: a text continues the one in an earlier delta."""
@@ -212,6 +225,10 @@ def _reasoning(value: Any) -> str:
         names = (*REASONING_FIELDS, "text", "content", "summary")
         return next((_reasoning(value[name]) for name in names if value.get(name)), "")
     return "".join(map(_reasoning, value)) if isinstance(value, list) else ""
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def _logprobs(value: Any) -> list[Mapping[str, Any]]:

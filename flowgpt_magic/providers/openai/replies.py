@@ -15,7 +15,7 @@ from typing import Any
 
 from flowgpt_magic.control_characters import SurrogateJoiner
 from flowgpt_magic.errors import ProtocolError, ProviderError, ProviderStatusError, StreamInterruptedError
-from flowgpt_magic.messages import Usage, notice
+from flowgpt_magic.messages import Reasoning, Usage, notice
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.failure_reports import failure_text, has_base_resp_error, reports_failure
 from flowgpt_magic.providers.http import client as http
@@ -25,7 +25,14 @@ from flowgpt_magic.providers.http.lenient_events import CUT_EVENT, ERROR_EVENT, 
 from flowgpt_magic.providers.http.server_sent_events import BOM, MESSAGE_EVENT, Event
 from flowgpt_magic.providers.openai.chunk_template import ChunkTemplate
 from flowgpt_magic.providers.openai.errors import ErrorMapper, misses_version, path_advice
-from flowgpt_magic.providers.openai.extras import CHOICE_FIELDS, CHUNK_FIELDS, CITATION_FIELDS, ExtrasCollector
+from flowgpt_magic.providers.openai.extras import (
+    CHOICE_FIELDS,
+    CHUNK_FIELDS,
+    CITATION_FIELDS,
+    REASONING_FIELDS,
+    ExtrasCollector,
+)
+from flowgpt_magic.providers.openai.usage import usage_of
 from flowgpt_magic.text import cut, sentences
 
 DONE = re.compile(rb"\s*[\"']?\[DONE\][\"']?\s*", re.IGNORECASE)
@@ -68,7 +75,8 @@ def check_not_web_page(content: bytes, endpoint: Endpoint) -> None:
 class ReplyReader:
     """Reads the events of one reply.
 
-    ``read`` returns the text of each event until ``done``. After the last event call ``finish``, ``send_notices``,
+    ``read`` returns the text of each event until ``done``, or its reasoning as ``Reasoning``. If an event has both,
+    its reasoning is in ``reasoning``. After the last event call ``finish``, ``send_notices``,
     ``extras`` and ``usage``.
 
     Args:
@@ -100,7 +108,12 @@ class ReplyReader:
         self._late_failure = ""  # reported after the end of the text
         self._late_characters = 0  # of text after the end
         self._has_other_choices = False
-        self._template, self._use_template = ChunkTemplate(), False
+        self._templates = {"content": ChunkTemplate()}  # by the field of the text or the reasoning
+        self._template, self._use_template = self._templates["content"], False
+        self._reasoning_surrogates = SurrogateJoiner()
+        self._reasoning_read = 0  # pieces
+        self.reasoning = ""  # arrived with the text that ``read`` returned last
+        self._service_tier: object = ""
 
     @property
     def has_text(self) -> bool:
@@ -119,7 +132,7 @@ class ReplyReader:
         return bool(reason) and not self._empty and not FAILED_REASON.search(reason)
 
     def read(self, event: Event) -> str:
-        """The text of an event.
+        """The text of an event, or its reasoning.
 
         Raises the error that the server reports, and ``ProtocolError`` for content that is neither a chunk nor a
         keep-alive. After the end of the text nothing is an error.
@@ -128,8 +141,33 @@ class ReplyReader:
         if self._use_template and event.type == MESSAGE_EVENT and (text := self._template.text_of(data)):
             self._chunks += 1
             self._unread = b""
-            return self._surrogates.join(text)
+            if self._template.name == "content":
+                return self._surrogates.join(text)
+            self._extras.reasoning.append(text)
+            return self._new_reasoning()
         self._use_template = False
+        text = self._read(event)
+        if self._reasoning_read == len(self._extras.reasoning):
+            return text
+        if not text:
+            return self._new_reasoning()
+        self.reasoning = self._new_reasoning()
+        return text
+
+    def _new_reasoning(self) -> Reasoning:
+        """The reasoning that has arrived since the last call."""
+        pieces = self._extras.reasoning
+        new, self._reasoning_read = "".join(pieces[self._reasoning_read :]), len(pieces)
+        return Reasoning(self._reasoning_surrogates.join(new))
+
+    def take_reasoning(self) -> Reasoning:
+        """The reasoning that ``read`` has not returned."""
+        reasoning, self.reasoning = Reasoning(self.reasoning + self._new_reasoning()), ""
+        return reasoning
+
+    def _read(self, event: Event) -> str:
+        """The text of an event that was read without a template."""
+        data = event.data
         if data[:1] != b"{" or event.type in (ERROR_EVENT, CUT_EVENT):
             return self._read_other(event)
         try:
@@ -146,7 +184,7 @@ class ReplyReader:
         except ProtocolError as protocol_error:
             error = protocol_error
             if b"\n" in data:  # events without blank lines between them
-                return "".join(self.read(Event(line, event.type, event.id)) for line in data.split(b"\n"))
+                return "".join(self._read(Event(line, event.type, event.id)) for line in data.split(b"\n"))
         if self._finish_reason:
             return ""
         raise error
@@ -156,7 +194,7 @@ class ReplyReader:
         text = ""
         for event in events:
             try:
-                text += self.read(event)
+                text += self._read(event)
             except ProtocolError:
                 self._unread = self._unread or event.data
         return text
@@ -176,6 +214,7 @@ class ReplyReader:
                 return ""
         if not self._chunks:
             self.request_id = http.request_id_of(chunk.get("id"))
+        self._service_tier = chunk.get("service_tier") or self._service_tier
         self._answered_by = self._answered_by or chunk.get("model") or "?"
         self._unread = b""
         self._chunks += 1
@@ -191,10 +230,12 @@ class ReplyReader:
             self._extras.add_choice(choice)
         delta = choice.get("delta")
         text = delta["content"] if type(delta) is dict and "content" in delta and delta.keys() <= PLAIN_DELTA else None
-        if not text or type(text) is not str:
+        field = "content" if text and type(text) is str else _reasoning_field(delta)
+        if field != "content":
             text = self._find_text(chunk, choice)
-        elif not (counts or reason or self._finish_reason or choice.get("logprobs")):
+        if field and not (counts or reason or self._finish_reason or choice.get("logprobs")):
             self._use_template = len(choices) == 1 and chunk.keys() <= CHUNK_FIELDS and choice.keys() <= CHOICE_FIELDS
+            self._template = self._templates.get(field) or self._templates.setdefault(field, ChunkTemplate(field))
         if not text:
             return ""
         if had_ended and not reason:  # a server that sends a reason with every chunk has not ended
@@ -290,7 +331,7 @@ class ReplyReader:
             raise self._errors.for_report(_error_report(content), self._endpoint, begun=self._chunks > 0)
         if content.startswith(b"[{") and (objects := _objects(content)):
             events = [Event(json.dumps(value).encode(), event.type, event.id) for value in objects]
-            return "".join(map(self.read, events))
+            return "".join(map(self._read, events))
         if content and event.type in (MESSAGE_EVENT, UNFRAMED_EVENT):
             self._unread = self._unread or content
         return ""
@@ -345,14 +386,14 @@ class ReplyReader:
         """Everything that came beside the text."""
         return self._extras.extras()
 
-    def usage(self) -> Usage:
-        """The token counts and the finish reason."""
-        counts = self._counts if isinstance(self._counts, Mapping) else {}
-        prompt, completion = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
-        return Usage(
-            prompt if type(prompt) is int else None,
-            completion if type(completion) is int else None,
-            self._finish_reason or None,
+    def usage(self, cost: object = None) -> Usage:
+        """The token counts, the finish reason and the cost; ``cost`` is what the headers say about that."""
+        return usage_of(
+            self._counts,
+            finish_reason=self._finish_reason,
+            service_tier=self._service_tier,
+            answered_by="" if self._answered_by == "?" else self._answered_by,
+            cost=cost,
         )
 
     def send_notices(self) -> None:
@@ -367,21 +408,24 @@ class ReplyReader:
         host, reason = self._endpoint.host, self._finish_reason.lower()
         if reason in LENGTH_REASONS:
             limits = [f"{name} = {self._body[name]}" for name in LENGTH_PARAMETERS if name in self._body]
-            notice(f"the reply was cut off at {limits[0] if limits else 'the limit of the server'}")
+            limit = limits[0] if limits else "the limit of the server"
+            if self._empty and self._extras.reasoning:
+                advice = "allow more with --max-tokens, or less reasoning with --think low"
+                notice(f"the model used all its tokens for reasoning ({limit}): {advice}")
+            else:
+                notice(f"the reply was cut off at {limit}")
         if reason in FILTER_REASONS:
             notice(f"the content filter of {host} ended the reply")
         elif reason and not KNOWN_REASON.search(reason):
             notice(f"{host} ended the reply for an unknown reason, so it may be cut off: {cut(reason)}")
 
     def _notice_content(self) -> None:
-        host, tools, reasoning = self._endpoint.host, self._extras.tool_names, sum(map(len, self._extras.reasoning))
+        host, tools, reasoning = self._endpoint.host, self._extras.tool_names, bool(self._extras.reasoning)
         if tools:
             notice(f"the model called tools, which are not supported: {cut(', '.join(tools))}")
-        if reasoning:
-            notice(f"the model reasoned before it answered: {reasoning:,} characters, in reply.reasoning")
         if self._empty and not self.extras():
             notice(f"{host} sent an empty reply")
-        elif self._empty and reasoning:
+        elif self._empty and reasoning and self._finish_reason.lower() not in LENGTH_REASONS:
             notice("the reply has no text beside its reasoning")
         if self._has_other_choices:
             notice(f"{host} sent more than one answer; only the first one is used")
@@ -390,6 +434,14 @@ class ReplyReader:
         if self._late_failure:
             failure = cut(self._endpoint.hide_secrets(self._late_failure))
             notice(f"{host} reported a failure after the end of the reply: {failure}")
+
+
+def _reasoning_field(delta: Any) -> str:
+    """The field of a ``delta`` with reasoning and nothing else; empty for any other."""
+    if type(delta) is not dict or delta.get("content"):
+        return ""
+    name = next((name for name in REASONING_FIELDS if delta.get(name)), "")
+    return name if name and type(delta[name]) is str and delta.keys() <= {*PLAIN_DELTA, name} else ""
 
 
 def _error_report(content: bytes) -> Mapping[str, Any]:

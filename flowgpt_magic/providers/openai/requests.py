@@ -10,12 +10,14 @@ from flowgpt_magic.errors import OptionError
 from flowgpt_magic.messages import ImageUrl, Message, Messages
 from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_schema
+from flowgpt_magic.providers.openai.reasoning_parts import PARTS_FIELDS, sent_back
 
 RESERVED_FIELDS = ("model", "messages", "stream", "stream_options", "n")  # not allowed in ``extra_body``
 VALUE_KEYWORDS = ("enum", "const", "default", "examples")  # of a JSON Schema; they contain values, no schemas
 SCHEMA_NAME_LIMIT = 64  # characters
 
 # A field that a server does not accept is replaced by another one, or left out.
+REASONING_PARTS = "reasoning_parts"
 REPLACEMENTS = {"stream_options": "", "stream": "", "max_tokens": "max_completion_tokens"}
 
 
@@ -34,7 +36,7 @@ def request_body(model: str, messages: Messages, parameters: Mapping[str, Any]) 
 def _message(message: Message) -> dict[str, Any]:
     text = message["content"]
     content = _parts(text, message["images"]) if message.get("images") else text
-    return {"role": message["role"], "content": content}
+    return {"role": message["role"], "content": content, **sent_back(message.get("reasoning_parts", ()))}
 
 
 def _parts(text: str, images: Iterable[str]) -> list[dict[str, Any]]:
@@ -81,7 +83,10 @@ def _is_strict(schema: Any) -> bool:
 
 
 def without_field(body: Mapping[str, Any], field: str) -> dict[str, Any]:
-    """``body`` without ``field``, or with its replacement."""
+    """``body`` without ``field``, or with its replacement; ``reasoning_parts`` is a field of its messages."""
+    if field == REASONING_PARTS:
+        messages = [{n: v for n, v in message.items() if n not in PARTS_FIELDS} for message in body["messages"]]
+        return {**body, "messages": messages}
     name = REPLACEMENTS[field]
-    replacement = {name: body[field]} if name else {}
+    replacement = {name: body[field]} if name and field in body else {}
     return {**replacement, **{name: value for name, value in body.items() if name != field}}

@@ -20,7 +20,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     StreamInterruptedError,
 )
-from flowgpt_magic.messages import Usage, notices_to
+from flowgpt_magic.messages import Reasoning, Usage, is_text, notices_to
 from flowgpt_magic.messages.extras import Citation
 from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
 from flowgpt_magic.providers.http.lenient_events import UNFRAMED_EVENT, JsonSplitter
@@ -49,7 +49,7 @@ def read(reading: ReplyReader, *events: Event) -> tuple[str, list[str]]:
     """The whole text, and what was told beside it."""
     told: list[str] = []
     with notices_to(told.append):
-        text = "".join(map(reading.read, events)) + reading.finish()
+        text = "".join(filter(is_text, map(reading.read, events))) + reading.finish()
         reading.send_notices()
     return text, told
 
@@ -429,7 +429,7 @@ def test_the_usage_and_the_sources_may_come_after_the_end():
 
     read(reading, delta("stop", content="a"), said(choices=[], usage=USAGE, citations=["https://a.example/"]))
 
-    assert reading.usage() == Usage(9, 12, "stop")
+    assert reading.usage() == Usage(9, 12, "stop", answered_by="m")
     assert reading.extras().citations == (Citation("https://a.example/"),)
 
 
@@ -483,7 +483,7 @@ def test_the_usage_is_what_came_last(counts, prompt, completion):
     reading.read(said(choices=[], usage=counts))
     reading.read(END)
 
-    assert reading.usage() == Usage(prompt, completion, "stop")
+    assert reading.usage() == Usage(prompt, completion, "stop", answered_by="m")
 
 
 @pytest.mark.parametrize(
@@ -506,7 +506,15 @@ def test_the_usage_is_what_came_last(counts, prompt, completion):
         (
             {},
             [delta(reasoning_content="hm"), delta(reasoning="hmm"), delta(content="a"), END],
-            ["the model reasoned before it answered: 5 characters, in reply.reasoning"],
+            [],
+        ),
+        (
+            {"max_tokens": 3},
+            [delta(reasoning_content="hm"), delta("length")],
+            [
+                "the model used all its tokens for reasoning (max_tokens = 3): "
+                "allow more with --max-tokens, or less reasoning with --think low"
+            ],
         ),
         ({}, [END], ["127.0.0.1:1 sent an empty reply"]),
     ],
@@ -571,7 +579,7 @@ def test_a_reply_in_one_piece_is_read_too(indent, reason):
     whole = {"model": "m", "choices": [{"message": {"content": "all"}, "finish_reason": reason}], "usage": USAGE}
 
     assert read_json(reading, json.dumps(whole, indent=indent).encode()) == ("all", [])
-    assert reading.usage() == Usage(9, 12, reason)
+    assert reading.usage() == Usage(9, 12, reason, answered_by="m")
 
 
 @pytest.mark.parametrize(
@@ -670,3 +678,88 @@ def test_a_web_page_is_told_with_what_it_says():
         check_not_web_page(page, PEER)
     assert caught.value.page
     check_not_web_page(b"data: <html>", PEER)
+
+
+def pieces(reading: ReplyReader, *events: Event) -> list[str]:
+    """What is passed on for these events: text, and reasoning as ``Reasoning``."""
+    found: list[str] = []
+    for each in events:
+        text = reading.read(each)
+        if reading.reasoning:
+            found.append(reading.take_reasoning())
+        found += [text] if text else []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("events", "reasoning"),
+    [
+        ([delta(reasoning_content="h"), delta(reasoning_content="m")], ["h", "m"]),
+        ([delta(reasoning="h"), delta(reasoning="m", reasoning_content="m")], ["h", "m"]),
+        ([delta(role="assistant", content="", reasoning="h"), delta(content=None, reasoning="m")], ["h", "m"]),
+        ([delta(reasoning="hm", reasoning_details=[{"type": "reasoning.text", "text": "hm"}])], ["hm"]),
+        ([delta(reasoning_details=[{"type": "reasoning.summary", "summary": "hm"}])], ["hm"]),
+        ([delta(thinking_blocks=[{"type": "thinking", "thinking": "hm"}])], ["hm"]),
+        ([delta(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}])], ["hm"]),
+        ([said(message={"role": "assistant", "content": "", "thinking": "hm"}, done=False, model="m")], ["hm"]),
+        ([delta(reasoning_content="\ud83d"), delta(reasoning_content="\ude00")], ["\U0001f600"]),
+        ([delta(reasoning_content=""), delta(reasoning_content=None), delta(reasoning_details=[])], []),
+    ],
+)
+def test_reasoning_is_passed_on_while_it_arrives_in_whatever_field(events, reasoning):
+    reading = answer()
+    found = pieces(reading, *events, delta(content="all"), END)
+
+    assert [piece for piece in found if isinstance(piece, Reasoning) and piece] == reasoning
+    assert "".join(filter(is_text, found)) == "all"
+    assert reading.extras().reasoning == "".join(reasoning)
+
+
+def test_an_event_with_both_has_its_reasoning_before_its_text():
+    assert pieces(answer(), delta(reasoning="hm", content="all"), END) == ["hm", "all"]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+def test_many_chunks_of_reasoning_and_of_text_are_all_read(field):
+    reading = answer()
+    words = [f"w{number} " for number in range(60)]
+    events = [delta(**{field: word}) for word in words] + [delta(content=word) for word in words]
+    events += [delta(**{field: "again"}), delta(content="so"), END]
+
+    found = pieces(reading, *events)
+
+    assert "".join(piece for piece in found if isinstance(piece, Reasoning)) == "".join([*words, "again"])
+    assert "".join(filter(is_text, found)) == "".join([*words, "so"])
+    assert reading.extras().reasoning == "".join([*words, "again"])
+
+
+def test_opaque_parts_of_reasoning_are_put_together_and_kept_and_others_are_not():
+    details = [
+        {"type": "reasoning.text", "text": "two ", "index": 0, "format": "f", "signature": None},
+        {"type": "reasoning.text", "text": "and two", "index": 0},
+        {"type": "reasoning.text", "signature": "abc", "index": 0},
+        {"type": "reasoning.encrypted", "data": "xyz", "id": "r1", "index": 1},
+    ]
+    reading = answer()
+    read(reading, *(delta(reasoning_details=[part]) for part in details), delta(content="4"), END)
+    assert reading.extras().reasoning_parts == (
+        {"type": "reasoning.text", "text": "two and two", "index": 0, "format": "f", "signature": "abc"},
+        {"type": "reasoning.encrypted", "data": "xyz", "id": "r1", "index": 1},
+    )
+
+    blocks = [
+        {"type": "thinking", "thinking": "two "},
+        {"type": "thinking", "thinking": "and"},
+        {"type": "thinking", "thinking": "", "signature": "abc"},
+        {"type": "redacted_thinking", "data": "xyz"},
+    ]
+    reading = answer()
+    read(reading, *(delta(thinking_blocks=[part]) for part in blocks), delta(content="4"), END)
+    assert reading.extras().reasoning_parts == (
+        {"type": "thinking", "thinking": "two and", "signature": "abc"},
+        {"type": "redacted_thinking", "data": "xyz"},
+    )
+
+    reading = answer()
+    read(reading, delta(reasoning_details=details[:1]), delta(content="4"), END)
+    assert reading.extras().reasoning_parts == ()
