@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import aiohttp
 import openai
 
-from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers.openai_compatible import OpenAICompatible
 from tests.benchmarks.reader import AT_ONCE, MESSAGES, WORDS, chunks_per_cpu_second, plain_connector, server
 
@@ -71,7 +70,7 @@ async def ours(base_url: str) -> AsyncIterator[str]:
     """The chunks, as OpenAICompatible yields them."""
     chunks = OpenAICompatible.create_async_generator(MODEL, MESSAGES, "", openai_base_url=base_url, openai_key=KEY)
     async for found in chunks:
-        if not isinstance(found, Usage):
+        if isinstance(found, str):
             yield found
 
 
