@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from flowgpt_magic.conversation import Conversation, ask, compare, map_prompts
     from flowgpt_magic.errors import FlowGptError
     from flowgpt_magic.history.merge import merge_history
-    from flowgpt_magic.messages import Reasoning, Usage
+    from flowgpt_magic.messages import NewAttempt, NewSplit, Reasoning, Usage
     from flowgpt_magic.messages.extras import Citation, Extras
     from flowgpt_magic.panel.panel import ChatPanel
     from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
     from flowgpt_magic.providers.flowgpt import FlowGpt
+    from flowgpt_magic.replies.events import NoticeEvent, ReasoningEvent, TextEvent
     from flowgpt_magic.replies.reply import Reply
 
 __all__ = [
@@ -31,9 +32,14 @@ __all__ = [
     "Extras",
     "FlowGpt",
     "FlowGptError",
+    "NewAttempt",
+    "NewSplit",
+    "NoticeEvent",
     "ProviderModelMixin",
     "Reasoning",
+    "ReasoningEvent",
     "Reply",
+    "TextEvent",
     "Usage",
     "ask",
     "compare",
@@ -52,9 +58,14 @@ _MODULES = {
     "Extras": "messages.extras",
     "FlowGpt": "providers.flowgpt",
     "FlowGptError": "errors",
+    "NewAttempt": "messages",
+    "NewSplit": "messages",
+    "NoticeEvent": "replies.events",
     "ProviderModelMixin": "providers.base",
     "Reasoning": "messages",
+    "ReasoningEvent": "replies.events",
     "Reply": "replies.reply",
+    "TextEvent": "replies.events",
     "Usage": "messages",
     "ask": "conversation",
     "compare": "conversation",

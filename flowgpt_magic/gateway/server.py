@@ -60,6 +60,7 @@ from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.flowgpt import PATH, TEMPERATURE
 from flowgpt_magic.providers.models import find_model, with_implied_model
 from flowgpt_magic.redaction import redact_environment
+from flowgpt_magic.replies.think_tags import split_think_tags
 from flowgpt_magic.settings import load
 
 HEARTBEAT = 10.0  # seconds without a chunk after which an empty line, which clients skip, keeps the connection alive
@@ -79,6 +80,7 @@ class Gateway:
         self.target = find_model(chosen.model)
         names = [name for name in self.target.provider_class.settings if name in chosen.sources]
         self._settings = {name: getattr(chosen, name) for name in names}
+        self._splits_tags = chosen.think_tags
         self._authenticator = Authenticator(options.host, options.token)
         self._queue = RequestQueue(options.concurrency, options.queue)
         self._replies: set[asyncio.Task[None]] = set()
@@ -265,7 +267,8 @@ class Gateway:
             stack.enter_context(notices_to(_log_notice))  # the protocol has no field for notices
             await stack.enter_async_context(self._queue.slot())
             source = self.target.provider_class.create_async_generator(model, chat_request.messages, **options)
-            chunks = await stack.enter_async_context(aclosing(source))
+            split = split_think_tags(source) if self._splits_tags else source
+            chunks = await stack.enter_async_context(aclosing(split))
             async for chunk in chunks:
                 if is_text(chunk):
                     await stream.send_text(chunk)

@@ -5,6 +5,7 @@ __all__ = [
     "code_blocks",
     "comparison",
     "dry_run",
+    "events",
     "log",
     "prepared_columns",
     "reader",
@@ -18,5 +19,6 @@ __all__ = [
     "structured_output",
     "supported_parameters",
     "task",
+    "think_tags",
     "tracing",
 ]

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import settings
 from flowgpt_magic.errors import FlowGptError, ProviderError
-from flowgpt_magic.messages import Reasoning, Turn
+from flowgpt_magic.messages import NewSplit, Reasoning, Turn
 from flowgpt_magic.providers.inner_generator import InnerGenerator
+from flowgpt_magic.replies.events import ReasoningEvent, TextEvent
 from flowgpt_magic.replies.received import CheckedChunks
 from flowgpt_magic.replies.request import Request
 
@@ -64,9 +65,17 @@ class ReplyCache:
 
 async def _follow(reply: Reply, other: Reply) -> CheckedChunks:
     """The chunks of ``other``; none if it is stopped before its first chunk."""
-    async for chunk in other:
-        reply.replayed = True
-        yield chunk
+    if other.schema is not None:  # its attempts that did not fit are no part of it
+        async for chunk in other:
+            reply.replayed = True
+            yield chunk
+    else:
+        async for event in other.events():
+            if isinstance(event, (TextEvent, ReasoningEvent)):
+                reply.replayed = True
+                yield event.text if isinstance(event, TextEvent) else Reasoning(event.text)
+            elif isinstance(event, NewSplit):
+                yield event
     if not reply.replayed:
         return
     yield other.extras

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import typing
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
@@ -40,7 +41,15 @@ from flowgpt_magic.messages import (
 from flowgpt_magic.messages.extras import Extras, HasExtras
 from flowgpt_magic.messages.reasoning import answer_of
 from flowgpt_magic.replies.code_blocks import CodeBlock, code_blocks_of
-from flowgpt_magic.replies.reader import Reader
+from flowgpt_magic.replies.events import (
+    EventReader,
+    NoticeEvent,
+    ReasoningEvent,
+    ReplyEvent,
+    ReplyEvents,
+    TextEvent,
+)
+from flowgpt_magic.replies.reader import Reader, WakingReader
 from flowgpt_magic.replies.received import CheckedChunks, ReceivedContent
 from flowgpt_magic.replies.task import ReusableCoroutine
 
@@ -55,6 +64,8 @@ else:
 
     T = TypeVar("T", covariant=True)
 
+R = typing.TypeVar("R", bound=WakingReader[Any])
+U = typing.TypeVar("U")
 CANCEL_TIMEOUT = 0.5  # seconds to wait for a cancelled reply to end
 # Attributes that are not part of a pickle or a copy.
 TRANSIENT = ("schema", "_source", "_observer", "_recorder", "_readers", "_lock", "_task", "_running", "_cancel_all")
@@ -83,22 +94,22 @@ class Recorder(Observer, Protocol):
         """Wait until the turn is saved, or a notice says why it is not."""
 
 
-class ChunkIterator:
-    """The iterator of ``async for``.
+class AsyncItems(Generic[U]):
+    """The iterator of ``async for``, over chunks or events.
 
     After a ``break``, an async generator is closed by its loop, some iterations later. This one detaches at once, so
     that the reply is already cancelled in the next line.
     """
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, reader: WakingReader[U]) -> None:
         self._reply = reply
-        self._buffer: deque[str] = deque()
-        self._reader: Reader | None = reply.open(waits=True)
+        self._buffer: deque[U] = deque()
+        self._reader: WakingReader[U] | None = reader
 
-    def __aiter__(self) -> ChunkIterator:
+    def __aiter__(self) -> AsyncItems[U]:
         return self
 
-    async def __anext__(self) -> str:
+    async def __anext__(self) -> U:
         if not self._buffer and self._reader:
             try:
                 self._buffer.extend(await self._reader.take_async())
@@ -125,6 +136,13 @@ class ChunkIterator:
         """The garbage collector may run at any time, even while this thread waits for the lock of the reply."""
         if self._reader:
             self._reply.detach_soon(self.leave)
+
+
+def _event(entry: str | NoticeEvent | NewSplit | NewAttempt | Extras | Usage) -> ReplyEvent:
+    """The event for an entry of the log, in which a string is a chunk."""
+    if isinstance(entry, Reasoning):
+        return ReasoningEvent(str(entry))
+    return TextEvent(entry) if isinstance(entry, str) else entry
 
 
 @dataclass(frozen=True)
@@ -214,7 +232,8 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         self.splits = 0
         self._received = ReceivedContent()
         self._data: list[Any] = []  # the value in the text, once it has been read
-        self._readers: list[Reader] = []
+        self._readers: list[WakingReader[Any]] = []
+        self._log: list[str | NoticeEvent | NewSplit | NewAttempt | Extras | Usage] = []  # see ``_event``
         self._lock = threading.RLock()
         self._task: asyncio.Task[None] | None = None
 
@@ -332,6 +351,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             if self._status is not None:
                 return
             self._status, self._received.begun = "streaming", time.monotonic()
+            self._log = [NoticeEvent(text) for text in self.notices]
             try:
                 for observer in (self._observer, self._recorder):
                     if observer is not None:
@@ -341,13 +361,33 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
                 raise
         bridge.worker().submit(self._run()).add_done_callback(self._finish)
 
+    def events_from(self, place: int) -> list[ReplyEvent]:
+        """The events so far, from index ``place`` on."""
+        with self._lock:
+            return [_event(entry) for entry in self._log[place:]]
+
+    def events(self) -> ReplyEvents:
+        """Everything that happens to the reply, in order: text, reasoning, notices, corrections, extra data, usage.
+
+        ``for event in reply.events()`` or ``async for``; see ``ReplyEvent`` for the types. Reading sends the request,
+        and a late reader gets all events from the start. After the last event, which is the ``Usage`` of the whole
+        reply, the error of a failed reply is raised. With a schema, attempts that do not fit are among the events.
+        """
+
+        def opened() -> EventReader:
+            return self._opened(EventReader(self))
+
+        return ReplyEvents(lambda: self._each(opened), lambda: AsyncItems(self, opened()))
+
     def open(self, *, waits: bool = False, reasoning: bool = False) -> Reader:
         """A new reader at the first chunk. Sends the request if necessary. Release it with ``detach``.
 
         With ``waits``, it gets the chunks of a reply with a schema only after the check. With ``reasoning``, its calls
         also return when reasoning has arrived.
         """
-        reader = Reader(self, waits=waits and self.schema is not None, reasoning=reasoning)
+        return self._opened(Reader(self, waits=waits and self.schema is not None, reasoning=reasoning))
+
+    def _opened(self, reader: R) -> R:
         try:
             with self._lock:
                 self._readers.append(reader)
@@ -365,7 +405,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         self._lock.release()
         leave()
 
-    def detach(self, reader: Reader) -> None:
+    def detach(self, reader: WakingReader[Any]) -> None:
         """Release ``reader``. The reply is cancelled if it was the last one."""
         with self._lock:
             if reader in self._readers:
@@ -375,11 +415,15 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             self._cancel_whole(if_unread=True)
 
     def __iter__(self) -> Iterator[str]:
+        return self._each(lambda: self.open(waits=True))
+
+    def _each(self, opened: Callable[[], WakingReader[U]]) -> Iterator[U]:
+        """The items of a new reader; then the error of a failed reply is raised."""
         try:
-            reader = self.open(waits=True)
+            reader = opened()
             try:
-                while chunks := reader.take():
-                    yield from chunks
+                while items := reader.take():
+                    yield from items
             finally:
                 self.detach(reader)
         except KeyboardInterrupt:
@@ -397,8 +441,8 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             return f"the {reasoning:,} characters of reasoning received so far are kept; the answer had not begun"
         return "nothing had arrived yet"
 
-    def __aiter__(self) -> ChunkIterator:
-        return ChunkIterator(self)
+    def __aiter__(self) -> AsyncItems[str]:
+        return AsyncItems(self, self.open(waits=True))
 
     def __await__(self) -> Generator[Any, None, str]:
         return self._steps().__await__()
@@ -528,7 +572,10 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
                 self._begin_again(chunk.why)
                 return
             self.splits += isinstance(chunk, NewSplit)
-            if self._received.add(chunk, self.provider, self._add_notice):
+            changed = self._received.add(chunk, self.provider, self._add_notice)
+            if chunk and not isinstance(chunk, Usage):  # the whole usage comes at the end
+                self._log.append(chunk)
+            if changed:
                 self._wake_for(chunk)
                 if self._recorder is not None:
                     self._recorder.grow(self)
@@ -543,6 +590,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
     def _begin_again(self, why: str) -> None:
         """Keep the text so far as an attempt, and begin the next one."""
         self._received.finish()
+        self._log += [self._received.usage, NewAttempt(why)]
         if self._recorder is not None:
             self._recorder.restart(self, why)
         self.attempts = [*self.attempts, Attempt(self._received.text, why)]
@@ -557,6 +605,9 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         if self.attempts and text in self.notices:  # repeated from an earlier attempt
             return
         self.notices.append(text)
+        with self._lock:
+            self._log.append(NoticeEvent(text))
+            self._wake(reasoning=True)
         if isinstance(text, LeftOut):
             self.left_out += text.messages
             self.sent = self.sent.without_turns(text.turns)
@@ -604,6 +655,8 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
 
     def _settle(self, status: Status) -> None:
         with self._lock:
+            told = sum(isinstance(entry, NoticeEvent) for entry in self._log)
+            self._log += [*map(NoticeEvent, self.notices[told:]), self._received.usage]
             self._status, self._saving = status, False
             # Notebooks keep replies; do not keep all earlier messages alive through them.
             self._observer = self._recorder = None

@@ -49,17 +49,21 @@ def _text(chunks: Sequence[Any]) -> str:
 
 
 def check_stream(subject: Subject) -> None:
-    """It answers in chunks of text, with at most one Extras and one Usage after them."""
+    """It answers in chunks of text or Reasoning, with at most one Extras and one Usage after them."""
     chunks = subject.run(lambda: _read(subject.ask(subject.prompted())), "read to its end")
     counts = [place for place, chunk in enumerate(chunks) if isinstance(chunk, Usage)]
     wrong = [chunk for chunk in chunks if not isinstance(chunk, (str, Extras, Usage))]
     if wrong:
-        raise ViolationError(f"it yields {wrong[0]!r}: yield text, and at most one Extras and one Usage at the end")
+        kind = type(wrong[0]).__name__
+        raise ViolationError(
+            f"it yields {wrong[0]!r}, of the type {kind}: yield text or Reasoning, and at most one Extras and one "
+            "Usage at the end"
+        )
     extras = [place for place, chunk in enumerate(chunks) if isinstance(chunk, Extras)]
     late = chunks[extras[0] + 1 :] if extras else []
     if any(isinstance(chunk, (str, Extras)) for chunk in late):
         raise ViolationError(
-            "it yields text or a second Extras after an Extras: yield one Extras, after the last chunk"
+            "it yields text, reasoning or a second Extras after an Extras: yield one Extras, after the last chunk"
         )
     if len(counts) > 1 or (counts and counts[0] != len(chunks) - 1):
         raise ViolationError(

@@ -28,7 +28,7 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.gateway import running
 from flowgpt_magic.gateway import server as gateway
-from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages import Reasoning, Usage
 from flowgpt_magic.providers.flowgpt import PATH, FlowGpt, request_headers
 from tests.gateways import AT_ONCE, HELLO, PROMPT, SECRET, Script, ask, posted, read, status, until
 
@@ -500,3 +500,11 @@ def test_a_gateway_runs_beside_code_that_is_not_async() -> None:
 async def test_a_gateway_is_started_in_a_cell_while_a_loop_runs() -> None:
     with gateway.start("echo:words", port=0) as server:
         assert await FlowGpt.create_async("", HELLO, base_url=server.url) == "hello big world"
+
+
+async def test_reasoning_is_not_sent_to_clients_whether_told_apart_or_between_tags(script: type[Script]) -> None:
+    async with running("script", port=0) as server:
+        for script.steps in ([Reasoning("hm"), "four"], ["<think>h", "m</think>", "fo", "ur"]):
+            chunks, error = await read(ask(server))
+
+            assert ("".join(chunks), error) == ("four", None)

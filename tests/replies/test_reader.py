@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowgpt_magic.messages import Attempt, Reasoning
+from flowgpt_magic.messages import Attempt, NewSplit, Reasoning
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
 from tests.replies.scripted import END, LIMIT, Script, Thread, ask, take
@@ -167,3 +167,16 @@ async def test_a_coroutine_is_woken_by_reasoning_too():
     script.say("one", END)
 
     assert await reader.take_async() == ["one"]
+
+
+def test_text_that_turns_out_to_be_reasoning_is_not_read_again_and_the_rest_is():
+    reply = ask(script := Script("hm"))
+    reader, other = reply.open(), reply.open(reasoning=True)
+    assert take(reader, 1) == ["hm"]
+    while reply.text_so_far != "":
+        script.say(NewSplit("hm", ""))
+        other.take(LIMIT)
+    script.say("a", END)
+
+    assert take(reader, 1) == ["a"]
+    assert (reply.text, reply.reasoning, reply.splits > 0) == ("a", "hm", True)

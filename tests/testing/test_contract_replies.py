@@ -12,16 +12,22 @@ from contextlib import suppress
 import pytest
 
 from flowgpt_magic.errors import ProviderError, SchemaNotSupportedError
-from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages import Reasoning, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.testing import check_provider
-from tests.contracts import POINTS, broken, provider, the_broken
+from tests.contracts import POINTS, broken, good, provider, the_broken
 from tests.servers import line, replying, serving
 
 
 async def yields_bytes(cls, model, messages, **kwargs):
     yield "one "
     yield b"two"
+
+
+async def reasons_late(cls, model, messages, **kwargs):
+    yield "one"
+    yield Extras(request_id="r")
+    yield Reasoning("hm")
 
 
 async def yields_nothing(cls, model, messages, **kwargs):
@@ -69,10 +75,11 @@ async def cancels_itself(cls, model, messages, **kwargs):
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        (yields_bytes, "it yields b'two': yield text"),
+        (yields_bytes, "it yields b'two', of the type bytes: yield text or Reasoning"),
         (yields_nothing, "is empty: check it, or pass another prompt"),
-        (extras_first, "it yields text or a second Extras after an Extras"),
-        (extras_twice, "it yields text or a second Extras after an Extras"),
+        (extras_first, "it yields text, reasoning or a second Extras after an Extras"),
+        (reasons_late, "it yields text, reasoning or a second Extras after an Extras"),
+        (extras_twice, "it yields text, reasoning or a second Extras after an Extras"),
         (counts_first, "it yields a Usage at position 1 of 2"),
         (counts_twice, "it yields a Usage at position 2 of 3"),
         (fails, "it raises ProviderError: the model is overloaded"),
@@ -85,6 +92,16 @@ def test_an_answer_that_is_none_ends_the_test(method, said):
 
     assert found.startswith("It answers in chunks of text")
     assert said in found
+
+
+def test_a_provider_that_reasons_keeps_every_point():
+    async def reasons(cls, model, messages, *args, **kwargs):
+        yield Reasoning("two ")
+        yield Reasoning("and two")
+        async for chunk in good(cls, model, messages, *args, **kwargs):
+            yield chunk
+
+    check_provider(provider(reasons), failing={"fail": True})
 
 
 def test_an_answer_that_never_comes_ends_the_test():
