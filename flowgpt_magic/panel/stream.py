@@ -36,6 +36,8 @@ class Stream:
         self._characters = 0
         self._pause: Waiting | None = None
         self._progress = ""
+        self._splits = 0
+        self._images = images
         self._markup = GrowingMarkup(images=images)
 
     @property
@@ -45,10 +47,12 @@ class Stream:
 
     def step(self) -> Update | None:
         """The change since the last call; None without new text."""
+        begins_anew = self._begin_anew()
         chunks = self._reply.chunks_from(self._chunks)
         self._chunks += len(chunks)
         self._feed("".join(chunks))
-        return self._change() if chunks else None
+        change = self._change() if chunks else None
+        return change or (self._emptied() if begins_anew else None)
 
     def new_pause(self) -> Waiting | None:
         """The wait before a retry, if it has begun since the last call; otherwise None."""
@@ -68,9 +72,25 @@ class Stream:
 
     def finish(self, text: str) -> Update | None:
         """The last change of a reply that ended with ``text``."""
+        begins_anew = self._begin_anew()
         self._feed(text[self._characters :])
         self._markup.finish()
-        return self._change()
+        return self._change() or (self._emptied() if begins_anew else None)
+
+    def _begin_anew(self) -> bool:
+        """Forget the text so far if it has turned out to be reasoning; has it?"""
+        if self._splits == self._reply.splits:
+            return False
+        from flowgpt_magic.markdown.html.changes import GrowingMarkup
+
+        self._splits, self._chunks, self._characters = self._reply.splits, 0, 0
+        self._markup = GrowingMarkup(images=self._images)
+        return True
+
+    def _emptied(self) -> Update:
+        """The change that leaves no block."""
+        self.number += 1
+        return [self.turn_id[:ID_LETTERS], self.number, 0, 0, ""]
 
     def _feed(self, text: str) -> None:
         if text:

@@ -249,7 +249,7 @@ def turns_to_send(chosen: Settings, before: Sequence[Turn]) -> tuple[list[Turn],
 
 def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
     """The system prompt, the messages of the earlier turns (or the given ones), and the prompt."""
-    turn_messages = [message for turn in turns for message in _messages_of(turn, request.target)]
+    turn_messages = [message for turn in turns for message in _messages_of(turn, request)]
     before = turn_messages if request.earlier is None else list(request.earlier)
     own_system = any(message["role"] == "system" for message in before)
     text = request.settings.system
@@ -259,10 +259,13 @@ def build_messages(request: Request, turns: Sequence[Turn]) -> list[Message]:
     return [*([] if own_system else system), *before, user_message(request.prompt, request.images)]
 
 
-def _messages_of(turn: Turn, target: Target) -> Sequence[Message]:
-    """The messages of a turn. Opaque parts of its reasoning go to the provider and model that sent them only."""
-    parts = turn.extras.reasoning_parts
+def _messages_of(turn: Turn, request: Request) -> Sequence[Message]:
+    """The messages of a turn. Opaque parts of its reasoning go to the server and the model that sent them only."""
+    parts, target = turn.extras.reasoning_parts, request.target
     if not parts or (turn.provider, turn.model) != (target.provider, target.model):
+        return turn.messages
+    address = target.provider_class.address_setting
+    if turn.parameters.get(address) != request.parameters.get(address):
         return turn.messages
     prompt, answer = turn.messages
     return prompt, {**answer, "reasoning_parts": list(parts)}

@@ -21,6 +21,7 @@ class Arriving:
     """What a stream needs of a reply."""
 
     chunks: list[str] = field(default_factory=list)
+    splits: int = 0
 
     def chunks_from(self, place: int) -> list[str]:
         return self.chunks[place:]
@@ -145,3 +146,17 @@ class TestPages:
 
         assert pages.wait(10.0) == pytest.approx(FRAME)
         assert len(pages) == 0
+
+
+@pytest.mark.parametrize("rest", ["", "Paris."])
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_text_that_turns_out_to_be_reasoning_leaves_the_page(rest, at_the_end):
+    reply = Arriving(["Is it\n\nParis?"])
+    stream = Stream("turn", reply, images=False)
+    messages = [stream.step()]
+
+    reply.chunks, reply.splits = [rest] if rest else [], 1
+    messages += [stream.finish(rest)] if at_the_end else [stream.step()]
+
+    assert page_shows(messages) == blocks_of(rest)
+    assert stream.blocks == blocks_of(rest) or not at_the_end

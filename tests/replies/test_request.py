@@ -153,3 +153,16 @@ def test_an_unknown_parameter_names_those_that_the_provider_takes():
 def test_a_misspelt_setting_is_a_setting_error():
     with pytest.raises(SettingError, match="did you mean temperature"):
         check_params(request().target, {"temperatur": 1}, by_name=["temperatur"])
+
+
+def test_opaque_reasoning_goes_to_no_other_server():
+    extras = Extras(reasoning_parts=({"signature": "abc"},))
+    chosen = settings.load({"model": "openai_compatible:m", "openai_base_url": "http://127.0.0.1:1/v1"})
+    same, other = (
+        turn(provider="openai_compatible", model="m", extras=extras, parameters={"openai_base_url": address})
+        for address in ("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1")
+    )
+
+    messages = build_messages(Request("hi", resolve(chosen)), [same, other])
+
+    assert ["reasoning_parts" in message for message in messages] == [False, True, False, False, False]
