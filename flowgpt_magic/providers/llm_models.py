@@ -27,12 +27,13 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
     closest,
 )
-from flowgpt_magic.messages import LeftOut, Messages, Usage, notice
+from flowgpt_magic.messages import LeftOut, Messages, Reasoning, Usage, notice
 from flowgpt_magic.providers import llm_messages
 from flowgpt_magic.providers.arguments import check_messages, check_model, check_temperature
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ListedModel, ProviderModelMixin
 from flowgpt_magic.providers.failure_reports import STATUS_ERRORS
 from flowgpt_magic.providers.inner_generator import InnerGenerator
+from flowgpt_magic.providers.openai.usage import usage_of
 from flowgpt_magic.providers.wait_times import retry_delay
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import one_line
@@ -167,7 +168,7 @@ async def _next_item(items: asyncio.Queue[Any]) -> Any:
 
 
 async def _in_task(response: Any) -> AsyncGenerator[str, None]:
-    """The text chunks of an async response, without reasoning and tool calls.
+    """The chunks of text and reasoning of an async response.
 
     A task of its own reads them. A plug-in may nest generators, and a loop that ends closes all of them at once; but
     before that it cancels the tasks, and this one closes the plug-in's generators in order.
@@ -178,8 +179,8 @@ async def _in_task(response: Any) -> AsyncGenerator[str, None]:
         try:
             async with aclosing(response.astream_events()) as events:
                 async for event in events:
-                    if event.type == "text":
-                        items.put_nowait(event.chunk)
+                    if piece := _piece(event):
+                        items.put_nowait(piece)
             items.put_nowait(END)
         except BaseException as error:  # noqa: BLE001 - raised again by the reader
             items.put_nowait(_as_exception(error))
@@ -191,6 +192,27 @@ async def _in_task(response: Any) -> AsyncGenerator[str, None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def _pieces(response: Any) -> Generator[str, None, None]:
+    """The chunks of text and reasoning of a response that is not async."""
+    with closing(response.stream_events()) as events:
+        yield from filter(None, map(_piece, events))
+
+
+def _piece(event: Any) -> str:
+    """The text of an event, as ``Reasoning`` where it is that; empty for a tool call."""
+    if event.type == "reasoning":
+        return Reasoning(event.chunk)
+    return str(event.chunk) if event.type == "text" else ""
+
+
+def _usage(response: Any) -> Usage:
+    """The counts of a response, with llm's details, which are those of the plug-in's server."""
+    details = response.token_details
+    counts = {"prompt_tokens": response.input_tokens, "completion_tokens": response.output_tokens}
+    counts |= details if isinstance(details, Mapping) else {}
+    return usage_of(counts, finish_reason="", service_tier=None, answered_by=None, cost=None)
 
 
 def _as_exception(error: BaseException) -> Exception:
@@ -224,6 +246,14 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
     def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - part of the contract
         """Whether llm is installed."""
         return "" if find_spec("llm") else f"not installed: {_install_command()}"
+
+    @classmethod
+    def think_parameters(cls, model: str, think: str) -> Mapping[str, Any]:  # noqa: ARG003 - part of the contract
+        """Raises ``OptionError``: each plug-in of llm has an option of its own for that."""
+        raise OptionError(
+            'the option of the model does that, such as -P options={"reasoning_effort":"low"}; llm models --options '
+            "lists them"
+        )
 
     @classmethod
     async def create_async_generator(
@@ -265,11 +295,12 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
             pending = await llm_messages.prepare(llm_model, messages, _options(llm_model, all_options))
             response = pending.response
             is_async = hasattr(response, "astream_events")
-            async with InnerGenerator(_in_task(response) if is_async else _in_thread(lambda: iter(response))) as chunks:
+            pieces = _in_task(response) if is_async else _in_thread(lambda: _pieces(response))
+            async with InnerGenerator(pieces) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:  # noqa: BLE001 - foreign code may raise anything
             raise _map_error(error, llm_model) from None
         if unread := pending.unread:
             notice(LeftOut(unread, f"{llm_model.model_id} reads the last message only"))
-        yield Usage(prompt_tokens=response.input_tokens, completion_tokens=response.output_tokens)
+        yield _usage(response)

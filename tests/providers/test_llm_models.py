@@ -29,7 +29,7 @@ from flowgpt_magic.errors import (
     RateLimitError,
     StreamInterruptedError,
 )
-from flowgpt_magic.messages import Usage, notices_to
+from flowgpt_magic.messages import Reasoning, Usage, notices_to
 from flowgpt_magic.providers import models
 from flowgpt_magic.providers.llm_models import Llm
 from flowgpt_magic.replies.retry import is_temporary
@@ -93,7 +93,7 @@ class Async(llm.AsyncModel):
                 if self.hold:
                     await self.hold.wait()
             yield f"temperature {prompt.options.temperature}"
-            response.set_usage(input=3, output=5)
+            response.set_usage(input=3, output=5, details={"completion_tokens_details": {"reasoning_tokens": 4}})
         finally:
             self.closed.set()
 
@@ -197,12 +197,14 @@ async def heard(model: str, messages=TALK, **options) -> list[str | Usage]:
     return [chunk async for chunk in Llm.create_async_generator(model, messages, **options)]
 
 
-async def test_an_async_model_answers_with_its_text_only():
-    *chunks, usage = await heard("test/async")
+async def test_an_async_model_answers_with_its_reasoning_and_its_text():
+    reasoning, *chunks, usage = await heard("test/async")
 
+    assert isinstance(reasoning, Reasoning)
+    assert reasoning == "let me think"
     assert chunks[:2] == ["system: ", "be "]
     assert "".join(chunks) == ("system: be brief | user: one | assistant: two | user: three four temperature None")
-    assert usage == Usage(prompt_tokens=3, completion_tokens=5)
+    assert usage == Usage(3, 5, reasoning_tokens=4)
 
 
 @pytest.mark.parametrize("name", ["test/sync", "syn"])
@@ -268,7 +270,7 @@ def test_it_keeps_the_contract(model):
 async def test_an_async_model_is_closed_at_once_when_it_is_left():
     Async.hold = asyncio.Event()
     chunks = Llm.create_async_generator("test/async", TALK)
-    assert await anext(chunks) == "system: "
+    assert [await anext(chunks), await anext(chunks)] == ["let me think", "system: "]
 
     await chunks.aclose()
 
@@ -563,3 +565,8 @@ found = models.find_model("llm:any-model")
 print(found, found.provider_class.get_models(), repr(found.provider_class.would_answer(load())), "llm" in sys.modules)
 """
     assert python(code) == "llm:any-model [] '' False"
+
+
+def test_how_much_a_model_of_llm_thinks_is_an_option_of_its_plug_in():
+    with pytest.raises(OptionError, match="llm takes no --think: the option of the model does that"):
+        Conversation(configured=lambda: {"model": "llm:test/sync"}).ask("hi", think="low")

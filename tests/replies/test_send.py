@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,7 +29,10 @@ from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMi
 from flowgpt_magic.providers.registry import Target
 from flowgpt_magic.replies.reader import Reader
 from flowgpt_magic.replies.reply import Reply
+from tests.openai_servers import STREAM, background, chunk, streaming
+from tests.openai_servers import reply as whole_reply
 from tests.records import conversation_record, notebook_record, turn_record
+from tests.servers import Connection, Request, framed
 
 
 @dataclass
@@ -600,3 +604,40 @@ class TestImages:
         chat.clear()
 
         assert chat.ask("What is it?", images=[self.PNG + b"!"], cache=True).text == "a dog"
+
+
+class TestReasoningOverHttp:
+    def conversation(self, server: Any) -> Conversation:
+        return Conversation(configured=lambda: {"model": "openai_compatible:m", "openai_base_url": f"{server.url}/v1"})
+
+    def test_a_server_that_reasons_for_ever_is_stopped_and_its_reasoning_is_in_the_turn(self):
+        async def endless(request: Request, connection: Connection) -> None:
+            await connection.send(STREAM)
+            with suppress(ConnectionError):
+                while True:
+                    await connection.send(framed(chunk(reasoning_content="hm ") * 50))
+                    await asyncio.sleep(0.01)
+
+        with background(endless) as server:
+            chat = self.conversation(server)
+            reply = chat.ask("Is 91 prime?")
+            reader = reply.open(reasoning=True)
+            while len(reply.reasoning_so_far) < 1000:
+                reader.take(30)
+            assert reply.reasons
+            reply.cancel()
+
+        assert (reply.text, reply.status, reply.reasons) == ("", "cancelled", False)
+        assert chat.turns[-1].extras.reasoning == reply.reasoning
+        assert len(reply.reasoning) >= 1000
+        assert reply.usage.reasoning_seconds is not None
+
+    @pytest.mark.parametrize("words", [("<think>", "hm", "</think>\n\n", "yes"), ("hm", "\n</think>", "\n\n", "yes")])
+    def test_tags_of_a_server_are_told_apart_and_the_next_request_has_the_answer_only(self, words):
+        with background(streaming(whole_reply(*words))) as server:
+            chat = self.conversation(server)
+            reply = chat.ask("Sure?")
+
+            assert (reply.text, reply.reasoning) == ("yes", "hm")
+            assert chat.ask("And now?").text == "yes"
+            assert "hm" not in str(server.requests[1].json["messages"])
