@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 APPLICATION_ID = 0x666C6F77  # marks a file as a history; "flow" in its header
+COUNTS = {  # the columns of ``all_counts``
+    **dict.fromkeys(("reasoning_tokens", "cached_tokens", "cache_write_tokens"), "INTEGER"),
+    **dict.fromkeys(("service_tier", "answered_by"), "TEXT NOT NULL DEFAULT ''"),
+    **dict.fromkeys(("cost", "reasoning_seconds"), "REAL"),
+}
 
 
 def notebooks_conversations_turns(database: Connection) -> None:
@@ -213,6 +218,13 @@ def pictures_kept_once(database: Connection) -> None:
         database.execute("UPDATE turns SET images = ? WHERE number = ?", (json.dumps(entries), number))
 
 
+def all_counts(database: Connection) -> None:
+    """Further counts of turns and requests, and what the server says of who answered and at what cost."""
+    for table in ("turns", "requests"):
+        for name, kind in COUNTS.items():
+            database.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     notebooks_conversations_turns,
     words_of_turns,
@@ -222,6 +234,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     requests_sent,
     sent_of_turns,
     pictures_kept_once,
+    all_counts,
 )
 NEWEST = len(MIGRATIONS)
 

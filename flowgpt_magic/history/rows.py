@@ -31,7 +31,11 @@ NOTEBOOK = ("notebook_id", "key", "label", "kind", "path", "created", "seen")
 CONVERSATION = (
     *("conversation_id", "notebook_id", "name", "system", "model", "parameters", "created", "changed", "removed"),
 )
-USAGE = ("prompt_tokens", "completion_tokens", "finish_reason", "first_chunk_seconds", "seconds", "chunks")
+USAGE = (
+    *("prompt_tokens", "completion_tokens", "finish_reason", "first_chunk_seconds", "seconds", "chunks"),
+    *("reasoning_tokens", "cached_tokens", "cache_write_tokens", "service_tier", "answered_by", "cost"),
+    "reasoning_seconds",
+)
 TURN = (
     *("turn_id", "conversation_id", "place", "version", "live", "cell_id", "run", "prompt", "text", "status", "error"),
     *("provider", "model", "system", "parameters", "request_key", *USAGE, "notices", "left_out", "replayed", "kernel"),

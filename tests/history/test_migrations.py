@@ -17,6 +17,7 @@ from flowgpt_magic.history.database import History
 from flowgpt_magic.history.file import register
 from flowgpt_magic.history.migrations import (
     APPLICATION_ID,
+    COUNTS,
     MIGRATIONS,
     NEWEST,
     check_owner,
@@ -25,9 +26,9 @@ from flowgpt_magic.history.migrations import (
     version_of,
 )
 from flowgpt_magic.history.rows import TURN, statement
-from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages import Turn, Usage
 from tests import processes
-from tests.records import conversation_record, notebook_record, turn_record
+from tests.records import conversation_record, notebook_record, request_record, turn_record
 
 OPEN_AT_ONCE = """
 import sys
@@ -102,7 +103,7 @@ def test_the_turns_of_a_file_without_an_index_are_found_after_it(database, path)
     turn = turn_record(conversation, status="complete", text="the sky is blue", ended=2.0)
     for record in (notebook, conversation):
         database.execute(*statement(record))
-    insert(database, [turn], without=("images", "extras", "sent"))
+    insert(database, [turn], without=("images", "extras", "sent", *COUNTS))
     history = History(path)
 
     found = history.search("blue")
@@ -118,13 +119,31 @@ def test_the_turns_of_an_older_file_are_its_requests(database, path):
     turns = [turn_record(conversation, status="complete", started=86_400.0 * day, ended=1.0) for day in range(400)]
     for record in (notebook, conversation):
         database.execute(*statement(record))
-    insert(database, turns, without=("sent",))
+    insert(database, turns, without=("sent", *COUNTS))
     history = History(path)
 
     assert sum(row.requests for row in history.usage_rows()) == 400
     assert history.turns(conversation.conversation_id) != ()
     assert sum(row.requests for row in history.usage_rows(86_400.0 * 300)) == 100
     history.close()
+
+
+def test_the_turns_of_an_older_file_have_no_further_counts_and_new_ones_keep_theirs(database, path):
+    run(database, NEWEST - 1)
+    conversation = conversation_record(notebook := notebook_record())
+    earlier = turn_record(conversation, status="complete", ended=1.0, usage=Usage(1, 2))
+    counted = Usage(9, 8, "stop", 0.1, 0.2, 3, 4, 5, 6, "flex", "model-2026", 0.007, 8.5)
+    later = turn_record(conversation, status="complete", ended=1.0, place=1, usage=counted)
+    for record in (notebook, conversation):
+        database.execute(*statement(record))
+    insert(database, [earlier], without=COUNTS)
+    with closing(History(path)) as history:
+        history.save(later, request_record(conversation, usage=counted))
+    with closing(History(path)) as history:
+        assert [turn.usage for turn in history.turns(conversation.conversation_id)] == [Usage(1, 2), counted]
+    assert database.execute("SELECT cost, answered_by FROM requests WHERE cost > 0").fetchall() == [
+        (0.007, "model-2026")
+    ]
 
 
 def test_a_file_that_is_the_newest_is_not_written(database):

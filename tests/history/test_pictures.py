@@ -115,12 +115,15 @@ def test_the_pictures_of_an_older_file_move(path):
 
 
 def make_older(path: Path, turns: list[Turn]) -> None:
-    """Undo the migration: each turn has its images itself."""
+    """Undo this migration and those after it: each turn has its images itself."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         register(database)
         for turn in turns:
             database.execute("UPDATE turns SET images = ? WHERE turn_id = ?", (json.dumps(turn.images), turn.turn_id))
         database.execute("DROP TABLE pictures")
+        for table in ("turns", "requests"):
+            for column in migrations.COUNTS:
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         database.execute(f"PRAGMA user_version = {BEFORE}")
 
 

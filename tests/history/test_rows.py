@@ -77,7 +77,7 @@ def test_a_turn_that_ended_is_the_same_after_its_row():
         status="complete",
         text="blue",
         parameters={"temperature": 0.5, "stop": ["x"]},
-        usage=Usage(1, 2, "stop", 0.1, 0.2, 3),
+        usage=Usage(1, 2, "stop", 0.1, 0.2, 3, 4, 5, 6, "flex", "model-2026", 0.007, 8.5),
         notices=("one", "two"),
         ended=time.time(),
     )
