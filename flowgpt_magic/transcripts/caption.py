@@ -66,11 +66,17 @@ def caption(reply: Captioned, *, started: float | None = None, error: str = "") 
         time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(started)) if started is not None else "",
         tokens_of(reply),
         "" if seconds is None else f"{seconds:.1f} s",
+        _thought(reply.usage),
         "replayed" if reply.replayed else "",
         STATUS_WORDS[reply.status],
         *map(redact, [*reply.sent.unsent, *reply.notices, error]),
     ]
     return one_line(" · ".join(filter(None, facts)))
+
+
+def _thought(usage: Usage) -> str:
+    """How long the model has reasoned; empty if it has not."""
+    return "" if usage.reasoning_seconds is None else f"thought {max(1, round(usage.reasoning_seconds))} s"
 
 
 def tokens_of(reply: Captioned) -> str:

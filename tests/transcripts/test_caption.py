@@ -26,6 +26,11 @@ def test_it_names_the_model_and_the_seconds():
     assert caption(turn(usage=Usage(seconds=0.0))) == "echo:words · 0.0 s"
 
 
+def test_it_says_how_long_the_model_has_reasoned():
+    assert caption(turn(usage=Usage(seconds=14.0, reasoning_seconds=12.4))) == "echo:words · 14.0 s · thought 12 s"
+    assert caption(turn(usage=Usage(seconds=1.0, reasoning_seconds=0.1))) == "echo:words · 1.0 s · thought 1 s"
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [
