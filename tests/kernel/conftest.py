@@ -231,6 +231,7 @@ def start(
     ``on_colabs_page`` such a kernel is spoken to as any other, as where somebody has those releases elsewhere.
     """
     own = {"FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data"), "FLOWGPT_HISTORY": ":memory:"}
+    own["XDG_CONFIG_HOME"] = str(folder / "config")  # the aliases of a test are not those of the next one
     env = {**os.environ, **own, **environment}
     if extra_path:
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(extra_path), os.environ.get("PYTHONPATH")]))

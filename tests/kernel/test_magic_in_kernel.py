@@ -185,8 +185,8 @@ def test_bad_input_is_one_error_that_says_what_to_do(kernel, line, said):
 def test_alone_it_tells_what_is_in_force(kernel):
     text = answer(kernel, "%flowgpt")
 
-    assert [line.split()[0] for line in text.splitlines()[2:9]] == [
-        *("conversation", "model", "system", "temperature", "format", "notebook", "history"),
+    assert [line.split()[0] for line in text.splitlines()[2:10]] == [
+        *("conversation", "model", "system", "temperature", "think", "format", "notebook", "history"),
     ]
 
 
