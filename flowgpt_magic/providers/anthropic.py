@@ -4,56 +4,48 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from multidict import CIMultiDict
 from yarl import URL
 
-from flowgpt_magic import keys
 from flowgpt_magic.errors import (
     ModelNotFoundError,
-    ModelNotSupportedError,
     ProviderError,
-    ProviderTimeoutError,
     SettingError,
-    StreamInterruptedError,
-    closest,
 )
-from flowgpt_magic.messages import Messages, Usage, notice, notices_to
+from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers import registry
-from flowgpt_magic.providers.arguments import check_messages, check_model, check_stop, check_temperature
-from flowgpt_magic.providers.base import AsyncGeneratorProvider, ListedModel, ProviderModelMixin
+from flowgpt_magic.providers.arguments import check_messages, check_stop, check_temperature
+from flowgpt_magic.providers.base import ListedModel
 from flowgpt_magic.providers.claude import requests
 from flowgpt_magic.providers.claude.errors import ClaudeErrorMapper, RefusedLengthError, check_temperature_range
 from flowgpt_magic.providers.claude.replies import ClaudeReplyReader
 from flowgpt_magic.providers.http import client as http
-from flowgpt_magic.providers.http.connection import Endpoint
-from flowgpt_magic.providers.http.lenient_events import JsonSplitter, LenientEventSplitter
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.providers.openai.errors import RefusedFieldError
+from flowgpt_magic.providers.openai.exchange import check_not_web_page, exchange
 from flowgpt_magic.providers.openai.models import listed_models
-from flowgpt_magic.providers.openai.replies import check_not_web_page, looks_like_json
-from flowgpt_magic.providers.openai.servers import Server, UserHeaders, address_source, is_maker
+from flowgpt_magic.providers.openai.servers import ResolvedServer, Server, UserHeaders, address_source, is_maker
 from flowgpt_magic.providers.openai.servers import headers as plain_headers
 from flowgpt_magic.providers.request_group import await_once
-from flowgpt_magic.settings import CONNECTION, Settings, load, with_tables
-from flowgpt_magic.text import sentences
+from flowgpt_magic.providers.server_provider import ServerProvider
+from flowgpt_magic.settings import CONNECTION, Settings
 
 NAME = "anthropic"
 ADDRESS = "anthropic_base_url"
 VERSION = "2023-06-01"  # of the API; the header ``anthropic-version`` in ``extra_headers`` replaces it
 EXAMPLE_URL = "https://api.anthropic.com"
 REQUEST_PARTS = "parts of the request"  # instead of a provider, for parts that a server does not accept
-HINT_SECONDS = 2.0  # seconds for the list of models, from which an error suggests one
 MODELS_PER_PAGE = 1000
 MAX_PAGES = 20  # of the list of models
 KEY_HEADERS = ("x-api-key", "authorization")
 
 
-class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
+class Anthropic(ServerProvider):
     """Claude's own API: Anthropic's server, or a gateway that speaks its protocol.
 
     The setting ``anthropic_base_url`` selects the server, ``anthropic_key`` names the variable or keyring entry of its
@@ -65,39 +57,37 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
     supports_images: ClassVar[bool] = True
     supports_documents: ClassVar[bool] = True
     supports_schema: ClassVar[bool] = True
+    name: ClassVar[str] = NAME
+    example_model: ClassVar[str] = "claude-sonnet-4-5"
+    call_path: ClassVar[str] = "messages"
     address_setting: ClassVar[str] = ADDRESS
     settings: ClassVar[tuple[str, ...]] = (ADDRESS, "anthropic_key", "extra_headers", *CONNECTION)
 
     @classmethod
-    def get_models(cls) -> list[str]:
-        """An empty list: only the server knows its models."""
-        return []
+    def find_server(cls, chosen: Settings) -> Server:
+        """The server that the settings select. Raises ``SettingError`` for an invalid address."""
+        text, source = chosen.anthropic_base_url, address_source(chosen, ADDRESS)
+        if "?" in text:
+            raise SettingError(f"{source}: {ADDRESS} cannot have a ?query")
+        url = http.check_base_url(text, source, EXAMPLE_URL)
+        if url.path.endswith("/messages"):
+            raise SettingError(f"{source}: {ADDRESS} must not end in /messages; write the part before it")
+        has_version = re.fullmatch(r"v[0-9]\w*", url.name) is not None
+        return Server.at(url if has_version else url / "v1", chosen, NAME, ADDRESS)
 
     @classmethod
-    def get_model(cls, name: str | None) -> str:
-        """``name`` unchanged. Raises ``ModelNotSupportedError`` if it is empty."""
-        if name := check_model(name, cls.__name__):
-            return name
-        raise ModelNotSupportedError(
-            f"{NAME} needs the name of a model, such as -m {NAME}:claude-sonnet-4-5; %flowgpt models {NAME} lists the "
-            "models of the server."
-        )
+    def headers_for(cls, key: str, extra: UserHeaders, url: URL) -> Mapping[str, str]:
+        """The headers of one request; ``extra`` ones replace ours, except for those of the key.
 
-    @classmethod
-    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the server decides
-        """Which server the answer depends on, or which key is missing."""
-        try:
-            server = _server(chosen)
-        except SettingError as error:
-            return f"no: {error}"
-        if server.key_name and (reason := keys.missing(server.key_name)):
-            return f"no: {reason}"
-        return f"if the server at {server.url} does"
-
-    @classmethod
-    def think_parameters(cls, model: str, think: str) -> Mapping[str, Any]:  # noqa: ARG003 - the server decides
-        """``reasoning_effort``, which is ``none`` to switch thinking off."""
-        return {"reasoning_effort": "none" if think == "off" else think}
+        Other servers than Anthropic's may expect the key as a bearer token, so they get it in both headers.
+        """
+        values = CIMultiDict({"anthropic-version": VERSION})
+        values.update(plain_headers("", extra))
+        if key:
+            values["x-api-key"] = key
+            if not is_maker(ADDRESS, url):
+                values["Authorization"] = f"Bearer {key}"
+        return values
 
     @classmethod
     async def list_models(cls, **settings: Any) -> list[str]:
@@ -105,7 +95,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
 
         Raises ``SettingError``, ``MissingKeyError`` and subclasses of ``ProviderError``, also if the server lists none.
         """
-        server = await _ResolvedServer.resolve({"extra_headers": None, **settings})
+        server = await cls.resolve({"extra_headers": None, **settings})
         models: dict[str, ListedModel] = {}
         after = ""
         for _ in range(MAX_PAGES):
@@ -207,7 +197,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
             fields["max_tokens"] = requests.length(max_tokens, fields.get("thinking"))
         body = requests.request_body(cls.get_model(model), messages, fields, marks=prompt_caching)
         options = {**address, **connection, **tls, **limits, "extra_headers": extra_headers}
-        server = await await_once(_ResolvedServer.resolve, options)
+        server = await await_once(cls.resolve, options)
         for text in server.notices:
             notice(text)
         names = {
@@ -218,10 +208,15 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
         for part in learned.known(place, dict.fromkeys(requests.optional_parts(body))):
             body = requests.without_part(body, part)
         refused: list[str] = []
+
+        def create_reader(response: http.Response, _framed: bool) -> ClaudeReplyReader:
+            return ClaudeReplyReader(body, errors, response.endpoint, own_length=own_length)
+
         while True:
             started = False
+            errors = ClaudeErrorMapper(body, names, own_length=own_length)
             try:
-                async with InnerGenerator(_chunks(server, body, names, own_length=own_length)) as chunks:
+                async with InnerGenerator(exchange(server, body, errors, create_reader)) as chunks:
                     async for chunk in chunks:
                         started = True
                         yield chunk
@@ -234,9 +229,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
                 if error.parameter == requests.SIGNATURES:
                     notice("the reasoning of earlier turns was left out, because the server refuses its signature")
             except ModelNotFoundError as error:
-                models = await await_once(_models_soon, options)
-                if hint := closest(model, models).strip(";? ."):
-                    error.args = (sentences(str(error), f"{hint[:1].upper()}{hint[1:]}?"),)
+                await cls.suggest_model(error, model, options)
                 raise
             else:
                 for part in refused:
@@ -245,67 +238,7 @@ class Anthropic(AsyncGeneratorProvider, ProviderModelMixin):
                 return
 
 
-async def _models_soon(options: Mapping[str, Any]) -> list[str]:
-    """The models of a server that lists them within ``HINT_SECONDS``, else none."""
-    import asyncio
-
-    try:
-        return await asyncio.wait_for(Anthropic.list_models(**options), HINT_SECONDS)
-    except (ProviderError, asyncio.TimeoutError):
-        return []
-
-
-def _server(chosen: Settings) -> Server:
-    """The server that the settings select. Raises ``SettingError`` for an invalid address."""
-    text, source = chosen.anthropic_base_url, address_source(chosen, ADDRESS)
-    if "?" in text:
-        raise SettingError(f"{source}: {ADDRESS} cannot have a ?query")
-    url = http.check_base_url(text, source, EXAMPLE_URL)
-    if url.path.endswith("/messages"):
-        raise SettingError(f"{source}: {ADDRESS} must not end in /messages; write the part before it")
-    has_version = re.fullmatch(r"v[0-9]\w*", url.name) is not None
-    return Server.at(url if has_version else url / "v1", chosen, NAME, ADDRESS)
-
-
-def _headers(key: str, extra: UserHeaders, url: URL) -> CIMultiDict[str]:
-    """The headers of one request; ``extra`` ones replace ours, except for those of the key.
-
-    Other servers than Anthropic's may expect the key as a bearer token, so they get it in both headers.
-    """
-    values = CIMultiDict({"anthropic-version": VERSION})
-    values.update(plain_headers("", extra))
-    if key:
-        values["x-api-key"] = key
-        if not is_maker(ADDRESS, url):
-            values["Authorization"] = f"Bearer {key}"
-    return values
-
-
-@dataclass(frozen=True)
-class _ResolvedServer:
-    """The server, resolved once per batch. ``notices`` are for every request."""
-
-    address: str
-    endpoint: Endpoint
-    headers: Mapping[str, str] = field(repr=False)
-    notices: Sequence[str]
-
-    @classmethod
-    async def resolve(cls, options: Mapping[str, Any]) -> _ResolvedServer:
-        """The server for the settings ``options``. Raises ``SettingError``, ``MissingKeyError`` and ``ProxyError``."""
-        others = dict(options)
-        extra_headers = others.pop("extra_headers")
-        notices: list[str] = []
-        with notices_to(notices.append):
-            chosen = with_tables(load(others), ADDRESS)
-            server = _server(chosen)
-            key = await server.read_key()
-            extra = server.user_headers(chosen.extra_headers if extra_headers is None else extra_headers)
-        endpoint = http.resolve_endpoint(server.url_for("messages"), server.route(chosen, key, extra))
-        return cls(str(server.url), endpoint, _headers(key, extra, server.url), notices)
-
-
-async def _models_page(server: _ResolvedServer, after: str) -> tuple[list[ListedModel], str]:
+async def _models_page(server: ResolvedServer, after: str) -> tuple[list[ListedModel], str]:
     """The models of one page of the list, and the id after which the next page begins; empty for the last page."""
     query = {"limit": str(MODELS_PER_PAGE), **({"after_id": after} if after else {})}
     url = server.endpoint.url.with_name("models").with_query(query)
@@ -317,59 +250,3 @@ async def _models_page(server: _ResolvedServer, after: str) -> tuple[list[Listed
         page = json.loads(content)
         more = isinstance(page, dict) and page.get("has_more") is True
         return models, str(page.get("last_id") or "") if more else ""
-
-
-async def _chunks(
-    server: _ResolvedServer, body: Mapping[str, Any], names: Mapping[str, str], *, own_length: bool
-) -> AsyncGenerator[str | Usage | Extras, None]:
-    """Send ``body``; the chunks of the reply, its ``Extras`` and its ``Usage``."""
-    errors = ClaudeErrorMapper(body, names, own_length=own_length)
-    async with http.request("POST", server.endpoint, server.headers, body, errors.for_status) as response:
-        beginning = await response.beginning()
-        check_not_web_page(beginning, response.endpoint)
-        # The content type is not reliable; a gateway that does not stream sends one JSON object.
-        framed = not looks_like_json(beginning)
-        reader = ClaudeReplyReader(body, errors, response.endpoint, own_length=own_length)
-        splitter = LenientEventSplitter(response.limit) if framed else JsonSplitter(response.limit)
-        try:
-            async with InnerGenerator(_texts(response, splitter, beginning, reader)) as texts:
-                async for text in texts:
-                    yield text
-        except ProviderError:
-            if reader.has_content and (extras := _extras(reader, response)):  # kept with the text so far
-                yield extras
-            raise
-    reader.send_notices()
-    if extras := _extras(reader, response):
-        yield extras
-    yield reader.usage()
-
-
-def _extras(reader: ClaudeReplyReader, response: http.Response) -> Extras:
-    """What the server sent beside the text. The id in its headers is the one that its support asks for."""
-    return replace(reader.extras(), request_id=response.request_id or reader.request_id)
-
-
-async def _texts(
-    response: http.Response,
-    splitter: LenientEventSplitter | JsonSplitter,
-    beginning: bytes,
-    reader: ClaudeReplyReader,
-) -> AsyncGenerator[str, None]:
-    """The texts of the events up to the end of the reply. Raises the error for a reply that is not complete."""
-    try:
-        async for events in http.ItemStream(response.body, splitter, beginning):
-            for event in events:
-                if text := reader.read(event):
-                    yield text
-                elif reader.done:
-                    break
-            if reader.done:
-                break
-    except (StreamInterruptedError, ProviderTimeoutError):
-        if not reader.is_complete:
-            raise
-    if not reader.done and (text := reader.read_unfinished(splitter.unfinished())):
-        yield text
-    if rest := reader.finish():
-        yield rest

@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, ClassVar
 
-from multidict import CIMultiDict
+from yarl import URL
 
-from flowgpt_magic import keys
 from flowgpt_magic.errors import (
     ModelNotFoundError,
-    ModelNotSupportedError,
     ProviderError,
-    ProviderTimeoutError,
-    SettingError,
-    StreamInterruptedError,
-    closest,
 )
-from flowgpt_magic.messages import Messages, Usage, notice, notices_to
+from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers import registry
-from flowgpt_magic.providers.arguments import check_messages, check_model, check_stop, check_temperature
-from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
+from flowgpt_magic.providers.arguments import check_messages, check_stop, check_temperature
 from flowgpt_magic.providers.http import client as http
-from flowgpt_magic.providers.http.connection import Endpoint
-from flowgpt_magic.providers.http.lenient_events import JsonSplitter, LenientEventSplitter
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.providers.openai import requests as openai_requests
 from flowgpt_magic.providers.openai.errors import ErrorMapper, RefusedFieldError
+from flowgpt_magic.providers.openai.exchange import check_not_web_page, exchange
 from flowgpt_magic.providers.openai.models import listed_models
-from flowgpt_magic.providers.openai.replies import ReplyReader, check_not_web_page, looks_like_json
-from flowgpt_magic.providers.openai.servers import Server, headers
+from flowgpt_magic.providers.openai.replies import ReplyReader
+from flowgpt_magic.providers.openai.servers import Server, UserHeaders, headers
 from flowgpt_magic.providers.openai.usage import COST_HEADER
 from flowgpt_magic.providers.request_group import await_once
+from flowgpt_magic.providers.server_provider import ServerProvider
 from flowgpt_magic.settings import CONNECTION, Settings, load
-from flowgpt_magic.text import sentences
 
 NAME = "openai_compatible"
 REQUEST_FIELDS = "fields of the request"  # instead of a provider, for fields that a server does not accept
-HINT_SECONDS = 2.0  # seconds for the list of models, from which an error suggests one
 
 
-class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
+class OpenAICompatible(ServerProvider):
     """Any OpenAI-compatible server: OpenAI, Ollama, llama.cpp, vLLM, LM Studio, LiteLLM, OpenRouter.
 
     The setting ``openai_base_url`` selects the server, ``openai_key`` names the variable or keyring entry of its key.
@@ -55,39 +45,21 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
     )
     supports_images: ClassVar[bool] = True
     supports_schema: ClassVar[bool] = True
+    name: ClassVar[str] = NAME
+    example_model: ClassVar[str] = "gpt-4o-mini"
+    call_path: ClassVar[str] = "chat/completions"
     address_setting: ClassVar[str] = "openai_base_url"
     settings: ClassVar[tuple[str, ...]] = ("openai_base_url", "openai_key", "extra_headers", *CONNECTION)
 
     @classmethod
-    def get_models(cls) -> list[str]:
-        """An empty list: only the server knows its models."""
-        return []
+    def find_server(cls, chosen: Settings) -> Server:
+        """The server that the settings select. Raises ``SettingError`` for an invalid address."""
+        return Server.chosen_by(chosen)
 
     @classmethod
-    def get_model(cls, name: str | None) -> str:
-        """``name`` unchanged. Raises ``ModelNotSupportedError`` if it is empty."""
-        if name := check_model(name, cls.__name__):
-            return name
-        raise ModelNotSupportedError(
-            f"{NAME} needs the name of a model, such as -m {NAME}:gpt-4o-mini; %flowgpt models {NAME} lists the "
-            "models of the server."
-        )
-
-    @classmethod
-    def would_answer(cls, chosen: Settings, model: str = "") -> str:  # noqa: ARG003 - the server decides
-        """Which server the answer depends on, or which key is missing."""
-        try:
-            server = Server.chosen_by(chosen)
-        except SettingError as error:
-            return f"no: {error}"
-        if server.key_name and (reason := keys.missing(server.key_name)):
-            return f"no: {reason}"
-        return f"if the server at {server.url} does"
-
-    @classmethod
-    def think_parameters(cls, model: str, think: str) -> Mapping[str, Any]:  # noqa: ARG003 - the server decides
-        """``reasoning_effort``, which is ``none`` to switch thinking off."""
-        return {"reasoning_effort": "none" if think == "off" else think}
+    def headers_for(cls, key: str, extra: UserHeaders, url: URL) -> Mapping[str, str]:  # noqa: ARG003 - the same for all
+        """The headers of one request; ``extra`` are the user's."""
+        return headers(key, extra)
 
     @classmethod
     async def list_models(cls, **settings: Any) -> list[str]:
@@ -198,116 +170,30 @@ class OpenAICompatible(AsyncGeneratorProvider, ProviderModelMixin):
         fields |= {"response_format": response_format, **openai_requests.extra_fields(extra_body)}
         body = openai_requests.request_body(cls.get_model(model), messages, fields)
         options = {**address, **connection, **tls, **limits, "extra_headers": extra_headers}
-        server = await await_once(_ResolvedServer.resolve, options)
+        server = await await_once(cls.resolve, options)
         for text in server.notices:
             notice(text)
         learned, place = registry.refused_parameters(), (server.address, REQUEST_FIELDS, model)
         refused = learned.known(place, {**body, openai_requests.REASONING_PARTS: None})
+
+        def create_reader(response: http.Response, framed: bool) -> ReplyReader:
+            cost = response.headers.get(COST_HEADER)
+            return ReplyReader(body, errors, response.endpoint, framed=framed, cost=cost)
+
         while True:
             for name in refused:
                 body = openai_requests.without_field(body, name)
+            errors = ErrorMapper(body)
             try:
-                async with InnerGenerator(_chunks(server, body)) as chunks:
+                async with InnerGenerator(exchange(server, body, errors, create_reader)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             except RefusedFieldError as error:  # raised before the first chunk
                 refused.append(error.parameter)
             except ModelNotFoundError as error:
-                models = await await_once(_models_soon, options)
-                if hint := closest(model, models).strip(";? ."):
-                    error.args = (sentences(str(error), f"{hint[:1].upper()}{hint[1:]}?"),)
+                await cls.suggest_model(error, model, options)
                 raise
             else:
                 for name in refused:
                     learned.learn(place, name, None, "")
                 return
-
-
-async def _models_soon(options: Mapping[str, Any]) -> list[str]:
-    """The models of a server that lists them within ``HINT_SECONDS``, else none."""
-    import asyncio
-
-    try:
-        return await asyncio.wait_for(OpenAICompatible.list_models(**options), HINT_SECONDS)
-    except (ProviderError, asyncio.TimeoutError):
-        return []
-
-
-@dataclass(frozen=True)
-class _ResolvedServer:
-    """The server, resolved once per batch. ``notices`` are for every request."""
-
-    address: str
-    endpoint: Endpoint
-    headers: Mapping[str, str] = field(repr=False)
-    notices: Sequence[str]
-
-    @classmethod
-    async def resolve(cls, options: Mapping[str, Any]) -> _ResolvedServer:
-        """The server for the settings ``options``. Raises ``SettingError``, ``MissingKeyError`` and ``ProxyError``."""
-        others = dict(options)
-        extra_headers = others.pop("extra_headers")
-        notices: list[str] = []
-        with notices_to(notices.append):
-            chosen = load(others)
-            server = Server.chosen_by(chosen)
-            key = await server.read_key()
-            extra = server.user_headers(chosen.extra_headers if extra_headers is None else extra_headers)
-        endpoint = http.resolve_endpoint(server.url_for("chat/completions"), server.route(chosen, key, extra))
-        return cls(str(server.url), endpoint, CIMultiDict(headers(key, extra)), notices)
-
-
-async def _chunks(server: _ResolvedServer, body: Mapping[str, Any]) -> AsyncGenerator[str | Usage | Extras, None]:
-    """Send ``body``; the chunks of the reply, its ``Extras`` and its ``Usage``."""
-    errors = ErrorMapper(body)
-    async with http.request("POST", server.endpoint, server.headers, body, errors.for_status) as response:
-        beginning = await response.beginning()
-        check_not_web_page(beginning, response.endpoint)
-        # The content type is not reliable; a server that does not stream sends one JSON object.
-        framed = not looks_like_json(beginning)
-        reader = ReplyReader(body, errors, response.endpoint, framed=framed)
-        splitter = LenientEventSplitter(response.limit) if framed else JsonSplitter(response.limit)
-        try:
-            async with InnerGenerator(_texts(response, splitter, beginning, reader)) as texts:
-                async for text in texts:
-                    yield text
-        except ProviderError:
-            if reader.has_text and (extras := _extras(reader, response)):  # kept with the text so far
-                yield extras
-            raise
-    reader.send_notices()
-    if extras := _extras(reader, response):
-        yield extras
-    yield reader.usage(response.headers.get(COST_HEADER))
-
-
-def _extras(reader: ReplyReader, response: http.Response) -> Extras:
-    """What the server sent beside the text. The id in its headers is the one that its support asks for."""
-    return replace(reader.extras(), request_id=response.request_id or reader.request_id)
-
-
-async def _texts(
-    response: http.Response, splitter: LenientEventSplitter | JsonSplitter, beginning: bytes, reader: ReplyReader
-) -> AsyncGenerator[str, None]:
-    """The texts of the events up to the end of the reply. Raises the error for a reply that is not complete."""
-    try:
-        async for events in http.ItemStream(response.body, splitter, beginning):
-            for event in events:
-                if text := reader.read(event):
-                    if reader.reasoning:
-                        yield reader.take_reasoning()
-                    yield text
-                elif reader.done:
-                    break
-            if reader.done:
-                break
-    except (StreamInterruptedError, ProviderTimeoutError):
-        if not reader.is_complete:
-            raise
-    text = "" if reader.done else reader.read_unfinished(splitter.unfinished())
-    if reasoning := reader.take_reasoning():
-        yield reasoning
-    if text:
-        yield text
-    if rest := reader.finish():
-        yield rest

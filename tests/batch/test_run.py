@@ -34,7 +34,7 @@ from flowgpt_magic.errors import (
     StreamInterruptedError,
 )
 from flowgpt_magic.messages import notice
-from flowgpt_magic.providers import flowgpt, openai_compatible
+from flowgpt_magic.providers import flowgpt, openai_compatible, server_provider
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.tls import TlsFiles
 from flowgpt_magic.providers.openai import servers as openai_servers
@@ -471,7 +471,7 @@ WHOLE = b'data: {"choices": [{"index": 0, "delta": {"content": "yes"}, "finish_r
 COMMON = [  # what all requests of a batch have in common, by the function that works it out
     *(
         (flowgpt, "load"),
-        (openai_compatible, "load"),
+        (server_provider, "load"),
         (http, "check_base_url"),
         (http, "resolve_endpoint"),
         (http, "_session"),

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import os
-import statistics
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ import anthropic
 from flowgpt_magic.messages import is_text
 from flowgpt_magic.providers.anthropic import Anthropic
 from tests.anthropic_servers import end, event, start, word
-from tests.benchmarks.reader import AT_ONCE, MESSAGES, WORDS, chunks_per_cpu_second, plain_connector, server
+from tests.benchmarks.reader import AT_ONCE, MESSAGES, WORDS, medians, plain_connector, server
 
 MODEL = "claude-test-1"
 KEY = "ANTHROPIC_READER_KEY"  # the variable that holds it
@@ -98,20 +97,11 @@ async def plain(base_url: str) -> AsyncIterator[str]:
 READERS: tuple[Callable[[str], AsyncIterator[str]], ...] = (ours, theirs, events, plain)
 
 
-async def compare(base_url: str, count: int, rounds: int) -> Figures:
-    """Each in turn, ``rounds`` times, after one round that does not count."""
-    seen: list[list[float]] = [[] for _ in READERS]
-    for _ in range(rounds + 1):
-        for reader, found in zip(READERS, seen, strict=True):
-            found.append(await chunks_per_cpu_second(reader(base_url), count))
-    return Figures(*(statistics.median(each[1:]) for each in seen))
-
-
 def measure(count: int = 16_000, rounds: int = 5, at_once: int = AT_ONCE, *, tls: bool = False) -> Figures:
     """The figures for replies of ``count`` chunks, of which ``at_once`` are sent at a time."""
     os.environ[KEY] = "a-key-for-nobody"
     with server(count, CHUNKS, LAST, at_once, first=BEGINNING, tls=tls) as base_url:
-        return asyncio.run(compare(base_url, count, rounds))
+        return Figures(*asyncio.run(medians(READERS, base_url, count, rounds)))
 
 
 def main() -> None:

@@ -11,15 +11,15 @@ import argparse
 import asyncio
 import json
 import os
-import statistics
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import aiohttp
 import openai
 
+from flowgpt_magic.messages import is_text
 from flowgpt_magic.providers.openai_compatible import OpenAICompatible
-from tests.benchmarks.reader import AT_ONCE, MESSAGES, WORDS, chunks_per_cpu_second, plain_connector, server
+from tests.benchmarks.reader import AT_ONCE, MESSAGES, WORDS, medians, plain_connector, server
 
 MODEL = "gpt-4o-mini"
 END = b"data: [DONE]\n\n"
@@ -70,7 +70,7 @@ async def ours(base_url: str) -> AsyncIterator[str]:
     """The chunks, as OpenAICompatible yields them."""
     chunks = OpenAICompatible.create_async_generator(MODEL, MESSAGES, "", openai_base_url=base_url, openai_key=KEY)
     async for found in chunks:
-        if isinstance(found, str):
+        if is_text(found):
             yield found
 
 
@@ -101,20 +101,11 @@ async def plain(base_url: str) -> AsyncIterator[str]:
 READERS: tuple[Callable[[str], AsyncIterator[str]], ...] = (ours, theirs, plain)
 
 
-async def compare(base_url: str, count: int, rounds: int) -> Figures:
-    """Each in turn, ``rounds`` times, after one round that does not count."""
-    seen: list[list[float]] = [[], [], []]
-    for _ in range(rounds + 1):
-        for reader, found in zip(READERS, seen, strict=True):
-            found.append(await chunks_per_cpu_second(reader(base_url), count))
-    return Figures(*(statistics.median(each[1:]) for each in seen))
-
-
 def measure(count: int = 16_000, rounds: int = 5, at_once: int = AT_ONCE, *, tls: bool = False) -> Figures:
     """The figures for replies of ``count`` chunks, of which ``at_once`` are sent at a time."""
     os.environ[KEY] = "a-key-for-nobody"
     with server(count, CHUNKS, LAST, at_once, tls=tls) as base_url:
-        return asyncio.run(compare(f"{base_url}/v1", count, rounds))
+        return Figures(*asyncio.run(medians(READERS, f"{base_url}/v1", count, rounds)))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import os
 import ssl
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -156,20 +156,26 @@ async def chunks_per_cpu_second(chunks: AsyncIterator[str], expected: int) -> fl
     return count / seconds
 
 
-async def compare(base_url: str, count: int, rounds: int) -> Figures:
-    """Both ways in turn, ``rounds`` times, after one round that does not count."""
-    ours, theirs = [], []
+def ours(base_url: str) -> AsyncIterator[str]:
+    """The chunks, as FlowGpt yields them."""
+    return FlowGpt.create_async_generator("", MESSAGES, "", base_url=base_url)
+
+
+async def medians(
+    readers: Sequence[Callable[[str], AsyncIterator[str]]], base_url: str, count: int, rounds: int
+) -> list[float]:
+    """Chunks per second of CPU time of each reader: they read in turn, and the first of the rounds does not count."""
+    seen: list[list[float]] = [[] for _ in readers]
     for _ in range(rounds + 1):
-        chunks = FlowGpt.create_async_generator("", MESSAGES, "", base_url=base_url)
-        ours.append(await chunks_per_cpu_second(chunks, count))
-        theirs.append(await chunks_per_cpu_second(plain(base_url), count))
-    return Figures(statistics.median(ours[1:]), statistics.median(theirs[1:]))
+        for reader, found in zip(readers, seen, strict=True):
+            found.append(await chunks_per_cpu_second(reader(base_url), count))
+    return [statistics.median(each[1:]) for each in seen]
 
 
 def measure(count: int = 32_000, rounds: int = 7, *, tls: bool = False) -> Figures:
     """The figures for replies of ``count`` chunks, a multiple of 16."""
     with server(count, tls=tls) as base_url:
-        return asyncio.run(compare(base_url, count, rounds))
+        return Figures(*asyncio.run(medians((ours, plain), base_url, count, rounds)))
 
 
 def main() -> None:

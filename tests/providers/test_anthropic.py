@@ -972,9 +972,7 @@ async def test_an_id_in_the_headers_names_the_request():
 
 
 def server_of(environ: dict[str, str], **options: Any) -> Any:
-    from flowgpt_magic.providers import anthropic
-
-    return anthropic._server(load(options, environ=environ))
+    return Anthropic.find_server(load(options, environ=environ))
 
 
 def test_anthropics_own_server_gets_the_key_it_is_known_for():

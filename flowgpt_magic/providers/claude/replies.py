@@ -26,9 +26,9 @@ from flowgpt_magic.providers.http.lenient_events import CUT_EVENT, ERROR_EVENT, 
 from flowgpt_magic.providers.http.server_sent_events import MESSAGE_EVENT, Event
 from flowgpt_magic.providers.openai.chunk_template import ChunkTemplate
 from flowgpt_magic.providers.openai.errors import path_advice
+from flowgpt_magic.providers.openai.exchange import EXCERPT_LIMIT, EventReader
 from flowgpt_magic.text import cut, sentences
 
-EXCERPT_LIMIT = 100  # characters of unexpected content
 TEMPLATE_AFTER = 8  # chunks; only longer replies are worth a template
 LARGEST_COUNT = 10**9  # tokens; a server that says more is wrong
 TEXT, THINKING, REDACTED, TOOL = "text", "thinking", "redacted_thinking", "tool_use"
@@ -53,7 +53,7 @@ class _Block:
         return "".join(self.pieces)
 
 
-class ClaudeReplyReader:
+class ClaudeReplyReader(EventReader):
     """Reads the events of one reply.
 
     ``read`` returns the text of each event, or its ``Reasoning``, until ``done``. After the last event call ``finish``,
@@ -69,8 +69,7 @@ class ClaudeReplyReader:
     def __init__(
         self, body: Mapping[str, Any], errors: ClaudeErrorMapper, endpoint: Endpoint, *, own_length: bool = False
     ) -> None:
-        self.done = False
-        self.request_id = ""  # in the body of the reply
+        super().__init__()
         self._body = body
         self._errors = errors
         self._endpoint = endpoint

@@ -14,6 +14,7 @@ from flowgpt_magic.errors import OptionError, PromptError
 from flowgpt_magic.messages import Message, Messages
 from flowgpt_magic.messages.content_parts import document_name, is_document, read_messages
 from flowgpt_magic.providers.arguments import check_number, check_schema
+from flowgpt_magic.providers.openai.requests import extra_fields
 from flowgpt_magic.settings.parameters import joined
 from flowgpt_magic.text import cut
 
@@ -120,21 +121,11 @@ def is_reasoning_part(part: Mapping[str, Any]) -> bool:
 # Fields
 
 
-def extra_fields(extra_body: Any) -> dict[str, Any]:
-    """The fields of ``extra_body``. Raises ``OptionError`` for fields that it cannot set."""
-    if extra_body is None:
-        return {}
-    if not isinstance(extra_body, Mapping):
-        raise OptionError("extra_body is a mapping of further fields, such as {'inference_geo': 'eu'}")
-    if reserved := [name for name in extra_body if name in RESERVED_FIELDS]:
-        raise OptionError(f"extra_body cannot set {', '.join(reserved)}: flowgpt_magic sets that itself")
-    return {str(name): value for name, value in extra_body.items()}
-
-
 def with_extra_fields(fields: Mapping[str, Any], extra_body: Any) -> dict[str, Any]:
     """``fields`` with those of ``extra_body``, whose objects are merged key by key."""
     own = {name: value for name, value in fields.items() if value is not None}
-    merged: dict[str, Any] = joined(own, extra_fields(extra_body))
+    further = extra_fields(extra_body, RESERVED_FIELDS, "{'inference_geo': 'eu'}")
+    merged: dict[str, Any] = joined(own, further)
     return merged
 
 

@@ -20,11 +20,11 @@ from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.failure_reports import failure_text, has_base_resp_error, reports_failure
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.http.connection import Endpoint
-from flowgpt_magic.providers.http.errors import page_text
 from flowgpt_magic.providers.http.lenient_events import CUT_EVENT, ERROR_EVENT, UNFRAMED_EVENT
-from flowgpt_magic.providers.http.server_sent_events import BOM, MESSAGE_EVENT, Event
+from flowgpt_magic.providers.http.server_sent_events import MESSAGE_EVENT, Event
 from flowgpt_magic.providers.openai.chunk_template import ChunkTemplate
 from flowgpt_magic.providers.openai.errors import ErrorMapper, misses_version, path_advice
+from flowgpt_magic.providers.openai.exchange import EXCERPT_LIMIT, EventReader
 from flowgpt_magic.providers.openai.extras import (
     CHOICE_FIELDS,
     CHUNK_FIELDS,
@@ -37,7 +37,6 @@ from flowgpt_magic.text import cut, sentences
 
 DONE = re.compile(rb"\s*[\"']?\[DONE\][\"']?\s*", re.IGNORECASE)
 TEMPLATE_AFTER = 8  # chunks; only longer replies are worth a template
-EXCERPT_LIMIT = 100  # characters of a web page or of unexpected content
 LENGTH_PARAMETERS = ("max_tokens", "max_completion_tokens")
 PLAIN_DELTA = {"role", "content"}
 TEXT_FIELDS = ("content", "text", "parts")  # of a delta or a message
@@ -58,21 +57,7 @@ LENGTH_REASONS = ("length", "max_tokens", "max_output_tokens", "model_context_wi
 VAGUE_WORDS = {"auto", "default", "latest", "router"}  # in a model's name: the server chooses the model
 
 
-def looks_like_json(content: bytes) -> bool:
-    """Does ``content`` begin like a JSON object or list? An event stream never does."""
-    return content.removeprefix(BOM).lstrip()[:1] in (b"{", b"[")
-
-
-def check_not_web_page(content: bytes, endpoint: Endpoint) -> None:
-    """Raise ``ProtocolError`` for a web page: the address belongs to another service."""
-    page = content.removeprefix(BOM).lstrip()
-    if page.startswith(b"<"):
-        text = cut(endpoint.hide_secrets(page_text(page.decode("utf-8", "replace"))), EXCERPT_LIMIT)
-        message = sentences(f"{endpoint.host} answered with a web page: {text}", path_advice(endpoint))
-        raise ProtocolError(message, page=True)
-
-
-class ReplyReader:
+class ReplyReader(EventReader):
     """Reads the events of one reply.
 
     ``read`` returns the text of each event until ``done``, or its reasoning as ``Reasoning``. If an event has both,
@@ -84,16 +69,24 @@ class ReplyReader:
         errors: makes the errors for failures that the server reports.
         endpoint: the server, for messages.
         framed: the reply is an event stream, not JSON alone.
+        cost: what the headers of the reply say about its cost.
     """
 
     def __init__(
-        self, body: Mapping[str, Any], errors: ErrorMapper, endpoint: Endpoint, *, framed: bool = True
+        self,
+        body: Mapping[str, Any],
+        errors: ErrorMapper,
+        endpoint: Endpoint,
+        *,
+        framed: bool = True,
+        cost: object = None,
     ) -> None:
-        self.done = False
+        super().__init__()
         self._body = body
         self._errors = errors
         self._endpoint = endpoint
         self._framed = framed
+        self._cost = cost
         self._surrogates = SurrogateJoiner()
         self._extras = ExtrasCollector()
         self._empty = True
@@ -101,7 +94,6 @@ class ReplyReader:
         self._finish_reason = ""
         self._is_one_object = False  # the reply is one complete message
         self._counts: Mapping[str, Any] = {}
-        self.request_id = ""  # in the body of the reply
         self._answered_by = ""  # the model that the server names; "?" if it names none
         self._unread = b""  # content outside the protocol since the last chunk
         self._is_cut_off = False  # the body ended in the middle of JSON
@@ -112,11 +104,10 @@ class ReplyReader:
         self._template, self._use_template = self._templates["content"], False
         self._reasoning_surrogates = SurrogateJoiner()
         self._reasoning_read = 0  # pieces
-        self.reasoning = ""  # arrived with the text that ``read`` returned last
         self._service_tier: object = ""
 
     @property
-    def has_text(self) -> bool:
+    def has_content(self) -> bool:
         """Has any text arrived?"""
         return not self._empty
 
@@ -386,14 +377,14 @@ class ReplyReader:
         """Everything that came beside the text."""
         return self._extras.extras()
 
-    def usage(self, cost: object = None) -> Usage:
-        """The token counts, the finish reason and the cost; ``cost`` is what the headers say about that."""
+    def usage(self) -> Usage:
+        """The token counts, the finish reason and the cost."""
         return usage_of(
             self._counts,
             finish_reason=self._finish_reason,
             service_tier=self._service_tier,
             answered_by="" if self._answered_by == "?" else self._answered_by,
-            cost=cost,
+            cost=self._cost,
         )
 
     def send_notices(self) -> None:

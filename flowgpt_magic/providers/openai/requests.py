@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from flowgpt_magic.errors import OptionError
@@ -48,13 +48,15 @@ def _parts(text: str, images: Iterable[str]) -> list[dict[str, Any]]:
     return [{"type": "text", "text": text}, *parts] if text else parts
 
 
-def extra_fields(extra_body: Mapping[str, Any] | None) -> dict[str, Any]:
+def extra_fields(
+    extra_body: Any, reserved_fields: Collection[str] = RESERVED_FIELDS, example: str = "{'top_k': 40}"
+) -> dict[str, Any]:
     """The fields of ``extra_body``. Raises ``OptionError`` for fields that it cannot set."""
     if extra_body is None:
         return {}
     if not isinstance(extra_body, Mapping):
-        raise OptionError("extra_body is a mapping of further fields, such as {'top_k': 40}")
-    if reserved := [name for name in extra_body if name in RESERVED_FIELDS]:
+        raise OptionError(f"extra_body is a mapping of further fields, such as {example}")
+    if reserved := [name for name in extra_body if name in reserved_fields]:
         raise OptionError(f"extra_body cannot set {', '.join(reserved)}: flowgpt_magic sets that itself")
     return {str(name): value for name, value in extra_body.items()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from yarl import URL
@@ -14,7 +14,7 @@ from flowgpt_magic import keys
 from flowgpt_magic.errors import MissingKeyError, SettingError
 from flowgpt_magic.messages import notice
 from flowgpt_magic.providers.http import client as http
-from flowgpt_magic.providers.http.connection import Route
+from flowgpt_magic.providers.http.connection import Endpoint, Route
 from flowgpt_magic.settings import CLIENT_VARIABLES, KEYS, SERVER, Settings, alias_of, extra_headers, variable
 
 MAKERS = {"openai_base_url": "api.openai.com", "anthropic_base_url": "api.anthropic.com"}
@@ -164,6 +164,16 @@ class Server:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return host == "localhost"
+
+
+@dataclass(frozen=True)
+class ResolvedServer:
+    """A server with its key and headers, ready for one call. ``notices`` are for every request."""
+
+    address: str
+    endpoint: Endpoint
+    headers: Mapping[str, str] = field(repr=False)
+    notices: Sequence[str]
 
 
 def is_maker(address: str, url: URL) -> bool:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from flowgpt_magic.errors import FlowGptError
-from flowgpt_magic.messages import notices_to
+from flowgpt_magic.messages import is_text, notices_to
 from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
 from flowgpt_magic.providers.http.lenient_events import ERROR_EVENT, UNFRAMED_EVENT, JsonSplitter, LenientEventSplitter
 from flowgpt_magic.providers.http.server_sent_events import Event
 from flowgpt_magic.providers.openai.errors import ErrorMapper
-from flowgpt_magic.providers.openai.replies import ReplyReader, looks_like_json
+from flowgpt_magic.providers.openai.exchange import looks_like_json
+from flowgpt_magic.providers.openai.replies import ReplyReader
 from tests.servers import cut
 
 LIMIT = 2**20
@@ -154,21 +155,21 @@ def outcome(blocks: list[bytes], whole: bytes) -> tuple[object, ...]:
     asked = {"model": "m"}
     reading, told = ReplyReader(asked, ErrorMapper(asked), PEER), []
     splitter = JsonSplitter(LIMIT) if looks_like_json(whole) else LenientEventSplitter(LIMIT)
-    text = ""
+    chunks: list[str] = []  # text and reasoning
     with notices_to(told.append):
         try:
             for block in blocks:
                 for event in splitter.split(block):
-                    text += "" if reading.done else reading.read(event)
+                    chunks += [] if reading.done else [reading.read(event)]
             for event in splitter.last():
-                text += "" if reading.done else reading.read(event)
+                chunks += [] if reading.done else [reading.read(event)]
             if not reading.done:
-                text += reading.read_unfinished(splitter.unfinished())
-            text += reading.finish()
+                chunks.append(reading.read_unfinished(splitter.unfinished()))
+            chunks.append(reading.finish())
             reading.send_notices()
         except FlowGptError as error:
-            return text, type(error), str(error)
-    return text, reading.extras(), reading.usage(), told
+            return "".join(filter(is_text, chunks)), type(error), str(error), "".join(chunks)
+    return "".join(filter(is_text, chunks)), reading.extras(), reading.usage(), told, "".join(chunks)
 
 
 @settings(max_examples=400, deadline=None)
@@ -201,6 +202,7 @@ PLAIN = [*PIECES[:3], PIECES[4], PIECES[9], PIECES[11], b": keepalive\n\n"]
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(PLAIN), max_size=6), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+@example([PIECES[4]], b"\n")
 def test_where_openais_client_reads_a_whole_reply_the_text_is_the_same(pieces, end):
     whole = b"".join([*pieces, PIECES[10], PIECES[11], b"data: [DONE]\n\n"]).replace(b"\n", end)
 

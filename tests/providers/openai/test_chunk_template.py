@@ -110,7 +110,7 @@ def test_a_reply_is_the_same_with_it_and_without(parts):
             patch.setattr(openai_replies, "TEMPLATE_AFTER", few)
             answer = ReplyReader({"model": "m"}, ErrorMapper({}), PEER)
             texts = [answer.read(Event(encoded(part))) for part in parts]
-        return texts, answer.is_complete, answer.has_text, answer.extras(), answer.usage()
+        return texts, answer.is_complete, answer.has_content, answer.extras(), answer.usage()
 
     assert read(0) == read(1000)
 

@@ -26,7 +26,8 @@ from flowgpt_magic.providers.http.connection import Endpoint, Proxy, Route
 from flowgpt_magic.providers.http.lenient_events import UNFRAMED_EVENT, JsonSplitter
 from flowgpt_magic.providers.http.server_sent_events import Event
 from flowgpt_magic.providers.openai.errors import ErrorMapper
-from flowgpt_magic.providers.openai.replies import ReplyReader, check_not_web_page, looks_like_json
+from flowgpt_magic.providers.openai.exchange import check_not_web_page, looks_like_json
+from flowgpt_magic.providers.openai.replies import ReplyReader
 
 PEER = Endpoint(URL("http://127.0.0.1:1/v1/chat/completions"), Proxy(), Route(token="hunter2"))
 USAGE = {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21}
