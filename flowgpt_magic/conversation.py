@@ -377,14 +377,15 @@ class Conversation:
     ) -> Comparison:
         """The replies to a prompt that ``prepare_all`` returned. The options are those of ``compare``."""
         cell = self._notebook_history.running_cell() if cell is None else cell
-        title, prompt = next((it.request.title, it.request.prompt) for it in prepared if it.request is not None)
-        again = next(it.request.spot for it in prepared if it.request is not None)
-        run = self._run_of(cell, prompt) if history and not append and again.place is None else None
-        spot, refresh = (again, True) if again.place is not None else (_spot(cell, run), refresh)
+        first = next(column.request for column in prepared if column.request is not None)
+        asks_again = first.spot.place is not None
+        run = self._run_of(cell, first.prompt) if history and not append and not asks_again else None
+        spot, refresh = (first.spot, True) if asks_again else (_spot(cell, run), refresh)
         if history and self._state.unnamed:
-            self._name_after(title)
+            self._name_after(first.title)
         comparison = Comparison(self._keep, self._live_of) if history else Comparison()
         turns = ComparedTurns(self._state, self._notebook_history)
+        replays, conversation_id = self._notebook_history.replays, self.record.conversation_id if history else ""
         columns = []
         for number, column in enumerate(prepared, 1):
             if column.request is None:
@@ -394,7 +395,6 @@ class Conversation:
             recorder: Recorder = RequestRecorder(self._notebook_history, request)
             if history:
                 recorder = turns.recorder(request, number)
-            replays, conversation_id = self._notebook_history.replays, self.record.conversation_id if history else ""
             reply = create_reply(request, replays, recorder, conversation_id, refresh=refresh, begin=comparison.start)
             columns.append(Column(column.name, reply))
         comparison.set_columns(columns)

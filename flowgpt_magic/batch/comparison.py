@@ -48,11 +48,9 @@ class BatchComparison(ReusableCoroutine[list[dict[str, Result]]]):
     @property
     def status(self) -> Status | None:
         """``streaming`` while one of them runs, then ``complete``, ``cancelled`` or ``failed``; None before."""
-        states = [batch.status for batch in self.batches]
-        for status in (None, "streaming", "cancelled"):
-            if status in states:
-                return None if status is None else "streaming" if status == "streaming" else "cancelled"
-        return "complete" if "complete" in states else "failed"
+        states = {batch.status for batch in self.batches}
+        ranked: tuple[Status | None, ...] = (None, "streaming", "cancelled", "complete")
+        return next((status for status in ranked if status in states), "failed")
 
     @property
     def ended(self) -> bool:
@@ -159,9 +157,9 @@ class BatchComparison(ReusableCoroutine[list[dict[str, Result]]]):
     @property
     def texts(self) -> dict[str, list[str | None]]:
         """The texts by model; None for an incomplete reply."""
+        rows = self.results
         return {
-            name: [row[name].text if row[name].status == "complete" else None for row in self.results]
-            for name in self.by_model
+            name: [row[name].text if row[name].status == "complete" else None for row in rows] for name in self.by_model
         }
 
     @property
