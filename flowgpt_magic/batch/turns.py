@@ -228,24 +228,24 @@ class Turns:
         """Discard the text so far; it is stored as an earlier version."""
         if not flight.received.is_empty:
             attempt_id = uuid4().hex
-            self._count(flight, "failed", attempt_id)
             if self.state is not None:
                 self._save(replace(self._turn(flight, "failed"), turn_id=attempt_id, error=why))
                 flight.version += 1
+            self._count(flight, "failed", attempt_id)
         flight.received.clear()
 
     def end(self, flight: PromptInFlight, status: Status) -> None:
         """Record the end, unless the prompt was cancelled before any text arrived and is not in the history."""
-        self._count(flight, status, flight.turn_id)
         if self.state is not None and (flight.saved or not flight.received.is_empty or status != "cancelled"):
             self._save(self._turn(flight, status))
+        self._count(flight, status, flight.turn_id)
 
     def leave(self, flight: PromptInFlight) -> None:
         """The run ends before a retry: if the prompt is in the history, it is stored as failed."""
-        if not flight.received.is_empty:
-            self._count(flight, "failed", flight.turn_id)
         if self.state is not None and flight.saved:
             self._save(self._turn(flight, "failed"))
+        if not flight.received.is_empty:
+            self._count(flight, "failed", flight.turn_id)
 
     @property
     def asked_next_time(self) -> str:
@@ -274,15 +274,18 @@ class Turns:
             self.flush()
 
     def flush(self) -> None:
-        """Save the finished turns and requests together: waking the writer for each costs more than the writing."""
-        self.notebook_history.count(*self._requests)
-        self._requests.clear()
+        """Save the finished turns and requests together: waking the writer for each costs more than the writing.
+
+        The turns are first: where the process is killed in between, it is the replies that are kept.
+        """
         if self.state is not None and self._ended:
             if not self.state.handed_over:
                 self.notebook_history.save(self.state)
             for turn in self._ended:
                 self.notebook_history.end(self.state, turn, [])
             self._ended.clear()
+        self.notebook_history.count(*self._requests)
+        self._requests.clear()
 
     def _turn(self, flight: PromptInFlight, status: Status) -> Turn:
         return turn_of(
