@@ -115,7 +115,9 @@ class Lab:
         self.command += [f"--LabServerApp.extra_labextensions_path={with_extension(folder / 'labextensions')}"]
         self.command += [f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
         self.command += [f"--LabApp.user_settings_dir={self.settings}"]
+        self.configuration = folder / "config"
         own = {"FLOWGPT_MODEL": "echo", "FLOWGPT_DATA_DIR": str(folder / "data")}
+        own["XDG_CONFIG_HOME"] = str(self.configuration)
         self.environment = {**os.environ, **places, **own}
 
     @contextmanager

@@ -31,6 +31,13 @@ def scattered(wave: float) -> float:
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def aliases_of_this_file(lab) -> Iterator[None]:
+    """The aliases that these tests make are in no list of models of other tests."""
+    yield
+    (lab.configuration / "flowgpt_magic" / "aliases.json").unlink(missing_ok=True)
+
+
 def columns_of(notebook: Notebook, number: int) -> Locator:
     """The columns in the output of a cell."""
     return notebook.output(number).locator("[role=group]")
