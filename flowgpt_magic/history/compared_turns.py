@@ -43,6 +43,7 @@ class ComparedTurns:
         with self._state.lock:
             if self._place is None:
                 self._place = timeline.reserve(spot.place, len(self._recorders))
+                self._state.comparisons.add(self.comparison_id)
             place, first = self._place
             sent = replace(turn.sent, above=timeline.checksum_above(place))
             sent = replace(sent, comparison=self.comparison_id, column=recorder.column)
@@ -76,7 +77,10 @@ class ComparedTurns:
 
     def _count_ended(self) -> Saved:
         self._ended += 1
-        return self._settle() if self._turns and self._ended == len(self._recorders) else []
+        if not self._turns or self._ended < len(self._recorders):
+            return []
+        self._state.comparisons.discard(self.comparison_id)
+        return self._settle()
 
     def _settle(self) -> Saved:
         """Let the turn be live that counts. One that the user has chosen meanwhile stays live."""

@@ -53,6 +53,7 @@ class ConversationState:
     unnamed: bool = False  # its name was generated, and its first prompt names it
     runs: dict[str, CellRun] = field(default_factory=dict)  # by cell id
     replies: dict[str, Reply] = field(default_factory=dict)  # the arriving ones, by turn id
+    comparisons: set[str] = field(default_factory=set)  # the ids of those that have begun and not ended
     stored: StoredConversation | None = None  # None if there is no file
     sent: int = 0  # turns sent with the last prompt
     _saved: Future[None] | None = None  # done when the turns in ``_oldest`` are in the file
@@ -89,12 +90,15 @@ class ConversationState:
             del self.runs[next(iter(self.runs))]
 
     def unload(self, saved: Callable[[], Future[None] | None], may_go: Callable[[Turn], bool]) -> None:
-        """Drop the oldest of many turns from memory once they are in the file. Does nothing while a reply arrives.
+        """Drop the oldest of many turns from memory once they are in the file.
+
+        Does nothing while a reply arrives, or a comparison has not ended: some of its replies may end before others
+        begin, and at its end it needs the turns of all.
 
         ``saved`` returns a future that is done when everything saved before is in the file. ``may_go`` says whether a
         turn may be dropped.
         """
-        if self.replies or self.stored is None:
+        if self.replies or self.comparisons or self.stored is None:
             return
         live = self.timeline.live
         if self._saved is not None and self._saved.done():

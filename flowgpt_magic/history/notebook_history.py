@@ -177,6 +177,7 @@ class NotebookHistory:
         for state in self._states.values():
             state.lock = threading.RLock()
             state.replies.clear()
+            state.comparisons.clear()
 
     def flush(self) -> bool:
         """Wait until everything is written. False if that takes too long."""

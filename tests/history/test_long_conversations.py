@@ -5,19 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flowgpt_magic.conversation import Conversation
-from flowgpt_magic.errors import HistoryFileError, NothingToUndoError, TurnNotFoundError
+from flowgpt_magic.errors import HistoryFileError, NothingToUndoError, ProviderError, TurnNotFoundError
 from flowgpt_magic.history import conversation_state as kept
 from flowgpt_magic.history import timeline
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.history.records import MEMORY, OFF
 from flowgpt_magic.messages import Turn
 from flowgpt_magic.notebook.place import NO_CELL, Cell, Place
+from flowgpt_magic.providers import aliases
+from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.replies.reply import Reply
 
 Open = Callable[..., Conversation]
@@ -312,3 +316,39 @@ def test_where_the_file_cannot_be_read_it_says_so_and_new_prompts_are_asked(open
     with pytest.raises(HistoryFileError, match="the disk is gone"):
         conversation.turns  # noqa: B018
     assert conversation.ask("next", cell=NO_CELL).text == "next"
+
+
+def test_a_comparison_whose_replies_end_before_others_begin_keeps_its_turns_in_memory(opened):
+    for tenths, name in enumerate(["down", "off"]):
+        aliases.save(Alias(name, "echo:words", temperature=tenths / 10, params={"fail_after": 0}))
+    conversation = opened()
+    ask(conversation, 12)
+    comparison = conversation.compare("again", ["down", "off", "echo"], cell=Cell("cell 0", "second run"))
+
+    for reply, following in pairwise(comparison):
+        following._recorder = LateRecorder(following._recorder, after=lambda reply=reply: ended(reply, conversation))
+
+    assert comparison[2].text == "again"
+    assert comparison.live == 3
+    assert prompts(conversation.turns)[0] == "again"
+
+
+class LateRecorder:
+    """Begins a turn after something else."""
+
+    def __init__(self, recorder: Any, after: Callable[[], None]) -> None:
+        self._recorder, self._after = recorder, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._recorder, name)
+
+    def begin(self, reply: Reply) -> None:
+        self._after()
+        self._recorder.begin(reply)
+
+
+def ended(reply: Reply, conversation: Conversation) -> None:
+    """Wait until ``reply`` has failed and is in the file."""
+    with suppress(ProviderError):
+        list(reply)
+    assert conversation._notebook_history.flush()
