@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,10 +17,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import nbformat
 import pytest
@@ -166,6 +167,12 @@ async (path) => {
   }
 }
 """
+
+# After a reload, JupyterLab opens the notebook of its address at a time of its own, even if it was closed meanwhile.
+RELOADED = "() => performance.getEntriesByType('navigation')[0].type === 'reload'"
+
+# The notebook that the page shows; nothing if it shows none.
+SHOWN = "() => window.jupyterapp?.shell.currentWidget?.context?.path ?? ''"
 
 
 class Notebook:
@@ -346,6 +353,12 @@ class Pages:
         page.mouse.move(0, 0)
         page.evaluate("() => { sessionStorage.clear(); localStorage.clear(); }")
 
+    def shown(self, server: str) -> str:
+        """The notebook of ``server`` that the shared page shows."""
+        if self._shared is None or not self._shared.url.startswith(server):
+            return ""
+        return str(self._shared.evaluate(SHOWN))
+
     def close(self) -> None:
         if self._context is not None:
             self._context.close()
@@ -360,6 +373,17 @@ def pages(browser: Browser) -> Iterator[Pages]:
     pages.close()
 
 
+def end_sessions(server: str, shown: str) -> None:
+    """End the kernels of all notebooks but the one that is shown: each that is left takes memory and time."""
+    with urllib.request.urlopen(f"{server}api/sessions", timeout=LIMIT) as answer:
+        sessions = json.load(answer)
+    for session in sessions:
+        if session["path"] != shown:
+            deletion = urllib.request.Request(f"{server}api/sessions/{session['id']}", method="DELETE")
+            with suppress(HTTPError):  # its page has ended it meanwhile
+                urllib.request.urlopen(deletion, timeout=LIMIT).close()
+
+
 @pytest.fixture
 def page(pages: Pages, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page that the tests share, or a new one for a test that is marked ``own_page``.
@@ -368,12 +392,15 @@ def page(pages: Pages, request: pytest.FixtureRequest) -> Iterator[Page]:
     """
     page = pages.own() if request.node.get_closest_marker("own_page") else pages.shared()
     yield page
+    server = re.match(r"http://127\.0\.0\.1:\d+/", page.url)
     if getattr(request.node, "failed", False):
         SCREENSHOTS.mkdir(exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
         pages.close()
     else:
         pages.give_back(page)
+    if server is not None:
+        end_sessions(server.group(), pages.shown(server.group()))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -399,7 +426,8 @@ class Front:
     def open(self, page: Page, path: Path) -> Notebook:
         if self.notebook7:
             return Notebook7(page, self.lab, path)
-        return (NextNotebook if page.url.startswith(f"{self.lab.url}/lab") else Notebook)(page, self.lab, path)
+        takes_next = page.url.startswith(f"{self.lab.url}/lab") and not page.evaluate(RELOADED)
+        return (NextNotebook if takes_next else Notebook)(page, self.lab, path)
 
     def opener(self, page: Page, test: str) -> Callable[..., Notebook]:
         def open_one(*cells: str) -> Notebook:
