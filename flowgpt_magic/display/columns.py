@@ -19,7 +19,7 @@ from flowgpt_magic import bridge, printing
 from flowgpt_magic.control_characters import clean
 from flowgpt_magic.display.formats import MAX_CHARACTERS, STREAMED_FORMATS, format_reply
 from flowgpt_magic.display.painting import MESSAGE_BYTES, Allowance, Budget
-from flowgpt_magic.display.show import Extent, metadata_of, raise_interrupt, show, show_remark
+from flowgpt_magic.display.show import Extent, kept_reasoning, metadata_of, raise_interrupt, show, show_remark
 from flowgpt_magic.display.waiting_line import WaitingLine
 from flowgpt_magic.errors import ComparisonError
 from flowgpt_magic.markdown.html.changes import GrowingMarkup, static_blocks_of
@@ -327,7 +327,7 @@ class ColumnView:
             page = "".join(styled(block) for block in static_blocks_of(markdown))
         error = _error_of(self._reply)
         trouble = f"<p><b>{html.escape(clean(error))}</b></p>" if error else ""
-        return self._column(page + trouble + caption_html(self._reply))
+        return self._column(kept_reasoning(self._reply, self._form) + page + trouble + caption_html(self._reply))
 
     def plain(self) -> str:
         """The column as text."""

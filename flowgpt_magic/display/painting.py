@@ -125,6 +125,7 @@ class Ending:
     caption: str
     body: str = ""  # what a terminal shows
     below: str = ""  # the Markdown of the caption, with which the bundle's Markdown ends
+    above: str = ""  # the reasoning that is kept, with which it begins
 
 
 class Sink(Protocol):
@@ -553,7 +554,7 @@ class BlockOutputs:
 
     def finish(self, ending: Ending) -> None:
         """Replace all outputs with the final one; where they stay, end the last one."""
-        if self._stay and self._end_last(ending):
+        if self._stay and not ending.above and self._end_last(ending):
             return
         if self._count == 1 and self._shown and not self._line_shown:
             self._send(ending.data, ending.metadata)

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from flowgpt_magic.display.painting import Ending, Sink, TextWriter
     from flowgpt_magic.display.shown_reply import ShownReader, ShownReply
     from flowgpt_magic.display.waiting_line import StatusLine
-    from flowgpt_magic.messages import Turn
+    from flowgpt_magic.messages import Turn, Usage
     from flowgpt_magic.tables import Showable
+    from flowgpt_magic.transcripts.bundles import TurnWithReasoning
 
 Extent = Literal["all", "end", "nothing"]
 POLL_SECONDS = 0.1  # how often the status line is checked
+WITHOUT_REASONING = ("code", "json", "image")  # formats that show a part of the reply
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
 
@@ -36,9 +38,8 @@ def widget_view(model_id: str, text: str) -> dict[str, Any]:
     return {"application/vnd.jupyter.widget-view+json": view, "text/plain": text}
 
 
-def show_answer(answer: str | Showable | Turn | None, troubles: list[str]) -> None:
+def show_answer(answer: str | Showable | Turn | TurnWithReasoning | None, troubles: list[str]) -> None:
     """Show the answer of a subcommand, after the ``troubles``, which go to stderr."""
-    from flowgpt_magic.messages import Turn
     from flowgpt_magic.tables import Showable, Table, bundle
 
     for trouble in troubles:
@@ -47,12 +48,20 @@ def show_answer(answer: str | Showable | Turn | None, troubles: list[str]) -> No
         printing.write_line(answer.text(shutil.get_terminal_size().columns))
     elif isinstance(answer, Showable):
         _publish_or_print(bundle(answer))
-    elif isinstance(answer, Turn):
-        from flowgpt_magic.transcripts.bundles import turn_bundle
+    elif isinstance(answer, str):
+        printing.write_line(answer) if answer else None
+    elif answer is not None:
+        _show_turn(answer)
 
-        _publish_or_print(turn_bundle(answer))
-    elif answer:
-        printing.write_line(answer)
+
+def _show_turn(shown: Turn | TurnWithReasoning) -> None:
+    from flowgpt_magic.messages import Turn
+    from flowgpt_magic.transcripts.bundles import turn_bundle
+
+    if isinstance(shown, Turn):
+        _publish_or_print(turn_bundle(shown))
+    else:
+        _publish_or_print(turn_bundle(shown.turn, reasoning=True))
 
 
 def show_remark(text: str) -> None:
@@ -139,20 +148,24 @@ def show_elsewhere(reply: ShownReply, publish: Callable[..., None], *, form: str
         sink.finish(_ending(reply, form, images=images))
 
 
-def output_of(turn: Turn, form: str, *, images: bool = False) -> tuple[dict[str, str], dict[str, Any]]:
+def output_of(
+    turn: Turn, form: str, *, images: bool = False, keep_reasoning: bool = False
+) -> tuple[dict[str, str], dict[str, Any]]:
     """The display bundle and the metadata with which the reply of a turn that has ended is shown in a cell.
 
     Args:
         turn: the turn.
         form: a key of ``FORMATTERS``.
         images: whether Markdown may load images; not by default.
+        keep_reasoning: whether its reasoning, folded, stands above it.
     """
     from flowgpt_magic.display.formats import format_reply
 
     formatted = format_reply(turn.text, form, images=images)
     if formatted.notice and formatted.notice not in turn.notices:
         turn = replace(turn, notices=(*turn.notices, formatted.notice))
-    ending = _ended(turn, formatted, form)
+    above = _folded(turn.extras.reasoning, turn.usage, form) if keep_reasoning else ""
+    ending = _ended(turn, formatted, form, above)
     return ending.data, ending.metadata
 
 
@@ -310,11 +323,11 @@ def _ending(reply: ShownReply, form: str, *, images: bool) -> Ending:
     formatted = format_reply(reply.text_so_far, form, images=images)
     if formatted.notice and formatted.notice not in reply.notices:
         reply.notices.append(formatted.notice)
-    return _ended(reply, formatted, form)
+    return _ended(reply, formatted, form, kept_reasoning(reply, form))
 
 
-def _ended(reply: ShownReply | Turn, formatted: FormattedReply, form: str) -> Ending:
-    """The final output of a reply, which ``formatted`` shows in the format ``form``."""
+def _ended(reply: ShownReply | Turn, formatted: FormattedReply, form: str, above: str) -> Ending:
+    """The final output of a reply, which ``formatted`` shows in the format ``form``; ``above`` is its reasoning."""
     from flowgpt_magic.control_characters import clean
     from flowgpt_magic.display.formats import MAX_CHARACTERS
     from flowgpt_magic.display.painting import Ending
@@ -324,12 +337,25 @@ def _ended(reply: ShownReply | Turn, formatted: FormattedReply, form: str) -> En
     below = caption_html(reply)
     data = {**formatted.data, "text/plain": text}
     if "text/html" in data:
-        data["text/html"] += below
+        data["text/html"] = f"{above}{data['text/html']}{below}"
     else:
-        data["text/markdown"] = f"{data['text/markdown']}\n\n{below}".lstrip("\n")
+        data["text/markdown"] = "\n\n".join(filter(None, [above, data["text/markdown"], below]))
     whole = form in ("markdown", "md", "text", "html") or len(text) > MAX_CHARACTERS
     body = text if whole else formatted.data["text/markdown"]
-    return Ending(data, metadata_of(reply, form), clean(caption(reply)), body, below)
+    return Ending(data, metadata_of(reply, form), clean(caption(reply)), body, below, above)
+
+
+def kept_reasoning(reply: ShownReply, form: str) -> str:
+    """The reasoning, folded, that stays above the reply in the output of a cell; empty unless it is to be kept."""
+    return _folded(reply.reasoning_so_far, reply.usage, form) if reply.keep_reasoning else ""
+
+
+def _folded(reasoning: str, usage: Usage, form: str) -> str:
+    from flowgpt_magic.transcripts.reasoning import folded, thought_line
+
+    if not reasoning or form in WITHOUT_REASONING:
+        return ""
+    return folded(thought_line(usage.reasoning_seconds), reasoning)
 
 
 def metadata_of(reply: ShownReply | Turn, form: str) -> dict[str, Any]:

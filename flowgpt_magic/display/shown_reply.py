@@ -30,6 +30,7 @@ class ShownReply(Protocol):
     left_out: int
     sent: Sent
     shown_in: str
+    keep_reasoning: bool
 
     @property
     def status(self) -> Status | None:
@@ -46,6 +47,14 @@ class ShownReply(Protocol):
     @property
     def text_so_far(self) -> str:
         """The text received so far."""
+
+    @property
+    def reasoning_so_far(self) -> str:
+        """The reasoning received so far."""
+
+    @property
+    def reasons(self) -> bool:
+        """Is reasoning the last thing that has arrived, and the reply still running?"""
 
     @property
     def request_id(self) -> str:

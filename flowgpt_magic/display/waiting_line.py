@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flowgpt_magic import printing
 from flowgpt_magic.text import cut, one_line
 from flowgpt_magic.transcripts.caption import STILL_ARRIVING, line_html
+from flowgpt_magic.transcripts.reasoning import thinking_line
 
 if TYPE_CHECKING:
     from flowgpt_magic.display.shown_reply import ShownReply
@@ -24,10 +25,12 @@ Publish = Callable[..., None]
 
 
 def waiting_text(reply: ShownReply) -> str:
-    """The model, the seconds so far and the provider's progress; or why the next attempt waits. One line."""
+    """The model, the seconds so far and the provider's progress; that it reasons; or why the next attempt waits."""
     waiting = reply.waiting
     if waiting is not None:
         return one_line(str(waiting))
+    if reply.reasons:
+        return thinking_line(reply.usage.reasoning_seconds)
     words = [f"{reply.provider}:{reply.model}", f"{max(1, round(reply.elapsed))} s", reply.progress]
     return one_line(" · ".join(filter(None, words)))
 

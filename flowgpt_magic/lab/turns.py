@@ -26,7 +26,7 @@ from flowgpt_magic.notebook.ipython import prompt_context
 from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.replies.code_blocks import code_blocks_of
 from flowgpt_magic.replies.reply import Reply
-from flowgpt_magic.settings import FORMATS
+from flowgpt_magic.settings import FORMATS, Settings
 from flowgpt_magic.text import counted, cut
 from flowgpt_magic.transcripts.caption import STATUS_WORDS, tokens_of
 
@@ -84,7 +84,7 @@ def choose(_page: Page, request: Facts) -> Facts:
     number = _number(conversation, turn)
     chosen = conversation.choose(number, int(request.get("version", 0)))
     settings = conversation.settings()
-    shown = _output(chosen, _format(request, settings.format), images=settings.images)
+    shown = _output(chosen, _format(request, settings.format), settings)
     return {**shown, **_versions(chosen, conversation)}
 
 
@@ -102,7 +102,7 @@ def retry(page: Page, request: Facts) -> Facts:
     reply, settings = conversation.send(prepared), prepared.settings
     form = _format(request, settings.format)
     stream = Stream(page, str(request.get("stream")))
-    bridge.worker().submit(asyncio.to_thread(stream.show, reply, turn, form, images=settings.images))
+    bridge.worker().submit(asyncio.to_thread(stream.show, reply, turn, form, settings))
     return {"turn": reply.turn_id}
 
 
@@ -142,13 +142,13 @@ class Stream:
         self._page, self._name, self._open = page, name, True
         page.when_closed(self._close)
 
-    def show(self, reply: Reply, before: Turn, form: str, *, images: bool) -> None:
+    def show(self, reply: Reply, before: Turn, form: str, settings: Settings) -> None:
         """Tell the page of ``reply`` until its end. ``before`` is the turn that was asked again."""
         shown: Facts = {}
         try:
-            show_elsewhere(reply, self._publish, form=form, images=images)
+            show_elsewhere(reply, self._publish, form=form, images=settings.images)
             if reply.status != "complete" and not reply.text_so_far.strip():
-                shown = _output(before, form, images=images)
+                shown = _output(before, form, settings)
         finally:
             error = "" if reply.error is None else join_surrogates(redact(str(reply.error)))
             self._tell({"kind": "turn_ended", "error": error, **shown})
@@ -196,8 +196,8 @@ def _versions(turn: Turn, conversation: Conversation | None) -> Facts:
     return {"version": turn.version, "versions": count}
 
 
-def _output(turn: Turn, form: str, *, images: bool) -> Facts:
-    data, metadata = output_of(turn, form, images=images)
+def _output(turn: Turn, form: str, settings: Settings) -> Facts:
+    data, metadata = output_of(turn, form, images=settings.images, keep_reasoning=settings.keep_reasoning)
     return {"turn": turn.turn_id, "data": data, "metadata": metadata}
 
 

@@ -181,6 +181,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         left_out: the number of messages not sent because they did not fit into ``history_tokens`` or the model.
         sent: what was sent with the prompt, and what was not.
         shown_in: the run of the cell that has displayed it.
+        keep_reasoning: is its reasoning, folded, a part of what a cell shows at its end?
         splits: how often what had arrived was split anew into reasoning and text, because a tag came that ends
             reasoning. Then ``text_so_far`` no longer begins with the text of before, and ``chunks_from`` counts anew.
     """
@@ -224,6 +225,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         self.left_out = 0
         self.sent = Sent()
         self.shown_in = ""
+        self.keep_reasoning = False
         self._source = source
         self._observer = observer
         self._recorder = recorder

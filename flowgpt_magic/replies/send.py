@@ -102,7 +102,7 @@ def create_reply(
         observer=telemetry,
         recorder=recorder,
     )
-    reply.sent = request.sent
+    reply.sent, reply.keep_reasoning = request.sent, request.settings.keep_reasoning
     if request.left_out:
         reply.left_out = request.left_out
         reply.notices.append(LeftOut(request.left_out, f"history_tokens = {request.settings.history_tokens}"))

@@ -52,6 +52,7 @@ NO_PARAMETERS = {
         "cache",
         "params",
         "think_tags",
+        "keep_reasoning",
     ),
 }
 
@@ -288,6 +289,9 @@ class Settings:
     )
     think_tags: bool = setting(
         True, _switch, "tell reasoning between tags such as <think> apart from the text of a reply"
+    )
+    keep_reasoning: bool = setting(
+        False, _switch, "keep the reasoning, folded, above a reply in a cell; the history has it always"
     )
     params: Mapping[str, Any] | None = setting(
         None, parameters.checked, 'additional parameters for the provider, such as {"top_p": 0.9}', table=True

@@ -20,6 +20,7 @@ from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import one_line
 
 STILL_ARRIVING = "still arriving: %flowgpt show has the rest"  # true of what was saved before the end
+BEFORE_ANSWER = "interrupted before the answer: %flowgpt show --reasoning has the thoughts"
 STATUS_WORDS = {
     None: "not sent yet: reply.text sends it",
     "complete": "",
@@ -68,7 +69,7 @@ def caption(reply: Captioned, *, started: float | None = None, error: str = "") 
         "" if seconds is None else f"{seconds:.1f} s",
         _thought(reply.usage),
         "replayed" if reply.replayed else "",
-        STATUS_WORDS[reply.status],
+        _end_of(reply),
         *map(redact, [*reply.sent.unsent, *reply.notices, error]),
     ]
     return one_line(" · ".join(filter(None, facts)))
@@ -77,6 +78,13 @@ def caption(reply: Captioned, *, started: float | None = None, error: str = "") 
 def _thought(usage: Usage) -> str:
     """How long the model has reasoned; empty if it has not."""
     return "" if usage.reasoning_seconds is None else f"thought {max(1, round(usage.reasoning_seconds))} s"
+
+
+def _end_of(reply: Captioned) -> str:
+    """How it ended; of one that was interrupted before the answer, also how to see its reasoning."""
+    if reply.status == "cancelled" and reply.usage.reasoning_seconds is not None and not reply.text_so_far.strip():
+        return BEFORE_ANSWER
+    return STATUS_WORDS[reply.status]
 
 
 def tokens_of(reply: Captioned) -> str:
@@ -115,12 +123,12 @@ def caption_html(reply: Captioned, *, started: float | None = None, error: str =
 
 def small(line: str) -> str:
     """``line`` in small letters, in few bytes: it is sent often while a reply arrives."""
-    return f'<small style="{STYLE}">{_escaped(line)}</small>'
+    return f'<small style="{STYLE}">{as_html(line)}</small>'
 
 
 def line_html(line: str, more: str = "") -> str:
     """``line`` as a caption, which opens to ``more``."""
-    shown, hidden = map(_escaped, (line, more))
+    shown, hidden = map(as_html, (line, more))
     classes = CLASS + (NO_FORMULAS if "&#36;" in shown + hidden else "")
     start = f'class="{classes}" style="{STYLE}"'
     if not more:
@@ -128,7 +136,8 @@ def line_html(line: str, more: str = "") -> str:
     return f"<details {start}><summary><small>{shown}</small></summary><small>{hidden}</small></details>"
 
 
-def _escaped(line: str) -> str:
+def as_html(line: str) -> str:
+    """``line`` as text in HTML, which is text in Markdown with HTML in it too."""
     return _MARKDOWN_SIGNS.sub(lambda sign: f"&#{ord(sign[0])};", html.escape(clean(line), quote=False))
 
 

@@ -71,6 +71,7 @@ def write(
     *,
     overwrite: bool = False,
     addresses: bool = False,
+    reasoning: bool = False,
     find_picture: Callable[[str], Picture | None] = lambda _digest: None,
 ) -> Path:
     """Export turns to a file. It is written completely or not at all.
@@ -85,10 +86,11 @@ def write(
         turns: the turns, in their order.
         overwrite: replace a file that exists; without it, such a file is an error.
         addresses: keep the addresses of servers and the names of the variables of keys.
+        reasoning: keep the reasoning of the replies.
         find_picture: returns the picture with this digest, with its thumbnail; by default only small ones are shown.
     """
     path, form = _path_and_format(path)
-    exports = tuple(exported(turn, addresses=addresses) for turn in turns)
+    exports = tuple(exported(turn, addresses=addresses, reasoning=reasoning) for turn in turns)
     transcript = Transcript(encodable(conversation_name), encodable(system), exports)
     content = form.write(transcript, thumbnails_of(turns, find_picture)).encode()
     try:

@@ -12,13 +12,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from flowgpt_magic.control_characters import clean
+from flowgpt_magic.messages import Turn
+from flowgpt_magic.messages.reasoning import without_tags
 from flowgpt_magic.prompt.pictures import without_references
 from flowgpt_magic.text import one_line
 from flowgpt_magic.transcripts.caption import caption_html
 from flowgpt_magic.transcripts.pictures import Thumbnails, pictures_of
+from flowgpt_magic.transcripts.reasoning import folded, parts_of, thought_line
 
 if TYPE_CHECKING:
-    from flowgpt_magic.messages import Turn
     from flowgpt_magic.transcripts.transcript import Transcript, TranscriptTurn
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -158,12 +160,15 @@ def _turn(number: int, turn: Turn | TranscriptTurn, thumbnails: Thumbnails | Non
     from flowgpt_magic.markdown.html.changes import static_blocks_of
 
     below = caption_html(turn, started=turn.started or None, error=turn.error)
-    blocks = "\n".join(static_blocks_of(turn.text))
+    # A turn of the history is shown without its reasoning.
+    thought, text = without_tags(turn.text) if isinstance(turn, Turn) else parts_of(turn)
+    above = f"{folded(thought_line(turn.usage.reasoning_seconds), thought)}\n" if thought else ""
+    blocks = "\n".join(static_blocks_of(text))
     pictures = [picture.html for picture in pictures_of(turn, thumbnails)] if turn.images else []
     prompt = without_references(turn.prompt) if pictures else turn.prompt
     return (
         f"<section>\n<h2>{number}</h2>\n{_prompt(prompt)}\n{''.join(pictures)}"
-        f'<div class="fg-reply">\n{blocks}\n</div>\n'
+        f'{above}<div class="fg-reply">\n{blocks}\n</div>\n'
         f'<div class="fg-caption">{below}</div>\n</section>\n'
     )
 

@@ -16,6 +16,7 @@ from flowgpt_magic.control_characters import escaped_in_json
 from flowgpt_magic.text import escaped, one_line
 from flowgpt_magic.transcripts.caption import caption_html
 from flowgpt_magic.transcripts.pictures import Thumbnails, pictures_of
+from flowgpt_magic.transcripts.reasoning import folded_reasoning
 from flowgpt_magic.transcripts.transcript import HEADER, JsonObject, Transcript, check_format, from_json
 
 _COMMENT_START = "<!-- flowgpt_magic"
@@ -38,6 +39,7 @@ def to_markdown(transcript: Transcript, thumbnails: Thumbnails | None = None) ->
             f"## {number}",
             _quoted(prompt),
             *(picture.markdown for picture in pictures_of(turn, thumbnails)),
+            *([above] if (above := folded_reasoning(turn)) else []),
             _comment("reply", {}),
             text,
             _comment("caption", {}),

@@ -26,6 +26,7 @@ from flowgpt_magic.prompt.pictures import (
 from flowgpt_magic.providers import models
 from flowgpt_magic.text import escaped, one_line
 from flowgpt_magic.transcripts.caption import caption_html
+from flowgpt_magic.transcripts.reasoning import folded_reasoning
 from flowgpt_magic.transcripts.transcript import (
     HEADER,
     JsonObject,
@@ -130,7 +131,8 @@ def _output(turn: TranscriptTurn, more: JsonObject) -> JsonObject:
     from flowgpt_magic.markdown.growing import harmless
 
     text = clean(turn.text)
-    shown = f"{harmless(turn.text).rstrip()}\n\n{caption_html(turn, error=turn.error)}".lstrip("\n")
+    parts = [folded_reasoning(turn), harmless(turn.text).rstrip(), caption_html(turn, error=turn.error)]
+    shown = "\n\n".join(filter(None, parts))
     values = {name: value for name, value in asdict(turn).items() if name not in ("prompt", "text", "usage")}
     values |= more | asdict(turn.usage) | ({} if text == turn.text else {"text": turn.text})
     data = {"text/markdown": shown.splitlines(keepends=True), "text/plain": text.splitlines(keepends=True)}

@@ -29,6 +29,7 @@ TRANSCRIPT_VERSION = 1
 HEADER = {"format": "flowgpt_magic transcript", "version": TRANSCRIPT_VERSION}
 NUMBER_LIMIT = 2**37  # as Unix seconds the year 6325: no time, and no other number of a turn, is that large
 OF_SERVERS = {*settings.KEYS, *settings.KEYS.values(), *settings.CONNECTION, "proxy", "extra_headers"}  # parameters
+OF_REASONING = ("reasoning", "reasoning_parts")
 OF_PROMPTS = {"schema", "earlier"}  # parameters that are a person's own words
 JsonObject = dict[str, Any]
 T = TypeVar("T")
@@ -121,11 +122,11 @@ def as_turns(transcript: Transcript, conversation_id: str, kernel: str) -> list[
     return turns
 
 
-def exported(turn: Turn, *, addresses: bool = False) -> TranscriptTurn:
+def exported(turn: Turn, *, addresses: bool = False, reasoning: bool = False) -> TranscriptTurn:
     """A turn as it may leave the history: without secrets, in text that UTF-8 can hold.
 
-    Without ``addresses``, also without what names a server or the variable of a key. Prompts, replies and system
-    prompts stay as they are.
+    Without ``addresses``, also without what names a server or the variable of a key; without ``reasoning``, without the
+    reasoning and its opaque parts. Prompts, replies and system prompts stay as they are.
     """
 
     def told(text: str) -> str:
@@ -140,6 +141,8 @@ def exported(turn: Turn, *, addresses: bool = False) -> TranscriptTurn:
     values["parameters"] = parameters if addresses else _without_servers(parameters, told)
     values["notices"] = tuple(map(told, values["notices"]))
     values["images"], values["extras"] = tuple(values["images"]), encodable(turn.extras.as_json())
+    if not reasoning:
+        values["extras"] = {name: value for name, value in values["extras"].items() if name not in OF_REASONING}
     if "notices" in values["extras"]:
         values["extras"]["notices"] = list(map(told, values["extras"]["notices"]))
     return TranscriptTurn(**values | {"error": told(values["error"])})

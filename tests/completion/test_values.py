@@ -103,11 +103,16 @@ def test_the_flags_of_an_alias_are_offered_with_what_they_take(command):
 
 
 def test_an_export_may_be_told_to_overwrite():
-    assert tab("%flowgpt export --|") == [OVERWRITE, "--addresses"]
+    assert tab("%flowgpt export --|") == [OVERWRITE, "--addresses", "--reasoning"]
     assert tab("%flowgpt export my.md --ov|") == [OVERWRITE]
     assert tab("%flowgpt export --overwrite no|") == ["notes/"]
     assert tab("%flowgpt export my.md no|") == []
     assert tab("%flowgpt import --|") == []
+
+
+def test_a_turn_may_be_shown_with_its_reasoning():
+    assert tab("%flowgpt show 1 -|") == ["--reasoning"]
+    assert tab("%flowgpt show 1 |") == []
 
 
 def test_what_is_to_be_explained_is_offered_and_who_is_to_fix_it():

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from IPython.utils.capture import RichOutput, capture_output
 
-from flowgpt_magic.display.show import raise_ending, show, show_answer, show_interrupt, show_result, widget_view
+from flowgpt_magic.display.show import (
+    output_of,
+    raise_ending,
+    show,
+    show_answer,
+    show_interrupt,
+    show_result,
+    widget_view,
+)
 from flowgpt_magic.errors import ProviderError, ReplyInterrupted
 from flowgpt_magic.messages import Sent, Usage
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.notebook import ipython
 from flowgpt_magic.tables import Table
+from flowgpt_magic.transcripts.bundles import TurnWithReasoning
 from flowgpt_magic.transcripts.caption import line_html
 from tests.kernel_shell import request
 from tests.records import conversation_record, notebook_record, turn_record
@@ -51,6 +62,7 @@ class FakeReply:
         self.replayed, self.left_out, self.shown_in, self.request_id = False, 0, "", ""
         self.ended, self.waiting, self.progress, self.elapsed = True, None, "", 0.0
         self.interrupt_summary = "the text so far is kept"
+        self.reasoning_so_far, self.reasons, self.keep_reasoning = "", False, False
         self.readers = 0
 
     @property
@@ -189,6 +201,68 @@ class TestInACell:
 
         assert "so f\n\n<details" in outputs[-1].data["text/markdown"]
         assert "1.2 s · failed</small></summary>" in outputs[-1].data["text/markdown"]
+
+
+class TestReasoning:
+    """What the output keeps of it at the end."""
+
+    @pytest.fixture
+    def reply(self) -> FakeReply:
+        """A reply whose reasoning is to be kept."""
+        reply = FakeReply("**a**")
+        reply.reasoning_so_far, reply.keep_reasoning = "<b> *or* $c", True
+        reply.usage = replace(reply.usage, reasoning_seconds=2.4)
+        return reply
+
+    def test_without_the_setting_the_output_has_none_and_the_caption_says_how_long(self, outputs, reply):
+        reply.keep_reasoning = False
+
+        show(reply, extent="end")
+
+        assert "&lt;b&gt;" not in str(outputs[-1].data)
+        assert "1.2 s · thought 2 s</small>" in outputs[-1].data["text/markdown"]
+
+    @pytest.mark.parametrize(("form", "kind"), [("markdown", "markdown"), ("text", "html"), ("math", "markdown")])
+    @pytest.mark.parametrize("allow_stdin", [True, False])  # a person is there, or the run is headless
+    def test_with_the_setting_it_is_folded_above_the_reply(self, outputs, kernel, reply, form, kind, allow_stdin):
+        kernel.message = request(CELL, allow_stdin=allow_stdin)
+
+        show(reply, form=form, extent="end")
+
+        assert outputs[-1].data[f"text/{kind}"].startswith('<details class="flowgpt-reasoning')
+        assert "<small>Thought for 2 s</small></summary>" in outputs[-1].data[f"text/{kind}"]
+        assert "&lt;b&gt; &#42;or&#42; &#36;c" in outputs[-1].data[f"text/{kind}"]
+        assert outputs[-1].data["text/plain"] == "**a**"
+
+    @pytest.mark.parametrize("form", ["code", "json"])
+    def test_a_format_that_takes_a_part_of_the_reply_has_none(self, outputs, reply, form):
+        show(reply, form=form, extent="end")
+
+        assert "&lt;b&gt;" not in str(outputs[-1].data)
+
+    def test_a_turn_of_the_history_is_shown_with_it_or_without(self):
+        turn = turn_record(
+            conversation_record(notebook_record()), text="a", status="complete", extras=Extras(reasoning="hm")
+        )
+
+        (kept, _facts), (left_out, _) = output_of(turn, "markdown", keep_reasoning=True), output_of(turn, "markdown")
+
+        assert ("hm" in kept["text/markdown"], "hm" in str(left_out)) == (True, False)
+        assert "<small>Thought</small>" in kept["text/markdown"]
+
+    def test_a_turn_with_reasoning_is_printed_with_it(self, shell, capsys):
+        turn = turn_record(
+            conversation_record(notebook_record()),
+            prompt="p",
+            text="a",
+            status="complete",
+            extras=Extras(reasoning="hm"),
+        )
+
+        show_answer(turn, [])
+        show_answer(TurnWithReasoning(turn), [])
+
+        assert capsys.readouterr().out == "p\n\na\n\n[echo:words]\np\n\nThought:\n\nhm\n\na\n\n[echo:words]\n"
 
 
 class TestInATerminal:

@@ -19,7 +19,7 @@ from flowgpt_magic.display.waiting_line import (
     WaitingLine,
     waiting_text,
 )
-from flowgpt_magic.messages import Waiting
+from flowgpt_magic.messages import Reasoning, Waiting
 from flowgpt_magic.replies.reply import Reply
 
 
@@ -75,6 +75,14 @@ def test_after_the_pause_it_says_again_who_is_asked():
     reply._add(Waiting("openai_compatible answered 429", time.monotonic()))
 
     assert waiting_text(reply) == "openai_compatible:o3 · 3 s"
+
+
+def test_while_the_model_reasons_it_says_so_and_since_when():
+    reply = Asked(20)
+    reply._add(Reasoning("hm"))
+    reply.grow_older(32)  # 12 of them with reasoning
+
+    assert waiting_text(reply) == "Thinking… 12 s"
 
 
 def test_it_says_what_the_provider_does_until_the_first_text():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.transcripts.bundles import SHOWN_TURNS, transcript_bundle, turn_bundle
 from tests.records import conversation_record, notebook_record, turn_record
 
@@ -42,3 +43,25 @@ def test_of_a_long_conversation_the_last_turns_are_shown_and_it_says_so():
 
 def test_one_without_turns_says_so():
     assert transcript_bundle("main", [])["text/plain"] == "main: 0 turns"
+
+
+def test_a_turn_has_its_reasoning_only_if_that_is_asked_for():
+    turn = turn_record(CONVERSATION, text="four", status="complete", extras=Extras(reasoning="<b>two</b>\n\nand *two*"))
+
+    without, shown = turn_bundle(turn), turn_bundle(turn, reasoning=True)
+
+    assert "two" not in str(without)
+    assert " open>" in shown["text/markdown"]
+    assert "&lt;b&gt;two&lt;/b&gt;<br><br>and &#42;two&#42;" in shown["text/markdown"]
+    assert "Thought:\n\n<b>two</b>\n\nand *two*\n\nfour\n" in shown["text/plain"]
+
+
+def test_reasoning_between_tags_in_the_text_of_an_older_turn_is_folded():
+    turn = turn_record(CONVERSATION, text="<think>\ntwo and two\n</think>\n\nfour", status="complete")
+
+    without, shown = turn_bundle(turn), turn_bundle(turn, reasoning=True)
+
+    assert "think&gt;" not in without["text/markdown"]
+    assert without["text/markdown"].index("two and two</small></div></details>\n\nfour")
+    assert "<think>" in without["text/plain"]  # the text of the turn as it is
+    assert "Thought:\n\ntwo and two\n\nfour\n" in shown["text/plain"]

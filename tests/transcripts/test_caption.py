@@ -57,6 +57,19 @@ def test_it_says_how_a_reply_ended_unless_it_is_complete(status, words):
     assert caption(turn(status=status)) == f"echo:words{words}"
 
 
+def test_it_says_how_long_the_model_has_thought():
+    assert caption(turn(usage=Usage(seconds=14.2, reasoning_seconds=12.4))) == "echo:words · 14.2 s · thought 12 s"
+    assert caption(turn(usage=Usage(reasoning_seconds=0.2))) == "echo:words · thought 1 s"
+
+
+def test_of_a_reply_that_was_interrupted_before_the_answer_it_says_where_the_thoughts_are():
+    shown = caption(turn(text="\n", status="cancelled", usage=Usage(reasoning_seconds=2.0)))
+
+    assert shown == (
+        "echo:words · thought 2 s · interrupted before the answer: %flowgpt show --reasoning has the thoughts"
+    )
+
+
 def test_the_time_the_notices_and_the_error_have_their_order():
     shown = caption(turn(replayed=True, notices=("one", "two")), started=0.0, error="three")
 

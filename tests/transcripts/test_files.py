@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.messages import Sent, Turn
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.transcripts import notebook
 from flowgpt_magic.transcripts.files import read, write
 from flowgpt_magic.transcripts.transcript import (
@@ -30,7 +31,7 @@ from tests.transcripts.turns import AWKWARD, ENDINGS, FIXED, TEXT, TURNS, facts_
 
 
 def there_and_back(folder: Path, ending: str, *turns: Turn, name: str = "main", system: str = "") -> Transcript:
-    return read(write(folder / f"file{ending}", name, system, turns, overwrite=True, addresses=True))
+    return read(write(folder / f"file{ending}", name, system, turns, overwrite=True, addresses=True, reasoning=True))
 
 
 class TestThereAndBack:
@@ -370,3 +371,21 @@ def test_an_export_names_no_server_and_no_variable_of_a_key_unless_asked(tmp_pat
         (turn,) = read(bare).turns
         assert (turn.prompt, turn.text, dict(turn.parameters)) == (ASKED.prompt, ASKED.text, {"top_p": 1})
         assert dict(read(whole).turns[0].parameters)["openai_base_url"] == SERVER
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, ".html"])
+def test_a_file_has_the_reasoning_only_if_that_is_asked_for(tmp_path, ending):
+    parts = ({"type": "thinking", "thinking": "secretly", "signature": "s1gn"},)
+    turn = turn_of(extras=Extras(reasoning="I wonder\n\n**why**", request_id="r-1", reasoning_parts=parts))
+
+    without = write(tmp_path / f"without{ending}", "main", "", [turn]).read_text("utf-8")
+    path = write(tmp_path / f"with{ending}", "main", "", [turn], reasoning=True)
+
+    assert not [word for word in ("wonder", "secretly", "s1gn") if word in without]
+    assert "r-1" in without or ending == ".html"
+    assert "wonder" in path.read_text("utf-8")
+    if ending != ".html":
+        assert facts_of(read(path).turns[0]) == facts_of(turn)
+    if ending in (".md", ".html"):
+        folded = '<small>Thought</small></summary><div dir="auto"'
+        assert folded in path.read_text("utf-8")

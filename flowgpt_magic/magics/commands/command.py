@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from flowgpt_magic.replies.comparison import Comparison
     from flowgpt_magic.replies.reply import Reply
     from flowgpt_magic.tables import Showable
+    from flowgpt_magic.transcripts.bundles import TurnWithReasoning
 
-    Shown: TypeAlias = str | Showable | Turn | Reply | Comparison | None
+    Shown: TypeAlias = str | Showable | Turn | TurnWithReasoning | Reply | Comparison | None
     Run: TypeAlias = Callable[[ShellState, str], Shown]
 
 

@@ -21,7 +21,9 @@ from flowgpt_magic.text import counted, cut, short_path
 if TYPE_CHECKING:
     from flowgpt_magic.magics.commands.command import Shown
     from flowgpt_magic.messages import Turn
+    from flowgpt_magic.transcripts.bundles import TurnWithReasoning
 
+REASONING = "--reasoning"  # an option of show
 FOLLOWING = re.compile(r"(?<!\S)--following(?!\S)")  # an option of retry
 NUMBER_FIRST = re.compile(r"\s*(-?\d+)(?:\s+|\Z)(.*)", re.DOTALL)
 EDIT_OPTIONS = {
@@ -111,27 +113,46 @@ def history(state: ShellState, rest: str) -> Shown:
 
 
 @subcommand(
-    "Show a turn and its earlier versions: ``show [N [VERSION]]``, or a turn of any notebook: ``show #ID``.",
+    "Show a turn and its earlier versions: ``show [N [VERSION]] [--reasoning]``, or of any notebook: ``show #ID``.",
+    "--reasoning also shows what the model thought before it answered.",
     group="conversation",
     examples=("%flowgpt show", "%flowgpt show 1"),
 )
 def show(state: ShellState, rest: str) -> Shown:
     words = magic_line.words(rest)
+    numbers = [word for word in words if word != REASONING]
+    versions, number = _turns_named(state, numbers)
+    if len(numbers) < len(words):
+        return _with_reasoning(next((turn for turn in versions if turn.live), versions[-1]))
+    return versions[0] if len(versions) == 1 else _versions(versions, number)
+
+
+def _turns_named(state: ShellState, words: list[str]) -> tuple[list[Turn], int]:
+    """The turn that is named, or all versions of it; and its number, 0 for one that is named by its id."""
     if words and words[0].startswith("#"):
-        return state.notebook_history.turn(words[0][1:])
+        return [state.notebook_history.turn(words[0][1:])], 0
     numbers = [_number("show", word) for word in words[:2]] or [-1]
     if len(words) > 2:
         raise OptionError(f"%flowgpt show takes the number of a turn and of a version; {magic_line.SEND_INSTEAD}")
     conversation = state.conversation()
-    turn = conversation.turn(numbers[0])
-    versions = conversation.versions(turn)
+    versions = conversation.versions(conversation.turn(numbers[0]))
+    number = numbers[0] if numbers[0] > 0 else len(conversation.turns) + 1 + numbers[0]
     if len(numbers) == 1:
-        number = numbers[0] if numbers[0] > 0 else len(conversation.turns) + 1 + numbers[0]
-        return turn if len(versions) == 1 else _versions(versions, number)
+        return versions, number
     by_number = {version.version: version for version in versions}
     if numbers[1] not in by_number:
         raise OptionError(f"turn {numbers[0]} has no version {numbers[1]}; it has {', '.join(map(str, by_number))}")
-    return by_number[numbers[1]]
+    return [by_number[numbers[1]]], number
+
+
+def _with_reasoning(turn: Turn) -> TurnWithReasoning:
+    """Raises ``FlowGptError`` for a turn without reasoning."""
+    from flowgpt_magic.transcripts.bundles import TurnWithReasoning
+    from flowgpt_magic.transcripts.reasoning import parts_of
+
+    if not parts_of(turn).reasoning:
+        raise FlowGptError(f"{turn.provider}:{turn.model} sent no reasoning with this reply")
+    return TurnWithReasoning(turn)
 
 
 def _versions(versions: list[Turn], number: int) -> Shown:

@@ -8,20 +8,19 @@ from flowgpt_magic.magics.state import ShellState
 from flowgpt_magic.prompt import magic_line
 from flowgpt_magic.text import counted, short_path
 
-OVERWRITE, ADDRESSES = "--overwrite", "--addresses"
+OVERWRITE, ADDRESSES, REASONING = "--overwrite", "--addresses", "--reasoning"
 
 
 @subcommand(
-    "Export this conversation: ``export FILE [--overwrite] [--addresses]``, as ``.md``, ``.json``, ``.ipynb`` or "
-    "``.html``.",
+    "Export this conversation as ``.md``, ``.json``, ``.ipynb`` or ``.html``: ``export FILE [--overwrite]``.",
     "The file does not say which servers were asked and which variables hold their keys, except in your own prompts; "
-    "--addresses adds that.",
+    "--addresses adds that, and --reasoning what the models thought before they answered.",
     group="files",
     examples=("%flowgpt export talk.md --overwrite", "%flowgpt export talk.html --overwrite"),
 )
 def export_file(state: ShellState, rest: str) -> str:
     words = magic_line.words(rest)
-    names = [word for word in words if word not in (OVERWRITE, ADDRESSES)]
+    names = [word for word in words if word not in (OVERWRITE, ADDRESSES, REASONING)]
     if len(names) != 1:
         raise OptionError("%flowgpt export takes the name of one file; quote a name with spaces")
     from flowgpt_magic.transcripts import files
@@ -35,6 +34,7 @@ def export_file(state: ShellState, rest: str) -> str:
         turns,
         overwrite=OVERWRITE in words,
         addresses=ADDRESSES in words,
+        reasoning=REASONING in words,
         find_picture=conversation.notebook_history.pictures.find,
     )
     return f"exported {conversation.name} with {counted(len(turns), 'turn')} to {short_path(str(path))}"

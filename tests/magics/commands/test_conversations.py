@@ -112,6 +112,16 @@ def test_show_lists_the_versions_of_a_turn_and_gives_each_whole(state, run):
     assert [run(f"show 1 {version}").prompt for version in (1, 2)] == ["one", "other one"]
 
 
+def test_show_gives_a_turn_with_its_reasoning(state, run):
+    ask(state, "<think>two</think>four", "no thoughts")
+    list(state.conversation().edit(1, "<think>three</think>six"))
+
+    assert run("show 1 --reasoning").turn.text == "six"  # of several versions the live one
+    assert run("show --reasoning 1 1").turn.text == "four"
+    with pytest.raises(FlowGptError, match="echo:words sent no reasoning with this reply"):
+        run("show 2 --reasoning")
+
+
 def test_search_finds_turns_and_show_gives_them_by_their_id(state, run):
     ask(state, "where is the aardvark?", "and the bear?")
 
