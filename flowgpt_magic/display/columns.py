@@ -20,12 +20,12 @@ from flowgpt_magic.control_characters import clean
 from flowgpt_magic.display.formats import MAX_CHARACTERS, STREAMED_FORMATS, format_reply
 from flowgpt_magic.display.painting import MESSAGE_BYTES, Allowance, Budget
 from flowgpt_magic.display.show import Extent, kept_reasoning, metadata_of, raise_interrupt, show, show_remark
-from flowgpt_magic.display.waiting_line import WaitingLine
+from flowgpt_magic.display.waiting_line import WaitingLine, saved_line
 from flowgpt_magic.errors import ComparisonError
 from flowgpt_magic.markdown.html.changes import GrowingMarkup, static_blocks_of
 from flowgpt_magic.notebook.ipython import execution, headless, in_console, in_kernel, publish
 from flowgpt_magic.redaction import redact
-from flowgpt_magic.transcripts.caption import STILL_ARRIVING, caption, caption_html, caption_text, line_html, small
+from flowgpt_magic.transcripts.caption import caption, caption_html, caption_text, line_html, small
 
 if TYPE_CHECKING:
     from flowgpt_magic.display.shown_reply import ShownReader, ShownReply
@@ -249,7 +249,7 @@ class ColumnView:
         self._reply, self._form, self._images = column.reply, form, images
         self._reader: ShownReader | None = None
         self._markup, self._text = GrowingMarkup(), ""
-        self._waiting = WaitingLine(column.reply, time.monotonic())
+        self._waiting = WaitingLine(column.reply, time.monotonic(), opens=True)
         self._line = ""  # that is shown until the text arrives
         self._page = ""
         self._is_new = True
@@ -299,9 +299,9 @@ class ColumnView:
             if self._reply.ended and len(self._reply.text_so_far) < room:
                 self._page = self.final()
             else:
-                line = f"{self._line} · {STILL_ARRIVING}" if self._line else clean(caption(self._reply))
+                line = saved_line(self._line) if self._line else small(clean(caption(self._reply)))
                 blocks = [styled(block).replace(' dir="auto"', "") for block in self._markup.blocks]
-                self._page = self._column("".join(without_middle(blocks, room)) + small(line))
+                self._page = self._column("".join(without_middle(blocks, room)) + line)
             self.size = len(self._page)
         return self._page
 

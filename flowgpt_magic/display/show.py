@@ -297,7 +297,7 @@ def _follow(reader: ShownReader, reply: ShownReply, sink: Sink) -> None:
     from flowgpt_magic.transcripts.caption import caption
 
     now, first_text = time.monotonic(), 0.0
-    painting, line = Painting(sink, now), WaitingLine(reply, now)
+    painting, line = Painting(sink, now), WaitingLine(reply, now, opens=in_kernel() and not in_console())
     arriving = False  # does the sink show that the reply is still arriving?
     chunks: list[str] = []
     while chunks or not reader.done:

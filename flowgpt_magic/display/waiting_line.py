@@ -1,6 +1,7 @@
 """The status line that is shown until a reply arrives: which model is asked, and for how long.
 
-It disappears when the first text arrives or the reply ends. Headless runs never show it.
+While the model reasons, the line opens to the reasoning, except in a terminal. It disappears when the first text
+arrives or the reply ends. Headless runs never show it.
 """
 
 from __future__ import annotations
@@ -11,17 +12,32 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flowgpt_magic import printing
 from flowgpt_magic.text import cut, one_line
 from flowgpt_magic.transcripts.caption import STILL_ARRIVING, line_html
-from flowgpt_magic.transcripts.reasoning import thinking_line
+from flowgpt_magic.transcripts.reasoning import folded, thinking_line
 
 if TYPE_CHECKING:
     from flowgpt_magic.display.shown_reply import ShownReply
 
 SHOWN_AFTER = 0.5  # seconds without text
+SHOWN_THOUGHTS = 4_000  # characters of reasoning below the line; each change of the line sends them again
+SLOWING = 1.1  # a line that opens is next changed after this multiple of its seconds: many pages close it then
 SAVE, RESTORE = "\x1b7", "\x1b8"  # the position of the cursor; text before it stays
 WRAP_OFF, WRAP_ON, ERASE_REST = "\x1b[?7l", "\x1b[?7h", "\x1b[K"
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
 Publish = Callable[..., None]
+
+
+class Thinking(str):
+    """A status line that opens to the last of the reasoning so far."""
+
+    reply: ShownReply
+    seconds: float
+
+    def __new__(cls, reply: ShownReply) -> Thinking:
+        seconds = reply.usage.reasoning_seconds
+        line = super().__new__(cls, thinking_line(seconds))
+        line.reply, line.seconds = reply, seconds or 0.0
+        return line
 
 
 def waiting_text(reply: ShownReply) -> str:
@@ -30,33 +46,40 @@ def waiting_text(reply: ShownReply) -> str:
     if waiting is not None:
         return one_line(str(waiting))
     if reply.reasons:
-        return thinking_line(reply.usage.reasoning_seconds)
+        return Thinking(reply)
     words = [f"{reply.provider}:{reply.model}", f"{max(1, round(reply.elapsed))} s", reply.progress]
     return one_line(" · ".join(filter(None, words)))
 
 
 def saved_line(text: str) -> str:
     """The line as Markdown, and that there will be more: a notebook that is saved now, or reloaded, keeps it."""
-    return line_html(f"{text} · {STILL_ARRIVING}")
+    line = f"{text} · {STILL_ARRIVING}"
+    if isinstance(text, Thinking):
+        return folded(line, text.reply.reasoning_so_far, limit=SHOWN_THOUGHTS)
+    return line_html(line)
 
 
 class WaitingLine:
     """Tells when the status line of ``reply`` changes, about once a second.
 
-    ``now`` is when the wait began. All times are those of ``time.monotonic()``.
+    ``now`` is when the wait began. All times are those of ``time.monotonic()``. ``opens``: can a line of reasoning be
+    opened? It changes less and less often, so that there is time to read.
     """
 
-    def __init__(self, reply: ShownReply, now: float) -> None:
+    def __init__(self, reply: ShownReply, now: float, *, opens: bool = False) -> None:
         self._reply = reply
         self._begun = now
+        self._opens = opens
         self._shown = ""
 
     def change(self, now: float) -> str:
         """The line if it differs from the last one, else an empty string."""
         if min(now - self._begun, self._reply.elapsed) < SHOWN_AFTER and self._reply.waiting is None:
             return ""
-        text = waiting_text(self._reply)
-        if text == self._shown:
+        text, before = waiting_text(self._reply), self._shown
+        if text == before:
+            return ""
+        if self._opens and _is_soon(text, before):
             return ""
         self._shown = text
         return text
@@ -64,6 +87,13 @@ class WaitingLine:
     def replaced(self) -> None:
         """Text has replaced the line. It is shown again if the reply stalls."""
         self._shown = ""
+
+
+def _is_soon(text: str, before: str) -> bool:
+    """Is ``text`` too soon after ``before`` for those who read the reasoning?"""
+    if not (isinstance(text, Thinking) and isinstance(before, Thinking)):
+        return False
+    return before.seconds <= text.seconds < SLOWING * before.seconds
 
 
 class StatusLine(Protocol):

@@ -251,12 +251,13 @@ def recall(panel: PanelState, request: Facts) -> Facts:
 
 
 def full_turn(panel: PanelState, request: Facts) -> Facts:
-    """The full text of a turn's prompt and reply."""
+    """The full text of a turn's prompt, reasoning and reply."""
     turn = panel.turn(value(request, "turn", str))
     reply = panel.arriving_reply(turn.turn_id)
     return {
         "prompt": join_surrogates(shown_prompt(turn)),
         "text": join_surrogates(turn.text if reply is None else reply.text_so_far),
+        "reasoning": join_surrogates(turn.extras.reasoning if reply is None else reply.reasoning_so_far),
     }
 
 

@@ -12,6 +12,7 @@ from flowgpt_magic.prompt.pictures import attachment_name, picture_of_url, refer
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import sentences
 from flowgpt_magic.transcripts.caption import caption, sent_line, tokens_of
+from flowgpt_magic.transcripts.reasoning import thought_line
 
 Row = tuple[str, int, int, str]  # a turn's id, number, length of its texts, and a mark that changes with its contents
 Facts = dict[str, Any]  # JSON values
@@ -68,6 +69,7 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
         "versions": versions,
         "started": turn.started,
         "seconds": None if seconds is None else round(seconds, 1),
+        "thought": thought_line(turn.usage.reasoning_seconds) if turn.extras.reasoning.strip() else "",
         "replayed": turn.replayed,
         "cell": bool(turn.cell_id),
         "empty": not turn.text,

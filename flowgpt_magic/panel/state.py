@@ -292,6 +292,8 @@ class PanelState:
             pause = reply.waiting
             values |= {"elapsed": round(reply.elapsed, 2), "doing": join_surrogates(reply.progress)}
             values |= {"pause": pause_facts(pause) if pause else None}
+            if (stream := self._streams.get(turn.turn_id)) is not None:
+                values |= {"thoughts": stream.thoughts, **stream.thinking}
         values["before_edit"] = turn.turn_id in self._before_edit
         values["pictures"] = self._pictures_of(turn)
         if others := self.compared_with(turn):
@@ -497,8 +499,10 @@ class PanelState:
             return max(self.pages.wait(time.monotonic()), REFRESH_INTERVAL)
 
     def _send_waits(self) -> None:
-        """Send the pauses before retries and the providers' progress before the first text."""
+        """Send reasoning, the pauses before retries and the providers' progress before the first text."""
         for stream in self._streams.values():
+            if (thoughts := stream.new_thoughts()) is not None:
+                self._send({"kind": "thoughts", **thoughts})
             if (doing := stream.new_progress()) is not None:
                 self._send({"kind": "doing", "turn": stream.turn_id, "doing": join_surrogates(doing)})
             if (pause := stream.new_pause()) is not None:

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from flowgpt_magic.messages import Waiting
     from flowgpt_magic.replies.reply import Reply
 
+Facts = dict[str, Any]
 Update = list[Any]  # the first letters of a turn's id, the number of the change, keep, cut, added text, whole blocks
 ID_LETTERS = 12  # letters of an id: enough to tell the arriving turns apart
 FRAME = 0.12  # seconds between two messages; each costs the page two frames of layout and paint
+LONGEST_THOUGHTS = 20_000  # characters of reasoning that a page gets; of more, the last ones
 AHEAD = 12  # messages that are sent before a page has shown the first of them
 PAGE_TIMEOUT = 1.0  # seconds
 
@@ -37,6 +39,10 @@ class Stream:
         self._pause: Waiting | None = None
         self._progress = ""
         self._splits = 0
+        self.thoughts = ""  # the reasoning that was sent
+        self._thinks = False
+        self._thought_chunks = 0
+        self._thoughts_of = (0, 0)  # which attempt and split they are of
         self._images = images
         self._markup = GrowingMarkup(images=images)
 
@@ -69,6 +75,27 @@ class Stream:
             return None
         self._progress = progress
         return progress
+
+    def new_thoughts(self) -> Facts | None:
+        """The reasoning since the last call, and whether the model goes on reasoning; None without a change."""
+        reply = self._reply
+        thinks, of = reply.reasons, (len(reply.attempts), reply.splits)
+        begins_anew = of != self._thoughts_of
+        if begins_anew:
+            self.thoughts, self._thought_chunks, self._thoughts_of = "", 0, of
+        chunks = reply.reasoning_from(self._thought_chunks)
+        if not (chunks or begins_anew or thinks != self._thinks):
+            return None
+        self._thinks = thinks
+        self._thought_chunks += len(chunks)
+        added = join_surrogates("".join(chunks))[-LONGEST_THOUGHTS:]
+        self.thoughts = (self.thoughts + added)[-LONGEST_THOUGHTS:]
+        return {"turn": self.turn_id, "add": added, "anew": begins_anew, **self.thinking}
+
+    @property
+    def thinking(self) -> Facts:
+        """Whether the model reasoned at the last look, and for how many seconds by now."""
+        return {"thinks": self._thinks, "thought_seconds": self._reply.usage.reasoning_seconds or 0}
 
     def finish(self, text: str) -> Update | None:
         """The last change of a reply that ended with ``text``."""

@@ -94,6 +94,10 @@ class ReceivedContent:
         """Has neither text nor reasoning arrived in chunks?"""
         return not self.chunks and not self._reasoning
 
+    def reasoning_from(self, place: int) -> list[str]:
+        """The chunks of reasoning from index ``place`` on."""
+        return [*self._reasoning[place:]]
+
     @property
     def reasoning(self) -> str:
         """The reasoning received so far."""

@@ -341,6 +341,11 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         with self._lock:
             return self._received.chunks[place:]
 
+    def reasoning_from(self, place: int) -> list[str]:
+        """The chunks of reasoning received so far, from index ``place`` on. Another attempt or split counts anew."""
+        with self._lock:
+            return self._received.reasoning_from(place)
+
     # Reading
 
     def start(self) -> None:

@@ -61,9 +61,12 @@ def whole_seconds(seconds: float) -> str:
     return f"{max(1, round(seconds))} s"
 
 
-def folded(line: str, reasoning: str, *, opened: bool = False) -> str:
-    """``line`` as one block of HTML, for a page and for Markdown, which opens to the ``reasoning``."""
-    text = "<br>".join(map(as_html, shown_part(reasoning).splitlines()))
+def folded(line: str, reasoning: str, *, opened: bool = False, limit: int = MAX_CHARACTERS) -> str:
+    """``line`` as one block of HTML, for a page and for Markdown, which opens to the ``reasoning``.
+
+    Of more than ``limit`` characters of reasoning, only the last ones are there.
+    """
+    text = "<br>".join(map(as_html, shown_part(reasoning, limit).splitlines()))
     classes = CLASS + (NO_FORMULAS if "&#36;" in text else "")
     return (
         f'<details class="{classes}" style="{STYLE}"{" open" if opened else ""}>'
@@ -72,11 +75,11 @@ def folded(line: str, reasoning: str, *, opened: bool = False) -> str:
     )
 
 
-def shown_part(reasoning: str) -> str:
-    """The last ``MAX_CHARACTERS`` of the reasoning, below a line that says so; all of it if there are no more."""
-    text = clean(reasoning).strip("\n")
-    left_out = len(text) - MAX_CHARACTERS
-    return text if left_out <= 0 else f"… {left_out:,} characters before\n{text[left_out:]}"
+def shown_part(reasoning: str, limit: int = MAX_CHARACTERS) -> str:
+    """The last ``limit`` characters of the reasoning, below a line that says so; all of it if there are no more."""
+    left_out = len(reasoning) - limit
+    text = clean(reasoning[-limit:]).strip("\n")
+    return text if left_out <= 0 else f"… {left_out:,} characters before\n{text}"
 
 
 def reasoning_text(turn: Reasoned) -> str:

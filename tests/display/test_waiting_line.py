@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.display.waiting_line import (
     SHOWN_AFTER,
+    SHOWN_THOUGHTS,
     NoStatusLine,
     OutputStatusLine,
     TerminalStatusLine,
     WaitingLine,
+    saved_line,
     waiting_text,
 )
 from flowgpt_magic.messages import Reasoning, Waiting
@@ -159,3 +161,39 @@ def test_where_no_line_was_shown_none_is_erased(capsys):
     OutputStatusLine(lambda *_args, **_how: pytest.fail("something was published"), "x").remove()
 
     assert capsys.readouterr().out == ""
+
+
+def reasoning(text: str, seconds: float = 0.0) -> Asked:
+    """A reply that has been reasoning for so many seconds."""
+    reply = Asked(seconds)
+    reply._add(Reasoning(text))
+    return reply
+
+
+def test_while_the_model_reasons_the_line_opens_to_the_reasoning_as_text():
+    line = saved_line(waiting_text(reasoning("It is <b>late</b> </details>, $x$ and *so on*")))
+
+    assert re.match(r'<details class="flowgpt-reasoning[^>]*><summary><small>Thinking… 1 s · still arriving', line)
+    assert "&lt;b&gt;late&lt;/b&gt;" in line
+    assert line.count("</details>") == 1
+
+
+def test_of_endless_reasoning_the_line_opens_to_the_last():
+    line = saved_line(waiting_text(reasoning("a" * 200_000 + "end")))
+
+    assert len(line) < 2 * SHOWN_THOUGHTS
+    assert "… 196,003 characters before" in line
+    assert "aend<" in line
+
+
+def test_a_line_that_opens_changes_less_and_less_often():
+    reply = reasoning("It is late")
+    line, often = WaitingLine(reply, 0.0, opens=True), WaitingLine(reply, 0.0)
+    counts = {line: 0, often: 0}
+    for _second in range(100):
+        reply.grow_older(reply.elapsed + 1)
+        for each in counts:
+            counts[each] += bool(each.change(time.monotonic()))
+
+    assert counts[often] == 100
+    assert 10 < counts[line] < 40

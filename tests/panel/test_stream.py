@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgpt_magic.markdown.html.changes import Change, blocks_of
-from flowgpt_magic.panel.stream import AHEAD, FRAME, PAGE_TIMEOUT, Pages, Stream
+from flowgpt_magic.messages import Usage
+from flowgpt_magic.panel.stream import AHEAD, FRAME, LONGEST_THOUGHTS, PAGE_TIMEOUT, Pages, Stream
 from tests.panel_page import cases
 from tests.shown import changed
 
@@ -22,9 +23,16 @@ class Arriving:
 
     chunks: list[str] = field(default_factory=list)
     splits: int = 0
+    thoughts: list[str] = field(default_factory=list)
+    reasons: bool = False
+    attempts: list[str] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
 
     def chunks_from(self, place: int) -> list[str]:
         return self.chunks[place:]
+
+    def reasoning_from(self, place: int) -> list[str]:
+        return self.thoughts[place:]
 
 
 def page_shows(messages: list[list]) -> list[str]:
@@ -160,3 +168,45 @@ def test_text_that_turns_out_to_be_reasoning_leaves_the_page(rest, at_the_end):
 
     assert page_shows(messages) == blocks_of(rest)
     assert stream.blocks == blocks_of(rest) or not at_the_end
+
+
+def thinking(*thoughts: str) -> Arriving:
+    """A reply that arrives, of which there is reasoning only."""
+    return Arriving(thoughts=[*thoughts], reasons=True, usage=Usage(reasoning_seconds=2.4))
+
+
+def test_new_reasoning_is_sent_once_and_then_that_it_has_ended():
+    reply = thinking("one ", "two ")
+    stream = Stream("turn", reply, images=False)
+    sent = {"turn": "turn", "anew": False, "thinks": True, "thought_seconds": 2.4}
+
+    assert stream.new_thoughts() == {**sent, "add": "one two "}
+    assert stream.new_thoughts() is None
+    reply.thoughts.append("three")
+    assert stream.new_thoughts() == {**sent, "add": "three"}
+    reply.reasons = False
+    assert stream.new_thoughts() == {**sent, "add": "", "thinks": False}
+    assert stream.new_thoughts() is None
+    assert stream.thoughts == "one two three"
+
+
+def test_the_reasoning_of_another_attempt_takes_the_place_of_the_one_before():
+    reply = thinking("of the first")
+    stream = Stream("turn", reply, images=False)
+    stream.new_thoughts()
+
+    reply.attempts.append("the first")
+    reply.thoughts = ["of the second"]
+
+    assert stream.new_thoughts()["anew"]
+    assert stream.thoughts == "of the second"
+
+
+def test_a_page_gets_the_last_of_endless_reasoning():
+    reply = thinking(*["a" * LONGEST_THOUGHTS] * 3, "end")
+    stream = Stream("turn", reply, images=False)
+
+    added = stream.new_thoughts()["add"]
+
+    assert len(added) == len(stream.thoughts) == LONGEST_THOUGHTS
+    assert added.endswith("aend")

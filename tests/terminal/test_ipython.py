@@ -83,6 +83,16 @@ def test_several_models_answer_one_below_the_other_and_an_interrupt_stops_all(te
     assert "Traceback" not in shown
 
 
+def test_reasoning_is_one_dim_line_which_the_answer_takes_the_place_of(terminal):
+    terminal.run("%config FlowGPT.pace = 0.05")
+    thoughts = " ".join(f"thought{number}" for number in range(20))
+
+    shown = terminal.run(f"%flowgpt <think>{thoughts}</think> the answer")
+
+    assert re.search(r"Thinking… 1 s\s*the answer\s+\[echo:words · .* · thought 1 s", shown)
+    assert "thought7" not in shown
+
+
 def test_a_reply_can_be_assigned_and_used(terminal):
     terminal.run("r = %flowgpt hello there")
 

@@ -393,6 +393,7 @@ export class Log {
     if (turn?.facts) {
       turn.stale = false;
       turn.facts = { ...turn.facts, ...facts };
+      turn.thoughts.load(facts);
       turn.update();
     }
     this.panel.ended(facts);

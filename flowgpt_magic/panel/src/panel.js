@@ -225,6 +225,13 @@ export class Panel {
     this.link.giveUp();
   }
 
+  /** @param {Extract<Message, { kind: "thoughts" }>} message */
+  think(message) {
+    const turn = this.log.byId.get(message.turn);
+    if (message.thinks && turn && !turn.thoughts.goesOn) this.announce("The model is thinking.");
+    turn?.thoughts.add(message);
+  }
+
   /** @param {Message} message */
   hear(message) {
     switch (message.kind) {
@@ -247,6 +254,9 @@ export class Panel {
       case "pause":
         this.log.byId.get(message.turn)?.setPause(message.pause);
         this.announce(`${message.pause.why}; asking again in ${Math.ceil(message.pause.left)} s.`);
+        break;
+      case "thoughts":
+        this.think(message);
         break;
       case "doing":
         this.log.byId.get(message.turn)?.setProgress(message.doing);

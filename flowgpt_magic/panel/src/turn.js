@@ -3,6 +3,7 @@
 import { Body } from "./blocks.js";
 import { changedFrom } from "./changes.js";
 import { focused } from "./dom.js";
+import { Thoughts } from "./thoughts.js";
 import { TurnElements } from "./turn_elements.js";
 
 /** @import { Panel } from "./panel.js" */
@@ -23,6 +24,7 @@ export class Turn {
     this.stale = false; // the kernel has another version of it
     this.reload = false; // request it again when it is visible
     this.body = new Body(panel);
+    this.thoughts = new Thoughts(this);
     this.facts = /** @type {Facts | null} */ (null);
     this.number = -1; // number of the last change to a reply that arrives
     this.last = false; // is it the last one of the conversation?
@@ -74,6 +76,7 @@ export class Turn {
   mount() {
     if (this.elements) return this.elements.element;
     this.elements = new TurnElements(this);
+    this.thoughts.show();
     this.update();
     if (this.panel.edits.has(this.place) && !this.panel.edits.get(this.place)?.sent) this.elements.edit();
     return this.elements.element;
@@ -81,6 +84,7 @@ export class Turn {
 
   unmount() {
     this.body.clear();
+    this.thoughts.stop();
     this.elements?.remove();
     this.elements = null;
   }
@@ -91,7 +95,7 @@ export class Turn {
 
   /**
    * The original prompt or reply, from the kernel.
-   * @param {"prompt" | "text"} part
+   * @param {"prompt" | "text" | "reasoning"} part
    * @returns {Promise<string>}
    */
   async whole(part) {
@@ -167,6 +171,7 @@ export class Turn {
    */
   load(facts) {
     this.facts = facts;
+    this.thoughts.load(facts);
     this.begun = facts.elapsed === undefined ? undefined : performance.now() - 1000 * facts.elapsed;
     this.progress = facts.doing;
     this.setPause(facts.pause);

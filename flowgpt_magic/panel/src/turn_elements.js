@@ -63,7 +63,7 @@ export class TurnElements {
         make("button", { type: "button", class: "fg-link", text: "ask again from here", onclick: () => panel.refuseWhileArriving() || panel.act("following", { place: turn.place }) })));
     this.compared = new Compared(turn);
     this.element = make("article", { class: "fg-turn" }, this.before, this.question,
-      make("div", { class: "fg-answer" }, turn.body.element, this.waiting, this.error,
+      make("div", { class: "fg-answer" }, turn.thoughts.element, turn.body.element, this.waiting, this.error,
         make("div", { class: "fg-foot" }, this.caption, this.tools), this.compared.element));
     this.element.turn = turn;
     this.toolbar = new Toolbar(this.element);

@@ -130,6 +130,10 @@ export interface Facts {
   versions: number;
   started: number;
   seconds: number | null;
+  thought?: string; // such as "Thought for 12 s"; empty if the model did not reason
+  thinks?: boolean; // does it reason now?
+  thoughts?: string; // the last of its reasoning so far
+  thought_seconds?: number;
   replayed: boolean;
   cell: boolean;
   empty: boolean;
@@ -141,6 +145,14 @@ export interface Facts {
   gone?: boolean; // no turn is left of it
   compared?: OtherReply[]; // with which it was compared
   before_edit?: boolean; // a turn above it was edited, or asked again, since it was asked
+}
+
+/** New reasoning of a reply that arrives. */
+export interface Thoughts {
+  add: string;
+  anew: boolean; // was what came before something else?
+  thinks: boolean;
+  thought_seconds: number;
 }
 
 /** The reply of another model to the same prompt. */
@@ -185,6 +197,7 @@ export type Message = { page?: string } & (
   | { kind: "turn"; from: number; blocks: string[]; turn: Facts }
   | { kind: "pause"; turn: string; pause: Pause }
   | { kind: "doing"; turn: string; doing: string }
+  | ({ kind: "thoughts"; turn: string } & Thoughts)
   | { kind: "ended"; turn: Facts }
   | { kind: "models" }
   | { kind: "note"; text: string }

@@ -11,6 +11,7 @@ import type { Connection } from "../kernel/connection";
 import { ReplyLine, type Notebook } from "./line";
 import { repliesIn, type Reply } from "./outputs";
 import type { Stream } from "./stream";
+import { Thoughts } from "./thoughts";
 import { Versions } from "./versions";
 
 const REPLY = "flowgpt-reply"; // the class of each output of a reply
@@ -27,6 +28,7 @@ export class NotebookLines implements Notebook, IDisposable {
   private readonly fresh: CodeCell[] = []; // drawn, and not looked at yet
   private readonly lines = new WeakMap<Widget, ReplyLine>(); // by the output that they are below
   private readonly byNode = new WeakMap<Element, ReplyLine>();
+  private readonly thoughts = new Map<Widget, Thoughts>(); // by the output of a reply that arrives
   private readonly inView: IntersectionObserver;
   private _isDisposed = false;
 
@@ -101,8 +103,21 @@ export class NotebookLines implements Notebook, IDisposable {
       while (replies[next] && replies[next].last < number) next += 1;
       const reply = replies[next]?.first <= number ? replies[next] : undefined;
       output.toggleClass(REPLY, reply !== undefined);
+      this.watchThoughts(output, reply !== undefined && !reply.facts.status);
       this.place(area, output, reply?.last === number ? reply : undefined);
     });
+  }
+
+  /** Keep reasoning open that somebody reads, while a reply arrives. */
+  private watchThoughts(output: Widget, arrives: boolean): void {
+    const thoughts = this.thoughts.get(output);
+    if (arrives && !thoughts) {
+      this.thoughts.set(output, new Thoughts(output.node));
+      output.disposed.connect(() => this.watchThoughts(output, false));
+    } else if (!arrives && thoughts) {
+      this.thoughts.delete(output);
+      thoughts.dispose();
+    }
   }
 
   private place(area: OutputArea, output: Widget, reply: Reply | undefined): void {
