@@ -2186,6 +2186,93 @@ var Body = class {
   }
 };
 
+// thoughts.js
+var LONGEST = 2e4;
+var Thoughts = class {
+  /** @param {Turn} turn */
+  constructor(turn) {
+    this.turn = turn;
+    this.goesOn = false;
+    this.text = "";
+    this.complete = false;
+    this.line = make("summary");
+    this.body = make("div", { class: "fg-thoughts-text", dir: "auto" });
+    this.element = make("details", { class: "fg-thoughts fg-who", hidden: true, ontoggle: () => this.toggled() }, this.line, this.body);
+    this.of = "";
+    this.begun = 0;
+    this.ended = "";
+    this.timer = /** @type {ReturnType<typeof setTimeout> | undefined} */
+    void 0;
+  }
+  /**
+   * The turn, with or without reasoning, as the kernel has it.
+   * @param {Facts} facts
+   */
+  load({ id, thought = "", thinks = false, thoughts, thought_seconds: seconds = 0 }) {
+    if (id !== this.of) [this.of, this.text, this.complete, this.element.open] = [id, "", false, false];
+    if (!thinks && this.goesOn) this.element.open = false;
+    this.ended = thought;
+    this.goesOn = thinks;
+    this.begun = performance.now() - 1e3 * seconds;
+    this.complete = thoughts === void 0 && this.complete;
+    if (thoughts !== void 0) this.text = thoughts;
+    this.show();
+  }
+  /**
+   * The model goes on reasoning, or its answer begins.
+   * @param {NewThoughts} thoughts
+   */
+  add({ add, anew, thinks, thought_seconds: seconds }) {
+    this.text = ((anew ? "" : this.text) + add).slice(-LONGEST);
+    this.complete = false;
+    this.begun = performance.now() - 1e3 * seconds;
+    if (this.goesOn && !thinks) this.close(seconds);
+    this.goesOn = thinks;
+    this.show();
+  }
+  /** @param {number} seconds */
+  close(seconds) {
+    this.ended = `Thought for ${Math.max(1, Math.round(seconds))} s`;
+    this.element.open = false;
+  }
+  /** Show the line, and the reasoning where somebody reads it; once a second while it goes on. */
+  show() {
+    this.stop();
+    if (!this.turn.elements) return;
+    this.element.hidden = !this.goesOn && !this.ended;
+    if (this.goesOn) {
+      const milliseconds = performance.now() - this.begun;
+      this.line.textContent = `Thinking… ${Math.max(1, Math.round(milliseconds / 1e3))} s`;
+      this.timer = setTimeout(() => this.show(), 10 + (1500 - milliseconds % 1e3) % 1e3);
+    } else {
+      this.line.textContent = this.ended;
+    }
+    if (this.element.open) this.write();
+  }
+  /** Show no seconds any more. */
+  stop() {
+    clearTimeout(this.timer);
+  }
+  async toggled() {
+    if (!this.element.open) return;
+    this.write();
+    if (this.goesOn || this.complete) return;
+    try {
+      this.text = await this.turn.whole("reasoning");
+      this.complete = true;
+      this.write();
+    } catch (error) {
+      this.turn.panel.noteError(error);
+    }
+  }
+  /** Only what is new gets into the page: what somebody has selected stays selected. */
+  write() {
+    const shown = this.body.firstChild;
+    if (shown instanceof Text && this.text.startsWith(shown.data)) shown.appendData(this.text.slice(shown.data.length));
+    else this.body.textContent = this.text;
+  }
+};
+
 // compared.js
 var Compared = class {
   /** @param {Turn} turn */
@@ -2462,6 +2549,7 @@ var TurnElements = class {
       make(
         "div",
         { class: "fg-answer" },
+        turn.thoughts.element,
         turn.body.element,
         this.waiting,
         this.error,
@@ -2599,6 +2687,7 @@ var Turn = class {
     this.stale = false;
     this.reload = false;
     this.body = new Body(panel);
+    this.thoughts = new Thoughts(this);
     this.facts = /** @type {Facts | null} */
     null;
     this.number = -1;
@@ -2652,12 +2741,14 @@ var Turn = class {
   mount() {
     if (this.elements) return this.elements.element;
     this.elements = new TurnElements(this);
+    this.thoughts.show();
     this.update();
     if (this.panel.edits.has(this.place) && !this.panel.edits.get(this.place)?.sent) this.elements.edit();
     return this.elements.element;
   }
   unmount() {
     this.body.clear();
+    this.thoughts.stop();
     this.elements?.remove();
     this.elements = null;
   }
@@ -2666,7 +2757,7 @@ var Turn = class {
   }
   /**
    * The original prompt or reply, from the kernel.
-   * @param {"prompt" | "text"} part
+   * @param {"prompt" | "text" | "reasoning"} part
    * @returns {Promise<string>}
    */
   async whole(part) {
@@ -2732,6 +2823,7 @@ var Turn = class {
    */
   load(facts) {
     this.facts = facts;
+    this.thoughts.load(facts);
     this.begun = facts.elapsed === void 0 ? void 0 : performance.now() - 1e3 * facts.elapsed;
     this.progress = facts.doing;
     this.setPause(facts.pause);
@@ -3169,6 +3261,7 @@ var Log = class {
     if (turn?.facts) {
       turn.stale = false;
       turn.facts = { ...turn.facts, ...facts };
+      turn.thoughts.load(facts);
       turn.update();
     }
     this.panel.ended(facts);
@@ -3905,6 +3998,12 @@ var Panel = class {
     this.opening = 0;
     this.link.giveUp();
   }
+  /** @param {Extract<Message, { kind: "thoughts" }>} message */
+  think(message) {
+    const turn = this.log.byId.get(message.turn);
+    if (message.thinks && turn && !turn.thoughts.goesOn) this.announce("The model is thinking.");
+    turn?.thoughts.add(message);
+  }
   /** @param {Message} message */
   hear(message) {
     switch (message.kind) {
@@ -3927,6 +4026,9 @@ var Panel = class {
       case "pause":
         this.log.byId.get(message.turn)?.setPause(message.pause);
         this.announce(`${message.pause.why}; asking again in ${Math.ceil(message.pause.left)} s.`);
+        break;
+      case "thoughts":
+        this.think(message);
         break;
       case "doing":
         this.log.byId.get(message.turn)?.setProgress(message.doing);
