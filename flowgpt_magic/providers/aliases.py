@@ -192,6 +192,8 @@ def apply(
     options, rank = to_options(aliases[name], need_key=need_key, aliases=aliases), chosen.ranks.get("model", -1)
     source = f"alias {name}"
     tables = {table: options.pop(table, {}) for table in MERGED_ALIAS_FIELDS}
+    if settings.SERVER in options:
+        options[settings.API] = settings.TABLE[settings.API].default  # that of the settings is for their server
     as_settings = {setting: value for setting, value in tables["params"].items() if setting in settings.TABLE}
     options |= {setting: settings.check(setting, value, source) for setting, value in as_settings.items()}
 

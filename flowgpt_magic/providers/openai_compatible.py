@@ -13,23 +13,20 @@ from flowgpt_magic.errors import (
 )
 from flowgpt_magic.messages import Messages, Usage, notice
 from flowgpt_magic.messages.extras import Extras
-from flowgpt_magic.providers import registry
 from flowgpt_magic.providers.arguments import check_messages, check_stop, check_temperature
 from flowgpt_magic.providers.http import client as http
 from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.providers.openai import requests as openai_requests
-from flowgpt_magic.providers.openai.errors import ErrorMapper, RefusedFieldError
+from flowgpt_magic.providers.openai.apis import RESPONSES, Attempts, Call, chosen_api
+from flowgpt_magic.providers.openai.errors import ErrorMapper, OtherApiError, RefusedFieldError
 from flowgpt_magic.providers.openai.exchange import check_not_web_page, exchange
 from flowgpt_magic.providers.openai.models import listed_models
-from flowgpt_magic.providers.openai.replies import ReplyReader
 from flowgpt_magic.providers.openai.servers import Server, UserHeaders, headers
-from flowgpt_magic.providers.openai.usage import COST_HEADER
 from flowgpt_magic.providers.request_group import await_once
 from flowgpt_magic.providers.server_provider import ServerProvider
 from flowgpt_magic.settings import CONNECTION, Settings, load
 
 NAME = "openai_compatible"
-REQUEST_FIELDS = "fields of the request"  # instead of a provider, for fields that a server does not accept
 
 
 class OpenAICompatible(ServerProvider):
@@ -49,12 +46,21 @@ class OpenAICompatible(ServerProvider):
     example_model: ClassVar[str] = "gpt-4o-mini"
     call_path: ClassVar[str] = "chat/completions"
     address_setting: ClassVar[str] = "openai_base_url"
-    settings: ClassVar[tuple[str, ...]] = ("openai_base_url", "openai_key", "extra_headers", *CONNECTION)
+    settings: ClassVar[tuple[str, ...]] = ("openai_base_url", "openai_key", "openai_api", "extra_headers", *CONNECTION)
 
     @classmethod
     def find_server(cls, chosen: Settings) -> Server:
         """The server that the settings select. Raises ``SettingError`` for an invalid address."""
         return Server.chosen_by(chosen)
+
+    @classmethod
+    def would_answer(cls, chosen: Settings, model: str = "") -> str:
+        """Which server the answer depends on, by which API, or which key is missing."""
+        answer = super().would_answer(chosen, model)
+        if answer.startswith("no:"):
+            return answer
+        api = chosen_api(chosen.openai_api, cls.find_server(chosen).url, model)
+        return f"{answer}, by {api.label}" if api is RESPONSES else answer
 
     @classmethod
     def headers_for(cls, key: str, extra: UserHeaders, url: URL) -> Mapping[str, str]:  # noqa: ARG003 - the same for all
@@ -88,6 +94,7 @@ class OpenAICompatible(ServerProvider):
         *,
         openai_base_url: str | None = None,
         openai_key: str | None = None,
+        openai_api: str | None = None,
         extra_headers: Mapping[str, str | None] | None = None,
         trust_env: bool | None = None,
         ca_bundle: str | None = None,
@@ -127,6 +134,7 @@ class OpenAICompatible(ServerProvider):
             temperature: request field.
             openai_base_url: base URL, usually ending in ``/v1``; None for the setting.
             openai_key: name of the environment variable or keyring entry with the key; None for the setting.
+            openai_api: ``chat``, ``responses`` or ``auto``; None for the setting.
             extra_headers: further headers, None as a value removes one; None for the setting.
             trust_env: use the proxy that the environment names; None for the setting.
             ca_bundle: PEM file or folder of certificate authorities; None for the setting.
@@ -155,7 +163,7 @@ class OpenAICompatible(ServerProvider):
         """
         check_messages(messages)
         temperature = check_temperature(temperature)
-        address = {"openai_base_url": openai_base_url, "openai_key": openai_key}
+        address = {"openai_base_url": openai_base_url, "openai_key": openai_key, "openai_api": openai_api}
         connection = {"proxy": proxy, "trust_env": trust_env}
         tls = {"ca_bundle": ca_bundle, "client_cert": client_cert, "client_key": client_key}
         limits = {"connect_timeout": connect_timeout, "read_timeout": read_timeout, "line_limit": line_limit}
@@ -167,33 +175,24 @@ class OpenAICompatible(ServerProvider):
         penalties = {"presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty}
         style = {"reasoning_effort": reasoning_effort, "verbosity": verbosity, "service_tier": service_tier}
         fields = {**length, **sampling, **penalties, **style, "logit_bias": logit_bias}
-        fields |= {"response_format": response_format, **openai_requests.extra_fields(extra_body)}
-        body = openai_requests.request_body(cls.get_model(model), messages, fields)
+        fields["response_format"] = response_format
+        call = Call(cls.get_model(model), messages, fields, openai_requests.extra_fields(extra_body))
         options = {**address, **connection, **tls, **limits, "extra_headers": extra_headers}
         server = await await_once(cls.resolve, options)
         for text in server.notices:
             notice(text)
-        learned, place = registry.refused_parameters(), (server.address, REQUEST_FIELDS, model)
-        refused = learned.known(place, {**body, openai_requests.REASONING_PARTS: None})
-
-        def create_reader(response: http.Response, framed: bool) -> ReplyReader:
-            cost = response.headers.get(COST_HEADER)
-            return ReplyReader(body, errors, response.endpoint, framed=framed, cost=cost)
-
+        attempts = Attempts(call, server)
         while True:
-            for name in refused:
-                body = openai_requests.without_field(body, name)
-            errors = ErrorMapper(body)
+            reply = exchange(attempts.server, attempts.body, attempts.errors, attempts.create_reader)
             try:
-                async with InnerGenerator(exchange(server, body, errors, create_reader)) as chunks:
+                async with InnerGenerator(reply) as chunks:
                     async for chunk in chunks:
+                        if not attempts.answered:
+                            attempts.begin_answer()
                         yield chunk
-            except RefusedFieldError as error:  # raised before the first chunk
-                refused.append(error.parameter)
+                return
+            except (RefusedFieldError, OtherApiError) as error:
+                attempts.go_on_after(error)
             except ModelNotFoundError as error:
                 await cls.suggest_model(error, model, options)
                 raise
-            else:
-                for name in refused:
-                    learned.learn(place, name, None, "")
-                return

@@ -93,7 +93,8 @@ class ServerProvider(AsyncGeneratorProvider, ProviderModelMixin, ABC):
             key = await server.read_key()
             extra = server.user_headers(chosen.extra_headers if extra_headers is None else extra_headers)
         endpoint = http.resolve_endpoint(server.url_for(cls.call_path), server.route(chosen, key, extra))
-        return ResolvedServer(str(server.url), endpoint, CIMultiDict(cls.headers_for(key, extra, server.url)), notices)
+        headers = CIMultiDict(cls.headers_for(key, extra, server.url))
+        return ResolvedServer(server.url, endpoint, headers, notices, chosen)
 
     @classmethod
     async def suggest_model(cls, error: ModelNotFoundError, model: str, options: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ TYPED_OPTIONS = "given for this prompt"  # the key under which ``repeat_options`
 LONGEST_SHOWN = 200  # characters of a value in an error
 # Arguments that do not change the reply. They are not stored and not part of the key.
 UNRECORDED = {"token", "proxy", *settings.CONNECTION, "threads", "pace", extra_headers.EXTRA_HEADERS}
-WHO_ANSWERS = {"model", *settings.KEYS, *settings.KEYS.values()}  # the settings of a turn that name model and server
+WHO_ANSWERS = {"model", settings.API, *settings.KEYS, *settings.KEYS.values()}  # settings that name model and server
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,8 @@ class Request:
         """The parameters that change the reply, as JSON values, as they are stored with the turn."""
         unrecorded = UNRECORDED | self.resolved.think_parameters.keys()
         parameters = {name: value for name, value in self.parameters.items() if name not in unrecorded}
+        if parameters.get(settings.API) == settings.TABLE[settings.API].default:
+            del parameters[settings.API]  # it was not recorded in earlier versions, and their keys stay the same
         if self.resolved.think_parameters:
             parameters["think"] = self.settings.think
         if self.schema is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowgpt_magic.settings.settings import (
+    API,
     CLIENT_VARIABLES,
     CONNECTION,
     FORMATS,
@@ -11,6 +12,7 @@ from flowgpt_magic.settings.settings import (
     NO_PARAMETERS,
     NOWHERE,
     OPENAI_ADDRESSES,
+    OPENAI_APIS,
     OPENAI_KEY,
     SERVER,
     TABLE,
@@ -36,6 +38,7 @@ from flowgpt_magic.settings.settings import (
 )
 
 __all__ = [
+    "API",
     "CLIENT_VARIABLES",
     "CONNECTION",
     "FORMATS",
@@ -44,6 +47,7 @@ __all__ = [
     "NOWHERE",
     "NO_PARAMETERS",
     "OPENAI_ADDRESSES",
+    "OPENAI_APIS",
     "OPENAI_KEY",
     "SERVER",
     "TABLE",

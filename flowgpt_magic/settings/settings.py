@@ -35,6 +35,7 @@ TOOLS = ("tools", "tool_choice", "functions", "web_search_options")  # parameter
 MAX_PROJECT_SIZE = 1_000_000  # bytes; a longer pyproject.toml is ignored
 CALL = 6  # the rank of the options of a call
 SERVER = "openai_base_url"  # the address of the server that receives `extra_headers`
+API = "openai_api"  # by which that server is asked
 NOWHERE = Path(os.devnull)  # stands for a missing home folder: it has no files, and none can be created
 SETTLED = 2.0  # seconds; modification times are coarse, so a file changed within this time is not cached
 
@@ -150,6 +151,7 @@ CLIENT_VARIABLES = {
     "openai_base_url": (OPENAI_ADDRESSES, OPENAI_KEY),
     "anthropic_base_url": (ANTHROPIC_ADDRESSES, ANTHROPIC_KEY),
 }
+OPENAI_APIS = ("auto", "chat", "responses")
 THINK = ("low", "medium", "high", "off")
 FORMATS = ("markdown", "text", "code", "json", "html", "math", "md", "image")
 
@@ -251,6 +253,12 @@ class Settings:
         "environment variable or keyring:SERVICE/USER with its key; empty: OPENAI_API_KEY, for OpenAI only",
         personal=True,
         key_for="openai_base_url",
+    )
+    openai_api: str = setting(
+        "auto",
+        one_of(*OPENAI_APIS),
+        "which of OpenAI's APIs that server is asked by: chat, responses, or auto (responses for OpenAI and Azure)",
+        personal=True,
     )
     anthropic_base_url: str = setting(
         ANTHROPIC, _text, "address of the server with Claude's API, with or without /v1", personal=True
@@ -555,9 +563,9 @@ def _in_force(outside: Outside, conversation: Mapping[str, Any], options: Mappin
             if TABLE[name].metadata["table"] and values[name] is not None:
                 server = _server([other for _, other in labelled], SERVER, rank)
                 tables[name] = (*tables.get(name, ()), Layer(label, rank, values[name], server))
-    for key in _keys_of_others([layer for _, layer in labelled], ranks):
-        del values[key], ranks[key]
-        sources[key] = f"default; {sources[key]} has one for another server"
+    for name in _set_for_others([layer for _, layer in labelled], ranks):
+        del values[name], ranks[name]
+        sources[name] = f"default; {sources[name]} has one for another server"
     for address in named:
         del ranks[address]  # the address of an alias takes precedence
         key, client_key = KEYS[address], CLIENT_VARIABLES[address][1]
@@ -611,16 +619,15 @@ def _spread(source: str, layer: Mapping[str, Any]) -> dict[str, Any]:
     return {**layer, **own, "params": {name: value for name, value in params.items() if name not in own}}
 
 
-def _keys_of_others(layers: Sequence[Mapping[str, Any]], ranks: Mapping[str, float]) -> list[str]:
-    """The settings that name a key for a server other than the one in use.
+def _set_for_others(layers: Sequence[Mapping[str, Any]], ranks: Mapping[str, float]) -> list[str]:
+    """The settings that name a key, or an API, for a server other than the one in use.
 
-    A key is sent only to the server in force where the key was named.
+    They count only for the server in force where they were set.
     """
-    named = {address: key for address, key in KEYS.items() if not TABLE[key].metadata["secret"] and key in ranks}
+    keys = ((address, key) for address, key in KEYS.items() if not TABLE[key].metadata["secret"])
+    pairs = [(address, name) for address, name in (*keys, (SERVER, API)) if name in ranks]
     last = len(layers)
-    return [
-        key for address, key in named.items() if _server(layers, address, ranks[key]) != _server(layers, address, last)
-    ]
+    return [name for address, name in pairs if _server(layers, address, ranks[name]) != _server(layers, address, last)]
 
 
 def _server(layers: Sequence[Mapping[str, Any]], address: str, highest: float) -> str:

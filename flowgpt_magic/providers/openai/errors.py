@@ -137,6 +137,13 @@ PARAMETER_PATTERN = re.compile(
 )
 # Other names of a field on servers that translate requests, besides Google's spelling (``topP``).
 OTHER_SPELLINGS = {"max_tokens": ("max_output_tokens", "maxOutputTokens", "max_new_tokens", "max_completion_tokens")}
+OTHER_API_STATUSES = (400, 403, 404, 405, 422, 501, None)
+# What OpenAI, Azure and gateways write if only the Responses API has a model or what was requested of it.
+RESPONSES_PATTERN = re.compile(
+    r"/responses\b|\bresponses[ -]?(?:api|endpoint)\b|"
+    r"\bchat[ _-]?completions? operation (?:does not|doesn't|is not|isn't|cannot)",
+    re.IGNORECASE,
+)
 ABOUT_KEY_PATTERN = re.compile(  # such as "Authentication required" or "You didn't provide an API key"
     r"\bapi[ _-]?keys?\b|\b(?:no|your|valid|missing) key\b|\bauth(?:enticat|oriz|oris)|\bunauth|\bcredential|"
     r"\bbearer\b|\b(?:access|auth) token|\b(?:log|sign)[ -]?in\b",
@@ -149,11 +156,17 @@ class RefusedFieldError(ParameterRefusedError):
     """The server does not accept a field that has another name or can be left out."""
 
 
+class OtherApiError(ProviderStatusError):
+    """The server says that another one of OpenAI's two APIs has to be asked for this model or request."""
+
+
 class ErrorMapper:
     """Makes the errors for the failures of one request; ``body`` is its body, empty for none."""
 
     status_of_code: ClassVar[Mapping[str, int]] = STATUS_OF_CODE
     image_part: ClassVar[str] = "image_url"  # the type of a content part with an image
+    messages_field: ClassVar[str] = "messages"  # of the body
+    required_fields: ClassVar[tuple[str, ...]] = REQUIRED_FIELDS
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self._body = body
@@ -224,7 +237,7 @@ class ErrorMapper:
     def _refuses_images(self, text: str) -> bool:
         if not IMAGES_PATTERN.search(text) or FAULTY_IMAGE_PATTERN.search(text):
             return False
-        contents = [message.get("content") for message in self._body.get("messages", ())]
+        contents = [message.get("content") for message in self._body.get(self.messages_field, ())]
         return any(
             part.get("type") == self.image_part for parts in contents if isinstance(parts, list) for part in parts
         )
@@ -257,14 +270,31 @@ class ErrorMapper:
 
     def _refused_parameter(self, report: Mapping[str, Any], text: str) -> str:
         """The parameter of the request that the error is about; empty if it is about none."""
-        parameters = [name for name in self._body if name not in REQUIRED_FIELDS]
-        param = str(_error_of(report).get("param") or "").partition(".")[0].partition("[")[0]
+        parameters = [name for name in self._body if name not in self.required_fields]
+        param = str(error_of(report).get("param") or "").partition(".")[0].partition("[")[0]
         if param in parameters:
             return param
         if not PARAMETER_PATTERN.search(text):
             return ""
         positions = {name: match.start() for name in parameters if (match := _spellings(name).search(text))}
         return min(positions, key=lambda name: (positions[name], -len(name)), default="")
+
+
+class ChatErrorMapper(ErrorMapper):
+    """Makes the errors for the failures of one request of the chat completions API."""
+
+    def _specific_error(
+        self,
+        message: str,
+        status: int | None,
+        report: Mapping[str, Any],
+        text: str,
+        delay: float | None,
+        endpoint: Endpoint,
+    ) -> ProviderError | None:
+        if status in OTHER_API_STATUSES and RESPONSES_PATTERN.search(text):
+            return OtherApiError(message, status or 404, delay)
+        return super()._specific_error(message, status, report, text, delay, endpoint)
 
 
 def _spellings(field: str) -> re.Pattern[str]:
@@ -309,7 +339,7 @@ def _with_key_advice(error: ProviderError, endpoint: Endpoint) -> ProviderError:
 
 def _length_advice(report: Mapping[str, Any], text: str) -> str:
     """Advice for a prompt that is too long, with the limit if the server names it."""
-    limit = _error_of(report).get("n_ctx")
+    limit = error_of(report).get("n_ctx")
     if type(limit) is not int and (match := LENGTH_LIMIT_PATTERN.search(text)):
         limit = int((match[1] or match[2]).replace(",", ""))
     size = f" (the model sees {limit:,} tokens)" if type(limit) is int else ""
@@ -319,14 +349,14 @@ def _length_advice(report: Mapping[str, Any], text: str) -> str:
     return f"Shorten the prompt{size}, or send fewer earlier turns: %flowgpt set history_tokens {history}."
 
 
-def _error_of(report: Mapping[str, Any]) -> Mapping[str, Any]:
+def error_of(report: Mapping[str, Any]) -> Mapping[str, Any]:
     error = report.get("error")
     return error if isinstance(error, Mapping) else report
 
 
 def _codes(report: Mapping[str, Any]) -> set[str]:
     """The codes of a failure in lower case, including Google's ``status`` and the ``reason`` of its details."""
-    error = _error_of(report)
+    error = error_of(report)
     details = error.get("details")
     objects = [detail for detail in details if isinstance(detail, Mapping)] if isinstance(details, list) else []
     codes = [value.get(name) for value in (report, error, *objects) for name in ("code", "type", "status", "reason")]
@@ -336,7 +366,7 @@ def _codes(report: Mapping[str, Any]) -> set[str]:
 def _status(report: Mapping[str, Any], text: str, statuses: Mapping[str, int]) -> int | None:
     """The HTTP status in a report, or the one that its code or message stands for."""
     codes = _codes(report)
-    status = reported_status(_error_of(report), report)
+    status = reported_status(error_of(report), report)
     status = status or next((statuses[code] for code in sorted(codes) if code in statuses), None)
     if status or RATE_LIMIT_PATTERN.search(text):
         return status or 429

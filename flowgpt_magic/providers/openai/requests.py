@@ -12,7 +12,7 @@ from flowgpt_magic.messages.content_parts import read_messages
 from flowgpt_magic.providers.arguments import check_schema
 from flowgpt_magic.providers.openai.reasoning_parts import PARTS_FIELDS, sent_back
 
-RESERVED_FIELDS = ("model", "messages", "stream", "stream_options", "n")  # not allowed in ``extra_body``
+RESERVED_FIELDS = ("model", "messages", "input", "stream", "stream_options", "n")  # not allowed in ``extra_body``
 VALUE_KEYWORDS = ("enum", "const", "default", "examples")  # of a JSON Schema; they contain values, no schemas
 SCHEMA_NAME_LIMIT = 64  # characters
 

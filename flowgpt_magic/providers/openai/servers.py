@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from yarl import URL
 
@@ -168,17 +169,44 @@ class Server:
 
 @dataclass(frozen=True)
 class ResolvedServer:
-    """A server with its key and headers, ready for one call. ``notices`` are for every request."""
+    """A server with its key and headers, ready for one call. ``notices`` are for every request.
 
-    address: str
+    ``chosen`` are the settings that selected it.
+    """
+
+    url: URL
     endpoint: Endpoint
     headers: Mapping[str, str] = field(repr=False)
     notices: Sequence[str]
+    chosen: Settings = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """The base URL, which stands for the server in what is remembered of it."""
+        return str(self.url)
+
+    @cached_property
+    def _others(self) -> dict[str, ResolvedServer]:
+        return {}
+
+    def at(self, path: str) -> ResolvedServer:
+        """The same server for another call, such as ``responses``. Its TLS files are read once."""
+        if self.endpoint.url == (url := self.url.joinpath(path)):
+            return self
+        if path not in self._others:
+            self._others[path] = replace(self, endpoint=http.resolve_endpoint(url, self.endpoint.route))
+        return self._others[path]
 
 
 def is_maker(address: str, url: URL) -> bool:
     """Is ``url`` a server of the maker, rather than another one with the same API?"""
     return _is_within(url.host or "", MAKERS[address])
+
+
+def has_responses(url: URL) -> bool:
+    """Is ``url`` OpenAI's own server or Azure's v1 address, which have the Responses API?"""
+    is_azure = (url.host or "").endswith(".azure.com") and url.path.startswith("/openai/v1")
+    return is_azure or is_maker(SERVER, url)
 
 
 def _is_within(host: str, maker: str) -> bool:
