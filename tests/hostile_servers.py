@@ -15,7 +15,7 @@ from typing import Any
 from flowgpt_magic import map_prompts
 from flowgpt_magic.batch.batch import Batch
 from flowgpt_magic.bridge import Worker
-from tests import anthropic_servers, openai_servers
+from tests import anthropic_servers, openai_servers, responses_servers
 from tests.openai_servers import END, STREAM
 from tests.servers import Connection, framed, read_request, whole
 
@@ -47,17 +47,23 @@ Decide = Callable[[str, int], Decision]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a server speaks: the events of a reply with this text, and the provider and setting that ask it."""
+    """How a server speaks: the events of a reply with this text, and the provider and settings that ask it.
+
+    ``messages`` is the field of a request with the conversation.
+    """
 
     reply: Callable[[str], bytes]
     provider: str
     address: str
+    messages: str = "messages"
+    api: str = ""
 
     def __repr__(self) -> str:
-        return self.provider
+        return self.api or self.provider
 
 
 OPENAI = Protocol(openai_servers.reply, "openai_compatible", "openai_base_url")
+RESPONSES = Protocol(responses_servers.reply, "openai_compatible", "openai_base_url", "input", "responses")
 CLAUDE = Protocol(anthropic_servers.reply, "anthropic", "anthropic_base_url")
 
 
@@ -137,7 +143,7 @@ class Hostile:
 
     async def _answer(self, connection: Connection) -> None:
         request = await read_request(connection.reader)
-        prompt = request.json["messages"][-1]["content"]
+        prompt = request.json[self.protocol.messages][-1]["content"]
         self.asked[prompt] += 1
         self.arrivals.append(time.monotonic())
         decision = self.decide(prompt, len(self.arrivals))
@@ -191,4 +197,6 @@ def words(count: int) -> list[str]:
 def batch_at(server: Hostile, prompts: Any, **how: Any) -> Batch:
     """A batch that asks this server."""
     given = {"progress": False, server.protocol.address: server.url, **how}
+    if server.protocol.api:
+        given["openai_api"] = server.protocol.api
     return map_prompts(prompts, model=f"{server.protocol.provider}:m", **given)

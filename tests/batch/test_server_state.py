@@ -18,7 +18,7 @@ from flowgpt_magic.batch import breaker as batch_breaker
 from flowgpt_magic.batch import server_state as batch_server
 from flowgpt_magic.errors import BatchError, ProviderStatusError, ReplyInterrupted
 from flowgpt_magic.replies import retry as attempts
-from tests.hostile_servers import CLAUDE, OPENAI, RESET, Good, Hostile, Refusal, batch_at, hostile, words
+from tests.hostile_servers import CLAUDE, OPENAI, RESET, RESPONSES, Good, Hostile, Refusal, batch_at, hostile, words
 
 GOOD = Good()
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
@@ -51,6 +51,7 @@ def assert_all_answered_once(server: Hostile, prompts: list[str], batch: Any) ->
 
 BROKEN = [(OPENAI, broken) for broken in (RESET, Refusal(500), Refusal(503), Refusal(429))]
 BROKEN += [(CLAUDE, broken) for broken in (RESET, Refusal(529, report=OVERLOADED))]
+BROKEN += [(RESPONSES, broken) for broken in (RESET, Refusal(503))]
 
 
 @pytest.mark.parametrize(("protocol", "broken"), BROKEN, ids=lambda each: str(each)[:19])
@@ -168,7 +169,7 @@ def test_a_limit_of_requests_in_a_time_loses_no_prompt(concurrency):
         assert_all_answered_once(server, prompts, batch)
 
 
-@pytest.mark.parametrize("protocol", [OPENAI, CLAUDE], ids=repr)
+@pytest.mark.parametrize("protocol", [OPENAI, RESPONSES, CLAUDE], ids=repr)
 def test_headers_slow_a_batch_before_it_is_refused(protocol):
     prompts = words(60)
     with hostile(rate_limited(20, 1.0, claude=protocol is CLAUDE), protocol) as server:
@@ -305,7 +306,7 @@ def test_a_content_filter_that_refuses_five_prompts_in_a_row_stops_nothing():
         assert set(server.asked.values()) == {1}
 
 
-@pytest.mark.parametrize("protocol", [OPENAI, CLAUDE], ids=repr)
+@pytest.mark.parametrize("protocol", [OPENAI, RESPONSES, CLAUDE], ids=repr)
 def test_half_a_reply_is_asked_again_and_never_kept_as_complete(protocol):
     prompts, cut = words(20), set()
 
