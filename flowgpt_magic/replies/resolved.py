@@ -12,7 +12,7 @@ from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
 from flowgpt_magic.providers.refused_parameters import ModelKey
 from flowgpt_magic.providers.registry import Target, find_target, parameter_names, refused_parameters
-from flowgpt_magic.settings import SERVER, TABLE, Settings, alias_of, extra_headers, with_source, with_tables
+from flowgpt_magic.settings import API, SERVER, TABLE, Settings, alias_of, extra_headers, with_source, with_tables
 from flowgpt_magic.settings.parameters import EXTRA_BODY, origins, without
 from flowgpt_magic.text import short_path
 
@@ -89,9 +89,11 @@ class Resolved:
 
     @property
     def model_key(self) -> ModelKey:
-        """The server and the model, under which refused parameters are remembered."""
-        address = self.parameters.get(self.target.provider_class.address_setting)
-        return str(address or ""), self.target.provider, self.target.model
+        """The server, with the API that the user has chosen, and the model: so refused parameters are remembered."""
+        address = str(self.parameters.get(self.target.provider_class.address_setting) or "")
+        api = self.parameters.get(API)
+        own_api = f" {api}" if api not in (None, TABLE[API].default) else ""
+        return f"{address}{own_api}", self.target.provider, self.target.model
 
     @property
     def reader(self) -> str:
