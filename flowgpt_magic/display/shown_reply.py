@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from flowgpt_magic.messages import Sent, Status, Usage, Waiting
+from flowgpt_magic.messages.extras import Extras
 
 
 class ShownReader(Protocol):
@@ -51,6 +52,10 @@ class ShownReply(Protocol):
     @property
     def reasoning_so_far(self) -> str:
         """The reasoning received so far."""
+
+    @property
+    def extras(self) -> Extras:
+        """What has arrived beside the text so far."""
 
     @property
     def reasons(self) -> bool:

@@ -1,3 +1,3 @@
 """Markdown from a model: one scanner of its blocks, and writers for cells, pages and terminals."""
 
-__all__ = ["growing", "html", "json_text", "terminal"]
+__all__ = ["addresses", "growing", "html", "json_text", "terminal"]

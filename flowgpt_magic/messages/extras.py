@@ -9,6 +9,7 @@ from typing import Any
 
 from flowgpt_magic.text import cut
 
+SOURCES = "sources: "  # begins the notice about the sources
 MAX_SOURCES = 10  # in a notice
 MAX_SOURCE_LENGTH = 200  # characters
 OBJECTS = ("logprobs", "audio", "tool_calls", "reasoning_parts")  # fields that are lists of objects
@@ -68,7 +69,7 @@ class Extras:
             ]
             further = len(numbered) - MAX_SOURCES
             more = [f"and {further} more in reply.citations"] if further > 0 else []
-            notices.append(f"sources: {', '.join([*numbered[:MAX_SOURCES], *more])}")
+            notices.append(f"{SOURCES}{', '.join([*numbered[:MAX_SOURCES], *more])}")
         for name in ("images", "audio"):
             if count := len(getattr(self, name)):
                 notices.append(f"the model also generated {name}: {count} in reply.{name}")

@@ -5,6 +5,7 @@ __all__ = [
     "compose",
     "describe",
     "dropped_files",
+    "image_formats",
     "images",
     "looks",
     "magic_line",

@@ -7,17 +7,17 @@ HTML and Markdown the line opens to what was sent. The live panel builds its own
 
 from __future__ import annotations
 
-import html
-import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from flowgpt_magic.control_characters import clean
 from flowgpt_magic.messages import Sent, Status, Usage
+from flowgpt_magic.messages.extras import SOURCES, Extras
 from flowgpt_magic.messages.token_estimate import estimated_tokens
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import one_line
+from flowgpt_magic.transcripts.escaping import NO_FORMULAS, as_html
 
 STILL_ARRIVING = "still arriving: %flowgpt show has the rest"  # true of what was saved before the end
 BEFORE_ANSWER = "interrupted before the answer: %flowgpt show --reasoning has the thoughts"
@@ -29,10 +29,7 @@ STATUS_WORDS = {
     "streaming": STILL_ARRIVING,
 }
 CLASS = "flowgpt-caption"
-NO_FORMULAS = " mathjax_ignore tex2jax_ignore"  # MathJax would take two dollar signs for a formula
 STYLE = "opacity: 0.7"  # grey in light and in dark colours
-# JupyterLab looks for formulas before it looks for tags, and pandoc reads Markdown inside of tags.
-_MARKDOWN_SIGNS = re.compile(r"[$\\`*_\[\]!~^{|}@]")
 
 
 class Captioned(Protocol):
@@ -56,12 +53,22 @@ class Captioned(Protocol):
     def notices(self) -> Iterable[str]: ...
     @property
     def request_id(self) -> str: ...
+    @property
+    def extras(self) -> Extras | Mapping[str, object]: ...
 
 
-def caption(reply: Captioned, *, started: float | None = None, error: str = "") -> str:
-    """The caption on one line, without passwords. ``started`` is in Unix seconds."""
+def caption(reply: Captioned, *, started: float | None = None, error: str = "", sources: bool = True) -> str:
+    """The caption on one line, without passwords.
+
+    Args:
+        reply: a reply or a turn.
+        started: Unix seconds.
+        error: why it failed.
+        sources: whether its sources are named; not where a list of them stands beside the caption.
+    """
     model = ":".join(filter(None, [reply.provider, reply.model])) or "nobody"
     seconds = reply.usage.seconds
+    notices = [text for text in reply.notices if sources or not text.startswith(SOURCES)]
     facts = [
         model,
         time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(started)) if started is not None else "",
@@ -70,7 +77,7 @@ def caption(reply: Captioned, *, started: float | None = None, error: str = "") 
         _thought(reply.usage),
         "replayed" if reply.replayed else "",
         _end_of(reply),
-        *map(redact, [*reply.sent.unsent, *reply.notices, error]),
+        *map(redact, [*reply.sent.unsent, *notices, error]),
     ]
     return one_line(" · ".join(filter(None, facts)))
 
@@ -117,8 +124,23 @@ def sent_line(reply: Captioned) -> str:
 
 
 def caption_html(reply: Captioned, *, started: float | None = None, error: str = "") -> str:
-    """The caption as one block of HTML, for a page and for Markdown. It opens to what was sent."""
-    return line_html(caption(reply, started=started, error=error), sent_line(reply))
+    """The caption as one block of HTML, for a page and for Markdown. It opens to what was sent.
+
+    Above it stand the images that came with the reply, and a numbered list of its sources.
+    """
+    above, extras = "", extras_of(reply)
+    if extras.images or extras.citations:
+        from flowgpt_magic.transcripts.additions import additions_html
+
+        above = additions_html(extras.images, extras.citations)
+    line = caption(reply, started=started, error=error, sources=not extras.citations)
+    return above + line_html(line, sent_line(reply))
+
+
+def extras_of(reply: Captioned) -> Extras:
+    """What came with the text so far."""
+    extras = reply.extras
+    return extras if isinstance(extras, Extras) else Extras.from_json(extras)
 
 
 def small(line: str) -> str:
@@ -136,12 +158,12 @@ def line_html(line: str, more: str = "") -> str:
     return f"<details {start}><summary><small>{shown}</small></summary><small>{hidden}</small></details>"
 
 
-def as_html(line: str) -> str:
-    """``line`` as text in HTML, which is text in Markdown with HTML in it too."""
-    return _MARKDOWN_SIGNS.sub(lambda sign: f"&#{ord(sign[0])};", html.escape(clean(line), quote=False))
-
-
 def caption_text(reply: Captioned, *, started: float | None = None, error: str = "") -> str:
-    """The caption for plain text, with what was sent on a line of its own."""
-    lines = [caption(reply, started=started, error=error), sent_line(reply)]
-    return "\n".join(f"[{clean(line)}]" for line in lines if line)
+    """The caption for plain text, with what was sent on a line of its own, below a line for each source."""
+    citations, sources = extras_of(reply).citations, []
+    if citations:
+        from flowgpt_magic.transcripts.additions import source_lines
+
+        sources = list(map(clean, source_lines(citations)))
+    lines = [caption(reply, started=started, error=error, sources=not citations), sent_line(reply)]
+    return "\n".join([*sources, *(f"[{clean(line)}]" for line in lines if line)])

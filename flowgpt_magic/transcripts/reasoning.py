@@ -12,7 +12,8 @@ from flowgpt_magic.control_characters import clean
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.messages.reasoning import SplitText, without_tags
-from flowgpt_magic.transcripts.caption import NO_FORMULAS, STYLE, as_html
+from flowgpt_magic.transcripts.caption import STYLE
+from flowgpt_magic.transcripts.escaping import NO_FORMULAS, as_html
 
 CLASS = "flowgpt-reasoning"
 MAX_CHARACTERS = 100_000  # of reasoning that are shown; of more, only the last ones

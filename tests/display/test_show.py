@@ -59,6 +59,7 @@ class FakeReply:
         self.usage = Usage(12, 4, chunks=len(chunks), seconds=1.25, first_chunk_seconds=0.12345)
         self.sent = Sent(("prompt", "1 picture"), 3, (), 11)
         self.notices: list[str] = []
+        self.extras = Extras()
         self.replayed, self.left_out, self.shown_in, self.request_id = False, 0, "", ""
         self.ended, self.waiting, self.progress, self.elapsed = True, None, "", 0.0
         self.interrupt_summary = "the text so far is kept"
