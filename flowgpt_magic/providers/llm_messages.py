@@ -2,16 +2,24 @@
 
 Current plug-ins read ``prompt.messages``. Those from before llm 0.32 read ``conversation.responses``, which has a
 response with prompt and text for each earlier turn. Plug-ins get both, and it is recorded whether they read either.
+
+Images become attachments, for models that take them. ``conversation.responses`` only says how many there were.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
+from flowgpt_magic.errors import ImagesRefusedError, PromptError
 from flowgpt_magic.messages import Message, Messages
 from flowgpt_magic.messages.content_parts import read_messages
+from flowgpt_magic.text import counted
 
 
 class WatchedResponses(list[Any]):
@@ -52,19 +60,28 @@ class PendingResponse:
 
 
 async def prepare(model: Any, messages: Messages, options: Mapping[str, Any]) -> PendingResponse:
-    """The response of ``model`` to ``messages``. Nothing is sent before it is read. Raises ``PromptError``.
+    """The response of ``model`` to ``messages``. Nothing is sent before it is read.
+
+    Raises ``PromptError``, and ``ImagesRefusedError`` if there are images of a type that the model does not take.
 
     A model that supports no conversations gets the system prompt and the last message.
     """
     import llm
 
-    plain = read_messages(messages, images=False, who=f"llm:{model.model_id}")
+    plain = read_messages(messages, images=True, who=f"llm:{model.model_id}")
+    attachments = [_attachments(message, model) for message in plain]
     system = "\n".join(message["content"] for message in plain if message["role"] == "system")
     kinds = {"system": llm.system, "user": llm.user, "assistant": llm.assistant}
-    prompt = plain.pop()["content"] if plain[-1]["role"] == "user" else None  # older plug-ins read it here
+    prompt, attached = None, None
+    if plain[-1]["role"] == "user":
+        prompt, attached = plain.pop()["content"], attachments.pop()  # older plug-ins read them here
     turns = [message for message in plain if message["role"] != "system"]
     dropped = not model.supports_conversation and prompt is not None
-    earlier = [message for message in plain if message["role"] == "system"] if dropped else plain
+    earlier = [
+        kinds[message["role"]](message["content"], *images)
+        for message, images in zip(plain, attachments, strict=True)
+        if message["role"] == "system" or not dropped
+    ]
     pairs = [] if dropped else _pairs(turns)
     responses = WatchedResponses([await _past_response(pair, system, is_async=_is_async(model)) for pair in pairs])
     conversation = model.conversation()
@@ -72,12 +89,43 @@ async def prepare(model: Any, messages: Messages, options: Mapping[str, Any]) ->
     response = conversation.prompt(
         prompt,
         system=system or None,
-        messages=[kinds[message["role"]](message["content"]) for message in earlier],
+        messages=earlier,
+        attachments=attached or None,
         options=dict(options),
     )
     response.prompt = _watched(response.prompt)
     responses.was_read = False
     return PendingResponse(response, len(turns), dropped, responses)
+
+
+def _attachments(message: Message, model: Any) -> list[Any]:
+    """The images of a message as attachments of llm. That of an address is passed on, and not fetched here."""
+    import llm
+
+    attachments = []
+    for url in message.get("images", ()):
+        kind, content = _image(url)
+        if kind not in model.attachment_types:
+            kinds = sorted(taken for taken in model.attachment_types if taken.startswith("image/"))
+            what = f"no {kind}, only {', '.join(kinds)}" if kinds else "no images"
+            raise ImagesRefusedError(f"llm:{model.model_id} takes {what}.", 400)
+        attachments.append(llm.Attachment(type=kind, content=content, url=None if content else str(url)))
+    return attachments
+
+
+def _image(url: str) -> tuple[str, bytes | None]:
+    """The MIME type of an image, and its content; None for one that has an address. Raises ``PromptError``.
+
+    The type of an address is that of its suffix, or JPEG: llm would ask the server for it.
+    """
+    if not url.startswith("data:"):
+        kind = mimetypes.guess_type(urlsplit(url).path)[0] or ""
+        return kind if kind.startswith("image/") else "image/jpeg", None
+    head, _comma, data = url.partition(",")
+    try:
+        return head.removeprefix("data:").partition(";")[0].lower(), base64.b64decode(data, validate=True)
+    except binascii.Error:
+        raise PromptError("the data of an image must be in base64.") from None
 
 
 def _is_async(model: Any) -> bool:
@@ -92,7 +140,9 @@ def _pairs(turns: Sequence[Message]) -> list[tuple[str, str]]:
     for message in turns:
         if not pairs or (message["role"] == "user" and pairs[-1][1]):
             pairs.append([[], []])
-        pairs[-1][message["role"] == "assistant"].append(message["content"])
+        count = len(message.get("images", ()))
+        mark = [f"[{counted(count, 'picture')}]"] if count else []
+        pairs[-1][message["role"] == "assistant"].append("\n\n".join([message["content"], *mark]))
     return [("\n\n".join(prompts), "\n\n".join(replies)) for prompts, replies in pairs]
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing, closing, suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowgpt_magic import installing
 from flowgpt_magic.errors import (
@@ -225,6 +225,7 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
 
     url = "https://llm.datasette.io"
     about = "Any model that ``llm models`` lists, by name or alias; without a name, llm's default model."
+    supports_images: ClassVar[bool] = True
 
     @classmethod
     def get_models(cls) -> list[str]:
@@ -272,12 +273,12 @@ class Llm(AsyncGeneratorProvider, ProviderModelMixin):
         A plug-in that reads neither messages nor the conversation gets only the last message; a notice then says how
         many were left out. A model that is not async runs in a thread, and stops at its next chunk after an early exit.
 
-        Raises ``NotInstalledError``, ``ModelNotSupportedError``, ``OptionError``, ``MissingKeyError``, and
-        ``ProviderError`` for anything that a plug-in raises.
+        Raises ``NotInstalledError``, ``ModelNotSupportedError``, ``OptionError``, ``MissingKeyError``,
+        ``ImagesRefusedError``, and ``ProviderError`` for anything that a plug-in raises.
 
         Args:
             model: a name or alias of llm; empty for llm's default model.
-            messages: the conversation, without images.
+            messages: the conversation. Images become attachments, if the model takes those of their type.
             proxy: ignored.
             temperature: option ``temperature`` of the model; None for its default.
             max_tokens: option ``max_tokens`` of the model; None for its default.

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 
 import httpx2 as httpx
@@ -18,6 +19,7 @@ from pydantic import Field
 from flowgpt_magic import Conversation, bridge, installing
 from flowgpt_magic.errors import (
     ConnectTimeoutError,
+    ImagesRefusedError,
     MissingKeyError,
     ModelNotSupportedError,
     NotInstalledError,
@@ -35,6 +37,7 @@ from flowgpt_magic.providers.llm_models import Llm
 from flowgpt_magic.replies.retry import is_temporary
 from flowgpt_magic.testing import check_provider
 from flowgpt_magic.testing.check import STAGES
+from tests.image_files import picture
 
 TALK = [
     {"role": "system", "content": "be brief"},
@@ -163,6 +166,17 @@ class Single(llm.Model):
         yield f"once: {said(prompt)}"
 
 
+class Sees(llm.Model):
+    """It says which attachments it got."""
+
+    model_id = "test/sees"
+    attachment_types = frozenset({"image/png", "image/jpeg"})
+
+    def execute(self, prompt, stream, response, conversation):
+        parts = [part.attachment for each in prompt.messages for part in each.parts if hasattr(part, "attachment")]
+        yield ", ".join(f"{one.type} {one.url or f'{len(one.content)} bytes'}" for one in parts)
+
+
 class Plugin:
     __name__ = "a plug-in of llm"
 
@@ -173,6 +187,7 @@ class Plugin:
         register(Old())
         register(Keyed())
         register(Single())
+        register(Sees())
         register(Responses())
         register(SyncOfAsyncResponses(), AsyncResponses())
 
@@ -449,8 +464,26 @@ async def test_parts_of_a_message_are_read_and_an_image_is_refused():
     assert (await heard("test/old", [{"role": "user", "content": parts}]))[0] == " / three\nfour"
 
     image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
-    with pytest.raises(PromptError, match="llm:test/old takes no images"):
+    with pytest.raises(ImagesRefusedError, match="llm:test/old takes no images"):
         await heard("test/old", [{"role": "user", "content": [image]}])
+
+
+async def test_images_are_attachments_and_one_with_an_address_is_passed_on():
+    content = picture()
+    data = f"data:image/png;base64,{b64encode(content).decode()}"
+    earlier = {"role": "user", "content": "one", "images": ["https://example.org/a.jpg?size=2"]}
+    talk = [earlier, {"role": "assistant", "content": "two"}, {"role": "user", "content": "three", "images": [data]}]
+
+    heard_of = (await heard("test/sees", talk))[0]
+
+    assert heard_of == f"image/jpeg https://example.org/a.jpg?size=2, image/png {len(content)} bytes"
+
+
+async def test_an_image_of_a_type_that_the_model_does_not_take_is_refused():
+    with pytest.raises(ImagesRefusedError, match="takes no image/gif, only image/jpeg, image/png"):
+        await heard("test/sees", [{"role": "user", "content": "a", "images": ["data:image/gif;base64,R0lG"]}])
+    with pytest.raises(PromptError, match="must be in base64"):
+        await heard("test/sees", [{"role": "user", "content": "a", "images": ["data:image/png;base64,%%%"]}])
 
 
 def httpx_error(status: int, **headers: str) -> Exception:
