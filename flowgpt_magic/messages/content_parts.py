@@ -25,6 +25,7 @@ TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refu
 IMAGE_PARTS = ("image_url", "input_image")
 DOCUMENT_PARTS = ("file", "input_file", "document")
 PDF = "data:application/pdf"  # begins the URL of a document
+ENCRYPTED = re.compile(rb"/Encrypt\s+(?:[0-9]+\s+[0-9]+\s+R|<<)")  # in a trailer, which is never compressed
 _PDF_NAME = re.compile(rf"{PDF};name=([^;,]*);")
 REFUSED = ("name", "tool_calls", "function_call", "tool_call_id")
 MESSAGE_FORM = "a message must have a role (system, user or assistant), and a content that is text or a list of parts"
@@ -191,9 +192,12 @@ def _document(part: Mapping[str, Any]) -> str:
         )
     base64 = data.partition(",")[2] if data.startswith(PDF) else data
     try:
-        return document_url(b64decode(base64, validate=True), str(name or ""))
+        content = b64decode(base64, validate=True)
     except ValueError:
         raise PromptError("the data of a document must be that of a PDF file in base64.") from None
+    if ENCRYPTED.search(content):
+        raise PromptError(f"{name or 'the document'} is encrypted: save a copy without its password, and send that.")
+    return document_url(content, str(name or ""))
 
 
 def _addresses(images: Any) -> list[str]:

@@ -17,13 +17,19 @@ OBJECTS = ("logprobs", "audio", "tool_calls", "reasoning_parts")  # fields that 
 
 @dataclass(frozen=True)
 class Citation:
-    """A source of a reply. The text refers to the first source as ``[1]``."""
+    """A source of a reply. The text refers to the first source as ``[1]``; ``quotes`` are the words it is cited for."""
 
     url: str
     title: str = ""
+    quotes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.title} <{self.url}>" if self.title and self.url else self.title or self.url
+
+    def as_json(self) -> dict[str, Any]:
+        """The values as JSON, without quotes if there are none."""
+        quotes = {"quotes": list(self.quotes)} if self.quotes else {}
+        return {"url": self.url, "title": self.title, **quotes}
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Extras:
     def as_json(self) -> dict[str, Any]:
         """The values that are not empty, as JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values["citations"] = [{"url": source.url, "title": source.title} for source in self.citations]
+        values["citations"] = [source.as_json() for source in self.citations]
         values["others"] = dict(self.others)
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {name: value for name, value in lists.items() if value}
@@ -91,7 +97,7 @@ class Extras:
         """The opposite of ``as_json``; invalid values are left out."""
         objects = {name: _of_kind(values, name, Mapping) for name in OBJECTS}
         sources = (
-            Citation(str(source.get("url", "")), str(source.get("title", "")))
+            Citation(str(source.get("url", "")), str(source.get("title", "")), _of_kind(source, "quotes", str))
             for source in _of_kind(values, "citations", Mapping)
         )
         others = values.get("others")

@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from flowgpt_magic.errors import FileError, PromptError
-from flowgpt_magic.messages.content_parts import ADDRESSES, PDF, document_url
+from flowgpt_magic.messages.content_parts import ADDRESSES, ENCRYPTED, PDF, document_url
 from flowgpt_magic.regular_files import read_beginning
 
 MAX_BYTES = 20 * 2**20  # bytes of an image; servers refuse larger ones
 # The first bytes of a file.
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
 PDF_SIGNATURE = b"%PDF-"
-ENCRYPTED = re.compile(rb"/Encrypt\s+(?:[0-9]+\s+[0-9]+\s+R|<<)")  # in the trailer, which is never compressed
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 IMAGE_FORM = "a PNG, JPEG, GIF or WebP file, its bytes, or a figure"
 

@@ -21,6 +21,7 @@ from flowgpt_magic.transcripts.escaping import NO_FORMULAS, as_html
 CLASS = "flowgpt-additions"
 SHOWN_BYTES = 2 * 2**20  # of all images of a reply: a Jupyter server drops outputs of more than 3 MB in 3 seconds
 MOST_SOURCES = 100
+MOST_QUOTES = 3  # of a source
 LONGEST_TITLE = 200  # characters
 SAVED_WITH = "reply.images has it"
 
@@ -91,7 +92,8 @@ def _sources(citations: Sequence[Citation]) -> str:
 
 
 def _source(source: Citation) -> str:
-    return _link(source.url, source.title or source.url)
+    quotes = (as_html(cut(redact(quote), LONGEST_TITLE)) for quote in source.quotes[:MOST_QUOTES])
+    return _link(source.url, source.title or source.url) + "".join(f"<br><small>“{quote}”</small>" for quote in quotes)
 
 
 def _link(url: str, title: str) -> str:

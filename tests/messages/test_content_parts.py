@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,3 +169,10 @@ def test_no_other_role_is_handed_on_unread(role):
     with pytest.raises(PromptError):
         read_message({"role": role, "content": "words"})
     assert read_message({"role": "developer", "content": "words"}) == {"role": "system", "content": "words"}
+
+
+def test_an_encrypted_document_is_refused_before_anything_is_sent():
+    data = b64encode(b"%PDF-1.7 trailer << /Encrypt 5 0 R >>").decode()
+    part = {"type": "file", "file": {"filename": "secret.pdf", "file_data": data}}
+    with pytest.raises(PromptError, match=r"secret\.pdf is encrypted: save a copy without its password"):
+        read_message({"role": "user", "content": [part]})

@@ -747,9 +747,9 @@ async def test_sources_are_numbered_where_the_text_cites_them():
 
     assert "".join(chunks) == "Grass is green [1]. Sky is blue [2][3] and green.\n[1]"
     assert extras.citations == (
-        Citation("", "paper.pdf, page 1"),
-        Citation("", "paper.pdf, pages 3 to 5"),
-        Citation("https://example.org", "Example"),
+        Citation("", "paper.pdf, page 1", ("…",)),
+        Citation("", "paper.pdf, pages 3 to 5", ("…",)),
+        Citation("https://example.org", "Example", ("…",)),
     )
 
 

@@ -72,6 +72,13 @@ def test_sources_are_a_numbered_list_of_links():
     ]
 
 
+def test_the_words_that_are_cited_stand_below_their_source_and_stay_with_the_turn():
+    cited = Citation("", "report.pdf", ("Grass is <b>green</b>.",))
+    assert "report.pdf<br><small>“Grass is &lt;b&gt;green&lt;/b&gt;.”</small>" in additions_html((), [cited])
+    extras = Extras(citations=(cited, PAGE))
+    assert Extras.from_json(extras.as_json()) == extras
+
+
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,<b>", "file:///etc/passwd", "mailto:a@b.c"])
 def test_only_an_address_of_the_web_is_a_link(address):
     shown = html.unescape(additions_html((), [Citation(address, "A page")]))

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flowgpt_magic.control_characters import SurrogateJoiner
+from flowgpt_magic.control_characters import SurrogateJoiner, join_surrogates
 from flowgpt_magic.errors import ProtocolError, ProviderError, StreamInterruptedError
 from flowgpt_magic.messages import Reasoning, Usage, notice
 from flowgpt_magic.messages.extras import Citation, Extras
@@ -286,7 +286,10 @@ class ClaudeReplyReader(EventReader):
     def _add_citation(self, block: _Block, citation: Mapping[str, Any]) -> None:
         """Note a source of the text; one that is cited again keeps its number."""
         key, source = _source_of(citation)
-        self._sources.setdefault(key, source)
+        source = self._sources.setdefault(key, source)
+        quote = citation.get("cited_text")
+        if isinstance(quote, str) and quote.strip() and join_surrogates(quote) not in source.quotes:
+            self._sources[key] = replace(source, quotes=(*source.quotes, join_surrogates(quote)))
         block.citations.append(list(self._sources).index(key) + 1)
 
     # The end
