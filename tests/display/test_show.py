@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +22,12 @@ from flowgpt_magic.display.show import (
 )
 from flowgpt_magic.errors import ProviderError, ReplyInterrupted
 from flowgpt_magic.messages import Sent, Usage
-from flowgpt_magic.messages.extras import Extras
+from flowgpt_magic.messages.extras import Citation, Extras
 from flowgpt_magic.notebook import ipython
 from flowgpt_magic.tables import Table
 from flowgpt_magic.transcripts.bundles import TurnWithReasoning
 from flowgpt_magic.transcripts.caption import line_html
+from tests.image_files import picture
 from tests.kernel_shell import request
 from tests.records import conversation_record, notebook_record, turn_record
 
@@ -106,6 +108,18 @@ def outputs(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> list[RichOutput]:
 
 
 class TestInACell:
+    def test_the_images_and_the_sources_of_a_reply_stand_between_its_text_and_its_caption(self, outputs):
+        reply = FakeReply("a [1]")
+        url = f"data:image/png;base64,{b64encode(picture()).decode()}"
+        reply.extras = Extras(images=(url,), citations=(Citation("https://example.org", "A page"),))
+
+        show(reply)
+
+        shown = outputs[-1].data["text/markdown"]
+        places = [shown.index(part) for part in ("a [1]", f'<img src="{url}"', ">A page</a>", "echo:words")]
+        assert places == sorted(places)
+        assert outputs[-1].data["text/plain"] == "a [1]"
+
     def test_a_reply_is_one_output_with_its_caption_and_its_facts(self, outputs):
         reply = FakeReply("**a** ", "b")
 
