@@ -40,6 +40,7 @@ from flowgpt_magic.providers.registry import parameter_names
 from flowgpt_magic.redaction import redact, without_secrets
 from flowgpt_magic.replies.cache import request_key
 from flowgpt_magic.replies.comparison import Column, Comparison
+from flowgpt_magic.replies.cost import check_cost
 from flowgpt_magic.replies.prepared_columns import PreparedColumn, checked_columns, find_target_of
 from flowgpt_magic.replies.reply import Recorder, Reply
 from flowgpt_magic.replies.request import (
@@ -386,7 +387,7 @@ class Conversation:
         comparison = Comparison(self._keep, self._live_of) if history else Comparison()
         turns = ComparedTurns(self._state, self._notebook_history)
         replays, conversation_id = self._notebook_history.replays, self.record.conversation_id if history else ""
-        columns = []
+        columns, requests = [], list[Request]()
         for number, column in enumerate(prepared, 1):
             if column.request is None:
                 columns.append(column.refused())
@@ -395,7 +396,9 @@ class Conversation:
             recorder: Recorder = RequestRecorder(self._notebook_history, request)
             if history:
                 recorder = turns.recorder(request, number)
-            reply = create_reply(request, replays, recorder, conversation_id, refresh=refresh, begin=comparison.start)
+            requests.append(request)
+            how: dict[str, Any] = {"refresh": refresh, "begin": comparison.start, "check": self._cost_check(requests)}
+            reply = create_reply(request, replays, recorder, conversation_id, **how)
             columns.append(Column(column.name, reply))
         comparison.set_columns(columns)
         if run is not None:
@@ -669,10 +672,23 @@ class Conversation:
             self._name_after(request.title)
         request, replays = self._placed(request, history=history), self._notebook_history.replays
         refresh = refresh or request.spot.kind in ("retry", "continue")
+        how: dict[str, Any] = {"refresh": refresh, "check": self._cost_check([request])}
         if not history:
-            return create_reply(request, replays, RequestRecorder(self._notebook_history, request), refresh=refresh)
+            return create_reply(request, replays, RequestRecorder(self._notebook_history, request), **how)
         recorder = TurnRecorder(self._state, self._notebook_history, request)
-        return create_reply(request, replays, recorder, self.record.conversation_id, refresh=refresh)
+        return create_reply(request, replays, recorder, self.record.conversation_id, **how)
+
+    def _cost_check(self, requests: Sequence[Request]) -> Callable[[], None] | None:
+        """What checks that ``requests``, sent together, do not exceed ``max_cost``; None without a limit."""
+        if requests[0].settings.max_cost is None:
+            return None
+        conversation_id = self.record.conversation_id
+
+        def check() -> None:
+            spent = self._notebook_history.read(lambda history: history.cost_of(conversation_id), 0.0)
+            check_cost(requests, spent)
+
+        return check
 
     # Changing
 

@@ -121,6 +121,10 @@ class BatchError(FlowGptError):
     """A batch stopped early or cannot be read in this way; the message says why."""
 
 
+class CostLimitError(FlowGptError):
+    """A prompt was not sent, because the setting ``max_cost`` does not allow what it may cost."""
+
+
 class ComparisonError(FlowGptError):
     """All models of a comparison have failed; the message says why each of them did.
 

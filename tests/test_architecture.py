@@ -244,6 +244,7 @@ LOADED = {
     "prompt.magic_line",
     "prompt.parameter_syntax",
     "settings.extra_headers",
+    "settings.prices",
     "settings.parameters",
     "settings.settings",
     "spelling",

@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from flowgpt_magic.history.turn_recorder import turn_of
 from flowgpt_magic.messages import Message, Sent, Status, Turn, Usage
 from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.replies.cache import request_key
+from flowgpt_magic.replies.cost import with_cost
 from flowgpt_magic.replies.received import ReceivedContent
 from flowgpt_magic.replies.request import Request, build_messages
 from flowgpt_magic.replies.tracing import Telemetry
@@ -72,7 +74,7 @@ class PromptInFlight:
         self.item = item
         self.request = request
         self.turn_id = uuid4().hex
-        self.received = ReceivedContent()
+        self.received = ReceivedContent(partial(with_cost, request))
         self.notices: list[str] = []
         self.error: BaseException | None = None
         self.version = 1

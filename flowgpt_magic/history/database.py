@@ -369,6 +369,11 @@ class History:
         sql = "SELECT place, max(version) FROM turns WHERE conversation_id = ? GROUP BY place"
         return {row["place"]: row["version"] for row in self._rows(("place", "version"), sql, (conversation_id,))}
 
+    def cost_of(self, conversation_id: str) -> float:
+        """The dollars that the replies of a conversation have cost, all versions of its turns, as far as known."""
+        sql = "SELECT total(cost) AS cost FROM turns WHERE conversation_id = ? AND NOT replayed"
+        return float(next(iter(self._rows(("cost",), sql, (conversation_id,))))["cost"])
+
     def turns_by_prefix(self, beginning: str) -> tuple[Turn, ...]:
         """Up to two turns of any notebook whose id begins so."""
         return self._turns("WHERE turn_id >= ? AND turn_id < ? LIMIT 2", (beginning, f"{beginning}~"))
@@ -479,7 +484,7 @@ class History:
         if notebook_id is not None:
             values["notebook"] = notebook_id
             inside = f"AND notebook_id IN {SAME_NOTEBOOK.replace('?', ':notebook')}"
-        names = ("day", "provider", "model", *history_usage.SUMS[:4], "first_chunk_seconds", "chunks_per_second")
+        names = ("day", "provider", "model", *history_usage.ADDED, "first_chunk_seconds", "chunks_per_second")
         rows = self._rows(names, history_usage.usage_of(inside), values)
         return tuple(UsageRow(**row) for row in rows)
 

@@ -23,6 +23,10 @@ COUNTS = {  # the columns of ``all_counts``
     **dict.fromkeys(("service_tier", "answered_by"), "TEXT NOT NULL DEFAULT ''"),
     **dict.fromkeys(("cost", "reasoning_seconds"), "REAL"),
 }
+COST_SUMS = {  # the columns of ``costs_of_usage``
+    **dict.fromkeys(("reasoning_tokens", "cached_tokens", "computed", "unpriced"), "INTEGER"),
+    "cost": "REAL",
+}
 
 
 def notebooks_conversations_turns(database: Connection) -> None:
@@ -225,6 +229,18 @@ def all_counts(database: Connection) -> None:
             database.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
+def costs_of_usage(database: Connection) -> None:
+    """Where a cost is from, and the sums of the further counts and of the costs. All periods are summed again."""
+    for table in ("turns", "requests"):
+        database.execute(f"ALTER TABLE {table} ADD COLUMN cost_source TEXT NOT NULL DEFAULT ''")
+        database.execute(f"UPDATE {table} SET cost_source = 'server' WHERE cost IS NOT NULL")
+    for name, kind in COST_SUMS.items():
+        database.execute(f"ALTER TABLE usage ADD COLUMN {name} {kind} NOT NULL DEFAULT 0")
+    database.execute("DELETE FROM usage")
+    database.execute("DELETE FROM usage_stale")
+    database.execute("INSERT INTO usage_stale SELECT DISTINCT CAST(started / 14400 AS INTEGER) FROM requests")
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     notebooks_conversations_turns,
     words_of_turns,
@@ -235,6 +251,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     sent_of_turns,
     pictures_kept_once,
     all_counts,
+    costs_of_usage,
 )
 NEWEST = len(MIGRATIONS)
 

@@ -191,6 +191,11 @@ class UsageRow:
         first_chunk_seconds: mean seconds until the first chunk; None if no request has one.
         chunks_per_second: mean rate after the first chunk; None if no request has one.
         estimated: the number of requests with an estimated token count.
+        reasoning_tokens: tokens of the reasoning, which are among those of the replies.
+        cached_tokens: tokens of the prompts that servers read from their caches.
+        cost: dollars of the requests whose cost is known.
+        computed: the number of requests whose cost is computed from tokens and a price.
+        unpriced: the number of requests that may cost something, without a price.
     """
 
     day: str
@@ -202,3 +207,8 @@ class UsageRow:
     first_chunk_seconds: float | None
     chunks_per_second: float | None
     estimated: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float = 0.0
+    computed: int = 0
+    unpriced: int = 0

@@ -34,7 +34,7 @@ CONVERSATION = (
 USAGE = (
     *("prompt_tokens", "completion_tokens", "finish_reason", "first_chunk_seconds", "seconds", "chunks"),
     *("reasoning_tokens", "cached_tokens", "cache_write_tokens", "service_tier", "answered_by", "cost"),
-    "reasoning_seconds",
+    *("cost_source", "reasoning_seconds"),
 )
 TURN = (
     *("turn_id", "conversation_id", "place", "version", "live", "cell_id", "run", "prompt", "text", "status", "error"),

@@ -11,8 +11,10 @@ from __future__ import annotations
 PERIOD = 14_400  # seconds, as in the migration
 SUMS = (
     *("requests", "prompt_tokens", "completion_tokens", "estimated"),
+    *("reasoning_tokens", "cached_tokens", "cost", "computed", "unpriced"),  # the last two are requests
     *("first_seconds", "first_requests", "rates", "rate_requests"),  # of the requests that have the value
 )
+ADDED = SUMS[:9]
 KEY = ("period", "day", "notebook_id", "provider", "model")
 
 PERIOD_OF = f"CAST(started / {PERIOD} AS INTEGER)"
@@ -32,6 +34,8 @@ def _counted(periods: str, inside: str = "", since: str = "") -> str:
         f"SELECT {PERIOD_OF} AS period, date(started, 'unixepoch', 'localtime') AS day, notebook_id, provider, "
         "model, count(*) AS requests, coalesce(sum(prompt_tokens), 0) AS prompt_tokens, "
         "coalesce(sum(completion_tokens), 0) AS completion_tokens, sum(estimated) AS estimated, "
+        "coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens, coalesce(sum(cached_tokens), 0) AS cached_tokens, "
+        "total(cost) AS cost, total(cost_source = 'computed') AS computed, total(cost_source = 'unknown') AS unpriced, "
         "total(first_chunk_seconds) AS first_seconds, count(first_chunk_seconds) AS first_requests, "
         f"total({RATE}) AS rates, count({RATE}) AS rate_requests FROM requests "
         f"WHERE {PERIOD_OF} IN ({periods}) {since} {inside} GROUP BY {', '.join(KEY)}"
@@ -40,7 +44,7 @@ def _counted(periods: str, inside: str = "", since: str = "") -> str:
 
 def usage_of(inside: str = "") -> str:
     """SQL for day, provider, model, sums and means of requests since ``:since``; ``inside`` is a further condition."""
-    sums = ", ".join(f"sum({name})" for name in SUMS[:4])
+    sums = ", ".join(f"sum({name})" for name in ADDED)
     begins = f"CAST(:since / {PERIOD} AS INTEGER)"  # the period that contains it
     return (
         f"WITH stale AS ({STALE_HERE} UNION SELECT {begins}) "

@@ -14,6 +14,7 @@ from datetime import date
 from flowgpt_magic.history.records import UsageRow
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import counted, cut, one_line
+from flowgpt_magic.transcripts.caption import NO_PRICE, dollars
 
 MOST_DAYS = 31  # in the chart
 APPROXIMATE = "\N{ALMOST EQUAL TO}"  # before a number that contains estimates
@@ -26,9 +27,15 @@ USAGE_COLUMNS = (
     "first chunk",
     "chunks/s",
 )
+MORE_COLUMNS = {"reasoning_tokens": "of it reasoning", "cached_tokens": "of it cached"}  # shown where there are any
+COST_COLUMN = "cost"
 COUNTED = (
     "every request that was sent counts, also interrupted ones, discarded attempts, batches and --no-history; "
     "replies from the history do not"
+)
+COMPUTED = f"{APPROXIMATE} costs are computed from tokens and a price"
+UNPRICED = (
+    f'{NO_PRICE} without a price: pip install "flowgpt_magic[prices]" brings a list, the setting prices is your own'
 )
 ESTIMATED = f"{APPROXIMATE} estimated, because the server told no count"
 
@@ -190,20 +197,33 @@ class UsageTable(Table):
 
 def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
     """A table of ``rows``, at least one, and their totals; ``title`` says which notebooks and days they cover."""
-    lines = [_cells(row.day or "", _name(row), [row]) for row in rows]
+    more = [name for name in MORE_COLUMNS if any(getattr(row, name) for row in rows)]
+    has_costs = any(row.cost or row.unpriced for row in rows)
+
+    def cells(day: str, model: str, some: Sequence[UsageRow]) -> tuple[str, ...]:
+        counts = [sum(getattr(row, name) for row in some) for name in more]
+        costs = (_cost(some),) if has_costs else ()
+        return (*_cells(day, model, some), *(f"{count:,}" if count else "" for count in counts), *costs)
+
+    lines = [cells(row.day or "", _name(row), [row]) for row in rows]
     models = list(dict.fromkeys(map(_name, rows)))
     days = len({row.day for row in rows})
     if 1 < len(models) < len(rows):
-        lines += [_cells("total", model, [row for row in rows if _name(row) == model]) for model in models]
+        lines += [cells("total", model, [row for row in rows if _name(row) == model]) for model in models]
     if len(rows) > 1:
-        lines.append(_cells("total", f"in {counted(days, 'day')}", rows))
+        lines.append(cells("total", f"in {counted(days, 'day')}", rows))
     uncounted = [model for model in models if not any(_tokens(row) for row in rows if _name(row) == model)]
     notes = [COUNTED]
     if any(row.estimated for row in rows):
         notes.insert(0, ESTIMATED)
+    if any(row.computed for row in rows):
+        notes.insert(0, COMPUTED)
+    if any(row.unpriced for row in rows):
+        notes.insert(0, UNPRICED)
     if 0 < len(uncounted) < len(models):
         notes.insert(0, f"token counts are unknown for {', '.join(uncounted)}")
-    return UsageTable(USAGE_COLUMNS, tuple(lines), "; ".join(notes), title, chart(rows))
+    columns = (*USAGE_COLUMNS, *map(MORE_COLUMNS.__getitem__, more), *([COST_COLUMN] if has_costs else []))
+    return UsageTable(columns, tuple(lines), "; ".join(notes), title, chart(rows))
 
 
 def _cells(day: str, model: str, rows: Sequence[UsageRow]) -> tuple[str, ...]:
@@ -221,6 +241,15 @@ def _cells(day: str, model: str, rows: Sequence[UsageRow]) -> tuple[str, ...]:
     requests, *tokens = (f"{count:,}" if count else "" for count in counts)
     about = APPROXIMATE if any(row.estimated for row in rows) else ""
     return (day, model, requests, *(text and f"{about}{text}" for text in tokens), *times)
+
+
+def _cost(rows: Sequence[UsageRow]) -> str:
+    """The dollars of the requests; a dash where some have no price, alone if none has one."""
+    cost, unpriced = sum(row.cost for row in rows), any(row.unpriced for row in rows)
+    if not cost:
+        return NO_PRICE if unpriced else ""
+    about = f"{APPROXIMATE} " if any(row.computed for row in rows) else ""
+    return f"{about}{dollars(cost)}{f' and {NO_PRICE}' if unpriced else ''}"
 
 
 def _mean(values: Sequence[tuple[float | None, int]]) -> float | None:

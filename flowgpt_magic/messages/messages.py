@@ -109,8 +109,10 @@ class Usage:
         cache_write_tokens: tokens of the request that the server wrote to its cache.
         service_tier: the server's class of service, in its words; empty if it does not tell.
         answered_by: the model that answered, in the server's words; empty if it does not tell.
-        cost: what the server charges for the request, in US dollars, if it tells.
+        cost: what the request costs, in US dollars. A provider sets it only if the server tells.
         reasoning_seconds: seconds from the first chunk of reasoning to the first one of text, or to the end.
+        cost_source: ``server`` if the server tells the cost, ``computed`` if it is computed from the tokens and a
+            price, ``unknown`` if the server may charge and there is no price; empty if nothing is charged or known.
     """
 
     prompt_tokens: int | None = None
@@ -126,6 +128,7 @@ class Usage:
     answered_by: str = ""
     cost: float | None = None
     reasoning_seconds: float | None = None
+    cost_source: str = ""
 
     @property
     def chunks_per_second(self) -> float | None:

@@ -4,6 +4,7 @@ __all__ = [
     "cache",
     "code_blocks",
     "comparison",
+    "cost",
     "dry_run",
     "events",
     "log",

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from flowgpt_magic.messages import Message
 from flowgpt_magic.messages.token_estimate import tokens_in
 from flowgpt_magic.redaction import without_secrets
+from flowgpt_magic.replies.cost import Tokens, charges, price_of
 from flowgpt_magic.replies.request import Request
 from flowgpt_magic.replies.structured_output import with_schema_instruction
 from flowgpt_magic.settings import TABLE
 from flowgpt_magic.tables import Table
 from flowgpt_magic.text import counted
+from flowgpt_magic.transcripts.caption import dollars
+
+NO_PRICE_TEXT = "not known: the setting prices takes one, and the extra flowgpt_magic[prices] brings a list"
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,18 @@ class DryRun:
             ("messages", str(len(self.messages))),
             *([("images", str(images))] if images else []),
             ("tokens", f"about {tokens:,} ({characters:,} characters)"),
+            *([("cost", cost)] if (cost := self._cost()) else []),
             ("trimmed", left_out),
         ]
+
+    def _cost(self) -> str:
+        """What the request would cost without its reply, and what the reply costs; empty if nothing is charged."""
+        request = self.request
+        price = price_of(request)
+        if price is None:
+            return NO_PRICE_TEXT if charges(request) else ""
+        before = dollars(price.of(Tokens(sum(tokens_in(message["content"]) for message in self.messages), 0)))
+        return f"about {before} for the prompt, and {dollars(price.of(Tokens(0, 1000)))} for 1,000 tokens of the reply"
 
     def html(self) -> str:
         """The facts as a table, and each message as a collapsible section."""

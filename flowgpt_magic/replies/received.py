@@ -68,9 +68,11 @@ class ReceivedContent:
     ``begun`` is the monotonic time at which the request was sent. The seconds in ``usage`` count from there.
     """
 
-    __slots__ = ("_extras", "_final", "_first", "_reasoned", "_reasoning", "_reported", "begun", "chunks")
+    __slots__ = ("_charge", "_extras", "_final", "_first", "_reasoned", "_reasoning", "_reported", "begun", "chunks")
 
-    def __init__(self) -> None:
+    def __init__(self, charge: Callable[[Usage, str], Usage] | None = None) -> None:
+        """``charge`` adds its cost to the usage of a reply that has ended with a text."""
+        self._charge = charge
         self.begun = 0.0
         self.clear()
 
@@ -135,7 +137,8 @@ class ReceivedContent:
 
     def finish(self) -> None:
         """Set the total time: the reply has ended."""
-        self._final = replace(self.usage, seconds=time.monotonic() - self.begun)
+        usage = replace(self.usage, seconds=time.monotonic() - self.begun)
+        self._final = usage if self._charge is None else self._charge(usage, self.text)
 
     def restore(self, text: str, usage: Usage, extras: Extras) -> None:
         """Take over the content of a stored reply."""

@@ -200,6 +200,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         schema: Schema | None = None,
         observer: Observer | None = None,
         recorder: Recorder | None = None,
+        charge: Callable[[Usage, str], Usage] | None = None,
     ) -> None:
         """Create a reply that sends nothing yet.
 
@@ -211,6 +212,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
             schema: what the reply has to fit.
             observer: is notified of the start and the end, for the log and for traces.
             recorder: records the turn.
+            charge: adds the cost to the usage, given the text.
         """
         self.turn_id = uuid4().hex
         self.provider = provider
@@ -232,7 +234,7 @@ class Reply(HasExtras, ReusableCoroutine[str], Generic[T]):
         self._status: Status | None = None
         self._closed = self._saving = False
         self.splits = 0
-        self._received = ReceivedContent()
+        self._received = ReceivedContent(charge)
         self._data: list[Any] = []  # the value in the text, once it has been read
         self._readers: list[WakingReader[Any]] = []
         self._log: list[str | NoticeEvent | NewSplit | NewAttempt | Extras | Usage] = []  # see ``_event``

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flowgpt_magic.messages import LeftOut, Message
+from flowgpt_magic.providers.inner_generator import InnerGenerator
 from flowgpt_magic.replies.cache import ReplyCache
 from flowgpt_magic.replies.continuation import continued
+from flowgpt_magic.replies.cost import with_cost
 from flowgpt_magic.replies.earlier_images import with_readable_images
 from flowgpt_magic.replies.received import CheckedChunks, RetriedChunks, SplitChunks
 from flowgpt_magic.replies.reply import Recorder, Reply
@@ -65,6 +69,14 @@ def reply_chunks(request: Request, telemetry: Telemetry) -> CheckedChunks:
     return chunks if turn is None else continued(turn, chunks, think_tags=request.settings.think_tags)
 
 
+async def _checked(check: Callable[[], None], chunks: CheckedChunks) -> CheckedChunks:
+    """``chunks``, of which nothing is sent unless ``check`` returns."""
+    await asyncio.to_thread(check)
+    async with InnerGenerator(chunks) as inner:
+        async for chunk in inner:
+            yield chunk
+
+
 def create_reply(
     request: Request,
     cache: ReplyCache,
@@ -73,6 +85,7 @@ def create_reply(
     *,
     refresh: bool = False,
     begin: Callable[[], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Reply:
     """The reply to ``request``. The request is sent when the reply is first read.
 
@@ -83,15 +96,22 @@ def create_reply(
         conversation_id: the conversation of the turn, for traces; "" for none.
         refresh: send the request even if its reply is known.
         begin: is called on the worker's loop just before the request is sent; None for nothing.
+        check: is called in a thread before the request is sent, not before a stored reply is returned; raises the
+            error for a request that must not be sent.
     """
     telemetry = Telemetry(request, conversation_id)
 
     def source() -> CheckedChunks:
         if begin is not None:
             begin()
+
+        def send() -> CheckedChunks:
+            chunks = reply_chunks(request, telemetry)
+            return chunks if check is None else _checked(check, chunks)
+
         if request.settings.cache:
-            return cache.answer(reply, request.key, lambda: reply_chunks(request, telemetry), refresh=refresh)
-        return reply_chunks(request, telemetry)
+            return cache.answer(reply, request.key, send, refresh=refresh)
+        return send()
 
     reply: Reply = Reply(
         source,
@@ -101,6 +121,7 @@ def create_reply(
         schema=request.schema,
         observer=telemetry,
         recorder=recorder,
+        charge=partial(with_cost, request),
     )
     reply.sent, reply.keep_reasoning = request.sent, request.settings.keep_reasoning
     if request.left_out:

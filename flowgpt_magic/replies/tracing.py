@@ -243,6 +243,12 @@ def _reply_attributes(reply: RecordedReply, status: Status) -> dict[str, Any]:
         "gen_ai.response.finish_reasons": [usage.finish_reason] if usage.finish_reason else None,
         "gen_ai.usage.input_tokens": usage.prompt_tokens,
         "gen_ai.usage.output_tokens": usage.completion_tokens,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
+        "gen_ai.response.model": redact(usage.answered_by) or None,
+        "gen_ai.response.id": reply.extras.request_id or None,
+        "openai.response.service_tier": usage.service_tier or None,
     }
     return {name: value for name, value in attributes.items() if value is not None}
 

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from flowgpt_magic import keys
 from flowgpt_magic.errors import SettingError, closest
-from flowgpt_magic.settings import extra_headers, parameters
+from flowgpt_magic.settings import extra_headers, parameters, prices
 from flowgpt_magic.settings.parameters import Layer
 
 APP = "flowgpt_magic"
@@ -54,6 +54,8 @@ NO_PARAMETERS = {
         "params",
         "think_tags",
         "keep_reasoning",
+        "prices",
+        "max_cost",
     ),
 }
 
@@ -99,6 +101,16 @@ def whole_number(low: int) -> Callable[[Any], int]:
         return int(number)
 
     return check_whole
+
+
+def amount_of_money(value: Any) -> float | None:
+    """A check that accepts dollars above 0 and returns them; None and an empty string stand for any amount."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    amount = number(0)(value)
+    if not 0 < amount < float("inf"):
+        raise ValueError("must be an amount of dollars above 0")
+    return amount
 
 
 def _switch(value: Any) -> bool:
@@ -300,6 +312,17 @@ class Settings:
     )
     keep_reasoning: bool = setting(
         False, _switch, "keep the reasoning, folded, above a reply in a cell; the history has it always"
+    )
+    prices: Mapping[str, Mapping[str, float]] | None = setting(
+        None,
+        prices.checked,
+        "your own prices, in dollars for a million tokens: a table of input, output, cached and cache_write by model",
+        personal=True,
+    )
+    max_cost: float | None = setting(
+        None,
+        amount_of_money,
+        "dollars that a conversation may cost: a prompt that would exceed it is not sent; empty: any amount",
     )
     params: Mapping[str, Any] | None = setting(
         None, parameters.checked, 'additional parameters for the provider, such as {"top_p": 0.9}', table=True

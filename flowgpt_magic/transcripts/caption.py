@@ -7,6 +7,7 @@ HTML and Markdown the line opens to what was sent. The live panel builds its own
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -29,6 +30,9 @@ STATUS_WORDS = {
     "streaming": STILL_ARRIVING,
 }
 CLASS = "flowgpt-caption"
+NO_PRICE = "–"  # noqa: RUF001 - a dash
+APPROXIMATE = "\N{ALMOST EQUAL TO} "
+SMALLEST_AMOUNT = 0.0001  # dollars that are shown as they are
 STYLE = "opacity: 0.7"  # grey in light and in dark colours
 
 
@@ -73,6 +77,7 @@ def caption(reply: Captioned, *, started: float | None = None, error: str = "", 
         model,
         time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(started)) if started is not None else "",
         tokens_of(reply),
+        "" if reply.replayed else cost_of(reply.usage),
         "" if seconds is None else f"{seconds:.1f} s",
         _thought(reply.usage),
         "replayed" if reply.replayed else "",
@@ -80,6 +85,21 @@ def caption(reply: Captioned, *, started: float | None = None, error: str = "", 
         *map(redact, [*reply.sent.unsent, *notices, error]),
     ]
     return one_line(" · ".join(filter(None, facts)))
+
+
+def cost_of(usage: Usage) -> str:
+    """What a request cost: as the server said, or computed and marked with ``≈``; a dash if that is not known."""
+    if usage.cost is None:
+        return NO_PRICE if usage.cost_source == "unknown" else ""
+    return f"{'' if usage.cost_source == 'server' else APPROXIMATE}{dollars(usage.cost)}"
+
+
+def dollars(amount: float) -> str:
+    """An amount of money with two digits that count, or with cents."""
+    if 0 < amount < SMALLEST_AMOUNT:
+        return f"< ${SMALLEST_AMOUNT:.4f}"
+    digits = 2 if amount >= 0.1 or not amount else 1 - math.floor(math.log10(amount))
+    return f"${amount:,.{digits}f}" if amount else "$0"
 
 
 def _thought(usage: Usage) -> str:

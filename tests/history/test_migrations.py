@@ -20,6 +20,7 @@ from flowgpt_magic.history.migrations import (
     COUNTS,
     MIGRATIONS,
     NEWEST,
+    all_counts,
     check_owner,
     check_version,
     migrate,
@@ -40,6 +41,9 @@ history = History(sys.argv[1], patience=60)
 history.save(notebook_record(key=sys.argv[2]))
 history.close()
 """
+
+
+NEWER = (*COUNTS, "cost_source")  # the columns that turns have got last
 
 
 @pytest.fixture
@@ -103,7 +107,7 @@ def test_the_turns_of_a_file_without_an_index_are_found_after_it(database, path)
     turn = turn_record(conversation, status="complete", text="the sky is blue", ended=2.0)
     for record in (notebook, conversation):
         database.execute(*statement(record))
-    insert(database, [turn], without=("images", "extras", "sent", *COUNTS))
+    insert(database, [turn], without=("images", "extras", "sent", *NEWER))
     history = History(path)
 
     found = history.search("blue")
@@ -119,7 +123,7 @@ def test_the_turns_of_an_older_file_are_its_requests(database, path):
     turns = [turn_record(conversation, status="complete", started=86_400.0 * day, ended=1.0) for day in range(400)]
     for record in (notebook, conversation):
         database.execute(*statement(record))
-    insert(database, turns, without=("sent", *COUNTS))
+    insert(database, turns, without=("sent", *NEWER))
     history = History(path)
 
     assert sum(row.requests for row in history.usage_rows()) == 400
@@ -129,14 +133,14 @@ def test_the_turns_of_an_older_file_are_its_requests(database, path):
 
 
 def test_the_turns_of_an_older_file_have_no_further_counts_and_new_ones_keep_theirs(database, path):
-    run(database, NEWEST - 1)
+    run(database, MIGRATIONS.index(all_counts))
     conversation = conversation_record(notebook := notebook_record())
     earlier = turn_record(conversation, status="complete", ended=1.0, usage=Usage(1, 2))
     counted = Usage(9, 8, "stop", 0.1, 0.2, 3, 4, 5, 6, "flex", "model-2026", 0.007, 8.5)
     later = turn_record(conversation, status="complete", ended=1.0, place=1, usage=counted)
     for record in (notebook, conversation):
         database.execute(*statement(record))
-    insert(database, [earlier], without=COUNTS)
+    insert(database, [earlier], without=NEWER)
     with closing(History(path)) as history:
         history.save(later, request_record(conversation, usage=counted))
     with closing(History(path)) as history:

@@ -122,8 +122,10 @@ def make_older(path: Path, turns: list[Turn]) -> None:
             database.execute("UPDATE turns SET images = ? WHERE turn_id = ?", (json.dumps(turn.images), turn.turn_id))
         database.execute("DROP TABLE pictures")
         for table in ("turns", "requests"):
-            for column in migrations.COUNTS:
+            for column in (*migrations.COUNTS, "cost_source"):
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for column in migrations.COST_SUMS:
+            database.execute(f"ALTER TABLE usage DROP COLUMN {column}")
         database.execute(f"PRAGMA user_version = {BEFORE}")
 
 

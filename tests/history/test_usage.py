@@ -29,7 +29,9 @@ PLAIN = """
 SELECT date(started, 'unixepoch', 'localtime') AS day, provider, model, count(*),
     coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), avg(first_chunk_seconds),
     avg(CASE WHEN chunks > 1 AND seconds > first_chunk_seconds
-        THEN (chunks - 1) / (seconds - first_chunk_seconds) END), sum(estimated)
+        THEN (chunks - 1) / (seconds - first_chunk_seconds) END), sum(estimated),
+    coalesce(sum(reasoning_tokens), 0), coalesce(sum(cached_tokens), 0), total(cost),
+    sum(cost_source = 'computed'), sum(cost_source = 'unknown')
 FROM requests WHERE started >= ? AND (? IS NULL OR notebook_id IN
     (SELECT notebook_id FROM notebooks WHERE key = (SELECT key FROM notebooks WHERE notebook_id = ?)))
 GROUP BY day, provider, model ORDER BY day DESC, provider, model
@@ -41,6 +43,10 @@ SPENT = st.builds(
     first_chunk_seconds=st.none() | st.floats(0, 100),
     seconds=st.none() | st.floats(0, 100),
     chunks=st.integers(0, 9),
+    reasoning_tokens=st.none() | st.integers(0, 10**6),
+    cached_tokens=st.none() | st.integers(0, 10**6),
+    cost=st.none() | st.floats(0, 100),
+    cost_source=st.sampled_from(["", "server", "computed", "unknown"]),
 )
 REQUESTS = st.fixed_dictionaries(
     {"usage": SPENT, "started": st.sampled_from(MOMENTS), "estimated": st.booleans()},

@@ -1,4 +1,4 @@
-"""``%flowgpt usage``: tokens and times by model and day."""
+"""``%flowgpt usage``: tokens, times and costs by model and day."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ DAYS, MAX_DAYS = 31, 10_000  # default and maximum
 
 
 @subcommand(
-    "Show tokens and times by model and day: ``usage [all] [DAYS]``; ``all`` is all notebooks, DAYS is 31 by default.",
+    "Show tokens, times and costs by model and day: ``usage [all] [DAYS]``; ``all`` is all notebooks, DAYS is 31 by "
+    "default.",
     "Every request that was sent counts: interrupted ones, attempts that were discarded, batches, and --no-history, of "
     "which only the counts are stored. Token counts are the server's; those marked \N{ALMOST EQUAL TO} are estimated. "
     "Replies from the history cost nothing, and requests of other programs to the gateway are not counted.",
@@ -33,7 +34,7 @@ def show_usage(state: ShellState, rest: str) -> Shown:
             "%flowgpt usage takes all, a number of days, or both; to send it as a prompt, write %flowgpt -- before it"
         )
     if state.notebook_history.location == OFF:
-        return "the history is off, so there are no tokens and times to show"
+        return "the history is off, so there are no tokens, times and costs to show"
     days = min(int(numbers[0][:9]), MAX_DAYS) if numbers else DAYS
     everywhere = "all" in words
     since = datetime.combine(date.today() - timedelta(days - 1), time.min).timestamp()

@@ -62,4 +62,4 @@ def test_anything_else_is_no_number_of_days(state, rest):
 def test_a_history_that_is_off_knows_nothing():
     off = ShellState(lambda: {"model": "echo", "history": "off"}, {})
 
-    assert show_usage(off, "") == "the history is off, so there are no tokens and times to show"
+    assert show_usage(off, "") == "the history is off, so there are no tokens, times and costs to show"
