@@ -20,7 +20,7 @@ from flowgpt_magic.history.current import current_history
 from flowgpt_magic.history.notebook_history import NotebookHistory
 from flowgpt_magic.lab.asking import cancel_reply
 from flowgpt_magic.lab.page import OTHER_VERSION, Facts, Page
-from flowgpt_magic.messages import Turn, checksum
+from flowgpt_magic.messages import Turn, Usage, checksum
 from flowgpt_magic.notebook.code_cells import code_cells
 from flowgpt_magic.notebook.ipython import prompt_context
 from flowgpt_magic.redaction import redact, without_secrets
@@ -28,7 +28,7 @@ from flowgpt_magic.replies.code_blocks import code_blocks_of
 from flowgpt_magic.replies.reply import Reply
 from flowgpt_magic.settings import FORMATS, Settings
 from flowgpt_magic.text import counted, cut
-from flowgpt_magic.transcripts.caption import STATUS_WORDS, tokens_of
+from flowgpt_magic.transcripts.caption import STATUS_WORDS, cost_of, tokens_of
 
 MAX_TURNS = 200  # turns that one request asks about
 MAX_TEXT = 500_000  # characters of a prompt that are shown
@@ -65,7 +65,8 @@ def details(_page: Page, request: Facts) -> Facts:
         return {"missing": True}
     conversation, parameters = _conversation_of(history, turn), without_secrets(turn.parameters)
     images = [image for image in turn.images if image.startswith("data:image/")]
-    texts = {"prompt": turn.prompt, "system": turn.system, **{n: parameters.get(n, "") for n in OF_THE_PROMPT}}
+    own = {"prompt": turn.prompt, "reasoning": turn.extras.reasoning, "system": turn.system}
+    texts = {**own, **{name: parameters.get(name, "") for name in OF_THE_PROMPT}}
     return {
         "started": turn.started,
         "facts": [[label, join_surrogates(redact(text))] for label, text in _facts(turn, conversation) if text],
@@ -218,7 +219,9 @@ def _facts(turn: Turn, conversation: Conversation | None) -> list[tuple[str, str
     others = {name: value for name, value in turn.parameters.items() if name not in OF_THE_PROMPT}
     return [
         ("model", f"{turn.provider}:{turn.model}"),
-        ("tokens", tokens_of(turn)),
+        ("tokens", " · ".join(filter(None, [tokens_of(turn), *_parts_of_tokens(usage)]))),
+        ("cost", "" if turn.replayed else cost_of(usage)),
+        ("reasoning", "" if usage.reasoning_seconds is None else f"{usage.reasoning_seconds:.1f} s"),
         ("time", "" if usage.seconds is None else f"{usage.seconds:.1f} s{first}"),
         ("end", " · ".join(filter(None, [STATUS_WORDS[turn.status], turn.error, usage.finish_reason or ""]))),
         ("answer", "replayed from the history, nothing was sent" if turn.replayed else ""),
@@ -228,6 +231,12 @@ def _facts(turn: Turn, conversation: Conversation | None) -> list[tuple[str, str
         ("request id", turn.request_id),
         ("id", turn.turn_id),
     ]
+
+
+def _parts_of_tokens(usage: Usage) -> list[str]:
+    """Of the tokens, those of the reasoning and those that the server had in its cache."""
+    parts = {"reasoning": usage.reasoning_tokens, "from the cache": usage.cached_tokens}
+    return [f"{count:,} {name}" for name, count in parts.items() if count]
 
 
 def _unsent(turn: Turn) -> list[str]:

@@ -11,7 +11,7 @@ from flowgpt_magic.messages import Turn, Waiting
 from flowgpt_magic.prompt.pictures import attachment_name, picture_of_url, references_of, without_references
 from flowgpt_magic.redaction import redact
 from flowgpt_magic.text import sentences
-from flowgpt_magic.transcripts.caption import caption, sent_line, tokens_of
+from flowgpt_magic.transcripts.caption import caption, cost_of, sent_line, tokens_of
 from flowgpt_magic.transcripts.reasoning import thought_line
 
 Row = tuple[str, int, int, str]  # a turn's id, number, length of its texts, and a mark that changes with its contents
@@ -64,6 +64,7 @@ def facts(turn: Turn, versions: int, status: str) -> Facts:
         "error": join_surrogates(redact(sentences(turn.error))) if turn.error else "",
         "notices": [join_surrogates(redact(notice)) for notice in (*turn.sent.unsent, *turn.notices)],
         "tokens": tokens_of(turn),
+        "cost": "" if turn.replayed else cost_of(turn.usage),
         "sent": join_surrogates(sent_line(turn)),
         "version": turn.version,
         "versions": versions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from tests.kernel.conftest import Kernel
@@ -44,6 +45,15 @@ def test_a_page_learns_what_was_sent(kernel: Kernel):
     assert "turn 1" in facts["conversation"]
     assert "tokens" in facts["tokens"]
     assert facts["id"] == turn
+
+
+def test_a_page_learns_what_the_model_thought_and_for_how_long(kernel: Kernel):
+    turn = turn_of(kernel, "%%flowgpt -m echo\n<think>first this</think> the answer")
+
+    answer = ask(Page(kernel), "details", turn=turn)
+
+    assert answer["reasoning"] == "first this"
+    assert re.fullmatch(r"\d+\.\d s", dict(answer["facts"])["reasoning"])
 
 
 def test_a_page_learns_which_earlier_turns_were_sent(kernel: Kernel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from flowgpt_magic.control_characters import join_surrogates
 from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.panel.protocol import LONGEST_PROMPT, MAX_PART, Row, facts, parts, row, splice
 from tests.panel_page import cases
 from tests.records import conversation_record, notebook_record, turn_record
@@ -101,3 +103,11 @@ def test_long_replies_go_out_in_portions_that_hold_all_of_them(sizes):
         sum(len(portion) for _start, portion in told[:number]) for number in range(len(told))
     ]
     assert all(len(portion) <= 1 or sum(map(len, portion)) <= MAX_PART for _start, portion in told)
+
+
+def test_a_page_learns_what_a_reply_cost_and_that_one_from_the_history_cost_nothing():
+    usage = Usage(9, 12, cost=0.5, cost_source="server", reasoning_seconds=2.4)
+    turn = turn_record(CONVERSATION, usage=usage, extras=Extras(reasoning="why"))
+
+    assert (facts(turn, 1, "complete")["cost"], facts(turn, 1, "complete")["thought"]) == ("$0.50", "Thought for 2 s")
+    assert facts(replace(turn, replayed=True), 1, "complete")["cost"] == ""

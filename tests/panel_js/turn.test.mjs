@@ -21,11 +21,11 @@ test("the caption says who answered, how long it took, and how it ended", async 
   assert.equal(turn.caption, "echo:words · 1.3 s · replayed · interrupted · cut short");
 });
 
-test("the caption tells the tokens, and opens to what was sent", async (t) => {
-  const { turn, element } = await withTurn(t, { tokens: "12 → 4 tokens", sent: "sent: prompt, 1 picture · 12 tokens" });
+test("the caption tells the tokens and the cost, and opens to what was sent", async (t) => {
+  const { turn, element } = await withTurn(t, { tokens: "12 → 4 tokens", cost: "≈ $0.004", sent: "sent: prompt, 1 picture · 12 tokens" });
   const caption = element.querySelector(".fg-caption");
 
-  assert.equal(turn.caption, "echo:words · 12 → 4 tokens · 1.3 s");
+  assert.equal(turn.caption, "echo:words · 12 → 4 tokens · ≈ $0.004 · 1.3 s");
   assert.equal(caption.querySelector("div").textContent, "sent: prompt, 1 picture · 12 tokens");
   assert.equal(caption.querySelector("summary").tabIndex, 0);
   assert.ok(!caption.classList.contains("fg-closed"));

@@ -125,6 +125,7 @@ export interface Facts {
   error: string;
   notices: string[];
   tokens?: string; // such as "12 → ≈34 tokens"
+  cost?: string; // such as "≈ $0.004"
   sent?: string; // what was sent with the prompt
   version: number;
   versions: number;

@@ -14,6 +14,7 @@ export interface Answer {
   turns?: string[]; // the first lines of the earlier turns
   images: string[]; // data: URLs
   prompt: string;
+  reasoning?: string; // older kernels do not send it
   system: string;
   earlier: string;
   schema: string;
@@ -32,6 +33,7 @@ export function detailsOf(answer: Answer, copy: Copy): HTMLElement[] {
     ...folded("Earlier turns", answer.turns ?? []),
     ...text("Prompt as sent", answer.prompt, copy),
     ...pictures(answer.images),
+    ...text("Reasoning", answer.reasoning ?? "", copy),
     ...text("System prompt", answer.system, copy),
     ...text("Earlier messages", answer.earlier, copy),
     ...text("Schema", answer.schema, copy),
