@@ -2784,11 +2784,11 @@ var Turn = class {
   /** The line of a turn: which model answers, the time, and notices. */
   get caption() {
     if (!this.facts) return "";
-    const { model, tokens, status, seconds, replayed, notices } = this.facts;
+    const { model, tokens, cost, status, seconds, replayed, notices } = this.facts;
     const ended = { cancelled: "interrupted", failed: "failed", elsewhere: "asked in another kernel" }[status] ?? "";
     const duration = seconds === null || this.arriving ? this.waited() : `${seconds.toFixed(1)} s`;
     const progress = this.waits && this.progress;
-    return [model, tokens, duration, progress, replayed ? "replayed" : "", ended, ...notices].filter(Boolean).join(" · ");
+    return [model, tokens, cost, duration, progress, replayed ? "replayed" : "", ended, ...notices].filter(Boolean).join(" · ");
   }
   /** What was sent with the prompt; empty while the reply arrives. */
   get sent() {
