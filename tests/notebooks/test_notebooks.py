@@ -28,7 +28,8 @@ def test_a_notebook_runs_and_its_saved_outputs_are_real(path, tmp_path, own_sett
     for cell in fresh.cells:
         cell.get("outputs", []).clear()
 
-    shutil.copy(path, tmp_path)  # a picture in a prompt is looked for in its notebook
+    for file in (path, *path.parent.glob("*.py")):  # a picture in a prompt is looked for in its notebook
+        shutil.copy(file, tmp_path)
     NotebookClient(fresh, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
     assert kinds(fresh) == kinds(saved)
