@@ -47,6 +47,7 @@ _ASSIGNED = re.compile(r"\s*[^\s\d-]\S*\s+<<(?=\s)")
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\\[\\"' ]|\S)*""")  # as ``magic_line`` splits a line
 _OPEN = re.compile(r""""[^"]*\Z|'[^']*\Z""")
 _CLAIM = re.compile(r"[\w.-]+[:/]\S+")
+TYPOGRAPHIC_MARKS = tuple(magic_line.CLOSING.keys() - {'"', "'"})
 _TO_ESCAPE = re.compile(r"""[\s"']|\\(?=[\\"' ])""")
 _PROBE = "flowgpt_probe"
 ABOVE_TEXT = ("template",)  # subcommands with arguments that a cell may begin with
@@ -203,6 +204,8 @@ def _value_of(
             items += [] if quote in item.text else [Candidate(item.text + closing, item.type)]
         elif whole:
             items += [item] if " ".join(magic_line.words(item.text)) == item.text else []
+        elif item.text[:1] in TYPOGRAPHIC_MARKS:  # which a backslash does not make ordinary
+            items += [] if '"' in item.text or "\\" in item.text else [Candidate(f'"{item.text}"', item.type)]
         else:
             items.append(Candidate(_TO_ESCAPE.sub(r"\\\g<0>", item.text), item.type))
     return _best(text, start, cursor, items)

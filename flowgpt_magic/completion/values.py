@@ -180,6 +180,7 @@ OPTION_VALUES: dict[str, Source] = {
     "model": several_models,
     "format": _words(*settings.FORMATS, kind="format"),
     "think": _words(*settings.THINK),
+    "openai_api": _words(*settings.OPENAI_APIS),
     "chat": _conversations,
     "system": _system,
     "attach": attachments,

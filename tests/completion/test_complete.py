@@ -276,6 +276,8 @@ def test_for_any_text_nothing_raises_and_items_begin_as_it_is_typed(pieces, data
 
 @given(st.sampled_from(["-c ", "-c '", '-c "', "--chat=", "--chat='"]), st.text(min_size=1), st.integers(0, 3))
 @example("-c '", "/", 0)
+@example("-c ", "«", 0)
+@example("-c ", "«a» b", 0)
 def test_an_inserted_name_is_read_back_as_it_is(lead, name, typed):
     text = f"%%flowgpt {lead}{name[:typed]}"
     found = complete(text, len(text), CompletionSources(conversations=lambda: [name]))
