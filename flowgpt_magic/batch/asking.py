@@ -19,13 +19,21 @@ Chunks = AsyncGenerator[str | Usage | Extras | NewSplit, None]
 class PromptSender:
     """Sends prompts within the limits of ``server``; a reply that does not fit its schema is retried ``retries`` times.
 
-    ``on_trial`` is called with the prompt whose request tests why the server refused others.
+    ``on_trial`` is called with the prompt whose request tests why the server refused others, and ``on_discarded`` with
+    one whose reply is discarded before it is sent again.
     """
 
     def __init__(
-        self, turns: Turns, server: ServerState, retries: int, *, on_trial: Callable[[PromptInFlight], None]
+        self,
+        turns: Turns,
+        server: ServerState,
+        retries: int,
+        *,
+        on_trial: Callable[[PromptInFlight], None],
+        on_discarded: Callable[[PromptInFlight], None],
     ) -> None:
-        self._turns, self._server, self._retries, self._on_trial = turns, server, retries, on_trial
+        self._turns, self._server, self._retries = turns, server, retries
+        self._on_trial, self._on_discarded = on_trial, on_discarded
 
     async def read(self, flight: PromptInFlight) -> None:
         """Send the prompt, and collect its reply in ``flight``."""
@@ -40,6 +48,7 @@ class PromptSender:
             async with InnerGenerator(checked_chunks(request, ask, self._retries)) as chunks:
                 async for chunk in chunks:
                     if isinstance(chunk, NewAttempt):
+                        self._on_discarded(flight)
                         self._turns.again(flight, chunk.why)
                     else:
                         received.add(chunk, request.target.provider, tell)

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
+from flowgpt_magic.batch.cost_limit import CostLimit
 from flowgpt_magic.batch.items import Items
 from flowgpt_magic.batch.progress import HiddenBar, ProgressBar, terminal_bar
 from flowgpt_magic.batch.rate_limit import RateLimiter
@@ -331,6 +332,7 @@ def batch_of(
     sample: str = "",
     others: StoredReplies | None = None,
     pace: RateLimiter | None = None,
+    costs: CostLimit | None = None,
     **options: Any,
 ) -> Batch:
     """A batch of ``conversation``; see ``Conversation.map`` for the other parameters.
@@ -340,6 +342,7 @@ def batch_of(
         earlier: send the conversation's turns with each prompt.
         others: the stored replies of other processes that work on the same batch.
         pace: a rate limiter shared with other batches of this process.
+        costs: what was spent by other batches that share ``max_cost`` with this one.
     """
     if options.pop("cache", True) is not True:
         raise SettingError("a batch always uses stored replies: refresh=True sends everything again")
@@ -354,7 +357,7 @@ def batch_of(
     waits = None if patience is None else checked("patience", patience, number(0))
     takes_images = request.resolved.takes_images
     items = Items(prompts, template, values, images=takes_images)
-    limits = BatchLimits(at_once, limit, tries, waits, pace)
+    limits = BatchLimits(at_once, limit, tries, waits, pace, costs)
     return Batch(items, turns, limits, progress=progress, arriving=conversation.arriving)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowgpt_magic import bridge
 from flowgpt_magic.batch.batch import Batch, BatchConversation, batch_of, checked, positive, progress_bar, shell_display
+from flowgpt_magic.batch.cost_limit import CostLimit
 from flowgpt_magic.batch.rate_limit import RateLimiter
 from flowgpt_magic.batch.results import ANSWER_LENGTH, COLUMNS, BatchCounts, BatchTable, Result
 from flowgpt_magic.errors import ComparisonError, FlowGptError, OptionError, PromptError, ReplyInterrupted
@@ -237,8 +238,9 @@ def batches_of(
 ) -> BatchComparison:
     """A batch of the same prompts for each of ``models``; see ``Conversation.map`` for the other parameters.
 
-    ``requests_per_minute`` holds for each server: models on the same one share it. Raises ``OptionError`` for fewer
-    than two models or one that is named twice, and ``PromptError`` for a generator, which can be read only once.
+    ``requests_per_minute`` holds for each server: models on the same one share it. All share ``max_cost``. Raises
+    ``OptionError`` for fewer than two models or one that is named twice, and ``PromptError`` for a generator, which can
+    be read only once.
     """
     if isinstance(models, str) or len(models) < 2:
         raise OptionError('models= takes two models or more: models=["local", "echo"]; model= takes one')
@@ -248,7 +250,7 @@ def batches_of(
         raise OptionError(f"{twice} is named twice: name each model once; an alias can have other settings")
     earlier, paces = bool(how.get("history", True) and how.get("earlier", True)), dict[object, RateLimiter]()
     options: dict[str, Any] = {name: how[name] for name in ("base_url", "openai_base_url") if name in how}
-    batches = {}
+    batches, costs = {}, CostLimit()
     for name in models:
         if requests_per_minute is not None:
             limit = checked("requests_per_minute", requests_per_minute, positive)
@@ -256,7 +258,7 @@ def batches_of(
             server = request.resolved.model_key[:2]
             how["pace"] = paces.setdefault(server, RateLimiter(limit))
         batches[name] = batch_of(
-            conversation, prompts, template, model=name, progress=False, **{**how, "earlier": earlier}
+            conversation, prompts, template, model=name, progress=False, **{**how, "earlier": earlier, "costs": costs}
         )
         if not batches[name].is_repeatable:
             raise PromptError(

@@ -25,6 +25,13 @@ class PromptQueue:
         flight.due, flight.begun = self._clock() + pause, 0.0
         self.again[flight.item.index] = flight
 
+    def return_first(self, flight: PromptInFlight) -> None:
+        """Return a prompt that ``next`` returned, and that cannot be sent yet."""
+        if flight.failures:
+            self.again[flight.item.index] = flight
+        else:
+            self.new.appendleft(flight)
+
     def hurry(self) -> None:
         """Make all retries due now."""
         for flight in self.again.values():

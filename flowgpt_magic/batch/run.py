@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from flowgpt_magic import bridge
 from flowgpt_magic.batch.asking import PromptSender
+from flowgpt_magic.batch.cost_limit import CostLimit
 from flowgpt_magic.batch.items import Item
 from flowgpt_magic.batch.progress import Pause
 from flowgpt_magic.batch.queue import PromptQueue
@@ -77,7 +78,10 @@ class Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed, self._over = asyncio.Event(), asyncio.Event()
         self._server = ServerState(limits, self.counts)
-        self._asking = PromptSender(turns, self._server, limits.retries, on_trial=self._look_at_trial)
+        self._costs = limits.costs or CostLimit()
+        self._asking = PromptSender(
+            turns, self._server, limits.retries, on_trial=self._look_at_trial, on_discarded=self._costs.spend
+        )
         self._alarm: asyncio.TimerHandle | None = None  # wakes the run when a prompt becomes due
         self._together = RequestGroup()
         self._worker: bridge.Worker | None = None
@@ -194,7 +198,7 @@ class Run:
             return
         if self._items and self._looking is None and len(self._queue.new) < self._limits.concurrency:
             self._looking = self._begin(self._look_up())
-        while (flight := self._next_flight()) is not None:
+        while (flight := self._next_flight()) is not None and self._is_affordable(flight):
             flight.error = None
             self._flights[flight.item.index] = flight
             self._server.begins(flight)
@@ -214,6 +218,21 @@ class Run:
             return None
         # Retries are never held up: later results may wait for them.
         return self._queue.next(with_new=not self._held_up and len(self._queue.again) < self._ahead)
+
+    def _is_affordable(self, flight: PromptInFlight) -> bool:
+        """May the prompt be sent within ``max_cost``? Otherwise it waits, or the batch stops."""
+        try:
+            if self._costs.allows(flight):
+                return True
+            error = None if self._costs.waits else self._costs.error(flight)
+        except BatchError as unknown:
+            error = unknown
+        self._queue.return_first(flight)
+        if error is None:
+            self._costs.wait(self._go_on)
+        else:
+            self._end("failed", error)
+        return False
 
     def _next_probe(self) -> PromptInFlight | None:
         """The prompt to probe the server with, if a probe is due."""
@@ -328,6 +347,8 @@ class Run:
         if self.ended:
             return
         self._flights.pop(flight.item.index)
+        self._costs.spend(flight)
+        self._costs.release(flight)
         flight.error = failure
         if failure is None:
             self._server_answered(flight)
@@ -445,6 +466,7 @@ class Run:
         if self._saving is not None and status == "cancelled":  # all replies have arrived
             status = "complete"
         for flight in self._flights.values():
+            self._costs.release(flight)
             flight.watch.end(flight, "cancelled")
             if flight.begun:  # otherwise it was waiting for its turn, and nothing was sent
                 self._turns.end(flight, "cancelled")

@@ -16,6 +16,7 @@ from typing import Literal
 
 from flowgpt_magic.batch.breaker import MAX_OUTAGE, MEANT_WAIT, Breaker, Kind, asked_wait, failure_kind, not_started
 from flowgpt_magic.batch.concurrency import Concurrency
+from flowgpt_magic.batch.cost_limit import CostLimit
 from flowgpt_magic.batch.progress import Pause
 from flowgpt_magic.batch.rate_limit import RateLimiter
 from flowgpt_magic.batch.results import BatchCounts
@@ -44,6 +45,7 @@ class BatchLimits:
         retries: retries of a failed prompt.
         patience: seconds to wait for a server that fails for all; None means the breaker's default.
         pace: a rate limiter shared by several runs, instead of ``per_minute``.
+        costs: what was spent by several runs that share ``max_cost``; None for a run of its own.
     """
 
     concurrency: int
@@ -51,6 +53,7 @@ class BatchLimits:
     retries: int
     patience: float | None = None
     pace: RateLimiter | None = None
+    costs: CostLimit | None = None
 
 
 class ServerState:

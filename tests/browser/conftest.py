@@ -352,6 +352,7 @@ class Pages:
         page.unroute_all()
         page.mouse.move(0, 0)
         page.evaluate("() => { sessionStorage.clear(); localStorage.clear(); }")
+        page.evaluate("() => window.jupyterapp?.shell.collapseRight?.()")  # a panel in it would connect by itself
 
     def shown(self, server: str) -> str:
         """The notebook of ``server`` that the shared page shows."""
