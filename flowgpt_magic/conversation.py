@@ -492,8 +492,8 @@ class Conversation:
                 was interrupted, failed or complete.
             history: Keep the turns, and take answers from there.
             sample: Another sample of the same prompts is asked anew, but only once.
-            options: Those of ``ask``, ``schema`` among them. ``max_cost`` is what the batch may cost, in dollars: it stops
-                before the request that could exceed that, together with those that are under way.
+            options: Those of ``ask``, ``schema`` among them. ``max_cost`` is what the batch may cost, in dollars: it
+                stops before the request that could exceed that, together with those that are under way.
         """
         limits: dict[str, Any] = {
             "concurrency": concurrency,
