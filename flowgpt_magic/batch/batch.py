@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from flowgpt_magic.batch.cost_limit import CostLimit
+from flowgpt_magic.batch.estimate import Estimate, estimate
 from flowgpt_magic.batch.items import Items
 from flowgpt_magic.batch.progress import HiddenBar, ProgressBar, terminal_bar
 from flowgpt_magic.batch.rate_limit import RateLimiter
@@ -140,6 +141,15 @@ class Batch(ReusableCoroutine[list[Result]]):
         if run.counts.replayed:
             notes.append("refresh=True sends everything again")
         return table(run.counts, model=self.model, total=self.total, seconds=run.seconds, notes=notes)
+
+    def estimate(self) -> Estimate:
+        """How many requests, tokens and dollars the batch will take. Sends nothing.
+
+        Raises ``BatchError`` for a generator, which can be read only once, and ``HistoryError``.
+        """
+        if not self._items.at_hand:
+            raise BatchError("estimate() needs prompts that can be read twice: pass a list, not a generator")
+        return estimate(self._items, self._turns.anew())
 
     # Reading
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flowgpt_magic import bridge
 from flowgpt_magic.batch.batch import Batch, BatchConversation, batch_of, checked, positive, progress_bar, shell_display
 from flowgpt_magic.batch.cost_limit import CostLimit
+from flowgpt_magic.batch.estimate import Estimate
 from flowgpt_magic.batch.rate_limit import RateLimiter
 from flowgpt_magic.batch.results import ANSWER_LENGTH, COLUMNS, BatchCounts, BatchTable, Result
 from flowgpt_magic.errors import ComparisonError, FlowGptError, OptionError, PromptError, ReplyInterrupted
@@ -57,6 +58,10 @@ class BatchComparison(ReusableCoroutine[list[dict[str, Result]]]):
     def ended(self) -> bool:
         """Have all batches ended?"""
         return all(batch.ended for batch in self.batches)
+
+    def estimate(self) -> dict[str, Estimate]:
+        """How many requests, tokens and dollars each model will take. Sends nothing."""
+        return {name: batch.estimate() for name, batch in self.by_model.items()}
 
     # Reading
 

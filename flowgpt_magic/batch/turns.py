@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -169,6 +170,12 @@ class Turns:
         self._shaping = request.recorded_parameters
         self._ended: list[Turn] = []  # not saved yet
         self._requests: list[RequestRecord] = []  # not saved yet
+
+    def anew(self) -> Turns:
+        """The same, before the first prompt."""
+        turns = copy(self)
+        turns._counts, turns._ended, turns._requests = RequestCounts(), [], []
+        return turns
 
     def flight(self, item: Item) -> PromptInFlight:
         """``item`` with its request."""

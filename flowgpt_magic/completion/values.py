@@ -241,7 +241,7 @@ SUBCOMMAND_ARGUMENTS: dict[str, Arguments] = {
         (_catalogue,), {"--list": None, "--remove": _installed_models, "--any-memory": None, "--from": _files}
     ),
     "keep": Arguments((_replies_to_keep,)),
-    "usage": Arguments((_words("all"),)),
+    "usage": Arguments((_words("all", "notebooks"),)),
     "retry": Arguments((no_candidates,), {"--following": None}, asks=True),
     "edit": Arguments((no_candidates,), asks=True),
     **dict.fromkeys(("fix", "error"), Arguments(flags={"--apply": None, "--run": None}, asks=True)),

@@ -488,6 +488,13 @@ class History:
         rows = self._rows(names, history_usage.usage_of(inside), values)
         return tuple(UsageRow(**row) for row in rows)
 
+    def usage_by_notebook(self, since: float = 0.0) -> tuple[UsageRow, ...]:
+        """The usage of each model in each notebook since ``since``; ``day`` is the notebook's label."""
+        labels = {notebook.notebook_id: notebook.label for notebook in self.notebooks()}
+        names = ("day", "provider", "model", *history_usage.ADDED, "first_chunk_seconds", "chunks_per_second")
+        rows = self._rows(names, history_usage.usage_of(group="notebook_id"), {"since": since})
+        return tuple(UsageRow(**{**row, "day": labels.get(row["day"], "")}) for row in rows)
+
     def sum_usage(self, before: float | None = None) -> bool:
         """Sum the usage of some periods whose requests, or whose time zone, have changed. True if there are more.
 

@@ -42,18 +42,21 @@ def _counted(periods: str, inside: str = "", since: str = "") -> str:
     )
 
 
-def usage_of(inside: str = "") -> str:
-    """SQL for day, provider, model, sums and means of requests since ``:since``; ``inside`` is a further condition."""
+def usage_of(inside: str = "", group: str = "day") -> str:
+    """SQL for day, provider, model, sums and means of requests since ``:since``; ``inside`` is a further condition.
+
+    ``group`` is the column of ``KEY`` that stands in the place of the day.
+    """
     sums = ", ".join(f"sum({name})" for name in ADDED)
     begins = f"CAST(:since / {PERIOD} AS INTEGER)"  # the period that contains it
     return (
         f"WITH stale AS ({STALE_HERE} UNION SELECT {begins}) "
-        f"SELECT day, provider, model, {sums}, "
+        f"SELECT {group}, provider, model, {sums}, "
         "sum(first_seconds) / sum(first_requests), sum(rates) / sum(rate_requests) FROM "
         f"(SELECT {', '.join((*KEY, *SUMS))} FROM usage "
         f"WHERE period > {begins} AND period NOT IN (SELECT period FROM stale) {inside} "
         f"UNION ALL {_counted('SELECT period FROM stale', inside, 'AND started >= :since')}) "
-        "GROUP BY day, provider, model ORDER BY day DESC, provider, model"
+        f"GROUP BY {group}, provider, model ORDER BY {group} DESC, provider, model"
     )
 
 

@@ -195,8 +195,11 @@ class UsageTable(Table):
         return f"{self.title}: {unit} a day"
 
 
-def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
-    """A table of ``rows``, at least one, and their totals; ``title`` says which notebooks and days they cover."""
+def usage_table(rows: Sequence[UsageRow], title: str, group: str = "day") -> UsageTable:
+    """A table of ``rows``, at least one, and their totals; ``title`` says which notebooks and days they cover.
+
+    ``group`` is what the rows are for: a day or a notebook.
+    """
     more = [name for name in MORE_COLUMNS if any(getattr(row, name) for row in rows)]
     has_costs = any(row.cost or row.unpriced for row in rows)
 
@@ -211,7 +214,7 @@ def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
     if 1 < len(models) < len(rows):
         lines += [cells("total", model, [row for row in rows if _name(row) == model]) for model in models]
     if len(rows) > 1:
-        lines.append(cells("total", f"in {counted(days, 'day')}", rows))
+        lines.append(cells("total", f"in {counted(days, group)}", rows))
     uncounted = [model for model in models if not any(_tokens(row) for row in rows if _name(row) == model)]
     notes = [COUNTED]
     if any(row.estimated for row in rows):
@@ -222,7 +225,7 @@ def usage_table(rows: Sequence[UsageRow], title: str) -> UsageTable:
         notes.insert(0, UNPRICED)
     if 0 < len(uncounted) < len(models):
         notes.insert(0, f"token counts are unknown for {', '.join(uncounted)}")
-    columns = (*USAGE_COLUMNS, *map(MORE_COLUMNS.__getitem__, more), *([COST_COLUMN] if has_costs else []))
+    columns = (group, *USAGE_COLUMNS[1:], *map(MORE_COLUMNS.__getitem__, more), *([COST_COLUMN] if has_costs else []))
     return UsageTable(columns, tuple(lines), "; ".join(notes), title, chart(rows))
 
 

@@ -128,9 +128,13 @@ def expected_cost(request: Request) -> float | None:
     price = price_of(request)
     if price is None:
         return None if charges(request) else 0.0
+    return price.of(Tokens(prompt_tokens(request), expected_reply_tokens(request)))
+
+
+def expected_reply_tokens(request: Request) -> int:
+    """As many tokens as the limit of the request allows, or ``REPLY_TOKENS``."""
     limits = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
-    limit = next((limit for limit in limits if isinstance(limit, int)), REPLY_TOKENS)
-    return price.of(Tokens(prompt_tokens(request), limit))
+    return next((limit for limit in limits if isinstance(limit, int)), REPLY_TOKENS)
 
 
 def check_cost(requests: Sequence[Request], spent: float) -> None:
@@ -169,7 +173,10 @@ def _address(request: Request) -> str:
     text = str(request.parameters.get(setting) or "") if setting in request.parameters else ""
     if not text or setting == "base_url":  # the FlowGPT protocol has no prices
         return ""
-    host = URL(text).host or ""
+    try:
+        host = URL(text).host or ""
+    except ValueError:  # the request will be refused, with the reason
+        return ""
     try:
         is_near = ipaddress.ip_address(host).is_private
     except ValueError:

@@ -121,7 +121,7 @@ def test_what_is_to_be_explained_is_offered_and_who_is_to_fix_it():
     assert tab("%flowgpt explain thing -m fa|") == ["fast"]
     assert tab("%flowgpt fix fa|") == tab("%flowgpt error fa|") == ["fast"]
     assert tab("%flowgpt fix --temp|") == ["--temperature"]
-    assert tab("%flowgpt usage |") == ["all"]
+    assert tab("%flowgpt usage |") == ["all", "notebooks"]
     assert tab("%flowgpt edit 1 -m fa|") == ["fast"]
     assert tab("%flowgpt edit 1 who is {na|") == ["name", "Name"]
     assert tab("%flowgpt panel my|") == ["my chat"]

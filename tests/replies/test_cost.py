@@ -18,7 +18,7 @@ from flowgpt_magic.errors import ComparisonError, CostLimitError, SettingError
 from flowgpt_magic.messages import Usage
 from flowgpt_magic.providers import aliases
 from flowgpt_magic.providers.aliases import Alias
-from flowgpt_magic.replies.cost import OwnPrice, Tokens, charges, price_of, with_cost
+from flowgpt_magic.replies.cost import OwnPrice, Tokens, charges, expected_cost, price_of, with_cost
 from flowgpt_magic.replies.request import Request
 from flowgpt_magic.settings import load
 from flowgpt_magic.settings.prices import checked
@@ -86,6 +86,14 @@ def test_a_server_of_this_machine_or_network_charges_nothing(url):
 
     assert not charges(asked)
     assert with_cost(asked, Usage(9, 9), "x") == Usage(9, 9)
+
+
+@pytest.mark.parametrize("url", ["", "h", "http://[", "http://:1"])
+def test_an_address_that_is_none_has_no_price_and_no_error(url):
+    asked = request("openai_compatible:gpt-4o", openai_base_url=url)
+
+    assert with_cost(asked, Usage(9, 9), "x").cost is None
+    assert expected_cost(asked) in (None, 0.0)
 
 
 @pytest.mark.parametrize("model", ["echo", "echo:words"])

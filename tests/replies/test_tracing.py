@@ -20,6 +20,7 @@ from flowgpt_magic import bridge
 from flowgpt_magic.conversation import Conversation
 from flowgpt_magic.errors import ProviderConnectionError, ProviderError, RateLimitError
 from flowgpt_magic.messages import Usage
+from flowgpt_magic.messages.extras import Extras
 from flowgpt_magic.providers.base import AsyncGeneratorProvider, ProviderModelMixin
 from flowgpt_magic.providers.registry import Target
 from flowgpt_magic.replies import resolved, tracing
@@ -477,6 +478,29 @@ def test_the_ending_the_provider_tells_of_is_told_on(chat, provider, monkeypatch
     (answer,) = json.loads(the_span().attributes["gen_ai.output.messages"])
     assert answer["finish_reason"] == "length"
     assert the_span().attributes["gen_ai.response.finish_reasons"] == ("length",)
+
+
+def test_what_a_server_says_of_tokens_and_of_who_answered_is_told_under_the_names_of_the_conventions(chat, provider):
+    async def answer(cls, model, messages):
+        yield "half"
+        yield Extras(request_id="req-1")
+        counts = {"reasoning_tokens": 4, "cached_tokens": 3, "cache_write_tokens": 2}
+        yield Usage(9, 8, service_tier="flex", answered_by="words-2026", **counts)
+
+    provider(answer)
+    list(chat.ask("hi"))
+
+    names = {
+        "gen_ai.usage.input_tokens": 9,
+        "gen_ai.usage.output_tokens": 8,
+        "gen_ai.usage.reasoning.output_tokens": 4,
+        "gen_ai.usage.cache_read.input_tokens": 3,
+        "gen_ai.usage.cache_creation.input_tokens": 2,
+        "gen_ai.response.model": "words-2026",
+        "gen_ai.response.id": "req-1",
+        "openai.response.service_tier": "flex",
+    }
+    assert {name: the_span().attributes.get(name) for name in names} == names
 
 
 # Nothing of this costs a reply

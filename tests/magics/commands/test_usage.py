@@ -9,6 +9,7 @@ import pytest
 from flowgpt_magic.errors import OptionError
 from flowgpt_magic.magics.commands.usage import show_usage
 from flowgpt_magic.magics.state import ShellState
+from flowgpt_magic.messages import Usage
 from flowgpt_magic.notebook.place import NO_CELL
 from tests.records import notebook_record, request_record
 from tests.shell_states import column
@@ -53,10 +54,30 @@ def test_the_first_of_the_days_begins_at_midnight(state, seconds, days):
     assert column(show_usage(state, f"{days}"), "requests") == ["1"]
 
 
-@pytest.mark.parametrize("rest", ["0", "-3", "all 1 2", "yesterday", "²", "1.5"])
+@pytest.mark.parametrize("rest", ["0", "-3", "all 1 2", "all notebooks", "yesterday", "²", "1.5"])
 def test_anything_else_is_no_number_of_days(state, rest):
-    with pytest.raises(OptionError, match="takes all, a number of days, or both"):
+    with pytest.raises(OptionError, match="takes all or notebooks, a number of days, or both"):
         show_usage(state, rest)
+
+
+def test_each_notebook_has_its_sum_and_its_cost(state):
+    notebook_history = state.notebook_history
+    other = notebook_record(label="other.ipynb")
+    dear = Usage(9, 12, cost=0.5, cost_source="server")
+    notebook_history.save_notebook()
+    notebook_history._writer.save(other)
+    notebook_history.count(
+        *(request_record(other, request_id=f"r{number}", usage=dear) for number in range(2)),
+        request_record(notebook_history.notebook, request_id="r3", usage=Usage(1, 2, cost_source="unknown")),
+    )
+
+    table = show_usage(state, "notebooks")
+
+    assert table.title == "all notebooks, last 31 days"
+    costs = dict(zip(column(table, "notebook"), column(table, "cost"), strict=True))
+    assert costs["other.ipynb"] == "$1.00"
+    assert costs[notebook_history.notebook.label] == "\N{EN DASH}"
+    assert "in 2 notebooks" in column(table, "model")
 
 
 def test_a_history_that_is_off_knows_nothing():
