@@ -23,13 +23,15 @@ export async function subshell(kernel: Kernel.IKernelConnection): Promise<string
   const { subshell_id: all } = await control(kernel, "list_subshell_request");
   if (earlier && (all as string[]).includes(earlier)) return earlier;
   const { subshell_id: id } = await control(kernel, "create_subshell_request");
-  remember(kernel.id, id as string);
+  // The kernel may have been asked meanwhile, and have said that there is nothing to connect to.
+  if (remembered(kernel.id)) remember(kernel.id, id as string);
+  else void control(kernel, "delete_subshell_request", { subshell_id: id });
   return id as string;
 }
 
-async function control(kernel: Kernel.IKernelConnection, msgType: string): Promise<JSONObject> {
+async function control(kernel: Kernel.IKernelConnection, msgType: string, content: JSONObject = {}): Promise<JSONObject> {
   const { username, clientId: session } = kernel;
-  const request: any = { msgType, channel: "control", username, session, content: {} };
+  const request: any = { msgType, channel: "control", username, session, content };
   const reply: any = await kernel.sendControlMessage(KernelMessage.createMessage<any>(request), true).done;
   return reply.content;
 }
